@@ -1,0 +1,1 @@
+"""Clearsight turns labelled images into a classifier you can trust."""

@@ -1,0 +1,133 @@
+"""A labelled collection of images, before a pixel is read: where each image is, what it is called, what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import Header, PixelFormat, Pixels, decode, digest, from_array, read_bytes, read_header
+
+
+class Source(Protocol):
+    """N images that can be looked at one by one; every method may raise ImageError for the image asked."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, i: int) -> str:
+        """What to call image i in front of the user: its path below the data set's folder, or `#i`."""
+
+    def inspect(self, i: int) -> tuple[str, Header, int]:
+        """(digest of the content, header, size in bytes) of image i, its pixels not decoded."""
+
+    def decode(self, i: int, form: PixelFormat, geometry: Geometry) -> Pixels:
+        """Image i as (C, H, W)."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Images in files."""
+
+    paths: tuple[Path, ...]
+    root: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, i: int) -> str:
+        path = self.paths[i]
+        if self.root is not None and path.is_relative_to(self.root):
+            return path.relative_to(self.root).as_posix()
+        return str(path)
+
+    def inspect(self, i: int) -> tuple[str, Header, int]:
+        content = read_bytes(self.paths[i])
+        return digest(content), read_header(content, self.name(i)), len(content)
+
+    def decode(self, i: int, form: PixelFormat, geometry: Geometry) -> Pixels:
+        return decode(read_bytes(self.paths[i]), self.name(i), form, geometry)
+
+
+@dataclass(frozen=True)
+class Array:
+    """Images in one array (N, H, W), (N, C, H, W) or (N, H, W, C), uint8 or uint16; memory-mapped arrays stay so."""
+
+    images: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        shape = self.images.shape
+        if self.images.dtype not in (np.uint8, np.uint16) or len(shape) not in (3, 4):
+            raise ValueError(f"images of shape {shape}, {self.images.dtype}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, i: int) -> str:
+        return f"#{i}"
+
+    def planes(self, i: int) -> NDArray[Any]:
+        """Image i as (H, W) or (C, H, W)."""
+        image = self.images[i]
+        if image.ndim == 3 and image.shape[0] not in (1, 3) and image.shape[2] in (1, 3):
+            return image.transpose(2, 0, 1)
+        return image
+
+    def inspect(self, i: int) -> tuple[str, Header, int]:
+        image = self.planes(i)
+        bits: Any = 8 if image.dtype == np.uint8 else 16
+        mode = "RGB" if image.ndim == 3 and image.shape[0] == 3 else "L"
+        header = Header(image.shape[-1], image.shape[-2], mode, "array", bits)
+        content = np.ascontiguousarray(image).tobytes()
+        return digest(content + str(image.shape).encode()), header, len(content)
+
+    def decode(self, i: int, form: PixelFormat, geometry: Geometry) -> Pixels:
+        return from_array(self.planes(i), self.name(i), form, geometry)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """N images with their labels.
+
+    labels (N,): index into classes; -1 where the data gives none.
+    given (N,): the split the data itself states: "train", "val", "test", or "" where it states none.
+    groups (N,): images of one group never stand on both sides of a split; None where nothing is grouped.
+    weights (N,): how far each label is believed, above 0 up to 1; None means all fully.
+    origin: what the user asked for, in words that find it again.
+    """
+
+    name: str
+    source: Source
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    given: NDArray[np.str_]
+    origin: str
+    groups: NDArray[np.int64] | None = None
+    weights: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @cached_property
+    def splits_given(self) -> frozenset[str]:
+        return frozenset(str(s) for s in np.unique(self.given) if s)
+
+
+def encode_labels(names: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Class names to indices; classes in natural order, so that "class 10" follows "class 9"."""
+    classes = tuple(sorted(set(names), key=natural_key))
+    index = {name: i for i, name in enumerate(classes)}
+    return np.array([index[name] for name in names], dtype=np.int64), classes
+
+
+def natural_key(text: str) -> list[tuple[int, int, str]]:
+    """Sort key that compares runs of digits as numbers."""
+    import re
+
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]

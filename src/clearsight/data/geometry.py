@@ -1,0 +1,80 @@
+"""How an image of any size meets the network's input size: an explicit choice, recorded in the bundle (rule D6).
+
+squash  the whole image, its two sides scaled separately: nothing is lost, shapes are stretched
+pad     the whole image, scaled to fit inside, its border filled with zeros: nothing is lost or stretched
+crop    scaled to cover, its centre kept: nothing is stretched, the border of the longer side is lost
+
+Shapes: arrays (H, W, C), uint8 or uint16. Scaling averages over the source (antialiased bicubic).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Fit = Literal["squash", "pad", "crop"]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Target height and width in pixels, and how to get there."""
+
+    height: int
+    width: int
+    fit: Fit = "squash"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def scaled(self, width: int, height: int) -> tuple[int, int]:
+        """Size (width, height) to which an image is scaled before it is padded or cut; at least one pixel a side."""
+        if self.fit == "squash":
+            return self.width, self.height
+        pick = min if self.fit == "pad" else max
+        factor = pick(self.width / width, self.height / height)
+        fitted = round(width * factor), round(height * factor)
+        if self.fit == "pad":
+            return max(1, min(fitted[0], self.width)), max(1, min(fitted[1], self.height))
+        return max(fitted[0], self.width), max(fitted[1], self.height)
+
+    def needed(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The smallest decoded size (width, height) that loses nothing; either side may be the long one (EXIF)."""
+        width, height = self.scaled(*size)
+        turned = self.scaled(size[1], size[0])
+        return max(width, turned[1]), max(height, turned[0])
+
+    def apply(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Bring (H, W, C) to (self.height, self.width, C), same dtype."""
+        height, width, channels = image.shape
+        if (height, width) == (self.height, self.width):
+            return image
+        new_width, new_height = self.scaled(width, height)
+        image = resize(image, new_width, new_height)
+        if self.fit == "pad":
+            framed = np.zeros((self.height, self.width, channels), image.dtype)
+            top, left = (self.height - new_height) // 2, (self.width - new_width) // 2
+            framed[top : top + new_height, left : left + new_width] = image
+            return framed
+        top, left = (new_height - self.height) // 2, (new_width - self.width) // 2
+        return image[top : top + self.height, left : left + self.width]
+
+
+def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
+    """Scale (H, W, C) uint8 or uint16 to (height, width, C) by antialiased bicubic interpolation."""
+    if image.shape[:2] == (height, width):
+        return image
+    size, how = (width, height), Image.Resampling.BICUBIC
+    if image.dtype == np.uint8:
+        if image.shape[2] == 3:
+            return np.asarray(Image.fromarray(image).resize(size, how))
+        planes = [np.asarray(Image.fromarray(image[:, :, c]).resize(size, how)) for c in range(image.shape[2])]
+        return np.stack(planes, axis=2)
+    deep = [  # Pillow scales 16-bit integers by nearest neighbour only, so go through floats
+        np.asarray(Image.fromarray(image[:, :, c].astype(np.float32)).resize(size, how))
+        for c in range(image.shape[2])
+    ]
+    return np.clip(np.rint(np.stack(deep, axis=2)), 0, 65535).astype(np.uint16)

@@ -1,0 +1,70 @@
+"""Every error a user can cause or meet, each saying what happened, what was found, what was expected, what to do.
+
+The command line prints `str(error)` as one line and exits 2. Anything that is not a `ClearsightError` is a defect of
+ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ClearsightError(Exception):
+    """Base of all errors meant for the user.
+
+    happened: what went wrong, as a clause without a full stop.
+    found, expected: the value met and the value that would have been right, where that helps.
+    fix: what the user can do now.
+    """
+
+    def __init__(
+        self, happened: str, *, found: object = None, expected: object = None, fix: str | None = None
+    ) -> None:
+        self.happened, self.found, self.expected, self.fix = happened, found, expected, fix
+        parts = [happened]
+        if found is not None:
+            parts.append(f"found {found}")
+        if expected is not None:
+            parts.append(f"expected {expected}")
+        text = "; ".join(parts) + "."
+        if fix:
+            text += f" {fix[0].upper()}{fix[1:]}" + ("" if fix.endswith((".", "?", "!")) else ".")
+        super().__init__(" ".join(text.split()))
+
+
+class ConfigError(ClearsightError, ValueError):
+    """An option has a value it cannot have, or two options contradict each other."""
+
+
+class DataError(ClearsightError, ValueError):
+    """The images or labels cannot be used as they are."""
+
+
+class ImageError(DataError):
+    """One image cannot be read; collections set such an image aside, `predict` raises."""
+
+
+class ModelError(ClearsightError, ValueError):
+    """A network does not exist, cannot be built so, or its weights cannot be had."""
+
+
+class BundleError(ClearsightError, ValueError):
+    """A saved run cannot be read or does not fit what is asked of it."""
+
+
+class TrainingError(ClearsightError, RuntimeError):
+    """Training cannot go on, a loss that is not a number above all."""
+
+
+class OutputError(ClearsightError, OSError):
+    """A file or folder cannot be written: no permission, no space."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint naming the known names closest to `name`, or all of them when they are few."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(close) + "?"
+    return "known: " + ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")

@@ -1,0 +1,30 @@
+"""Metric functions in NumPy alone: no torch, no plotting, one definition each."""
+
+from clearsight.metrics.calibration import expected_calibration_error, reliability_bins
+from clearsight.metrics.classification import (
+    accuracy,
+    balanced_accuracy,
+    brier_score,
+    confusion_matrix,
+    entropy,
+    log_loss,
+    precision_recall_f1,
+    softmax,
+    top_k_accuracy,
+)
+from clearsight.metrics.intervals import wilson_interval
+
+__all__ = [
+    "accuracy",
+    "balanced_accuracy",
+    "brier_score",
+    "confusion_matrix",
+    "entropy",
+    "expected_calibration_error",
+    "log_loss",
+    "precision_recall_f1",
+    "reliability_bins",
+    "softmax",
+    "top_k_accuracy",
+    "wilson_interval",
+]

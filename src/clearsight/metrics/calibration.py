@@ -1,0 +1,52 @@
+"""Does a stated belief of 80 % come true in 80 % of cases?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Images whose top belief lies in (lower, upper]: how many, their mean belief, how often they were right."""
+
+    lower: float
+    upper: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def reliability_bins(
+    targets: NDArray[np.integer], probabilities: NDArray[np.floating], bins: int = 15
+) -> list[ReliabilityBin]:
+    """The non-empty bins of equal width over the belief in the predicted class [Guo 2017, eq. 2]."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == targets
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    found = []
+    for b in range(bins):
+        members = index == b
+        if members.any():
+            found.append(
+                ReliabilityBin(
+                    b / bins,
+                    (b + 1) / bins,
+                    int(members.sum()),
+                    float(confidence[members].mean()),
+                    float(right[members].mean()),
+                )
+            )
+    return found
+
+
+def expected_calibration_error(
+    targets: NDArray[np.integer], probabilities: NDArray[np.floating], bins: int = 15
+) -> float:
+    """ECE: the gap between belief and accuracy per bin, averaged by count, in [0, 1] [Guo 2017, eq. 3]."""
+    n = len(targets)
+    return float(
+        sum(b.count / n * abs(b.accuracy - b.confidence) for b in reliability_bins(targets, probabilities, bins))
+    )

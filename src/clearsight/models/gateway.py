@@ -1,0 +1,46 @@
+"""`timm/NAME`: any network of the timm library, under the same contract as our own."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import timm
+from torch import nn
+
+from clearsight.errors import ModelError, nearest
+
+PREFIX = "timm/"
+
+
+def timm_name(name: str) -> str:
+    """timm's name behind `timm/NAME`; ModelError suggests near names for one timm does not have."""
+    inner = name.removeprefix(PREFIX)
+    if not timm.is_model(inner.split(".")[0]):
+        raise ModelError(f"timm has no network {inner!r}", fix=nearest(inner, timm.list_models()))
+    return inner
+
+
+def build_timm(name: str, *, classes: int, channels: int, img_size: int | None, **knobs: Any) -> nn.Module:
+    """timm's network with random weights. `knobs` go to timm's own constructor."""
+    inner = timm_name(name)
+    arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, **knobs}
+    if img_size is not None and _takes_img_size(inner):
+        arguments["img_size"] = img_size
+    try:
+        return timm.create_model(inner, pretrained=False, **arguments)  # type: ignore[no-any-return]
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise ModelError(f"timm cannot build {inner} so", found=str(error)[:200]) from error
+
+
+def default_img_size(name: str) -> int:
+    """The side in pixels timm states for a network."""
+    return int(timm.get_pretrained_cfg(timm_name(name)).input_size[-1])
+
+
+def _takes_img_size(inner: str) -> bool:
+    """Whether the network fixes its input size when it is built (vision transformers do)."""
+    cfg = timm.get_pretrained_cfg(inner)
+    if cfg is not None and cfg.fixed_input_size:
+        return True
+    return "img_size" in inspect.signature(timm.model_entrypoint(inner.split(".")[0])).parameters
