@@ -1,25 +1,31 @@
-"""Names of networks and the functions that build them (rule: one builder per name, keyword-only, a duplicate raises)."""
+"""Names of networks and the functions that build them (rule: one builder per name, keyword-only, a duplicate
+raises).
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from clearsight.errors import ModelError, nearest
+from clearsight.models.design import ABLATIONS, Design
 
 
 @dataclass(frozen=True)
 class Entry:
     """What the registry knows of a network.
 
-    build(classes=, channels=, img_size=, **knobs) returns a module that maps (N, channels, img_size, img_size), already
-    normalised, to logits (N, classes).
-    img_size: the side in pixels the network was designed for. min_size: the smallest it accepts.
-    top1, top5: published ImageNet accuracy in percent, where there is one. year: of publication. paper: its citation.
+    build(classes=, channels=, img_size=, **knobs) returns a module that maps (N, channels, img_size,
+    img_size), already normalised, to logits (N, classes). img_size: the side in pixels the network was
+    designed for. min_size: the smallest it accepts. channels, classes: of its published form. top1, top5:
+    published ImageNet accuracy in percent, where there is one. year: of publication. paper: its citation.
+    knobs: the builder's own options beyond classes, channels and img_size, with their defaults. senseless:
+    why an option of the shared vocabulary (`design.ABLATIONS`) is not one of this network's.
     """
 
     name: str
@@ -28,17 +34,16 @@ class Entry:
     min_size: int
     year: int
     paper: str
-    top1: float | None = None
-    top5: float | None = None
-
-    @property
-    def knobs(self) -> dict[str, Any]:
-        """The builder's own options beyond classes, channels and img_size, with their defaults."""
-        parameters = inspect.signature(self.build).parameters.values()
-        return {p.name: p.default for p in parameters if p.name not in ("classes", "channels", "img_size")}
+    top1: float | None
+    top5: float | None
+    channels: int
+    classes: int
+    knobs: dict[str, Any]
+    senseless: dict[str, str]
 
 
 _ENTRIES: dict[str, Entry] = {}
+NOTHING_THERE = "it has nothing to change there"
 
 
 def register(
@@ -49,17 +54,57 @@ def register(
     paper: str,
     top1: float | None = None,
     top5: float | None = None,
+    channels: int = 3,
+    classes: int = 1000,
+    design: Design | None = None,
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Decorator: enter a builder function under its own name."""
+    """Decorator: enter a builder function under its own name.
+
+    A builder takes classes, channels and img_size by keyword. Its options are further keyword arguments;
+    where `design` gives the network's defaults, they are the fields of that dataclass and the builder takes
+    them as one `design`.
+    """
 
     def enter(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         name = build.__name__
         if name in _ENTRIES:
             raise AssertionError(f"network {name!r} is registered twice")
-        _ENTRIES[name] = Entry(name, build, img_size, min_size, year, paper, top1, top5)
+        _ENTRIES[name] = Entry(
+            name=name,
+            build=build if design is None else _by_options(build, design),
+            img_size=img_size,
+            min_size=min_size,
+            year=year,
+            paper=paper,
+            top1=top1,
+            top5=top5,
+            channels=channels,
+            classes=classes,
+            knobs=_signature_knobs(build) if design is None else _design_knobs(design),
+            senseless={} if design is None else dict(design.senseless),
+        )
         return build
 
     return enter
+
+
+def _by_options(build: Callable[..., nn.Module], design: Design) -> Callable[..., nn.Module]:
+    """The builder with the design's fields as keyword arguments."""
+
+    def by_options(*, classes: int, channels: int, img_size: int, **knobs: Any) -> nn.Module:
+        changed = replace(design, **knobs)
+        return build(classes=classes, channels=channels, img_size=img_size, design=changed)
+
+    return by_options
+
+
+def _design_knobs(design: Design) -> dict[str, Any]:
+    return {f.name: getattr(design, f.name) for f in fields(design)}
+
+
+def _signature_knobs(build: Callable[..., nn.Module]) -> dict[str, Any]:
+    parameters = inspect.signature(build).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in ("classes", "channels", "img_size")}
 
 
 def model_names() -> list[str]:
@@ -79,12 +124,24 @@ def entry(name: str) -> Entry:
     return _ENTRIES[name]
 
 
-def build_model(name: str, *, classes: int, channels: int = 3, img_size: int | None = None, **knobs: Any) -> nn.Module:
+def build_model(
+    name: str,
+    *,
+    classes: int,
+    channels: int = 3,
+    img_size: int | None = None,
+    init: str | None = None,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]] | None = None,
+    **knobs: Any,
+) -> nn.Module:
     """Build a network with random weights: `build_model("resnet20", classes=10, channels=1, img_size=28)`.
 
-    The result maps normalised images (N, channels, img_size, img_size) to logits (N, classes).
-    `timm/NAME` builds timm's network of that name. Raises ModelError for an unknown name or knob, a class count below
-    one, or an image too small for the network.
+    The result maps normalised images (N, channels, img_size, img_size) to logits (N, classes). `timm/NAME`
+    builds timm's network of that name. Ablations are options: `build_model("resnet18", classes=10,
+    residual=False, activation="elu", norm_position="after")`. init: xavier, he, uniform, orthogonal, or
+    best-of:xavier,he,... which tries each on `batches` of images and class indices (default: the network's
+    own rule). Raises ModelError for an unknown name or knob, a knob that makes no sense for the network, a
+    class count below one, or an image too small for the network.
     """
     if classes < 1:
         raise ModelError(f"{name} cannot be built", found=f"{classes} classes", expected="at least 1")
@@ -93,24 +150,82 @@ def build_model(name: str, *, classes: int, channels: int = 3, img_size: int | N
     if name.startswith("timm/"):
         from clearsight.models.gateway import build_timm
 
-        return build_timm(name, classes=classes, channels=channels, img_size=img_size, **knobs)
-    known = entry(name)
+        network = build_timm(name, classes=classes, channels=channels, img_size=img_size, **knobs)
+    else:
+        network = _build_ours(entry(name), classes, channels, img_size, knobs)
+    if init is not None:
+        from clearsight.models.initialise import initialise
+
+        initialise(network, init, batches=batches)
+    return network
+
+
+def _build_ours(
+    known: Entry, classes: int, channels: int, img_size: int | None, knobs: dict[str, Any]
+) -> nn.Module:
     img_size = known.img_size if img_size is None else img_size
     if img_size < known.min_size:
         raise ModelError(
-            f"images are too small for {name}",
+            f"images are too small for {known.name}",
             found=f"{img_size}x{img_size} pixels",
             expected=f"at least {known.min_size}x{known.min_size}",
             fix=f"use --img-size {known.min_size} or larger, or a network for small images such as resnet8",
         )
-    if unknown := sorted(set(knobs) - set(known.knobs)):
+    _check_knobs(known, knobs)
+    network = known.build(classes=classes, channels=channels, img_size=img_size, **knobs)
+    if knobs.get("padding_mode") == "reflect":
+        _check_reflection(known, classes, channels, img_size, knobs)
+    return network
+
+
+def _check_knobs(known: Entry, knobs: dict[str, Any]) -> None:
+    unknown = sorted(set(knobs) - set(known.knobs))
+    faults = [f"it has no option {k!r}" for k in unknown if k not in ABLATIONS]
+    faults += [
+        f"{k!r} ({ABLATIONS[k]}) makes no sense for it: {known.senseless.get(k, NOTHING_THERE)}"
+        for k in unknown
+        if k in ABLATIONS
+    ]
+    if faults:
+        hint = nearest(unknown[0], known.knobs) + " " if known.knobs else ""
         raise ModelError(
-            f"{name} has no option {', '.join(map(repr, unknown))}",
-            expected=", ".join(known.knobs) or "no options",
+            f"{known.name} cannot be built so: " + "; ".join(faults),
+            expected=", ".join(sorted(known.knobs)) or "no options",
+            fix=hint if any(k not in ABLATIONS for k in unknown) and hint.startswith("did") else None,
         )
-    return known.build(classes=classes, channels=channels, img_size=img_size, **knobs)
+
+
+def _check_reflection(
+    known: Entry, classes: int, channels: int, img_size: int, knobs: dict[str, Any]
+) -> None:
+    """A border can only be reflected where the map is larger than the padding; a pass without data tells."""
+    try:
+        with torch.device("meta"):
+            trial = known.build(classes=classes, channels=channels, img_size=img_size, **knobs).eval()
+            trial(torch.empty(1, channels, img_size, img_size))
+    except RuntimeError as error:
+        raise ModelError(
+            f"{known.name} cannot reflect the border of maps this small",
+            found=f"{img_size}x{img_size} pixels",
+            fix="use a larger --img-size, or padding_mode replicate",
+        ) from error
 
 
 def _load_families() -> None:
     """Import the family files, whose decorators fill the registry."""
-    from clearsight.models import efficientnet, lenet, resnet  # noqa: F401
+    from clearsight.models import (  # noqa: F401
+        alexnet,
+        cifar_resnet,
+        densenet,
+        efficientnet,
+        googlenet,
+        inception_v2,
+        inception_v3,
+        lenet,
+        linear,
+        maxout,
+        mlp,
+        resnet,
+        vgg,
+        vit,
+    )

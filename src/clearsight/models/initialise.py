@@ -1,0 +1,153 @@
+"""Initial weights by name, and the choice of the best of several on data.
+
+    initialise(network, "he")
+    choice = initialise(network, "best-of:xavier,he,orthogonal", batches=[(images, classes)])
+    choice.losses
+
+Every convolution and dense layer is drawn anew and its biases are set to zero; normalisation layers go back
+to scale 1 and shift 0. What is neither, such as the class token of a vision transformer, stays as the
+network's own rule drew it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from clearsight.errors import ModelError, nearest
+
+BEST_OF = "best-of:"
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Images (N, C, S, S), normalised as the network expects them, and class indices (N,)."""
+
+
+def xavier(weight: torch.Tensor) -> None:
+    """Uniform with variance 2 / (fan in + fan out) [Glorot and Bengio 2010, equation 16]; made for tanh."""
+    nn.init.xavier_uniform_(weight)
+
+
+def he(weight: torch.Tensor) -> None:
+    """Normal with variance 2 / fan in [He et al. 2015, arXiv:1502.01852, equation 10]; made for ReLU."""
+    nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu")
+
+
+def uniform(weight: torch.Tensor) -> None:
+    """Uniform in +-1 / sqrt(fan in): the rule in common use before [Glorot and Bengio 2010, equation 1]."""
+    bound = 1 / math.sqrt(weight[0].numel())
+    nn.init.uniform_(weight, -bound, bound)
+
+
+def orthogonal(weight: torch.Tensor) -> None:
+    """Orthonormal rows times sqrt(2), the gain of ReLU [Saxe et al. 2013, arXiv:1312.6120]."""
+    nn.init.orthogonal_(weight, gain=math.sqrt(2))
+
+
+METHODS: dict[str, Callable[[torch.Tensor], None]] = {
+    "xavier": xavier,
+    "he": he,
+    "uniform": uniform,
+    "orthogonal": orthogonal,
+}
+
+
+@dataclass(frozen=True)
+class InitChoice:
+    """What was drawn. losses: mean cross-entropy on the batches per method tried, empty where nothing was
+    compared.
+    """
+
+    method: str
+    losses: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def initialise(
+    network: nn.Module,
+    how: str,
+    *,
+    batches: Iterable[Batch] | None = None,
+    steps: int = 5,
+    learning_rate: float = 0.01,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = F.cross_entropy,
+) -> InitChoice:
+    """Draw a network's weights anew, in place.
+
+    how: xavier, he, uniform, orthogonal, or best-of: and a list of them. Best-of draws each, takes `steps` of
+    gradient descent at `learning_rate` over the batches, and keeps the initial weights of the method with the
+    lowest mean loss after them (steps=0: at the start). A loss that is not a number loses. Random numbers are
+    PyTorch's global ones. Raises ModelError for an unknown method, and for best-of without batches.
+    """
+    if not how.startswith(BEST_OF):
+        _draw(network, _method(how))
+        return InitChoice(how, {})
+    names = [name.strip() for name in how.removeprefix(BEST_OF).split(",") if name.strip()]
+    if not names:
+        raise ModelError(f"{how!r} names no initialisation", expected=f"{BEST_OF}xavier,he,orthogonal")
+    methods = {name: _method(name) for name in names}
+    data = list(batches or ())
+    if not data:
+        raise ModelError(
+            f"{how!r} compares losses and has no images to compare them on",
+            fix="pass batches=[(images, classes), ...], or name one initialisation",
+        )
+    own = copy.deepcopy(network.state_dict())
+    losses: dict[str, float] = {}
+    starts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, method in methods.items():
+        network.load_state_dict(own)
+        _draw(network, method)
+        starts[name] = copy.deepcopy(network.state_dict())
+        losses[name] = _loss_after(network, data, steps, learning_rate, loss)
+    best = min(losses, key=lambda name: math.inf if math.isnan(losses[name]) else losses[name])
+    network.load_state_dict(starts[best])
+    network.zero_grad(set_to_none=True)
+    return InitChoice(best, losses)
+
+
+def _method(name: str) -> Callable[[torch.Tensor], None]:
+    if name not in METHODS:
+        raise ModelError(f"there is no initialisation {name!r}", fix=nearest(name, METHODS))
+    return METHODS[name]
+
+
+def _draw(network: nn.Module, method: Callable[[torch.Tensor], None]) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            method(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
+            module.reset_parameters()
+
+
+def _loss_after(
+    network: nn.Module,
+    batches: list[Batch],
+    steps: int,
+    learning_rate: float,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> float:
+    """Mean loss over the batches, in training mode, after some steps of gradient descent on them in turn."""
+    training = network.training
+    network.train()
+    optimiser = torch.optim.SGD(network.parameters(), lr=learning_rate)
+    for step in range(steps):
+        images, classes = batches[step % len(batches)]
+        optimiser.zero_grad(set_to_none=True)
+        loss(network(images), classes).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    with torch.no_grad():
+        total = sum(float(loss(network(images), classes)) for images, classes in batches)
+    network.train(training)
+    return total / len(batches)
