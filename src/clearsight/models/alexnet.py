@@ -11,8 +11,8 @@ is not a whole number; 227 is, and gives its 55x55 maps.
 Both depart in their initial weights, which are He's here (the paper: Gaussian of deviation 0.01, some biases
 1).
 
-Small images: below 64 px the 11x11 convolution of stride 4 becomes 5x5 of stride 1, and the dense layers fit
-the map; at any size a pooling that finds a map below 4 px is left out.
+Small images: below 64 px the 11x11 convolution of stride 4 becomes 5x5 of stride 1, a pooling that finds a
+map below 4 px is left out, and the dense layers fit the map, so 32 px end as 3x3 maps.
 
 Shapes at 224: x (N, channels, 224, 224) -> 55 -> pool 27 -> 27 -> pool 13 -> 13 -> 13 -> 13 -> pool 6 -> (N,
 256 * 6 * 6) -> 4096 -> 4096 -> classes.
@@ -93,10 +93,11 @@ class AlexNet(nn.Module):
         paddings = (stem_padding, 2, 1, 1, 1)
         layers: list[nn.Module] = []
         inputs, side = channels, img_size
-        for i, outputs in enumerate(design.scaled(w, widths[0]) for w in widths):
+        for i, published in enumerate(widths):
+            outputs = design.scaled(published, widths[0], multiple=max(groups))
             p, z, stride = kernels[i], paddings[i], strides[i]
             kept = output_size(side, p, stride=stride, padding=z, rounding="down")
-            shrinks = i in (0, 1, 4) and kept >= 4
+            shrinks = i in (0, 1, 4) and kept >= (4 if small else 3)
             if shrinks and design.downsample == "stride":
                 stride = 2 * stride
             layers += conv_norm_act(

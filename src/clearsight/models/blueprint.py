@@ -242,6 +242,8 @@ def _conv2d(
     sizes = x.shape[2:]
     n = [output_size(sizes[i], span[i], stride=s[i], padding=z[i], rounding="down") for i in (0, 1)]
     filters, per_group = weight.shape[:2]
+    if x.shape[1] != per_group * groups:
+        raise RuntimeError(f"{x.shape[1]} channels meet filters for {per_group * groups}")
     adds = filters * per_group * prod(p) * prod(n)
     grouped = f"/{groups}" if groups > 1 else ""
     weights = f"{p[0]}*{p[1]}*{per_group * groups}{grouped}"
@@ -269,6 +271,8 @@ def _linear(
     trace: Trace, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
 ) -> Measured:
     outputs, inputs = weight.shape
+    if x.shape[-1] != inputs:
+        raise RuntimeError(f"{x.shape[-1]} values meet a dense layer for {inputs}")
     rows = x.numel() // x.shape[0] // inputs
     adds = inputs * outputs * rows
     each = f"({inputs} + 1)*{outputs}" if bias is not None else f"{inputs}*{outputs}"

@@ -124,11 +124,13 @@ class ConvDesign(Design):
                 fix="switch normalisation on with norm=True, or leave norm_position out",
             )
 
-    def scaled(self, published: int, base: int) -> int:
+    def scaled(self, published: int, base: int, *, multiple: int = 1) -> int:
         """A layer's width here, where the published network has `published` filters and `base` in its first
         layer.
+
+        Rounded down to a multiple of `multiple`, which is also the least.
         """
-        return max(1, published * self.width // base)
+        return max(1, published * self.width // base // multiple) * multiple
 
 
 def with_maxout() -> dict[str, tuple[Callable[[Any], bool], str]]:

@@ -1,0 +1,134 @@
+"""What every registered network must do, whatever its family. A new entry is tested here by being registered.
+
+The networks are the registered ones made narrow (and, where depth is an option, shallow), so that the battery takes a few
+minutes; the layers, their order and the number of stages are the published ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional as F
+
+from clearsight.models.design import ABLATIONS
+from clearsight.models.registry import build_model, entry, model_names
+
+NAMES = model_names()
+NARROW: dict[str, Any] = {
+    "width": 8,
+    "widths": (32, 32),
+    "growth": 4,
+    "depth": 2,
+    "heads": 2,
+    "dropout": 0.0,
+    "dropout_input": 0.0,
+}
+
+
+def narrow(name: str, *, img_size: int = 32, channels: int = 3, classes: int = 10) -> nn.Module:
+    torch.manual_seed(0)
+    knobs = {knob: value for knob, value in NARROW.items() if knob in entry(name).knobs}
+    if name.startswith("vit"):
+        knobs["width"] = 32
+    return build_model(name, classes=classes, channels=channels, img_size=img_size, **knobs)
+
+
+def settled(network: nn.Module) -> nn.Module:
+    """In evaluation mode, with the running statistics of one batch: what a network has after training.
+
+    Before it, a deep residual network does not normalise at all, and its answers grow with every block.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(torch.randn(16, 3, 32, 32))
+    return network.eval()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_channels_at_32_pixels(name: str) -> None:
+    """Gray, RGB and five channels give finite logits of the right shape, in both modes."""
+    for channels in (1, 3, 5):
+        network = narrow(name, channels=channels, classes=7)
+        images = torch.randn(2, channels, 32, 32)
+        for training in (True, False):
+            with torch.no_grad():
+                logits = network.train(training)(images)
+            assert logits.shape == (2, 7)
+            assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_reaches_every_parameter(name: str) -> None:
+    network = narrow(name).train()
+    F.cross_entropy(network(torch.randn(8, 3, 32, 32)), torch.arange(8)).backward()
+    without = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not without
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded_network_gives_the_same_bits(name: str, tmp_path: Path) -> None:
+    network, images = settled(narrow(name)), torch.randn(2, 3, 32, 32)
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    again = narrow(name).eval()
+    for parameter in again.parameters():
+        nn.init.zeros_(parameter)
+    again.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
+    with torch.no_grad():
+        assert torch.equal(again(images), network(images))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answer_does_not_depend_on_batch_mates(name: str) -> None:
+    network, images = settled(narrow(name)), torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        together = network(images)
+        alone = torch.cat([network(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learns_64_digits_by_heart(name: str) -> None:
+    side = max(16, entry(name).min_size)
+    digits = load_digits()
+    images = torch.tensor(digits.images[:64], dtype=torch.float32)[:, None] / 8 - 1
+    images = F.interpolate(images, size=(side, side), mode="nearest")
+    classes = torch.tensor(digits.target[:64])
+    network = narrow(name, img_size=side, channels=1)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    correct = 0.0
+    for step in range(1, 301):
+        network.train()
+        optimiser.zero_grad()
+        F.cross_entropy(network(images), classes).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        if step % 10 == 0:
+            with torch.no_grad():
+                correct = (network.eval()(images).argmax(1) == classes).float().mean().item()
+            if correct == 1:
+                break
+    assert correct == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_ablation_is_an_option_or_has_a_reason(name: str) -> None:
+    known = entry(name)
+    offered = ABLATIONS.keys() & known.knobs.keys()
+    assert ABLATIONS.keys() - offered == known.senseless.keys()

@@ -1,0 +1,129 @@
+"""Layer arithmetic against hand-worked numbers, PyTorch's own layers and autograd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from clearsight.errors import ModelError
+from clearsight.models import arithmetic as a
+
+
+def test_output_size_by_hand() -> None:
+    assert a.output_size(7, 3) == 5  # (7-3)/1+1
+    assert a.output_size(7, 3, stride=2) == 3  # (7-3)/2+1
+    assert a.output_size(227, 11, stride=4) == 55  # AlexNet's first layer
+    assert a.output_size(224, 7, stride=2, padding=3, rounding="down") == 112  # ResNet's first layer
+    assert a.output_size(112, 3, stride=2, rounding="up") == 56  # GoogLeNet's first pooling
+
+
+def test_stride_that_does_not_fit_is_explained() -> None:
+    with pytest.raises(ModelError) as caught:
+        a.output_size(7, 3, stride=3)
+    text = str(caught.value)
+    assert "(7-3)/3+1 is not a whole number: 4 pixels cannot be crossed in steps of 3" in text
+    assert "Use an input of 6 or 9 pixels, or a stride of 1 or 2 or 4" in text
+
+
+def test_suggested_sizes_and_strides_fit() -> None:
+    assert a.output_size(6, 3, stride=3) == 2
+    assert a.output_size(9, 3, stride=3) == 3
+    assert [a.output_size(7, 3, stride=s) for s in (1, 2, 4)] == [5, 3, 2]
+
+
+def test_filter_larger_than_the_image_is_explained() -> None:
+    with pytest.raises(ModelError, match=r"\(4-11\+2\*2\)/4\+1 is below 1: 11 pixels of filter do not fit into 8"):
+        a.output_size(4, 11, stride=4, padding=2)
+
+
+def test_impossible_values_are_refused() -> None:
+    with pytest.raises(ModelError, match="sizes must be positive"):
+        a.output_size(7, 3, stride=0)
+    with pytest.raises(ModelError, match="found 'nearest'"):
+        a.output_size(7, 3, rounding="nearest")
+
+
+@pytest.mark.parametrize("size", range(3, 14))
+@pytest.mark.parametrize(("side", "stride", "padding"), [(1, 1, 0), (3, 1, 1), (3, 2, 1), (3, 3, 0), (2, 2, 0)])
+def test_output_size_is_pytorchs(size: int, side: int, stride: int, padding: int) -> None:
+    image = torch.zeros(1, 1, size, size)
+    down = F.conv2d(image, torch.zeros(1, 1, side, side), stride=stride, padding=padding)
+    assert a.output_size(size, side, stride=stride, padding=padding, rounding="down") == down.shape[-1]
+    up = F.max_pool2d(image, side, stride, padding if 2 * padding <= side else 0, ceil_mode=True)
+    assert a.output_size(size, side, stride=stride, padding=padding, rounding="up") == up.shape[-1]
+
+
+def test_padding_that_keeps_the_size() -> None:
+    for side in (1, 3, 5, 7, 11):
+        assert a.output_size(32, side, padding=a.same_padding(side)) == 32
+    with pytest.raises(ModelError, match=r"\(4-1\)/2 is not a whole number.*filter of 3 or 5"):
+        a.same_padding(4)
+
+
+def test_parameters_and_multiply_adds_by_hand() -> None:
+    assert a.conv_parameters(11, 3, 96) == 34_944  # AlexNet: (11*11*3 + 1)*96
+    assert a.conv_parameters(5, 96, 256, groups=2) == 307_456  # (5*5*96/2 + 1)*256
+    assert a.conv_parameters((1, 7), 128, 192, bias=False) == 172_032
+    assert a.conv_multiply_adds(7, 3, 64, 112) == 118_013_952  # ResNet's first layer
+    with pytest.raises(ModelError, match="3 channels and 8 filters cannot be cut into 2 equal groups"):
+        a.conv_parameters(3, 3, 8, groups=2)
+
+
+def test_receptive_field_by_hand() -> None:
+    assert a.receptive_field([]) == 1
+    assert a.receptive_field([(3, 1), (3, 1)]) == 5
+    assert a.receptive_field([(3, 1)] * 3) == 7
+    assert a.receptive_field([(7, 2), (3, 2), (3, 1)]) == 19  # ResNet: stem, pooling, first 3x3
+
+
+def test_two_small_filters_against_one_large() -> None:
+    two = a.stacked_against_single([3, 3], channels=64)
+    assert (two.receptive_field, two.stacked, two.single) == (5, 18 * 64**2, 25 * 64**2)
+    assert two.saving == pytest.approx(0.28)
+    three = a.stacked_against_single([3, 3, 3], channels=8)
+    assert (three.receptive_field, three.stacked, three.single) == (7, 27 * 64, 49 * 64)
+
+
+GEOMETRIES = [(6, 3, 1, 0), (6, 3, 1, 1), (7, 3, 2, 1), (8, 3, 2, 0), (9, 5, 3, 2), (5, 1, 2, 0), (6, 3, 1, 3)]
+
+
+@pytest.mark.parametrize(("size", "side", "stride", "padding"), GEOMETRIES)
+def test_convolution_is_a_matrix(size: int, side: int, stride: int, padding: int) -> None:
+    x = torch.randn(2, size, size, dtype=torch.float64)
+    kernel = torch.randn(3, 2, side, side, dtype=torch.float64)
+    matrix = a.convolution_matrix(kernel, size, stride=stride, padding=padding)
+    expected = F.conv2d(x[None], kernel, stride=stride, padding=padding).flatten()
+    torch.testing.assert_close(matrix @ x.flatten(), expected)
+
+
+def test_matrix_of_a_difference_by_hand() -> None:
+    """The filter [1, -1; 0, 0] on a 3x3 image: rows of neighbouring differences, four placements."""
+    kernel = torch.tensor([[[[1.0, -1.0], [0.0, 0.0]]]])
+    expected = torch.zeros(4, 9)
+    for row, first in enumerate((0, 1, 3, 4)):
+        expected[row, first], expected[row, first + 1] = 1, -1
+    assert torch.equal(a.convolution_matrix(kernel, 3), expected)
+
+
+@pytest.mark.parametrize(("size", "side", "stride", "padding"), GEOMETRIES)
+def test_backprop_by_hand_is_autograds(size: int, side: int, stride: int, padding: int) -> None:
+    x = torch.randn(2, 2, size, size, dtype=torch.float64, requires_grad=True)
+    kernel = torch.randn(3, 2, side, side, dtype=torch.float64, requires_grad=True)
+    y = F.conv2d(x, kernel, stride=stride, padding=padding)
+    gradient = torch.randn_like(y)
+    y.backward(gradient)
+    with torch.no_grad():
+        by_input = a.convolution_adjoint(gradient, kernel, size, stride=stride, padding=padding)
+        by_kernel = a.convolution_kernel_gradient(x, gradient, side, stride=stride, padding=padding)
+        matrix = a.convolution_matrix(kernel, size, stride=stride, padding=padding)
+        transposed = (gradient.flatten(1) @ matrix).reshape(x.shape)
+    torch.testing.assert_close(by_input, x.grad)
+    torch.testing.assert_close(by_kernel, kernel.grad)
+    torch.testing.assert_close(transposed, x.grad)
+
+
+def test_adjoint_at_stride_one_is_a_convolution_with_the_flipped_kernel() -> None:
+    kernel, gradient = torch.randn(1, 1, 3, 3), torch.randn(1, 1, 5, 5)
+    flipped = F.conv2d(gradient, kernel.flip(2, 3), padding=1)
+    torch.testing.assert_close(a.convolution_adjoint(gradient, kernel, 5, padding=1), flipped)
