@@ -1,7 +1,7 @@
 """What every registered network must do, whatever its family. A new entry is tested here by being registered.
 
-The networks are the registered ones made narrow (and, where depth is an option, shallow), so that the battery takes a few
-minutes; the layers, their order and the number of stages are the published ones.
+The networks are the registered ones made narrow (and, where depth is an option, shallow), so that the battery
+takes a few minutes; the layers, their order and the number of stages are the published ones.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ def narrow(name: str, *, img_size: int = 32, channels: int = 3, classes: int = 1
     knobs = {knob: value for knob, value in NARROW.items() if knob in entry(name).knobs}
     if name.startswith("vit"):
         knobs["width"] = 32
+    if name == "plain56":
+        knobs["width"] = 16
     return build_model(name, classes=classes, channels=channels, img_size=img_size, **knobs)
 
 
@@ -96,35 +98,42 @@ def test_saved_and_loaded_network_gives_the_same_bits(name: str, tmp_path: Path)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_answer_does_not_depend_on_batch_mates(name: str) -> None:
-    network, images = settled(narrow(name)), torch.randn(4, 3, 32, 32)
+    """In float64, where rounding does not hide or feign a dependence even behind 1,202 layers."""
+    network = settled(narrow(name)).double()
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
         together = network(images)
         alone = torch.cat([network(image[None]) for image in images])
-    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+    assert torch.isfinite(together).all()
+    torch.testing.assert_close(together, alone, atol=1e-9, rtol=1e-9)
+
+
+LEARNING_RATES = {"linear": 1e-2, "plain56": 3e-3}
+"""Where 1e-3 is too slow: a single layer, and the depth that only shortcuts make easy."""
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_learns_64_digits_by_heart(name: str) -> None:
-    side = max(16, entry(name).min_size)
+    """Every one of 64 handwritten digits right, on 8x8 pixels where the network takes images so small.
+
+    The answers are those of training mode without dropout: batch statistics, which the running ones follow
+    later.
+    """
+    least = entry(name).min_size
     digits = load_digits()
     images = torch.tensor(digits.images[:64], dtype=torch.float32)[:, None] / 8 - 1
-    images = F.interpolate(images, size=(side, side), mode="nearest")
+    images = F.interpolate(images, size=(max(8, least),) * 2, mode="nearest")
     classes = torch.tensor(digits.target[:64])
-    network = narrow(name, img_size=side, channels=1)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    correct = 0.0
-    for step in range(1, 301):
-        network.train()
+    network = narrow(name, img_size=images.shape[-1], channels=1).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATES.get(name, 1e-3))
+    for _ in range(300):
+        logits = network(images)
+        if torch.equal(logits.argmax(1), classes):
+            return
         optimiser.zero_grad()
-        F.cross_entropy(network(images), classes).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        F.cross_entropy(logits, classes).backward()
         optimiser.step()
-        if step % 10 == 0:
-            with torch.no_grad():
-                correct = (network.eval()(images).argmax(1) == classes).float().mean().item()
-            if correct == 1:
-                break
-    assert correct == 1
+    pytest.fail(f"{int((logits.argmax(1) == classes).sum())} of 64 digits after 300 steps")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,6 @@
-"""One thread for every test of the networks: small tensors gain nothing from two, and lose much on a busy machine."""
+"""One thread for every test of the networks: small tensors gain nothing from two, and lose much on a busy
+machine.
+"""
 
 from __future__ import annotations
 

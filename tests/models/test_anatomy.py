@@ -54,7 +54,7 @@ PUBLISHED_PARAMETERS = {
 }
 
 OPTION_A = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
-"""CIFAR networks with the paper's parameter-free shortcuts: its table 6 says 0.27, 0.46, 0.66, 0.85, 1.7, 19.4 M."""
+"""CIFAR networks with the paper's own shortcuts; its table 6 says 0.27, 0.46, 0.66, 0.85, 1.7 and 19.4 M."""
 
 RECEPTIVE_FIELDS = {  # Araujo et al. 2019, "Computing receptive fields of convolutional neural networks", Distill
     "alexnet": 195,
@@ -88,7 +88,9 @@ def test_bn_inception_has_caffes_parameters_but_for_biases() -> None:
     assert sum(p.numel() for p in network.parameters()) + biases == 11_295_240
 
 
-@pytest.mark.parametrize("name", sorted(set(PUBLISHED_PARAMETERS) & set(torchvision.models.list_models()) - {"vit_b_16"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(PUBLISHED_PARAMETERS) & set(torchvision.models.list_models()) - {"vit_b_16"})
+)
 def test_torchvisions_own_figures(name: str) -> None:
     """torchvision states the multiply-adds (in billions), accuracy and parameters of its weights.
 
@@ -114,7 +116,8 @@ def plain_attention() -> Iterator[None]:
 @pytest.mark.parametrize("name", model_names())
 @pytest.mark.usefixtures("plain_attention")
 def test_counts_are_fvcores(name: str) -> None:
-    """Parameters, and multiply-adds of convolutions, dense layers and matrix products, on images of at most 80 px.
+    """Parameters, and multiply-adds of convolutions, dense layers and matrix products, on images of at most
+    80 px.
 
     fvcore also counts normalisation and pooling, as operators of their own, which are left out on both sides.
     """
@@ -151,8 +154,12 @@ def test_published_receptive_fields(name: str, side: int) -> None:
         ("lenet5", "stage2", {}),
     ],
 )
-def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, knobs: dict[str, object]) -> None:
-    """The gradient of one central unit is non-zero on a window of the stated side, with weights all positive."""
+def test_receptive_field_is_where_the_gradient_reaches(
+    name: str, layer: str, knobs: dict[str, object]
+) -> None:
+    """The gradient of one central unit is non-zero on a window of the stated side, with weights all
+    positive.
+    """
     network = build_model(name, classes=2, channels=1, img_size=160, width=4, **knobs).eval().double()
     body = anatomy(network, img_size=160, channels=1)
     side = next(row for row in reversed(body.layers) if row.name.startswith(layer)).receptive_field
@@ -231,7 +238,7 @@ def test_a_module_is_left_as_it_was() -> None:
 
 def test_hooks_are_gone_after_a_failure_too() -> None:
     network = build_model("resnet8", classes=3, channels=1)
-    with pytest.raises(ModelError, match="cannot take such images.*3 channels meet filters for 1"):
+    with pytest.raises(ModelError, match=r"cannot take such images.*3 channels meet filters for 1"):
         anatomy(network, img_size=32, channels=3)
     assert not any(module._forward_hooks for module in network.modules())
 
@@ -251,7 +258,9 @@ def test_timm_networks_too() -> None:
 def test_the_catalogue_is_what_the_networks_measure() -> None:
     rows = catalogue()
     assert [row.name for row in rows] == model_names()
-    assert rows == measure(), "run: python -m clearsight.models.catalogue > src/clearsight/models/catalogue.csv"
+    assert rows == measure(), (
+        "run: python -m clearsight.models.catalogue > src/clearsight/models/catalogue.csv"
+    )
 
 
 def test_published_weights_have_catalogued_accuracy() -> None:

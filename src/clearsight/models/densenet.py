@@ -112,11 +112,14 @@ def _without_statistics(norm: nn.Module) -> Iterator[None]:
     if not isinstance(norm, nn.BatchNorm2d):
         yield
         return
-    tracked, norm.track_running_stats = norm.track_running_stats, False
+    momentum, norm.momentum = norm.momentum, 0.0
+    batches = norm.num_batches_tracked.clone() if norm.num_batches_tracked is not None else None
     try:
         yield
     finally:
-        norm.track_running_stats = tracked
+        norm.momentum = momentum
+        if batches is not None and norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.copy_(batches)
 
 
 class DenseBlock(nn.ModuleDict):

@@ -138,7 +138,9 @@ def _from_timm(name: str, source: Published) -> dict[str, torch.Tensor]:
     file = f"{source.weights}.safetensors"
     address = f"{constants.ENDPOINT}/timm/{source.weights}/resolve/main/{hub_file}"
     by_hand = cache_folder() / file
-    cached = str(by_hand) if by_hand.is_file() else try_to_load_from_cache(f"timm/{source.weights}", hub_file)
+    cached = try_to_load_from_cache(f"timm/{source.weights}", hub_file)
+    if by_hand.is_file():
+        cached = str(by_hand)
     overlay = {"file": cached, "custom_load": False} if isinstance(cached, str) else None
     try:
         if overlay is None:
@@ -195,9 +197,7 @@ def load_state(
     if not faults:
         network.load_state_dict(given, strict=False)
         return
-    only_head = (
-        bool(head) and len(faults) == len(differing) and all(k.startswith(str(head)) for k in differing)
-    )
+    of_head = [key for key in differing if head and key.startswith(head)]
     raise ModelError(
         f"the weights do not fit {name}",
         found="; ".join(faults[:6]) + (f"; and {len(faults) - 6} more" if len(faults) > 6 else ""),
