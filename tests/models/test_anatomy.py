@@ -54,9 +54,9 @@ PUBLISHED_PARAMETERS = {
 }
 
 OPTION_A = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
-"""CIFAR networks with the paper's own shortcuts; its table 6 says 0.27, 0.46, 0.66, 0.85, 1.7 and 19.4 M."""
+"""CIFAR networks with the paper's shortcuts; its table 6 says 0.27, 0.46, 0.66, 0.85, 1.7 and 19.4 M."""
 
-RECEPTIVE_FIELDS = {  # Araujo et al. 2019, "Computing receptive fields of convolutional neural networks", Distill
+RECEPTIVE_FIELDS = {  # Araujo, Norris, Sim 2019, "Computing receptive fields of ... networks", Distill
     "alexnet": 195,
     "vgg16": 212,
     "inception_v2": 699,

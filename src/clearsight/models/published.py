@@ -152,7 +152,7 @@ def _from_timm(name: str, source: Published) -> dict[str, torch.Tensor]:
 
 
 def _resolve(address: str) -> None:
-    """Raise OSError at once where the host has no address; the hub's client would try for most of a minute."""
+    """Raise OSError at once where the host has no address; the hub's client would try for a minute."""
     host = urlsplit(address).hostname
     if host and not getproxies():
         socket.getaddrinfo(host, None)

@@ -187,11 +187,11 @@ def _check_knobs(known: Entry, knobs: dict[str, Any]) -> None:
         if k in ABLATIONS
     ]
     if faults:
-        hint = nearest(unknown[0], known.knobs) + " " if known.knobs else ""
+        misspelt = [k for k in unknown if k not in ABLATIONS]
         raise ModelError(
             f"{known.name} cannot be built so: " + "; ".join(faults),
             expected=", ".join(sorted(known.knobs)) or "no options",
-            fix=hint if any(k not in ABLATIONS for k in unknown) and hint.startswith("did") else None,
+            fix=nearest(misspelt[0], known.knobs) if misspelt and known.knobs else None,
         )
 
 
