@@ -133,9 +133,7 @@ def _dissect(network: nn.Module, name: str, img_size: int, channels: int) -> Ana
 
 
 def _layers(network: nn.Module, steps: list[Step]) -> Iterator[Layer]:
-    """A row for each module that has parameters of its own, counted work, or neither children nor nothing to
-    do.
-    """
+    """A row for each module with parameters of its own or counted work, and for each other leaf that acts."""
     counted: set[int] = set()
     parents = {module for module in network.modules() if any(True for _ in module.children())}
     for step in steps:

@@ -1,5 +1,4 @@
-"""The arithmetic of layers: sizes, parameters, multiply-adds, receptive fields; and convolution written as a
-matrix.
+"""The arithmetic of layers: sizes, parameters, multiply-adds, receptive fields; convolution as a matrix.
 
 Legend: I side of the input map, N side of the output map, P side of the filter, z padding on each side, s
 stride, d input channels, K filters, g groups, all in pixels or counts. One multiply-add is two operations.
@@ -69,9 +68,7 @@ def output_size(
 
 
 def same_padding(filter_side: int) -> int:
-    """The padding that keeps the size at stride 1, z = (P - 1)/2. Raises ModelError for an even filter, which
-    has none.
-    """
+    """The padding that keeps the size at stride 1, z = (P - 1)/2; ModelError for an even filter."""
     if filter_side % 2 == 0:
         raise ModelError(
             f"({filter_side}-1)/2 is not a whole number: under an even filter no equal padding "
@@ -97,9 +94,7 @@ def conv_parameters(
 def conv_multiply_adds(
     filter_side: int | tuple[int, int], inputs: int, filters: int, outputs: int, *, groups: int = 1
 ) -> int:
-    """Multiply-adds of a convolution, (P * P * d/g) * K for each of its `outputs` x `outputs` places; biases
-    not counted.
-    """
+    """Multiply-adds of a convolution without biases: (P * P * d/g) * K at `outputs` x `outputs` places."""
     weights = conv_parameters(filter_side, inputs, filters, groups=groups, bias=False)
     return weights * outputs * outputs
 
@@ -120,9 +115,7 @@ class ReceptiveField:
 
 
 def receptive_field(layers: Iterable[tuple[int, int]]) -> int:
-    """Side of the receptive field of a stack of (filter side, stride), input first: `[(3, 1), (3, 1)]` gives
-    5.
-    """
+    """Side of the receptive field of a stack of (filter side, stride): `[(3, 1), (3, 1)]` gives 5."""
     field = ReceptiveField()
     for filter_side, stride in layers:
         field = field.through(filter_side, stride)
@@ -131,8 +124,7 @@ def receptive_field(layers: Iterable[tuple[int, int]]) -> int:
 
 @dataclass(frozen=True)
 class StackComparison:
-    """A stack of small filters against one filter that sees as much, each with `channels` in and out, biases
-    not counted.
+    """Small filters in a row against one that sees as much, as many channels in as out, without biases.
 
     receptive_field: in pixels, of both. stacked, single: parameters. saving: share of `single` that the stack
     saves.
@@ -180,8 +172,7 @@ def convolution_matrix(kernel: torch.Tensor, size: int, *, stride: int = 1, padd
 def convolution_adjoint(
     gradient: torch.Tensor, kernel: torch.Tensor, size: int, *, stride: int = 1, padding: int = 0
 ) -> torch.Tensor:
-    """Back-propagation through a convolution by hand: the gradient by the input, from the gradient by the
-    output.
+    """Back-propagation through a convolution by hand: from the output's gradient to the input's.
 
     gradient (N, K, n, n), kernel (K, d, P, P) -> (N, d, size, size). It is the adjoint (the transposed
     `convolution_matrix`) and is itself a convolution: s - 1 zeros between the gradient's values, P - 1 - z
@@ -205,8 +196,7 @@ def convolution_adjoint(
 def convolution_kernel_gradient(
     x: torch.Tensor, gradient: torch.Tensor, side: int, *, stride: int = 1, padding: int = 0
 ) -> torch.Tensor:
-    """The gradient by the filter: every weight's is the sum over all places of its input times the gradient
-    there.
+    """The gradient by the filter: for each weight, its input times the gradient, summed over all places.
 
     x (N, d, I, I), gradient (N, K, n, n) -> (K, d, P, P): the input correlated with the spread gradient.
     """

@@ -28,9 +28,7 @@ class AuxiliaryClassifier(nn.Module):
 
 @contextmanager
 def auxiliary_logits(network: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Collect the outputs (N, classes) of every auxiliary head that runs inside the block, in the order they
-    ran.
-    """
+    """Collect the outputs (N, classes) of the auxiliary heads that run inside the block, in order."""
     collected: list[torch.Tensor] = []
     handles = [
         module.register_forward_hook(lambda _module, _inputs, output: collected.append(output))

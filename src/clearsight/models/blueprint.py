@@ -184,9 +184,7 @@ class Trace(TorchFunctionMode):
         return view
 
     def everywhere(self, x: torch.Tensor, outputs: int = 1) -> View | None:
-        """The view behind a function that reads the whole map x (N, C, h, w) into `outputs` x `outputs`
-        places.
-        """
+        """The view behind what reads the whole map x (N, C, h, w) into `outputs` x `outputs` places."""
         view = self.view(x)
         if view is None or x.dim() != 4:
             return view

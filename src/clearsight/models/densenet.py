@@ -164,9 +164,7 @@ def _transition(inputs: int, outputs: int, design: DenseNetDesign) -> nn.Sequent
 
 
 class DenseNet(nn.Module):
-    """A stem, dense blocks with transitions between them, normalisation, global average pooling, one dense
-    layer.
-    """
+    """A stem, dense blocks with transitions between, normalisation, average pooling, one dense layer."""
 
     def __init__(
         self, blocks: tuple[int, ...], classes: int, channels: int, img_size: int, design: DenseNetDesign

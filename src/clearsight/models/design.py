@@ -125,8 +125,7 @@ class ConvDesign(Design):
             )
 
     def scaled(self, published: int, base: int, *, multiple: int = 1) -> int:
-        """A layer's width here, where the published network has `published` filters and `base` in its first
-        layer.
+        """A layer's width where the published network has `published` filters, and `base` in its first.
 
         Rounded down to a multiple of `multiple`, which is also the least.
         """

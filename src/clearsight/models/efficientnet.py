@@ -49,9 +49,7 @@ class LiteDesign(Design):
     design=LiteDesign(),
 )
 def efficientnet_lite0(*, classes: int, channels: int, img_size: int, design: LiteDesign) -> nn.Module:
-    """Depthwise-separable inverted bottlenecks with ReLU6: 4.65 million parameters, 385 million
-    multiply-adds.
-    """
+    """Depthwise-separable inverted bottlenecks with ReLU6: 4,652,008 parameters."""
     arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, "drop_rate": design.dropout}
     if design.activation != "relu6":
         arguments["act_layer"] = type(activation(design.activation))

@@ -59,8 +59,7 @@ class GoogLeNetDesign(ConvDesign):
 
 
 class Inception(nn.Module):
-    """Four branches side by side: 1x1; 1x1 and 3x3; 1x1 and 3x3; pooling and 1x1. (N, inputs, S, S) -> (N,
-    outputs, S, S).
+    """Branches side by side: 1x1; 1x1, 3x3; 1x1, 3x3; pooling, 1x1. (N, inputs, S, S) -> (N, outputs, S, S).
 
     widths: filters of branch 1, the two layers of branch 2, the two of branch 3, and branch 4, as in table 1.
     """

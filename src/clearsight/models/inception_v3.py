@@ -54,9 +54,7 @@ class InceptionV3Design(ConvDesign):
 
 
 class Mixed(nn.Module):
-    """Base of the modules: concatenates the branches and applies the gate. (N, inputs, S, S) -> (N, outputs,
-    S', S').
-    """
+    """Base of the modules: joins the branches, applies the gate. (N, inputs, S, S) -> (N, outputs, S', S')."""
 
     def __init__(self, outputs: int, design: InceptionV3Design) -> None:
         super().__init__()
@@ -114,9 +112,7 @@ class InceptionB(Mixed):
 
 
 class InceptionC(Mixed):
-    """Figure 6, 17x17 maps: 7x7 filters as 1x7 and 7x1, once and twice. `inner`: width inside the
-    branches.
-    """
+    """Figure 6, 17x17 maps: 7x7 as 1x7 and 7x1, once and twice. inner: width inside the branches."""
 
     def __init__(self, inputs: int, inner: int, design: InceptionV3Design) -> None:
         w = partial(design.scaled, base=32)

@@ -60,9 +60,7 @@ METHODS: dict[str, Callable[[torch.Tensor], None]] = {
 
 @dataclass(frozen=True)
 class InitChoice:
-    """What was drawn. losses: mean cross-entropy on the batches per method tried, empty where nothing was
-    compared.
-    """
+    """What was drawn. losses: mean loss on the batches per method tried, empty without a comparison."""
 
     method: str
     losses: dict[str, float]

@@ -45,8 +45,7 @@ def pieces(name: str) -> int:
 
 
 class Maxout(nn.Module):
-    """The largest of each `pieces` neighbouring channels [Goodfellow et al. 2013, arXiv:1302.4389, section
-    3].
+    """The largest of each `pieces` neighbouring channels [Goodfellow et al. 2013, arXiv:1302.4389].
 
     (N, C * pieces, ...) -> (N, C, ...).
     """
@@ -64,8 +63,7 @@ class Maxout(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale each channel by a gate computed from all channels' means [Hu et al. 2018, arXiv:1709.01507,
-    section 3].
+    """Scale each channel by a gate computed from all channels' means [Hu et al. 2018, arXiv:1709.01507].
 
     gate = sigmoid(W2 relu(W1 mean(x))), with C/ratio hidden units (at least one). (N, C, S, S) -> (N, C, S,
     S). The dense layers are 1x1 convolutions named fc1 and fc2, as in torchvision and timm.
@@ -86,8 +84,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class DropConnect(nn.Linear):
-    """A dense layer that drops weights in training [Wan et al. 2013, "Regularization of neural networks using
-    DropConnect"].
+    """A dense layer that drops weights in training [Wan et al. 2013, ICML, "DropConnect"].
 
     Each weight is kept with probability 1 - p and then divided by it, so its mean stays. Departures from the
     paper: one mask serves the whole batch where the paper draws one per image, and evaluation uses the mean
@@ -143,8 +140,7 @@ def conv_norm_act(
     bias: bool | None = None,
     eps: float = 1e-5,
 ) -> OrderedDict[str, nn.Module]:
-    """Convolution, batch normalisation and activation as layers named conv, bn and act, in the design's
-    order.
+    """Convolution, normalisation and activation as layers named conv, bn and act, in the design's order.
 
     Without normalisation there is no bn. The convolution has a bias where no normalisation replaces it, or as
     `bias` says.
@@ -164,9 +160,7 @@ def conv_norm_act(
 
 
 class ConvNormAct(nn.Sequential):
-    """`conv_norm_act` as one module, with the tensor names torchvision's inception networks use: conv.weight,
-    bn.weight.
-    """
+    """`conv_norm_act` as one module, with the tensor names of torchvision's inception networks."""
 
     def __init__(
         self,

@@ -55,9 +55,7 @@ class LinearClassifier(nn.Module):
         return self.fc(self.dropout(x.flatten(1)))  # type: ignore[no-any-return]
 
     def templates(self) -> torch.Tensor:
-        """The weights as one image a class, (classes, channels, S, S): the picture each class correlates with
-        most.
-        """
+        """The weights as one image a class, (classes, channels, S, S): what each class looks for."""
         return self.fc.weight.detach().reshape(-1, *self.image)
 
 

@@ -95,8 +95,7 @@ AUXILIARY_PREFIXES = ("aux1.", "aux2.", "AuxLogits.")
 
 
 def published_state(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
-    """The published weights of a network, under the names `build_model(name, classes=1000)` gives its
-    tensors.
+    """The published weights, under the names `build_model(name, classes=1000)` gives its tensors.
 
     aux: keep the auxiliary heads of GoogLeNet and Inception v3. The file is kept in PyTorch's own cache and
     downloaded once. Raises ModelError for a network without published weights, and where the file is neither

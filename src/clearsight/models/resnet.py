@@ -64,8 +64,7 @@ WITH_GATES = ResNetDesign(se=True)
 
 
 class Block(nn.Module):
-    """What basic blocks and bottlenecks share: pooling in front, the order of layers, the gate and the
-    shortcut.
+    """What basic blocks and bottlenecks share: pooling, the order of layers, the gate, the shortcut.
 
     downsample: the layer on the shortcut where the shape changes, None where it does not.
     """

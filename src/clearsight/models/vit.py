@@ -29,6 +29,7 @@ from clearsight.models.layers import SMALL, activation
 from clearsight.models.registry import register
 
 PAPER = "Dosovitskiy et al. 2020, arXiv:2010.11929"
+SMALLER = "Steiner et al. 2021, arXiv:2106.10270"
 TIMMS_BLOCK = "its blocks are timm's"
 
 
@@ -89,13 +90,13 @@ def _vit(timm_name: str, classes: int, channels: int, img_size: int, design: ViT
     )
 
 
-@register(img_size=224, min_size=4, year=2021, paper=PAPER, top1=75.452, top5=92.858, design=TINY)
+@register(img_size=224, min_size=4, year=2021, paper=SMALLER, top1=75.452, top5=92.858, design=TINY)
 def vit_ti_16(*, classes: int, channels: int, img_size: int, design: ViTDesign) -> nn.Module:
     """Tokens of 192 values, 3 heads: 5,717,416 parameters."""
     return _vit("vit_tiny_patch16_224", classes, channels, img_size, design)
 
 
-@register(img_size=224, min_size=4, year=2021, paper=PAPER, top1=81.402, top5=96.150, design=LITTLE)
+@register(img_size=224, min_size=4, year=2021, paper=SMALLER, top1=81.402, top5=96.150, design=LITTLE)
 def vit_s_16(*, classes: int, channels: int, img_size: int, design: ViTDesign) -> nn.Module:
     """Tokens of 384 values, 6 heads: 22,050,664 parameters."""
     return _vit("vit_small_patch16_224", classes, channels, img_size, design)
