@@ -54,7 +54,7 @@ class InceptionV3Design(ConvDesign):
 
 
 class Mixed(nn.Module):
-    """Base of the modules: joins the branches, applies the gate. (N, inputs, S, S) -> (N, outputs, S', S')."""
+    """Base of the modules: joins branches, applies the gate. (N, inputs, S, S) -> (N, outputs, S', S')."""
 
     def __init__(self, outputs: int, design: InceptionV3Design) -> None:
         super().__init__()
