@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import timm
 from torch import nn
 
 from clearsight.models.design import Design
@@ -50,6 +49,8 @@ class LiteDesign(Design):
 )
 def efficientnet_lite0(*, classes: int, channels: int, img_size: int, design: LiteDesign) -> nn.Module:
     """Depthwise-separable inverted bottlenecks with ReLU6: 4,652,008 parameters."""
+    import timm  # some seconds of start-up, spent only where the network is wanted
+
     arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, "drop_rate": design.dropout}
     if design.activation != "relu6":
         arguments["act_layer"] = type(activation(design.activation))

@@ -19,7 +19,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import timm
 from torch import nn
 
 from clearsight.errors import ModelError
@@ -75,6 +74,8 @@ def _vit(timm_name: str, classes: int, channels: int, img_size: int, design: ViT
             f"{design.width} values cannot be shared by {design.heads} heads",
             expected="a width that is a multiple of heads",
         )
+    import timm  # some seconds of start-up, spent only where the network is wanted
+
     return timm.create_model(  # type: ignore[no-any-return]
         timm_name,
         num_classes=classes,
