@@ -1,1 +1,50 @@
-"""Clearsight turns labelled images into a classifier you can trust."""
+"""Clearsight turns labelled images into a classifier you can trust.
+
+    import clearsight as cs
+    run = cs.fit("photos/")
+    run.predictor.predict("new.jpg")
+
+Names are loaded when first used, so `import clearsight` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ClearsightError": "clearsight.errors",
+    "ImageClassifier": "clearsight.estimator",
+    "Predictor": "clearsight.predictor",
+    "Run": "clearsight.workflow",
+    "build_model": "clearsight.models.registry",
+    "check": "clearsight.workflow",
+    "evaluate": "clearsight.workflow",
+    "fit": "clearsight.workflow:train",
+    "load": "clearsight.workflow",
+}
+
+__all__ = [
+    "ClearsightError",
+    "ImageClassifier",
+    "Predictor",
+    "Run",
+    "build_model",
+    "check",
+    "evaluate",
+    "fit",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clearsight' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(module), attribute or name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -65,6 +65,28 @@ class CachedPixels:
     def __len__(self) -> int:
         return len(self.array)
 
+    def view(self, indices: NDArray[np.int64]) -> PixelView:
+        """Some of the images, still on disk."""
+        return PixelView(self.array, indices)
+
+
+@dataclass(frozen=True)
+class PixelView:
+    """Images of a larger array by index; only the batch asked for is read."""
+
+    array: NDArray[Any]
+    indices: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, some: slice) -> NDArray[Any]:
+        return self.array[self.indices[some]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.indices), *self.array.shape[1:])
+
 
 def threaded(function: Callable[[A], B], items: Sequence[A], workers: int | None = None) -> Iterator[B]:
     """`map` over threads, in order, with a bounded number of results in flight (decoding releases the GIL)."""

@@ -115,7 +115,8 @@ def read_header(content: bytes, name: str) -> Header:
                 fix="convert it to 16-bit PNG with a range of your choice",
             )
         deep = _deep_colour(content) or image.mode.startswith("I")
-        orientation = image.getexif().get(0x0112, 1)
+        # of a PNG without this chunk Pillow would decode every pixel in search of it
+        orientation = image.getexif().get(0x0112, 1) if image.format != "PNG" or b"eXIf" in content else 1
         return Header(
             width=width,
             height=height,
