@@ -1,7 +1,7 @@
 """One folder that is the model: `weights.safetensors` and `card.json`, read without running foreign code.
 
-The card holds everything that turns an image file into an answer: the network's spec, the pixel format, the geometry, the
-classes, the temperature; and where the model comes from: data, scores, versions.
+The card holds everything that turns an image file into an answer: the network's spec, the pixel format, the geometry,
+the classes, the temperature; and where the model comes from: data, scores, versions.
 """
 
 from __future__ import annotations
@@ -125,7 +125,15 @@ class Bundle:
             )
         except ClearsightError:
             raise
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, OSError) as error:
+        except (
+            json.JSONDecodeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            SafetensorError,
+            OSError,
+        ) as error:
             raise BundleError(
                 f"{folder} holds a broken model",
                 found=f"{type(error).__name__}: {str(error)[:160]}",
@@ -136,4 +144,8 @@ class Bundle:
 def versions() -> dict[str, str]:
     """Versions of everything that shapes the answers."""
     names = ("clearsight", "numpy", "openvino", "pillow", "timm", "torchvision")
-    return {"python": platform.python_version(), "torch": str(torch.__version__), **{n: version(n) for n in names}}
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        **{n: version(n) for n in names},
+    }

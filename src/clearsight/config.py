@@ -92,8 +92,8 @@ class Config:
 
         Raises ConfigError naming every unknown option and every bad value at once.
         """
-        stages = {stage.name: stage.default_factory for stage in dataclasses.fields(cls)}
-        owner = {f.name: (name, f) for name, made in stages.items() for f in dataclasses.fields(made)}  # type: ignore[arg-type]
+        stages: dict[str, Any] = {stage.name: stage.default_factory for stage in dataclasses.fields(cls)}
+        owner = {f.name: (name, f) for name, made in stages.items() for f in dataclasses.fields(made)}
         faults: list[str] = []
         chosen: dict[str, dict[str, Any]] = {name: {} for name in stages}
         for name, value in options.items():
@@ -107,7 +107,7 @@ class Config:
             chosen[stage][name] = value
         if faults:
             raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for every option.")
-        config = cls(**{name: made(**chosen[name]) for name, made in stages.items()})  # type: ignore[misc]
+        config = cls(**{name: made(**chosen[name]) for name, made in stages.items()})
         config._check()
         return config
 

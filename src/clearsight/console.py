@@ -39,7 +39,14 @@ class Terminal:
 
     def __init__(self) -> None:
         from rich.console import Console as Rich
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self.rich = Rich(stderr=True, highlight=False)
         self.live = self.rich.is_terminal

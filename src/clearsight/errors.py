@@ -18,9 +18,7 @@ class ClearsightError(Exception):
     fix: what the user can do now.
     """
 
-    def __init__(
-        self, happened: str, *, found: object = None, expected: object = None, fix: str | None = None
-    ) -> None:
+    def __init__(self, happened: str, *, found: object = None, expected: object = None, fix: str | None = None) -> None:
         self.happened, self.found, self.expected, self.fix = happened, found, expected, fix
         parts = [happened]
         if found is not None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
 from clearsight.data.cache import PixelView, Progress, threaded
+from clearsight.data.dataset import Array
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import decode, from_array, read_bytes
 from clearsight.data.sources import as_source
@@ -28,7 +29,10 @@ Images = Any
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one image. probabilities: class to calibrated belief, likeliest first. doubt: entropy in [0, 1] of log K."""
+    """The answer for one image.
+
+    probabilities: class to calibrated belief, likeliest first. doubt: their entropy over log K, 0 = sure, 1 = no idea.
+    """
 
     image: str
     label: str
@@ -40,8 +44,8 @@ class Prediction:
 class Predictor:
     """A bundle at work.
 
-    engine: "auto" takes OpenVINO for much work on a CPU and PyTorch otherwise; "torch" or "openvino" fix it. The engines
-    agree within 1e-4 in logits; one engine gives the same bits for the same batch of images.
+    engine: "auto" takes OpenVINO for much work on a CPU and PyTorch otherwise; "torch" or "openvino" fix it. The
+    engines agree within 1e-4 in logits; one engine gives the same bits for the same batch of images.
     device: "cpu" or "cuda".
     """
 
@@ -167,10 +171,8 @@ class Predictor:
                 yield to_float(array[start : start + BATCH]).numpy()
             return
         source = as_source(array)
-        assert not hasattr(source, "paths")
-        yield from _grouped(
-            from_array(source.planes(i), f"#{i}", form, geometry) for i in range(len(source))  # type: ignore[union-attr]
-        )
+        assert isinstance(source, Array)
+        yield from _grouped(from_array(source.planes(i), f"#{i}", form, geometry) for i in range(len(source)))
 
 
 class _LogitsAndFeatures(torch.nn.Module):

@@ -30,7 +30,7 @@ from clearsight.errors import BundleError, OutputError
 from clearsight.evaluation import Evaluation
 from clearsight.evaluation import evaluate as judge
 from clearsight.predictor import Predictor
-from clearsight.train.fit import Fitted, fit
+from clearsight.train.fit import fit
 from clearsight.train.loop import Epoch
 
 
@@ -55,7 +55,10 @@ def train(data: Any, *, console: Console | None = None, **options: Any) -> Run:
     dataset = read(data, data_dir=config.data.data_dir)
     folder = _new_folder(config.run.out, dataset.name)
     with disk_errors(folder, "the run", "choose another --out or free some space"):
-        _write_json(folder / "config.json", {"options": config.to_dict(), "data": dataset.origin, "versions": versions()})
+        _write_json(
+            folder / "config.json",
+            {"options": config.to_dict(), "data": dataset.origin, "versions": versions()},
+        )
         with _history(folder / "history.csv") as log, _events(folder) as event:
 
             def on_epoch(epoch: Epoch) -> None:
@@ -67,7 +70,10 @@ def train(data: Any, *, console: Console | None = None, **options: Any) -> Run:
         predictor = Predictor(fitted.bundle)
         test = _judge(predictor, fitted.prepared, "test", console)
         val = judge(
-            fitted.val_logits, fitted.prepared.labels[fitted.judged], predictor.classes, fitted.bundle.temperature
+            fitted.val_logits,
+            fitted.prepared.labels[fitted.judged],
+            predictor.classes,
+            fitted.bundle.temperature,
         )
         metrics = {
             "test": test.summary(),
@@ -83,7 +89,12 @@ def train(data: Any, *, console: Console | None = None, **options: Any) -> Run:
             {
                 "options": config.to_dict(),
                 "data": dataset.origin,
-                "recipe": {"kind": fitted.recipe.kind, "model": fitted.recipe.model, "img_size": fitted.recipe.img_size, "knobs": fitted.recipe.knobs},
+                "recipe": {
+                    "kind": fitted.recipe.kind,
+                    "model": fitted.recipe.model,
+                    "img_size": fitted.recipe.img_size,
+                    "knobs": fitted.recipe.knobs,
+                },
                 "decisions": [d.to_dict() for d in fitted.decisions],
                 "candidates": [asdict(c) for c in fitted.candidates],
                 "versions": versions(),
@@ -109,16 +120,28 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Pr
 
             network, classes = imagenet_network(name)
             side = published(name).img_size
-            bundle = Bundle(network, classes, PixelFormat(3, 8), Geometry(side, side, "crop"), data={"name": "ImageNet-1k"})
+            bundle = Bundle(
+                network,
+                classes,
+                PixelFormat(3, 8),
+                Geometry(side, side, "crop"),
+                data={"name": "ImageNet-1k"},
+            )
             return Predictor(bundle, engine=engine, device=device)
     return Predictor(Bundle.load(folder), engine=engine, device=device)
 
 
-def evaluate(model: str | Path | Predictor, data: Any = None, *, console: Console | None = None, data_dir: str | None = None) -> Evaluation:
+def evaluate(
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    console: Console | None = None,
+    data_dir: str | None = None,
+) -> Evaluation:
     """Judge a model on data it was not trained on.
 
-    Without data, or with the data it was trained on, the test split of its own run is used again. Other data is judged on
-    its test split where it states one, else on all of it; its classes must be among the model's.
+    Without data, or with the data it was trained on, the test split of its own run is used again. Other data is judged
+    on its test split where it states one, else on all of it; its classes must be among the model's.
     """
     console = console or Silent()
     predictor = model if isinstance(model, Predictor) else load(model)
@@ -135,7 +158,9 @@ def evaluate(model: str | Path | Predictor, data: Any = None, *, console: Consol
         chosen = {k: run_options[k] for k in ("seed", "test_fraction", "folds") if k in run_options}
         prepared = prepare(dataset, scanned, bundle.geometry, **chosen, progress=console.stage("reading pixels"))
         if prepared.pixels.key != bundle.data.get("fingerprint"):
-            console.say("data: the images are no longer those the model was trained on, so some of this test may be known to it")
+            console.say(
+                "data: the images are no longer those the model was trained on, so some of this test may be known to it"
+            )
         return _judge(predictor, prepared, "test", console)
     return _judge_other(predictor, dataset, scanned, console)
 
@@ -161,7 +186,12 @@ def _judge(predictor: Predictor, prepared: Prepared, part: str, console: Console
     logits = predictor.logits(prepared.pixels.view(rows), console.stage(f"judging on the {part} split"))
     names = [prepared.dataset.source.name(int(i)) for i in rows]
     return judge(
-        logits, prepared.labels[rows], predictor.classes, predictor.bundle.temperature, indices=rows, names=names
+        logits,
+        prepared.labels[rows],
+        predictor.classes,
+        predictor.bundle.temperature,
+        indices=rows,
+        names=names,
     )
 
 
@@ -206,7 +236,9 @@ def _new_folder(out: str | None, name: str) -> Path:
         folder = Path(out).expanduser()
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(
-                f"{folder} is in use", found="a folder that is not empty", fix="choose another --out, or move it away"
+                f"{folder} is in use",
+                found="a folder that is not empty",
+                fix="choose another --out, or move it away",
             )
         with disk_errors(folder, "the run", "choose another --out"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -14,12 +14,13 @@ LOW, HIGH = 1e-3, 1e3
 
 
 def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.integer]) -> float:
-    """The T in [0.001, 1000] with the least mean cross-entropy of softmax(logits / T), targets softened by the sample size.
+    """The T in [0.001, 1000] with the least mean cross-entropy of softmax(logits / T), targets softened by the sample
+    size.
 
-    logits (N, K), targets (N,) of images the network was not trained on. A network that makes no mistake on N images would
-    otherwise get T = 0 and boundless belief; so the right class counts (N+1)/(N+2) and the others share the rest, the
-    estimate of a share after N successes in N trials, as in [Platt 1999, "Probabilistic outputs for support vector
-    machines", 2.2]. The correction vanishes with N. The loss is unimodal in T.
+    logits (N, K), targets (N,) of images the network was not trained on. A network that makes no mistake on N images
+    would otherwise get T = 0 and boundless belief; so the right class counts (N+1)/(N+2) and the others share the
+    rest, the estimate of a share after N successes in N trials, as in [Platt 1999, "Probabilistic outputs for support
+    vector machines", 2.2]. The correction vanishes with N. The loss is unimodal in T.
     """
     z = np.asarray(logits, dtype=np.float64)
     n, k = z.shape

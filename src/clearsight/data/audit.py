@@ -78,7 +78,10 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
     findings += [Finding("pixels", "note", rule) for rule in scan.pixel_facts()["rules"]]  # type: ignore[attr-defined]
     findings += [Finding("source", "note", note) for note in dataset.notes]
     counts = {
-        part: {dataset.classes[c]: int(n) for c, n in enumerate(np.bincount(dataset.labels[i], minlength=len(dataset.classes)))}
+        part: {
+            dataset.classes[c]: int(n)
+            for c, n in enumerate(np.bincount(dataset.labels[i], minlength=len(dataset.classes)))
+        }
         for part, i in split.parts().items()
         if part != "test"
     }
@@ -140,7 +143,8 @@ def _balance(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
             Finding(
                 "tiny-classes",
                 "warning",
-                f"{len(tiny)} class(es) have fewer than 20 images to learn from: {some}{', ...' if len(tiny) > 5 else ''}",
+                f"{len(tiny)} class(es) have fewer than 20 images to learn from: {some}"
+                + (", ..." if len(tiny) > 5 else ""),
                 "add images; below 20 neither training nor its measurement is reliable",
                 {"classes": tiny},
             )
@@ -224,7 +228,7 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint8], spl
             "near-duplicates-across-splits",
             "warning",
             f"{len(pairs)} test image(s) look nearly the same as a development image",
-            "look at the pairs in audit.json; frames of one film or crops of one photo belong on one side (use a `group` column)",
+            "look at the pairs in audit.json; frames of one film belong on one side (use a `group` column)",
             {"pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]]},
         )
     ]
@@ -256,7 +260,11 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
         "mean colour": np.stack([pixels.array[i].mean(axis=(1, 2)) for i in chosen]),
         "image size": np.array([(h.width, h.height, scan.bytes[i]) for h, i in zip(headers, chosen, strict=True) if h]),
         "file type": np.array(
-            [(hash_order(f"{h.format} {h.mode} {PurePath(dataset.source.name(int(i))).suffix}")) for h, i in zip(headers, chosen, strict=True) if h]
+            [
+                (word_number(f"{h.format} {h.mode} {PurePath(dataset.source.name(int(i))).suffix}"))
+                for h, i in zip(headers, chosen, strict=True)
+                if h
+            ]
         )[:, None],
     }
     chance = 1 / len(np.unique(labels))
@@ -264,7 +272,12 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
     for what, features in evidence.items():
         if (features == features[0]).all():
             continue
-        tree = DecisionTreeClassifier(max_leaf_nodes=4 * len(dataset.classes), min_samples_leaf=2, class_weight="balanced", random_state=0)
+        tree = DecisionTreeClassifier(
+            max_leaf_nodes=4 * len(dataset.classes),
+            min_samples_leaf=2,
+            class_weight="balanced",
+            random_state=0,
+        )
         folds = StratifiedKFold(5, shuffle=True, random_state=0)
         score = float(cross_val_score(tree, features, labels, cv=folds, scoring="balanced_accuracy").mean())
         if (score - chance) / (1 - chance) >= 0.8:
@@ -281,7 +294,7 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
     return found
 
 
-def hash_order(text: str) -> int:
+def word_number(text: str) -> int:
     """A number for a word, equal for equal words, the same in every process."""
     import zlib
 

@@ -49,10 +49,8 @@ def mirror(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return torch.where(chosen[:, None, None, None], images.flip(-1), images)
 
 
-def light(
-    images: torch.Tensor, generator: torch.Generator, *, brightness: float, contrast: float
-) -> torch.Tensor:
-    """Change brightness by up to ± `brightness` of the range and contrast by up to 1 ± `contrast` about each image's mean."""
+def light(images: torch.Tensor, generator: torch.Generator, *, brightness: float, contrast: float) -> torch.Tensor:
+    """Add up to ± `brightness` of the range and scale contrast by up to 1 ± `contrast` about each image's mean."""
     u = (torch.rand(len(images), 2, generator=generator) * 2 - 1).to(images.device)[:, :, None, None, None]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return ((images - mean) * (1 + contrast * u[:, 1]) + mean + brightness * u[:, 0]).clamp(0, 1)

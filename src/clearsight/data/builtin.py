@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def cifar10(folder: Path | None) -> Dataset:
     from torchvision.datasets import CIFAR10
 
     root = folder or store()
-    parts = [_download("cifar10", lambda t=train: CIFAR10(root, train=t, download=True), root) for train in (1, 0)]
+    fetch = partial(CIFAR10, root, download=True)
+    parts = [_download("cifar10", partial(fetch, train=train), root) for train in (True, False)]
     images = np.concatenate([p.data for p in parts])
     labels = np.concatenate([np.asarray(p.targets, dtype=np.int64) for p in parts])
     given = np.array(["train"] * len(parts[0].data) + ["test"] * len(parts[1].data), dtype="<U5")
@@ -60,8 +62,8 @@ def cifar10(folder: Path | None) -> Dataset:
 def elpv(folder: Path | None) -> Dataset:
     """2,624 solar cells under electroluminescence, 300x300 gray, functional or defective [Deitsch 2019].
 
-    The experts' defect probabilities 0, 1/3, 2/3, 1 become a class (defective above 1/2) and a weight, 1 where they were
-    sure and 1/3 where they were not.
+    The experts' defect probabilities 0, 1/3, 2/3, 1 become a class (defective above 1/2) and a weight, 1 where they
+    were sure and 1/3 where they were not.
     """
     if folder is None:
         try:

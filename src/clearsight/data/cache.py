@@ -1,7 +1,8 @@
 """Decode once: the pixels of a data set at working size, in one memory-mapped file.
 
-The file's name is a digest of everything its bytes depend on: the content of every image in order, the pixel format, the
-geometry and this module's version. So a changed image, order or size means another file, nothing is ever stale, and two
+The file's name is a digest of everything its bytes depend on: the content of every image in order, the pixel format,
+the geometry and this module's version. So a changed image, order or size means another file, nothing is ever stale,
+and two
 processes that build the same file at once write the same bytes: each writes its own temporary folder and the first
 rename wins.
 

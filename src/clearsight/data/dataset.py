@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import Header, PixelFormat, Pixels, decode, digest, from_array, read_bytes, read_header
+from clearsight.data.pixels import (
+    Header,
+    PixelFormat,
+    Pixels,
+    decode,
+    digest,
+    from_array,
+    read_bytes,
+    read_header,
+)
 
 
 class Source(Protocol):
@@ -75,8 +84,8 @@ class Array:
         """Image i as (H, W) or (C, H, W)."""
         image = self.images[i]
         if image.ndim == 3 and image.shape[0] not in (1, 3) and image.shape[2] in (1, 3):
-            return image.transpose(2, 0, 1)
-        return image
+            return np.asarray(image.transpose(2, 0, 1))
+        return np.asarray(image)
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
         image = self.planes(i)

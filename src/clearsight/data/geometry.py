@@ -58,9 +58,9 @@ class Geometry:
             framed = np.zeros((self.height, self.width, channels), image.dtype)
             top, left = (self.height - new_height) // 2, (self.width - new_width) // 2
             framed[top : top + new_height, left : left + new_width] = image
-            return framed
+            return np.asarray(framed)
         top, left = (new_height - self.height) // 2, (new_width - self.width) // 2
-        return image[top : top + self.height, left : left + self.width]
+        return np.asarray(image[top : top + self.height, left : left + self.width])
 
 
 def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
@@ -74,7 +74,6 @@ def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
         planes = [np.asarray(Image.fromarray(image[:, :, c]).resize(size, how)) for c in range(image.shape[2])]
         return np.stack(planes, axis=2)
     deep = [  # Pillow scales 16-bit integers by nearest neighbour only, so go through floats
-        np.asarray(Image.fromarray(image[:, :, c].astype(np.float32)).resize(size, how))
-        for c in range(image.shape[2])
+        np.asarray(Image.fromarray(image[:, :, c].astype(np.float32)).resize(size, how)) for c in range(image.shape[2])
     ]
-    return np.clip(np.rint(np.stack(deep, axis=2)), 0, 65535).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(np.stack(deep, axis=2)), 0, 65535).astype(np.uint16))

@@ -23,7 +23,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             head = stream.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08":
                 raise DataError(
-                    f"{path} is no IDX file of bytes", found=f"magic {head.hex()}", expected="0000 08 and a rank"
+                    f"{path} is no IDX file of bytes",
+                    found=f"magic {head.hex()}",
+                    expected="0000 08 and a rank",
                 )
             raw = stream.read(4 * head[3])
             shape = struct.unpack(f">{head[3]}I", raw)
@@ -61,11 +63,9 @@ def read_idx_folder(root: Path, name: str, origin: str, classes: tuple[str, ...]
         images.append(pixels)
         labels.append(values)
         given.append(np.full(len(values), split, dtype="<U5"))
-    values = np.concatenate(labels).astype(np.int64)
+    indices = np.concatenate(labels).astype(np.int64)
     if classes is None:
-        indices, classes = encode_labels([str(v) for v in values])
-    else:
-        indices = values
+        indices, classes = encode_labels([str(v) for v in indices])
     return Dataset(name, Array(np.concatenate(images)), indices, classes, np.concatenate(given), origin)
 
 

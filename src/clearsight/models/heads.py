@@ -47,7 +47,7 @@ def build_head(spec: dict[str, Any]) -> nn.Module:
 def softmax_head(
     weight: NDArray[Any], bias: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]
 ) -> tuple[dict[str, Any], nn.Linear]:
-    """A dense layer (K, D) learned on standardised features, with the standardisation folded in: W/std, b - W mean/std."""
+    """A dense layer (K, D) learned on standardised features, standardisation folded in: W/std, b - W mean/std."""
     head = nn.Linear(weight.shape[1], weight.shape[0])
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight / std))

@@ -1,11 +1,12 @@
 """LeNet-5 [LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition"].
 
-The common modern form: 5x5 convolutions with 6 and 16 filters, 2x2 max pooling, 120 and 84 hidden units, ReLU. It departs
-from the paper in four ways: ReLU for the scaled tanh, max pooling for the trainable average, every map connected to every
-other where the paper's table III leaves some out, and a softmax layer for the Gaussian connections.
+The common modern form: 5x5 convolutions with 6 and 16 filters, 2x2 max pooling, 120 and 84 hidden units, ReLU. It
+departs
+from the paper in four ways: ReLU for the scaled tanh, max pooling for the trainable average, every map connected to
+every other where the paper's table III leaves some out, and a softmax layer for the Gaussian connections.
 
-Shapes at 32x32 input: 32 -> conv 28 -> pool 14 -> conv 10 -> pool 5 -> 400 -> 120 -> 84 -> classes. Smaller images, such
-as MNIST's 28x28, are padded with zeros to 32 as in the paper; larger ones make the first dense layer larger.
+Shapes at 32x32 input: 32 -> conv 28 -> pool 14 -> conv 10 -> pool 5 -> 400 -> 120 -> 84 -> classes. Smaller images,
+such as MNIST's 28x28, are padded with zeros to 32 as in the paper; larger ones make the first dense layer larger.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     Network   InputLayer -> body (registry or timm) -> logits
     Probe     InputLayer -> backbone, tapped at several depths -> pooled features -> head -> logits
 
-Both are described by a `spec`, a plain dictionary that goes into the bundle's card; `from_spec` builds the network again.
+Both are described by a `spec`, a plain dictionary that goes into the bundle's card; `from_spec` builds the network
+again.
 
 Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
 """
@@ -25,16 +26,14 @@ from clearsight.models.registry import build_model
 class InputLayer(nn.Module):
     """Normalise pixels, and repeat gray to the channels the network wants (rule D5).
 
-    mode "fixed": (x - mean) / std with one number per channel; [-1, 1] is mean 0.5, std 0.5, and [0, 1] is mean 0, std 1.
-    mode "image": each image by its own mean and deviation over all pixels and channels.
+    mode "fixed": (x - mean) / std with one number per channel; [-1, 1] is mean 0.5, std 0.5, and [0, 1] is mean 0, std
+    1. mode "image": each image by its own mean and deviation over all pixels and channels.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(
-        self, mean: Sequence[float], std: Sequence[float], mode: Literal["fixed", "image"] = "fixed"
-    ) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float], mode: Literal["fixed", "image"] = "fixed") -> None:
         super().__init__()
         self.mode = mode
         self.channels = len(mean)
@@ -184,7 +183,7 @@ def pool(maps: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def capture(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
-    """Collect the outputs of the named submodules during a forward pass; the hooks are gone afterwards, come what may."""
+    """Collect the outputs of the named submodules in a forward pass; the hooks are gone afterwards, come what may."""
     seen: dict[str, torch.Tensor] = {}
 
     def keep(name: str) -> Any:

@@ -103,4 +103,3 @@ def imagenet_classes() -> tuple[str, ...]:
 
     info = ImageNetInfo("imagenet-1k")
     return tuple(info.index_to_description(i) for i in range(1000))
-

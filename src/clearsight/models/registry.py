@@ -1,4 +1,4 @@
-"""Names of networks and the functions that build them (rule: one builder per name, keyword-only, a duplicate raises)."""
+"""Names of networks and the functions that build them: one keyword-only builder per name; a duplicate raises."""
 
 from __future__ import annotations
 

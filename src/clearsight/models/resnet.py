@@ -1,8 +1,8 @@
 """Residual networks for small images [He, Zhang, Ren, Sun 2015, "Deep residual learning for image recognition", 4.2].
 
 A 3x3 stem, then three stages of n basic blocks with w, 2w and 4w filters, the second and third starting with stride 2,
-global average pooling and one dense layer: depth 6n+2. Departures from the paper: where a stage widens, the shortcut is a
-1x1 convolution (the paper's option B) and not a padded identity, and `width` may differ from 16.
+global average pooling and one dense layer: depth 6n+2. Departures from the paper: where a stage widens, the shortcut
+is a 1x1 convolution (the paper's option B) and not a padded identity, and `width` may differ from 16.
 
 Shapes: x (N, channels, S, S) -> (N, w, S, S) -> (N, 2w, S/2, S/2) -> (N, 4w, S/4, S/4) -> (N, 4w) -> (N, classes).
 """
@@ -29,9 +29,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.downsample = None
         if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)

@@ -9,8 +9,6 @@ from clearsight.evaluation import Evaluation
 from clearsight.train.fit import Fitted
 
 
-def write_report(
-    path: Path, *, fitted: Fitted, evaluation: Evaluation, validation: Evaluation, config: Config
-) -> None:
+def write_report(path: Path, *, fitted: Fitted, evaluation: Evaluation, validation: Evaluation, config: Config) -> None:
     """Write the report of a run."""
     path.write_text("<!doctype html>")

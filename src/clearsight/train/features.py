@@ -35,7 +35,7 @@ def extract(
 
     def build(folder: Path) -> None:
         batches = (to_float(pixels.array[indices[i : i + BATCH]]).numpy() for i in range(0, len(indices), BATCH))
-        out: list[NDArray[np.float32]] = []
+        out: list[Any] = []
         done = 0
         for parts in engine.stream(batches):
             for k, part in enumerate(parts):

@@ -1,6 +1,6 @@
 """`fit`: from a data set to a bundle, the test split untouched.
 
-    read -> scan -> plan -> prepare -> probe (and fine-tune, if the budget allows and validation agrees) | scratch -> bundle
+read -> scan -> plan -> prepare -> probe (and fine-tune, if the budget allows and validation agrees) | scratch -> bundle
 """
 
 from __future__ import annotations
@@ -63,18 +63,21 @@ def fit(
     *,
     console: Console | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    hold_out_test: bool = True,
 ) -> Fitted:
     """Train the classifier the options ask for, or the one that suits the data.
 
+    hold_out_test: carve a test split where the data states none; off where the caller holds one out already.
     Raises DataError, ConfigError, ModelError, OutputError or TrainingError, each with what to do.
     """
     console = console or Silent()
     began = time.perf_counter()
     device = _device(config.run.device)
+    test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("looking at the files"))
     recipe = plan(config, scanned)
-    geometry, why_fit = _geometry(dataset, scanned, recipe, config, device, console)
-    prepared = _prepare(dataset, scanned, geometry, config, console)
+    geometry, why_fit = _geometry(dataset, scanned, recipe, config, test_fraction, device, console)
+    prepared = _prepare(dataset, scanned, geometry, config, test_fraction, console)
     decisions = [*recipe.decisions, *why_fit]
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
@@ -91,7 +94,12 @@ def fit(
         form=prepared.form,
         geometry=geometry,
         temperature=outcome.temperature,
-        data={"name": dataset.name, "origin": dataset.origin, "images": len(dataset), "fingerprint": prepared.pixels.key},
+        data={
+            "name": dataset.name,
+            "origin": dataset.origin,
+            "images": len(dataset),
+            "fingerprint": prepared.pixels.key,
+        },
     )
     return Fitted(
         bundle=bundle,
@@ -139,7 +147,9 @@ class _Work:
         split, options = self.data.split, self.config.train
         network = new_network(self.recipe, self.data, self.config.run.seed)
         batch = options.batch_size or (64 if len(split.train) < 5000 else 128)
-        cost = 3 * operations(network, self.data.pixels.array.shape[1:]) * len(split.train)  # forward + twice that backward
+        cost = (
+            3 * operations(network, self.data.pixels.array.shape[1:]) * len(split.train)
+        )  # forward + twice that backward
         epochs, decisions = options.epochs, []
         if epochs is None:
             budget = self.config.run.budget
@@ -159,7 +169,14 @@ class _Work:
         logits = logits_of(network, self.data.pixels.array, split.val, batch, "cpu").double().numpy()
         temperature = fit_temperature(logits, self.data.labels[split.val])
         return _Outcome(
-            network, temperature, split.val, logits, trained.history, (), tuple(decisions), trained.images_per_second
+            network,
+            temperature,
+            split.val,
+            logits,
+            trained.history,
+            (),
+            tuple(decisions),
+            trained.images_per_second,
         )
 
     def probe(self) -> _Outcome:
@@ -168,9 +185,7 @@ class _Work:
         probe = new_probe(self.recipe)
         rows = np.sort(np.concatenate([split.train, split.val]))
         began = time.perf_counter()
-        parts = extract(
-            probe, data.pixels, rows, device=self.device, progress=self.console.stage("features")
-        )
+        parts = extract(probe, data.pixels, rows, device=self.device, progress=self.console.stage("features"))
         speed = len(rows) / (time.perf_counter() - began)
         place = {int(image): i for i, image in enumerate(rows)}
 
@@ -196,7 +211,14 @@ class _Work:
         )
         decisions = [Decision("head", result.chosen.words(), why)]
         outcome = _Outcome(
-            probe, result.temperature, rows[result.judged], result.logits, (), result.candidates, tuple(decisions), speed
+            probe,
+            result.temperature,
+            rows[result.judged],
+            result.logits,
+            (),
+            result.candidates,
+            tuple(decisions),
+            speed,
         )
         if self.config.model.freeze == "none" or (self.config.run.budget and self.config.model.freeze == "auto"):
             return self._fine_tune(probe, result, parts, positions, outcome)
@@ -249,11 +271,18 @@ class _Work:
         new = accuracy(target, logits.argmax(1)), -log_loss(target, softmax(logits, temperature))
         row_of = {int(image): i for i, image in enumerate(before.judged)}
         old_logits = before.logits[[row_of[int(i)] for i in split.val]]
-        old = accuracy(target, old_logits.argmax(1)), -log_loss(target, softmax(old_logits, before.temperature))
+        old = (
+            accuracy(target, old_logits.argmax(1)),
+            -log_loss(target, softmax(old_logits, before.temperature)),
+        )
         keep = new > old or forced
-        numbers = f"validation accuracy {new[0]:.1%} against {old[0]:.1%} of the frozen network, on {len(target)} images"
+        numbers = (
+            f"validation accuracy {new[0]:.1%} against {old[0]:.1%} of the frozen network, on {len(target)} images"
+        )
         choice = "kept" if keep else "not kept"
-        decision = Decision("fine-tuning", choice, numbers + (", as --freeze none asks" if forced and not new > old else ""))
+        decision = Decision(
+            "fine-tuning", choice, numbers + (", as --freeze none asks" if forced and not new > old else "")
+        )
         if not keep:
             return replace(before, history=trained.history, decisions=(*before.decisions, decision))
         return _Outcome(
@@ -315,9 +344,10 @@ class _Work:
             times.append(time.perf_counter())
 
         train_network(
-            trial, data.pixels.array, data.labels, data.weights, few, data.split.val[:batch], epochs=1, batch_size=batch,
-            groups=[{"params": list(trial.parameters()), "lr": 1e-6}], weight_decay=0, label_smoothing=0,
-            augmentation=self.config.train.augment, patience=1, seed=0, device=self.device, on_step=tick,
+            trial, data.pixels.array, data.labels, data.weights, few, data.split.val[:batch], epochs=1,
+            batch_size=batch, groups=[{"params": list(trial.parameters()), "lr": 1e-6}], weight_decay=0,
+            label_smoothing=0, augmentation=self.config.train.augment, patience=1, seed=0, device=self.device,
+            on_step=tick,
         )  # fmt: skip
         if len(times) < 2:
             return 1.0
@@ -375,7 +405,7 @@ def feature_sets(probe: Probe) -> dict[str, tuple[int, ...]]:
 def channel_statistics(data: Prepared, sample: int = 5000) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per channel of the training split, of [0, 1] pixels, over at most `sample` images."""
     rows = data.split.train[:: max(1, len(data.split.train) // sample)]
-    total, squares, count = 0.0, 0.0, 0
+    total, squares, count = np.zeros(data.form.channels), np.zeros(data.form.channels), 0
     scale = 255.0 if data.form.bits == 8 else 65535.0
     for start in range(0, len(rows), 64):
         x = data.pixels.array[rows[start : start + 64]] / scale
@@ -386,31 +416,46 @@ def channel_statistics(data: Prepared, sample: int = 5000) -> tuple[list[float],
     return [float(m) for m in mean], [float(s) for s in std]
 
 
-def _prepare(dataset: Dataset, scanned: Scan, geometry: Geometry, config: Config, console: Console) -> Prepared:
+def _prepare(
+    dataset: Dataset,
+    scanned: Scan,
+    geometry: Geometry,
+    config: Config,
+    test_fraction: float | None,
+    console: Console,
+) -> Prepared:
     return prepare(
         dataset,
         scanned,
         geometry,
         seed=config.run.seed,
-        test_fraction=config.data.test_fraction,
+        test_fraction=test_fraction,
         folds=config.data.folds,
         progress=console.stage("reading pixels"),
     )
 
 
 def _geometry(
-    dataset: Dataset, scanned: Scan, recipe: Recipe, config: Config, device: str, console: Console
+    dataset: Dataset,
+    scanned: Scan,
+    recipe: Recipe,
+    config: Config,
+    test_fraction: float | None,
+    device: str,
+    console: Console,
 ) -> tuple[Geometry, list[Decision]]:
     """The geometry asked for, or, for --fit auto, the one that validates best in a short trial."""
     side, fit = recipe.img_size, config.data.fit
     if fit != "auto":
         return Geometry(side, side, _fit(fit)), []
     if scanned.all_square:
-        return Geometry(side, side), [Decision("fit", "squash", "every image is square, so squash, pad and crop are one")]
+        return Geometry(side, side), [
+            Decision("fit", "squash", "every image is square, so squash, pad and crop are one")
+        ]
     scores: dict[str, tuple[float, float]] = {}
     for name in ("squash", "pad", "crop"):
         trial = Geometry(side, side, _fit(name))
-        data = _prepare(dataset, scanned, trial, config, console)
+        data = _prepare(dataset, scanned, trial, config, test_fraction, console)
         work = _Work(data, recipe, config, device, Silent(), None)
         if recipe.kind == "probe":
             outcome = replace(work, config=_without_budget(config)).probe()

@@ -36,7 +36,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training left: the history, the best epoch (its weights are in the network), images per second of training."""
+    """What training left: the history, the best epoch, whose weights the network holds, and images per second."""
 
     history: tuple[Epoch, ...]
     best: Epoch
@@ -67,7 +67,8 @@ def train_network(
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Trained:
-    """Train in place with AdamW and a one-cycle rate; the weights of the epoch with the lowest validation loss are kept.
+    """Train in place with AdamW and a one-cycle rate; the weights of the epoch with the lowest validation loss are
+    kept.
 
     pixels (N, C, H, W) uint8 or uint16; labels, weights (N,); train, val: positions.
     groups: parameter groups for the optimiser, each with its own peak rate `lr`.
@@ -78,7 +79,7 @@ def train_network(
     """
     order, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    network.to(device=device, memory_format=layout)
+    network.to(device).to(memory_format=layout)
     peaks = [float(g["lr"]) for g in groups]
     optimiser = torch.optim.AdamW(list(groups), weight_decay=weight_decay)
     steps = math.ceil(len(train) / batch_size)
@@ -114,7 +115,7 @@ def train_network(
                     fix=f"try --lr {max(peaks) / 10:.2g}; history.csv holds the epochs so far",
                 )
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
 
@@ -150,7 +151,7 @@ def train_network(
             break
 
     network.load_state_dict(best_state)
-    network.eval().to("cpu", memory_format=torch.contiguous_format)
+    network.eval().to("cpu").to(memory_format=torch.contiguous_format)
     rate = seen / (time.perf_counter() - began)
     return Trained(tuple(history), best, rate, stopped_early=len(history) < epochs)
 

@@ -1,12 +1,12 @@
 """A head on frozen features, chosen by cross-validation: the fast road from a pretrained network to a classifier.
 
-Candidates are pairs of a feature set (the last features; all depths) and a head: softmax with several strengths of L2, and,
-for up to KERNEL_LIMIT images, a support vector machine with the radial basis kernel. Each is judged on the folds; the
-winner's out-of-fold logits are the validation logits that temperature and scores are taken from, and the winner is then
-fitted on all development images.
+Candidates are pairs of a feature set (the last features; all depths) and a head: softmax with several strengths of L2,
+and, for up to KERNEL_LIMIT images, a support vector machine with the radial basis kernel. Each is judged on the folds;
+the winner's out-of-fold logits are the validation logits that temperature and scores are taken from, and the winner is
+then fitted on all development images.
 
-Shapes: N images, D features, K classes. Features stay memory-mapped and are read in chunks, so memory does not grow with N,
-but for the kernel heads, whose N is limited.
+Shapes: N images, D features, K classes. Features stay memory-mapped and are read in chunks, so memory does not grow
+with N, but for the kernel heads, whose N is limited.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ def choose_head(
             prepared.clear()
             prepared[name] = _Features([parts[i] for i in numbers], sample)
         features = prepared[name]
-        z = np.concatenate([_fit_logits(features, fit, judge, labels, weights, classes, head, setting) for fit, judge in trial])
+        z = np.concatenate(
+            [_fit_logits(features, fit, judge, labels, weights, classes, head, setting) for fit, judge in trial]
+        )
         target = labels[judged_trial]
         belief = softmax(z, fit_temperature(z, target))
-        found.append(
-            Candidate(name, numbers, head, setting, accuracy(target, z.argmax(1)), log_loss(target, belief))
-        )
+        found.append(Candidate(name, numbers, head, setting, accuracy(target, z.argmax(1)), log_loss(target, belief)))
         logits_of[number] = z
         if progress:
             progress(number + 1, len(plans) + 1)
@@ -208,7 +208,7 @@ def _fit_logits(
         return np.concatenate([x @ w.T + b for x in features.chunks(judge)]).astype(np.float64)
     gamma = setting["gamma D"] / features.width
     support, dual, intercept = _kernel_weights(features, fit, labels, weights, classes, setting["C"], gamma)
-    return np.exp(-gamma * features.distances(judge, support)) @ dual.T + intercept
+    return np.asarray(np.exp(-gamma * features.distances(judge, support)) @ dual.T + intercept)
 
 
 def _fit(
@@ -231,7 +231,12 @@ def _fit(
 
 
 def _softmax_weights(
-    features: _Features, fit: NDArray[np.int64], labels: NDArray[np.int64], weights: Floats, classes: int, strength: float
+    features: _Features,
+    fit: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    weights: Floats,
+    classes: int,
+    strength: float,
 ) -> tuple[Floats, Floats]:
     """Minimise mean weighted cross-entropy + strength/2 |W|² over (W (K, D), b (K,)) by L-BFGS, chunk by chunk."""
     w = torch.zeros(classes, features.width, requires_grad=True)
@@ -239,22 +244,24 @@ def _softmax_weights(
     target, weight = torch.from_numpy(labels[fit]), torch.from_numpy(weights[fit])
     total = float(weight.sum())
     held = list(features.chunks(fit)) if len(fit) * features.width <= 2.5e7 else None  # 100 MB at most
-    optimiser = torch.optim.LBFGS([w, b], max_iter=60, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        [w, b], max_iter=60, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> float:
         optimiser.zero_grad()
         penalty = strength / 2 * w.square().sum()
-        penalty.backward()
+        penalty.backward()  # type: ignore[no-untyped-call]
         loss, start = float(penalty), 0
         for x in held if held is not None else features.chunks(fit):
             end = start + len(x)
             cost = nn.functional.cross_entropy(torch.from_numpy(x) @ w.T + b, target[start:end], reduction="none")
             part = (cost * weight[start:end]).sum() / total
-            part.backward()
+            part.backward()  # type: ignore[no-untyped-call]
             loss, start = loss + float(part), end
         return loss
 
-    optimiser.step(closure)
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
     return w.detach().numpy(), b.detach().numpy()
 
 
@@ -267,7 +274,7 @@ def _kernel_weights(
     c: float,
     gamma: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """One machine against the rest per class (one in all for two classes): support rows (S,), dual (K, S), intercept (K,)."""
+    """One machine against the rest per class, one in all for two: support rows (S,), dual (K, S), intercept (K,)."""
     from sklearn.svm import SVC
 
     kernel = np.exp(-gamma * features.distances(fit, fit)).astype(np.float64)

@@ -81,12 +81,11 @@ def _automatic(config: Config, scan: Scan) -> Recipe:
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         width = 32 if size <= 16 else 16
-        why = (
-            "--no-pretrained"
-            if config.model.pretrained is False
-            else f"the images are small (median short side {side} pixels, below {SMALL}): enlarged for a pretrained network "
-            "they would be blur"
-        )
+        why = "--no-pretrained"
+        if config.model.pretrained is None:
+            why = (
+                f"the images are small (median short side {side} pixels, below {SMALL}), blur for a pretrained network"
+            )
         return Recipe(
             "scratch",
             "resnet8",
