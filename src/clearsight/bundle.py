@@ -6,10 +6,11 @@ the classes, the temperature; and where the model comes from: data, scores, vers
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import platform
 import shutil
-import tempfile
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -71,13 +72,14 @@ class Bundle:
         """Write the folder whole or not at all; OutputError when the disk refuses."""
         with disk_errors(folder, "the model", "free some space or choose another --out"):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".partial", dir=folder.parent))
+            temporary = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+            temporary.mkdir()
             try:
                 tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
                 try:
                     save_file(tensors, str(temporary / "weights.safetensors"))
                 except SafetensorError as error:  # how safetensors reports a full disk
-                    raise OSError(str(error)) from error
+                    raise OSError(errno.EIO, str(error)) from error
                 (temporary / "card.json").write_text(json.dumps(self.card(), indent=1))
                 if folder.exists():
                     old = temporary.with_suffix(".old")

@@ -65,4 +65,5 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest label of each image (N,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        belief = self.predict_proba(X)
+        return np.asarray(self.classes_[belief.argmax(axis=1)])

@@ -140,9 +140,11 @@ class Predictor:
         array = np.asarray(images)
         return [f"#{i}" for i in range(1 if self._single(array) else len(array))]
 
-    @staticmethod
-    def _single(array: NDArray[Any]) -> bool:
-        return array.ndim == 2 or (array.ndim == 3 and (array.shape[2] in (1, 3) or array.shape[0] in (1, 3)))
+    def _single(self, array: NDArray[Any]) -> bool:
+        """Whether an array is one image: (H, W), (H, W, C), or exactly the (3, H, W) of the network's input."""
+        if array.ndim == 3 and array.shape == self.shape and self.shape[0] == 3:
+            return True
+        return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
 
     def _batches(self, images: Images) -> Iterable[NDArray[np.float32]]:
         """Float batches (B, C, H, W) in the form and geometry of the bundle."""

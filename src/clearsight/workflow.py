@@ -10,6 +10,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -53,27 +54,22 @@ def train(data: Any, *, console: Console | None = None, **options: Any) -> Run:
     console = console or Silent()
     config = Config.from_options(**options)
     dataset = read(data, data_dir=config.data.data_dir)
-    folder = _new_folder(config.run.out, dataset.name)
-    with disk_errors(folder, "the run", "choose another --out or free some space"):
-        _write_json(
-            folder / "config.json",
-            {"options": config.to_dict(), "data": dataset.origin, "versions": versions()},
-        )
+    with _new_folder(config.run.out, dataset.name) as folder:
+        about = {"options": config.to_dict(), "data": dataset.origin, "versions": versions()}
+        _write_json(folder / "config.json", about)
         with _history(folder / "history.csv") as log, _events(folder) as event:
 
             def on_epoch(epoch: Epoch) -> None:
-                log(epoch)
-                event(epoch)
+                with disk_errors(folder, "the run", "free some space, or choose another --out"):
+                    log(epoch)
+                    event(epoch)
 
             fitted = fit(dataset, config, console=console, on_epoch=on_epoch)
         _write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
         predictor = Predictor(fitted.bundle)
         test = _judge(predictor, fitted.prepared, "test", console)
         val = judge(
-            fitted.val_logits,
-            fitted.prepared.labels[fitted.judged],
-            predictor.classes,
-            fitted.bundle.temperature,
+            fitted.val_logits, fitted.prepared.labels[fitted.judged], predictor.classes, fitted.bundle.temperature
         )
         metrics = {
             "test": test.summary(),
@@ -83,26 +79,19 @@ def train(data: Any, *, console: Console | None = None, **options: Any) -> Run:
             "model": fitted.recipe.model,
             "recipe": [d.to_dict() for d in fitted.decisions],
         }
-        bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
-        _write_json(
-            folder / "config.json",
-            {
-                "options": config.to_dict(),
-                "data": dataset.origin,
-                "recipe": {
-                    "kind": fitted.recipe.kind,
-                    "model": fitted.recipe.model,
-                    "img_size": fitted.recipe.img_size,
-                    "knobs": fitted.recipe.knobs,
-                },
-                "decisions": [d.to_dict() for d in fitted.decisions],
-                "candidates": [asdict(c) for c in fitted.candidates],
-                "versions": versions(),
-            },
-        )
+        about["recipe"] = {
+            "kind": fitted.recipe.kind,
+            "model": fitted.recipe.model,
+            "img_size": fitted.recipe.img_size,
+            "knobs": fitted.recipe.knobs,
+            "decisions": [d.to_dict() for d in fitted.decisions],
+            "candidates": [asdict(c) for c in fitted.candidates],
+        }
+        _write_json(folder / "config.json", about)
         from clearsight.report.page import write_report
 
         write_report(folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config)
+        bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
         bundle.save(folder / "model")
         _write_json(folder / "metrics.json", metrics)
     return Run(folder, Predictor(bundle), metrics, folder / "report.html")
@@ -230,35 +219,46 @@ def _run_options(folder: Path) -> dict[str, Any]:
     return {name: value for stage in options.values() for name, value in stage.items()}
 
 
-def _new_folder(out: str | None, name: str) -> Path:
-    """Make the run's folder: the one asked for, if it is free, or the next free runs/NAME."""
-    if out is not None:
-        folder = Path(out).expanduser()
-        if folder.is_dir() and any(folder.iterdir()):
-            raise OutputError(
-                f"{folder} is in use",
-                found="a folder that is not empty",
-                fix="choose another --out, or move it away",
-            )
-        with disk_errors(folder, "the run", "choose another --out"):
+@contextlib.contextmanager
+def _new_folder(out: str | None, name: str) -> Iterator[Path]:
+    """The run's folder while it is filled: the one asked for, if it is free, or the next free runs/NAME.
+
+    When the block fails before an epoch or an audit was written, nothing was learned and the folder is removed again.
+    """
+    with disk_errors(Path(out or "runs"), "the run", "choose another --out or free some space"):
+        if out is not None:
+            folder = Path(out).expanduser()
+            unfinished = (folder / "config.json").is_file() and not (folder / "model").exists()
+            if folder.is_dir() and any(folder.iterdir()) and not unfinished:
+                raise OutputError(
+                    f"{folder} is in use", found="a folder that is not empty", fix="choose another --out, or move it away"
+                )
+            fresh = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
-            _require_writable(folder)
-        return folder
+        else:
+            folder, fresh = _next_free(Path("runs"), name), True
+    try:
+        yield folder
+    except BaseException:
+        history = folder / "history.csv"
+        lines = history.read_text().count("\n") if history.is_file() else 0
+        if fresh and lines <= 1 and not (folder / "audit.json").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _next_free(parent: Path, name: str) -> Path:
+    """Make parent/name, or parent/name-2, -3, ... where that is taken."""
     number = 1
     while True:
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        with disk_errors(folder, "the run", "choose another folder with --out"):
-            try:
-                folder.mkdir(parents=True)
-                return folder
-            except FileExistsError:
-                number += 1
-
-
-def _require_writable(folder: Path) -> None:
-    probe = folder / ".writable"
-    probe.touch()
-    probe.unlink()
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            if parent.exists() and not parent.is_dir():
+                raise
+            number += 1
 
 
 def _write_json(path: Path, content: Any) -> None:

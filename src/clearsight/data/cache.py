@@ -202,8 +202,10 @@ def disk_errors(where: Path, what: str, fix: str) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
+        if error.errno is None:  # no fault of the disk: libraries derive other errors from OSError too
+            raise
         reasons = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-        found = reasons.get(error.errno or 0, error.strerror or str(error))
+        found = reasons.get(error.errno, error.strerror or str(error))
         raise OutputError(f"{what} cannot be written to {where}", found=found, fix=fix) from error
 
 

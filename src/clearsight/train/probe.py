@@ -252,13 +252,13 @@ def _softmax_weights(
         optimiser.zero_grad()
         penalty = strength / 2 * w.square().sum()
         penalty.backward()  # type: ignore[no-untyped-call]
-        loss, start = float(penalty), 0
+        loss, start = float(penalty.detach()), 0
         for x in held if held is not None else features.chunks(fit):
             end = start + len(x)
             cost = nn.functional.cross_entropy(torch.from_numpy(x) @ w.T + b, target[start:end], reduction="none")
             part = (cost * weight[start:end]).sum() / total
             part.backward()  # type: ignore[no-untyped-call]
-            loss, start = loss + float(part), end
+            loss, start = loss + float(part.detach()), end
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
