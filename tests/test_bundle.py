@@ -54,7 +54,9 @@ def test_others_may_read_it(digits_run):
         (lambda m: (m / "card.json").unlink(), "holds no model"),
         (lambda m: (m / "weights.safetensors").write_bytes(b"x" * 40), "holds a broken model"),
         (
-            lambda m: (m / "card.json").write_text((m / "card.json").read_text().replace('"format": 1', '"format": 99')),
+            lambda m: (m / "card.json").write_text(
+                (m / "card.json").read_text().replace('"format": 1', '"format": 99')
+            ),
             "newer Clearsight; found format 99; expected at most 1",
         ),
         (
@@ -82,7 +84,7 @@ def test_a_full_disk_leaves_nothing_half_written(digits_run, tmp_path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("clearsight.bundle.save_file", full)
-    with pytest.raises(OutputError, match="the model cannot be written.*the disk is full"):
+    with pytest.raises(OutputError, match=r"the model cannot be written.*the disk is full"):
         bundle.save(tmp_path / "run" / "model")
     assert list((tmp_path / "run").iterdir()) == []
 

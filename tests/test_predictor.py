@@ -23,7 +23,9 @@ def test_files_and_arrays_give_the_same_answers(photos, photos_run):
 def test_uint8_and_float_agree(digits_run, digits_arrays):
     predictor = cs.load(digits_run)
     images = digits_arrays[0][:20]
-    np.testing.assert_array_equal(predictor.logits(images), predictor.logits(images.astype(np.float32) / np.float32(255)))
+    np.testing.assert_array_equal(
+        predictor.logits(images), predictor.logits(images.astype(np.float32) / np.float32(255))
+    )
 
 
 def test_probabilities_are_the_softmax_of_logits_over_the_temperature(digits_run, digits_arrays):
@@ -52,7 +54,7 @@ def test_an_answer_does_not_depend_on_its_batch_mates(digits_run, digits_arrays)
 def test_predict_ranks_classes_and_states_doubt(digits_run, digits_arrays):
     images, labels = digits_arrays
     answers = cs.load(digits_run).predict(images[:30])
-    assert [a.label for a in answers] == [list(a.probabilities)[0] for a in answers]
+    assert [a.label for a in answers] == [next(iter(a.probabilities)) for a in answers]
     assert np.mean([a.label == str(t) for a, t in zip(answers, labels, strict=False)]) > 0.9
     for a in answers:
         assert sum(a.probabilities.values()) == pytest.approx(1)

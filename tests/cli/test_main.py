@@ -11,18 +11,29 @@ import pytest
 from clearsight.cli.main import COMMANDS, main
 
 
+def modules_after(*argv):
+    """Run a command in a fresh interpreter: what it prints, then the modules it loaded."""
+    code = f"""
+import sys
+from clearsight.cli.main import main
+try:
+    main({list(argv)!r})
+finally:
+    print(sorted(sys.modules))
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
 def test_help_does_not_import_torch():
-    code = "import sys\nfrom clearsight.cli.main import main\ntry:\n    main(['--help'])\nfinally:\n    print(sorted(sys.modules))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    loaded = out.splitlines()[-1]
+    loaded = modules_after("--help").splitlines()[-1]
     for heavy in ("torch", "numpy", "PIL", "rich", "pandas", "sklearn"):
         assert f"'{heavy}'" not in loaded
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_explains_itself_without_torch(command):
-    code = f"import sys\nfrom clearsight.cli.main import main\ntry:\n    main(['{command}', '--help'])\nfinally:\n    assert 'torch' not in sys.modules"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = modules_after(command, "--help")
+    assert "'torch'" not in out.splitlines()[-1]
     assert f"usage: clearsight {command}" in out
     assert "--json" in out
 

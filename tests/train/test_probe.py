@@ -84,7 +84,9 @@ def test_chunked_features_equal_whole_ones(blobs):
     small, large = _Features([x], rows, chunk=7), _Features([x], rows)
     np.testing.assert_allclose(small.mean, x[rows].mean(0), rtol=1e-5)
     np.testing.assert_allclose(small.std, x[rows].std(0), rtol=1e-5)
-    np.testing.assert_allclose(np.concatenate(list(small.chunks(rows))), np.concatenate(list(large.chunks(rows))), atol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate(list(small.chunks(rows))), np.concatenate(list(large.chunks(rows))), atol=1e-5
+    )
 
 
 def test_the_better_feature_set_and_head_win(blobs):
