@@ -30,6 +30,10 @@ WORTH_CONVERTING = 1e11
 """Operations from which OpenVINO's conversion, some seconds the first time, is made up for by its speed."""
 
 
+FEW = 16
+"""Images below which nothing is worth converting, and counting operations would take longer than answering."""
+
+
 class Engine(Protocol):
     """Runs a network over batches; `stream` keeps the order and may work on several batches at once."""
 
@@ -105,8 +109,8 @@ class OpenVinoEngine:
 def engine_for(network: nn.Module, shape: Shape, images: int, device: str, name: str = "auto") -> Engine:
     """The engine for so many images: OpenVINO where converting pays on a CPU, or the one asked for by name."""
     if name == "auto":
-        work = images * operations(network, shape) if device == "cpu" else 0
-        name = "openvino" if work > WORTH_CONVERTING else "torch"
+        worth = device == "cpu" and images >= FEW and images * operations(network, shape) > WORTH_CONVERTING
+        name = "openvino" if worth else "torch"
     return OpenVinoEngine(network, shape) if name == "openvino" else TorchEngine(network.to(device), device)
 
 

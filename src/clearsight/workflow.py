@@ -31,7 +31,6 @@ from clearsight.errors import BundleError, OutputError
 from clearsight.evaluation import Evaluation
 from clearsight.evaluation import evaluate as judge
 from clearsight.predictor import Predictor
-from clearsight.train.fit import fit
 from clearsight.train.loop import Epoch
 
 
@@ -51,6 +50,9 @@ def train(data: Any, *, console: Console | None = None, **options: Any) -> Run:
     data: whatever `clearsight.data.sources.read` takes. options: the names of `clearsight train --help`.
     Raises ClearsightError with what to do; a folder already in use is never written to.
     """
+    from clearsight.report.page import write_report
+    from clearsight.train.fit import fit
+
     console = console or Silent()
     config = Config.from_options(**options)
     dataset = read(data, data_dir=config.data.data_dir)
@@ -88,8 +90,6 @@ def train(data: Any, *, console: Console | None = None, **options: Any) -> Run:
             "candidates": [asdict(c) for c in fitted.candidates],
         }
         _write_json(folder / "config.json", about)
-        from clearsight.report.page import write_report
-
         write_report(folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config)
         bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
         bundle.save(folder / "model")
@@ -230,9 +230,7 @@ def _new_folder(out: str | None, name: str) -> Iterator[Path]:
             folder = Path(out).expanduser()
             unfinished = (folder / "config.json").is_file() and not (folder / "model").exists()
             if folder.is_dir() and any(folder.iterdir()) and not unfinished:
-                raise OutputError(
-                    f"{folder} is in use", found="a folder that is not empty", fix="choose another --out, or move it away"
-                )
+                raise OutputError(f"{folder} is in use", found="a folder that is not empty", fix="choose another --out")
             fresh = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
         else:

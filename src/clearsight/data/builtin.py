@@ -21,8 +21,8 @@ FASHION_CLASSES = (
 
 def store() -> Path:
     """Where downloads are kept: $CLEARSIGHT_DATA, or ~/.cache/clearsight/data."""
-    default = Path.home() / ".cache" / "clearsight" / "data"
-    return Path(os.environ.get("CLEARSIGHT_DATA", default))
+    named = os.environ.get("CLEARSIGHT_DATA")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "clearsight" / "data"
 
 
 def digits(folder: Path | None) -> Dataset:
@@ -77,7 +77,14 @@ def elpv(folder: Path | None) -> Dataset:
     if not table.is_file():
         raise DataError(f"{folder} holds no solar cells", expected="labels.csv and images/")
     rows = [line.split() for line in table.read_text().splitlines() if line.strip()]
-    probability = np.array([float(row[1]) for row in rows])
+    try:
+        probability = np.array([float(row[1]) for row in rows])
+    except (IndexError, ValueError) as error:
+        raise DataError(
+            f"{table} is not the table of the solar cells",
+            found=str(error),
+            expected="lines such as `images/cell0001.png 1.0 mono`",
+        ) from error
     labels, classes = encode_labels(["defective" if p > 0.5 else "functional" for p in probability])
     weights = np.where(np.abs(probability - 0.5) > 0.4, 1.0, 1 / 3).astype(np.float32)
     return Dataset(

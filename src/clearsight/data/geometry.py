@@ -79,8 +79,9 @@ Box = tuple[float, float, float, float]
 
 def resize(image: NDArray[Any], width: int, height: int, box: Box | None = None) -> NDArray[Any]:
     """Scale (H, W, C) uint8 or uint16, or the box of it, to (height, width, C) by antialiased bicubic interpolation."""
-    left, top, right, bottom = box = box or (0, 0, image.shape[1], image.shape[0])
-    if image.shape[:2] == (height, width) and box == (0, 0, width, height):
+    whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+    left, top, right, bottom = box = box or whole
+    if image.shape[:2] == (height, width) and box == whole:
         return image
     size, how = (width, height), Image.Resampling.BICUBIC
     if image.dtype == np.uint8:

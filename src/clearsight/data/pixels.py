@@ -5,7 +5,7 @@ What a file may hold and what becomes of it (rule D2, written into every bundle)
     gray, bilevel                           kept as 1 channel if the whole data set is gray, else repeated to 3
     RGB, palette, CMYK, YCbCr, Lab, HSV     RGB
     an alpha channel, a transparent colour  composited over white
-    16 bits per channel                     kept as 16 bits if any image of the data set has them, 8-bit images times 257
+    16 bits per channel                     kept if any image of the data set has them; 8-bit images times 257
     EXIF orientation                        applied
     an animation                            its first frame
 
@@ -202,7 +202,7 @@ def _open(content: bytes, name: str) -> Image.Image:
         start = content[:12]
         text = start.isascii() and all(b >= 32 or b in (9, 10, 13) for b in start)
         raise ImageError(
-            f"{name} is not an image of a known kind",
+            f"{name} is not an image",
             found="text" if text else f"a file that begins with {start!r}",
             expected="BMP, GIF, JPEG, PNG, PPM, TIFF or WebP of 8 or 16 bits",
         ) from error
@@ -271,7 +271,7 @@ def _deep_colour(image: Image.Image, content: bytes) -> bool:
 
 
 def _ppm_maximum(image: Image.Image) -> int:
-    return max((int(a) for a in image.tile[0].args if isinstance(a, int)), default=255)
+    return max((a for a in image.tile[0].args if isinstance(a, int)), default=255)  # type: ignore[attr-defined]
 
 
 def _decode_deep_colour(image: Image.Image, content: bytes) -> NDArray[np.uint16]:
@@ -302,7 +302,7 @@ def _decode_deep_ppm(content: bytes) -> NDArray[np.uint16]:
         raise ValueError("16 bits per channel in a kind of PPM that is not read at full depth")
     width, height, maximum = (int(word) for word in found.groups())
     values = np.frombuffer(content, ">u2", width * height * 3, found.end()).reshape(height, width, 3)
-    return np.rint(np.minimum(values, maximum) * (65535 / maximum)).astype(np.uint16)
+    return np.asarray(np.rint(np.minimum(values, maximum) * (65535 / maximum)).astype(np.uint16))
 
 
 def _to_array(image: Image.Image, form: PixelFormat) -> Pixels:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.cache import Progress, threaded
 from clearsight.data.dataset import Dataset
-from clearsight.data.pixels import Header, PixelFormat
+from clearsight.data.pixels import Header, PixelFormat, quiet_pillow
 from clearsight.errors import DataError, ImageError
 
 
@@ -42,7 +42,7 @@ class Scan:
         """Counts of what the files hold, and the rules that apply to them, for the record."""
         known = [h for h in self.headers if h is not None]
         rules = {
-            "an alpha channel is laid over white": any(h.mode in ("RGBA", "LA", "PA", "RGBa", "La") for h in known),
+            "what is transparent is laid over white": any(h.alpha for h in known),
             "colour spaces become RGB": any(h.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV") for h in known),
             "gray images are repeated to 3 channels": self.form.channels == 3 and any(h.gray for h in known),
             "8-bit images are widened to 16 bits": self.form.bits == 16 and any(h.bits == 8 for h in known),
@@ -71,21 +71,21 @@ def scan(dataset: Dataset, progress: Progress | None = None) -> Scan:
             return str(error)
 
     n = len(dataset)
-    digests, headers, failed = [""] * n, [None] * n, {}
-    size = np.zeros(n, dtype=np.int64)
+    digests, size, failed = [""] * n, np.zeros(n, dtype=np.int64), {}
+    headers: list[Header | None] = [None] * n
     shared: dict[Header, Header] = {}  # thousands of equal headers are one object
-    headers_out: list[Header | None] = list(headers)
-    for i, found in enumerate(threaded(one, range(n))):
-        if isinstance(found, str):
-            failed[i] = found
-        else:
-            digests[i], header, size[i] = found
-            headers_out[i] = shared.setdefault(header, header)
-        if progress:
-            progress(i + 1, n)
+    with quiet_pillow():
+        for i, found in enumerate(threaded(one, range(n))):
+            if isinstance(found, str):
+                failed[i] = found
+            else:
+                digests[i], header, size[i] = found
+                headers[i] = shared.setdefault(header, header)
+            if progress:
+                progress(i + 1, n)
     if len(failed) == n:
         raise DataError(
             f"not one of the {n} files of {dataset.origin} is a readable image",
             found=next(iter(failed.values())),
         )
-    return Scan(tuple(digests), tuple(headers_out), size, failed)
+    return Scan(tuple(digests), tuple(headers), size, failed)

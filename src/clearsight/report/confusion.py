@@ -52,7 +52,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Labels in rows, predictions in columns. merged: classes that the last row and column hold together, 0 for none."""
+    """Labels in rows, predictions in columns. merged: classes that share the last row and column, 0 for none."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -86,16 +86,17 @@ def shade(n: int, total: int) -> int:
 
 
 def most_confused(counts: NDArray[np.integer], classes: Sequence[str], most: int) -> tuple[Pair, ...]:
-    """The pairs (label, prediction) with the most images off the diagonal, largest first."""
+    """The pairs (label, prediction) with the most images off the diagonal; of equals, the larger share of its row."""
     wrong = np.array(counts)
     np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    share = wrong / np.maximum(np.asarray(counts).sum(axis=1, keepdims=True), 1)
+    order = np.lexsort((-share.ravel(), -wrong.ravel()))[:most]
     found = []
     for place in order:
         i, j = divmod(int(place), len(classes))
         n = int(wrong[i, j])
         if n:
-            found.append(Pair(classes[i], classes[j], n, n / int(np.asarray(counts)[i].sum())))
+            found.append(Pair(classes[i], classes[j], n, float(share[i, j])))
     return tuple(found)
 
 

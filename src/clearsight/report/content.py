@@ -15,68 +15,21 @@ from clearsight.config import Config
 from clearsight.evaluation import Evaluation
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.calibration import ReliabilityBin
-from clearsight.report.charts import Curve, Point, interval_bar, learning_curve, reliability
+from clearsight.report.charts import Point, interval_bar, reliability
 from clearsight.report.command import changed_options, option_words, run_commands, train_command
 from clearsight.report.confusion import Matrix, matrix
 from clearsight.report.data_section import DataSection, data_section
 from clearsight.report.pictures import Picture, picture
-from clearsight.report.verdict import Verdict, judge, sentence
+from clearsight.report.recipe_section import RecipeSection, fine_tuned, recipe_section
+from clearsight.report.verdict import Verdict, judge
 from clearsight.report.wording import count, duration, large, percent, points
 from clearsight.train.fit import Fitted
-from clearsight.train.probe import Candidate
 
 MISTAKES = 24
 """Mistakes shown as pictures at most, surest first."""
 
 MISTAKE_SIDE = 160
 """Longest side in pixels of a mistake's picture."""
-
-CANDIDATES = 12
-"""Candidates shown at once; the others are folded away."""
-
-QUESTIONS = {
-    "network": "Which network?",
-    "fit": "How does an image meet the network's input?",
-    "epochs": "How many passes over the images?",
-    "stop": "When did training stop?",
-    "head": "Which features and which head?",
-    "fine-tuning": "Should the pretrained layers be trained too?",
-}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A decision, as question, answer and reason."""
-
-    question: str
-    answer: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class CandidateRow:
-    """One candidate of a probe, its accuracy also as a share of the way from the worst to the best."""
-
-    rank: int
-    features: str
-    head: str
-    setting: str
-    accuracy: str
-    log_loss: str
-
-
-@dataclass(frozen=True)
-class RecipeSection:
-    """How the classifier was made and why so."""
-
-    summary: str
-    choices: tuple[Choice, ...]
-    candidates: tuple[CandidateRow, ...]
-    candidates_folded: tuple[CandidateRow, ...]
-    loss_chart: Markup | None
-    accuracy_chart: Markup | None
-    curve_words: str
-
 
 @dataclass(frozen=True)
 class ClassRow:
@@ -129,6 +82,8 @@ class Content:
     """Everything on the page."""
 
     name: str
+    n_images: str
+    n_classes: str
     n_test: str
     accuracy: str
     accuracy_interval: tuple[str, str]
@@ -138,6 +93,7 @@ class Content:
     ece_uncalibrated: str
     temperature: str
     chance_gap: str
+    calibration_widened: bool
     verdict: Verdict
     commonest_share: str
     weakest_recall: str
@@ -148,6 +104,7 @@ class Content:
     confusion: Matrix
     classes: tuple[ClassRow, ...]
     scores: tuple[ScoreRow, ...]
+    validation_words: str
     reliability_before: Markup
     reliability_after: Markup
     bins_before: tuple[BinRow, ...]
@@ -171,6 +128,8 @@ def gather(*, fitted: Fitted, test: Evaluation, val: Evaluation, config: Config,
     weakest = next((s for s in test.per_class if s.name == verdict.weakest), None)
     return Content(
         name=audit.name,
+        n_images=count(audit.images, "image"),
+        n_classes=count(len(audit.classes), "class", "classes"),
         n_test=count(test.n, "test image"),
         accuracy=percent(test.accuracy),
         accuracy_interval=(percent(test.accuracy_interval[0]), percent(test.accuracy_interval[1])),
@@ -180,16 +139,18 @@ def gather(*, fitted: Fitted, test: Evaluation, val: Evaluation, config: Config,
         ece_uncalibrated=points(test.ece_uncalibrated),
         temperature=f"{fitted.bundle.temperature:.2f}",
         chance_gap=points(verdict.chance_gap),
+        calibration_widened=test.ece_uncalibrated < test.ece < test.ece_uncalibrated + verdict.chance_gap,
         verdict=verdict,
         commonest_share=percent(verdict.commonest_share),
         weakest_recall=percent(weakest.recall) if weakest else "",
         model=fitted.recipe.model,
         train_seconds=duration(fitted.seconds),
         data=data_section(prepared),
-        recipe=_recipe(fitted),
+        recipe=recipe_section(fitted),
         confusion=matrix(test.confusion, test.classes),
         classes=tuple(_class_rows(test)),
         scores=tuple(_scores(test, val)),
+        validation_words=_validation_words(fitted),
         reliability_before=reliability("before", "Belief and truth before calibration", before),
         reliability_after=reliability("after", "Belief and truth after calibration", after),
         bins_before=tuple(map(_bin_row, before)),
@@ -212,65 +173,6 @@ def gather(*, fitted: Fitted, test: Evaluation, val: Evaluation, config: Config,
         command=train_command(audit.origin, config),
         options=tuple((f"--{k.replace('_', '-')}", str(v), words[k]) for k, v in changed_options(config).items()),
         uses=tuple(run_commands(run).items()),
-    )
-
-
-def _recipe(fitted: Fitted) -> RecipeSection:
-    recipe, history = fitted.recipe, fitted.history
-    tuned = any(d.what == "fine-tuning" and d.choice == "kept" for d in fitted.decisions)
-    name, side = recipe.model, recipe.img_size
-    if recipe.kind == "scratch":
-        summary = (
-            f"A network ({name}) was trained from random weights on these images alone, scaled to {side} × {side} pixels."
-        )
-    else:
-        summary = (
-            f"A network ({name}) that had learned to see on ImageNet, a million photos of everyday things, turns each image, "
-            f"scaled to {side} × {side} pixels, into numbers called features. Only the last step from features to classes, "
-            "the head, was chosen and fitted on these images."
-        )
-        if tuned:
-            summary += " Then all its weights were trained a little further on these images."
-    ranked = sorted(fitted.candidates, key=lambda c: (-c.accuracy, c.log_loss))
-    rows = [_candidate(i + 1, c) for i, c in enumerate(ranked)]
-    loss_chart = accuracy_chart = None
-    words = ""
-    if history:
-        epochs = [e.epoch for e in history]
-        best = min(history, key=lambda e: e.val_loss)
-        loss = Curve("training", "train", [e.train_loss for e in history]), Curve("validation", "val", [e.val_loss for e in history])
-        right = (
-            Curve("training", "train", [e.train_accuracy for e in history]),
-            Curve("validation", "val", [e.val_accuracy for e in history]),
-        )
-        loss_chart = learning_curve("loss", "Loss (cross-entropy)", epochs, loss, best.epoch, shares=False)
-        accuracy_chart = learning_curve("accuracy", "Accuracy", epochs, right, best.epoch, shares=True)
-        words = (
-            f"Training took {count(len(history), 'epoch')} (passes over the training images) and {duration(history[-1].seconds)}. "
-            f"The weights of epoch {best.epoch}, where the validation loss was lowest, were kept."
-        )
-        if recipe.kind == "probe" and not tuned:
-            words = (
-                "These curves are of the fine-tuning that was tried and not kept, because validation did not get better. "
-                f"Its best epoch was {best.epoch}."
-            )
-    return RecipeSection(
-        summary=summary,
-        choices=tuple(
-            Choice(QUESTIONS.get(d.what, sentence(d.what).rstrip(".")), d.choice, sentence(d.why)) for d in fitted.decisions
-        ),
-        candidates=tuple(rows[:CANDIDATES]),
-        candidates_folded=tuple(rows[CANDIDATES:]),
-        loss_chart=loss_chart,
-        accuracy_chart=accuracy_chart,
-        curve_words=words,
-    )
-
-
-def _candidate(rank: int, candidate: Candidate) -> CandidateRow:
-    setting = ", ".join(f"{k} {v:g}" for k, v in candidate.setting.items())
-    return CandidateRow(
-        rank, candidate.features, candidate.head, setting, percent(candidate.accuracy), f"{candidate.log_loss:.3f}"
     )
 
 
@@ -299,7 +201,7 @@ def _scores(test: Evaluation, val: Evaluation) -> Iterator[ScoreRow]:
 
     yield row("Images", f"{test.n:,}", f"{val.n:,}", "how many were judged")
     yield row("Accuracy", percent(test.accuracy), percent(val.accuracy), "share of images named rightly")
-    yield row("95% interval", span(test), span(val), "where the true accuracy lies, unless we had bad luck in 1 of 20 cases")
+    yield row("95% interval", span(test), span(val), "holds the true accuracy in 19 of 20 such tests")
     yield row(
         "Balanced accuracy",
         percent(test.balanced_accuracy),
@@ -307,28 +209,64 @@ def _scores(test: Evaluation, val: Evaluation) -> Iterator[ScoreRow]:
         "the mean over classes, so that rare classes count as much as common ones",
     )
     if test.top5 is not None and val.top5 is not None:
-        yield row("Top 5", percent(test.top5), percent(val.top5), "share of images whose label is among the five likeliest classes")
-    yield row("Mean belief", percent(test.mean_confidence), percent(val.mean_confidence), "how sure it says it is, on average")
-    yield row("Gap between belief and truth", points(test.ece), points(val.ece), "after calibration, in percentage points (ECE); 0 is best")
-    yield row("The gap before calibration", points(test.ece_uncalibrated), points(val.ece_uncalibrated), "the same with the network's raw outputs")
-    yield row("Log loss", f"{test.log_loss:.3f}", f"{val.log_loss:.3f}", "punishes sure mistakes hardest; 0 is best, in nats")
-    yield row("Brier score", f"{test.brier:.3f}", f"{val.brier:.3f}", "squared distance from the perfect answer; 0 is best, 2 is worst")
+        yield row(
+            "Top 5",
+            percent(test.top5),
+            percent(val.top5),
+            "share of images whose label is among the five likeliest classes",
+        )
+    yield row(
+        "Mean belief", percent(test.mean_confidence), percent(val.mean_confidence), "how sure it says it is, on average"
+    )
+    yield row(
+        "Gap between belief and truth",
+        points(test.ece),
+        points(val.ece),
+        "after calibration, in percentage points (ECE); 0 is best",
+    )
+    yield row(
+        "The gap before calibration",
+        points(test.ece_uncalibrated),
+        points(val.ece_uncalibrated),
+        "the same with the network's raw outputs",
+    )
+    yield row(
+        "Log loss", f"{test.log_loss:.3f}", f"{val.log_loss:.3f}", "punishes sure mistakes hardest; 0 is best, in nats"
+    )
+    yield row(
+        "Brier score",
+        f"{test.brier:.3f}",
+        f"{val.brier:.3f}",
+        "squared distance from the perfect answer; 0 is best, 2 is worst",
+    )
+
+
+def _validation_words(fitted: Fitted) -> str:
+    if len(fitted.judged) <= len(fitted.prepared.split.val):
+        return "Validation helped to choose and to calibrate, so it flatters a little."
+    return (
+        f"Validation here is cross-validation: each of {len(fitted.judged):,} images was judged by a head fitted "
+        "without it. It helped to choose and to calibrate, so it flatters a little."
+    )
 
 
 def _points(bins: tuple[ReliabilityBin, ...]) -> list[Point]:
     return [
-        Point(b.lower, b.upper, b.count, b.confidence, b.accuracy, wilson_interval(round(b.accuracy * b.count), b.count))
+        Point(
+            b.lower, b.upper, b.count, b.confidence, b.accuracy, wilson_interval(round(b.accuracy * b.count), b.count)
+        )
         for b in bins
     ]
 
 
 def _bin_row(p: Point) -> BinRow:
-    return BinRow(percent(p.belief), percent(p.right), f"{percent(p.interval[0])} to {percent(p.interval[1])}", p.images)
+    return BinRow(
+        percent(p.belief), percent(p.right), f"{percent(p.interval[0])} to {percent(p.interval[1])}", p.images
+    )
 
 
 def _speed(fitted: Fitted) -> Iterator[tuple[str, str]]:
-    tuned = any(d.what == "fine-tuning" and d.choice == "kept" for d in fitted.decisions)
-    work = "features of" if fitted.recipe.kind == "probe" and not tuned else "training on"
+    work = "features of" if fitted.recipe.kind == "probe" and not fine_tuned(fitted) else "training on"
     yield "From images to classifier", duration(fitted.seconds)
     yield "Rate", f"{work} {fitted.images_per_second:,.0f} images per second"
     weights = sum(p.numel() for p in fitted.bundle.network.parameters())

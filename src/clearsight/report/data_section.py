@@ -16,11 +16,11 @@ from clearsight.report.pictures import Picture, picture
 from clearsight.report.verdict import sentence
 from clearsight.report.wording import count
 
-SAMPLES = 150
-"""Sample images on the page at most, shared out evenly among the classes."""
+SAMPLES = 80
+"""Sample images on the page, shared out evenly among the classes within the limits below."""
 
-SAMPLES_PER_CLASS = 12
-CLASSES_WITH_SAMPLES = 50
+SAMPLES_PER_CLASS = (4, 12)
+CLASSES_WITH_SAMPLES = 40
 SAMPLE_SIDE = 120
 """Longest side in pixels of a sample image; it is shown smaller, so that it is crisp on dense screens too."""
 
@@ -33,6 +33,7 @@ PART_ROLES = {
     "val": "images for choosing between alternatives and for calibration",
     "test": "images kept away until the end, to judge it once",
 }
+FITS = {"squash": ", all of the image, stretched", "pad": ", all of the image, bordered", "crop": ", its centre"}
 
 
 @dataclass(frozen=True)
@@ -122,17 +123,22 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
     unusable = audit.images - audit.usable
     yield "Images", f"{audit.images:,}" + (f", of which {unusable:,} set aside" if unusable else "")
     yield "Classes", f"{len(audit.classes):,}"
-    yield "Width", _extent(pixels["width"])
-    yield "Height", _extent(pixels["height"])
+    if pixels["width"][0] == pixels["width"][2] and pixels["height"][0] == pixels["height"][2]:
+        yield "Size", f"{pixels['width'][0]:,}\u00a0×\u00a0{pixels['height'][0]:,} pixels, all alike"
+    else:
+        yield "Width", _extent(pixels["width"])
+        yield "Height", _extent(pixels["height"])
     yield "Colour", f"{'gray' if form.channels == 1 else 'colour'}, {form.bits} bits per channel"
-    yield "Files", ", ".join(f"{n:,} {name}" for name, n in pixels["formats"].items())
-    yield "Seen by the network", f"{geometry.width} × {geometry.height} pixels ({geometry.fit})"
+    if set(pixels["formats"]) != {"array"}:
+        yield "Files", ", ".join(f"{n:,} {name}" for name, n in pixels["formats"].items())
+    fitting = "" if prepared.scan.all_square else FITS[geometry.fit]
+    yield "Seen by the network", f"{geometry.width}\u00a0×\u00a0{geometry.height} pixels{fitting}"
     yield "Read from", audit.origin
 
 
 def _extent(low_median_high: list[int]) -> str:
     low, median, high = low_median_high
-    return f"{low:,} pixels" if low == high else f"{low:,} to {high:,} pixels, half of them below {median:,}"
+    return f"{low:,} pixels" if low == high else f"{low:,} to {high:,} pixels, typically {median:,}"
 
 
 def _class_counts(prepared: Prepared) -> Iterator[ClassCount]:
@@ -148,7 +154,8 @@ def _samples(prepared: Prepared) -> Iterator[Samples]:
     known = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
     labels = prepared.labels[known]
     shown = prepared.audit.classes[:CLASSES_WITH_SAMPLES]
-    each = max(1, min(SAMPLES_PER_CLASS, SAMPLES // len(shown)))
+    least, most = SAMPLES_PER_CLASS
+    each = min(most, max(least, SAMPLES // len(shown)))
     for c, name in enumerate(shown):
         members = known[labels == c]
         places = np.unique(np.linspace(0, len(members) - 1, min(each, len(members))).round().astype(int))
@@ -180,4 +187,8 @@ def _evidence(evidence: dict[str, Any]) -> Iterator[str]:
             for item in value:
                 yield " · ".join(map(str, item)) if isinstance(item, list | tuple) else str(item)
         else:
-            yield f"{key.replace('_', ' ')}: {value:.3g}" if isinstance(value, float) else f"{key.replace('_', ' ')}: {value}"
+            yield (
+                f"{key.replace('_', ' ')}: {value:.3g}"
+                if isinstance(value, float)
+                else f"{key.replace('_', ' ')}: {value}"
+            )

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from clearsight.config import Config
 from clearsight.evaluation import Evaluation
@@ -13,9 +14,7 @@ from clearsight.report.content import Content, gather
 from clearsight.train.fit import Fitted
 
 
-def write_report(
-    path: Path, *, fitted: Fitted, evaluation: Evaluation, validation: Evaluation, config: Config
-) -> None:
+def write_report(path: Path, *, fitted: Fitted, evaluation: Evaluation, validation: Evaluation, config: Config) -> None:
     """Write the report of a run, whole or not at all.
 
     evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
@@ -42,4 +41,13 @@ def render(content: Content) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = code
     return environment.get_template("report.html").render(page=content)
+
+
+def code(text: str) -> Markup:
+    """Words between backticks as code, everything escaped; an odd backtick stays one."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))

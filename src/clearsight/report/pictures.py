@@ -1,4 +1,4 @@
-"""Images of the data set as small pictures inside the page: decoded pixels to data URIs, one row of the cache at a time."""
+"""Images of the data set as small pictures inside the page: from single rows of the pixel cache to data URIs."""
 
 from __future__ import annotations
 

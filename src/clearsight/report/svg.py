@@ -106,7 +106,7 @@ class Frame:
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values (1, 2 or 5 times a power of ten apart) from the last at or below `low` to the first at or above `high`."""
+    """Round values, 1, 2 or 5 times a power of ten apart, that enclose `low` and `high`."""
     if not high > low:
         high = low + 1
     rough = (high - low) / about

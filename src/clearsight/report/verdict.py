@@ -1,7 +1,7 @@
 """What the numbers say in plain words: how often right, whether the belief holds, where not to trust it.
 
-The gap between belief and truth is the expected calibration error (ECE). Even a perfectly honest model shows a gap on few
-images, as a fair coin rarely falls on heads in exactly half of ten throws; `chance_gap` says how large that is.
+The gap between belief and truth is the expected calibration error (ECE). Even a perfectly honest model shows a gap on
+few images, as a fair coin rarely falls on heads in exactly half of ten throws; `chance_gap` says how large that is.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clearsight.data.audit import Finding
-from clearsight.evaluation import Evaluation
+from clearsight.evaluation import ClassScore, Evaluation
 from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.report.wording import count, listed, percent
 
 FEW_IMAGES = 100
 """Test images below which the page warns that the score says little."""
+
+CLEARLY = 0.02
+"""How far below the accuracy the whole interval of a class's recall must lie for the class to be called weak."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,7 @@ def judge(test: Evaluation, findings: Sequence[Finding]) -> Verdict:
     belief, words = _belief(test, chance)
     images = [score.images for score in test.per_class]
     commonest = images.index(max(images))
-    tested = [score for score in test.per_class if score.images]
-    weakest = min(tested, key=lambda s: s.recall, default=None)
+    weakest = min((s for s in test.per_class if s.images and s.recall < 1), key=lambda s: s.recall, default=None)
     return Verdict(
         belief=belief,
         belief_words=words,
@@ -57,7 +59,7 @@ def judge(test: Evaluation, findings: Sequence[Finding]) -> Verdict:
         commonest=test.classes[commonest],
         commonest_share=images[commonest] / test.n,
         weakest=weakest.name if weakest else None,
-        weakest_words=f"{round(weakest.recall * weakest.images):,} of {count(weakest.images, 'image')} found" if weakest else "",
+        weakest_words=_found(weakest) if weakest else "",
         caveats=tuple(_caveats(test, belief, max(images) / test.n, findings)),
     )
 
@@ -83,26 +85,28 @@ def _mean_deviation(n: int, p: float) -> float:
 
 def _belief(test: Evaluation, chance: float) -> tuple[Literal["holds", "roughly", "off", "unknown"], str]:
     side = "on the bold side" if test.mean_confidence > test.accuracy else "on the modest side"
-    fault = "it is too sure of itself" if test.mean_confidence > test.accuracy else "it is too modest"
+    fault = "too sure" if test.mean_confidence > test.accuracy else "too modest"
     if chance > 0.1:
         return "unknown", "whether that belief holds cannot be told from so few images"
     if test.ece <= max(0.02, 1.5 * chance):
         return "holds", "that belief can be taken at its word"
     if test.ece <= max(0.05, 2 * chance):
         return "roughly", f"that belief is roughly right, {side}"
-    return "off", f"that belief must not be taken at its word: {fault}"
+    return "off", f"that belief is {fault} to be taken at its word"
 
 
 def _caveats(test: Evaluation, belief: str, commonest: float, findings: Sequence[Finding]) -> Iterable[Caveat]:
     low, high = test.accuracy_interval
     if test.n < FEW_IMAGES:
         yield Caveat(
-            f"Only {count(test.n, 'test image')}: the true accuracy may lie anywhere between {percent(low)} and {percent(high)}.",
+            f"Only {count(test.n, 'test image')}: the true accuracy may lie anywhere between "
+            f"{percent(low)} and {percent(high)}.",
             "Collect more images and train again.",
         )
     if low <= commonest:
         yield Caveat(
-            f"It is not shown to be better than always giving the commonest answer, which is right on {percent(commonest)}.",
+            "It is not shown to be better than always giving the commonest answer, "
+            f"which is right on {percent(commonest)}.",
             "Look at the mistakes: are the classes told apart by something the images show?",
         )
     if belief == "off":
@@ -116,15 +120,21 @@ def _caveats(test: Evaluation, belief: str, commonest: float, findings: Sequence
             f"No test image of {listed(untested)}: how well it knows "
             f"{'that class' if len(untested) == 1 else 'these classes'} is not known."
         )
-    weak = sorted(
-        (s for s in test.per_class if s.images and s.recall_interval[1] < test.accuracy), key=lambda s: s.recall
-    )
+    weak = [s for s in test.per_class if s.images and s.recall_interval[1] < test.accuracy - CLEARLY]
     if weak:
-        found = [f"‘{s.name}’ ({round(s.recall * s.images)} of {s.images})" for s in weak]
-        yield Caveat(f"It finds clearly less than its average of {listed(found)}.", "Collect more images of it." if len(weak) == 1 else "Collect more images of these.")
+        found = [f"‘{s.name}’ ({_found(s)})" for s in sorted(weak, key=lambda s: s.recall)]
+        one = len(weak) == 1
+        yield Caveat(
+            f"Found less often than its accuracy lets expect: {listed(found)}.",
+            f"Look at {'its' if one else 'their'} mistakes, and collect more images of {'it' if one else 'them'}.",
+        )
     for finding in findings:
         if finding.severity == "warning":
             yield Caveat(sentence(finding.message), sentence(finding.fix))
+
+
+def _found(score: ClassScore) -> str:
+    return f"{round(score.recall * score.images):,} of {count(score.images, 'test image')}"
 
 
 def sentence(text: str) -> str:
