@@ -31,6 +31,7 @@ MISTAKES = 24
 MISTAKE_SIDE = 160
 """Longest side in pixels of a mistake's picture."""
 
+
 @dataclass(frozen=True)
 class ClassRow:
     """One class of the per-class table; numbers twice, once to read and once to sort by."""

@@ -131,7 +131,8 @@ def _curve_words(fitted: Fitted) -> str:
         )
     return (
         f"Training took {count(len(history), 'epoch')} (passes over the training images) and "
-        f"{duration(history[-1].seconds)}. The weights of epoch {best}, where the validation loss was lowest, were kept."
+        f"{duration(history[-1].seconds)}. The weights of epoch {best}, where the validation loss was lowest, "
+        "were kept."
     )
 
 
