@@ -107,7 +107,11 @@ def test_matrix_shades_grow_with_the_share_of_the_row() -> None:
 def test_most_confused_pairs() -> None:
     counts = np.array([[90, 5, 0], [5, 5, 0], [1, 0, 9]])
     pairs = most_confused(counts, ("a", "b", "c"), 5)
-    assert [(p.label, p.predicted, p.images) for p in pairs] == [("b", "a", 5), ("a", "b", 5), ("c", "a", 1)]
+    assert [(p.label, p.predicted, p.images, p.total) for p in pairs] == [
+        ("b", "a", 5, 10),
+        ("a", "b", 5, 95),
+        ("c", "a", 1, 10),
+    ]
     assert [p.share for p in pairs] == pytest.approx([0.5, 5 / 95, 0.1])
 
 

@@ -42,11 +42,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Pair:
-    """Images of `label` that were called `predicted`, and their share of the images of `label`."""
+    """Images of `label` that were called `predicted`, of how many images of `label`, and their share of these."""
 
     label: str
     predicted: str
     images: int
+    total: int
     share: float
 
 
@@ -89,14 +90,15 @@ def most_confused(counts: NDArray[np.integer], classes: Sequence[str], most: int
     """The pairs (label, prediction) with the most images off the diagonal; of equals, the larger share of its row."""
     wrong = np.array(counts)
     np.fill_diagonal(wrong, 0)
-    share = wrong / np.maximum(np.asarray(counts).sum(axis=1, keepdims=True), 1)
+    totals = np.asarray(counts).sum(axis=1)
+    share = wrong / np.maximum(totals, 1)[:, None]
     order = np.lexsort((-share.ravel(), -wrong.ravel()))[:most]
     found = []
     for place in order:
         i, j = divmod(int(place), len(classes))
         n = int(wrong[i, j])
         if n:
-            found.append(Pair(classes[i], classes[j], n, float(share[i, j])))
+            found.append(Pair(classes[i], classes[j], n, int(totals[i]), float(share[i, j])))
     return tuple(found)
 
 
