@@ -80,8 +80,7 @@ Box = tuple[float, float, float, float]
 def resize(image: NDArray[Any], width: int, height: int, box: Box | None = None) -> NDArray[Any]:
     """Scale (H, W, C) uint8 or uint16, or the box of it, to (height, width, C) by antialiased bicubic interpolation."""
     whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-    left, top, right, bottom = box = box or whole
-    if image.shape[:2] == (height, width) and box == whole:
+    if image.shape[:2] == (height, width) and box in (None, whole):
         return image
     size, how = (width, height), Image.Resampling.BICUBIC
     if image.dtype == np.uint8:
@@ -89,13 +88,8 @@ def resize(image: NDArray[Any], width: int, height: int, box: Box | None = None)
             return np.asarray(Image.fromarray(image).resize(size, how, box))
         planes = [np.asarray(Image.fromarray(image[:, :, c]).resize(size, how, box)) for c in range(image.shape[2])]
         return np.stack(planes, axis=2)
-    # Pillow scales 16-bit integers by nearest neighbour only, so go through floats: rows first, then columns, each cut
-    # to the range of pixels, as Pillow does with 8 bits
-    planes = []
-    for c in range(image.shape[2]):
-        plane = Image.fromarray(image[:, :, c].astype(np.float32))
-        plane = plane.resize((width, plane.height), how, (left, 0, right, plane.height))
-        plane = Image.fromarray(np.clip(np.asarray(plane), 0, 65535))
-        plane = plane.resize(size, how, (0, top, width, bottom))
-        planes.append(np.clip(np.rint(np.asarray(plane)), 0, 65535).astype(np.uint16))
-    return np.stack(planes, axis=2)
+    deep = [  # Pillow scales 16-bit integers by nearest neighbour only, so go through floats
+        np.asarray(Image.fromarray(image[:, :, c].astype(np.float32)).resize(size, how, box))
+        for c in range(image.shape[2])
+    ]
+    return np.asarray(np.clip(np.rint(np.stack(deep, axis=2)), 0, 65535).astype(np.uint16))

@@ -45,7 +45,7 @@ def read_csv(path: Path) -> Dataset:
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path} cannot be read as CSV in UTF-8", found=str(error)[:160]) from error
     frame = pd.DataFrame(rows, columns=header, index=numbers, dtype=object)
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="line")
+    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()))
 
 
 def read_jsonl(path: Path) -> Dataset:
