@@ -67,19 +67,17 @@ def read_folder(root: Path) -> Dataset:
             return read_imagenet(root)
         splits = {p: SPLIT_NAMES[p.name.lower()] for p in _folders(root) if p.name.lower() in SPLIT_NAMES}
         inner = {p: list_classes(p) for p in splits}
-        divided = any(found.classes for found in inner.values())
-        if divided and "train" not in splits.values():
-            divided = len(splits) == len(_folders(root))  # else a class of such a name, with folders in it
+        divided = any(inner[p].classes for p, split in splits.items() if split == "train")
+        if not divided and len(splits) == len(_folders(root)) and any(found.classes for found in inner.values()):
+            raise DataError(
+                f"{root} holds split folders, but no training images in class folders",
+                found=", ".join(p.name for p in splits),
+                expected="train/CLASS/image",
+            )
         listing = None if divided else list_classes(root)
     except OSError as error:
         raise DataError(f"{error.filename or root} cannot be listed", found=error.strerror) from error
     if listing is None:
-        if "train" not in splits.values():
-            raise DataError(
-                f"{root} holds split folders, but none to train on",
-                found=", ".join(sorted(p.name for p in splits)),
-                expected="train",
-            )
         return _read_splits(root, splits, inner)
     if not listing.classes:
         raise DataError(
@@ -113,9 +111,9 @@ def _read_splits(root: Path, splits: dict[Path, str], inner: dict[Path, Listing]
     if beside:
         notes.append(f"{_some(beside)} beside the split folders: left out")
     for split in ("val", "test"):
-        if split in classes and (extra := classes[split] ^ classes.get("train", set())):
-            only_there = sorted(classes[split] - classes.get("train", set()), key=natural_key)
-            only_train = sorted(classes.get("train", set()) - classes[split], key=natural_key)
+        if split in classes and (extra := classes[split] ^ classes["train"]):
+            only_there = sorted(classes[split] - classes["train"], key=natural_key)
+            only_train = sorted(classes["train"] - classes[split], key=natural_key)
             raise DataError(
                 f"the classes of {root}/train and {root}/{split} differ in {len(extra)}",
                 found="; ".join(

@@ -49,7 +49,7 @@ def read(data: str | Path | pd.DataFrame | tuple[Any, Any] | Dataset, *, data_di
         if str(data) in BUILTIN:
             return BUILTIN[str(data)](Path(data_dir).expanduser() if data_dir else None)
         try:
-            siblings = os.listdir(path.parent)  # noqa: PTH208
+            siblings = [name for name in os.listdir(path.parent) if not name.startswith(".")]  # noqa: PTH208
         except (OSError, ValueError):
             siblings = []
         raise DataError(
@@ -121,7 +121,8 @@ def as_source(images: Any) -> Array | Files:
 def read_npz(path: Path) -> Dataset:
     """An .npz with images and labels: (images|X|x|x_train..., labels|y|y_train...), and x_test/y_test where given."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # opened here, as NumPy leaves a broken archive open
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key.lower(): archive[key] for key in archive.files}
     except Exception as error:  # zipfile, format and pickle faults
         raise DataError(f"{path} cannot be read as .npz", found=str(error)[:120]) from error
