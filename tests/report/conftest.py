@@ -89,6 +89,7 @@ def make_run() -> Callable[..., Parts]:
             val_logits=np.zeros((len(prepared.split.val), k)),
             history=_history(changes.pop("losses", ())),
             candidates=(),
+            tuned=False,
             seconds=12.3,
             images_per_second=456.0,
         )

@@ -20,7 +20,7 @@ from clearsight.report.command import changed_options, option_words, run_command
 from clearsight.report.confusion import Matrix, matrix
 from clearsight.report.data_section import DataSection, data_section
 from clearsight.report.pictures import Picture, picture
-from clearsight.report.recipe_section import RecipeSection, fine_tuned, recipe_section
+from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.verdict import Verdict, judge
 from clearsight.report.wording import count, duration, large, percent, points
 from clearsight.train.fit import Fitted
@@ -267,7 +267,7 @@ def _bin_row(p: Point) -> BinRow:
 
 
 def _speed(fitted: Fitted) -> Iterator[tuple[str, str]]:
-    work = "features of" if fitted.recipe.kind == "probe" and not fine_tuned(fitted) else "training on"
+    work = "features of" if fitted.recipe.kind == "probe" and not fitted.tuned else "training on"
     yield "From images to classifier", duration(fitted.seconds)
     yield "Rate", f"{work} {fitted.images_per_second:,.0f} images per second"
     weights = sum(p.numel() for p in fitted.bundle.network.parameters())

@@ -80,11 +80,6 @@ def recipe_section(fitted: Fitted) -> RecipeSection:
     )
 
 
-def fine_tuned(fitted: Fitted) -> bool:
-    """Whether the pretrained layers were trained too and the result was kept."""
-    return any(d.what == "fine-tuning" and d.choice == "kept" for d in fitted.decisions)
-
-
 def _summary(fitted: Fitted) -> str:
     name, side = fitted.recipe.model, fitted.recipe.img_size
     size = f"{side}\u00a0×\u00a0{side} pixels"
@@ -95,7 +90,7 @@ def _summary(fitted: Fitted) -> str:
         f"image, scaled to {size}, into numbers called features. Only the last step from features to classes, "
         "the head, was chosen and fitted on these images."
     )
-    if fine_tuned(fitted):
+    if fitted.tuned:
         words += " Then all its weights were trained a little further on these images."
     return words
 
@@ -124,7 +119,7 @@ def _best(history: Sequence[Epoch]) -> Epoch:
 def _curve_words(fitted: Fitted) -> str:
     history = fitted.history
     best = _best(history).epoch
-    if fitted.recipe.kind == "probe" and not fine_tuned(fitted):
+    if fitted.recipe.kind == "probe" and not fitted.tuned:
         return (
             "These curves are of the fine-tuning that was tried and not kept, because validation did not get better. "
             f"Its best epoch was {best}."

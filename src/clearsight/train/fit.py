@@ -42,7 +42,8 @@ class Fitted:
     """What `fit` gives: the bundle, the prepared data, and the evidence for every choice.
 
     judged (M,): positions of the validation images; val_logits (M, K): their logits by weights that had not seen them.
-    history is empty where no network was trained by gradient descent. images_per_second: of training or of features.
+    history is empty where no network was trained by gradient descent. tuned: a pretrained network was trained further
+    and kept. images_per_second: of training or of features.
     """
 
     bundle: Bundle
@@ -53,6 +54,7 @@ class Fitted:
     val_logits: NDArray[np.float64]
     history: tuple[Epoch, ...]
     candidates: tuple[Candidate, ...]
+    tuned: bool
     seconds: float
     images_per_second: float
 
@@ -110,6 +112,7 @@ def fit(
         val_logits=outcome.logits,
         history=outcome.history,
         candidates=outcome.candidates,
+        tuned=outcome.tuned,
         seconds=time.perf_counter() - began,
         images_per_second=outcome.images_per_second,
     )
@@ -125,6 +128,7 @@ class _Outcome:
     candidates: tuple[Candidate, ...]
     decisions: tuple[Decision, ...]
     images_per_second: float
+    tuned: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,9 +151,8 @@ class _Work:
         split, options = self.data.split, self.config.train
         network = new_network(self.recipe, self.data, self.config.run.seed)
         batch = options.batch_size or (64 if len(split.train) < 5000 else 128)
-        cost = (
-            3 * operations(network, self.data.pixels.array.shape[1:]) * len(split.train)
-        )  # forward + twice that backward
+        forward = operations(network, self.data.pixels.array.shape[1:])
+        cost = 3 * forward * len(split.train)  # the backward pass costs twice the forward one
         epochs, decisions = options.epochs, []
         if epochs is None:
             budget = self.config.run.budget
@@ -159,7 +162,7 @@ class _Work:
                 why = f"an epoch takes {per_epoch:.1f} s here and the budget is {budget}"
             else:
                 epochs = int(np.clip(SCRATCH_WORK // cost, 8, 40))
-                why = f"one epoch costs {cost:.1e} operations"
+                why = f"a pass over {len(split.train):,} images costs {cost / 1e9:,.0f} billion operations"
             decisions.append(Decision("epochs", str(epochs), why))
         rate = options.lr or 5e-3
         trained = self._train(network, epochs, batch, [{"params": list(network.parameters()), "lr": rate}], "training")
@@ -204,9 +207,8 @@ class _Work:
             progress=self.console.stage("choosing the head"),
         )
         probe.set_head(result.chosen.parts, result.head_spec, result.head)
-        others = len(result.candidates) - 1
         why = (
-            f"highest validation accuracy, {result.chosen.accuracy:.1%}, of {others + 1} candidates; "
+            f"highest validation accuracy, {result.chosen.accuracy:.1%}, of {len(result.candidates)} candidates; "
             f"the best on the last features alone reached {_best(result, 'last features'):.1%}"
         )
         decisions = [Decision("head", result.chosen.words(), why)]
@@ -294,6 +296,7 @@ class _Work:
             before.candidates,
             (*before.decisions, decision),
             trained.images_per_second,
+            tuned=True,
         )
 
     def _train(
