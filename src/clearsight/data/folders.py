@@ -85,7 +85,7 @@ def read_folder(root: Path) -> Dataset:
             found=f"{len(listing.loose)} images that lie in no class folder" if listing.loose else _contents(root),
             expected="one folder per class with its images, such as photos/cat/1.jpg",
         )
-    if set(splits.values()) >= {"train", "test"} and listing.classes.keys() <= {p.name for p in splits}:
+    if "train" in splits.values() and len(splits) > 1 and listing.classes.keys() <= {p.name for p in splits}:
         raise DataError(
             f"{root} holds split folders without class folders in them",
             found=", ".join(sorted(p.name for p in splits)),

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 def to_float(pixels: NDArray[Any]) -> torch.Tensor:
     """uint8 or uint16 of any shape to float32 in [0, 1]; floats pass unchanged."""
-    if pixels.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32).div_(255)
-    if pixels.dtype == np.uint16:
+    if pixels.dtype == np.uint16:  # a type PyTorch knows little of
         return torch.from_numpy(pixels.astype(np.float32)).div_(65535)
-    return torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
+    array = np.ascontiguousarray(pixels, dtype=np.uint8 if pixels.dtype == np.uint8 else np.float32)
+    if not array.flags.writeable:  # of a memory-mapped cache; PyTorch warns of such
+        array = array.copy()
+    tensor = torch.from_numpy(array)
+    return tensor.to(torch.float32).div_(255) if array.dtype == np.uint8 else tensor
 
 
 def batches(
