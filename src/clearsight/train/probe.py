@@ -156,7 +156,7 @@ def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
 class _Features:
     """Parts side by side, read in chunks and standardised; distances between images are computed once and kept."""
 
-    def __init__(self, parts: Sequence[Floats], among: NDArray[np.int64], chunk: int = 2048) -> None:
+    def __init__(self, parts: Sequence[Floats], among: NDArray[np.int64], chunk: int = 512) -> None:
         self.parts, self.chunk = parts, chunk
         self.width = sum(p.shape[1] for p in parts)
         self.rows = among
@@ -178,7 +178,9 @@ class _Features:
         """Standardised features (chunk, D) float32 of the rows, in order."""
         mean, std = self.mean.astype(np.float32), self.std.astype(np.float32)
         for x in self._raw(rows):
-            yield (x - mean) / std
+            x -= mean
+            x /= std
+            yield x
 
     def distances(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Floats:
         """Squared distances (len(a), len(b)) between rows."""
