@@ -42,7 +42,7 @@ def _generate(root: Path, n: int) -> None:
     for i in range(n):
         folder = root / ("dark" if i % 2 else "light")
         folder.mkdir(exist_ok=True)
-        pixels = rng.integers(0, 200, (64, 64, 3)) + (0 if i % 2 else 40)
+        pixels = rng.integers(0, 200, (80, 80, 3)) + (0 if i % 2 else 40)
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.jpg")
 
 
@@ -52,7 +52,7 @@ def _peak(folder: str) -> int:
     from clearsight.train.fit import fit
 
     with PeakMemory() as memory:
-        fit(read(folder), Config.from_options(img_size=64, model="efficientnet_lite0"))
+        fit(read(folder), Config.from_options(img_size=80, model="efficientnet_lite0"))
     return memory.peak
 
 

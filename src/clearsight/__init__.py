@@ -9,9 +9,6 @@ Names are loaded when first used, so `import clearsight` is quick.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -39,7 +36,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name not in _HOMES:
         raise AttributeError(f"module 'clearsight' has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")

@@ -218,9 +218,12 @@ def test_interrupted_at_any_moment(tmp_path, after):
     time.sleep(after)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    if process.returncode == -signal.SIGINT:  # the interpreter had not begun: the system ends it, silently
+        assert err == ""
+    else:
+        assert process.returncode == 130, err
+        assert err.count("clearsight: interrupted") == 1
     assert "Traceback" not in err
-    assert err.count("clearsight: interrupted") == 1
     assert out == ""
     assert not (run / "model").exists()
     assert not list(tmp_path.rglob("*.partial"))

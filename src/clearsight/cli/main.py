@@ -1,19 +1,18 @@
 """`clearsight COMMAND ...`: finds the command's file, runs it, and turns errors into one line.
 
-Nothing heavy is imported here; `clearsight --help` starts without torch. Exit codes: 0 done, 1 a defect of ours (with
+Nothing heavy is imported here; `clearsight --help` starts without torch. What is imported at all is imported inside
+`main`, where Ctrl-C is answered in one line. Exit codes: 0 done, 1 a defect of ours (with
 its traceback), 2 something the user can mend, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from collections.abc import Sequence
-from importlib import import_module
 
-from clearsight import __version__
-from clearsight.errors import ClearsightError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 COMMANDS = {
     "train": "train a classifier on labelled images, judge it, write a report",
@@ -32,7 +31,11 @@ start here:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with every command; a command's own options are added when its file is imported."""
+    """The parser that lists the commands; a command's own options are in its own file."""
+    import argparse
+
+    from clearsight import __version__
+
     parser = argparse.ArgumentParser(
         prog="clearsight",
         description="From labelled images to a classifier you can trust.",
@@ -48,7 +51,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        print(
+            "clearsight: interrupted; what was finished is kept, nothing is half-written. "
+            "Run the command again to start anew.",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(argv: list[str]) -> int:
+    import argparse
+    from importlib import import_module
+
+    from clearsight.errors import ClearsightError, nearest
+
     try:
         if argv and argv[0] in COMMANDS:
             module = import_module(f"clearsight.cli.{argv[0]}")
@@ -58,14 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
             module.add_arguments(parser)
-            arguments = parser.parse_args(argv[1:])
-            code: int = module.run(arguments)
+            code: int = module.run(parser.parse_args(argv[1:]))
             sys.stdout.flush()
             return code
         parser = build_parser()
         if argv and not argv[0].startswith("-"):
-            from clearsight.errors import nearest
-
             parser.exit(2, f"clearsight: there is no command {argv[0]!r}; {nearest(argv[0], COMMANDS)}\n")
         parser.parse_args(argv)
         parser.print_help()
@@ -73,16 +94,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ClearsightError as error:
         print(f"clearsight: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(
-            "clearsight: interrupted; what was finished is kept, nothing is half-written. "
-            "Run the command again to start anew.",
-            file=sys.stderr,
-        )
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 if __name__ == "__main__":
