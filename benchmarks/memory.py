@@ -1,8 +1,8 @@
 """Peak memory of `fit` at 2,000 and at 20,000 generated images: it must not grow with their number.
 
-Counted is anonymous memory; the pages of memory-mapped cache files are the kernel's to give and take. Images are 64x64
-RGB JPEG files, two classes of coloured noise; the backbone runs at 64 pixels so that the larger set takes minutes, not
-an hour.
+Counted is anonymous memory; the pages of memory-mapped cache files are the kernel's to give and take. Images are 80x80
+RGB JPEG files, two classes of coloured noise; the backbone runs at 80 pixels, so that the larger set takes minutes and
+both run in the same engine.
 """
 
 from __future__ import annotations
