@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test check bench clean
 
 $(BIN)/clearsight: pyproject.toml
+	@echo "installing Clearsight and PyTorch into $(VENV): about 6 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e .
 	@touch $@

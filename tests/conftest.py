@@ -45,18 +45,18 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on the digits, short but real."""
-    from clearsight.workflow import train
+    from clearsight.workflow import fit
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return train("digits", out=str(tmp_path_factory.mktemp("runs") / "digits"), epochs=12).folder
+        return fit("digits", out=str(tmp_path_factory.mktemp("runs") / "digits"), epochs=12).folder
 
 
 @pytest.fixture(scope="session")
 def photos_run(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     """A finished run on the photographs: a head on frozen EfficientNet-Lite0 features."""
-    from clearsight.workflow import train
+    from clearsight.workflow import fit
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return train(photos, out=str(tmp_path_factory.mktemp("runs") / "photos"), img_size=96).folder
+        return fit(photos, out=str(tmp_path_factory.mktemp("runs") / "photos"), img_size=96).folder

@@ -19,7 +19,7 @@ _HOMES = {
     "build_model": "clearsight.models.registry",
     "check": "clearsight.workflow",
     "evaluate": "clearsight.workflow",
-    "fit": "clearsight.workflow:train",
+    "fit": "clearsight.workflow",
     "load": "clearsight.workflow",
 }
 
@@ -41,8 +41,7 @@ def __getattr__(name: str) -> object:
 
     if name not in _HOMES:
         raise AttributeError(f"module 'clearsight' has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
-    return getattr(import_module(module), attribute or name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

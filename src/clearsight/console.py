@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 Advance = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -55,28 +58,46 @@ class Terminal:
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
             TimeRemainingColumn(compact=True),
+            TextColumn("left"),
             console=self.rich,
             disable=not self.live,
         )
+        self.task: TaskID | None = None
 
     def stage(self, title: str) -> Advance:
         import time
 
-        began = time.perf_counter()
-        task = self.progress.add_task(title, total=None)
+        self.close()
+        began = said = time.perf_counter()
+        self.task = task = self.progress.add_task(title, total=None)
         finished = False
 
         def advance(done: int, total: int) -> None:
-            nonlocal finished
+            nonlocal finished, said
             self.progress.update(task, completed=done, total=total)
+            now = time.perf_counter()
             if done >= total and not finished:
                 finished = True
                 if not self.live:
-                    self.say(f"{title}: {total} in {time.perf_counter() - began:.1f} s")
+                    self.say(f"{title}: {total} in {now - began:.1f} s")
+            elif not self.live and not finished and now - said > 10:
+                said = now
+                self.say(f"{title}: {done} of {total} ...")
 
         return advance
+
+    def close(self) -> None:
+        """End the last stage's bar: full where it stopped early, gone where it had nothing to do."""
+        if self.task is None:
+            return
+        done = self.progress.tasks[self.progress.task_ids.index(self.task)]
+        if done.completed:
+            self.progress.update(self.task, total=done.completed)
+            self.progress.stop_task(self.task)
+        else:
+            self.progress.remove_task(self.task)
+        self.task = None
 
     def say(self, text: str) -> None:
         self.rich.print(text, markup=False, soft_wrap=True)
@@ -87,5 +108,8 @@ def terminal() -> Iterator[Console]:
     """A Terminal whose bars are drawn while the block runs, and removed from the screen's control whatever happens."""
     console = Terminal()
     with console.progress:
-        yield console
+        try:
+            yield console
+        finally:
+            console.close()
     sys.stderr.flush()

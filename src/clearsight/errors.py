@@ -25,7 +25,8 @@ class ClearsightError(Exception):
             parts.append(f"found {found}")
         if expected is not None:
             parts.append(f"expected {expected}")
-        text = "; ".join(parts) + "."
+        text = "; ".join(part.rstrip() if part.endswith("...") else part.rstrip(" .") for part in parts)
+        text += "" if text.endswith("...") else "."
         if fix:
             text += f" {fix[0].upper()}{fix[1:]}" + ("" if fix.endswith((".", "?", "!")) else ".")
         super().__init__(" ".join(text.split()))

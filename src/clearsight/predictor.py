@@ -16,7 +16,7 @@ from clearsight.bundle import Bundle
 from clearsight.data.cache import PixelView, Progress, threaded
 from clearsight.data.dataset import Array
 from clearsight.data.loader import to_float
-from clearsight.data.pixels import decode, from_array, read_bytes
+from clearsight.data.pixels import decode, from_array, quiet_pillow, read_bytes
 from clearsight.data.sources import as_source
 from clearsight.engines import BATCH, Engine, engine_for
 from clearsight.errors import ConfigError, DataError
@@ -103,11 +103,12 @@ class Predictor:
             raise DataError("there are no images to look at", found="an empty list or array")
         found = []
         done = 0
-        for outputs in self._engine(total).stream(self._batches(images)):
-            found.append(self._finish(outputs)[output])
-            done += len(found[-1])
-            if progress:
-                progress(done, total)
+        with quiet_pillow():
+            for outputs in self._engine(total).stream(self._batches(images)):
+                found.append(self._finish(outputs)[output])
+                done += len(found[-1])
+                if progress:
+                    progress(done, total)
         return np.concatenate(found)
 
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from clearsight.bundle import Bundle, versions
 from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Audit
+from clearsight.data.builtin import BUILTIN
 from clearsight.data.cache import disk_errors
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import Prepared, prepare
@@ -44,18 +46,20 @@ class Run:
     report: Path
 
 
-def train(data: Any, *, console: Console | None = None, **options: Any) -> Run:
+def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Any) -> Run:
     """Train on the data, then open the test split once, and write the run's folder: `cs.fit("photos/", epochs=5)`.
 
-    data: whatever `clearsight.data.sources.read` takes. options: the names of `clearsight train --help`.
+    data: a folder, a .csv, .jsonl or .npz file, a built-in name, a pandas frame with `image_path` and `label`, or
+    images as an array or a list of paths with `labels` beside them: `cs.fit(X, y)`.
+    options: those of `clearsight train --help`, with underscores: img_size, fit, epochs, budget, seed, out, ...
     Raises ClearsightError with what to do; a folder already in use is never written to.
     """
     from clearsight.report.page import write_report
-    from clearsight.train.fit import fit
+    from clearsight.train.fit import fit as learn
 
     console = console or Silent()
     config = Config.from_options(**options)
-    dataset = read(data, data_dir=config.data.data_dir)
+    dataset = read(data if labels is None else (data, labels), data_dir=config.data.data_dir)
     with _new_folder(config.run.out, dataset.name) as folder:
         about = {"options": config.to_dict(), "data": dataset.origin, "versions": versions()}
         _write_json(folder / "config.json", about)
@@ -66,7 +70,7 @@ def train(data: Any, *, console: Console | None = None, **options: Any) -> Run:
                     log(epoch)
                     event(epoch)
 
-            fitted = fit(dataset, config, console=console, on_epoch=on_epoch)
+            fitted = learn(dataset, config, console=console, on_epoch=on_epoch)
         _write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
         predictor = Predictor(fitted.bundle)
         test = _judge(predictor, fitted.prepared, "test", console)
@@ -117,6 +121,9 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Pr
                 data={"name": "ImageNet-1k"},
             )
             return Predictor(bundle, engine=engine, device=device)
+        hint = f"{name} has no published weights; train it first" if name in model_names() else ""
+        close = get_close_matches(name, [n for n in model_names() if has_published(n)], n=1)
+        raise BundleError(f"{name} does not exist", fix=hint or (f"did you mean {close[0]}?" if close else None))
     return Predictor(Bundle.load(folder), engine=engine, device=device)
 
 
@@ -140,6 +147,12 @@ def evaluate(
         if not bundle.data.get("origin"):
             raise BundleError("this model does not say what it was trained on", fix="name the data to judge it on")
         data = bundle.data["origin"]
+        if data not in BUILTIN and not Path(data).exists():
+            raise BundleError(
+                "the images this model was trained on are gone",
+                found=f"{data} does not exist" if data != "arrays in memory" else "arrays that were in memory",
+                fix="name others: `clearsight evaluate RUN DATA`",
+            )
     dataset = read(data, data_dir=data_dir or run_options.get("data_dir"))
     scanned = scan(dataset, console.stage("looking at the files"))
     own = dataset.origin == bundle.data.get("origin") and dataset.classes == bundle.classes
@@ -204,6 +217,7 @@ def _judge_other(predictor: Predictor, dataset: Any, scanned: Any, console: Cons
     usable[[*scanned.failed, *pixels.failed]] = False
     if "test" in dataset.splits_given:
         usable &= dataset.given == "test"
+        console.say(f"judging the test split that the data states: {usable.sum()} of {len(dataset)} images")
     rows = np.flatnonzero(usable)
     index = np.array([bundle.classes.index(c) for c in dataset.classes])
     logits = predictor.logits(pixels.view(rows), console.stage("judging"))

@@ -100,7 +100,7 @@ def test_named_networks_train_from_scratch(tmp_path, name):
 def test_weights_that_cannot_be_downloaded_are_named(tmp_path, photos, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(cs.ClearsightError, match="published weights of timm/resnet10t could not be downloaded"):
-        cs.fit(photos, out=str(tmp_path / "run"), model="timm/resnet10t")
+        cs.fit(photos, out=str(tmp_path / "run"), model="timm/resnet10t", pretrained=True)
 
 
 def test_evaluate_on_other_data(tmp_path, digits_run, digits_arrays):

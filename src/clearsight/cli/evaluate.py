@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     for c in found.per_class:
         print(f"{c.name:<{width}}  {c.images:6d}  {c.precision:9.1%}  {c.recall:6.1%}  {c.f1:.3f}")
     for m in found.mistakes[:10]:
-        print(f"\nsure and wrong: {m.image} is {m.label}, called {m.predicted} with {m.probability:.1%}", end="")
+        how = "sure and wrong" if m.probability > 0.8 else "wrong"
+        print(f"\n{how}: {m.image} is {m.label}, called {m.predicted} with {m.probability:.1%}", end="")
     print()
     return 0

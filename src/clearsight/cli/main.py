@@ -79,6 +79,7 @@ def _run(argv: list[str]) -> int:
             parser = argparse.ArgumentParser(
                 prog=f"clearsight {argv[0]}",
                 description=module.__doc__,
+                allow_abbrev=False,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
             module.add_arguments(parser)

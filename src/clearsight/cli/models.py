@@ -24,11 +24,11 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"models": rows})
         return 0
     width = max(len(name) for name in names) + 2
-    print(f"{'name':<{width}} {'year':>5} {'input':>6} {'parameters':>11} {'multiply-adds':>14} {'weights':>8}")
+    print(f"{'name':<{width}} {'year':>5} {'input':>6} {'parameters':>11} {'multiply-adds':>14} {'weights':>12}")
     for row in rows:
         print(
             f"{row['name']:<{width}} {row['year'] or '':>5} {row['img_size']:>6} {row['parameters']:>11,} "
-            f"{row['multiply_adds']:>14,} {'yes' if row['published_weights'] else '':>8}"
+            f"{row['multiply_adds']:>14,} {row['published_weights'] or '':>12}"
         )
     if not arguments.name:
         print("\nand timm/NAME for any network of the timm library")
@@ -42,7 +42,7 @@ def _describe(name: str, img_size: int | None, classes: int) -> dict[str, Any]:
 
     from clearsight.engines import operations
     from clearsight.models.gateway import PREFIX, default_img_size
-    from clearsight.models.pretrained import has_published
+    from clearsight.models.pretrained import at_hand, has_published
     from clearsight.models.registry import build_model, entry
 
     known = None if name.startswith(PREFIX) else entry(name)
@@ -57,5 +57,5 @@ def _describe(name: str, img_size: int | None, classes: int) -> dict[str, Any]:
         "img_size": size,
         "parameters": sum(p.numel() for p in network.parameters()),
         "multiply_adds": work,
-        "published_weights": has_published(name),
+        "published_weights": "installed" if at_hand(name) else "to download" if has_published(name) else None,
     }

@@ -7,12 +7,13 @@ efficientnet_lite0. IMAGE is an image file or a folder of them.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from clearsight.cli.options import add_json, print_json
 from clearsight.console import terminal
-from clearsight.errors import DataError, ImageError
+from clearsight.errors import ConfigError, DataError, ImageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.top < 1:
+        raise ConfigError(f"--top {arguments.top} must be 1 or more")
     paths = _files(arguments.images)
     with terminal() as console:
         from clearsight.predictor import Prediction
@@ -53,13 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         for a in answers:
             ranked = list(a.probabilities.items())[: max(1, arguments.top)]
             words = "  ".join(f"{name} {p:.1%}" for name, p in ranked)
-            print(f"{a.image:<{width}}  {words}  (doubt {a.doubt:.2f})")
-    if failed:
-        raise ImageError(
-            f"{len(failed)} of {len(paths)} images could not be read",
-            found="; ".join(list(failed.values())[:3]).rstrip("."),
-        )
-    return 0
+            print(f"{a.image:<{min(width, 48)}}  {words}  (doubt {a.doubt:.2f})")
+    for why in failed.values():
+        print(f"clearsight: {why}", file=sys.stderr)
+    return 2 if failed else 0
 
 
 def _files(words: list[str]) -> list[str]:
@@ -72,7 +72,7 @@ def _files(words: list[str]) -> list[str]:
         if path.is_dir():
             inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
             if not inside:
-                raise DataError(f"{word} holds no images", expected="files ending in .jpg, .png, ...")
+                raise DataError(f"{word} holds no images", expected="files ending in .jpg, .png or the like")
             paths += inside
         else:
             paths.append(str(path))

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import sys
 
 from clearsight.cli.options import add_config, add_json, chosen, print_json
+from clearsight.config import Config
 from clearsight.console import terminal
 
 
@@ -20,10 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with terminal() as console:
-        from clearsight.workflow import train
+    from clearsight.data.sources import read
 
-        finished = train(arguments.data, console=console, **chosen(arguments))
+    config = Config.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
+    dataset = read(arguments.data, data_dir=config.data.data_dir)
+    with terminal() as console:
+        from clearsight.workflow import fit
+
+        finished = fit(dataset, console=console, **chosen(arguments))
     folder = os.path.relpath(finished.folder)
     if arguments.json:
         print_json({"run": folder, "report": os.path.relpath(finished.report), **finished.metrics})
@@ -38,6 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
         f"trained in {finished.metrics['train_seconds']:.0f} s\n"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
-        f"  next     clearsight predict {folder} IMAGE"
+        f"  next     {_program()} predict {folder} IMAGE"
     )
     return 0
+
+
+def _program() -> str:
+    """How to call us again: by name where the shell finds it, else by path."""
+    return "clearsight" if shutil.which("clearsight") else os.path.relpath(sys.argv[0])

@@ -69,7 +69,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
                 "unreadable",
                 "warning",
                 f"{len(set_aside)} file(s) cannot be read and are set aside",
-                "repair or replace them; they are listed in audit.json",
+                "repair or replace them; each is listed by name",
                 {"files": [dataset.source.name(i) for i in sorted(set_aside)][:50]},
             )
         )
@@ -80,6 +80,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
     small = thumbnails(pixels)
     findings += _near_duplicates(dataset, scan, small, split)
     findings += _shortcuts(dataset, scan, pixels, known)
+    findings += _shapes(scan)
     findings += [Finding("pixels", "note", rule) for rule in scan.pixel_facts()["rules"]]  # type: ignore[attr-defined]
     findings += [Finding("source", "note", note) for note in dataset.notes]
     counts = {
@@ -103,6 +104,23 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
         set_aside={dataset.source.name(i): why for i, why in sorted(set_aside.items())},
         findings=tuple(findings),
     )
+
+
+def _shapes(scan: Scan) -> list[Finding]:
+    """Images whose size or proportions leave little to learn from."""
+    known = [h for h in scan.headers if h is not None]
+    tiny = sum(1 for h in known if min(h.width, h.height) < 8)
+    long = sum(1 for h in known if max(h.width, h.height) > 3 * min(h.width, h.height))
+    found = []
+    if tiny:
+        message = f"{tiny} image(s) are less than 8 pixels wide or high"
+        found.append(Finding("tiny-images", "warning", message, "look at them: there is hardly anything to see"))
+    if long:
+        message = f"{long} image(s) are more than three times as long as they are wide"
+        found.append(
+            Finding("long-images", "warning", message, "--fit squash distorts them; try --fit pad or --fit auto")
+        )
+    return found
 
 
 def thumbnails(pixels: CachedPixels) -> NDArray[np.uint16]:

@@ -20,7 +20,7 @@ _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", 
 
 
 def read_csv(path: Path) -> Dataset:
-    """A comma-separated table with a header; image paths are relative to the table's folder."""
+    """A table with a header, separated by commas, semicolons or tabs; paths are relative to the table's folder."""
     import csv
 
     import pandas as pd
@@ -28,7 +28,10 @@ def read_csv(path: Path) -> Dataset:
     rows, numbers = [], []
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
+            first = stream.readline()
+            separator = next((s for s in (",", ";", "\t") if s in first), ",")
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=separator, strict=True)
             header = next(reader, [])
             for row in reader:
                 if not row:
@@ -43,7 +46,8 @@ def read_csv(path: Path) -> Dataset:
                 rows.append(row[: len(header)])
                 numbers.append(reader.line_num)
     except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} cannot be read as CSV in UTF-8", found=str(error)[:160]) from error
+        fix = "save it as UTF-8 (in Excel: CSV UTF-8)" if isinstance(error, UnicodeDecodeError) else None
+        raise DataError(f"{path} cannot be read as CSV in UTF-8", found=str(error)[:160], fix=fix) from error
     frame = pd.DataFrame(rows, columns=header, index=numbers, dtype=object)
     return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()))
 

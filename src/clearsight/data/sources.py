@@ -7,6 +7,7 @@ line), .npz (images, labels).
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +53,10 @@ def read(data: str | Path | pd.DataFrame | tuple[Any, Any] | Dataset, *, data_di
             siblings = [name for name in os.listdir(path.parent) if not name.startswith(".")]  # noqa: PTH208
         except (OSError, ValueError):
             siblings = []
+        close = [f"`{path.parent / name}`" for name in get_close_matches(path.name, siblings, n=3, cutoff=0.6)]
         raise DataError(
-            f"{data or 'a data set without a name'} does not exist", fix=nearest(path.name, [*BUILTIN, *siblings])
+            f"{data or 'a data set without a name'} does not exist",
+            fix=f"did you mean {' or '.join(close)}?" if close else nearest(path.name, BUILTIN),
         )
     if path.is_dir():
         return read_folder(path)
@@ -78,7 +81,13 @@ def from_pair(images: Any, labels: Any) -> Dataset:
         said = said[:, 0]
     if said.ndim != 1:
         raise DataError("labels have more than one axis", found=f"shape {said.shape}", expected="one label per image")
-    names = [str(label) for label in said.tolist()]
+    values = said.tolist()
+    if missing := [i for i, v in enumerate(values) if v is None or v != v or v == ""]:
+        raise DataError(
+            f"{len(missing)} of {len(values)} labels are missing",
+            found=f"the first, {values[missing[0]]!r}, at index {missing[0]}",
+        )
+    names = [str(label) for label in values]
     if len(images) != len(names):
         raise DataError("images and labels differ in number", found=f"{len(images)} and {len(names)}")
     if not len(names):
@@ -97,8 +106,13 @@ def as_source(images: Any) -> Array | Files:
     if array.ndim in (3, 4) and not array.size:
         raise DataError("there are no pixels", found=f"an array of shape {array.shape}")
     if array.ndim in (3, 4) and np.issubdtype(array.dtype, np.floating):
+        if spoilt := [i for i in range(len(array)) if not np.isfinite(array[i]).all()]:
+            raise DataError(
+                f"{len(spoilt)} of {len(array)} images hold NaN or infinite values",
+                found=f"the first at index {spoilt[0]}",
+            )
         low, high = float(array.min()), float(array.max())
-        if low < 0 or high > 1 or not np.isfinite([low, high]).all():
+        if low < 0 or high > 1:
             raise DataError(
                 "floating-point images leave the range of pixels",
                 found=f"{low:g} to {high:g}",
@@ -125,6 +139,11 @@ def read_npz(path: Path) -> Dataset:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key.lower(): archive[key] for key in archive.files}
     except Exception as error:  # zipfile, format and pickle faults
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{path} holds Python objects, which only pickle can read, and pickle can run foreign code",
+                fix="save plain arrays, such as `labels.astype(str)`",
+            ) from error
         raise DataError(f"{path} cannot be read as .npz", found=str(error)[:120]) from error
 
     parts: list[tuple[str, Any, Any]] = []

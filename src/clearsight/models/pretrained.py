@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +34,22 @@ def has_published(name: str) -> bool:
         cfg = timm.get_pretrained_cfg(timm_name(name))
         return cfg is not None and cfg.has_weights
     return name == DEFAULT_BACKBONE
+
+
+def at_hand(name: str) -> bool:
+    """Whether a network's published weights are on this machine already."""
+    if not has_published(name):
+        return False
+    if name == DEFAULT_BACKBONE:
+        return True
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    cfg = timm.get_pretrained_cfg(timm_name(name))
+    if cfg.hf_hub_id:
+        files = ("model.safetensors", "pytorch_model.bin")
+        return any(isinstance(try_to_load_from_cache(cfg.hf_hub_id, f), str) for f in files)
+    return bool(cfg.url) and (Path(torch.hub.get_dir()) / "checkpoints" / str(cfg.url).rsplit("/", 1)[-1]).is_file()
 
 
 def published(name: str) -> Published:
@@ -64,13 +82,14 @@ def published_state(name: str) -> dict[str, torch.Tensor]:
         assert all(mine.shape == theirs.shape for (_, mine), theirs in pairs)
         return {key: theirs for (key, _), theirs in pairs}
     inner = timm_name(name)
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it would report every retry
     try:
         return dict(timm.create_model(inner, pretrained=True).state_dict())
     except Exception as error:  # the hub's client raises many kinds without a connection
         cfg = timm.get_pretrained_cfg(inner)
         raise ModelError(
             f"the published weights of {name} could not be downloaded",
-            found=f"{type(error).__name__}: {str(error)[:120]}",
+            found=type(error).__name__,
             fix=f"connect once so that {cfg.hf_hub_id or cfg.url} is kept in the local cache, "
             f"use --no-pretrained, or --model {DEFAULT_BACKBONE}, whose weights are installed",
         ) from error

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from clearsight.belief.temperature import fit_temperature
 from clearsight.bundle import Bundle
-from clearsight.config import Config, seconds
+from clearsight.config import Config, TrainConfig, seconds
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Fit, Geometry
@@ -31,7 +31,7 @@ from clearsight.models.pretrained import load_backbone, published
 from clearsight.train.features import extract
 from clearsight.train.loop import Epoch, Trained, logits_of, train_network
 from clearsight.train.probe import Candidate, ProbeResult, choose_head, fit_softmax
-from clearsight.train.recipe import Decision, Recipe, plan
+from clearsight.train.recipe import Decision, Recipe, check_names, plan
 
 SCRATCH_WORK = 4e12
 """Operations that training from scratch may cost before epochs are cut, about two minutes on two cores."""
@@ -74,6 +74,7 @@ def fit(
     """
     console = console or Silent()
     began = time.perf_counter()
+    check_names(config)
     device = _device(config.run.device)
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("looking at the files"))
@@ -207,8 +208,10 @@ class _Work:
             progress=self.console.stage("choosing the head"),
         )
         probe.set_head(result.chosen.parts, result.head_spec, result.head)
+        equals = sum(c.accuracy == result.chosen.accuracy for c in result.candidates)
+        tie = f", and of the {equals} that share it the lowest log loss" if equals > 1 else ""
         why = (
-            f"highest validation accuracy, {result.chosen.accuracy:.1%}, of {len(result.candidates)} candidates; "
+            f"highest validation accuracy, {result.chosen.accuracy:.1%}, of {len(result.candidates)} candidates{tie}; "
             f"the best on the last features alone reached {_best(result, 'last features'):.1%}"
         )
         decisions = [Decision("head", result.chosen.words(), why)]
@@ -224,6 +227,11 @@ class _Work:
         )
         if self.config.model.freeze == "none" or (self.config.run.budget and self.config.model.freeze == "auto"):
             return self._fine_tune(probe, result, parts, positions, outcome)
+        idle = [name for name, value in vars(self.config.train).items() if value != getattr(TrainConfig(), name)]
+        if idle:
+            options = ", ".join("--" + name.replace("_", "-") for name in idle)
+            why = "the network's weights stay as they are; --budget or --freeze none trains them"
+            outcome = replace(outcome, decisions=(*decisions, Decision("without effect", options, why)))
         return outcome
 
     def _fine_tune(
@@ -489,5 +497,8 @@ def _best(result: ProbeResult, features: str) -> float:
 def _device(name: str) -> str:
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise ConfigError("--device cuda finds no GPU", fix="use --device cpu, or install a CUDA build of PyTorch")
+        raise ConfigError(
+            "--device cuda finds no GPU",
+            fix="use --device cpu, or check the driver and that this PyTorch is built for CUDA",
+        )
     return "cuda" if name == "cuda" or (name == "auto" and available) else "cpu"

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from clearsight.config import Config
 from clearsight.data.scan import Scan
 from clearsight.errors import ConfigError
-from clearsight.models.gateway import PREFIX, default_img_size
-from clearsight.models.pretrained import DEFAULT_BACKBONE, has_published, published
+from clearsight.models.gateway import PREFIX, default_img_size, timm_name
+from clearsight.models.pretrained import DEFAULT_BACKBONE, at_hand, has_published, published
 from clearsight.models.registry import entry
 
 SMALL = 48
@@ -40,12 +40,23 @@ class Recipe:
     decisions: tuple[Decision, ...]
 
 
+def check_names(config: Config) -> None:
+    """Refuse a network that does not exist before any file is looked at."""
+    name = config.model.model
+    if name.startswith(PREFIX):
+        timm_name(name)
+    elif name != "auto":
+        entry(name)
+    if name != "auto" and config.model.pretrained:
+        published(name)
+
+
 def plan(config: Config, scan: Scan) -> Recipe:
     """Choose network, weights and input size. ConfigError when the options exclude each other."""
     model, size = config.model, config.data.img_size
     if model.model == "auto":
         return _automatic(config, scan)
-    pretrained = has_published(model.model) if model.pretrained is None else model.pretrained
+    pretrained = at_hand(model.model) if model.pretrained is None else model.pretrained
     if model.freeze == "all" and not pretrained:
         raise ConfigError(
             f"--freeze all keeps the weights of {model.model} as they are, and they would be random",
@@ -62,6 +73,8 @@ def plan(config: Config, scan: Scan) -> Recipe:
             known = entry(model.model)
             size = max(known.min_size, min(known.img_size, scan.short_side))
     why = "asked for; it starts from random weights"
+    if model.pretrained is None and has_published(model.model):
+        why += ", since its published ones are not on this machine (--pretrained downloads them)"
     return Recipe("scratch", model.model, {}, size, (Decision("network", model.model, why),))
 
 
