@@ -114,12 +114,8 @@ def processor() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "names", nargs="*", default=NAMES, help="networks (default: all torchvision also has)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=NAMES, help="networks (default: all torchvision also has)")
     parser.add_argument("--batch", type=int, default=8, help="images per step")
     parser.add_argument("--repeats", type=int, default=11, help="turns that count")
     parser.add_argument("--warm-up", type=int, default=2, help="turns before them that do not")

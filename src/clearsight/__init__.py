@@ -1,1 +1,48 @@
-"""Clearsight turns labelled images into a classifier you can trust."""
+"""Clearsight turns labelled images into a classifier you can trust.
+
+    import clearsight as cs
+    run = cs.fit("photos/")
+    run.predictor.predict("new.jpg")
+
+Names are loaded when first used, so `import clearsight` is quick.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ClearsightError": "clearsight.errors",
+    "ImageClassifier": "clearsight.estimator",
+    "Predictor": "clearsight.predictor",
+    "Run": "clearsight.workflow",
+    "build_model": "clearsight.models.registry",
+    "check": "clearsight.workflow",
+    "evaluate": "clearsight.workflow",
+    "fit": "clearsight.workflow",
+    "load": "clearsight.workflow",
+}
+
+__all__ = [
+    "ClearsightError",
+    "ImageClassifier",
+    "Predictor",
+    "Run",
+    "build_model",
+    "check",
+    "evaluate",
+    "fit",
+    "load",
+]
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clearsight' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -42,7 +42,7 @@ class ModelConfig:
     """Which network, and where its weights come from."""
 
     model: str = option("auto", "a name from `clearsight models`, timm/NAME, or auto")
-    pretrained: bool | None = option(None, "start from published weights (default: where they are at hand)")
+    pretrained: bool | None = option(None, "start from published weights (default: if they are on this machine)")
     freeze: str = option(
         "auto",
         "which weights stay as they are: all (train a head on frozen features), none (train everything), auto",
@@ -72,7 +72,9 @@ class RunConfig:
     """Where a run is written and what it may cost."""
 
     out: str | None = option(None, "folder to write (default: runs/NAME, numbered when taken)")
-    budget: str | None = option(None, "time that may be spent on fine-tuning, such as 90s, 5m or 1h")
+    budget: str | None = option(
+        None, "further time that may be spent on training a pretrained network, such as 90s, 5m or 1h"
+    )
     seed: int = option(0, "number that fixes the splits, the initial weights and the order of the data")
     device: str = option("auto", "processor that trains", choices=("auto", "cpu", "cuda"))
 
@@ -92,8 +94,8 @@ class Config:
 
         Raises ConfigError naming every unknown option and every bad value at once.
         """
-        stages = {stage.name: stage.default_factory for stage in dataclasses.fields(cls)}
-        owner = {f.name: (name, f) for name, made in stages.items() for f in dataclasses.fields(made)}  # type: ignore[arg-type]
+        stages: dict[str, Any] = {stage.name: stage.default_factory for stage in dataclasses.fields(cls)}
+        owner = {f.name: (name, f) for name, made in stages.items() for f in dataclasses.fields(made)}
         faults: list[str] = []
         chosen: dict[str, dict[str, Any]] = {name: {} for name in stages}
         for name, value in options.items():
@@ -107,7 +109,7 @@ class Config:
             chosen[stage][name] = value
         if faults:
             raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for every option.")
-        config = cls(**{name: made(**chosen[name]) for name, made in stages.items()})  # type: ignore[misc]
+        config = cls(**{name: made(**chosen[name]) for name, made in stages.items()})
         config._check()
         return config
 
@@ -152,7 +154,7 @@ def seconds(text: str) -> float:
     """Read a length of time: `90`, `90s`, `5m`, `1.5h`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
     if not match or float(match[1]) <= 0:
-        raise ConfigError("a time cannot be read", found=repr(text), expected="such as 90s, 5m or 1h")
+        raise ConfigError("a time cannot be read", found=repr(text), expected="a positive one, such as 90s, 5m or 1h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 

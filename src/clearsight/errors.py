@@ -18,16 +18,15 @@ class ClearsightError(Exception):
     fix: what the user can do now.
     """
 
-    def __init__(
-        self, happened: str, *, found: object = None, expected: object = None, fix: str | None = None
-    ) -> None:
+    def __init__(self, happened: str, *, found: object = None, expected: object = None, fix: str | None = None) -> None:
         self.happened, self.found, self.expected, self.fix = happened, found, expected, fix
         parts = [happened]
         if found is not None:
             parts.append(f"found {found}")
         if expected is not None:
             parts.append(f"expected {expected}")
-        text = "; ".join(parts) + "."
+        text = "; ".join(part.rstrip() if part.endswith("...") else part.rstrip(" .") for part in parts)
+        text += "" if text.endswith("...") else "."
         if fix:
             text += f" {fix[0].upper()}{fix[1:]}" + ("" if fix.endswith((".", "?", "!")) else ".")
         super().__init__(" ".join(text.split()))

@@ -171,9 +171,7 @@ def test_maxout_takes_the_largest_of_neighbouring_channels() -> None:
     assert torch.equal(Maxout(3)(image)[:, 1], image[:, 3:].amax(1))
 
 
-@pytest.mark.parametrize(
-    "name", ["mlp", "lenet5", "alexnet", "vgg11", "googlenet", "inception_v2", "inception_v3"]
-)
+@pytest.mark.parametrize("name", ["mlp", "lenet5", "alexnet", "vgg11", "googlenet", "inception_v2", "inception_v3"])
 def test_maxout_as_an_activation(name: str) -> None:
     network = small(name, activation="maxout")
     assert network(torch.randn(2, 2, 44, 44)).shape == (2, 3)

@@ -154,9 +154,7 @@ def test_published_receptive_fields(name: str, side: int) -> None:
         ("lenet5", "stage2", {}),
     ],
 )
-def test_receptive_field_is_where_the_gradient_reaches(
-    name: str, layer: str, knobs: dict[str, object]
-) -> None:
+def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, knobs: dict[str, object]) -> None:
     """The gradient of one central unit is non-zero on a window of the stated side, with weights all
     positive.
     """
@@ -194,9 +192,7 @@ def test_shapes_are_those_of_a_real_pass(name: str) -> None:
     network = build_model(name, classes=3, channels=2, img_size=side, **narrow)
     seen: dict[str, tuple[int, ...]] = {}
     for path, module in network.named_modules():
-        module.register_forward_hook(
-            lambda _m, _i, output, path=path: seen.__setitem__(path, tuple(output.shape[1:]))
-        )
+        module.register_forward_hook(lambda _m, _i, output, path=path: seen.__setitem__(path, tuple(output.shape[1:])))
     with torch.no_grad():
         network.eval()(torch.zeros(1, 2, side, side))
     body = anatomy(network, img_size=side, channels=2)
@@ -258,9 +254,7 @@ def test_timm_networks_too() -> None:
 def test_the_catalogue_is_what_the_networks_measure() -> None:
     rows = catalogue()
     assert [row.name for row in rows] == model_names()
-    assert rows == measure(), (
-        "run: python -m clearsight.models.catalogue > src/clearsight/models/catalogue.csv"
-    )
+    assert rows == measure(), "run: python -m clearsight.models.catalogue > src/clearsight/models/catalogue.csv"
 
 
 def test_published_weights_have_catalogued_accuracy() -> None:

@@ -33,9 +33,7 @@ def test_suggested_sizes_and_strides_fit() -> None:
 
 
 def test_filter_larger_than_the_image_is_explained() -> None:
-    with pytest.raises(
-        ModelError, match=r"\(4-11\+2\*2\)/4\+1 is below 1: 11 pixels of filter do not fit into 8"
-    ):
+    with pytest.raises(ModelError, match=r"\(4-11\+2\*2\)/4\+1 is below 1: 11 pixels of filter do not fit into 8"):
         a.output_size(4, 11, stride=4, padding=2)
 
 
@@ -47,9 +45,7 @@ def test_impossible_values_are_refused() -> None:
 
 
 @pytest.mark.parametrize("size", range(3, 14))
-@pytest.mark.parametrize(
-    ("side", "stride", "padding"), [(1, 1, 0), (3, 1, 1), (3, 2, 1), (3, 3, 0), (2, 2, 0)]
-)
+@pytest.mark.parametrize(("side", "stride", "padding"), [(1, 1, 0), (3, 1, 1), (3, 2, 1), (3, 3, 0), (2, 2, 0)])
 def test_output_size_is_pytorchs(size: int, side: int, stride: int, padding: int) -> None:
     image = torch.zeros(1, 1, size, size)
     down = F.conv2d(image, torch.zeros(1, 1, side, side), stride=stride, padding=padding)

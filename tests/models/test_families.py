@@ -108,9 +108,7 @@ def test_grouped_alexnet_keeps_its_two_halves_apart() -> None:
 
 def test_response_normalisation_is_the_papers() -> None:
     """b = a / (2 + 1e-4 * sum of squares over five maps)^0.75, by hand for the middle one of seven."""
-    norm = next(
-        m for m in build_model("alexnet_grouped", classes=2).modules() if isinstance(m, nn.LocalResponseNorm)
-    )
+    norm = next(m for m in build_model("alexnet_grouped", classes=2).modules() if isinstance(m, nn.LocalResponseNorm))
     x = torch.randn(1, 7, 1, 1) * 50
     expected = x[0, 3] / (2 + 1e-4 * x[0, 1:6].square().sum()) ** 0.75
     torch.testing.assert_close(norm(x)[0, 3], expected)

@@ -77,9 +77,7 @@ def problem() -> list[tuple[torch.Tensor, torch.Tensor]]:
 def test_best_of_keeps_the_lowest_loss_and_its_initial_weights() -> None:
     torch.manual_seed(0)
     network = build_model("mlp", classes=4, channels=1, img_size=8, widths=(64,) * 8)
-    choice = initialise(
-        network, "best-of:xavier,he,orthogonal", batches=problem(), steps=3, learning_rate=0.1
-    )
+    choice = initialise(network, "best-of:xavier,he,orthogonal", batches=problem(), steps=3, learning_rate=0.1)
     assert list(choice.losses) == ["xavier", "he", "orthogonal"]
     assert choice.method == min(choice.losses, key=choice.losses.__getitem__)
     assert all(not p.any() for name, p in network.named_parameters() if name.endswith("bias"))  # untrained

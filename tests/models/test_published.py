@@ -58,9 +58,7 @@ def test_heads_are_the_last_layers(name: str) -> None:
 
 
 def test_transform_input_is_the_same_as_the_normalisation_stated() -> None:
-    theirs = torchvision.models.googlenet(
-        weights=None, init_weights=False, aux_logits=False, transform_input=True
-    )
+    theirs = torchvision.models.googlenet(weights=None, init_weights=False, aux_logits=False, transform_input=True)
     image = torch.rand(1, 3, 4, 4)
     mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     source = PUBLISHED["googlenet"]
@@ -131,9 +129,7 @@ def test_old_names_of_densenet(offline: Path, monkeypatch: pytest.MonkeyPatch) -
     torch.testing.assert_close(ours(image), theirs(image), atol=1e-4, rtol=0)
 
 
-def test_auxiliary_heads_are_left_out_unless_asked_for(
-    offline: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auxiliary_heads_are_left_out_unless_asked_for(offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = torchvision.models.googlenet(weights=None, init_weights=False, aux_logits=True)
     put(theirs.state_dict(), "googlenet", offline, monkeypatch)
     load_state(build_model("googlenet", classes=1000), published_state("googlenet"), name="googlenet")

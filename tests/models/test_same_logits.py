@@ -81,9 +81,7 @@ def largest_difference(ours: nn.Module, theirs: nn.Module, side: int) -> float:
 def test_torchvision(name: str) -> None:
     torch.manual_seed(0)
     extra = {"aux_logits": False} if name in WITHOUT_RULE else {}
-    theirs = torchvision.models.get_model(
-        name, weights=None, num_classes=7, **WITHOUT_RULE.get(name, {}), **extra
-    )
+    theirs = torchvision.models.get_model(name, weights=None, num_classes=7, **WITHOUT_RULE.get(name, {}), **extra)
     ours = with_weights_of(theirs, name, classes=7, img_size=TORCHVISION[name])
     assert largest_difference(ours, without_dropout(theirs), TORCHVISION[name]) <= 1e-4
 
@@ -91,9 +89,7 @@ def test_torchvision(name: str) -> None:
 @pytest.mark.parametrize(("name", "side"), [("googlenet", 96), ("inception_v3", 299)])
 def test_torchvision_with_auxiliary_heads(name: str, side: int) -> None:
     torch.manual_seed(0)
-    theirs = torchvision.models.get_model(
-        name, weights=None, num_classes=7, init_weights=False, aux_logits=True
-    )
+    theirs = torchvision.models.get_model(name, weights=None, num_classes=7, init_weights=False, aux_logits=True)
     ours = with_weights_of(theirs, name, classes=7, img_size=side, aux=True).train()
     without_dropout(theirs).train()
     images = torch.randn(2, 3, side, side)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ FASHION_CLASSES = (
 
 def store() -> Path:
     """Where downloads are kept: $CLEARSIGHT_DATA, or ~/.cache/clearsight/data."""
-    default = Path.home() / ".cache" / "clearsight" / "data"
-    return Path(os.environ.get("CLEARSIGHT_DATA", default))
+    named = os.environ.get("CLEARSIGHT_DATA")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "clearsight" / "data"
 
 
 def digits(folder: Path | None) -> Dataset:
@@ -50,7 +51,8 @@ def cifar10(folder: Path | None) -> Dataset:
     from torchvision.datasets import CIFAR10
 
     root = folder or store()
-    parts = [_download("cifar10", lambda t=train: CIFAR10(root, train=t, download=True), root) for train in (1, 0)]
+    fetch = partial(CIFAR10, root, download=True)
+    parts = [_download("cifar10", partial(fetch, train=train), root) for train in (True, False)]
     images = np.concatenate([p.data for p in parts])
     labels = np.concatenate([np.asarray(p.targets, dtype=np.int64) for p in parts])
     given = np.array(["train"] * len(parts[0].data) + ["test"] * len(parts[1].data), dtype="<U5")
@@ -60,8 +62,8 @@ def cifar10(folder: Path | None) -> Dataset:
 def elpv(folder: Path | None) -> Dataset:
     """2,624 solar cells under electroluminescence, 300x300 gray, functional or defective [Deitsch 2019].
 
-    The experts' defect probabilities 0, 1/3, 2/3, 1 become a class (defective above 1/2) and a weight, 1 where they were
-    sure and 1/3 where they were not.
+    The experts' defect probabilities 0, 1/3, 2/3, 1 become a class (defective above 1/2) and a weight, 1 where they
+    were sure and 1/3 where they were not.
     """
     if folder is None:
         try:
@@ -75,7 +77,14 @@ def elpv(folder: Path | None) -> Dataset:
     if not table.is_file():
         raise DataError(f"{folder} holds no solar cells", expected="labels.csv and images/")
     rows = [line.split() for line in table.read_text().splitlines() if line.strip()]
-    probability = np.array([float(row[1]) for row in rows])
+    try:
+        probability = np.array([float(row[1]) for row in rows])
+    except (IndexError, ValueError) as error:
+        raise DataError(
+            f"{table} is not the table of the solar cells",
+            found=str(error),
+            expected="lines such as `images/cell0001.png 1.0 mono`",
+        ) from error
     labels, classes = encode_labels(["defective" if p > 0.5 else "functional" for p in probability])
     weights = np.where(np.abs(probability - 0.5) > 0.4, 1.0, 1 / 3).astype(np.float32)
     return Dataset(

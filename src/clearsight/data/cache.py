@@ -1,12 +1,13 @@
 """Decode once: the pixels of a data set at working size, in one memory-mapped file.
 
-The file's name is a digest of everything its bytes depend on: the content of every image in order, the pixel format, the
-geometry and this module's version. So a changed image, order or size means another file, nothing is ever stale, and two
-processes that build the same file at once write the same bytes: each writes its own temporary folder and the first
-rename wins.
+The file's name is a digest of everything its bytes depend on: the content of every image in order, the pixel format,
+the geometry and this module's version. So a changed image, order or size means another file, nothing is ever stale,
+and two processes that build the same file at once write the same bytes: each writes its own temporary folder and the
+first rename wins.
 
     CACHE/pixels/KEY/pixels.npy    (N, C, H, W) uint8 or uint16
     CACHE/pixels/KEY/failed.json   {"17": "why image 17 could not be decoded"}; its pixels are zeros
+    CACHE/pixels/CACHEDIR.TAG      tells backups, and us when we make room, that this folder may be emptied
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,14 +35,20 @@ from numpy.typing import NDArray
 
 from clearsight.data.dataset import Source
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat
-from clearsight.errors import ImageError, OutputError
+from clearsight.data.pixels import PixelFormat, quiet_pillow
+from clearsight.errors import ConfigError, ImageError, OutputError
 
-VERSION = 1
+VERSION = 2
 """Raise when decoding or scaling changes what the same inputs give."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
+
+TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache made by clearsight; what lies here can be made again.\n"
+"""Contents of CACHEDIR.TAG [bford.info/cachedir]."""
+
+ABANDONED = 24 * 3600
+"""Seconds after which a half-built entry that nobody has touched was left behind by a process that is no more."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -46,12 +56,20 @@ B = TypeVar("B")
 
 def cache_root() -> Path:
     """$CLEARSIGHT_CACHE, or ~/.cache/clearsight."""
-    return Path(os.environ.get("CLEARSIGHT_CACHE", Path.home() / ".cache" / "clearsight"))
+    named = os.environ.get("CLEARSIGHT_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "clearsight"
 
 
 def cache_limit() -> int:
     """Bytes the cache may hold before the least recently used entries go: $CLEARSIGHT_CACHE_GB, 20 unless set."""
-    return int(float(os.environ.get("CLEARSIGHT_CACHE_GB", "20")) * 1e9)
+    text = os.environ.get("CLEARSIGHT_CACHE_GB", "20")
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1
+    if not 0 <= limit < 1e9:
+        raise ConfigError("CLEARSIGHT_CACHE_GB cannot be used", found=repr(text), expected="a number of gigabytes")
+    return int(limit * 1e9)
 
 
 @dataclass(frozen=True)
@@ -65,10 +83,32 @@ class CachedPixels:
     def __len__(self) -> int:
         return len(self.array)
 
+    def view(self, indices: NDArray[np.int64]) -> PixelView:
+        """Some of the images, still on disk."""
+        return PixelView(self.array, indices)
+
+
+@dataclass(frozen=True)
+class PixelView:
+    """Images of a larger array by index; only the batch asked for is read."""
+
+    array: NDArray[Any]
+    indices: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, some: slice) -> NDArray[Any]:
+        return self.array[self.indices[some]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.indices), *self.array.shape[1:])
+
 
 def threaded(function: Callable[[A], B], items: Sequence[A], workers: int | None = None) -> Iterator[B]:
     """`map` over threads, in order, with a bounded number of results in flight (decoding releases the GIL)."""
-    workers = workers or min(16, os.cpu_count() or 1)
+    workers = workers or min(16, _cpus())
     with ThreadPoolExecutor(workers) as pool:
         waiting = iter(items)
         flight = [pool.submit(function, item) for item in islice(waiting, workers * 8)]
@@ -81,6 +121,10 @@ def threaded(function: Callable[[A], B], items: Sequence[A], workers: int | None
         finally:
             for future in flight:
                 future.cancel()
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pixel_key(digests: Sequence[str], form: PixelFormat, geometry: Geometry) -> str:
@@ -104,37 +148,61 @@ def cached_pixels(
     """The pixels of every image of the source, from the cache or decoded now.
 
     digests: content digest per image, "" for those in `skip`, which are known not to decode.
-    Raises OutputError when the cache cannot be written.
+    Raises OutputError when the cache cannot be written, DataError when a file changes while it is being read.
     """
     key = pixel_key(digests, form, geometry)
+    shape = (len(source), form.channels, geometry.height, geometry.width)
 
     def build(folder: Path) -> None:
-        shape = (len(source), form.channels, geometry.height, geometry.width)
         failed: dict[int, str] = {}
 
         def one(i: int) -> NDArray[Any] | str | None:
             if i in skip:
                 return None
             try:
-                return source.decode(i, form, geometry)
+                return source.decode(i, form, geometry, digests[i])
             except ImageError as error:
                 return str(error)
 
         out = open_memmap(folder / "pixels.npy", mode="w+", dtype=form.dtype, shape=shape)
-        for i, pixels in enumerate(threaded(one, range(len(source)))):
-            if isinstance(pixels, str):
-                failed[i] = pixels
-            elif pixels is not None:
-                out[i] = pixels
-            if progress:
-                progress(i + 1, len(source))
+        _reserve(folder / "pixels.npy")
+        with quiet_pillow():
+            for i, pixels in enumerate(threaded(one, range(len(source)))):
+                if isinstance(pixels, str):
+                    failed[i] = pixels
+                elif pixels is not None:
+                    out[i] = pixels
+                if progress:
+                    progress(i + 1, len(source))
         out.flush()
         (folder / "failed.json").write_text(json.dumps({str(i): why for i, why in failed.items()}))
 
-    expected = int(np.prod((len(source), form.channels, geometry.height, geometry.width))) * form.dtype.itemsize
+    expected = math.prod(shape) * form.dtype.itemsize
     folder = entry("pixels", key, build, expected)
+    try:
+        return _load(folder, shape, form, key)
+    except (OSError, ValueError):  # emptied by hand, by another process making room, or cut short by a power failure
+        _discard(folder)
+        return _load(entry("pixels", key, build, expected), shape, form, key)
+
+
+def _load(folder: Path, shape: tuple[int, ...], form: PixelFormat, key: str) -> CachedPixels:
     failed = {int(i): why for i, why in json.loads((folder / "failed.json").read_text()).items()}
-    return CachedPixels(np.load(folder / "pixels.npy", mmap_mode="r"), failed, key)
+    array = np.load(folder / "pixels.npy", mmap_mode="r")
+    if array.shape != shape or array.dtype != form.dtype:
+        raise ValueError(f"{array.shape}, {array.dtype}")
+    return CachedPixels(array, failed, key)
+
+
+def _reserve(path: Path) -> None:
+    """Claim the disk space of a memory-mapped file now: where it runs out later, the kernel kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            try:
+                os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise
 
 
 def entry(kind: str, key: str, build: Callable[[Path], None], expected_bytes: int = 0) -> Path:
@@ -149,6 +217,8 @@ def entry(kind: str, key: str, build: Callable[[Path], None], expected_bytes: in
         return final
     with disk_errors(final.parent, "the cache", "set CLEARSIGHT_CACHE to a folder with room"):
         final.parent.mkdir(parents=True, exist_ok=True)
+        if not (final.parent / "CACHEDIR.TAG").exists():
+            (final.parent / "CACHEDIR.TAG").write_text(TAG)
         _make_room(expected_bytes)
         free = shutil.disk_usage(final.parent).free
         if expected_bytes > free:  # a memory-mapped file that outgrows the disk would kill the process with SIGBUS
@@ -179,22 +249,44 @@ def disk_errors(where: Path, what: str, fix: str) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
+        if error.errno is None:  # no fault of the disk: libraries derive other errors from OSError too
+            raise
         reasons = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-        found = reasons.get(error.errno or 0, error.strerror or str(error))
+        found = reasons.get(error.errno, error.strerror or str(error))
         raise OutputError(f"{what} cannot be written to {where}", found=found, fix=fix) from error
 
 
 def _make_room(needed: int) -> None:
-    """Remove the entries used longest ago until what is needed fits the cache's limit."""
+    """Remove the entries used longest ago until what is needed fits the cache's limit, and half-built ones left behind.
+
+    Only folders named as `entry` names them, beside our own CACHEDIR.TAG, are ever removed: $CLEARSIGHT_CACHE may point
+    anywhere, at a home directory too.
+    """
+    limit = cache_limit()
     entries = []
-    for folder in cache_root().glob("*/*"):
-        with contextlib.suppress(OSError):
-            if folder.is_dir() and not folder.name.endswith(".partial"):
-                size = sum(f.stat().st_size for f in folder.iterdir())
-                entries.append((folder.stat().st_mtime, size, folder))
+    for tag in cache_root().glob("*/CACHEDIR.TAG"):
+        for folder in tag.parent.iterdir():
+            found = re.fullmatch(r"[0-9a-f]{16,64}(\..+\.partial)?", folder.name)
+            with contextlib.suppress(OSError):  # another process may be removing it
+                if not found or folder.is_symlink() or not folder.is_dir():
+                    continue
+                facts = [f.stat() for f in folder.iterdir()]
+                used = folder.stat().st_mtime
+                if not found[1]:
+                    entries.append((used, sum(f.st_size for f in facts), folder))
+                elif max([used, *(f.st_mtime for f in facts)]) < time.time() - ABANDONED:
+                    shutil.rmtree(folder, ignore_errors=True)
     total = sum(size for _, size, _ in entries) + needed
     for _, size, folder in sorted(entries):
-        if total <= cache_limit():
+        if total <= limit:
             break
-        shutil.rmtree(folder, ignore_errors=True)
+        _discard(folder)
         total -= size
+
+
+def _discard(folder: Path) -> None:
+    """Remove an entry; it is gone at once, so that nobody finds it half removed."""
+    doomed = folder.with_name(f"{folder.name}.{os.getpid()}-{time.monotonic_ns()}.partial")
+    with contextlib.suppress(OSError):
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import Header, PixelFormat, Pixels, decode, digest, from_array, read_bytes, read_header
+from clearsight.data.pixels import (
+    Header,
+    PixelFormat,
+    Pixels,
+    decode,
+    digest,
+    from_array,
+    read_bytes,
+    read_header,
+)
+from clearsight.errors import DataError, ImageError
 
 
 class Source(Protocol):
@@ -26,8 +37,8 @@ class Source(Protocol):
     def inspect(self, i: int) -> tuple[str, Header, int]:
         """(digest of the content, header, size in bytes) of image i, its pixels not decoded."""
 
-    def decode(self, i: int, form: PixelFormat, geometry: Geometry) -> Pixels:
-        """Image i as (C, H, W)."""
+    def decode(self, i: int, form: PixelFormat, geometry: Geometry, expected: str = "") -> Pixels:
+        """Image i as (C, H, W); DataError when its digest is no longer the one expected ("" expects nothing)."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +54,23 @@ class Files:
     def name(self, i: int) -> str:
         path = self.paths[i]
         if self.root is not None and path.is_relative_to(self.root):
-            return path.relative_to(self.root).as_posix()
-        return str(path)
+            path = path.relative_to(self.root)
+        return printable(path.as_posix())
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
         content = read_bytes(self.paths[i])
         return digest(content), read_header(content, self.name(i)), len(content)
 
-    def decode(self, i: int, form: PixelFormat, geometry: Geometry) -> Pixels:
-        return decode(read_bytes(self.paths[i]), self.name(i), form, geometry)
+    def decode(self, i: int, form: PixelFormat, geometry: Geometry, expected: str = "") -> Pixels:
+        try:
+            content = read_bytes(self.paths[i])
+        except ImageError as error:
+            if expected:  # it could be read a moment ago
+                raise _changed(self.name(i), error.found) from error
+            raise
+        if expected and digest(content) != expected:
+            raise _changed(self.name(i), "other bytes than before")
+        return decode(content, self.name(i), form, geometry)
 
 
 @dataclass(frozen=True)
@@ -75,8 +94,8 @@ class Array:
         """Image i as (H, W) or (C, H, W)."""
         image = self.images[i]
         if image.ndim == 3 and image.shape[0] not in (1, 3) and image.shape[2] in (1, 3):
-            return image.transpose(2, 0, 1)
-        return image
+            return np.asarray(image.transpose(2, 0, 1))
+        return np.asarray(image)
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
         image = self.planes(i)
@@ -86,7 +105,7 @@ class Array:
         content = np.ascontiguousarray(image).tobytes()
         return digest(content + str(image.shape).encode()), header, len(content)
 
-    def decode(self, i: int, form: PixelFormat, geometry: Geometry) -> Pixels:
+    def decode(self, i: int, form: PixelFormat, geometry: Geometry, expected: str = "") -> Pixels:
         return from_array(self.planes(i), self.name(i), form, geometry)
 
 
@@ -120,14 +139,26 @@ class Dataset:
 
 
 def encode_labels(names: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Class names to indices; classes in natural order, so that "class 10" follows "class 9"."""
+    """Class names to indices (N,) and the classes, in natural order, so that "class 10" follows "class 9"."""
     classes = tuple(sorted(set(names), key=natural_key))
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index[name] for name in names], dtype=np.int64), classes
 
 
-def natural_key(text: str) -> list[tuple[int, int, str]]:
-    """Sort key that compares runs of digits as numbers."""
-    import re
+def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Sort key that compares runs of digits as numbers, and texts alike but for leading zeros as they are."""
+    parts = [part for part in re.split(r"(\d+)", text) if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], text
 
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+
+def printable(text: str) -> str:
+    """A file's name as text that can be printed and saved: bytes that are no UTF-8 are written as \\udc..."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _changed(name: str, found: object) -> DataError:
+    return DataError(
+        f"{name} changed while the data set was being read",
+        found=found,
+        fix="run again when nothing writes to these files",
+    )

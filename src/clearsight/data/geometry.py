@@ -52,29 +52,44 @@ class Geometry:
         height, width, channels = image.shape
         if (height, width) == (self.height, self.width):
             return image
+        if self.fit == "crop":
+            return resize(image, self.width, self.height, self._centre(width, height))
         new_width, new_height = self.scaled(width, height)
         image = resize(image, new_width, new_height)
-        if self.fit == "pad":
-            framed = np.zeros((self.height, self.width, channels), image.dtype)
-            top, left = (self.height - new_height) // 2, (self.width - new_width) // 2
-            framed[top : top + new_height, left : left + new_width] = image
-            return framed
-        top, left = (new_height - self.height) // 2, (new_width - self.width) // 2
-        return image[top : top + self.height, left : left + self.width]
+        if self.fit == "squash":
+            return image
+        framed = np.zeros((self.height, self.width, channels), image.dtype)
+        top, left = (self.height - new_height) // 2, (self.width - new_width) // 2
+        framed[top : top + new_height, left : left + new_width] = image
+        return np.asarray(framed)
+
+    def _centre(self, width: int, height: int) -> Box:
+        """The part of a (width, height) image that `crop` keeps. It is cut before it is scaled: scaled whole, an image
+        of 1 x 60,000 pixels would take gigabytes. Its corner lies on the grid of the scaled pixels."""
+        factor = max(self.width / width, self.height / height)
+        kept_width, kept_height = min(width, self.width / factor), min(height, self.height / factor)
+        left = np.floor((width - kept_width) * factor / 2 + 1e-6) / factor
+        top = np.floor((height - kept_height) * factor / 2 + 1e-6) / factor
+        return left, top, min(width, left + kept_width), min(height, top + kept_height)
 
 
-def resize(image: NDArray[Any], width: int, height: int) -> NDArray[Any]:
-    """Scale (H, W, C) uint8 or uint16 to (height, width, C) by antialiased bicubic interpolation."""
-    if image.shape[:2] == (height, width):
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels, fractions allowed."""
+
+
+def resize(image: NDArray[Any], width: int, height: int, box: Box | None = None) -> NDArray[Any]:
+    """Scale (H, W, C) uint8 or uint16, or the box of it, to (height, width, C) by antialiased bicubic interpolation."""
+    whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+    if image.shape[:2] == (height, width) and box in (None, whole):
         return image
     size, how = (width, height), Image.Resampling.BICUBIC
     if image.dtype == np.uint8:
         if image.shape[2] == 3:
-            return np.asarray(Image.fromarray(image).resize(size, how))
-        planes = [np.asarray(Image.fromarray(image[:, :, c]).resize(size, how)) for c in range(image.shape[2])]
+            return np.asarray(Image.fromarray(image).resize(size, how, box))
+        planes = [np.asarray(Image.fromarray(image[:, :, c]).resize(size, how, box)) for c in range(image.shape[2])]
         return np.stack(planes, axis=2)
     deep = [  # Pillow scales 16-bit integers by nearest neighbour only, so go through floats
-        np.asarray(Image.fromarray(image[:, :, c].astype(np.float32)).resize(size, how))
+        np.asarray(Image.fromarray(image[:, :, c].astype(np.float32)).resize(size, how, box))
         for c in range(image.shape[2])
     ]
-    return np.clip(np.rint(np.stack(deep, axis=2)), 0, 65535).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(np.stack(deep, axis=2)), 0, 65535).astype(np.uint16))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +25,30 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             head = stream.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08":
                 raise DataError(
-                    f"{path} is no IDX file of bytes", found=f"magic {head.hex()}", expected="0000 08 and a rank"
+                    f"{path} is no IDX file of bytes",
+                    found=f"magic {head.hex()}",
+                    expected="0000 08 and a rank",
                 )
             raw = stream.read(4 * head[3])
             shape = struct.unpack(f">{head[3]}I", raw)
-            offset, size = 4 + len(raw), int(np.prod(shape))
+            offset, size = 4 + len(raw), math.prod(shape)
             if not packed:
                 have = path.stat().st_size - offset
-                if have != size:
-                    raise DataError(f"{path} is cut short", found=f"{have} bytes", expected=f"{size} for {shape}")
+                if have != size or not size:
+                    raise _wrong_size(path, have, shape)
                 return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape)
             content = stream.read()
-    except (OSError, EOFError, struct.error) as error:
+    except (OSError, EOFError, struct.error, zlib.error) as error:
         raise DataError(f"{path} cannot be read as IDX", found=str(error)) from error
-    if len(content) != size:
-        raise DataError(f"{path} is cut short", found=f"{len(content)} bytes", expected=f"{size} for {shape}")
+    if len(content) != size or not size:
+        raise _wrong_size(path, len(content), shape)
     return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _wrong_size(path: Path, have: int, shape: tuple[int, ...]) -> DataError:
+    size = math.prod(shape)
+    how = "holds nothing" if not size else "is cut short" if have < size else "is longer than it says"
+    return DataError(f"{path} {how}", found=f"{have} bytes", expected=f"{size} for {shape}")
 
 
 def is_idx_folder(root: Path) -> bool:
@@ -61,11 +71,15 @@ def read_idx_folder(root: Path, name: str, origin: str, classes: tuple[str, ...]
         images.append(pixels)
         labels.append(values)
         given.append(np.full(len(values), split, dtype="<U5"))
-    values = np.concatenate(labels).astype(np.int64)
+    if len(sizes := {x.shape[1:] for x in images}) > 1:
+        raise DataError(
+            f"the splits in {root} hold images of different sizes", found=sorted(sizes), expected="one size"
+        )
+    indices = np.concatenate(labels).astype(np.int64)
     if classes is None:
-        indices, classes = encode_labels([str(v) for v in values])
-    else:
-        indices = values
+        indices, classes = encode_labels([str(v) for v in indices])
+    elif indices.max() >= len(classes):
+        raise DataError(f"{root} is not {name}", found=f"label {indices.max()}", expected=f"0 to {len(classes) - 1}")
     return Dataset(name, Array(np.concatenate(images)), indices, classes, np.concatenate(given), origin)
 
 

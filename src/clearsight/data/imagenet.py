@@ -24,9 +24,7 @@ def is_imagenet(root: Path) -> bool:
     train, val = base / "train", base / "val"
     if not (train.is_dir() and val.is_dir()):
         return False
-    return any(_WNID.fullmatch(p.name) for p in train.iterdir()) and any(
-        p.suffix.upper() == ".JPEG" for p in val.iterdir()
-    )
+    return any(_WNID.fullmatch(p.name) for p in train.iterdir()) and any(p.suffix == ".JPEG" for p in val.iterdir())
 
 
 def read_imagenet(root: Path) -> Dataset:
@@ -43,6 +41,18 @@ def read_imagenet(root: Path) -> Dataset:
         if path.stem not in answers:
             raise DataError(f"{path.name} has no answer in ImageNet's validation solution")
         rows.append((path, answers[path.stem], "val"))
+    taught, judged = ({name for _, name, split in rows if split == s} for s in ("train", "val"))
+    if taught != judged:
+        raise DataError(
+            f"the classes of {base}/train and {base}/val differ in {len(taught ^ judged)}",
+            found="; ".join(
+                f"only in {where}: {', '.join(sorted(names)[:8])}{', ...' if len(names) > 8 else ''}"
+                for where, names in (("train", taught - judged), ("val", judged - taught))
+                if names
+            ),
+            expected="the same classes in both",
+            fix="complete train, or keep only the images of its classes in val",
+        )
     labels, classes = encode_labels([name for _, name, _ in rows])
     given = np.array([split for _, _, split in rows], dtype="<U5")
     paths = tuple(path for path, _, _ in rows)
@@ -61,8 +71,12 @@ def _answers(root: Path, base: Path) -> dict[str, str]:
     for place in places:
         table = place / "LOC_val_solution.csv"
         if table.is_file():
-            lines = table.read_text().splitlines()[1:]
-            return {line.split(",")[0]: line.split(",")[1].split()[0] for line in lines if line.strip()}
+            found = re.findall(r"^(\w+),(n\d{8})\b", table.read_text(), re.MULTILINE)
+            if not found:
+                raise DataError(
+                    f"{table} holds no answers", expected="lines such as `ILSVRC2012_val_00000001,n01751748`"
+                )
+            return dict(found)
         for kit in (place, place / "data", place / "ILSVRC2012_devkit_t12" / "data"):
             truth, meta = kit / "ILSVRC2012_validation_ground_truth.txt", kit / "meta.mat"
             if truth.is_file() and meta.is_file():

@@ -1,7 +1,8 @@
-"""Tables that name images: CSV, JSONL and pandas frames with `image_path`, `label` and, where wanted, `split`, `group`."""
+"""Tables that name images: CSV, JSONL and pandas frames with `image_path`, `label` and perhaps `split` and `group`."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,30 +20,69 @@ _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", 
 
 
 def read_csv(path: Path) -> Dataset:
-    """A comma-separated table with a header; image paths are relative to the table's folder."""
+    """A table with a header, separated by commas, semicolons or tabs; paths are relative to the table's folder."""
+    import csv
+
     import pandas as pd
 
+    rows, numbers = [], []
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} cannot be read as CSV", found=str(error)[:160]) from error
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            first = stream.readline()
+            separator = next((s for s in (",", ";", "\t") if s in first), ",")
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=separator, strict=True)
+            header = next(reader, [])
+            for row in reader:
+                if not row:
+                    continue
+                if len(row) != len(header) and (len(row) < len(header) or any(row[len(header) :])):
+                    raise DataError(
+                        f"line {reader.line_num} of {path} does not fit the header",
+                        found=f"{len(row)} fields",
+                        expected=f"{len(header)}: {', '.join(header)}",
+                        fix='quote a field that holds a comma: "a, b"',
+                    )
+                rows.append(row[: len(header)])
+                numbers.append(reader.line_num)
+    except (csv.Error, UnicodeDecodeError, OSError) as error:
+        fix = "save it as UTF-8 (in Excel: CSV UTF-8)" if isinstance(error, UnicodeDecodeError) else None
+        raise DataError(f"{path} cannot be read as CSV in UTF-8", found=str(error)[:160], fix=fix) from error
+    frame = pd.DataFrame(rows, columns=header, index=numbers, dtype=object)
     return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()))
 
 
 def read_jsonl(path: Path) -> Dataset:
     """One JSON object a line, with the same keys as a CSV has columns."""
+    import json
+
     import pandas as pd
 
+    rows, numbers = [], []
     try:
-        frame = pd.read_json(path, lines=True, dtype=False)
-    except (ValueError, OSError) as error:
+        with path.open(encoding="utf-8-sig") as stream:
+            for number, line in enumerate(stream, start=1):
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"line {number} is no object: {line.strip()[:60]}")
+                rows.append(row)
+                numbers.append(number)
+    except json.JSONDecodeError as error:
+        raise DataError(f"line {number} of {path} is no JSON", found=str(error)) from error
+    except (ValueError, RecursionError, OSError) as error:
         raise DataError(f"{path} cannot be read as JSON lines", found=str(error)[:160]) from error
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()))
+    frame = pd.DataFrame(rows, index=numbers, dtype=object)
+    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="line")
 
 
-def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str) -> Dataset:
-    """A table of image paths and labels; DataError lists missing files and images labelled two ways."""
-    columns = {str(c).strip().lower(): c for c in frame.columns}
+def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: str = "row") -> Dataset:
+    """A table of image paths and labels; DataError lists missing files and images listed in two ways.
+
+    row: what to call a row in front of the user, who finds it by the frame's index.
+    """
+    columns = {str(c).strip().lower(): i for i, c in enumerate(frame.columns)}
     path_column = next((columns[c] for c in _PATH if c in columns), None)
     label_column = next((columns[c] for c in _LABEL if c in columns), None)
     if path_column is None or label_column is None:
@@ -53,50 +93,71 @@ def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str) -> Da
         )
     if not len(frame):
         raise DataError(f"{origin} lists no images", found="0 rows")
-    labels = [str(v).strip() for v in frame[label_column]]
-    if blank := [i for i, v in enumerate(labels) if v in ("", "nan", "None")]:
-        raise DataError(f"{len(blank)} rows of {origin} have no label", found=f"first in row {blank[0] + 2}")
-    paths = [_resolve(str(v).strip(), root) for v in frame[path_column]]
-    missing = [p for p in paths if not p.is_file()]
+    where = [f"{row} {i}" for i in frame.index]
+    labels, files = _texts(frame, label_column), _texts(frame, path_column)
+    for what, texts in (("label", labels), ("image", files)):
+        if blank := [i for i, text in enumerate(texts) if not text]:
+            raise DataError(f"{len(blank)} rows of {origin} have no {what}", found=f"the first in {where[blank[0]]}")
+    paths = [_resolve(text, root) for text in files]
+    missing = [p for p in paths if not os.path.isfile(p)]  # noqa: PTH113 - False for names too long, where pathlib raises
     if missing:
         raise DataError(
             f"{len(missing)} of {len(paths)} images named by {origin} do not exist",
-            found=", ".join(str(p) for p in missing[:3]) + (", ..." if len(missing) > 3 else ""),
+            found=", ".join(str(p)[:200] for p in missing[:3]) + (", ..." if len(missing) > 3 else ""),
             expected=f"paths relative to {root.resolve()}, or absolute ones",
         )
-    rows = _without_repeats(paths, labels, origin)
-    paths, labels = [paths[i] for i in rows], [labels[i] for i in rows]
-    indices, classes = encode_labels(labels)
-    given = np.full(len(rows), "", dtype="<U5")
+    splits = [""] * len(paths)
     if "split" in columns:
-        words = [str(v).strip().lower() for v in frame[columns["split"]]]
+        words = [text.lower() for text in _texts(frame, columns["split"])]
         if unknown := sorted(set(words) - set(_SPLITS)):
             raise DataError(f"{origin} names unknown splits", found=", ".join(unknown), expected="train, val, test")
-        given = np.array([_SPLITS[words[i]] for i in rows], dtype="<U5")
+        splits = [_SPLITS[word] for word in words]
+    rows = _without_repeats(paths, list(zip(labels, splits, strict=True)), where, origin)
+    indices, classes = encode_labels([labels[i] for i in rows])
     groups = None
     if "group" in columns:
-        groups = encode_labels([str(frame[columns["group"]].iloc[i]) for i in rows])[0]
-    return Dataset(name, Files(tuple(paths), root), indices, classes, given, origin, groups=groups)
+        words = _texts(frame, columns["group"])
+        # an image without a group stands alone; a tab cannot begin a group's name, as names are stripped
+        groups = encode_labels([words[i] or f"\t{i}" for i in rows])[0]
+    return Dataset(
+        name=name,
+        source=Files(tuple(paths[i] for i in rows), root),
+        labels=indices,
+        classes=classes,
+        given=np.array([splits[i] for i in rows], dtype="<U5"),
+        origin=origin,
+        groups=groups,
+    )
+
+
+def _texts(frame: pd.DataFrame, column: int) -> list[str]:
+    """A column's values as stripped text, "" where there is none; a class may well be called "None" or "nan"."""
+    values = frame.iloc[:, column]
+    return ["" if absent else str(v).strip() for v, absent in zip(values, values.isna(), strict=True)]
 
 
 def _resolve(text: str, root: Path) -> Path:
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
     return path if path.is_absolute() else root / path
 
 
-def _without_repeats(paths: list[Path], labels: list[str], origin: str) -> list[int]:
-    """Row numbers with every image once; DataError when two rows label one image differently."""
+def _without_repeats(paths: list[Path], said: list[tuple[str, str]], where: list[str], origin: str) -> list[int]:
+    """Row numbers with every image once; DataError when two rows give one image different labels or splits.
+
+    said: label and split of each row. where: what to call each row.
+    """
     seen: dict[Path, int] = {}
     conflicts = []
     for i, path in enumerate(paths):
         first = seen.setdefault(path, i)
-        if labels[first] != labels[i]:
-            conflicts.append(f"{path.name} is {labels[first]!r} in row {first + 2} and {labels[i]!r} in row {i + 2}")
+        for one, other in zip(said[first], said[i], strict=True):
+            if one != other:
+                conflicts.append(f"{path.name} is {one!r} in {where[first]} and {other!r} in {where[i]}")
     if conflicts:
         raise DataError(
-            f"{origin} labels {len(conflicts)} image(s) in two ways",
+            f"{origin} says two things of {len(conflicts)} image(s)",
             found="; ".join(conflicts[:3]),
-            expected="one label per image",
+            expected="one label and one split per image",
             fix="remove the wrong rows",
         )
     return sorted(seen.values())

@@ -2,42 +2,54 @@
 
 What a file may hold and what becomes of it (rule D2, written into every bundle):
 
-    gray, bilevel                        kept as 1 channel if the whole data set is gray, else repeated to 3
-    RGB, palette, CMYK, YCbCr, Lab, HSV  RGB
-    an alpha channel                     composited over white
-    16 bits per channel                  kept as 16 bits if any image of the data set has them, 8-bit images times 257
-    EXIF orientation                     applied
-    an animation                         its first frame
+    gray, bilevel                           kept as 1 channel if the whole data set is gray, else repeated to 3
+    RGB, palette, CMYK, YCbCr, Lab, HSV     RGB
+    an alpha channel, a transparent colour  composited over white
+    16 bits per channel                     kept if any image of the data set has them; 8-bit images times 257
+    EXIF orientation                        applied
+    an animation                            its first frame
+
+Nothing but ImageError comes out of a broken file. Pillow's remarks on damaged metadata are warnings; `quiet_pillow`
+silences them around a whole pass.
 
 Shapes: H, W = height and width in pixels, C = channels (1 or 3).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
-import struct
+import re
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from clearsight.data.geometry import Geometry
 from clearsight.errors import ImageError
 
-MAX_PIXELS = 100_000_000
-"""Images with more pixels than this are refused before they are decoded: a few kilobytes can unpack to gigabytes."""
+MAX_PIXELS = 89_478_485
+"""Images with more pixels than this are refused before they are decoded: a few kilobytes can unpack to gigabytes.
+Pillow's own limit, above which it warns."""
+
+MAX_SIDE = 65_535
+"""Pixels a side, JPEG's own limit. Scaling needs memory for the longer side too, not for the pixels alone."""
 
 GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I"}
 EXTENSIONS = {
     ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 }  # fmt: skip
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What is opened, whatever the file is called: Pillow knows more, among them some that start other programs (EPS)."""
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels = NDArray[Any]
+"""uint8 or uint16."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class Header:
     bits: Literal[8, 16]
     frames: int = 1
     oriented: bool = False
+    alpha: bool = False
 
     @property
     def gray(self) -> bool:
@@ -100,11 +113,11 @@ def read_header(content: bytes, name: str) -> Header:
     """Read size, mode and bit depth without decoding; ImageError for what is no image or too large to decode."""
     with _open(content, name) as image:
         width, height = image.size
-        if width * height > MAX_PIXELS:
+        if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
             raise ImageError(
                 f"{name} is too large to decode",
                 found=f"{width}x{height} = {width * height / 1e6:.0f} million pixels",
-                expected=f"at most {MAX_PIXELS / 1e6:.0f} million",
+                expected=f"at most {MAX_PIXELS // 10**6} million, and {MAX_SIDE} a side",
                 fix="scale it down first",
             )
         if image.mode == "F":
@@ -114,17 +127,19 @@ def read_header(content: bytes, name: str) -> Header:
                 expected="8 or 16 bits per channel",
                 fix="convert it to 16-bit PNG with a range of your choice",
             )
-        deep = _deep_colour(content) or image.mode.startswith("I")
-        orientation = image.getexif().get(0x0112, 1)
-        return Header(
-            width=width,
-            height=height,
-            mode=_true_mode(image),
-            format=image.format or "",
-            bits=16 if deep else 8,
-            frames=getattr(image, "n_frames", 1),
-            oriented=orientation not in (0, 1),
-        )
+        try:
+            return Header(
+                width=width,
+                height=height,
+                mode=_true_mode(image, content),
+                format=image.format or "",
+                bits=16 if image.mode.startswith("I") or _deep_colour(image, content) else 8,
+                frames=_frames(image),
+                oriented=_orientation(image, content) != 1,
+                alpha=_has_alpha(image),
+            )
+        except Exception as error:  # a broken header can fail anywhere inside a plug-in
+            raise ImageError(f"{name} does not open", found=_reason(error)) from error
 
 
 def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry) -> Pixels:
@@ -133,19 +148,31 @@ def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry) -> 
     Raises ImageError, naming the image, for anything that does not decode to the end.
     """
     header = read_header(content, name)
-    if _deep_colour(content):
-        return _finish(_decode_deep_colour(content, name), form, geometry)
     with _open(content, name) as image:
         try:
-            if image.format == "JPEG":  # decode at 1/2, 1/4 or 1/8 scale where that still exceeds the size needed
+            if image.format in ("JPEG", "MPO"):  # decode at 1/2, 1/4 or 1/8 scale where that still exceeds the need
                 image.draft(None, geometry.needed(image.size))
             image.load()
+            deep = header.bits == 16 and not image.mode.startswith("I")
+            array = _decode_deep_colour(image, content) if deep else _to_array(image, form)
+            # asked after loading: a TIFF is turned by then, and says so
+            array = _TURN[_orientation(image, content)](array)
         except Exception as error:  # Pillow's plug-ins raise many kinds for broken files
             raise ImageError(
                 f"{name} does not decode", found=_reason(error), expected=f"a whole {header.format} file"
             ) from error
-        turned = ImageOps.exif_transpose(image) if header.oriented else image
-        return _finish(_to_array(turned, form), form, geometry)
+    return _finish(array, form, geometry)
+
+
+@contextlib.contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Within it, Pillow's warnings about damaged metadata and large images are not printed.
+
+    For the main thread around a whole pass: warning filters are the process's, so threads must not change them.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def from_array(array: NDArray[Any], name: str, form: PixelFormat, geometry: Geometry) -> Pixels:
@@ -163,20 +190,22 @@ def from_array(array: NDArray[Any], name: str, form: PixelFormat, geometry: Geom
 
 def _open(content: bytes, name: str) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the bomb warning: our own limit above is stricter and says more
-            return Image.open(io.BytesIO(content))
-    except Image.DecompressionBombError as error:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             f"{name} is too large to decode",
             found=_reason(error),
-            expected=f"at most {MAX_PIXELS / 1e6:.0f} million pixels",
+            expected=f"at most {MAX_PIXELS // 10**6} million pixels",
             fix="scale it down first",
         ) from error
     except UnidentifiedImageError as error:
         start = content[:12]
-        kind = "text" if start.isascii() and all(b >= 32 or b in (9, 10, 13) for b in start) else repr(start)
-        raise ImageError(f"{name} is not an image", found=kind, expected="JPEG, PNG, TIFF, ...") from error
+        text = start.isascii() and all(b >= 32 or b in (9, 10, 13) for b in start)
+        raise ImageError(
+            f"{name} is not an image",
+            found="text" if text else f"a file that begins with {start!r}",
+            expected="BMP, GIF, JPEG, PNG, PPM, TIFF or WebP of 8 or 16 bits",
+        ) from error
     except Exception as error:  # a broken header can fail anywhere inside a plug-in
         raise ImageError(f"{name} does not open", found=_reason(error)) from error
 
@@ -185,37 +214,95 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-def _true_mode(image: Image.Image) -> str:
-    """The mode, telling a gray palette (as many GIFs have) from a coloured one."""
+def _true_mode(image: Image.Image, content: bytes) -> str:
+    """The mode, telling gray from colour where Pillow does not: in gray palettes, which many GIFs have, and in PNGs
+    of 16-bit gray with alpha."""
     if image.mode == "P" and "transparency" not in image.info and image.palette is not None:
         raw = bytes(image.palette.getdata()[1])
         rgb = np.frombuffer(raw[: len(raw) // 3 * 3], np.uint8).reshape(-1, 3)
         if image.palette.mode == "RGB" and len(rgb) and (rgb == rgb[:, :1]).all():
             return "L"
+    if image.format == "PNG" and content[25] == 4:
+        return "LA"
     return image.mode
 
 
-def _deep_colour(content: bytes) -> bool:
-    """Whether this is a PNG of 16 bits with colour or alpha, which Pillow would cut to 8 bits without a word."""
-    if content[:8] != b"\x89PNG\r\n\x1a\n" or content[12:16] != b"IHDR" or len(content) < 26:
-        return False
-    bits, colour_type = struct.unpack(">BB", content[24:26])
-    return bits == 16 and colour_type in (2, 4, 6)
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
-def _decode_deep_colour(content: bytes, name: str) -> NDArray[np.uint16]:
+def _frames(image: Image.Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # a frame behind the first is broken; only the first is used
+        return 1
+
+
+def _orientation(image: Image.Image, content: bytes) -> int:
+    """EXIF orientation, 1 to 8; 1, as it lies, where there is none or the metadata is damaged."""
+    if image.format == "PNG" and b"eXIf" not in content:
+        return 1  # without this chunk Pillow would decode every pixel in search of it
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # the pixels of such an image are as good as any
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+_TURN: dict[int, Callable[[Pixels], Pixels]] = {  # what brings (H, W, C) upright, per EXIF orientation
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: a[::-1].transpose(1, 0, 2),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: a[:, ::-1].transpose(1, 0, 2),
+}
+
+
+def _deep_colour(image: Image.Image, content: bytes) -> bool:
+    """Whether the file holds 16-bit colour or alpha, which Pillow would cut to 8 bits without a word."""
+    if image.format == "PNG":
+        return content[24] == 16 and content[25] in (2, 4, 6)
+    if image.format == "TIFF":
+        return image.mode in ("RGB", "RGBA", "CMYK") and 16 in image.tag_v2.get(258, ())  # type: ignore[attr-defined]
+    return image.format == "PPM" and image.mode == "RGB" and _ppm_maximum(image) > 255
+
+
+def _ppm_maximum(image: Image.Image) -> int:
+    return max((a for a in image.tile[0].args if isinstance(a, int)), default=255)  # type: ignore[attr-defined]
+
+
+def _decode_deep_colour(image: Image.Image, content: bytes) -> NDArray[np.uint16]:
+    """16-bit colour as (H, W, 3), alpha laid over white. Pillow has loaded the image, so the file is known to be whole;
+    ValueError for what cannot be read at full depth."""
+    if image.format == "PPM":
+        return _decode_deep_ppm(content)
     import cv2
 
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None or array.dtype != np.uint16:
-        raise ImageError(f"{name} does not decode", found="a broken 16-bit PNG", expected="a whole file")
+    if array is None or array.dtype != np.uint16 or array.shape[:2] != image.size[::-1] or image.mode == "CMYK":
+        raise ValueError(f"16 bits per channel in a kind of {image.format} that is not read at full depth")
     if array.ndim == 2:
         return np.asarray(array[:, :, None])
     colour = array[:, :, :3][:, :, ::-1]
-    if array.shape[2] == 4:  # over white
+    if array.shape[2] == 4 and _has_alpha(image):
         alpha = array[:, :, 3:].astype(np.float64) / 65535
-        colour = np.rint(colour * alpha + 65535 * (1 - alpha)).astype(np.uint16)
+        multiplied = image.format == "TIFF" and 1 in image.tag_v2.get(338, ())  # type: ignore[attr-defined]
+        ink = colour if multiplied else colour * alpha
+        colour = np.rint(np.clip(ink + 65535 * (1 - alpha), 0, 65535)).astype(np.uint16)
     return np.ascontiguousarray(colour)
+
+
+def _decode_deep_ppm(content: bytes) -> NDArray[np.uint16]:
+    """A binary portable pixmap (P6) of more than 8 bits, its maximum scaled to 65535."""
+    found = re.match(rb"P6(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s", content)
+    if found is None:
+        raise ValueError("16 bits per channel in a kind of PPM that is not read at full depth")
+    width, height, maximum = (int(word) for word in found.groups())
+    values = np.frombuffer(content, ">u2", width * height * 3, found.end()).reshape(height, width, 3)
+    return np.asarray(np.rint(np.minimum(values, maximum) * (65535 / maximum)).astype(np.uint16))
 
 
 def _to_array(image: Image.Image, form: PixelFormat) -> Pixels:
@@ -223,13 +310,11 @@ def _to_array(image: Image.Image, form: PixelFormat) -> Pixels:
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-            raise ImageError(
-                "an image holds integers beyond 16 bits",
-                found=f"{values.min()} to {values.max()}",
-                expected="0 to 65535",
-            )
-        return values.astype(np.uint16)[:, :, None]
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+            raise ValueError(f"integers from {values.min()} to {values.max()}, beyond 16 bits")
+        deep = values.astype(np.uint16)[:, :, None]
+        clear = image.info.get("transparency")
+        return np.where(deep == clear, np.uint16(65535), deep) if isinstance(clear, int) else deep
+    if _has_alpha(image):
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     if form.channels == 1:

@@ -25,7 +25,8 @@ def reliability_bins(
     """The non-empty bins of equal width over the belief in the predicted class [Guo 2017, eq. 2]."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == targets
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    edges = np.arange(1, bins) / bins  # compared, not multiplied: 0.7 x 10 is more than 7 in floating point
+    index = np.searchsorted(edges, confidence.astype(np.float64), side="left")
     found = []
     for b in range(bins):
         members = index == b

@@ -26,9 +26,7 @@ def size_formula(size: int, filter_side: int, *, stride: int = 1, padding: int =
     return f"({size}-{filter_side}{twice})/{stride}+1"
 
 
-def output_size(
-    size: int, filter_side: int, *, stride: int = 1, padding: int = 0, rounding: str = "none"
-) -> int:
+def output_size(size: int, filter_side: int, *, stride: int = 1, padding: int = 0, rounding: str = "none") -> int:
     """Side of the output map, N = (I - P + 2z)/s + 1 [arXiv:1603.07285, relationship 6].
 
     rounding: "none" asks that the filter steps exactly to the far border; "down" leaves out a last incomplete

@@ -60,9 +60,7 @@ class Step:
 class _NoData(TorchFunctionMode):
     """In-place functions have nothing to write on the meta device: skip them, random numbers above all."""
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         if name.endswith("_") and not name.endswith("__") and args and _is_meta(args[0]):
             return args[0]
@@ -127,9 +125,7 @@ class Trace(TorchFunctionMode):
         known = self._views.get(id(tensor))
         return known[1] if known else None
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in _UNCHANGED:
             return args[0]  # a tensor without data stands for both
@@ -163,9 +159,7 @@ class Trace(TorchFunctionMode):
         places = max(_places(t) for t, _ in known)
         views = [v for t, v in known if _places(t) == places]
         views = [v for v in views if not v.pooled] or views
-        return View(
-            _widest(v.height for v in views), _widest(v.width for v in views), all(v.pooled for v in views)
-        )
+        return View(_widest(v.height for v in views), _widest(v.width for v in views), all(v.pooled for v in views))
 
     def through(
         self, x: torch.Tensor, window: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
@@ -265,9 +259,7 @@ def _sizes(sizes: Any, span: Any, stride: Any, padding: Any, outputs: Any) -> st
     return lines[0] if lines[0] == lines[1] else f"height {lines[0]}, width {lines[1]}"
 
 
-def _linear(
-    trace: Trace, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
-) -> Measured:
+def _linear(trace: Trace, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Measured:
     outputs, inputs = weight.shape
     if x.shape[-1] != inputs:
         raise RuntimeError(f"{x.shape[-1]} values meet a dense layer for {inputs}")
@@ -357,16 +349,13 @@ def _matmul(trace: Trace, a: torch.Tensor, b: torch.Tensor) -> Measured:
     return output, _seen_all(trace)
 
 
-def _attention(
-    trace: Trace, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any, **__: Any
-) -> Measured:
+def _attention(trace: Trace, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any, **__: Any) -> Measured:
     heads, tokens, values = q.shape[1:]
     others = k.shape[2]
     adds = heads * tokens * others * (values + v.shape[-1])
     trace.note(
         adds,
-        f"{heads} heads * {tokens}*{others} pairs of tokens * ({values} + {v.shape[-1]}) "
-        f"= {adds:,} multiply-adds",
+        f"{heads} heads * {tokens}*{others} pairs of tokens * ({values} + {v.shape[-1]}) = {adds:,} multiply-adds",
     )
     return q.new_empty(*q.shape[:-1], v.shape[-1]), _seen_all(trace)
 

@@ -126,9 +126,7 @@ class DenseBlock(nn.ModuleDict):
     """Dense layers named denselayer1, denselayer2, ...; (N, C, S, S) -> (N, C + layers * growth, S, S)."""
 
     def __init__(self, layers: int, inputs: int, design: DenseNetDesign) -> None:
-        super().__init__(
-            {f"denselayer{i + 1}": DenseLayer(inputs + i * design.growth, design) for i in range(layers)}
-        )
+        super().__init__({f"denselayer{i + 1}": DenseLayer(inputs + i * design.growth, design) for i in range(layers)})
         self.memory_efficient = design.memory_efficient
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

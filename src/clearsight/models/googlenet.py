@@ -64,9 +64,7 @@ class Inception(nn.Module):
     widths: filters of branch 1, the two layers of branch 2, the two of branch 3, and branch 4, as in table 1.
     """
 
-    def __init__(
-        self, inputs: int, widths: tuple[int, int, int, int, int, int], design: GoogLeNetDesign
-    ) -> None:
+    def __init__(self, inputs: int, widths: tuple[int, int, int, int, int, int], design: GoogLeNetDesign) -> None:
         super().__init__()
         one, squeeze3, three, squeeze5, five, pooled = (design.scaled(w, 64) for w in widths)
         self.outputs = one + three + five + pooled
@@ -164,9 +162,7 @@ def _pool(window: int, side: int) -> tuple[nn.Module, int]:
     return nn.MaxPool2d(window, 2, ceil_mode=True), output_size(side, window, stride=2, rounding="up")
 
 
-@register(
-    img_size=224, min_size=1, year=2014, paper=PAPER, top1=69.778, top5=89.530, design=GoogLeNetDesign()
-)
+@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=69.778, top5=89.530, design=GoogLeNetDesign())
 def googlenet(*, classes: int, channels: int, img_size: int, design: GoogLeNetDesign) -> nn.Module:
     """Inception v1 in torchvision's form."""
     return GoogLeNet(classes, channels, img_size, design)

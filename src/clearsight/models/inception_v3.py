@@ -271,9 +271,7 @@ def _middle_side(img_size: int) -> int:
     return side
 
 
-@register(
-    img_size=299, min_size=15, year=2015, paper=PAPER, top1=77.294, top5=93.450, design=InceptionV3Design()
-)
+@register(img_size=299, min_size=15, year=2015, paper=PAPER, top1=77.294, top5=93.450, design=InceptionV3Design())
 def inception_v3(*, classes: int, channels: int, img_size: int, design: InceptionV3Design) -> nn.Module:
     """Inception v3 in torchvision's form."""
     return InceptionV3(classes, channels, img_size, design)

@@ -148,9 +148,7 @@ def conv_norm_act(
     wide = outputs * pieces(design.activation)
     bias = not design.norm if bias is None else bias
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["conv"] = conv(
-        inputs, wide, kernel, design=design, stride=stride, padding=padding, groups=groups, bias=bias
-    )
+    layers["conv"] = conv(inputs, wide, kernel, design=design, stride=stride, padding=padding, groups=groups, bias=bias)
     if design.norm and design.norm_position == "before":
         layers["bn"] = nn.BatchNorm2d(wide, eps=eps)
     layers["act"] = activation(design.activation)
@@ -173,9 +171,7 @@ class ConvNormAct(nn.Sequential):
         padding: int | tuple[int, int] = 0,
         eps: float = 1e-3,
     ) -> None:
-        layers = conv_norm_act(
-            inputs, outputs, kernel, design=design, stride=stride, padding=padding, eps=eps
-        )
+        layers = conv_norm_act(inputs, outputs, kernel, design=design, stride=stride, padding=padding, eps=eps)
         super().__init__(layers)
 
 

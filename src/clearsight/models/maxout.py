@@ -60,9 +60,7 @@ class MaxoutNetwork(nn.Module):
         super().__init__()
         sides = (channels * img_size * img_size, *design.widths)
         self.dropout = nn.Dropout(design.dropout_input)
-        self.hidden = nn.Sequential(
-            *(_hidden(inputs, outputs, design) for inputs, outputs in pairwise(sides))
-        )
+        self.hidden = nn.Sequential(*(_hidden(inputs, outputs, design) for inputs, outputs in pairwise(sides)))
         self.fc = nn.Linear(sides[-1], classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

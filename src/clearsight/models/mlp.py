@@ -61,9 +61,7 @@ class MLP(nn.Module):
     def __init__(self, classes: int, channels: int, img_size: int, design: MLPDesign) -> None:
         super().__init__()
         sides = (channels * img_size * img_size, *design.widths)
-        self.hidden = nn.Sequential(
-            *(_hidden(inputs, outputs, design) for inputs, outputs in pairwise(sides))
-        )
+        self.hidden = nn.Sequential(*(_hidden(inputs, outputs, design) for inputs, outputs in pairwise(sides)))
         self.fc = nn.Linear(sides[-1], classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -73,9 +73,7 @@ PUBLISHED: dict[str, Published] = {
     "vgg16_bn": _torchvision("VGG16_BN", "classifier.6."),
     "vgg19_bn": _torchvision("VGG19_BN", "classifier.6."),
     "googlenet": _torchvision("GoogLeNet", "fc.", mean=PLUS_MINUS_ONE[0], std=PLUS_MINUS_ONE[1]),
-    "inception_v3": _torchvision(
-        "Inception_V3", "fc.", img_size=299, mean=PLUS_MINUS_ONE[0], std=PLUS_MINUS_ONE[1]
-    ),
+    "inception_v3": _torchvision("Inception_V3", "fc.", img_size=299, mean=PLUS_MINUS_ONE[0], std=PLUS_MINUS_ONE[1]),
     "resnet18": _torchvision("ResNet18", "fc."),
     "resnet34": _torchvision("ResNet34", "fc."),
     "resnet50": _torchvision("ResNet50", "fc."),
@@ -173,9 +171,7 @@ def _todays_name(key: str) -> str:
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key)
 
 
-def load_state(
-    network: nn.Module, state: Mapping[str, torch.Tensor], *, name: str, replace_head: bool = False
-) -> None:
+def load_state(network: nn.Module, state: Mapping[str, torch.Tensor], *, name: str, replace_head: bool = False) -> None:
     """Load weights strictly: every tensor of the network from the state, and none left over.
 
     replace_head: where the last layer has another number of classes, leave the network's own, freshly drawn

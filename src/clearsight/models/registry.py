@@ -158,9 +158,7 @@ def build_model(
     return network
 
 
-def _build_ours(
-    known: Entry, classes: int, channels: int, img_size: int | None, knobs: dict[str, Any]
-) -> nn.Module:
+def _build_ours(known: Entry, classes: int, channels: int, img_size: int | None, knobs: dict[str, Any]) -> nn.Module:
     img_size = known.img_size if img_size is None else img_size
     if img_size < known.min_size:
         raise ModelError(
@@ -193,9 +191,7 @@ def _check_knobs(known: Entry, knobs: dict[str, Any]) -> None:
         )
 
 
-def _check_reflection(
-    known: Entry, classes: int, channels: int, img_size: int, knobs: dict[str, Any]
-) -> None:
+def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, knobs: dict[str, Any]) -> None:
     """A border can only be reflected where the map is larger than the padding; a pass without data tells."""
     try:
         with torch.device("meta"):

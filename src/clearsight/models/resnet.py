@@ -153,9 +153,7 @@ class Bottleneck(Block):
         return self.join(x, y, self.conv3, self.bn3, self.act3, self.se)
 
 
-def stage(
-    block: type[Block], inputs: int, width: int, blocks: int, stride: int, design: ResNetDesign
-) -> nn.Sequential:
+def stage(block: type[Block], inputs: int, width: int, blocks: int, stride: int, design: ResNetDesign) -> nn.Sequential:
     """`blocks` blocks in a row, the first with the stride."""
     outputs = width * block.expansion
     return nn.Sequential(

@@ -44,8 +44,7 @@ class ViTDesign(Design):
     senseless: ClassVar[dict[str, str]] = {
         "residual": TIMMS_BLOCK + ", in which the shortcuts are fixed",
         "norm": TIMMS_BLOCK + ", with layer normalisation and no batch normalisation",
-        "norm_position": TIMMS_BLOCK
-        + ", with layer normalisation before attention and before the dense layers",
+        "norm_position": TIMMS_BLOCK + ", with layer normalisation before attention and before the dense layers",
         "se": "attention already weighs its tokens by one another",
         "padding_mode": "patches tile the image, nothing is padded",
         "kernel": "its filters are the patches: see patch",

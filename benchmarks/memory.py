@@ -1,0 +1,60 @@
+"""Peak memory of `fit` at 2,000 and at 20,000 generated images: it must not grow with their number.
+
+Counted is anonymous memory; the pages of memory-mapped cache files are the kernel's to give and take. Images are 80x80
+RGB JPEG files, two classes of coloured noise; the backbone runs at 80 pixels, so that the larger set takes minutes and
+both run in the same engine.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.harness import PeakMemory, fresh_cache
+
+
+def measure() -> dict[str, Any]:
+    peaks = {}
+    for n in (2_000, 20_000):
+        with fresh_cache(), tempfile.TemporaryDirectory() as folder:
+            _generate(Path(folder), n)
+            done = subprocess.run([sys.executable, "-m", "benchmarks.memory", folder], capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(done.stderr[-2000:])
+            peaks[n] = json.loads(done.stdout)
+    small, large = peaks[2_000], peaks[20_000]
+    return {
+        "peak_bytes": {"2000": small, "20000": large},
+        "growth": large / small,
+        "bytes_per_further_image": (large - small) / 18_000,
+    }
+
+
+def _generate(root: Path, n: int) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        folder = root / ("dark" if i % 2 else "light")
+        folder.mkdir(exist_ok=True)
+        pixels = rng.integers(0, 200, (80, 80, 3)) + (0 if i % 2 else 40)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.jpg")
+
+
+def _peak(folder: str) -> int:
+    from clearsight.config import Config
+    from clearsight.data.sources import read
+    from clearsight.train.fit import fit
+
+    with PeakMemory() as memory:
+        fit(read(folder), Config.from_options(img_size=80, model="efficientnet_lite0"))
+    return memory.peak
+
+
+if __name__ == "__main__":
+    print(_peak(sys.argv[1]))

@@ -1,0 +1,153 @@
+"""One folder that is the model: `weights.safetensors` and `card.json`, read without running foreign code.
+
+The card holds everything that turns an image file into an answer: the network's spec, the pixel format, the geometry,
+the classes, the temperature; and where the model comes from: data, scores, versions.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import shutil
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from clearsight.data.cache import disk_errors
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat
+from clearsight.errors import BundleError, ClearsightError
+from clearsight.models.network import from_spec
+
+FORMAT = 1
+"""Version of the card. A reader refuses a higher one."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A network and everything needed to use it.
+
+    network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to logits (N, len(classes));
+    softmax(logits / temperature) is its calibrated belief.
+    """
+
+    network: nn.Module
+    classes: tuple[str, ...]
+    form: PixelFormat
+    geometry: Geometry
+    temperature: float = 1.0
+    task: str = "classification"
+    data: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    def with_scores(self, scores: dict[str, Any]) -> Bundle:
+        """The same bundle with its measured scores."""
+        return replace(self, scores=scores)
+
+    def card(self) -> dict[str, Any]:
+        """What `card.json` holds."""
+        return {
+            "format": FORMAT,
+            "task": self.task,
+            "network": self.network.spec,
+            "classes": list(self.classes),
+            "pixels": self.form.to_dict(),
+            "geometry": self.geometry.to_dict(),
+            "temperature": self.temperature,
+            "precision": "float32",
+            "data": self.data,
+            "scores": self.scores,
+            "versions": versions(),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the folder whole or not at all; OutputError when the disk refuses."""
+        with disk_errors(folder, "the model", "free some space or choose another --out"):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+            temporary.mkdir()
+            try:
+                tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+                try:
+                    save_file(tensors, str(temporary / "weights.safetensors"))
+                except SafetensorError as error:  # how safetensors reports a full disk
+                    raise OSError(errno.EIO, str(error)) from error
+                (temporary / "card.json").write_text(json.dumps(self.card(), indent=1))
+                if folder.exists():
+                    old = temporary.with_suffix(".old")
+                    folder.rename(old)
+                    temporary.rename(folder)
+                    shutil.rmtree(old)
+                else:
+                    temporary.rename(folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Bundle:
+        """Read a run folder or its `model/` folder; BundleError says what is missing or broken."""
+        folder = Path(folder).expanduser()
+        place = folder / "model" if (folder / "model").is_dir() else folder
+        card_path, weights_path = place / "card.json", place / "weights.safetensors"
+        if not card_path.is_file() or not weights_path.is_file():
+            raise BundleError(
+                f"{folder} holds no model",
+                found="no such folder" if not folder.exists() else "no model/card.json and model/weights.safetensors",
+                expected="a folder written by `clearsight train`",
+                fix="if its training was interrupted, train again" if folder.exists() else None,
+            )
+        try:
+            card = json.loads(card_path.read_text())
+            if card["format"] > FORMAT:
+                raise BundleError(
+                    f"{folder} was written by a newer Clearsight",
+                    found=f"format {card['format']}",
+                    expected=f"at most {FORMAT}",
+                    fix="update Clearsight",
+                )
+            network = from_spec(card["network"])
+            network.load_state_dict(load_file(str(weights_path)))
+            return cls(
+                network=network.eval(),
+                classes=tuple(card["classes"]),
+                form=PixelFormat(**card["pixels"]),
+                geometry=Geometry(**card["geometry"]),
+                temperature=float(card["temperature"]),
+                task=card["task"],
+                data=card["data"],
+                scores=card["scores"],
+            )
+        except ClearsightError:
+            raise
+        except (
+            json.JSONDecodeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            SafetensorError,
+            OSError,
+        ) as error:
+            raise BundleError(
+                f"{folder} holds a broken model",
+                found=f"{type(error).__name__}: {str(error)[:160]}",
+                fix="train again, or restore the folder from a copy",
+            ) from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that shapes the answers."""
+    names = ("clearsight", "numpy", "openvino", "pillow", "timm", "torchvision")
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        **{n: version(n) for n in names},
+    }

@@ -1,0 +1,1 @@
+"""The command line: `main` finds the command, each command's file holds what it does."""

@@ -1,0 +1,40 @@
+"""Audit a data set without training: unreadable files, duplicates, leaks between splits, imbalance, shortcuts."""
+
+from __future__ import annotations
+
+import argparse
+
+from clearsight.cli.options import add_config, add_json, chosen, print_json
+from clearsight.config import DataConfig
+from clearsight.console import terminal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="the labelled images")
+    add_config(parser, DataConfig)
+    parser.add_argument("--seed", type=int, default=None, metavar="N", help="number that fixes the splits (default: 0)")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with terminal() as console:
+        from clearsight.workflow import check
+
+        audit = check(arguments.data, console=console, **chosen(arguments))
+    if arguments.json:
+        print_json(audit.to_dict())
+        return 0
+    print(f"{audit.name}: {audit.usable} of {audit.images} images in {len(audit.classes)} classes")
+    for part, counts in audit.counts.items():
+        if sum(counts.values()):
+            some = list(counts.items())[:12]
+            detail = ", ".join(f"{name} {n}" for name, n in some) + (", ..." if len(counts) > 12 else "")
+            print(f"  {part:<6} {sum(counts.values()):6d}" + (f"  ({detail})" if part != "test" else ""))
+    print(f"  splits: {audit.split_rule}")
+    for name, why in list(audit.set_aside.items())[:20]:
+        print(f"  set aside: {why if name in why else f'{name}: {why}'}")
+    warnings = [f for f in audit.findings if f.severity == "warning"]
+    for f in audit.findings:
+        print(f"  {f.severity}: {f.message}" + (f"\n           {f.fix}" if f.fix else ""))
+    print("nothing to worry about was found" if not warnings else f"{len(warnings)} warning(s)")
+    return 0

@@ -1,0 +1,50 @@
+"""Judge a trained model: on the test split of its own data, or on other labelled images (DATA) of the same classes."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.console import terminal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="other labelled images (default: the run's test split)")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with terminal() as console:
+        from clearsight.workflow import evaluate
+
+        found = evaluate(arguments.run, arguments.data, console=console, data_dir=arguments.data_dir)
+    if arguments.json:
+        print_json(
+            {
+                **found.summary(),
+                "classes": list(found.classes),
+                "per_class": [asdict(c) for c in found.per_class],
+                "confusion": found.confusion.tolist(),
+                "mistakes": [asdict(m) for m in found.mistakes],
+            }
+        )
+        return 0
+    low, high = found.accuracy_interval
+    print(f"accuracy           {found.accuracy:.1%} of {found.n} images (95 % interval {low:.1%} to {high:.1%})")
+    print(f"balanced accuracy  {found.balanced_accuracy:.1%}")
+    if found.top5 is not None:
+        print(f"top 5              {found.top5:.1%}")
+    print(f"log loss           {found.log_loss:.3f}")
+    print(f"belief off by      {found.ece:.1%} ({found.ece_uncalibrated:.1%} before calibration)\n")
+    width = max(len("class"), *(len(c.name) for c in found.per_class))
+    print(f"{'class':<{width}}  images  precision  recall    F1")
+    for c in found.per_class:
+        print(f"{c.name:<{width}}  {c.images:6d}  {c.precision:9.1%}  {c.recall:6.1%}  {c.f1:.3f}")
+    for m in found.mistakes[:10]:
+        how = "sure and wrong" if m.probability > 0.8 else "wrong"
+        print(f"\n{how}: {m.image} is {m.label}, called {m.predicted} with {m.probability:.1%}", end="")
+    print()
+    return 0

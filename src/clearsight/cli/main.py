@@ -1,0 +1,101 @@
+"""`clearsight COMMAND ...`: finds the command's file, runs it, and turns errors into one line.
+
+Nothing heavy is imported here; `clearsight --help` starts without torch. What is imported at all is imported inside
+`main`, where Ctrl-C is answered in one line. Exit codes: 0 done, 1 a defect of ours (with
+its traceback), 2 something the user can mend, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "train": "train a classifier on labelled images, judge it, write a report",
+    "predict": "ask a trained model what images show",
+    "evaluate": "judge a trained model on its test split or on other data",
+    "check": "audit a data set without training",
+    "models": "list the networks, or describe one",
+}
+
+EPILOG = """\
+start here:
+  clearsight train digits                a data set that comes with it, in seconds
+  clearsight train photos/               photos/cat/1.jpg, photos/dog/2.jpg, ...
+  clearsight predict runs/photos new.jpg
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser that lists the commands; a command's own options are in its own file."""
+    import argparse
+
+    from clearsight import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="clearsight",
+        description="From labelled images to a classifier you can trust.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"clearsight {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name, help in COMMANDS.items():
+        commands.add_parser(name, help=help, add_help=False)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        print(
+            "clearsight: interrupted; what was finished is kept, nothing is half-written. "
+            "Run the command again to start anew.",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(argv: list[str]) -> int:
+    import argparse
+    from importlib import import_module
+
+    from clearsight.errors import ClearsightError, nearest
+
+    try:
+        if argv and argv[0] in COMMANDS:
+            module = import_module(f"clearsight.cli.{argv[0]}")
+            parser = argparse.ArgumentParser(
+                prog=f"clearsight {argv[0]}",
+                description=module.__doc__,
+                allow_abbrev=False,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            module.add_arguments(parser)
+            code: int = module.run(parser.parse_args(argv[1:]))
+            sys.stdout.flush()
+            return code
+        parser = build_parser()
+        if argv and not argv[0].startswith("-"):
+            parser.exit(2, f"clearsight: there is no command {argv[0]!r}; {nearest(argv[0], COMMANDS)}\n")
+        parser.parse_args(argv)
+        parser.print_help()
+        return 0
+    except ClearsightError as error:
+        print(f"clearsight: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Ask a trained model what images show: class, calibrated probability, and doubt (0 = sure, 1 = no idea).
+
+RUN is a folder written by `clearsight train`, or the name of a network with published ImageNet weights, such as
+efficientnet_lite0. IMAGE is an image file or a folder of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.console import terminal
+from clearsight.errors import ConfigError, DataError, ImageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
+    parser.add_argument("--top", type=int, default=3, metavar="N", help="classes to show per image (default: 3)")
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "torch", "openvino"),
+        default="auto",
+        help="what runs the network (default: auto)",
+    )
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.top < 1:
+        raise ConfigError(f"--top {arguments.top} must be 1 or more")
+    paths = _files(arguments.images)
+    with terminal() as console:
+        from clearsight.predictor import Prediction
+        from clearsight.workflow import load
+
+        predictor = load(arguments.run, engine=arguments.engine)
+        advance = console.stage("predicting") if len(paths) > 16 else None
+        answers: list[Prediction] = []
+        failed: dict[str, str] = {}
+        try:
+            answers = predictor.predict(paths, advance)
+        except ImageError:  # at least one is unreadable: say which, answer for the others
+            for path in paths:
+                try:
+                    answers += predictor.predict(path)
+                except ImageError as error:
+                    failed[path] = str(error)
+    if arguments.json:
+        print_json({"predictions": [asdict(a) for a in answers], "failed": failed})
+    else:
+        width = max((len(a.image) for a in answers), default=0)
+        for a in answers:
+            ranked = list(a.probabilities.items())[: max(1, arguments.top)]
+            words = "  ".join(f"{name} {p:.1%}" for name, p in ranked)
+            print(f"{a.image:<{min(width, 48)}}  {words}  (doubt {a.doubt:.2f})")
+    for why in failed.values():
+        print(f"clearsight: {why}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _files(words: list[str]) -> list[str]:
+    """Every image meant: files as they are, folders by their images."""
+    from clearsight.data.pixels import EXTENSIONS
+
+    paths: list[str] = []
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
+            if not inside:
+                raise DataError(f"{word} holds no images", expected="files ending in .jpg, .png or the like")
+            paths += inside
+        else:
+            paths.append(str(path))
+    return paths

@@ -1,0 +1,55 @@
+"""Train a classifier on labelled images, judge it once on images held out, and write a folder that predicts.
+
+DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or test beside it), a .csv, .jsonl or .npz
+file, or a built-in name: digits, mnist, fashion-mnist, cifar10, elpv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+
+from clearsight.cli.options import add_config, add_json, chosen, print_json
+from clearsight.config import Config
+from clearsight.console import terminal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="the labelled images")
+    add_config(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from clearsight.data.sources import read
+
+    config = Config.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
+    dataset = read(arguments.data, data_dir=config.data.data_dir)
+    with terminal() as console:
+        from clearsight.workflow import fit
+
+        finished = fit(dataset, console=console, **chosen(arguments))
+    folder = os.path.relpath(finished.folder)
+    if arguments.json:
+        print_json({"run": folder, "report": os.path.relpath(finished.report), **finished.metrics})
+        return 0
+    test = finished.metrics["test"]
+    low, high = test["accuracy_interval"]
+    print(
+        f"\nright on {test['accuracy']:.1%} of {test['n']} images it had never seen "
+        f"(95 % interval {low:.1%} to {high:.1%})\n"
+        f"it says {test['mean_confidence']:.1%} on average; its belief is off by {test['ece']:.1%} "
+        f"({test['ece_uncalibrated']:.1%} before calibration)\n"
+        f"trained in {finished.metrics['train_seconds']:.0f} s\n"
+        f"\n  report   {os.path.relpath(finished.report)}\n"
+        f"  model    {folder}\n"
+        f"  next     {_program()} predict {folder} IMAGE"
+    )
+    return 0
+
+
+def _program() -> str:
+    """How to call us again: by name where the shell finds it, else by path."""
+    return "clearsight" if shutil.which("clearsight") else os.path.relpath(sys.argv[0])

@@ -1,0 +1,333 @@
+"""What is wrong with the data, said before a network hides it (rule D3).
+
+The audit sees pixels and names of every split, labels of the training and validation splits alone. It never deletes or
+changes a file: it names what it found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePath
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.data.cache import CachedPixels
+from clearsight.data.dataset import Dataset
+from clearsight.data.scan import Scan
+from clearsight.data.splits import Split
+
+THUMBNAIL = 16
+"""Side in pixels of the gray thumbnails that are compared for near duplicates."""
+
+NEAR = 0.999
+"""Correlation of two thumbnails from which two images count as near duplicates.
+
+In images of 96 pixels or more, JPEG at quality 50, noise of 2 % and small changes of brightness or contrast leave
+0.9997 or more; in smaller ones JPEG at quality 85 does. Different solar cells of one module, photographed alike, reach
+0.9986; different digits of 8x8 pixels 0.994. Images moved by a pixel or more, cut, turned or mirrored are not found.
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: severity, a sentence for the user, what to do, and the images or numbers behind it."""
+
+    code: str
+    severity: Literal["warning", "note"]
+    message: str
+    fix: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything known of a data set before training; written to audit.json."""
+
+    name: str
+    origin: str
+    images: int
+    usable: int
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    split_rule: str
+    pixels: dict[str, Any]
+    set_aside: dict[str, str]
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_aside: dict[int, str]) -> Audit:
+    """Look at the whole data set. Cost: one pass over the cached pixels and one matrix product between the splits."""
+    findings: list[Finding] = []
+    if set_aside:
+        findings.append(
+            Finding(
+                "unreadable",
+                "warning",
+                f"{len(set_aside)} file(s) cannot be read and are set aside",
+                "repair or replace them; each is listed by name",
+                {"files": [dataset.source.name(i) for i in sorted(set_aside)][:50]},
+            )
+        )
+    known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
+    train_counts = np.bincount(dataset.labels[known], minlength=len(dataset.classes))
+    findings += _balance(dataset, train_counts)
+    findings += _exact_duplicates(dataset, scan, split)
+    small = thumbnails(pixels)
+    findings += _near_duplicates(dataset, scan, small, split)
+    findings += _shortcuts(dataset, scan, pixels, known)
+    findings += _shapes(scan)
+    findings += [Finding("pixels", "note", rule) for rule in scan.pixel_facts()["rules"]]  # type: ignore[attr-defined]
+    findings += [Finding("source", "note", note) for note in dataset.notes]
+    counts = {
+        part: {
+            dataset.classes[c]: int(n)
+            for c, n in enumerate(np.bincount(dataset.labels[i], minlength=len(dataset.classes)))
+        }
+        for part, i in split.parts().items()
+        if part != "test"
+    }
+    counts["test"] = {"images": len(split.test)}
+    return Audit(
+        name=dataset.name,
+        origin=dataset.origin,
+        images=len(dataset),
+        usable=len(dataset) - len(set_aside),
+        classes=dataset.classes,
+        counts=counts,
+        split_rule=split.rule,
+        pixels=scan.pixel_facts(),
+        set_aside={dataset.source.name(i): why for i, why in sorted(set_aside.items())},
+        findings=tuple(findings),
+    )
+
+
+def _shapes(scan: Scan) -> list[Finding]:
+    """Images whose size or proportions leave little to learn from."""
+    known = [h for h in scan.headers if h is not None]
+    tiny = sum(1 for h in known if min(h.width, h.height) < 8)
+    long = sum(1 for h in known if max(h.width, h.height) > 3 * min(h.width, h.height))
+    found = []
+    if tiny:
+        message = f"{tiny} image(s) are less than 8 pixels wide or high"
+        found.append(Finding("tiny-images", "warning", message, "look at them: there is hardly anything to see"))
+    if long:
+        message = f"{long} image(s) are more than three times as long as they are wide"
+        found.append(
+            Finding("long-images", "warning", message, "--fit squash distorts them; try --fit pad or --fit auto")
+        )
+    return found
+
+
+def thumbnails(pixels: CachedPixels) -> NDArray[np.uint16]:
+    """Gray block means (N, 16, 16) at 16 bits, read from the cache in chunks; at 8 bits, rounding alone would set pale
+    images apart."""
+    n, _, height, width = pixels.array.shape
+    rows = np.linspace(0, height, THUMBNAIL + 1).astype(int)
+    cols = np.linspace(0, width, THUMBNAIL + 1).astype(int)
+    scale = 257 if pixels.array.dtype == np.uint8 else 1
+    # luma [ITU-R BT.601] rather than the mean of the channels: JPEG stores colour at half the size
+    luma = np.array([0.299, 0.587, 0.114] if pixels.array.shape[1] == 3 else [1], np.float32)
+    out = np.empty((n, THUMBNAIL, THUMBNAIL), np.uint16)
+    for start in range(0, n, 256):
+        chunk = pixels.array[start : start + 256]
+        gray = np.tensordot(chunk.astype(np.float32), luma, (1, 0)) * scale
+        # images below 16 pixels have empty blocks: reduceat then repeats the pixel at the boundary
+        summed = np.add.reduceat(np.add.reduceat(gray, rows[:-1], axis=1), cols[:-1], axis=2)
+        area = np.maximum(np.diff(rows), 1)[:, None] * np.maximum(np.diff(cols), 1)[None, :]
+        out[start : start + 256] = np.rint(summed / area)
+    return out
+
+
+def duplicate_groups(scan: Scan) -> NDArray[np.int64]:
+    """A number for each image (N,): equal for equal contents."""
+    digests = np.array([d or f"unreadable {i}" for i, d in enumerate(scan.digests)])
+    return np.unique(digests, return_inverse=True)[1].astype(np.int64)
+
+
+def _balance(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
+    found = []
+    most, least = int(counts.argmax()), int(counts.argmin())
+    if counts[least] and counts[most] >= 10 * counts[least]:
+        found.append(
+            Finding(
+                "imbalance",
+                "warning",
+                f"class {dataset.classes[most]!r} has {counts[most] / counts[least]:.0f} times the images of "
+                f"{dataset.classes[least]!r} ({counts[most]} and {counts[least]})",
+                "judge by balanced accuracy and per-class recall, and collect more of the rare class",
+            )
+        )
+    tiny = {dataset.classes[c]: int(n) for c, n in enumerate(counts) if n < 20}
+    if tiny:
+        some = ", ".join(f"{name} ({n})" for name, n in list(tiny.items())[:5])
+        found.append(
+            Finding(
+                "tiny-classes",
+                "warning",
+                f"{len(tiny)} class(es) have fewer than 20 images to learn from: {some}"
+                + (", ..." if len(tiny) > 5 else ""),
+                "add images; below 20 neither training nor its measurement is reliable",
+                {"classes": tiny},
+            )
+        )
+    return found
+
+
+def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Finding]:
+    part = np.full(len(dataset), "", dtype="<U5")
+    for name, indices in split.parts().items():
+        part[indices] = name
+    twins: dict[str, list[int]] = {}
+    for i, d in enumerate(scan.digests):
+        if d and part[i]:
+            twins.setdefault(d, []).append(i)
+    groups = [g for g in twins.values() if len(g) > 1]
+    if not groups:
+        return []
+    found = []
+
+    def names(chosen: list[list[int]]) -> list[list[str]]:
+        return [[f"{part[i]}: {dataset.source.name(i)}" for i in g] for g in chosen[:20]]
+
+    crossing = [g for g in groups if len({part[i] for i in g}) > 1]
+    if crossing:
+        found.append(
+            Finding(
+                "duplicates-across-splits",
+                "warning",
+                f"{len(crossing)} image(s) occur identically in more than one split, so the test score is too good",
+                "remove them from one side",
+                {"groups": names(crossing)},
+            )
+        )
+    contradicting = [g for g in groups if len({dataset.labels[i] for i in g if part[i] != "test"}) > 1]
+    if contradicting:
+        found.append(
+            Finding(
+                "duplicates-with-two-labels",
+                "warning",
+                f"{len(contradicting)} image(s) occur identically under different labels",
+                "decide which label is right",
+                {"groups": names(contradicting)},
+            )
+        )
+    inside = [g for g in groups if g not in crossing]
+    if inside:
+        found.append(
+            Finding(
+                "duplicates",
+                "note",
+                f"{len(inside)} image(s) occur more than once; the copies are kept on one side of every split we draw",
+                "",
+                {"groups": names(inside)},
+            )
+        )
+    return found
+
+
+def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], split: Split) -> list[Finding]:
+    """Test images that look like a development image although their bytes differ."""
+    known = np.concatenate([split.train, split.val])
+    pairs: list[tuple[float, int, int]] = []
+    for start in range(0, len(split.test), 2048):
+        chunk = split.test[start : start + 2048]
+        query, query_flat = _unit(small[chunk])
+        highest, where = np.full(len(chunk), -1, np.float32), np.zeros(len(chunk), np.int64)
+        for first in range(0, len(known), 2048):  # in blocks, so that memory does not grow with the data
+            block = known[first : first + 2048]
+            reference, flat = _unit(small[block])
+            likeness = query @ reference.T
+            likeness[query_flat] = -1
+            likeness[:, flat] = -1
+            best = likeness.argmax(axis=1)
+            score = likeness[np.arange(len(chunk)), best]
+            where = np.where(score > highest, block[best], where)
+            highest = np.maximum(score, highest)
+        for row in np.flatnonzero(highest >= NEAR):
+            i, j = int(chunk[row]), int(where[row])
+            if scan.digests[i] != scan.digests[j]:
+                pairs.append((float(highest[row]), i, j))
+    if not pairs:
+        return []
+    pairs.sort(reverse=True)
+    return [
+        Finding(
+            "near-duplicates-across-splits",
+            "warning",
+            f"{len(pairs)} test image(s) look nearly the same as a development image",
+            "look at the pairs in audit.json; frames of one film belong on one side (use a `group` column)",
+            {"pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]]},
+        )
+    ]
+
+
+def _unit(small: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Thumbnails as centred unit vectors (N, 256), and which of them are too flat to compare."""
+    vectors = small.reshape(len(small), -1).astype(np.float32) / 257
+    vectors -= vectors.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(length, 1e-6), length[:, 0] < 5 * THUMBNAIL
+
+
+def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArray[np.int64]) -> list[Finding]:
+    """Can the class be told from mean colour, image size or file type alone? Then a network may learn just that."""
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.tree import DecisionTreeClassifier
+
+    rng = np.random.default_rng(0)
+    chosen = np.sort(rng.permutation(known)[:4000])
+    labels = dataset.labels[chosen]
+    counts = np.bincount(labels, minlength=len(dataset.classes))
+    keep = counts[labels] >= 5
+    chosen, labels = chosen[keep], labels[keep]
+    if len(np.unique(labels)) < 2:
+        return []
+    headers = [scan.headers[i] for i in chosen]
+    evidence = {
+        "mean colour": np.stack([pixels.array[i].mean(axis=(1, 2)) for i in chosen]),
+        "image size": np.array([(h.width, h.height, scan.bytes[i]) for h, i in zip(headers, chosen, strict=True) if h]),
+        "file type": np.array(
+            [
+                (word_number(f"{h.format} {h.mode} {PurePath(dataset.source.name(int(i))).suffix}"))
+                for h, i in zip(headers, chosen, strict=True)
+                if h
+            ]
+        )[:, None],
+    }
+    chance = 1 / len(np.unique(labels))
+    found = []
+    for what, features in evidence.items():
+        if (features == features[0]).all():
+            continue
+        tree = DecisionTreeClassifier(
+            max_leaf_nodes=4 * len(dataset.classes),
+            min_samples_leaf=2,
+            class_weight="balanced",
+            random_state=0,
+        )
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        score = float(cross_val_score(tree, features, labels, cv=folds, scoring="balanced_accuracy").mean())
+        if (score - chance) / (1 - chance) >= 0.8:
+            found.append(
+                Finding(
+                    "shortcut",
+                    "warning",
+                    f"{what} alone tells the classes apart in {score:.0%} of cases (chance {chance:.0%}): "
+                    "the network may learn that and nothing else",
+                    f"make sure that {what} will differ between the classes in use too, or make it alike",
+                    {"feature": what, "balanced_accuracy": score, "chance": chance},
+                )
+            )
+    return found
+
+
+def word_number(text: str) -> int:
+    """A number for a word, equal for equal words, the same in every process."""
+    import zlib
+
+    return zlib.crc32(text.encode())

@@ -1,0 +1,75 @@
+"""From a data set to what training needs: pixels in memory-mapped arrays, splits, and the audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.data.audit import Audit, audit, duplicate_groups
+from clearsight.data.cache import CachedPixels, Progress, cached_pixels
+from clearsight.data.dataset import Dataset
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat
+from clearsight.data.scan import Scan
+from clearsight.data.splits import Split, assign
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set ready for training: images (N, C, H, W), labels (N,), weights (N,), splits and audit."""
+
+    dataset: Dataset
+    scan: Scan
+    form: PixelFormat
+    geometry: Geometry
+    pixels: CachedPixels
+    split: Split
+    audit: Audit
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return self.dataset.labels
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """How far each label is believed (N,); ones where the data does not say."""
+        if self.dataset.weights is None:
+            return np.ones(len(self.dataset), np.float32)
+        return self.dataset.weights
+
+
+def prepare(
+    dataset: Dataset,
+    scanned: Scan,
+    geometry: Geometry,
+    *,
+    seed: int = 0,
+    test_fraction: float | None = 0.25,
+    folds: int = 5,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Decode (or find in the cache), set aside what does not decode, split, audit.
+
+    Raises DataError when what is left cannot be split, OutputError when the cache cannot be written.
+    """
+    form = scanned.form
+    skip = frozenset(scanned.failed)
+    pixels = cached_pixels(dataset.source, scanned.digests, form, geometry, skip=skip, progress=progress)
+    set_aside = {**scanned.failed, **pixels.failed}
+    usable = np.ones(len(dataset), dtype=bool)
+    usable[list(set_aside)] = False
+    usable &= dataset.labels >= 0
+    split = assign(
+        dataset.labels,
+        dataset.given,
+        dataset.classes,
+        usable=usable,
+        groups=dataset.groups,
+        duplicates=duplicate_groups(scanned),
+        seed=seed,
+        test_fraction=test_fraction,
+        folds=folds,
+    )
+    return Prepared(dataset, scanned, form, geometry, pixels, split, audit(dataset, scanned, pixels, split, set_aside))

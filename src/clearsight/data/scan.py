@@ -1,0 +1,91 @@
+"""The first look at every image: content digest, header, size in bytes; what cannot be opened is set aside by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.data.cache import Progress, threaded
+from clearsight.data.dataset import Dataset
+from clearsight.data.pixels import Header, PixelFormat, quiet_pillow
+from clearsight.errors import DataError, ImageError
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Facts of N images before decoding. Where an image could not be opened, its digest is "" and its header None."""
+
+    digests: tuple[str, ...]
+    headers: tuple[Header | None, ...]
+    bytes: NDArray[np.int64]
+    failed: dict[int, str]
+
+    @property
+    def form(self) -> PixelFormat:
+        """The pixel format that holds every readable image without loss."""
+        return PixelFormat.covering([h for h in self.headers if h is not None])
+
+    @property
+    def short_side(self) -> int:
+        """Median length in pixels of the shorter side."""
+        return int(np.median([min(h.width, h.height) for h in self.headers if h is not None]))
+
+    @property
+    def all_square(self) -> bool:
+        """Whether every image is as wide as high, so that squash, pad and crop are the same."""
+        return all(h.width == h.height for h in self.headers if h is not None)
+
+    def pixel_facts(self) -> dict[str, object]:
+        """Counts of what the files hold, and the rules that apply to them, for the record."""
+        known = [h for h in self.headers if h is not None]
+        rules = {
+            "what is transparent is laid over white": any(h.alpha for h in known),
+            "colour spaces become RGB": any(h.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV") for h in known),
+            "gray images are repeated to 3 channels": self.form.channels == 3 and any(h.gray for h in known),
+            "8-bit images are widened to 16 bits": self.form.bits == 16 and any(h.bits == 8 for h in known),
+            "EXIF orientation is applied": any(h.oriented for h in known),
+            "of an animation the first frame is used": any(h.frames > 1 for h in known),
+        }
+        sides = np.array([(h.width, h.height) for h in known])
+        return {
+            "modes": dict(Counter(f"{h.mode} {h.bits}-bit" for h in known)),
+            "formats": dict(Counter(h.format for h in known)),
+            "width": [int(sides[:, 0].min()), int(np.median(sides[:, 0])), int(sides[:, 0].max())],
+            "height": [int(sides[:, 1].min()), int(np.median(sides[:, 1])), int(sides[:, 1].max())],
+            "channels": self.form.channels,
+            "bits": self.form.bits,
+            "rules": [rule for rule, applies in rules.items() if applies],
+        }
+
+
+def scan(dataset: Dataset, progress: Progress | None = None) -> Scan:
+    """Read every image's bytes once; DataError when not one of them is an image."""
+
+    def one(i: int) -> tuple[str, Header, int] | str:
+        try:
+            return dataset.source.inspect(i)
+        except ImageError as error:
+            return str(error)
+
+    n = len(dataset)
+    digests, size, failed = [""] * n, np.zeros(n, dtype=np.int64), {}
+    headers: list[Header | None] = [None] * n
+    shared: dict[Header, Header] = {}  # thousands of equal headers are one object
+    with quiet_pillow():
+        for i, found in enumerate(threaded(one, range(n))):
+            if isinstance(found, str):
+                failed[i] = found
+            else:
+                digests[i], header, size[i] = found
+                headers[i] = shared.setdefault(header, header)
+            if progress:
+                progress(i + 1, n)
+    if len(failed) == n:
+        raise DataError(
+            f"not one of the {n} files of {dataset.origin} is a readable image",
+            found=next(iter(failed.values())),
+        )
+    return Scan(tuple(digests), tuple(headers), size, failed)

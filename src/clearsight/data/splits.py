@@ -1,0 +1,221 @@
+"""Which images train, which validate, which test (rule D4): seeded, stratified by class, groups kept whole.
+
+A split that the data states is kept. Where only `train` and `val` are stated, `val` is the test split and validation is
+carved out of `train`. Where no test split is stated, it is carved out of everything.
+
+The development images (train and carved validation) are cut into folds; the first fold is the validation split, so
+training once and cross-validating look at the same parts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.errors import DataError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of the images of each part, sorted.
+
+    folds: pairs (fit, judge); every judge part is disjoint from its fit part. With carved validation the judge parts
+    together are all development images and the first pair is (train, val); with a stated validation split there is that
+    one pair.
+    """
+
+    train: Indices
+    val: Indices
+    test: Indices
+    folds: tuple[tuple[Indices, Indices], ...]
+    carved_validation: bool
+    rule: str
+
+    @property
+    def development(self) -> Indices:
+        """What a final model may learn from: train, and validation too where it was carved out by us."""
+        return np.sort(np.concatenate([self.train, self.val])) if self.carved_validation else self.train
+
+    def parts(self) -> dict[str, Indices]:
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+
+def assign(
+    labels: Indices,
+    given: NDArray[np.str_],
+    classes: Sequence[str],
+    *,
+    usable: NDArray[np.bool_],
+    groups: Indices | None = None,
+    duplicates: Indices | None = None,
+    seed: int = 0,
+    test_fraction: float | None = 0.25,
+    folds: int = 5,
+) -> Split:
+    """Assign every usable image to a part.
+
+    labels (N,) class indices; given (N,) "train", "val", "test" or ""; usable (N,) False for images set aside.
+    groups (N,): images that belong together by the user's word. duplicates (N,): equal numbers for equal contents.
+    Both are kept together where we carve. test_fraction None: no test split is carved. Raises DataError for fewer
+    than two classes or a class too small to be split.
+    """
+    rng = np.random.default_rng(seed)
+    everything = np.flatnonzero(usable)
+    stated = set(np.unique(given[everything])) - {""}
+    _require_classes(labels[everything], classes)
+    rules = []
+
+    test = everything[given[everything] == "test"]
+    val = everything[given[everything] == "val"]
+    if not len(test) and len(val):
+        test, val = val, val[:0]
+        rules.append("the stated val is the test split")
+    rest = np.setdiff1d(everything, np.concatenate([test, val]))
+    carve_test = not len(test) and test_fraction is not None
+    needed = 1 + carve_test + (not len(val))
+    units = _Units(labels, groups, duplicates)
+    _require_sizes(units, rest, classes, needed, "train" if stated else "the data")
+
+    if carve_test and test_fraction is not None:
+        test = units.fraction(rest, test_fraction, rng)
+        _require_classes_in_train(labels, np.setdiff1d(rest, test), rest, classes)
+        rest = np.setdiff1d(rest, test)
+        whole = " in whole groups" if groups is not None else ""
+        rules.append(f"{test_fraction:.0%} of the images, drawn by class{whole} with seed {seed}, are the test split")
+    if len(val):
+        pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
+        return Split(rest, val, test, pairs, False, "; ".join(rules) or "as the data states")
+    number = units.folds(rest, folds, rng)
+    _require_classes_in_train(labels, rest[number != 0], rest, classes)
+    pairs = tuple((rest[number != k], rest[number == k]) for k in range(folds) if (number == k).any())
+    rules.append(f"validation is the first of {folds} folds of the rest")
+    return Split(pairs[0][0], pairs[0][1], test, pairs, True, "; ".join(rules))
+
+
+class _Units:
+    """Images that may not be separated, as one unit each; most units are single images."""
+
+    def __init__(self, labels: Indices, groups: Indices | None, duplicates: Indices | None) -> None:
+        self.labels = labels
+        self.grouped = groups is not None
+        n = len(labels)
+        links = [np.unique(x, return_inverse=True)[1] for x in (groups, duplicates) if x is not None]
+        if not links:
+            self.unit = np.arange(n)
+        elif len(links) == 1:
+            self.unit = links[0]
+        else:  # two groups that share an image by content are one
+            from scipy.sparse import coo_array
+            from scipy.sparse.csgraph import connected_components
+
+            offset = links[0].max() + 1
+            size = offset + links[1].max() + 1
+            graph = coo_array((np.ones(n, np.int8), (links[0], offset + links[1])), shape=(size, size))
+            self.unit = connected_components(graph, directed=False)[1][links[0]].astype(np.int64)
+
+    def count(self, among: Indices, classes: int) -> Indices:
+        """Units of each class (K,); a unit of two classes counts in both."""
+        pairs = np.unique(np.stack([self.labels[among], self.unit[among]]), axis=1)
+        return np.bincount(pairs[0], minlength=classes)
+
+    def fraction(self, among: Indices, fraction: float, rng: np.random.Generator) -> Indices:
+        """About `fraction` of the images; without groups, of every class: at least one unit and never all but one."""
+        if self.grouped:
+            share = Fraction(fraction).limit_denominator(max(2, min(20, len(np.unique(self.unit[among])))))
+            parts = max(2, share.denominator)
+            taken = min(max(1, share.numerator), parts - 1)
+            return among[self.folds(among, parts, rng) < taken]
+        units, first = np.unique(self.unit[among], return_index=True)
+        label = self.labels[among][first]
+        chosen: list[Any] = []
+        for c in np.unique(label):
+            members = rng.permutation(units[label == c])
+            count = min(max(1, round(fraction * len(members))), max(1, len(members) - 2))
+            chosen.extend(members[:count])
+        return among[np.isin(self.unit[among], chosen)]
+
+    def folds(self, among: Indices, count: int, rng: np.random.Generator) -> Indices:
+        """A fold number for each of `among`; classes are spread evenly."""
+        if self.grouped:
+            from sklearn.model_selection import StratifiedGroupKFold
+
+            n_groups = len(np.unique(self.unit[among]))
+            if n_groups < count:
+                raise DataError(
+                    "there are too few groups to split",
+                    found=f"{n_groups} groups",
+                    expected=f"at least {count}",
+                    fix="use smaller --folds, or a group column with more values",
+                )
+            _, label = np.unique(self.labels[among], return_inverse=True)
+            if np.bincount(label).max() < count:
+                raise DataError(
+                    "every class has fewer images than there are folds",
+                    found=f"{np.bincount(label).max()} images at most",
+                    expected=f"at least {count} in some class",
+                    fix="use smaller --folds, or add images",
+                )
+            splitter = StratifiedGroupKFold(count, shuffle=True, random_state=int(rng.integers(2**31)))
+            number = np.zeros(len(among), dtype=np.int64)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # the audit says so
+                for k, (_, judge) in enumerate(splitter.split(among, label, self.unit[among])):
+                    number[judge] = k
+            return number
+        units, first = np.unique(self.unit[among], return_index=True)
+        label = self.labels[among][first]
+        fold_of_unit = np.zeros(len(units), dtype=np.int64)
+        for c in np.unique(label):
+            members = rng.permutation(np.flatnonzero(label == c))
+            fold_of_unit[members] = np.arange(len(members)) % count
+        return fold_of_unit[np.searchsorted(units, self.unit[among])]
+
+
+def _require_classes(labels: Indices, classes: Sequence[str]) -> None:
+    present = np.unique(labels[labels >= 0])
+    if len(present) < 2:
+        names = ", ".join(classes[i] for i in present) or "none"
+        raise DataError(
+            "a classifier needs two classes or more",
+            found=f"{len(present)} ({names})",
+            expected="at least 2",
+            fix="add images of another class",
+        )
+
+
+def _require_sizes(units: _Units, among: Indices, classes: Sequence[str], needed: int, where: str) -> None:
+    images = np.bincount(units.labels[among], minlength=len(classes))
+    counts = units.count(among, len(classes))
+    what = "groups" if units.grouped else "different images"
+    small = [
+        f"{classes[i]!r} has {images[i]}" + (f" in {counts[i]} {what}" if counts[i] < images[i] else "")
+        for i in range(len(classes))
+        if counts[i] < needed
+    ]
+    if small:
+        raise DataError(
+            f"{len(small)} class(es) in {where} have too few readable images to be split",
+            found=", ".join(small[:5]) + (", ..." if len(small) > 5 else ""),
+            expected=f"at least {needed} {what if units.grouped else 'images'} per class",
+            fix="add images, or remove or merge these classes",
+        )
+
+
+def _require_classes_in_train(labels: Indices, train: Indices, among: Indices, classes: Sequence[str]) -> None:
+    """Groups and copies with two labels can take all images of a class to one side."""
+    lost = np.setdiff1d(labels[among], labels[train])
+    if len(lost):
+        raise DataError(
+            "the groups cannot be split so that every class is left to train on",
+            found=f"no training image of {', '.join(repr(classes[i]) for i in lost[:5])}",
+            expected="groups that hold a smaller part of each class",
+            fix="use another --seed, or state the splits in a `split` column",
+        )

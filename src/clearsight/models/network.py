@@ -1,0 +1,200 @@
+"""The whole network that a bundle holds: pixels in [0, 1] in, logits out, normalisation and head inside.
+
+    Network   InputLayer -> body (registry or timm) -> logits
+    Probe     InputLayer -> backbone, tapped at several depths -> pooled features -> head -> logits
+
+Both are described by a `spec`, a plain dictionary that goes into the bundle's card; `from_spec` builds the network
+again.
+
+Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from clearsight.errors import ModelError
+from clearsight.models.heads import build_head
+from clearsight.models.registry import build_model
+
+
+class InputLayer(nn.Module):
+    """Normalise pixels, and repeat gray to the channels the network wants (rule D5).
+
+    mode "fixed": (x - mean) / std with one number per channel; [-1, 1] is mean 0.5, std 0.5, and [0, 1] is mean 0, std
+    1. mode "image": each image by its own mean and deviation over all pixels and channels.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], mode: Literal["fixed", "image"] = "fixed") -> None:
+        super().__init__()
+        self.mode = mode
+        self.channels = len(mean)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] == 1 and self.channels > 1:
+            x = x.expand(-1, self.channels, -1, -1)
+        if self.mode == "image":
+            flat = x.flatten(1)
+            mean = flat.mean(dim=1)[:, None, None, None]
+            std = flat.std(dim=1, correction=0)[:, None, None, None]
+            return (x - mean) / (std + 1e-5)
+        return (x - self.mean) / self.std
+
+
+class Network(nn.Module):
+    """A network of the registry or of timm behind its input layer."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.input = InputLayer(**spec["input"])
+        self.body = build_model(
+            spec["name"],
+            classes=spec["classes"],
+            channels=self.input.channels,
+            img_size=spec["img_size"],
+            **spec["knobs"],
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(self.input(x))  # type: ignore[no-any-return]
+
+    def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, K), and the input of the last dense layer (N, D), in one pass."""
+        seen: list[torch.Tensor] = []
+
+        def look(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            seen.append(inputs[0])
+
+        handle = last_dense(self.body)[1].register_forward_pre_hook(look)
+        try:
+            logits = self(x)
+        finally:
+            handle.remove()
+        return logits, seen[0].flatten(1)
+
+
+class Probe(nn.Module):
+    """A backbone whose intermediate maps are pooled into one feature vector, and a head on it.
+
+    spec["taps"]: names of modules whose outputs are pooled by mean, maximum and standard deviation over the positions;
+    the backbone's own pooled output closes the list of parts.
+    spec["parts"]: which of these parts, by number, the head sees.
+    """
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.taps: list[str] = list(spec["taps"])
+        self.input = InputLayer(**spec["input"])
+        self.backbone = headless(spec["name"], self.input.channels, spec["img_size"], spec["knobs"])
+        missing = set(self.taps) - {name for name, _ in self.backbone.named_modules()}
+        if missing:
+            raise ModelError(f"{spec['name']} has no layer {', '.join(sorted(missing))}")
+        self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
+
+    def set_head(self, parts: Sequence[int], spec: dict[str, Any], head: nn.Module) -> None:
+        """Give the probe a head that sees the given parts, and say so in its spec."""
+        self.head = head
+        self.spec = {**self.spec, "parts": list(parts), "head": spec}
+
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Pooled features per tap (N, 3 C_tap), and the backbone's output (N, D) last."""
+        with capture(self.backbone, self.taps) as seen:
+            last = self.backbone(self.input(x))
+        return [pool(seen[name]) for name in self.taps] + [last]
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """What the head sees (N, D)."""
+        return self.join(self.features(x))
+
+    def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Of all parts (N, D_i), those the head sees, side by side (N, D)."""
+        return torch.cat([parts[i] for i in self.spec["parts"]], dim=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.embed(x))  # type: ignore[no-any-return]
+
+
+class Backbone(nn.Module):
+    """The part of a probe below its head: pixels to the tuple of pooled features. Engines run this."""
+
+    def __init__(self, probe: Probe) -> None:
+        super().__init__()
+        self.probe = probe
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.probe.features(x))
+
+
+def from_spec(spec: dict[str, Any]) -> Network | Probe:
+    """Build the network a spec describes, with random weights."""
+    kinds: dict[str, type[Network] | type[Probe]] = {"network": Network, "probe": Probe}
+    return kinds[spec["kind"]](spec)
+
+
+def headless(name: str, channels: int, img_size: int, knobs: dict[str, Any]) -> nn.Module:
+    """A network without its last dense layer: normalised images to pooled features (N, D)."""
+    body = build_model(name, classes=1, channels=channels, img_size=img_size, **knobs)
+    path, _ = last_dense(body)
+    parent, _, leaf = path.rpartition(".")
+    setattr(body.get_submodule(parent), leaf, nn.Identity())
+    return body
+
+
+def last_dense(body: nn.Module) -> tuple[str, nn.Linear]:
+    """Path and module of the dense layer that gives the logits."""
+    dense = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]
+    if not dense:
+        raise ModelError("the network has no dense layer to take features from")
+    return dense[-1]
+
+
+def tap_points(body: nn.Module) -> list[str]:
+    """Depths worth looking at: the ends of the stages, shallow to deep, at most five."""
+    info = getattr(body, "feature_info", None)
+    if info is not None:
+        rows = info if isinstance(info, list) else info.get_dicts()
+        names = [str(row["module"]) for row in rows if row.get("module")]
+        known = {name for name, _ in body.named_modules()}
+        return [name for name in names if name in known][-4:]
+    stages = [name for name, m in body.named_children() if isinstance(m, nn.Sequential)]
+    return stages[-4:]
+
+
+def pool(maps: torch.Tensor) -> torch.Tensor:
+    """Mean, maximum and standard deviation over positions: (N, C, H, W) or tokens (N, T, C) to (N, 3 C)."""
+    if maps.ndim == 3:
+        maps = maps.transpose(1, 2)
+    flat = maps.flatten(2)  # (N, C, positions)
+    deviation = (flat.var(dim=2, correction=0) + 1e-6).sqrt()
+    return torch.cat([flat.mean(dim=2), flat.amax(dim=2), deviation], dim=1)
+
+
+@contextmanager
+def capture(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
+    """Collect the outputs of the named submodules in a forward pass; the hooks are gone afterwards, come what may."""
+    seen: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def look(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+            seen[name] = output
+
+        return look
+
+    handles = [module.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,166 @@
+"""The charts of the page: learning curves, reliability, intervals and shares. They draw what they are given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from clearsight.report.svg import Frame, chart, coordinate, element, label, line, polyline, ticks
+from clearsight.report.wording import count, percent
+
+WIDTH = 340
+"""Width of a chart in its own units: close to a phone's, so that 12-unit letters never shrink below 11 pixels."""
+
+RELIABILITY = Frame(left=50, top=14, width=270, height=270)
+"""Where belief (x) and truth (y), both from 0 to 1, stand in a reliability diagram."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a learning curve: its name, its class in the style sheet, a value per epoch."""
+
+    name: str
+    style: str
+    values: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One bin of a reliability diagram: its edges, images, mean belief, share right with its 95 % interval."""
+
+    lower: float
+    upper: float
+    images: int
+    belief: float
+    right: float
+    interval: tuple[float, float]
+
+
+def learning_curve(
+    ident: str, title: str, epochs: Sequence[int], curves: Sequence[Curve], best: int, *, shares: bool
+) -> Markup:
+    """Values over epochs, the best epoch marked. shares: the values are shares of 1, shown in percent."""
+    known = [v for c in curves for v in c.values if math.isfinite(v)]
+    y_ticks = ticks(min(known) if shares else 0.0, max(1.0 if shares else 0.0, max(known)) if known else 1.0)
+    y_words = _percent_words(y_ticks) if shares else _plain
+    x_low, x_high = (epochs[0], epochs[-1]) if len(epochs) > 1 else (epochs[0] - 1, epochs[0] + 1)
+    frame = Frame(46, 30, WIDTH - 62, 196, (x_low, x_high), (y_ticks[0], y_ticks[-1]))
+    x_ticks = (
+        [v for v in ticks(x_low, x_high) if x_low <= v <= x_high and v == int(v)] if len(epochs) > 1 else [epochs[0]]
+    )
+    drawn = frame.axes(x_ticks, y_ticks, _plain, y_words)
+    drawn.append(label("epoch", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+
+    x_best = frame.x(best)
+    anchor = "start" if x_best < frame.left + frame.width * 0.6 else "end"
+    drawn.append(line(x_best, frame.top, x_best, frame.bottom, "best"))
+    place = frame.bottom - 8 if shares else frame.top + 12
+    drawn.append(label(f"best: epoch {best}", x_best + (6 if anchor == "start" else -6), place, anchor, "mark"))
+
+    x_legend = frame.left
+    for curve in curves:
+        points = [(frame.x(e), frame.y(v)) for e, v in zip(epochs, curve.values, strict=True) if math.isfinite(v)]
+        if len(points) > 1:
+            drawn.append(polyline(points, f"curve {curve.style}"))
+        else:
+            drawn += [element("circle", cx=x, cy=y, r=4, class_=f"dot {curve.style}") for x, y in points]
+        if best in epochs and math.isfinite(at_best := curve.values[list(epochs).index(best)]):
+            drawn.append(element("circle", cx=x_best, cy=frame.y(at_best), r=3.5, class_=f"dot {curve.style}"))
+        drawn.append(polyline([(x_legend, 12), (x_legend + 22, 12)], f"curve {curve.style}"))
+        drawn.append(label(curve.name, x_legend + 28, 16, "start", "name"))
+        x_legend += 110
+    said = "; ".join(f"{c.name} from {_value(c.values[0], shares)} to {_value(c.values[-1], shares)}" for c in curves)
+    description = f"{len(epochs)} epochs: {said}. Best epoch: {best}."
+    return chart(ident, WIDTH, frame.bottom + 44, title, description, *drawn)
+
+
+def reliability(ident: str, title: str, points: Sequence[Point]) -> Markup:
+    """What the model claims (x) against how often it is right (y), and below it how many images made each claim."""
+    frame = RELIABILITY
+    fifths = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    drawn = frame.axes(fifths, fifths, percent0, percent0)
+    drawn.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), "diagonal"))
+    drawn.append(label("too modest", frame.x(0.03), frame.y(0.93), "start", "note"))
+    drawn.append(label("too sure", frame.x(0.97), frame.y(0.05), "end", "note"))
+    most = max((p.images for p in points), default=1)
+    for p in points:
+        x, y = frame.x(p.belief), frame.y(p.right)
+        weight = math.sqrt(p.images / most)
+        words = f"{count(p.images, 'image')}: claimed {percent(p.belief)}, right {percent(p.right)}"
+        drawn.append(
+            element(
+                "g",
+                element("title", words),
+                line(x, frame.y(p.interval[0]), x, frame.y(p.interval[1]), "whisker"),
+                element("line", x1=x, y1=frame.y(p.belief), x2=x, y2=y, class_="gap", stroke_width=1 + 4 * weight),
+                element("circle", cx=x, cy=y, r=3 + 5 * weight, class_="dot val"),
+            )
+        )
+    below = Frame(frame.left, frame.bottom + 44, frame.width, 44, y_range=(0, most))
+    drawn += _histogram(below, points)
+    drawn.append(label("belief the model states", below.left + below.width / 2, below.bottom + 20, class_="name"))
+    said = "; ".join(
+        f"{percent0(p.belief)} claimed, {percent0(p.right)} right, {count(p.images, 'image')}" for p in points
+    )
+    return chart(ident, WIDTH, below.bottom + 28, title, said, *drawn)
+
+
+def _histogram(frame: Frame, points: Sequence[Point]) -> list[Markup]:
+    """A bar per bin; numbers wherever they do not run into that of a larger bar."""
+    drawn = [line(frame.left, frame.bottom, frame.right, frame.bottom, "axis")]
+    taken: list[tuple[float, float]] = []
+    for p in sorted(points, key=lambda p: -p.images):
+        left, right, top = frame.x(p.lower) + 1, frame.x(p.upper) - 1, min(frame.y(p.images), frame.bottom - 1.5)
+        drawn.append(element("rect", x=left, y=top, width=right - left, height=frame.bottom - top, class_="bar val"))
+        words = f"{p.images:,}"
+        half = 3.6 * len(words)
+        middle = min((left + right) / 2, frame.right - half + 4)
+        if all(middle + half <= a or middle - half >= b for a, b in taken):
+            taken.append((middle - half, middle + half))
+            drawn.append(label(words, middle, top - 4, class_="tick"))
+    drawn.append(label("images", frame.left - 5, frame.bottom, "end"))
+    return drawn
+
+
+def interval_bar(value: float, interval: tuple[float, float], reference: float | None = None) -> Markup:
+    """A share with its interval on a track from 0 to 1; reference: another share, marked by a triangle."""
+    frame = Frame(4, 0, 132, 16)
+    drawn = [line(frame.left, 8, frame.right, 8, "track")]
+    left, right = frame.x(interval[0]), frame.x(interval[1])
+    drawn.append(element("rect", x=left, y=4, width=max(2.0, right - left), height=8, rx=2, class_="range"))
+    drawn.append(line(frame.x(value), 2, frame.x(value), 14, "value"))
+    if reference is not None:
+        drawn.append(element("path", d=f"M{coordinate(frame.x(reference))},8l-3.5,6h7z", class_="reference"))
+    return element("svg", *drawn, class_="interval", viewBox="0 0 140 16", aria_hidden="true")
+
+
+def share_bar(shares: Sequence[tuple[str, float]]) -> Markup:
+    """Shares side by side, each with its class in the style sheet, on a bar whose whole length is 1."""
+    drawn, x = [], 0.0
+    for style, share in shares:
+        drawn.append(element("rect", x=x, y=0, width=200 * share, height=10, class_=f"bar {style}"))
+        x += 200 * share
+    return element("svg", *drawn, class_="share", viewBox="0 0 200 10", preserveAspectRatio="none", aria_hidden="true")
+
+
+def percent0(value: float) -> str:
+    """A share in whole percent."""
+    return f"{value:.0%}"
+
+
+def _value(value: float, shares: bool) -> str:
+    return percent(value) if shares else f"{value:.3g}"
+
+
+def _percent_words(values: Sequence[float]) -> Callable[[float], str]:
+    """Percent with as many decimals as the steps between these values need."""
+    step = 100 * (values[1] - values[0])
+    decimals = 0 if abs(step - round(step)) < 1e-6 else 1
+    return lambda v: f"{v:.{decimals}%}"
+
+
+def _plain(value: float) -> str:
+    return f"{value:g}"

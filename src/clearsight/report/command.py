@@ -1,0 +1,55 @@
+"""The command that makes a run again, and those that use it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+from clearsight.config import Config
+from clearsight.data.builtin import BUILTIN
+
+
+def changed_options(config: Config) -> dict[str, Any]:
+    """Options that differ from their defaults, by name; without `out`, whose folder is in use now."""
+    default = Config().to_dict()
+    return {
+        name: value
+        for stage, options in config.to_dict().items()
+        for name, value in options.items()
+        if name != "out" and value != default[stage][name]
+    }
+
+
+def train_command(origin: str, config: Config) -> str:
+    """`clearsight train DATA ...`, or the Python call where the data was handed over in Python."""
+    options = changed_options(config)
+    if origin not in BUILTIN and not Path(origin).is_absolute():
+        words = "".join(f", {name}={value!r}" for name, value in options.items())
+        return f"clearsight.fit(DATA{words})  # DATA: {origin}"
+    parts = ["clearsight", "train", origin]
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            parts.append(flag if value else "--no-" + flag[2:])
+        else:
+            parts += [flag, str(value)]
+    return shlex.join(parts)
+
+
+def run_commands(run: Path) -> dict[str, str]:
+    """What to do with a run: words to command."""
+    folder = shlex.quote(str(run))
+    python = f'import clearsight\n\nclassifier = clearsight.load({str(run)!r})\nclassifier.predict(["IMAGE"])'
+    return {
+        "Ask it about a new image": f"clearsight predict {folder} IMAGE",
+        "Judge it again, or on other data": f"clearsight evaluate {folder} [DATA]",
+        "Use it in Python": python,
+    }
+
+
+def option_words() -> dict[str, str]:
+    """The help line of every option, by name."""
+    stages = (getattr(Config(), f.name) for f in dataclasses.fields(Config))
+    return {f.name: f.metadata["help"] for stage in stages for f in dataclasses.fields(stage)}

@@ -1,0 +1,194 @@
+"""What the page says about the data: facts, splits, sample images and the audit's findings, as plain dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from clearsight.data.audit import Finding
+from clearsight.data.prepare import Prepared
+from clearsight.report.charts import share_bar
+from clearsight.report.pictures import Picture, picture
+from clearsight.report.verdict import sentence
+from clearsight.report.wording import count
+
+SAMPLES = 80
+"""Sample images on the page, shared out evenly among the classes within the limits below."""
+
+SAMPLES_PER_CLASS = (4, 12)
+CLASSES_WITH_SAMPLES = 40
+SAMPLE_SIDE = 120
+"""Longest side in pixels of a sample image; it is shown smaller, so that it is crisp on dense screens too."""
+
+EVIDENCE_LINES = 20
+SET_ASIDE_LINES = 200
+
+PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+PART_ROLES = {
+    "train": "the images it learned from",
+    "val": "images for choosing between alternatives and for calibration",
+    "test": "images kept away until the end, to judge it once",
+}
+FITS = {"squash": ", all of the image, stretched", "pad": ", all of the image, bordered", "crop": ", its centre"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the split."""
+
+    key: str
+    name: str
+    role: str
+    images: int
+    share: float
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Development images of a class, and a bar of them."""
+
+    name: str
+    train: int
+    val: int
+    bar: Markup
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A class with some of its development images."""
+
+    name: str
+    images: int
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class FindingWords:
+    """A finding of the audit in sentences, and its evidence line by line; more: lines left out."""
+
+    severity: str
+    message: str
+    fix: str
+    evidence: tuple[str, ...]
+    more: int
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """Everything in the section on the data."""
+
+    facts: tuple[tuple[str, str], ...]
+    parts: tuple[Part, ...]
+    parts_bar: Markup
+    split_rule: str
+    class_counts: tuple[ClassCount, ...]
+    samples: tuple[Samples, ...]
+    stretched: bool
+    classes_without_samples: int
+    findings: tuple[FindingWords, ...]
+    set_aside: tuple[tuple[str, str], ...]
+    set_aside_more: int
+
+
+def data_section(prepared: Prepared) -> DataSection:
+    """Collect the section; reads one row of the pixel cache for every sample image."""
+    audit, split = prepared.audit, prepared.split
+    sizes = {name: len(rows) for name, rows in split.parts().items()}
+    total = max(1, sum(sizes.values()))
+    parts = tuple(Part(k, PART_NAMES[k], PART_ROLES[k], n, n / total) for k, n in sizes.items())
+    set_aside = tuple(audit.set_aside.items())
+    samples = tuple(_samples(prepared))
+    return DataSection(
+        facts=tuple(_facts(prepared)),
+        parts=parts,
+        parts_bar=share_bar([(p.key, p.share) for p in parts]),
+        split_rule=sentence(audit.split_rule),
+        class_counts=tuple(_class_counts(prepared)),
+        samples=samples,
+        stretched=prepared.form.bits == 16,
+        classes_without_samples=len(audit.classes) - len(samples),
+        findings=tuple(_in_words(f) for f in sorted(audit.findings, key=lambda f: f.severity != "warning")),
+        set_aside=set_aside[:SET_ASIDE_LINES],
+        set_aside_more=max(0, len(set_aside) - SET_ASIDE_LINES),
+    )
+
+
+def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    audit, form, geometry = prepared.audit, prepared.form, prepared.geometry
+    pixels: dict[str, Any] = audit.pixels
+    unusable = audit.images - audit.usable
+    yield "Images", f"{audit.images:,}" + (f", of which {unusable:,} set aside" if unusable else "")
+    yield "Classes", f"{len(audit.classes):,}"
+    if pixels["width"][0] == pixels["width"][2] and pixels["height"][0] == pixels["height"][2]:
+        yield "Size", f"{pixels['width'][0]:,}\u00a0×\u00a0{pixels['height'][0]:,} pixels, all alike"
+    else:
+        yield "Width", _extent(pixels["width"])
+        yield "Height", _extent(pixels["height"])
+    yield "Colour", f"{'gray' if form.channels == 1 else 'colour'}, {form.bits} bits per channel"
+    if set(pixels["formats"]) != {"array"}:
+        yield "Files", ", ".join(f"{n:,} {name}" for name, n in pixels["formats"].items())
+    fitting = "" if prepared.scan.all_square else FITS[geometry.fit]
+    yield "Seen by the network", f"{geometry.width}\u00a0×\u00a0{geometry.height} pixels{fitting}"
+    yield "Read from", audit.origin
+
+
+def _extent(low_median_high: list[int]) -> str:
+    low, median, high = low_median_high
+    return f"{low:,} pixels" if low == high else f"{low:,} to {high:,} pixels, typically {median:,}"
+
+
+def _class_counts(prepared: Prepared) -> Iterator[ClassCount]:
+    classes, counts = prepared.audit.classes, prepared.audit.counts
+    pairs = [(counts["train"].get(name, 0), counts["val"].get(name, 0)) for name in classes]
+    most = max(1, max(train + val for train, val in pairs))
+    for name, (train, val) in zip(classes, pairs, strict=True):
+        yield ClassCount(name, train, val, share_bar([("train", train / most), ("val", val / most)]))
+
+
+def _samples(prepared: Prepared) -> Iterator[Samples]:
+    """Images spread evenly over the development images of each class, the same ones every time."""
+    known = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
+    labels = prepared.labels[known]
+    shown = prepared.audit.classes[:CLASSES_WITH_SAMPLES]
+    least, most = SAMPLES_PER_CLASS
+    each = min(most, max(least, SAMPLES // len(shown)))
+    for c, name in enumerate(shown):
+        members = known[labels == c]
+        places = np.unique(np.linspace(0, len(members) - 1, min(each, len(members))).round().astype(int))
+        pictures = [
+            picture(prepared, int(i), SAMPLE_SIDE, f"labelled {name}: {prepared.dataset.source.name(int(i))}")
+            for i in members[places]
+        ]
+        yield Samples(name, len(members), tuple(pictures))
+
+
+def _in_words(finding: Finding) -> FindingWords:
+    lines = list(_evidence(finding.evidence))
+    return FindingWords(
+        finding.severity,
+        sentence(finding.message),
+        sentence(finding.fix),
+        tuple(lines[:EVIDENCE_LINES]),
+        max(0, len(lines) - EVIDENCE_LINES),
+    )
+
+
+def _evidence(evidence: dict[str, Any]) -> Iterator[str]:
+    """Evidence of any finding as lines: lists by item, items of several parts side by side, mappings by key."""
+    for key, value in evidence.items():
+        if isinstance(value, dict):
+            for name, n in value.items():
+                yield f"{name}: {count(n, 'image')}" if isinstance(n, int) else f"{name}: {n}"
+        elif isinstance(value, list | tuple):
+            for item in value:
+                yield " · ".join(map(str, item)) if isinstance(item, list | tuple) else str(item)
+        else:
+            yield (
+                f"{key.replace('_', ' ')}: {value:.3g}"
+                if isinstance(value, float)
+                else f"{key.replace('_', ' ')}: {value}"
+            )

@@ -1,0 +1,53 @@
+"""One self-contained HTML page about a run: it opens from disk, loads nothing and needs no script to be whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from clearsight.config import Config
+from clearsight.evaluation import Evaluation
+from clearsight.report.content import Content, gather
+from clearsight.train.fit import Fitted
+
+
+def write_report(path: Path, *, fitted: Fitted, evaluation: Evaluation, validation: Evaluation, config: Config) -> None:
+    """Write the report of a run, whole or not at all.
+
+    evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
+    Raises OSError when the disk refuses.
+    """
+    content = gather(fitted=fitted, test=evaluation, val=validation, config=config, run=path.parent)
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="replace") as stream:
+            stream.write(render(content))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def render(content: Content) -> str:
+    """The page as HTML; every name from the data is escaped."""
+    environment = Environment(
+        loader=PackageLoader("clearsight.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = code
+    return environment.get_template("report.html").render(page=content)
+
+
+def code(text: str) -> Markup:
+    """Words between backticks as code, everything escaped; an odd backtick stays one."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))

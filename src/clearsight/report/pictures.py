@@ -1,0 +1,61 @@
+"""Images of the data set as small pictures inside the page: from single rows of the pixel cache to data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from clearsight.data.prepare import Prepared
+
+PIXEL_ART = 48
+"""Images with no side above this many pixels are kept pixel by pixel and enlarged by the browser without blur."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture for an <img>: its data URI, size in pixels, and whether its pixels are to be shown as squares."""
+
+    uri: str
+    width: int
+    height: int
+    pixelated: bool
+    alt: str
+
+
+def picture(prepared: Prepared, index: int, side: int, alt: str) -> Picture:
+    """Image `index` of the data set with no side above `side` pixels; a squashed one gets its own proportions back."""
+    image = Image.fromarray(eight_bits(prepared.pixels.array[index]))
+    width, height = image.size
+    if max(width, height) <= PIXEL_ART:
+        return Picture(_uri(image, "PNG"), width, height, True, alt)
+    header = prepared.scan.headers[index]
+    if prepared.geometry.fit == "squash" and header is not None and not header.oriented:
+        width, height = header.width, header.height
+    factor = min(1.0, side / max(width, height))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    return Picture(_uri(image, "JPEG"), *size, False, alt)
+
+
+def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """(C, H, W) as (H, W) or (H, W, 3) uint8. 16-bit images are stretched between their darkest and brightest permille:
+    divided by 257, the 12 bits that many microscopes use would be almost black."""
+    if pixels.dtype != np.uint8:
+        low, high = np.percentile(pixels, (0.1, 99.9))
+        scaled = (pixels.astype(np.float32) - low) / max(float(high - low), 1.0)
+        pixels = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    picked: NDArray[np.uint8] = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
+    return np.ascontiguousarray(picked)
+
+
+def _uri(image: Image.Image, kind: str) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({"quality": 80} if kind == "JPEG" else {"optimize": True}))
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

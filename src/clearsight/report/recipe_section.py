@@ -1,0 +1,138 @@
+"""What the page says about the recipe: how the classifier was made, why so, and how training went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from clearsight.report.charts import Curve, learning_curve
+from clearsight.report.verdict import sentence
+from clearsight.report.wording import count, duration, percent
+from clearsight.train.fit import Fitted
+from clearsight.train.loop import Epoch
+from clearsight.train.probe import Candidate
+
+CANDIDATES = 12
+"""Candidates shown at once; the others are folded away."""
+
+QUESTIONS = {
+    "network": "Which network?",
+    "fit": "How does an image meet the network's input?",
+    "epochs": "How many passes over the images?",
+    "stop": "When did training stop?",
+    "head": "Which features and which head?",
+    "fine-tuning": "Should the pretrained layers be trained too?",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A decision, as question, answer and reason."""
+
+    question: str
+    answer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """One candidate of a probe."""
+
+    rank: int
+    features: str
+    head: str
+    setting: str
+    accuracy: str
+    log_loss: str
+
+
+@dataclass(frozen=True)
+class RecipeSection:
+    """How the classifier was made and why so."""
+
+    summary: str
+    choices: tuple[Choice, ...]
+    candidates: tuple[CandidateRow, ...]
+    candidates_folded: tuple[CandidateRow, ...]
+    loss_chart: Markup | None
+    accuracy_chart: Markup | None
+    curve_words: str
+
+
+def recipe_section(fitted: Fitted) -> RecipeSection:
+    """Collect the section; it has charts where a network was trained by gradient descent."""
+    ranked = sorted(fitted.candidates, key=lambda c: (-c.accuracy, c.log_loss))
+    rows = [_candidate(i + 1, c) for i, c in enumerate(ranked)]
+    loss_chart, accuracy_chart = _charts(fitted.history) if fitted.history else (None, None)
+    return RecipeSection(
+        summary=_summary(fitted),
+        choices=tuple(
+            Choice(QUESTIONS.get(d.what, sentence(d.what).rstrip(".")), d.choice, sentence(d.why))
+            for d in fitted.decisions
+        ),
+        candidates=tuple(rows[:CANDIDATES]),
+        candidates_folded=tuple(rows[CANDIDATES:]),
+        loss_chart=loss_chart,
+        accuracy_chart=accuracy_chart,
+        curve_words=_curve_words(fitted) if fitted.history else "",
+    )
+
+
+def _summary(fitted: Fitted) -> str:
+    name, side = fitted.recipe.model, fitted.recipe.img_size
+    size = f"{side}\u00a0×\u00a0{side} pixels"
+    if fitted.recipe.kind == "scratch":
+        return f"A network ({name}) was trained from random weights on these images alone, scaled to {size}."
+    words = (
+        f"A network ({name}) that had learned to see on ImageNet, a million photos of everyday things, turns each "
+        f"image, scaled to {size}, into numbers called features. Only the last step from features to classes, "
+        "the head, was chosen and fitted on these images."
+    )
+    if fitted.tuned:
+        words += " Then all its weights were trained a little further on these images."
+    return words
+
+
+def _charts(history: Sequence[Epoch]) -> tuple[Markup, Markup]:
+    epochs = [e.epoch for e in history]
+    best = _best(history).epoch
+    loss = (
+        Curve("training", "train", [e.train_loss for e in history]),
+        Curve("validation", "val", [e.val_loss for e in history]),
+    )
+    right = (
+        Curve("training", "train", [e.train_accuracy for e in history]),
+        Curve("validation", "val", [e.val_accuracy for e in history]),
+    )
+    return (
+        learning_curve("loss", "Loss (cross-entropy)", epochs, loss, best, shares=False),
+        learning_curve("accuracy", "Accuracy", epochs, right, best, shares=True),
+    )
+
+
+def _best(history: Sequence[Epoch]) -> Epoch:
+    return min(history, key=lambda e: e.val_loss)
+
+
+def _curve_words(fitted: Fitted) -> str:
+    history = fitted.history
+    best = _best(history).epoch
+    if fitted.recipe.kind == "probe" and not fitted.tuned:
+        return (
+            "These curves are of the fine-tuning that was tried and not kept, because validation did not get better. "
+            f"Its best epoch was {best}."
+        )
+    return (
+        f"Training took {count(len(history), 'epoch')} (passes over the training images) and "
+        f"{duration(history[-1].seconds)}. The weights of epoch {best}, where the validation loss was lowest, "
+        "were kept."
+    )
+
+
+def _candidate(rank: int, candidate: Candidate) -> CandidateRow:
+    setting = ", ".join(f"{k} {v:g}" for k, v in candidate.setting.items())
+    return CandidateRow(
+        rank, candidate.features, candidate.head, setting, percent(candidate.accuracy), f"{candidate.log_loss:.3f}"
+    )

@@ -1,0 +1,1 @@
+"""From prepared data to a bundle: `fit` decides, the probe and the loop do the work."""

@@ -1,0 +1,120 @@
+"""Which way to a classifier: decided from the images, the options and what is on the machine, and said why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from clearsight.config import Config
+from clearsight.data.scan import Scan
+from clearsight.errors import ConfigError
+from clearsight.models.gateway import PREFIX, default_img_size, timm_name
+from clearsight.models.pretrained import DEFAULT_BACKBONE, at_hand, has_published, published
+from clearsight.models.registry import entry
+
+SMALL = 48
+"""Images whose median short side is below this many pixels are learned from scratch: enlarged to a pretrained network's
+input they would be blur, and a small network learns them in seconds."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Something Clearsight chose for the user: what, which, and the reason with its numbers."""
+
+    what: str
+    choice: str
+    why: str
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The plan of a run. kind: probe (a head on frozen features, perhaps fine-tuned) or scratch."""
+
+    kind: Literal["probe", "scratch"]
+    model: str
+    knobs: dict[str, Any]
+    img_size: int
+    decisions: tuple[Decision, ...]
+
+
+def check_names(config: Config) -> None:
+    """Refuse a network that does not exist before any file is looked at."""
+    name = config.model.model
+    if name.startswith(PREFIX):
+        timm_name(name)
+    elif name != "auto":
+        entry(name)
+    if name != "auto" and config.model.pretrained:
+        published(name)
+
+
+def plan(config: Config, scan: Scan) -> Recipe:
+    """Choose network, weights and input size. ConfigError when the options exclude each other."""
+    model, size = config.model, config.data.img_size
+    if model.model == "auto":
+        return _automatic(config, scan)
+    pretrained = at_hand(model.model) if model.pretrained is None else model.pretrained
+    if model.freeze == "all" and not pretrained:
+        raise ConfigError(
+            f"--freeze all keeps the weights of {model.model} as they are, and they would be random",
+            fix=f"drop --freeze, or use --model {DEFAULT_BACKBONE}",
+        )
+    if pretrained:
+        facts = published(model.model)
+        why = "asked for; its published weights are the start"
+        return Recipe("probe", model.model, {}, size or facts.img_size, (Decision("network", model.model, why),))
+    if size is None:
+        if model.model.startswith(PREFIX):
+            size = default_img_size(model.model)
+        else:
+            known = entry(model.model)
+            size = max(known.min_size, min(known.img_size, scan.short_side))
+    why = "asked for; it starts from random weights"
+    if model.pretrained is None and has_published(model.model):
+        why += ", since its published ones are not on this machine (--pretrained downloads them)"
+    return Recipe("scratch", model.model, {}, size, (Decision("network", model.model, why),))
+
+
+def _automatic(config: Config, scan: Scan) -> Recipe:
+    side = scan.short_side
+    small = side < SMALL
+    if config.model.pretrained is True:
+        small = False
+    if config.model.pretrained is False:
+        small = True
+    if small and config.model.freeze == "all":
+        raise ConfigError(
+            "--freeze all needs pretrained weights, and these images are learned from scratch",
+            found=f"a median short side of {side} pixels",
+            fix=f"add --model {DEFAULT_BACKBONE}",
+        )
+    if small:
+        size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
+        width = 32 if size <= 16 else 16
+        why = "--no-pretrained"
+        if config.model.pretrained is None:
+            why = (
+                f"the images are small (median short side {side} pixels, below {SMALL}), blur for a pretrained network"
+            )
+        return Recipe(
+            "scratch",
+            "resnet8",
+            {"width": width},
+            size,
+            (Decision("network", "resnet8 from scratch", f"{why}; a small residual network learns them quickly"),),
+        )
+    facts = published(DEFAULT_BACKBONE)
+    why = (
+        f"the images are large enough (median short side {side} pixels) for features learned on ImageNet, "
+        "and these weights are installed"
+    )
+    return Recipe(
+        "probe",
+        DEFAULT_BACKBONE,
+        {},
+        config.data.img_size or facts.img_size,
+        (Decision("network", f"{DEFAULT_BACKBONE}, pretrained", why),),
+    )

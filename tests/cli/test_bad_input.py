@@ -1,0 +1,237 @@
+"""What can go wrong says so in one line, leaves no half-written file and deletes nothing."""
+
+import errno
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clearsight.cli.main import main
+from clearsight.errors import ClearsightError
+
+
+@pytest.fixture
+def digit_folders(tmp_path, digits_arrays):
+    """20 digits of each of three classes as PNG files in class folders."""
+    images, labels = digits_arrays
+    root = tmp_path / "data"
+    for c in range(3):
+        (root / f"digit {c}").mkdir(parents=True)
+        for k, i in enumerate(np.flatnonzero(labels == c)[:20]):
+            Image.fromarray(images[i, 0]).save(root / f"digit {c}" / f"{k}.png")
+    return root
+
+
+def files(root):
+    return {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def fails(capsys, *argv):
+    """Run a command that must fail; its one line of complaint."""
+    assert main([str(a) for a in argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    complaint = [line for line in err.splitlines() if line.startswith("clearsight: ")]
+    assert len(complaint) == 1
+    assert "Traceback" not in err
+    return complaint[0]
+
+
+def test_an_empty_folder(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    text = fails(capsys, "train", tmp_path / "empty", "--out", tmp_path / "run")
+    assert "holds no labelled images; found nothing at all; expected one folder per class" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_class(tmp_path, capsys, digit_folders):
+    for c in (1, 2):
+        (digit_folders / f"digit {c}").rename(tmp_path / f"away{c}")
+    text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
+    assert "a classifier needs two classes or more; found 1 (digit 0); expected at least 2" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_of_one_image(tmp_path, capsys, digit_folders):
+    for path in sorted((digit_folders / "digit 1").iterdir())[1:]:
+        path.unlink()
+    text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
+    assert "found 'digit 1' has 1; expected at least 3 images per class" in text
+
+
+def bomb(path):
+    """A PNG whose header claims 60,000 x 60,000 pixels."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b""))
+
+
+def test_broken_files_are_set_aside_by_name_and_left_as_they_are(tmp_path, digit_folders):
+    import clearsight as cs
+
+    spoilt = digit_folders / "digit 0"
+    whole = (spoilt / "0.png").read_bytes()
+    (spoilt / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (spoilt / "zero.jpg").write_bytes(b"")
+    (spoilt / "text.jpg").write_text("this is no picture")
+    bomb(spoilt / "bomb.png")
+    before = files(digit_folders)
+    run = cs.fit(digit_folders, out=str(tmp_path / "run"), epochs=1)
+    assert files(digit_folders) == before
+    import json
+
+    audit = json.loads((run.folder / "audit.json").read_text())
+    assert audit["images"] == 64
+    assert audit["usable"] == 60
+    aside = audit["set_aside"]
+    assert set(aside) == {f"digit 0/{n}" for n in ("truncated.png", "zero.jpg", "text.jpg", "bomb.png")}
+    assert "0 bytes" in aside["digit 0/zero.jpg"]
+    assert "not an image; found text" in aside["digit 0/text.jpg"]
+    assert "too large to decode; found" in aside["digit 0/bomb.png"]
+    assert "3600" in aside["digit 0/bomb.png"]
+    assert any(f["code"] == "unreadable" for f in audit["findings"])
+
+
+def test_split_folders_whose_classes_differ(tmp_path, capsys, digit_folders):
+    root = tmp_path / "split"
+    root.mkdir()
+    digit_folders.rename(root / "train")
+    (root / "test" / "digit 0").mkdir(parents=True)
+    (root / "test" / "digit 7").mkdir()
+    for c in (0, 7):
+        Image.new("L", (8, 8)).save(root / "test" / f"digit {c}" / "x.png")
+    text = fails(capsys, "train", root, "--out", tmp_path / "run")
+    assert "only in train: digit 1, digit 2; only in test: digit 7" in text
+
+
+def test_csv_with_missing_files(tmp_path, capsys, digit_folders):
+    (tmp_path / "labels.csv").write_text("image_path,label\ndata/digit 0/0.png,a\nnothere.png,b\n")
+    text = fails(capsys, "train", tmp_path / "labels.csv", "--out", tmp_path / "run")
+    assert "1 of 2 images named by" in text
+    assert "nothere.png" in text
+
+
+def test_csv_with_conflicting_labels(tmp_path, capsys, digit_folders):
+    (tmp_path / "labels.csv").write_text("image_path,label\ndata/digit 0/0.png,a\ndata/digit 0/0.png,b\n")
+    text = fails(capsys, "train", tmp_path / "labels.csv", "--out", tmp_path / "run")
+    assert "0.png is 'a' in row 2 and 'b' in row 3" in text
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path, capsys, digit_folders):
+    (tmp_path / "file").write_text("in the way")
+    text = fails(capsys, "train", digit_folders, "--out", tmp_path / "file" / "run")
+    assert "the run cannot be written to" in text
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_an_output_folder_in_use(tmp_path, capsys, digit_folders):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("ten years of work")
+    text = fails(capsys, "train", digit_folders, "--out", tmp_path / "mine")
+    assert "is in use" in text
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_full_disk_while_the_cache_is_written(tmp_path, capsys, digit_folders, monkeypatch):
+    usage = type("Usage", (), {"free": 10})
+    monkeypatch.setattr("clearsight.data.cache.shutil.disk_usage", lambda path: usage)
+    text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
+    assert "has no room" in text
+    assert "CLEARSIGHT_CACHE" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_while_the_run_is_written(tmp_path, capsys, digit_folders, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("clearsight.workflow.os.fsync", full)
+    text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
+    assert "the disk is full" in text
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
+    text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run", "--lr", "1e30", "--epochs", "5")
+    assert "the loss became" in text
+    assert "Try --lr" in text
+    assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        (("--epochs", "0"), "--epochs 0 must be 1 or more"),
+        (("--batch-size", "100000"), "the batch is larger than the training split"),
+        (("--budget", "soon"), "a time cannot be read; found 'soon'"),
+        (("--model", "resnet21"), "there is no network 'resnet21'. Did you mean resnet20"),
+        (("--model", "timm/resnet19"), "timm has no network 'resnet19'. Did you mean"),
+        (("--test-fraction", "2", "--folds", "1"), "--test-fraction 2.0 must lie between 0 and 1; --folds 1 must be"),
+        (("--img-size", "2"), "images are too small for resnet8; found 2x2 pixels"),
+        (("--model", "lenet5", "--freeze", "all"), "and they would be random"),
+        (("--model", "lenet5", "--pretrained"), "there are no published weights for lenet5"),
+    ],
+)
+def test_bad_options(tmp_path, capsys, digit_folders, option, text):
+    assert text in fails(capsys, "train", digit_folders, "--out", tmp_path / "run", *option)
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_that_cannot_be_predicted_are_named_and_the_others_answered(tmp_path, capsys, digits_run, digit_folders):
+    (tmp_path / "bad.png").write_bytes(b"GIF89a")
+    good = digit_folders / "digit 0" / "0.png"
+    assert main(["predict", str(digits_run), str(good), str(tmp_path / "bad.png")]) == 2
+    out, err = capsys.readouterr()
+    assert str(good) in out
+    assert "bad.png" in err
+    assert "Traceback" not in err
+
+
+def test_a_run_that_was_never_finished(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    assert "holds no model" in fails(capsys, "predict", tmp_path / "run", "x.png")
+
+
+def test_an_unknown_command_suggests_one(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["trian"])
+    assert stop.value.code == 2
+    assert "did you mean train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("after", [0.15, 1.0, 3.0, 5.0, 7.0])
+def test_interrupted_at_any_moment(tmp_path, after):
+    """Ctrl-C during start-up, reading, training: one line, exit 130, no half-written file."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "clearsight.cli.main", "train", "digits", "--out", str(run), "--epochs", "500"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    if process.returncode == -signal.SIGINT:  # the interpreter had not begun: the system ends it, silently
+        assert err == ""
+    else:
+        assert process.returncode == 130, err
+        assert err.count("clearsight: interrupted") == 1
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (run / "model").exists()
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_every_error_is_a_clearsight_error():
+    import clearsight.errors as errors
+
+    kinds = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, Exception)]
+    assert all(issubclass(k, ClearsightError) for k in kinds)

@@ -1,0 +1,93 @@
+"""The command line as a user types it."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from clearsight.cli.main import COMMANDS, main
+
+
+def modules_after(*argv):
+    """Run a command in a fresh interpreter: what it prints, then the modules it loaded."""
+    code = f"""
+import sys
+from clearsight.cli.main import main
+try:
+    main({list(argv)!r})
+finally:
+    print(sorted(sys.modules))
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_help_does_not_import_torch():
+    loaded = modules_after("--help").splitlines()[-1]
+    for heavy in ("torch", "numpy", "PIL", "rich", "pandas", "sklearn"):
+        assert f"'{heavy}'" not in loaded
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself_without_torch(command):
+    out = modules_after(command, "--help")
+    assert "'torch'" not in out.splitlines()[-1]
+    assert f"usage: clearsight {command}" in out
+    assert "--json" in out
+
+
+def test_python_minus_m_starts_quickly_enough_to_feel_instant():
+    """A bound far above what it takes (0.05 s), against an import that creeps in; the real figure is in benchmarks/."""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "clearsight.cli.main", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - began)
+    assert statistics.median(times) < 2
+
+
+def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(photos), "--img-size", "96", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["run"] == "runs/photos"
+    assert trained["model"] == "efficientnet_lite0"
+    assert trained["test"]["n"] == 24
+    assert trained["test"]["accuracy"] >= 0.9
+    assert {"accuracy", "accuracy_interval", "log_loss", "ece", "ece_uncalibrated"} <= set(trained["test"])
+    for name in ("report.html", "metrics.json", "history.csv", "config.json", "audit.json", "model/card.json"):
+        assert (tmp_path / "runs/photos" / name).is_file()
+
+    image = str(photos / "cat" / "0.jpg")
+    assert main(["predict", "runs/photos", image, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)["predictions"][0]
+    assert answer["label"] == "cat"
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+
+    assert main(["evaluate", "runs/photos", "--json"]) == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["accuracy"] == trained["test"]["accuracy"]
+    assert judged["log_loss"] == pytest.approx(trained["test"]["log_loss"], abs=1e-6)
+
+    assert main(["check", str(photos), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["usable"] == 96
+
+    assert main(["train", str(photos), "--img-size", "96", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == "runs/photos-2"
+
+
+def test_models_lists_and_describes(capsys):
+    assert main(["models", "--json"]) == 0
+    rows = {r["name"]: r for r in json.loads(capsys.readouterr().out)["models"]}
+    assert rows["efficientnet_lite0"]["published_weights"]
+    assert main(["models", "lenet5", "--classes", "10"]) == 0
+    assert "lenet5" in capsys.readouterr().out
+
+
+def test_words_for_people(tmp_path, capsys, digits_run, monkeypatch):
+    assert main(["evaluate", str(digits_run)]) == 0
+    out = capsys.readouterr().out
+    assert "95 % interval" in out
+    assert "before calibration" in out

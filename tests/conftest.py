@@ -1,0 +1,62 @@
+"""What every test shares: a cache of its own, and the digits as arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clearsight.data.builtin import digits
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees what another, or the user, has cached."""
+    monkeypatch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def digits_arrays() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits: pixels (1797, 1, 8, 8) uint8 and labels (1797,)."""
+    found = digits(None)
+    return np.asarray(found.source.images)[:, None], found.labels
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real photographs in class folders: 24 crops of 96x80 pixels each from four of scikit-image's pictures."""
+    from skimage import data
+
+    root = tmp_path_factory.mktemp("data") / "photos"
+    pictures = {"cat": data.chelsea(), "coffee": data.coffee(), "rocket": data.rocket(), "space": data.astronaut()}
+    rng = np.random.default_rng(0)
+    for name, picture in pictures.items():
+        folder = root / name
+        folder.mkdir(parents=True)
+        for i in range(24):
+            top = rng.integers(0, picture.shape[0] - 80)
+            left = rng.integers(0, picture.shape[1] - 96)
+            Image.fromarray(picture[top : top + 80, left : left + 96]).save(folder / f"{i}.jpg", quality=90)
+    return root
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on the digits, short but real."""
+    from clearsight.workflow import fit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return fit("digits", out=str(tmp_path_factory.mktemp("runs") / "digits"), epochs=12).folder
+
+
+@pytest.fixture(scope="session")
+def photos_run(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """A finished run on the photographs: a head on frozen EfficientNet-Lite0 features."""
+    from clearsight.workflow import fit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return fit(photos, out=str(tmp_path_factory.mktemp("runs") / "photos"), img_size=96).folder

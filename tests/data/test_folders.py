@@ -1,0 +1,213 @@
+"""Folders of images: what is recognised, what is left out and said so, what is refused and why."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clearsight.data.scan import scan
+from clearsight.data.sources import read
+from clearsight.errors import DataError
+
+
+def make(root: Path, *names: str) -> Path:
+    for i, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix in (".png", ".jpg", ".JPEG"):
+            Image.new("L", (4, 4), i % 256).save(path)
+        else:
+            path.write_text("text")
+    return root
+
+
+def names(dataset) -> list[str]:
+    return [dataset.source.name(i) for i in range(len(dataset))]
+
+
+def test_class_folders(tmp_path):
+    found = read(make(tmp_path / "photos", "dog/1.png", "cat/10.png", "cat/2.jpg", "cat/inner/3.JPEG"))
+    assert found.name == "photos"
+    assert found.classes == ("cat", "dog")
+    assert names(found) == ["cat/2.jpg", "cat/10.png", "cat/inner/3.JPEG", "dog/1.png"]
+    assert found.labels.tolist() == [0, 0, 0, 1]
+    assert found.given.tolist() == [""] * 4
+    assert found.origin == str(tmp_path / "photos")
+    assert found.notes == ()
+
+
+def test_classes_in_natural_order(tmp_path):
+    found = read(make(tmp_path, *(f"class {i}/a.png" for i in (10, 9, 1, 2))))
+    assert found.classes == ("class 1", "class 2", "class 9", "class 10")
+
+
+def test_split_folders(tmp_path):
+    found = read(
+        make(tmp_path, *(f"{s}/{c}/{i}.png" for s in ("train", "val", "test") for c in "ab" for i in range(2)))
+    )
+    assert found.splits_given == {"train", "val", "test"}
+    assert {(names(found)[i].split("/")[0], str(found.given[i])) for i in range(12)} == {
+        ("train", "train"),
+        ("val", "val"),
+        ("test", "test"),
+    }
+    assert found.classes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("word", "means"), [("valid", "val"), ("validation", "val"), ("Dev", "val"), ("testing", "test"), ("TEST", "test")]
+)
+def test_other_words_for_splits(tmp_path, word, means):
+    found = read(make(tmp_path, "Training/a/1.png", "Training/b/1.png", f"{word}/a/1.png", f"{word}/b/1.png"))
+    assert found.splits_given == {"train", means}
+
+
+def test_only_train(tmp_path):
+    assert read(make(tmp_path, "train/a/1.png", "train/b/1.png")).splits_given == {"train"}
+
+
+def test_differing_classes_are_named(tmp_path):
+    make(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/wolf/1.png")
+    with pytest.raises(DataError) as found:
+        read(tmp_path)
+    text = str(found.value)
+    assert f"the classes of {tmp_path}/train and {tmp_path}/test differ in 2" in text
+    assert "only in train: dog; only in test: wolf" in text
+    assert "expected the same class folders in every split. Rename, add or remove the folders named." in text
+
+
+def test_a_class_whose_folder_is_empty_in_one_split(tmp_path):
+    make(tmp_path, "train/a/1.png", "train/b/1.png", "val/a/1.png")
+    (tmp_path / "val" / "b").mkdir()
+    with pytest.raises(DataError, match="only in train: b"):
+        read(tmp_path)
+
+
+def test_a_test_folder_without_labels_is_left_out_and_said_so(tmp_path):
+    found = read(make(tmp_path, "train/a/1.png", "train/b/1.png", "test/1.png", "test/2.png", "other/a/1.png"))
+    assert found.splits_given == {"train"}
+    assert len(found) == 2
+    assert found.notes == (
+        "test: 2 image(s) in no class folder are left out, such as test/1.png",
+        f"{tmp_path.name}/other beside the split folders: left out",
+    )
+
+
+def test_split_folders_without_train(tmp_path):
+    with pytest.raises(
+        DataError, match="split folders, but no training images in class folders; found test, val; expected train/CLASS"
+    ):
+        read(make(tmp_path, "val/a/1.png", "val/b/1.png", "test/a/1.png", "test/b/1.png"))
+
+
+def test_split_folders_without_classes(tmp_path):
+    """Read as classes, these would train a detector of the test split."""
+    with pytest.raises(
+        DataError, match=r"split folders without class folders.*expected train/CLASS/image.*name that table"
+    ):
+        read(make(tmp_path, "train/1.png", "test/1.png"))
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    found = read(make(tmp_path, "train/1.png", "bus/1.png", "test/inner/1.png"))
+    assert found.classes == ("bus", "test", "train")
+
+
+def test_nothing_and_nothing_labelled(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        DataError, match="empty holds no labelled images; found nothing at all; expected one folder per"
+    ):
+        read(tmp_path / "empty")
+    with pytest.raises(DataError, match="found 2 images that lie in no class folder"):
+        read(make(tmp_path / "loose", "1.png", "2.png", "a/readme.txt"))
+    with pytest.raises(DataError, match=r"found a, readme\.txt"):
+        read(make(tmp_path / "text", "readme.txt", "a/b.txt"))
+
+
+def test_unicode_and_spaces(tmp_path):
+    found = read(make(tmp_path / "Bilder von heute", "schöne Katzen/eine 猫.png", "chiens d'été/#1 %20&.png"))
+    assert found.classes == ("chiens d'été", "schöne Katzen")
+    assert not scan(found).failed
+
+
+def test_names_that_are_not_utf_8(tmp_path):
+    for name in (b"caf\xe9", b"tea"):
+        folder = os.fsencode(tmp_path) + b"/" + name
+        os.mkdir(folder)  # noqa: PTH102
+        Image.new("L", (4, 4)).save(os.fsdecode(folder + b"/\xff.png"))
+    found = read(tmp_path)
+    assert found.classes == ("caf\\udce9", "tea")
+    assert names(found)[0].encode() == b"caf\\udce9/\\udcff.png"
+    assert not scan(found).failed
+
+
+def test_hidden_files_are_not_looked_at(tmp_path):
+    found = read(make(tmp_path, "a/1.png", "b/1.png", "a/._1.png", "a/.thumbs/1.png", ".git/x/1.png", "a/Thumbs.db"))
+    assert names(found) == ["a/1.png", "b/1.png"]
+    assert found.notes == ()
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    make(tmp_path, "a/1.png", "b/1.png", "a/raw.heic", "b/notes.txt", "b/README", "title.jpg", "c/empty.txt")
+    found = read(tmp_path)
+    assert found.classes == ("a", "b")
+    assert len(found) == 2
+    assert found.notes == (
+        f"{tmp_path.name}/c without images: no class",
+        f"1 image(s) in no class folder are left out, such as {tmp_path.name}/title.jpg",
+        "4 file(s) not named as images (.heic, .txt, no suffix) are left out, such as a/raw.heic",
+    )
+
+
+def test_links(tmp_path):
+    store = make(tmp_path / "store", "cats/1.png", "dogs/1.png")
+    root = tmp_path / "root"
+    (root / "dog").mkdir(parents=True)
+    (root / "cat").symlink_to(store / "cats")
+    (root / "dog" / "linked.png").symlink_to(store / "dogs" / "1.png")
+    (root / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (root / "dog" / "loop").symlink_to(root / "dog")
+    found = read(root)
+    assert names(found) == ["cat/1.png", "dog/gone.png", "dog/linked.png"]
+    seen = scan(found)
+    assert list(seen.failed) == [1]  # a link to nowhere is an unreadable image, not a silent loss
+    assert "dog/gone.png" in seen.failed[1] or "gone.png cannot be read" in seen.failed[1]
+
+
+def test_a_pipe_named_as_an_image_does_not_hang(tmp_path):
+    make(tmp_path, "a/1.png", "b/1.png")
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    assert names(read(tmp_path)) == ["a/1.png", "b/1.png"]
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    make(tmp_path, "a/1.png", "b/inner/1.png")
+
+    def barred(path, *args, **kwargs):
+        if os.fspath(path).endswith("inner"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path, *args, **kwargs)
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", barred)
+    with pytest.raises(DataError, match="b/inner cannot be listed; found Permission denied"):
+        read(tmp_path)
+
+
+def test_the_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
+    make(tmp_path, *(f"{c}/{i}.png" for c in ("x1", "x01") for i in (1, "01", "001", 2)))
+    expected = names(read(tmp_path))
+    original = os.walk
+
+    def backwards(*args, **kwargs):
+        for top, folders, files in original(*args, **kwargs):
+            yield top, folders, files[::-1]
+
+    monkeypatch.setattr(os, "walk", backwards)
+    assert names(read(tmp_path)) == expected
+    assert np.array_equal(read(tmp_path).labels, [0] * 4 + [1] * 4)

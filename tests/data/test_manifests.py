@@ -1,0 +1,163 @@
+"""Tables of images, as CSV, JSONL and frames."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from clearsight.data.sources import read
+from clearsight.errors import DataError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png", "c, d.png", "deep/e f.png", "~g.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    return tmp_path
+
+
+def table(root: Path, text: str, name: str = "labels.csv", encoding: str = "utf-8") -> Path:
+    (root / name).write_text(text, encoding=encoding)
+    return root / name
+
+
+def facts(dataset) -> list[tuple[str, str, str]]:
+    return [
+        (dataset.source.name(i), dataset.classes[dataset.labels[i]], str(dataset.given[i])) for i in range(len(dataset))
+    ]
+
+
+def test_csv(root):
+    found = read(table(root, 'image_path,label\na.png,cat\n"c, d.png","big, dog"\n./deep/e f.png,cat\n'))
+    assert facts(found) == [("a.png", "cat", ""), ("c, d.png", "big, dog", ""), ("deep/e f.png", "cat", "")]
+    assert found.name == "labels"
+    assert found.groups is None
+    assert all(p.is_file() for p in found.source.paths)
+
+
+def test_csv_columns_may_be_called_otherwise(root):
+    assert facts(read(table(root, "n,Filename , CLASS\n1,a.png,x\n2,b.png,y\n"))) == [
+        ("a.png", "x", ""),
+        ("b.png", "y", ""),
+    ]
+
+
+def test_csv_with_absolute_paths_and_a_byte_order_mark(root):
+    assert len(read(table(root, f"image_path,label\n{root}/a.png,x\nb.png,y\n", encoding="utf-8-sig"))) == 2
+
+
+def test_csv_of_another_program(root):
+    """Windows line ends, blank lines, spaces around values, a comma at the end of lines."""
+    found = read(table(root, "image_path,label\r\n a.png , x ,\r\n\r\nb.png,y,\r\n"))
+    assert facts(found) == [("a.png", "x", ""), ("b.png", "y", "")]
+
+
+def test_splits_and_groups(root):
+    text = "image_path,label,split,group\na.png,x,Train,p1\nb.png,y,valid,p2\n~g.png,x,test,\ndeep/e f.png,y,,\n"
+    found = read(table(root, text))
+    assert found.given.tolist() == ["train", "val", "test", ""]
+    assert len(np.unique(found.groups)) == 4  # images without a group are not one group
+
+
+def test_a_class_called_none(root):
+    assert read(table(root, "image_path,label\na.png,None\nb.png,nan\n~g.png,NA\n")).classes == ("NA", "None", "nan")
+
+
+def test_repeats_count_once(root):
+    found = read(table(root, "image_path,label\na.png,x\nb.png,y\n./a.png,x\n"))
+    assert facts(found) == [("a.png", "x", ""), ("b.png", "y", "")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_path,label\na.png,x\na.png,y\n", "says two things of 1 image.*a.png is 'x' in row 2 and 'y' in row 3"),
+        ("image_path,label,split\na.png,x,train\na.png,x,test\n", "a.png is 'train' in row 2 and 'test' in row 3"),
+        (
+            "image_path,label\na.png,x\nz.png,y\n",
+            "1 of 2 images named by .* do not exist; found .*z.png; expected paths",
+        ),
+        ("image_path,label\n" + "z" * 5000 + ",y\n", "1 of 1 images named by"),
+        ("image_path,label\n~no-such-user/z.png,y\n", "1 of 1 images named by .* found .*~no-such-user/z.png"),
+        ("image_path,label\na.png,x\nb.png,\n", "1 rows of .* have no label; found the first in row 3"),
+        ("image_path,label\n,x\nb.png,y\n", "1 rows of .* have no image; found the first in row 2"),
+        ("image_path,kind\na.png,x\n", "lacks a column; found image_path, kind; expected one of image_path, path"),
+        ("image_path;label\na.png;x\n", "lacks a column; found image_path;label"),
+        ("image_path,label\n", "lists no images; found 0 rows"),
+        ("", "lacks a column; found no columns"),
+        ("image_path,label,split\na.png,x,monday\n", "names unknown splits; found monday; expected train, val, test"),
+        (
+            "image_path,label\na.png,x\nc, d.png,y\n",
+            r"line 3 of .* does not fit the header; found 3 fields; expected 2",
+        ),
+        ("image_path,label\na.png\n", "line 2 of .* does not fit the header; found 1 fields"),
+        ('image_path,label\n"a.png,x\n', "cannot be read as CSV"),
+        ("image_path,label\na.png,x\0\n", "cannot be read as CSV|1 rows|lists"),
+    ],
+)
+def test_faults_of_a_csv(root, text, message):
+    if "\0" in text:
+        try:
+            read(table(root, text))  # what the csv module makes of it depends on the version of Python
+        except DataError:
+            return
+    else:
+        with pytest.raises(DataError, match=message):
+            read(table(root, text))
+
+
+def test_a_csv_that_is_not_utf_8(root):
+    with pytest.raises(DataError, match="cannot be read as CSV in UTF-8; found 'utf-8' codec can't decode byte 0xe9"):
+        read(table(root, "image_path,label\na.png,caf\xe9\n", encoding="latin-1"))
+
+
+def test_jsonl(root):
+    rows = [
+        {"image_path": "a.png", "label": 1, "date": "2020-01-01", "split": "train"},
+        {"image_path": "c, d.png", "label": 10},
+        {"label": 2, "image_path": "deep/e f.png", "group": 7},
+    ]
+    found = read(table(root, "\n".join(map(json.dumps, rows)) + "\n\n", "x.jsonl"))
+    assert facts(found) == [("a.png", "1", "train"), ("c, d.png", "10", ""), ("deep/e f.png", "2", "")]
+    assert found.classes == ("1", "2", "10")
+    assert len(np.unique(found.groups)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"image_path": "a.png", "label": "x"}\n{"image_path": \n', "line 2 of .* is no JSON"),
+        ('["a.png", "x"]\n', "cannot be read as JSON lines; found line 1 is no object"),
+        ('{"image_path": "a.png", "label": null}\n', "1 rows of .* have no label; found the first in line 1"),
+        ('{"image_path": "a.png"}\n', "lacks a column"),
+        ("", "lacks a column"),
+        ("[" * 100_000, "cannot be read as JSON lines|is no JSON"),
+    ],
+)
+def test_faults_of_jsonl(root, text, message):
+    with pytest.raises(DataError, match=message):
+        read(table(root, text, "x.jsonl"))
+
+
+def test_frame(root):
+    frame = pd.DataFrame({"image_path": [root / "a.png", str(root / "b.png")], "label": [3, 20]}, index=["one", "two"])
+    found = read(frame)
+    assert found.classes == ("3", "20")
+    assert [found.source.name(i) for i in range(2)] == [str(root / "a.png"), str(root / "b.png")]
+    frame["label"] = [3, None]
+    with pytest.raises(DataError, match="1 rows of a DataFrame have no label; found the first in row two"):
+        read(frame)
+    with pytest.raises(DataError, match="a DataFrame lists no images"):
+        read(frame.iloc[:0])
+
+
+def test_frame_paths_are_relative_to_where_one_stands(root, monkeypatch):
+    monkeypatch.chdir(root)
+    found = read(pd.DataFrame({"path": ["a.png", "deep/e f.png"], "class": ["x", "y"]}))
+    assert [found.source.name(i) for i in range(2)] == ["a.png", "deep/e f.png"]

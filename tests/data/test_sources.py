@@ -1,0 +1,179 @@
+"""What `read` takes, and what it says to what it does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clearsight.data.dataset import Array, Dataset, Files
+from clearsight.data.sources import as_source, read
+from clearsight.errors import DataError
+
+GRAY = np.random.default_rng(0).integers(0, 256, (6, 5, 4)).astype(np.uint8)
+LABELS = np.array([0, 1, 0, 1, 10, 9])
+
+
+def test_a_data_set_is_returned_as_it_is():
+    found = read((GRAY, LABELS))
+    assert isinstance(found, Dataset)
+    assert read(found) is found
+
+
+def test_a_pair():
+    found = read((GRAY, LABELS))
+    assert found.classes == ("0", "1", "9", "10")
+    assert found.labels.tolist() == [0, 1, 0, 1, 3, 2]
+    assert read((GRAY, LABELS[:, None])).labels.tolist() == found.labels.tolist()
+    assert read((GRAY, ["a", "b"] * 3)).classes == ("a", "b")
+    assert read((GRAY, [True, False] * 3)).classes == ("False", "True")
+
+
+def test_a_pair_of_paths(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    found = read(([tmp_path / "a.png", str(tmp_path / "a.png")], ["x", "y"]))
+    assert isinstance(found.source, Files)
+    assert found.source.inspect(1)[1].width == 4
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (GRAY, LABELS[:5], "images and labels differ in number; found 6 and 5"),
+        (GRAY[:0], LABELS[:0], "there are no images"),
+        (GRAY[:, :0], LABELS, r"there are no pixels; found an array of shape \(6, 0, 4\)"),
+        (GRAY.astype(np.float32), LABELS, r"leave the range of pixels; found 0 to 255; expected \[0, 1\]. Divide by"),
+        (np.full((6, 5, 4), np.nan), LABELS, "leave the range of pixels; found nan"),
+        (GRAY.astype(np.int64), LABELS, r"an array holds no images; found shape \(6, 5, 4\), int64; expected"),
+        (GRAY.reshape(6, 20), LABELS, r"an array holds no images; found shape \(6, 20\)"),
+        (np.zeros((6, 5, 4, 4), np.uint8), LABELS, "with 1 or 3 channels"),
+        (GRAY, np.eye(6), r"labels have more than one axis; found shape \(6, 6\)"),
+    ],
+)
+def test_faults_of_a_pair(images, labels, message):
+    with pytest.raises(DataError, match=message):
+        read((images, labels))
+
+
+def test_floats_in_0_to_1_keep_16_bits():
+    source = as_source(np.linspace(0, 1, 6 * 20).reshape(6, 5, 4))
+    assert isinstance(source, Array)
+    assert source.images.dtype == np.uint16
+    assert source.images.ravel()[[0, -1]].tolist() == [0, 65535]
+    assert (as_source(GRAY.astype(np.float64) / 255).images == GRAY.astype(int) * 257).all()
+
+
+def test_16_bits_of_either_byte_order():
+    values = np.arange(120, dtype=np.uint16).reshape(6, 5, 4) * 500
+    for order in ("<u2", ">u2"):
+        source = as_source(values.astype(order))
+        assert source.images.dtype == np.uint16
+        assert (source.images == values).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 4), (2, 1, 5, 4), (2, 3, 5, 4), (2, 5, 4, 1), (2, 5, 4, 3)])
+def test_layouts(shape):
+    assert as_source(np.zeros(shape, np.uint8)).inspect(0)[1].width == 4
+
+
+def test_names_that_do_not_exist(tmp_path):
+    with pytest.raises(DataError, match=r"digitz does not exist. Did you mean digits\?"):
+        read("digitz")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match=r"fotos does not exist. Did you mean photos\?"):
+        read(tmp_path / "fotos")
+    for name in (tmp_path / "no" / "where", "x" * 5000, "~no-such-user/photos", "a\0b"):
+        with pytest.raises(DataError, match="does not exist"):
+            read(name)
+    with pytest.raises(DataError, match="a data set without a name does not exist"):
+        read("")
+
+
+def test_things_that_are_no_data(tmp_path):
+    (tmp_path / "one.png").touch()
+    with pytest.raises(
+        DataError, match=r"found a file ending in \.png; expected a folder.*`clearsight predict RUN IMAGE`"
+    ):
+        read(tmp_path / "one.png")
+    for thing, kind in ((3, "int"), (None, "NoneType"), ([1, 2], "list"), ((1, 2, 3), "tuple")):
+        with pytest.raises(DataError, match=f"this is no data set; found a {kind}"):
+            read(thing)
+
+
+# --- .npz ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("x", "y"), [("images", "labels"), ("X", "y"), ("data", "target")])
+def test_npz(tmp_path, x, y):
+    np.savez(tmp_path / "set.npz", **{x: GRAY, y: LABELS})
+    found = read(tmp_path / "set.npz")
+    assert (found.source.images == GRAY).all()
+    assert found.labels.tolist() == [0, 1, 0, 1, 3, 2]
+    assert found.name == "set"
+    assert found.splits_given == frozenset()
+
+
+@pytest.mark.parametrize("pattern", [("x_{}", "y_{}"), ("{}_images", "{}_labels")])
+def test_npz_with_splits(tmp_path, pattern):
+    arrays = {}
+    for split, count in (("train", 6), ("val", 2), ("test", 3)):
+        arrays[pattern[0].format(split)] = GRAY[:count]
+        arrays[pattern[1].format(split)] = LABELS[:count, None]
+    np.savez_compressed(tmp_path / "set.npz", **arrays)
+    found = read(tmp_path / "set.npz")
+    assert found.given.tolist() == ["train"] * 6 + ["val"] * 2 + ["test"] * 3
+    assert (found.source.images == np.concatenate([GRAY, GRAY[:2], GRAY[:3]])).all()
+
+
+def test_npz_that_names_its_arrays_twice_is_read_once(tmp_path):
+    np.savez(tmp_path / "set.npz", images=GRAY, labels=LABELS, x=GRAY, y=LABELS)
+    assert len(read(tmp_path / "set.npz")) == 6
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"pictures": GRAY},
+            "holds no images and labels under known names; found pictures; expected images and labels",
+        ),
+        ({}, "found nothing"),
+        ({"images": GRAY, "labels": LABELS[:3]}, r"images and labels do not fit; found shapes \(6, 5, 4\) and \(3,\)"),
+        ({"images": GRAY, "labels": np.eye(6)}, r"do not fit; found shapes \(6, 5, 4\) and \(6, 6\)"),
+        ({"images": np.array(3), "labels": LABELS}, "do not fit"),
+        (
+            {"x_train": GRAY, "y_train": LABELS, "x_test": GRAY[:, 1:], "y_test": LABELS},
+            r"images of different kinds; found \(4, 4\) uint8 and \(5, 4\) uint8",
+        ),
+        (
+            {"images": np.array([{}] * 6), "labels": LABELS},
+            "cannot be read as .npz; found Object arrays cannot be loaded",
+        ),
+    ],
+)
+def test_faults_of_an_npz(tmp_path, arrays, message):
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "set.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04" + bytes(50)])
+def test_a_file_that_is_no_npz(tmp_path, content):
+    (tmp_path / "set.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"set\.npz cannot be read as \.npz"):
+        read(tmp_path / "set.npz")
+
+
+def test_an_npy_called_npz(tmp_path):
+    with (tmp_path / "set.npz").open("wb") as stream:
+        np.save(stream, GRAY)
+    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
+        read(tmp_path / "set.npz")
+
+
+def test_a_truncated_npz(tmp_path):
+    np.savez(tmp_path / "set.npz", images=GRAY, labels=LABELS)
+    content = (tmp_path / "set.npz").read_bytes()
+    (tmp_path / "set.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
+        read(tmp_path / "set.npz")

@@ -1,0 +1,160 @@
+"""Words, pictures and tables behind the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clearsight.config import Config
+from clearsight.data.audit import Finding
+from clearsight.evaluation import Evaluation
+from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.report.command import run_commands, train_command
+from clearsight.report.confusion import SHADES, matrix, most_confused, shade
+from clearsight.report.pictures import eight_bits, picture
+from clearsight.report.verdict import chance_gap, judge, sentence
+from clearsight.report.wording import count, duration, large, listed, percent, points
+
+MakeRun = Callable[..., dict[str, Any]]
+Judged = Callable[..., Evaluation]
+
+
+def test_numbers_in_words() -> None:
+    assert percent(0.98888) == "98.9%"
+    assert (points(0.0139), points(0.01)) == ("1.4 points", "1.0 point")
+    assert (count(1, "image"), count(1797, "image"), count(2, "class", "classes")) == (
+        "1 image", "1,797 images", "2 classes",
+    )  # fmt: skip
+    assert [duration(s) for s in (0.42, 17.4, 200, 59.7, 7500)] == [
+        "0.4 s",
+        "17 s",
+        "3 min 20 s",
+        "1 min 0 s",
+        "2 h 5 min",
+    ]
+    assert [large(n) for n in (308, 78_000, 4_650_000, 2e9)] == ["308", "78 thousand", "4.7 million", "2.0 billion"]
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert sentence("found it") == "Found it."
+    assert sentence("") == ""
+
+
+def test_gap_by_chance_of_small_bins() -> None:
+    # one image, belief 1/2: always off by 1/2. Two images: off by 1/2 in half the cases, so 1/4 on average.
+    assert chance_gap([ReliabilityBin(0.4, 0.6, 1, 0.5, 1.0)]) == pytest.approx(0.5)
+    assert chance_gap([ReliabilityBin(0.4, 0.6, 2, 0.5, 1.0)]) == pytest.approx(0.25)
+    # three images, belief 0.9: 0.9^3 at 0.1, 3 0.9^2 0.1 at 0.2333, 3 0.9 0.1^2 at 0.5667, 0.1^3 at 0.9
+    by_hand = 0.729 * 0.1 + 0.243 * (0.9 - 2 / 3) + 0.027 * (0.9 - 1 / 3) + 0.001 * 0.9
+    assert chance_gap([ReliabilityBin(0.8, 1, 3, 0.9, 1.0)]) == pytest.approx(by_hand)
+    assert chance_gap([ReliabilityBin(0.8, 1, 5, 1.0, 1.0)]) == 0
+    assert chance_gap([]) == 0
+
+
+def test_gap_by_chance_agrees_with_throwing_dice() -> None:
+    rng = np.random.default_rng(0)
+    throws = rng.random((20_000, 50)) < 0.85
+    measured = np.abs(throws.mean(axis=1) - 0.85).mean()
+    assert chance_gap([ReliabilityBin(0.8, 0.87, 50, 0.85, 0.85)]) == pytest.approx(measured, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("counts", "belief", "words"),
+    [
+        ([[450, 50], [50, 450]], "holds", "that belief can be taken at its word"),
+        ([[430, 70], [70, 430]], "roughly", "that belief is roughly right, on the bold side"),
+        ([[300, 200], [200, 300]], "off", "that belief is too sure to be taken at its word"),
+        ([[500, 0], [0, 500]], "off", "that belief is too modest to be taken at its word"),
+        ([[1, 0], [1, 0]], "unknown", "whether that belief holds cannot be told from so few images"),
+    ],
+)
+def test_belief_is_judged_by_the_gap(counts: list[list[int]], belief: str, words: str, judged: Judged) -> None:
+    found = judge(judged(counts, ("a", "b")), ())  # belief is 0.9 throughout
+    assert (found.belief, found.belief_words) == (belief, words)
+
+
+def test_weak_class_commonest_answer_and_warnings(judged: Judged) -> None:
+    findings = (
+        Finding("duplicates-across-splits", "warning", "2 image(s) occur twice", "remove them"),
+        Finding("pixels", "note", "EXIF orientation is applied"),
+    )
+    found = judge(judged([[590, 10], [30, 70]], ("common", "rare")), findings)
+    assert (found.commonest, found.commonest_share) == ("common", pytest.approx(6 / 7))
+    assert (found.weakest, found.weakest_words) == ("rare", "70 of 100 test images")
+    texts = [c.text for c in found.caveats]
+    assert texts == [
+        "Found less often than its accuracy lets expect: ‘rare’ (70 of 100 test images).",
+        "2 image(s) occur twice.",
+    ]
+    assert found.caveats[1].fix == "Remove them."
+
+
+def test_matrix_shades_grow_with_the_share_of_the_row() -> None:
+    assert [shade(n, 100) for n in (0, 1, 25, 100)] == [0, 1, 4, SHADES]  # 8 sqrt(share), rounded up
+    assert shade(0, 0) == 0
+    made = matrix(np.array([[8, 2], [0, 0]]), ("a", "b"))
+    assert [[c.kind for c in r.cells] for r in made.rows] == [["right", "wrong"], ["wrong", "right"]]
+    assert made.rows[0].cells[1].words == "labelled a, called b: 2 of 10"
+
+
+def test_most_confused_pairs() -> None:
+    counts = np.array([[90, 5, 0], [5, 5, 0], [1, 0, 9]])
+    pairs = most_confused(counts, ("a", "b", "c"), 5)
+    assert [(p.label, p.predicted, p.images, p.total) for p in pairs] == [
+        ("b", "a", 5, 10),
+        ("a", "b", 5, 95),
+        ("c", "a", 1, 10),
+    ]
+    assert [p.share for p in pairs] == pytest.approx([0.5, 5 / 95, 0.1])
+
+
+def test_merging_classes_loses_no_image() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 4, (100, 100))
+    made = matrix(counts, [f"{i}" for i in range(100)])
+    assert made.merged == 70
+    assert sum(c.images for r in made.rows for c in r.cells) == counts.sum()
+    assert made.rows[-1].cells[-1].kind == "mixed"
+    first = int(made.rows[0].name)
+    assert made.rows[0].images == counts[first].sum()
+
+
+def test_sixteen_bits_are_stretched_to_eight() -> None:
+    pixels = np.linspace(0, 4095, 64 * 64).reshape(1, 64, 64).astype(np.uint16)
+    shown = eight_bits(pixels)
+    assert shown.dtype == np.uint8
+    assert (shown.min(), shown.max()) == (0, 255)
+    assert shown[32, 0] == pytest.approx(128, abs=2)
+    assert eight_bits(np.full((1, 8, 8), 9, np.uint16)).max() == 0  # flat, and no division by zero
+    assert eight_bits(np.zeros((3, 5, 7), np.uint8)).shape == (5, 7, 3)
+
+
+def test_small_pictures_keep_every_pixel(make_run: MakeRun) -> None:
+    prepared = make_run()["fitted"].prepared
+    made = picture(prepared, 3, 120, "alt")
+    with Image.open(io.BytesIO(base64.b64decode(made.uri.partition(",")[2]))) as image:
+        assert made.pixelated
+        assert (np.asarray(image) == prepared.pixels.array[3, 0]).all()
+
+
+def test_squashed_pictures_get_their_proportions_back(make_run: MakeRun) -> None:
+    images = np.zeros((24, 100, 200), np.uint8)
+    images += np.arange(24, dtype=np.uint8)[:, None, None]
+    made = picture(make_run(images=images, side=64)["fitted"].prepared, 0, 120, "alt")
+    assert (made.width, made.height, made.pixelated) == (120, 60, False)
+
+
+def test_the_command_quotes_what_a_shell_would_split() -> None:
+    assert train_command("elpv", Config()) == "clearsight train elpv"
+    made = train_command("/data/my photos", Config.from_options(pretrained=True, budget="5m"))
+    assert made == "clearsight train '/data/my photos' --pretrained --budget 5m"
+    python = train_command("a DataFrame", Config.from_options(seed=2))
+    assert python == "clearsight.fit(DATA, seed=2)  # DATA: a DataFrame"
+    assert "clearsight predict 'my runs/a' IMAGE" in run_commands(Path("my runs/a")).values()

@@ -1,0 +1,49 @@
+"""scikit-learn's tools take the classifier as one of their own."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+import clearsight as cs
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    bunch = load_digits()
+    return bunch.images[:600] / 16, bunch.target[:600]
+
+
+def test_fit_score_and_labels_of_their_own_kind(arrays):
+    x, y = arrays
+    model = cs.ImageClassifier(epochs=12).fit(x[:500], y[:500])
+    assert model.score(x[500:], y[500:]) > 0.85
+    assert model.predict(x[500:510]).dtype == y.dtype
+    assert list(model.classes_) == list(range(10))
+    assert model.predict_proba(x[500:503]).shape == (3, 10)
+
+
+def test_cross_validation_and_grid_search(arrays):
+    x, y = (np.asarray(a[:240]) for a in arrays)
+    assert cross_val_score(cs.ImageClassifier("lenet5", epochs=1), x, y, cv=2).shape == (2,)
+    search = GridSearchCV(cs.ImageClassifier("lenet5", epochs=1), {"lr": [1e-3, 1e-2]}, cv=2).fit(x, y)
+    assert search.best_params_["lr"] in (1e-3, 1e-2)
+
+
+def test_clone_keeps_the_parameters():
+    model = cs.ImageClassifier("lenet5", img_size=28, epochs=3, fit_mode="pad")
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_not_fitted():
+    with pytest.raises(NotFittedError):
+        cs.ImageClassifier().predict(np.zeros((1, 8, 8), np.uint8))
+
+
+def test_labels_that_read_alike_stay_apart(arrays):
+    x, y = arrays
+    words = np.array(["even", "odd"])[y % 2]
+    model = cs.ImageClassifier("lenet5", epochs=1).fit(x[:200], words[:200])
+    assert set(model.predict(x[:20])) <= {"even", "odd"}

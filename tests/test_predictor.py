@@ -1,0 +1,101 @@
+"""One road from images to answers: files and arrays, engines and batches all agree."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import clearsight as cs
+from clearsight.data.cache import PixelView
+from clearsight.errors import ConfigError, DataError, ImageError
+from clearsight.metrics import softmax
+
+
+def test_files_and_arrays_give_the_same_answers(photos, photos_run):
+    predictor = cs.load(photos_run)
+    files = sorted(photos.rglob("*.jpg"))[:5]
+    arrays = [np.asarray(Image.open(f)) for f in files]
+    by_file = predictor.predict_proba(files)
+    by_array = predictor.predict_proba(np.stack(arrays))
+    # JPEG files are decoded at reduced scale where that suffices; here it does not, so the pixels are the same
+    np.testing.assert_allclose(by_file, by_array, atol=1e-5)
+
+
+def test_uint8_and_float_agree(digits_run, digits_arrays):
+    predictor = cs.load(digits_run)
+    images = digits_arrays[0][:20]
+    np.testing.assert_array_equal(
+        predictor.logits(images), predictor.logits(images.astype(np.float32) / np.float32(255))
+    )
+
+
+def test_probabilities_are_the_softmax_of_logits_over_the_temperature(digits_run, digits_arrays):
+    predictor = cs.load(digits_run)
+    images = digits_arrays[0][:20]
+    assert predictor.bundle.temperature != 1
+    np.testing.assert_array_equal(
+        predictor.predict_proba(images), softmax(predictor.logits(images), predictor.bundle.temperature)
+    )
+
+
+def test_the_engines_agree(photos, photos_run):
+    files = sorted(photos.rglob("*.jpg"))[:20]
+    a = cs.load(photos_run, engine="torch").logits(files)
+    b = cs.load(photos_run, engine="openvino").logits(files)
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_an_answer_does_not_depend_on_its_batch_mates(digits_run, digits_arrays):
+    predictor = cs.load(digits_run, engine="torch")
+    images = digits_arrays[0][:40]
+    alone = np.concatenate([predictor.logits(images[i : i + 1]) for i in range(40)])
+    np.testing.assert_allclose(predictor.logits(images), alone, atol=1e-4)
+
+
+def test_predict_ranks_classes_and_states_doubt(digits_run, digits_arrays):
+    images, labels = digits_arrays
+    answers = cs.load(digits_run).predict(images[:30])
+    assert [a.label for a in answers] == [next(iter(a.probabilities)) for a in answers]
+    assert np.mean([a.label == str(t) for a, t in zip(answers, labels, strict=False)]) > 0.9
+    for a in answers:
+        assert sum(a.probabilities.values()) == pytest.approx(1)
+        assert list(a.probabilities.values()) == sorted(a.probabilities.values(), reverse=True)
+        assert 0 <= a.doubt <= 1
+
+
+def test_embeddings_have_one_row_per_image(digits_run, photos_run, digits_arrays, photos):
+    assert cs.load(digits_run).embed(digits_arrays[0][:7]).shape == (7, 128)
+    assert cs.load(photos_run).embed(sorted(photos.rglob("*.jpg"))[:3]).shape[0] == 3
+
+
+def test_a_view_on_cached_pixels_is_read_batch_by_batch(digits_run, digits_arrays):
+    predictor = cs.load(digits_run)
+    rows = np.arange(0, 100, 3)
+    view = PixelView(digits_arrays[0], rows)
+    np.testing.assert_array_equal(predictor.logits(view), predictor.logits(digits_arrays[0][rows]))
+
+
+def test_one_image_alone(digits_run, digits_arrays, tmp_path):
+    predictor = cs.load(digits_run)
+    image = digits_arrays[0][0, 0]
+    Image.fromarray(image).save(tmp_path / "zero.png")
+    np.testing.assert_array_equal(predictor.logits(image), predictor.logits(tmp_path / "zero.png"))
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "text"),
+    [
+        ([], DataError, "no images"),
+        (np.full((2, 1, 8, 8), 3.0), DataError, r"found 3 to 3; expected \[0, 1\]"),
+        (np.full((2, 1, 8, 8), np.nan), DataError, "leave the range"),
+        (np.zeros((2, 5, 8, 8), np.uint8), DataError, "holds no images"),
+        (["nosuch.png"], ImageError, "nosuch.png cannot be read"),
+    ],
+)
+def test_bad_images(digits_run, images, error, text):
+    with pytest.raises(error, match=text):
+        cs.load(digits_run).predict(images)
+
+
+def test_an_unknown_engine_is_refused(digits_run):
+    with pytest.raises(ConfigError, match="no engine 'tpu'"):
+        cs.load(digits_run, engine="tpu")

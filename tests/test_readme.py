@@ -1,0 +1,73 @@
+"""The README's commands and expressions work as they are written."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import clearsight as cs
+from clearsight.cli.main import COMMANDS, EPILOG, main
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory, photos):
+    """A folder as the README imagines it: photos/, others/, new.jpg, and the run that training leaves."""
+    root = tmp_path_factory.mktemp("desk")
+    shutil.copytree(photos, root / "photos")
+    shutil.copytree(photos, root / "others")
+    for name in ("new.jpg", "picture.jpg"):
+        shutil.copy(photos / "cat" / "0.jpg", root / name)
+    return root
+
+
+def shell_commands():
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.S)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`(clearsight [^`]*)`", README)
+    epilog = [re.split(r"\s{2,}", line.strip())[0] for line in EPILOG.splitlines()]
+    return [c for c in [*lines, *inline, *epilog] if c.startswith("clearsight ")]
+
+
+def test_every_command_of_the_readme_runs(desk, monkeypatch, capsys):
+    monkeypatch.chdir(desk)
+    ran = []
+    for command in dict.fromkeys(shell_commands()):
+        words = shlex.split(command)[1:]
+        assert words[0] in COMMANDS, command
+        if any(re.fullmatch(r"[A-Z.\[\]]+", w) for w in words):  # DATA, RUN, IMAGE...: a pattern, not a command
+            continue
+        assert main(words) == 0, (command, capsys.readouterr().err)
+        ran.append(words[0])
+    assert {"train", "predict", "check"} <= set(ran)
+
+
+def test_every_expression_of_the_map_runs(desk, monkeypatch):
+    monkeypatch.chdir(desk)
+    rows = re.findall(r"^\|[^|]*\|[^|]*\| `(.*cs\..*)` \|$", README, re.M)
+    assert len(rows) >= 6
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (60, 8, 8), dtype=np.uint8), np.arange(60) % 2
+    names = {"cs": cs, "X": X, "y": y, "X_new": X, "y_new": y}
+    for row in rows:
+        exec(row, names)
+
+
+def test_the_public_names_are_these():
+    assert cs.__all__ == sorted(cs.__all__, key=lambda n: (n.lower() == n, n))
+    for name in cs.__all__:
+        assert getattr(cs, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = cs.nothing
+
+
+def test_options_named_by_the_readme_exist(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    help_text = capsys.readouterr().out
+    for option in set(re.findall(r"--[a-z][a-z-]+", README)) - {"--help"}:
+        assert option in help_text, option

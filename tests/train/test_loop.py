@@ -1,0 +1,118 @@
+"""The loop on real digits, and its refusals."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from clearsight.errors import TrainingError
+from clearsight.models.network import Network
+from clearsight.train.loop import train_network
+from clearsight.train.schedules import one_cycle
+
+SPEC = {
+    "kind": "network",
+    "name": "resnet8",
+    "classes": 10,
+    "img_size": 8,
+    "knobs": {"width": 8},
+    "input": {"mean": [0.3], "std": [0.37], "mode": "fixed"},
+}
+
+
+def run(digits_arrays, network, **changes):
+    pixels, labels = digits_arrays
+    arguments = {
+        "epochs": 3,
+        "batch_size": 32,
+        "groups": [{"params": list(network.parameters()), "lr": 5e-3}],
+        "weight_decay": 0.01,
+        "label_smoothing": 0.0,
+        "augmentation": "light",
+        "patience": 10,
+        "seed": 0,
+        "device": "cpu",
+    }
+    weights = np.ones(len(labels), np.float32)
+    return train_network(
+        network, pixels, labels, weights, np.arange(600), np.arange(600, 800), **{**arguments, **changes}
+    )
+
+
+def new_network():
+    torch.manual_seed(0)
+    return Network(SPEC)
+
+
+def test_learns_digits_and_keeps_the_best_epoch(digits_arrays):
+    pixels, labels = digits_arrays
+    network = new_network()
+    seen = []
+    found = run(digits_arrays, network, epochs=10, on_epoch=seen.append)
+    assert found.history == tuple(seen)
+    assert found.best.val_loss == min(e.val_loss for e in found.history)
+    assert found.best.val_accuracy > 0.9
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(pixels[600:800]).float() / 255)
+    assert (logits.argmax(1).numpy() == labels[600:800]).mean() == pytest.approx(found.best.val_accuracy)
+
+
+def test_the_same_seed_gives_the_same_bits(digits_arrays):
+    first, second = new_network(), new_network()
+    run(digits_arrays, first)
+    run(digits_arrays, second)
+    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice_and_finite_weights(digits_arrays):
+    network = new_network()
+    with torch.no_grad():
+        network.body.fc.bias.fill_(0)
+    with pytest.raises(TrainingError, match=r"the loss became (nan|inf).*Try --lr"):
+        run(digits_arrays, network, groups=[{"params": list(network.parameters()), "lr": 1e30}])
+    assert all(torch.isfinite(t).all() for t in network.state_dict().values())
+
+
+def test_patience_stops_early(digits_arrays):
+    network = new_network()
+    found = run(
+        digits_arrays, network, epochs=12, patience=2, groups=[{"params": list(network.parameters()), "lr": 1e-12}]
+    )
+    assert found.stopped_early
+    assert len(found.history) < 12
+
+
+def test_frozen_norm_keeps_the_running_statistics(digits_arrays):
+    network = new_network()
+    before = network.body.bn1.running_mean.clone()
+    run(digits_arrays, network, epochs=1, frozen_norm=True)
+    assert torch.equal(before, network.body.bn1.running_mean)
+
+
+def test_a_weight_of_nearly_zero_silences_wrong_labels(digits_arrays):
+    """Half the labels are wrong; with their weight near 0 the network learns as if they were absent."""
+    pixels, labels = digits_arrays
+    rng = np.random.default_rng(0)
+    wrong = np.arange(0, 600, 2)
+    spoiled = labels.copy()
+    spoiled[wrong] = rng.integers(0, 10, len(wrong))
+    weights = np.ones(len(labels), np.float32)
+    weights[wrong] = 1e-3
+    network = new_network()
+    found = train_network(
+        network, pixels, spoiled, weights, np.arange(600), np.arange(600, 800), epochs=8, batch_size=32,
+        groups=[{"params": list(network.parameters()), "lr": 5e-3}], weight_decay=0.01, label_smoothing=0.0,
+        augmentation="light", patience=10, seed=0, device="cpu",
+    )  # fmt: skip
+    assert found.best.val_accuracy > 0.85
+
+
+def test_one_cycle_by_hand():
+    assert one_cycle(0) == pytest.approx(1 / 25)
+    assert one_cycle(0.25) == pytest.approx(1)
+    assert one_cycle(1) == pytest.approx(1e-4)
+    half_up = 1 / 25 + (1 - 1 / 25) / 2  # cosine is at its middle halfway up
+    assert one_cycle(0.125) == pytest.approx(half_up)
+    assert one_cycle(0.625) == pytest.approx(1e-4 + (1 - 1e-4) * (1 - math.cos(math.pi / 2)) / 2)
