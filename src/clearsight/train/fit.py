@@ -27,7 +27,7 @@ from clearsight.engines import operations
 from clearsight.errors import ConfigError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.network import Network, Probe, headless, tap_points
-from clearsight.models.pretrained import load_backbone, published
+from clearsight.models.pretrained import load_backbone, weight_facts
 from clearsight.train.features import extract
 from clearsight.train.loop import Epoch, Trained, logits_of, train_network
 from clearsight.train.probe import Candidate, ProbeResult, choose_head, fit_softmax
@@ -384,7 +384,7 @@ def new_network(recipe: Recipe, data: Prepared, seed: int) -> Network:
 
 def new_probe(recipe: Recipe) -> Probe:
     """The pretrained backbone, tapped at the ends of its stages, still without a head."""
-    facts = published(recipe.model)
+    facts = weight_facts(recipe.model)
     body = headless(recipe.model, len(facts.mean), recipe.img_size, recipe.knobs)
     taps = tap_points(body)
     probe = Probe(

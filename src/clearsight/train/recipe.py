@@ -9,7 +9,7 @@ from clearsight.config import Config
 from clearsight.data.scan import Scan
 from clearsight.errors import ConfigError
 from clearsight.models.gateway import PREFIX, default_img_size, timm_name
-from clearsight.models.pretrained import DEFAULT_BACKBONE, at_hand, has_published, published
+from clearsight.models.pretrained import DEFAULT_BACKBONE, at_hand, has_published, weight_facts
 from clearsight.models.registry import entry
 
 SMALL = 48
@@ -48,7 +48,7 @@ def check_names(config: Config) -> None:
     elif name != "auto":
         entry(name)
     if name != "auto" and config.model.pretrained:
-        published(name)
+        weight_facts(name)
 
 
 def plan(config: Config, scan: Scan) -> Recipe:
@@ -63,7 +63,7 @@ def plan(config: Config, scan: Scan) -> Recipe:
             fix=f"drop --freeze, or use --model {DEFAULT_BACKBONE}",
         )
     if pretrained:
-        facts = published(model.model)
+        facts = weight_facts(model.model)
         why = "asked for; its published weights are the start"
         return Recipe("probe", model.model, {}, size or facts.img_size, (Decision("network", model.model, why),))
     if size is None:
@@ -106,7 +106,7 @@ def _automatic(config: Config, scan: Scan) -> Recipe:
             size,
             (Decision("network", "resnet8 from scratch", f"{why}; a small residual network learns them quickly"),),
         )
-    facts = published(DEFAULT_BACKBONE)
+    facts = weight_facts(DEFAULT_BACKBONE)
     why = (
         f"the images are large enough (median short side {side} pixels) for features learned on ImageNet, "
         "and these weights are installed"
