@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,25 +69,29 @@ class OpenVinoEngine:
             "CPU",
             {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"},
         )
+        self.in_flight = 1 + int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Outputs]:
-        queue = self.ov.AsyncInferQueue(self.compiled)
-        ready: dict[int, Outputs] = {}
-
-        def keep(request: Any, number: int) -> None:
-            ready[number] = [tensor.data.copy() for tensor in request.output_tensors]
-
-        queue.set_callback(keep)
-        given, sent = 0, 0
+        # Plain requests, collected in order, and no completion callbacks: those run in OpenVINO's threads, need the
+        # interpreter's lock, and can wait forever for a thread that holds it while it frees a request.
+        idle = [self.compiled.create_infer_request() for _ in range(self.in_flight)]
+        busy: deque[Any] = deque()
         for batch in batches:
-            queue.start_async([np.ascontiguousarray(batch)], sent)
-            sent += 1
-            while given in ready:
-                yield ready.pop(given)
-                given += 1
-        queue.wait_all()
-        for number in range(given, sent):
-            yield ready.pop(number)
+            if not idle:
+                request = busy.popleft()
+                yield self._collect(request)
+                idle.append(request)
+            request = idle.pop()
+            request.start_async([np.ascontiguousarray(batch)])
+            busy.append(request)
+        while busy:
+            yield self._collect(busy.popleft())
+
+    @staticmethod
+    def _collect(request: Any) -> Outputs:
+        """Wait for a request and copy its outputs, whose memory the next batch will overwrite."""
+        request.wait()
+        return [tensor.data.copy() for tensor in request.output_tensors]
 
     def _convert(self, network: nn.Module, shape: Shape, folder: Path) -> None:
         import warnings
