@@ -91,7 +91,7 @@ def test_models_shows_the_layers_of_one(capsys):
     assert main(["models", "lenet5", "--classes", "10", "--channels", "1"]) == 0
     out = capsys.readouterr().out
     assert "61,706 parameters" in out
-    assert "(32-5+2*0)/1+1 = 28" in out
+    assert "(32-5)/1+1 = 28" in out
 
 
 def test_models_needs_a_name_for_a_shape(capsys):

@@ -74,6 +74,16 @@ def test_repeats_count_once(root):
     assert facts(found) == [("a.png", "x", ""), ("b.png", "y", "")]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_separators_that_spreadsheets_write(tmp_path, separator):
+    for name in ("a, 1.png", "b.png"):
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    lines = [["image_path", "label"], ['"a, 1.png"', "x"], ["b.png", "y"]]
+    (tmp_path / "set.csv").write_text("\n".join(separator.join(line) for line in lines))
+    found = read(tmp_path / "set.csv")
+    assert [found.classes[i] for i in found.labels] == ["x", "y"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -88,7 +98,7 @@ def test_repeats_count_once(root):
         ("image_path,label\na.png,x\nb.png,\n", "1 rows of .* have no label; found the first in row 3"),
         ("image_path,label\n,x\nb.png,y\n", "1 rows of .* have no image; found the first in row 2"),
         ("image_path,kind\na.png,x\n", "lacks a column; found image_path, kind; expected one of image_path, path"),
-        ("image_path;label\na.png;x\n", "lacks a column; found image_path;label"),
+        ("image_path|label\na.png|x\n", r"lacks a column; found image_path\|label"),
         ("image_path,label\n", "lists no images; found 0 rows"),
         ("", "lacks a column; found no columns"),
         ("image_path,label,split\na.png,x,monday\n", "names unknown splits; found monday; expected train, val, test"),

@@ -43,7 +43,7 @@ def test_a_pair_of_paths(tmp_path):
         (GRAY[:0], LABELS[:0], "there are no images"),
         (GRAY[:, :0], LABELS, r"there are no pixels; found an array of shape \(6, 0, 4\)"),
         (GRAY.astype(np.float32), LABELS, r"leave the range of pixels; found 0 to 255; expected \[0, 1\]. Divide by"),
-        (np.full((6, 5, 4), np.nan), LABELS, "leave the range of pixels; found nan"),
+        (np.full((6, 5, 4), np.nan), LABELS, "images hold NaN or infinite values"),
         (GRAY.astype(np.int64), LABELS, r"an array holds no images; found shape \(6, 5, 4\), int64; expected"),
         (GRAY.reshape(6, 20), LABELS, r"an array holds no images; found shape \(6, 20\)"),
         (np.zeros((6, 5, 4, 4), np.uint8), LABELS, "with 1 or 3 channels"),
@@ -80,7 +80,7 @@ def test_names_that_do_not_exist(tmp_path):
     with pytest.raises(DataError, match=r"digitz does not exist. Did you mean digits\?"):
         read("digitz")
     (tmp_path / "photos").mkdir()
-    with pytest.raises(DataError, match=r"fotos does not exist. Did you mean photos\?"):
+    with pytest.raises(DataError, match=r"fotos does not exist. Did you mean `.*photos`\?"):
         read(tmp_path / "fotos")
     for name in (tmp_path / "no" / "where", "x" * 5000, "~no-such-user/photos", "a\0b"):
         with pytest.raises(DataError, match="does not exist"):
@@ -147,7 +147,7 @@ def test_npz_that_names_its_arrays_twice_is_read_once(tmp_path):
         ),
         (
             {"images": np.array([{}] * 6), "labels": LABELS},
-            "cannot be read as .npz; found Object arrays cannot be loaded",
+            "holds Python objects, which only pickle can read",
         ),
     ],
 )

@@ -139,7 +139,7 @@ def read_npz(path: Path) -> Dataset:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key.lower(): archive[key] for key in archive.files}
     except Exception as error:  # zipfile, format and pickle faults
-        if "allow_pickle" in str(error):
+        if "Object arrays" in str(error):
             raise DataError(
                 f"{path} holds Python objects, which only pickle can read, and pickle can run foreign code",
                 fix="save plain arrays, such as `labels.astype(str)`",
