@@ -9,7 +9,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -458,14 +458,14 @@ def _geometry(
     """The geometry asked for, or, for --fit auto, the one that validates best in a short trial."""
     side, fit = recipe.img_size, config.data.fit
     if fit != "auto":
-        return Geometry(side, side, _fit(fit)), []
+        return Geometry(side, side, cast(Fit, fit)), []
     if scanned.all_square:
         return Geometry(side, side), [
             Decision("fit", "squash", "every image is square, so squash, pad and crop are one")
         ]
     scores: dict[str, tuple[float, float]] = {}
     for name in ("squash", "pad", "crop"):
-        trial = Geometry(side, side, _fit(name))
+        trial = Geometry(side, side, name)
         data = _prepare(dataset, scanned, trial, config, test_fraction, console)
         work = _Work(data, recipe, config, device, Silent(), None)
         if recipe.kind == "probe":
@@ -478,12 +478,7 @@ def _geometry(
         scores[name] = accuracy(target, outcome.logits.argmax(1)), -log_loss(target, belief)
     best = max(scores, key=lambda name: scores[name])
     words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
-    return Geometry(side, side, _fit(best)), [Decision("fit", best, f"validation accuracy: {words}")]
-
-
-def _fit(name: str) -> Fit:
-    kinds: dict[str, Fit] = {"squash": "squash", "pad": "pad", "crop": "crop"}
-    return kinds[name]
+    return Geometry(side, side, cast(Fit, best)), [Decision("fit", best, f"validation accuracy: {words}")]
 
 
 def _without_budget(config: Config) -> Config:
