@@ -1,4 +1,4 @@
-"""The options of a run: one frozen dataclass per stage, one default and one help line per option.
+"""The options of a run: one frozen dataclass per stage; one default, one help line and one range per option.
 
 The command line is generated from these classes and the Python API takes the same names, so an option exists in one
 place. Configuration stops at the functions that start a stage; everything below them takes plain arguments.
@@ -7,18 +7,92 @@ place. Configuration stops at the functions that start a stage; everything below
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from clearsight.errors import ConfigError, nearest
 
+LOSSES = {
+    "cross-entropy": "minus log belief in the true class, from a stable log-softmax",
+    "bce": "one yes-or-no question per class: binary cross-entropy, summed",
+    "focal": "cross-entropy that forgets what is easy: (1 - p)^2 weighs each image",
+    "hinge": "multi-class hinge: the true class must lead by a margin of 1",
+    "kl": "divergence of the belief from the target; with soft targets not the cross-entropy",
+    "mse": "squared distance of the outputs from the one-hot target, mean over classes",
+}
 
-def option(default: Any, help: str, *, choices: tuple[str, ...] = ()) -> Any:
-    """A dataclass field with the one help line and, where the set is closed, the allowed values."""
-    return field(default=default, metadata={"help": help, "choices": choices})
+OPTIMISERS = {
+    "gd": "gradient descent on all training images at once",
+    "sgd": "stochastic gradient descent, no momentum",
+    "momentum": "SGD with momentum",
+    "nesterov": "SGD with momentum that looks ahead",
+    "adagrad": "rates shrink with the sum of squared gradients",
+    "adadelta": "rates from running averages of gradients and steps",
+    "rmsprop": "rates from a running average of squared gradients",
+    "adam": "momentum and RMSProp together; weight decay as L2",
+    "adamw": "Adam with weight decay apart from the gradient",
+    "radam": "Adam whose first steps are rectified",
+    "adabelief": "Adam whose rates follow how far gradients surprise",
+    "lars": "momentum with a rate per layer, for large batches",
+    "lbfgs": "quasi-Newton with line search; takes large batches",
+    "armijo": "SGD whose rate each step is found by Armijo line search",
+}
+
+SCHEDULES = {
+    "constant": "the same rate throughout",
+    "step": "a tenth of it after half the run, a hundredth after three quarters",
+    "exponential": "the same factor every step, down to a thousandth",
+    "cosine": "half a cosine down to zero",
+    "one-cycle": "up for a quarter of the run, then down to nearly zero",
+    "plateau": "a tenth of it whenever validation has not got better for a third of --patience",
+}
+
+AUGMENTATIONS = {
+    "none": "images as they are",
+    "light": "shift, turn, zoom a little",
+    "strong": "mirror, then more of light, colour and erasing",
+    "mirror": "left to right, every other image",
+    "flip": "left to right and top to bottom",
+    "crop": "a random part, enlarged to the input size",
+    "affine": "turn, shift, zoom",
+    "perspective": "seen from another side",
+    "colour": "brightness, contrast, saturation",
+    "noise": "Gaussian noise",
+    "blur": "Gaussian blur",
+    "erase": "a square painted over",
+    "rand": "RandAugment: two random changes per image",
+}
+
+INITIALISATIONS = {
+    "xavier": "for tanh and sigmoid [Glorot 2010]",
+    "he": "for ReLU [He 2015]",
+    "uniform": "what was common before [Glorot 2010, equation 1]",
+    "orthogonal": "orthonormal rows [Saxe 2013]",
+}
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Mapping[str, str] | tuple[str, ...] = (),
+    within: str | None = None,
+    joined: bool = False,
+) -> Any:
+    """A dataclass field with the one help line.
+
+    choices: the allowed values, with a word on each where they need one. within: the allowed range as an interval,
+    such as "(0, 1]". joined: several choices may be joined by +.
+    """
+    how = {"help": help, "choices": choices, "within": within, "joined": joined}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=how)
+    return field(default=default, metadata=how)
 
 
 @dataclass(frozen=True)
@@ -27,13 +101,21 @@ class DataConfig:
 
     fit: str = option(
         "squash",
-        "how an image meets the input size: squash (all of it, stretched), pad (all of it, bordered), "
-        "crop (its centre), auto (measured)",
-        choices=("auto", "crop", "pad", "squash"),
+        "how an image meets the input size",
+        choices={
+            "squash": "all of it, stretched",
+            "pad": "all of it, bordered",
+            "crop": "its centre",
+            "auto": "whichever validates best",
+        },
     )
-    img_size: int | None = option(None, "side of the square input in pixels (default: the network's own)")
-    test_fraction: float = option(0.25, "share of the images held out for the test, where no test split is given")
-    folds: int = option(5, "parts the development images are cut into; one of them validates")
+    img_size: int | None = option(
+        None, "side of the square input in pixels (default: the network's own)", within="[1, 4096]"
+    )
+    test_fraction: float = option(
+        0.25, "share of the images held out for the test, where no test split is given", within="(0, 1)"
+    )
+    folds: int = option(5, "parts the development images are cut into; one of them validates", within="[2, inf)")
     data_dir: str | None = option(None, "folder that holds the files of a built-in data set (mnist, ...)")
 
 
@@ -42,11 +124,22 @@ class ModelConfig:
     """Which network, and where its weights come from."""
 
     model: str = option("auto", "a name from `clearsight models`, timm/NAME, or auto")
+    model_arg: dict[str, Any] = option(  # noqa: RUF009
+        {}, "an option of the network, such as residual=false or dropout=0.5; may be given several times"
+    )
+    init: str | None = option(
+        None, "how random weights are drawn, or best-of:xavier,he,... to try some (default: the network's own rule)"
+    )
     pretrained: bool | None = option(None, "start from published weights (default: if they are on this machine)")
     freeze: str = option(
         "auto",
-        "which weights stay as they are: all (train a head on frozen features), none (train everything), auto",
-        choices=("auto", "all", "none"),
+        "which pretrained weights stay as they are",
+        choices={
+            "auto": "decided from what validates best and the budget",
+            "all": "all of them; a head is trained on their features",
+            "lower": "the lower blocks; how many is measured",
+            "none": "none; deeper layers move less than the last ones",
+        },
     )
 
 
@@ -54,17 +147,56 @@ class ModelConfig:
 class TrainConfig:
     """How a network is trained by gradient descent."""
 
-    epochs: int | None = option(None, "passes over the training images (default: from data, network and budget)")
-    batch_size: int | None = option(None, "images per step (default: 128, smaller for little data)")
-    lr: float | None = option(None, "peak learning rate (default: by optimiser and batch size)")
-    weight_decay: float = option(0.05, "decoupled weight decay of AdamW")
-    label_smoothing: float = option(0.0, "share of belief spread over the other classes in the target, 0 to 1")
-    augment: str = option(
-        "light",
-        "changes to training images: none, light (shift, turn, zoom), strong (also mirror, light, erasing)",
-        choices=("none", "light", "strong"),
+    epochs: int | None = option(
+        None, "passes over the training images (default: from data, network and budget)", within="[1, inf)"
     )
-    patience: int = option(10, "epochs without a better validation loss before training stops")
+    max_steps: int | None = option(None, "steps after which training ends, whatever the epochs", within="[1, inf)")
+    batch_size: int | None = option(
+        None, "images per batch (default: 128, smaller for little data or memory)", within="[1, inf)"
+    )
+    accumulate: int = option(1, "batches whose gradients are summed before each step", within="[1, inf)")
+    loss: str = option("cross-entropy", "what is minimised", choices=LOSSES)
+    opt: str = option("adamw", "the optimiser", choices=OPTIMISERS)
+    lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
+    lr_find: bool = option(False, "set the rate by a range test before training")
+    sched: str = option("one-cycle", "how the rate changes over the run", choices=SCHEDULES)
+    warm_up: float = option(0.0, "share of the run in which the rate rises from zero", within="[0, 1)")
+    momentum: float = option(0.9, "of the optimisers that have one", within="[0, 1)")
+    weight_decay: float | None = option(
+        None, "apart from the gradient for adamw, L2 for the others (default: the optimiser's own)", within="[0, inf)"
+    )
+    l1: float = option(0.0, "weight of the sum of absolute weights in the loss", within="[0, inf)")
+    max_norm: float | None = option(None, "largest norm of a unit's incoming weights", within="(0, inf)")
+    clip: float | None = option(1.0, "largest norm of the whole gradient; 0 for no limit", within="[0, inf)")
+    label_smoothing: float = option(
+        0.0, "share of belief spread evenly over all classes in the target", within="[0, 1)"
+    )
+    class_weights: str = option(
+        "none",
+        "how much each class counts",
+        choices={"none": "every image the same", "balanced": "every class the same"},
+    )
+    augment: str = option(
+        "light", "changes to training images, or several joined by +", choices=AUGMENTATIONS, joined=True
+    )
+    mixup: float = option(0.0, "strength of mixing pairs of images, alpha of its Beta distribution", within="[0, inf)")
+    cutmix: float = option(0.0, "strength of pasting parts of images into others, alpha", within="[0, inf)")
+    ema: float | None = option(
+        None, "keep the running average of the weights with this decay, such as 0.99", within="(0, 1)"
+    )
+    patience: int = option(10, "epochs without a better validation loss before training stops", within="[1, inf)")
+    val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
+    amp: str = option(
+        "auto",
+        "number format of the passes",
+        choices={
+            "auto": "bf16 where the processor has it",
+            "bf16": "bfloat16, weights float32",
+            "fp16": "float16 with loss scaling (GPU)",
+            "off": "float32",
+        },
+    )
+    compile: bool = option(False, "compile the network first; pays in long runs")
 
 
 @dataclass(frozen=True)
@@ -72,10 +204,17 @@ class RunConfig:
     """Where a run is written and what it may cost."""
 
     out: str | None = option(None, "folder to write (default: runs/NAME, numbered when taken)")
+    resume: bool = option(False, "go on with an unfinished run (the one of --out, or the last of this data)")
+    checkpoint_every: float = option(
+        5.0, "seconds between saves of the training's state, from which --resume goes on", within="[0, inf)"
+    )
+    heal: bool = option(False, "when the doctor finds why it does not learn, apply the cure and train once more")
     budget: str | None = option(
         None, "further time that may be spent on training a pretrained network, such as 90s, 5m or 1h"
     )
-    seed: int = option(0, "number that fixes the splits, the initial weights and the order of the data")
+    seed: int = option(
+        0, "number that fixes the splits, the initial weights and the order of the data", within="[0, 4294967295]"
+    )
     device: str = option("auto", "processor that trains", choices=("auto", "cpu", "cuda"))
 
 
@@ -92,7 +231,7 @@ class Config:
     def from_options(cls, **options: Any) -> Config:
         """Build a config from flat option names: `Config.from_options(model="lenet5", epochs=3)`.
 
-        Raises ConfigError naming every unknown option and every bad value at once.
+        Raises ConfigError naming every unknown option, every bad value and every conflict at once.
         """
         stages: dict[str, Any] = {stage.name: stage.default_factory for stage in dataclasses.fields(cls)}
         owner = {f.name: (name, f) for name, made in stages.items() for f in dataclasses.fields(made)}
@@ -104,46 +243,45 @@ class Config:
                 continue
             stage, f = owner[name]
             value = str(value) if isinstance(value, Path) else value
-            if fault := _fault(name, f, value, get_type_hints(stages[stage])[name]):
+            if fault := _fault(f, value, get_type_hints(stages[stage])[name]):
                 faults.append(fault)
-            chosen[stage][name] = value
+            else:
+                chosen[stage][name] = value
+        config = cls(**{name: made(**chosen[name]) for name, made in stages.items()})
+        faults += config._conflicts()
         if faults:
             raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for every option.")
-        config = cls(**{name: made(**chosen[name]) for name, made in stages.items()})
-        config._check()
         return config
 
-    def _check(self) -> None:
-        """Refuse values outside their range, all of them in one message."""
-        faults = []
-        d, t = self.data, self.train
-        if d.img_size is not None and not 1 <= d.img_size <= 4096:
-            faults.append(f"--img-size {d.img_size} must lie between 1 and 4096 pixels")
-        if not 0 < d.test_fraction < 1:
-            faults.append(f"--test-fraction {d.test_fraction} must lie between 0 and 1")
-        if d.folds < 2:
-            faults.append(f"--folds {d.folds} must be 2 or more")
-        if t.epochs is not None and t.epochs < 1:
-            faults.append(f"--epochs {t.epochs} must be 1 or more")
-        if t.batch_size is not None and t.batch_size < 1:
-            faults.append(f"--batch-size {t.batch_size} must be 1 or more")
-        if t.lr is not None and not t.lr > 0:
-            faults.append(f"--lr {t.lr} must be above 0")
-        if t.weight_decay < 0:
-            faults.append(f"--weight-decay {t.weight_decay} must be 0 or more")
-        if not 0 <= t.label_smoothing < 1:
-            faults.append(f"--label-smoothing {t.label_smoothing} must lie in [0, 1)")
-        if t.patience < 1:
-            faults.append(f"--patience {t.patience} must be 1 or more")
+    def _conflicts(self) -> list[str]:
+        """Options that exclude each other, and values no range can describe."""
+        m, t, faults = self.model, self.train, []
         if self.run.budget is not None:
             try:
                 seconds(self.run.budget)
             except ConfigError as error:
                 faults.append(str(error).rstrip("."))
-        if not 0 <= self.run.seed < 2**32:
-            faults.append(f"--seed {self.run.seed} must lie between 0 and 4294967295")
-        if faults:
-            raise ConfigError("; ".join(faults))
+        if m.init is not None:
+            names = m.init.removeprefix("best-of:").split(",")
+            if unknown := [n for n in names if n not in INITIALISATIONS]:
+                faults.append(f"--init {unknown[0]!r} is not one of {', '.join(INITIALISATIONS)}")
+            if m.pretrained:
+                faults.append("--init draws weights that --pretrained would load: drop one")
+        if m.freeze in ("all", "lower") and m.pretrained is False:
+            faults.append(f"--freeze {m.freeze} needs the published weights that --no-pretrained refuses")
+        if t.lr is not None and t.lr_find:
+            faults.append("--lr sets the rate that --lr-find would look for: drop one")
+        if t.lr_find and t.opt in ("lbfgs", "armijo"):
+            faults.append(f"--lr-find looks for a rate that --opt {t.opt} finds anew in each step: drop one")
+        if t.mixup and t.cutmix:
+            faults.append("--mixup and --cutmix both mix every batch: drop one")
+        if t.loss in ("hinge", "focal") and (t.mixup or t.cutmix):
+            faults.append(f"--loss {t.loss} has no meaning for the mixed targets of --mixup and --cutmix")
+        if t.opt in ("lbfgs", "armijo") and t.amp == "fp16":
+            faults.append(f"--opt {t.opt} searches along the loss, which --amp fp16 rescales")
+        if t.opt == "gd" and t.accumulate > 1:
+            faults.append("--opt gd takes all images in each step already: drop --accumulate")
+        return faults
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The config as plain values for JSON, by stage."""
@@ -162,18 +300,45 @@ def value_type(annotation: Any) -> tuple[type, bool]:
     """The plain type behind an option's annotation, and whether None is allowed."""
     if get_origin(annotation) in (types.UnionType, Union):
         inner = [a for a in get_args(annotation) if a is not type(None)]
-        return inner[0], True
-    return annotation, False
+        return get_origin(inner[0]) or inner[0], True
+    return get_origin(annotation) or annotation, False
 
 
-def _fault(name: str, f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
+def flag(name: str) -> str:
+    """An option's name as it is typed: img_size is --img-size."""
+    return "--" + name.replace("_", "-")
+
+
+def _fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
+    """What is wrong with a value, or None."""
     kind, optional = value_type(annotation)
     if value is None and optional:
         return None
-    choices = f.metadata["choices"]
-    if choices and value not in choices:
-        return f"--{name.replace('_', '-')} {value!r} is not one of {', '.join(choices)}"
     good = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if not good and not (kind is float and isinstance(value, int) and not isinstance(value, bool)):
-        return f"--{name.replace('_', '-')} {value!r} should be a {kind.__name__}"
+        return f"{flag(f.name)} {value!r} should be a {kind.__name__}"
+    choices, within = f.metadata["choices"], f.metadata["within"]
+    if choices:
+        for word in value.split("+") if f.metadata["joined"] else (value,):
+            if word not in choices:
+                return f"{flag(f.name)} {word!r} is not one of {', '.join(choices)}"
+    if within and not _inside(value, within):
+        return f"{flag(f.name)} {value} must " + _range_words(within)
     return None
+
+
+def _range_words(interval: str) -> str:
+    """ "[1, inf)" is "be 1 or more", "(0, inf)" is "be above 0", "(0, 1)" is "lie in (0, 1)"."""
+    low, high = interval[1:-1].split(",")
+    if high.strip() != "inf":
+        return f"lie in {interval}"
+    return f"be {low} or more" if interval[0] == "[" else f"be above {low}"
+
+
+def _inside(value: float, interval: str) -> bool:
+    """Whether a number lies in an interval such as "(0, 1]"."""
+    low, high = (float(x) for x in interval[1:-1].split(","))
+    if math.isnan(value):
+        return False
+    above = value >= low if interval[0] == "[" else value > low
+    return above and (value <= high if interval[-1] == "]" else value < high)

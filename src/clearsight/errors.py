@@ -56,6 +56,10 @@ class TrainingError(ClearsightError, RuntimeError):
     """Training cannot go on, a loss that is not a number above all."""
 
 
+class CheckpointError(ClearsightError, ValueError):
+    """A saved training state is damaged or belongs to another run."""
+
+
 class OutputError(ClearsightError, OSError):
     """A file or folder cannot be written: no permission, no space."""
 

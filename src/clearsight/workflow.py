@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.bundle import Bundle, versions
-from clearsight.config import Config
+from clearsight.config import Config, flag
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Audit
 from clearsight.data.builtin import BUILTIN
@@ -29,11 +29,12 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
-from clearsight.errors import BundleError, OutputError
+from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.evaluation import Evaluation
 from clearsight.evaluation import evaluate as judge
 from clearsight.predictor import Predictor
-from clearsight.train.loop import Epoch
+from clearsight.train.distributed import World, processes
+from clearsight.train.observer import Epoch
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,33 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
     options: those of `clearsight train --help`, with underscores: img_size, fit, epochs, budget, seed, out, ...
     Raises ClearsightError with what to do; a folder already in use is never written to.
     """
+    config = Config.from_options(**options)
+    with processes() as world:
+        if world.rank == 0:
+            return _fit(data, labels, config, console or Silent(), world)
+        return _follow(data, labels, config, world)
+
+
+def _follow(data: Any, labels: Any, config: Config, world: World) -> Run:
+    """What every process but the first does: its share of the training, and nothing on the disk."""
+    from clearsight.train.fit import fit as learn
+
+    dataset = read(data if labels is None else (data, labels), data_dir=config.data.data_dir)
+    folder = Path(world.agree(None))
+    learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
+    world.agree(None)  # until the first has written the run
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return Run(folder, load(folder), metrics, folder / "report.html")
+
+
+def _fit(data: Any, labels: Any, config: Config, console: Console, world: World) -> Run:
+    """Train, judge and write the run's folder."""
     from clearsight.report.page import write_report
     from clearsight.train.fit import fit as learn
 
-    console = console or Silent()
-    config = Config.from_options(**options)
     dataset = read(data if labels is None else (data, labels), data_dir=config.data.data_dir)
-    with _new_folder(config.run.out, dataset.name) as folder:
+    with _run_folder(config, dataset.name, dataset.origin) as folder:
+        world.agree(str(folder))
         about = {"options": config.to_dict(), "data": dataset.origin, "versions": versions()}
         _write_json(folder / "config.json", about)
         with _history(folder / "history.csv") as log, _events(folder) as event:
@@ -70,7 +91,9 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
                     log(epoch)
                     event(epoch)
 
-            fitted = learn(dataset, config, console=console, on_epoch=on_epoch)
+            fitted = learn(
+                dataset, config, console=console, on_epoch=on_epoch, checkpoints=folder / "checkpoints", world=world
+            )
         _write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
         predictor = Predictor(fitted.bundle)
         test = _judge(predictor, fitted.prepared, "test", console)
@@ -98,17 +121,20 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
         bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
         bundle.save(folder / "model")
         _write_json(folder / "metrics.json", metrics)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
+    world.agree(None)  # the others may read it now
     return Run(folder, Predictor(bundle), metrics, folder / "report.html")
 
 
 def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Predictor:
     """The predictor of a run's folder, or of a network with published ImageNet weights by its name."""
     if not Path(folder).expanduser().exists():
-        from clearsight.models.pretrained import has_published, imagenet_network, weight_facts
+        from clearsight.models.pretrained import imagenet_network
+        from clearsight.models.published import published, weight_facts
         from clearsight.models.registry import model_names
 
         name = str(folder)
-        if (name in model_names() or name.startswith("timm/")) and has_published(name):
+        if (name in model_names() or name.startswith("timm/")) and published(name):
             from clearsight.data.pixels import PixelFormat
 
             network, classes = imagenet_network(name)
@@ -122,7 +148,7 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Pr
             )
             return Predictor(bundle, engine=engine, device=device)
         hint = f"{name} has no published weights; train it first" if name in model_names() else ""
-        close = get_close_matches(name, [n for n in model_names() if has_published(n)], n=1)
+        close = get_close_matches(name, [n for n in model_names() if published(n)], n=1)
         raise BundleError(f"{name} does not exist", fix=hint or (f"did you mean {close[0]}?" if close else None))
     return Predictor(Bundle.load(folder), engine=engine, device=device)
 
@@ -226,24 +252,33 @@ def _judge_other(predictor: Predictor, dataset: Any, scanned: Any, console: Cons
 
 
 def _run_options(folder: Path) -> dict[str, Any]:
-    path = folder.expanduser() / "config.json"
-    if not path.is_file():
+    folder = folder.expanduser()
+    if not (folder / "config.json").is_file():
         return {}
-    options = json.loads(path.read_text())["options"]
+    options = _about(folder)["options"]
     return {name: value for stage in options.values() for name, value in stage.items()}
 
 
 @contextlib.contextmanager
-def _new_folder(out: str | None, name: str) -> Iterator[Path]:
-    """The run's folder while it is filled: the one asked for, if it is free, or the next free runs/NAME.
+def _run_folder(config: Config, name: str, origin: str) -> Iterator[Path]:
+    """The run's folder while it is filled: the one asked for, if it is free, or the next free runs/NAME; to resume, the
+    unfinished one.
 
-    When the block fails before an epoch or an audit was written, nothing was learned and the folder is removed again.
+    When the block fails before an epoch, a checkpoint or an audit was written, nothing was learned and the folder is
+    removed again.
     """
+    out = config.run.out
     with disk_errors(Path(out or "runs"), "the run", "choose another --out or free some space"):
-        if out is not None:
+        if config.run.resume:
+            folder, fresh = _unfinished(config, name, origin), False
+        elif out is not None:
             folder = Path(out).expanduser()
-            unfinished = (folder / "config.json").is_file() and not (folder / "model").exists()
-            if folder.is_dir() and any(folder.iterdir()) and not unfinished:
+            if _is_unfinished(folder) and (folder / "checkpoints").is_dir():
+                raise OutputError(
+                    f"{folder} holds an unfinished run",
+                    fix="add --resume to go on with it, choose another --out, or delete it",
+                )
+            if folder.is_dir() and any(folder.iterdir()) and not _is_unfinished(folder):
                 raise OutputError(f"{folder} is in use", found="a folder that is not empty", fix="choose another --out")
             fresh = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
@@ -254,9 +289,47 @@ def _new_folder(out: str | None, name: str) -> Iterator[Path]:
     except BaseException:
         history = folder / "history.csv"
         lines = history.read_text().count("\n") if history.is_file() else 0
-        if fresh and lines <= 1 and not (folder / "audit.json").is_file():
+        learned = lines > 1 or any((folder / part).exists() for part in ("audit.json", "checkpoints"))
+        if fresh and not learned:
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _is_unfinished(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and not (folder / "metrics.json").exists()
+
+
+def _unfinished(config: Config, name: str, origin: str) -> Path:
+    """The run to go on with: that of --out, or the last unfinished one of this data; its options must be the same."""
+    if config.run.out is not None:
+        folder = Path(config.run.out).expanduser()
+        if not _is_unfinished(folder):
+            state = "a finished run" if (folder / "metrics.json").exists() else "no run"
+            raise OutputError(f"{folder} cannot be resumed", found=state, fix="drop --resume to start a run")
+    else:
+        runs = [f for f in Path("runs").glob("*") if _is_unfinished(f) and _about(f).get("data") == origin]
+        if not runs:
+            raise OutputError(f"there is no unfinished run of {name} in runs/", fix="drop --resume to start one")
+        folder = max(runs, key=lambda f: (f / "config.json").stat().st_mtime)
+    then, now = _about(folder), config.to_dict()
+    changed = [
+        f"{flag(option)} {then['options'].get(stage, {}).get(option)!r} then, {value!r} now"
+        for stage, options in now.items()
+        for option, value in options.items()
+        if option not in ("out", "resume") and then["options"].get(stage, {}).get(option) != value
+    ]
+    if then["data"] != origin:
+        changed.insert(0, f"data {then['data']} then, {origin} now")
+    if changed:
+        raise CheckpointError(
+            f"{folder} was begun with other options", found="; ".join(changed), fix="resume with the same ones"
+        )
+    return folder
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What config.json of a run says."""
+    return dict(json.loads((folder / "config.json").read_text()))
 
 
 def _next_free(parent: Path, name: str) -> Path:
@@ -303,8 +376,13 @@ def _history(path: Path) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _events(folder: Path) -> Iterator[Any]:
-    """A function that hands an epoch to TensorBoard; the event file is begun with the first epoch."""
+    """A function that hands an epoch to TensorBoard; the event file is begun with the first epoch.
+
+    A resumed run hands over its earlier epochs again, so the files of the interrupted one make room.
+    """
     writer = None
+    for old in folder.glob("events.*"):
+        old.unlink()
 
     def write(epoch: Epoch) -> None:
         nonlocal writer

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from clearsight.errors import ModelError
 from clearsight.models.blueprint import no_data
-from clearsight.models.published import PUBLISHED, cache_folder, load_state, published_state
+from clearsight.models.layers import last_dense
+from clearsight.models.published import PUBLISHED, at_hand, cache_folder, load_state, published, published_state
 from clearsight.models.registry import build_model, model_names
 
 
@@ -43,10 +44,15 @@ def test_every_source_exists() -> None:
             assert preset.crop_size == [source.img_size]
             if source.mean != (0.5, 0.5, 0.5):
                 assert (tuple(preset.mean), tuple(preset.std)) == (source.mean, source.std)
-        else:
+        elif source.library == "timm":
             config = timm.get_pretrained_cfg(source.weights)
             assert config.input_size == (3, source.img_size, source.img_size)
             assert (config.mean, config.std) == (source.mean, source.std)
+
+
+def build_on_meta(name: str) -> torch.nn.Module:
+    with no_data():
+        return build_model(name, classes=2)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -54,7 +60,8 @@ def test_heads_are_the_last_layers(name: str) -> None:
     with no_data():
         two, three = (build_model(name, classes=c).state_dict() for c in (2, 3))
     differing = {key for key in two if two[key].shape != three[key].shape}
-    assert differing == {PUBLISHED[name].head + "weight", PUBLISHED[name].head + "bias"}
+    head = last_dense(build_on_meta(name))[0]
+    assert differing == {f"{head}.weight", f"{head}.bias"}
 
 
 def test_transform_input_is_the_same_as_the_normalisation_stated() -> None:
@@ -83,7 +90,7 @@ def test_offline_message_names_the_file_and_the_folder(name: str, offline: Path)
 
 
 def test_nothing_is_published() -> None:
-    with pytest.raises(ModelError, match=r"no weights are published for resnet20. Did you mean resnet"):
+    with pytest.raises(ModelError, match=r"no weights are published for resnet20. Use --no-pretrained"):
         published_state("resnet20")
 
 
@@ -162,3 +169,66 @@ def test_other_misfits_offer_no_new_head() -> None:
         load_state(build_model("resnet18", classes=5, se=True), state, name="resnet18")
     with pytest.raises(ModelError, match=r"downsample.0.weight is unknown to the network"):
         load_state(build_model("plain18", classes=5), state, name="plain18")
+
+
+def test_pretrained_starts_from_the_published_weights_with_a_new_head(
+    offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = torchvision.models.resnet18(weights=None)
+    put(theirs.state_dict(), "resnet18", offline, monkeypatch)
+    whole = build_model("resnet18", classes=1000, pretrained=True).eval()
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(whole(image), theirs.eval()(image))
+    torch.manual_seed(0)
+    fresh = build_model("resnet18", classes=5)
+    torch.manual_seed(0)
+    ours = build_model("resnet18", classes=5, pretrained=True)
+    assert torch.equal(ours.layer4[1].conv2.weight, theirs.layer4[1].conv2.weight)
+    assert torch.equal(ours.fc.weight, fresh.fc.weight)
+
+
+def test_pretrained_auxiliary_heads_are_drawn_anew_for_other_classes(
+    offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = torchvision.models.googlenet(weights=None, init_weights=False, aux_logits=True)
+    put(theirs.state_dict(), "googlenet", offline, monkeypatch)
+    ours = build_model("googlenet", classes=7, aux=True, pretrained=True)
+    assert ours.aux1.fc2.out_features == 7
+    assert torch.equal(ours.conv1.conv.weight, theirs.conv1.conv.weight)
+
+
+def test_the_installed_weights_need_no_network(offline: Path) -> None:
+    assert at_hand("efficientnet_lite0")
+    network = build_model("efficientnet_lite0", classes=3, pretrained=True)
+    state = published_state("efficientnet_lite0")
+    assert torch.equal(network.conv_stem.weight, state["conv_stem.weight"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"channels": 1}, "take three channels; found channels=1"),
+        ({"init": "he"}, "init='he' would overwrite the published weights"),
+    ],
+)
+def test_what_pretrained_excludes(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        build_model("resnet18", classes=5, pretrained=True, **options)
+    assert words in str(caught.value)
+
+
+def test_networks_without_weights_say_so() -> None:
+    with pytest.raises(ModelError, match="no weights are published for lenet5"):
+        build_model("lenet5", classes=10, channels=3, pretrained=True)
+
+
+def test_timm_states_what_its_weights_expect(offline: Path) -> None:
+    source = published("timm/resnet18")
+    assert source is not None
+    assert (source.library, source.img_size, source.mean) == ("timm", 224, (0.485, 0.456, 0.406))
+    assert not at_hand("timm/resnet18")
+    theirs = timm.create_model("resnet18").eval()
+    save_file(theirs.state_dict(), offline / f"{source.weights}.safetensors")
+    assert at_hand("timm/resnet18")
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(build_model("timm/resnet18", classes=1000, pretrained=True).eval()(image), theirs(image))

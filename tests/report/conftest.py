@@ -17,9 +17,10 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
 from clearsight.evaluation import Evaluation, evaluate
+from clearsight.train.decision import Decision
 from clearsight.train.fit import Fitted
-from clearsight.train.loop import Epoch
-from clearsight.train.recipe import Decision, Recipe
+from clearsight.train.observer import Epoch
+from clearsight.train.recipe import Recipe
 
 Parts = dict[str, Any]
 

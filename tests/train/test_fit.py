@@ -4,11 +4,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import clearsight as cs
 from clearsight.config import Config
+from clearsight.data.scan import scan
 from clearsight.data.sources import read
+from clearsight.models.published import published_state
 from clearsight.train.fit import fit
+from clearsight.train.recipe import plan
+from clearsight.train.scratch import new_network
+from clearsight.train.transfer import layer_groups, new_probe
 
 
 def test_small_images_are_learned_from_scratch():
@@ -55,17 +61,95 @@ def test_fit_auto_measures_and_says_so(tmp_path, photos):
 
 def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, photos):
     run = cs.fit(photos, out=str(tmp_path / "run"), img_size=64, budget="20s", epochs=1)
-    decision = next(d for d in run.metrics["recipe"] if d["what"] == "fine-tuning")
-    assert decision["choice"] in ("kept", "not kept")
-    assert "validation accuracy" in decision["why"]
+    decisions = {d["what"]: d for d in run.metrics["recipe"]}
+    for what in ("training the upper blocks", "training all layers"):
+        assert decisions[what]["choice"] in ("kept", "not kept")
+        assert "validation accuracy" in decisions[what]["why"]
+    assert "count as more" in decisions["transfer"]["why"]
     history = (run.folder / "history.csv").read_text().splitlines()
-    assert len(history) == 2
+    assert len(history) == 3  # one epoch of each
 
 
 def test_a_budget_too_small_for_an_epoch_is_said(tmp_path, photos):
     run = cs.fit(photos, out=str(tmp_path / "run"), img_size=64, budget="0.01s")
-    decision = next(d for d in run.metrics["recipe"] if d["what"] == "fine-tuning")
-    assert decision["choice"] == "left out"
+    decisions = {d["what"]: d for d in run.metrics["recipe"]}
+    assert decisions["fine-tuning"]["choice"] == "left out"
+
+
+@pytest.mark.parametrize("freeze", ["lower", "none"])
+def test_layers_that_may_move_do_and_the_others_do_not(photos, freeze):
+    fitted = fit(read(photos), Config.from_options(img_size=64, freeze=freeze, epochs=1, model="efficientnet_lite0"))
+    before = published_state("efficientnet_lite0")
+    moved = {name for name, p in fitted.bundle.network.backbone.named_parameters() if not torch.equal(p, before[name])}
+    assert moved
+    decisions = {d.what: d for d in fitted.decisions}
+    if freeze == "none":
+        assert any(name.startswith("conv_stem") for name in moved)
+    else:
+        taps = fitted.bundle.network.taps
+        frozen_up_to = taps.index(decisions["frozen"].choice.removeprefix("up to "))
+        assert not any(name.startswith(("conv_stem", *(f"{t}." for t in taps[: frozen_up_to + 1]))) for name in moved)
+    assert fitted.tuned
+
+
+def test_deeper_stages_learn_faster(photos):
+    probe = new_probe(plan(Config.from_options(model="efficientnet_lite0"), scan(read(photos))))
+    groups = layer_groups(probe, 1.0, decay=0.5)
+    assert sum(len(g["params"]) for g in groups) == len(list(probe.parameters()))
+    assert [g["lr"] for g in groups] == sorted(g["lr"] for g in groups)
+    assert groups[-1]["lr"] == 1.0
+
+
+def test_options_of_the_network_and_its_weights(tmp_path):
+    run = cs.fit(
+        "digits", out=str(tmp_path / "run"), model="resnet8", model_arg={"width": 8, "residual": False},
+        init="best-of:he,xavier", epochs=1,
+    )  # fmt: skip
+    decision = next(d for d in run.metrics["recipe"] if d["what"] == "initialisation")
+    assert decision["choice"] in ("he", "xavier")
+    card = json.loads((run.folder / "model" / "card.json").read_text())
+    assert card["network"]["knobs"] == {"width": 8, "residual": False}
+    assert cs.load(run.folder).predict(np.zeros((1, 8, 8), np.uint8))[0].label in run.predictor.classes
+    with pytest.raises(cs.ClearsightError, match="has no option 'wdth'"):
+        cs.fit("digits", out=str(tmp_path / "other"), model="resnet8", model_arg={"wdth": 8})
+    with pytest.raises(cs.ClearsightError, match="--model auto leaves open which"):
+        cs.fit("digits", out=str(tmp_path / "other"), model_arg={"width": 8})
+
+
+def test_auxiliary_heads_are_trained_too(digits_arrays):
+    images = np.repeat(np.repeat(digits_arrays[0][:60, 0], 4, axis=1), 4, axis=2)
+    options = {"model": "googlenet", "model_arg": {"aux": True, "width": 8}, "epochs": 1, "augment": "none"}
+    fitted = fit(read((images, digits_arrays[1][:60])), Config.from_options(**options))
+    torch.manual_seed(0)
+    fresh = new_network(fitted.recipe, fitted.prepared, 0)
+    assert not torch.equal(fresh.body.aux1.fc2.weight, fitted.bundle.network.body.aux1.fc2.weight)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"opt": "gd"}, {"opt": "lbfgs", "batch_size": 512}, {"opt": "armijo"}, {"opt": "lars", "lr": 1.0},
+        {"loss": "hinge"}, {"loss": "bce", "mixup": 0.2}, {"loss": "mse"}, {"cutmix": 1.0}, {"ema": 0.9},
+        {"accumulate": 2, "sched": "cosine", "warm_up": 0.1}, {"l1": 1e-5, "max_norm": 3.0}, {"lr_find": True},
+        {"class_weights": "balanced", "loss": "focal"}, {"augment": "mirror+crop+noise+blur"}, {"augment": "rand"},
+        {"val_every": 5, "max_steps": 12}, {"amp": "bf16"}, {"label_smoothing": 0.1, "loss": "kl"},
+    ],
+    ids=lambda options: "-".join(f"{k}={v}" for k, v in options.items()),
+)  # fmt: skip
+def test_every_option_trains(options):
+    """A few epochs with each: far better than chance, or at least, for gradient descent's one step each, it moves."""
+    chosen = {"epochs": 4, "model": "resnet8", "model_arg": {"width": 8}, **options}
+    fitted = fit(read("digits"), Config.from_options(**chosen))
+    first, best = fitted.history[0], max(e.val_accuracy for e in fitted.history)
+    if options.get("opt") == "gd":
+        assert fitted.history[-1].train_loss < first.train_loss
+    else:
+        assert best > 0.3
+    if "max_steps" in options:
+        assert fitted.history[-1].steps == 12
+        assert [e.steps for e in fitted.history] == [5, 10, 12]
+    if "lr_find" in options:
+        assert any(d.what == "learning rate" for d in fitted.decisions)
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path):
@@ -99,7 +183,7 @@ def test_named_networks_train_from_scratch(tmp_path, name):
 
 def test_weights_that_cannot_be_downloaded_are_named(tmp_path, photos, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(cs.ClearsightError, match="published weights of timm/resnet10t could not be downloaded"):
+    with pytest.raises(cs.ClearsightError, match="published weights of timm/resnet10t cannot be had"):
         cs.fit(photos, out=str(tmp_path / "run"), model="timm/resnet10t", pretrained=True)
 
 

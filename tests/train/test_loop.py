@@ -8,7 +8,7 @@ import torch
 
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
-from clearsight.train.loop import train_network
+from clearsight.train.loop import Examples, Training, train_network
 from clearsight.train.schedules import one_cycle
 
 SPEC = {
@@ -21,23 +21,19 @@ SPEC = {
 }
 
 
-def run(digits_arrays, network, **changes):
-    pixels, labels = digits_arrays
-    arguments = {
-        "epochs": 3,
-        "batch_size": 32,
-        "groups": [{"params": list(network.parameters()), "lr": 5e-3}],
-        "weight_decay": 0.01,
-        "label_smoothing": 0.0,
-        "augmentation": "light",
-        "patience": 10,
-        "seed": 0,
-        "device": "cpu",
-    }
-    weights = np.ones(len(labels), np.float32)
-    return train_network(
-        network, pixels, labels, weights, np.arange(600), np.arange(600, 800), **{**arguments, **changes}
-    )
+def examples(digits_arrays, train=600, labels=None, weights=None):
+    pixels, true = digits_arrays
+    weights = np.ones(len(true), np.float32) if weights is None else weights
+    labels = true if labels is None else labels
+    return Examples(pixels, labels, weights, np.arange(train), np.arange(600, 800), 10)
+
+
+def run(digits_arrays, network, *, lr=5e-3, seed=0, data=None, **changes):
+    looking_on = {k: changes.pop(k) for k in ("on_epoch", "on_step", "checkpoint", "observer") if k in changes}
+    options = {"epochs": 3, "batch_size": 32, "weight_decay": 0.01, "augment": "light", **changes}
+    groups = [{"params": list(network.parameters()), "lr": lr}]
+    data = data or examples(digits_arrays)
+    return train_network(network, data, Training(**options), groups, seed=seed, device="cpu", **looking_on)
 
 
 def new_network():
@@ -71,15 +67,13 @@ def test_a_loss_that_is_not_finite_stops_with_advice_and_finite_weights(digits_a
     with torch.no_grad():
         network.body.fc.bias.fill_(0)
     with pytest.raises(TrainingError, match=r"the loss became (nan|inf).*Try --lr"):
-        run(digits_arrays, network, groups=[{"params": list(network.parameters()), "lr": 1e30}])
+        run(digits_arrays, network, lr=1e30)
     assert all(torch.isfinite(t).all() for t in network.state_dict().values())
 
 
 def test_patience_stops_early(digits_arrays):
     network = new_network()
-    found = run(
-        digits_arrays, network, epochs=12, patience=2, groups=[{"params": list(network.parameters()), "lr": 1e-12}]
-    )
+    found = run(digits_arrays, network, epochs=12, patience=2, lr=1e-12)
     assert found.stopped_early
     assert len(found.history) < 12
 
@@ -93,7 +87,7 @@ def test_frozen_norm_keeps_the_running_statistics(digits_arrays):
 
 def test_a_weight_of_nearly_zero_silences_wrong_labels(digits_arrays):
     """Half the labels are wrong; with their weight near 0 the network learns as if they were absent."""
-    pixels, labels = digits_arrays
+    _, labels = digits_arrays
     rng = np.random.default_rng(0)
     wrong = np.arange(0, 600, 2)
     spoiled = labels.copy()
@@ -101,11 +95,8 @@ def test_a_weight_of_nearly_zero_silences_wrong_labels(digits_arrays):
     weights = np.ones(len(labels), np.float32)
     weights[wrong] = 1e-3
     network = new_network()
-    found = train_network(
-        network, pixels, spoiled, weights, np.arange(600), np.arange(600, 800), epochs=8, batch_size=32,
-        groups=[{"params": list(network.parameters()), "lr": 5e-3}], weight_decay=0.01, label_smoothing=0.0,
-        augmentation="light", patience=10, seed=0, device="cpu",
-    )  # fmt: skip
+    data = examples(digits_arrays, labels=spoiled, weights=weights)
+    found = run(digits_arrays, network, epochs=8, data=data)
     assert found.best.val_accuracy > 0.85
 
 

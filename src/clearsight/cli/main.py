@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "train": "train a classifier on labelled images, judge it, write a report",
     "predict": "ask a trained model what images show",
+    "tune": "search for better training options by trying them",
     "evaluate": "judge a trained model on its test split or on other data",
     "check": "audit a data set without training",
     "models": "list the networks, or describe one",
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(
             "clearsight: interrupted; what was finished is kept, nothing is half-written. "
-            "Run the command again to start anew.",
+            "Run the command again to start anew; a training goes on with --resume.",
             file=sys.stderr,
         )
         return 130

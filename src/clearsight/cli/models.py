@@ -6,8 +6,10 @@ Every name goes into `clearsight train DATA --model NAME`; timm/NAME reaches any
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import add_json, add_model_arg, print_json
 from clearsight.errors import ConfigError
 
 
@@ -16,15 +18,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--img-size", type=int, metavar="N", help="side of the input in pixels")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
     parser.add_argument("--channels", type=int, metavar="N", help="channels of the input")
+    add_model_arg(parser)
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        nargs="?",
+        const="models.svg",
+        help="draw published accuracy against cost, as .svg, .png or .pdf (default: models.svg)",
+    )
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     shape = {name: getattr(arguments, name) for name in ("img_size", "classes", "channels")}
+    knobs = arguments.model_arg or {}
     if arguments.name:
-        return _describe(arguments.name, shape, arguments.json)
-    if any(value is not None for value in shape.values()):
-        raise ConfigError("--img-size, --classes and --channels describe one network", fix="name it")
+        if arguments.plot:
+            raise ConfigError("--plot draws all networks", fix="leave the name out")
+        return _describe(arguments.name, shape, knobs, arguments.json)
+    if knobs or any(value is not None for value in shape.values()):
+        raise ConfigError("--img-size, --classes, --channels and --model-arg describe one network", fix="name it")
+    if arguments.plot:
+        return _plot(arguments.plot, arguments.json)
     return _list(arguments.json)
 
 
@@ -53,11 +68,24 @@ def _list(as_json: bool) -> int:
     return 0
 
 
-def _describe(name: str, shape: dict[str, int | None], as_json: bool) -> int:
+def _plot(file: str, as_json: bool) -> int:
+    """Accuracy against cost, as a picture."""
+    from clearsight.models.catalogue import catalogue
+    from clearsight.report.networks import plot_networks
+
+    path = plot_networks([row for row in catalogue() if row.top1 is not None], Path(file))
+    if as_json:
+        print_json({"plot": str(path)})
+    else:
+        print(f"accuracy against cost of the networks with published ImageNet accuracy: {path}")
+    return 0
+
+
+def _describe(name: str, shape: dict[str, int | None], knobs: dict[str, Any], as_json: bool) -> int:
     """The layers of one network, with the arithmetic behind their numbers."""
     from clearsight.models.anatomy import anatomy
 
-    found = anatomy(name, **shape)
+    found = anatomy(name, **shape, **knobs)
     if as_json:
         print_json(found.to_dict())
         return 0

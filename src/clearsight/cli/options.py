@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
-from clearsight.config import DataConfig, ModelConfig, RunConfig, TrainConfig, value_type
+from clearsight.config import DataConfig, ModelConfig, RunConfig, TrainConfig, flag, value_type
+from clearsight.errors import ConfigError
 
 TITLES = {DataConfig: "data", ModelConfig: "network", TrainConfig: "training", RunConfig: "run"}
 
@@ -19,22 +22,78 @@ def add_config(parser: argparse.ArgumentParser, *stages: type) -> None:
         hints = get_type_hints(stage)
         for f in dataclasses.fields(stage):
             kind, optional = value_type(hints[f.name])
-            flag = "--" + f.name.replace("_", "-")
-            text = f.metadata["help"].replace("%", "%%")
-            if not optional:
+            choices, text = f.metadata["choices"], f.metadata["help"].replace("%", "%%")
+            if choices:
+                text += f": {_few(choices)}"
+            if not optional and kind not in (bool, dict):
                 text += f" (default: {f.default})"
             if kind is bool:
-                group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+                group.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, default=None, help=text)
+            elif kind is dict:
+                group.add_argument(
+                    flag(f.name), action=_KeyValue, metavar="KEY=VALUE", default=None, help=text, dest=f.name
+                )
             else:
-                choices = f.metadata["choices"] or None
-                metavar = None if choices else {int: "N", float: "X"}.get(kind, f.name.upper())
-                group.add_argument(flag, type=kind, choices=choices, metavar=metavar, default=None, help=text)
+                metavar = {int: "N", float: "X"}.get(kind, "WORD" if choices else f.name.upper())
+                group.add_argument(flag(f.name), type=kind, metavar=metavar, default=None, help=text)
+
+
+def _few(choices: Mapping[str, str] | tuple[str, ...]) -> str:
+    """The choices, or the first of many and how to see the others."""
+    if len(choices) <= 4:
+        return ", ".join(choices)
+    return ", ".join(list(choices)[:3]) + ", ... (`list` explains all)"
+
+
+def listed(arguments: argparse.Namespace) -> str | None:
+    """What `--opt list` and its like ask for: the choices with a line on each; None when no option asks."""
+    for stage in TITLES:
+        for f in dataclasses.fields(stage):
+            if getattr(arguments, f.name, None) == "list" and f.metadata["choices"]:
+                choices = f.metadata["choices"]
+                words = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")
+                width = max(map(len, words))
+                lines = [f"{flag(f.name)}: {f.metadata['help']} (default: {f.default})"]
+                lines += [f"  {name:<{width}}  {text}".rstrip() for name, text in words.items()]
+                return "\n".join(lines)
+    return None
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options the user gave, by name; those left out keep their default in one place, the dataclass."""
     names = {f.name for made in TITLES for f in dataclasses.fields(made)}
     return {k: v for k, v in vars(arguments).items() if k in names and v is not None}
+
+
+class _KeyValue(argparse.Action):
+    """Collects KEY=VALUE words into a dictionary; values are numbers, true, false, none, lists, or plain words."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        key, equals, text = str(values).partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{option} {values!r} cannot be read", expected="KEY=VALUE, such as dropout=0.5")
+        found = dict(getattr(namespace, self.dest) or {})
+        found[key.replace("-", "_")] = plain_value(text)
+        setattr(namespace, self.dest, found)
+
+
+def plain_value(text: str) -> Any:
+    """`0.5`, `true`, `none`, `[1, 2]` or a word as a value."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def add_model_arg(parser: argparse.ArgumentParser) -> None:
+    """`--model-arg` for commands that take a network without a run."""
+    text = next(f for f in dataclasses.fields(ModelConfig) if f.name == "model_arg").metadata["help"]
+    parser.add_argument("--model-arg", action=_KeyValue, metavar="KEY=VALUE", default=None, help=text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -11,18 +11,24 @@ import os
 import shutil
 import sys
 
-from clearsight.cli.options import add_config, add_json, chosen, print_json
+from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
 from clearsight.config import Config
 from clearsight.console import terminal
+from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", help="the labelled images")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="the labelled images")
     add_config(parser)
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if words := listed(arguments):
+        print(words)
+        return 0
+    if arguments.data is None:
+        raise ConfigError("train what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
     from clearsight.data.sources import read
 
     config = Config.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from clearsight.errors import ModelError
 from clearsight.models.design import ConvDesign
 
 SMALL = 64
@@ -189,3 +190,11 @@ def he_normal(network: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def last_dense(body: nn.Module) -> tuple[str, nn.Linear]:
+    """Path and module of the dense layer that gives the logits."""
+    dense = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]
+    if not dense:
+        raise ModelError("the network has no dense layer to take features from")
+    return dense[-1]

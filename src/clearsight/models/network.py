@@ -19,7 +19,9 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
+from clearsight.models.auxiliary import AuxiliaryClassifier
 from clearsight.models.heads import build_head
+from clearsight.models.layers import last_dense
 from clearsight.models.registry import build_model
 
 
@@ -152,14 +154,6 @@ def headless(name: str, channels: int, img_size: int, knobs: dict[str, Any]) -> 
     return body
 
 
-def last_dense(body: nn.Module) -> tuple[str, nn.Linear]:
-    """Path and module of the dense layer that gives the logits."""
-    dense = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]
-    if not dense:
-        raise ModelError("the network has no dense layer to take features from")
-    return dense[-1]
-
-
 def tap_points(body: nn.Module) -> list[str]:
     """Depths worth looking at: the ends of the stages, shallow to deep, at most five."""
     info = getattr(body, "feature_info", None)
@@ -168,8 +162,23 @@ def tap_points(body: nn.Module) -> list[str]:
         names = [str(row["module"]) for row in rows if row.get("module")]
         known = {name for name, _ in body.named_modules()}
         return [name for name in names if name in known][-4:]
-    stages = [name for name, m in body.named_children() if isinstance(m, nn.Sequential)]
+    stages = _blocks(body)
+    if len(stages) == 1:  # a trunk of layers, as VGG's: its own blocks, or the places where it pools
+        trunk = body.get_submodule(stages[0])
+        pools = [name for name, m in trunk.named_children() if isinstance(m, nn.MaxPool2d | nn.AvgPool2d)]
+        stages = [f"{stages[0]}.{name}" for name in _blocks(trunk) or pools] or stages
     return stages[-4:]
+
+
+def _blocks(module: nn.Module) -> list[str]:
+    """Children that are made of layers, convolutions among them; auxiliary classifiers aside."""
+    return [
+        name
+        for name, child in module.named_children()
+        if next(child.children(), None) is not None
+        and not isinstance(child, AuxiliaryClassifier)
+        and any(isinstance(m, nn.Conv2d) for m in child.modules())
+    ]
 
 
 def pool(maps: torch.Tensor) -> torch.Tensor:

@@ -128,19 +128,26 @@ def build_model(
     classes: int,
     channels: int = 3,
     img_size: int | None = None,
+    pretrained: bool = False,
     init: str | None = None,
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]] | None = None,
     **knobs: Any,
 ) -> nn.Module:
-    """Build a network with random weights: `build_model("resnet20", classes=10, channels=1, img_size=28)`.
+    """Build a network: `build_model("resnet20", classes=10, channels=1, img_size=28)`.
 
     The result maps normalised images (N, channels, img_size, img_size) to logits (N, classes). `timm/NAME`
     builds timm's network of that name. Ablations are options: `build_model("resnet18", classes=10,
-    residual=False, activation="elu", norm_position="after")`. init: xavier, he, uniform, orthogonal, or
-    best-of:xavier,he,... which tries each on `batches` of images and class indices (default: the network's
-    own rule). Raises ModelError for an unknown name or knob, a knob that makes no sense for the network, a
-    class count below one, or an image too small for the network.
+    residual=False, activation="elu", norm_position="after")`. pretrained: start from the published ImageNet weights
+    (`models.published`), downloaded once; unless `classes` is 1,000 the last layer is drawn anew. init: xavier, he,
+    uniform, orthogonal, or best-of:xavier,he,... which tries each on `batches` of images and class indices
+    (default: the network's own rule). Raises ModelError for an unknown name or knob, a knob that makes no sense for
+    the network, a class count below one, an image too small for the network, or published weights that cannot be had
+    or do not fit.
     """
+    if pretrained and init is not None:
+        raise ModelError(
+            f"init={init!r} would overwrite the published weights", fix="choose one of init and pretrained"
+        )
     if classes < 1:
         raise ModelError(f"{name} cannot be built", found=f"{classes} classes", expected="at least 1")
     if channels < 1:
@@ -151,6 +158,10 @@ def build_model(
         network = build_timm(name, classes=classes, channels=channels, img_size=img_size, **knobs)
     else:
         network = _build_ours(entry(name), classes, channels, img_size, knobs)
+    if pretrained:
+        from clearsight.models.published import load_published
+
+        load_published(network, name, classes=classes, channels=channels, aux=bool(knobs.get("aux")))
     if init is not None:
         from clearsight.models.initialise import initialise
 
@@ -167,14 +178,15 @@ def _build_ours(known: Entry, classes: int, channels: int, img_size: int | None,
             expected=f"at least {known.min_size}x{known.min_size}",
             fix=f"use --img-size {known.min_size} or larger, or a network for small images such as resnet8",
         )
-    _check_knobs(known, knobs)
+    check_knobs(known, knobs)
     network = known.build(classes=classes, channels=channels, img_size=img_size, **knobs)
     if knobs.get("padding_mode") == "reflect":
         _check_reflection(known, classes, channels, img_size, knobs)
     return network
 
 
-def _check_knobs(known: Entry, knobs: dict[str, Any]) -> None:
+def check_knobs(known: Entry, knobs: dict[str, Any]) -> None:
+    """Raise ModelError naming every option a network does not have, with the reason where it makes no sense there."""
     unknown = sorted(set(knobs) - set(known.knobs))
     faults = [f"it has no option {k!r}" for k in unknown if k not in ABLATIONS]
     faults += [

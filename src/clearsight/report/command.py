@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clearsight.config import Config
+from clearsight.config import Config, flag
 from clearsight.data.builtin import BUILTIN
 
 
 def changed_options(config: Config) -> dict[str, Any]:
-    """Options that differ from their defaults, by name; without `out`, whose folder is in use now."""
+    """Options that differ from their defaults, by name; without `out`, whose folder is in use now, and `resume`."""
     default = Config().to_dict()
     return {
         name: value
         for stage, options in config.to_dict().items()
         for name, value in options.items()
-        if name != "out" and value != default[stage][name]
+        if name not in ("out", "resume") and value != default[stage][name]
     }
 
 
@@ -28,14 +29,21 @@ def train_command(origin: str, config: Config) -> str:
     if origin not in BUILTIN and not Path(origin).is_absolute():
         words = "".join(f", {name}={value!r}" for name, value in options.items())
         return f"clearsight.fit(DATA{words})  # DATA: {origin}"
-    parts = ["clearsight", "train", origin]
+    return shlex.join(["clearsight", "train", origin, *option_flags(options)])
+
+
+def option_flags(options: Mapping[str, Any]) -> list[str]:
+    """Options as they are typed: {"img_size": 64, "pretrained": False} is --img-size 64 --no-pretrained."""
+    words: list[str] = []
     for name, value in options.items():
-        flag = "--" + name.replace("_", "-")
         if isinstance(value, bool):
-            parts.append(flag if value else "--no-" + flag[2:])
+            words.append(flag(name) if value else "--no-" + flag(name)[2:])
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                words += [flag(name), f"{key}={inner}"]
         else:
-            parts += [flag, str(value)]
-    return shlex.join(parts)
+            words += [flag(name), str(value)]
+    return words
 
 
 def run_commands(run: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once by the fastest engine and kept memory-mapped in the cache."""
+"""Outputs of a frozen network, computed once by the fastest engine and kept memory-mapped in the cache."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from torch import nn
 
 from clearsight.data.cache import CachedPixels, Progress, entry
 from clearsight.data.loader import to_float
 from clearsight.engines import BATCH, engine_for
 from clearsight.models.network import Backbone, Probe
+
+FLIPS: dict[str, tuple[int, ...]] = {"": (), "mirrored": (-1,), "upside down": (-2,), "turned": (-2, -1)}
+"""Views of an image by the axes they reverse."""
 
 
 def extract(
@@ -22,26 +27,43 @@ def extract(
     indices: NDArray[np.int64],
     *,
     device: str,
+    view: str = "",
     progress: Progress | None = None,
 ) -> list[NDArray[np.float32]]:
     """Pooled features of some images: one array (len(indices), D_i) per part of the probe, memory-mapped.
 
     They are the same whatever run asks, so a second run on the same images and backbone reads them from the cache.
+    view: of `FLIPS`, what the images are turned into first.
     """
-    network = Backbone(probe)
+    return outputs(Backbone(probe), str(probe.taps), pixels, indices, device=device, view=view, progress=progress)
+
+
+def outputs(
+    network: nn.Module,
+    about: str,
+    pixels: CachedPixels,
+    indices: NDArray[np.int64],
+    *,
+    device: str,
+    view: str = "",
+    progress: Progress | None = None,
+) -> list[NDArray[np.float32]]:
+    """What a network returns for some images: one array (len(indices), ...) per output, memory-mapped.
+
+    about: what distinguishes it from another network with the same weights.
+    """
     shape: Any = pixels.array.shape[1:]
     engine = engine_for(network, shape, len(indices), device)
-    key = _key(probe, pixels.key, indices, type(engine).__name__, device)
+    key = _key(network, about, pixels.key, indices, f"{type(engine).__name__} {device} {view}")
 
     def build(folder: Path) -> None:
-        batches = (to_float(pixels.array[indices[i : i + BATCH]]).numpy() for i in range(0, len(indices), BATCH))
         out: list[Any] = []
         done = 0
-        for parts in engine.stream(batches):
+        for parts in engine.stream(_batches(pixels, indices, view)):
             for k, part in enumerate(parts):
                 if len(out) == k:
                     path = folder / f"part{k}.npy"
-                    out.append(open_memmap(path, "w+", np.dtype(np.float32), (len(indices), part.shape[1])))
+                    out.append(open_memmap(path, "w+", np.dtype(np.float32), (len(indices), *part.shape[1:])))
                 out[k][done : done + len(part)] = part
             done += len(parts[0])
             if progress:
@@ -49,16 +71,24 @@ def extract(
         for array in out:
             array.flush()
 
-    widths = 16384  # floats per image, generous: what the entry may need is asked for before it is begun
-    folder = entry("features", key, build, expected_bytes=len(indices) * widths * 4)
+    with torch.inference_mode():
+        one = network.eval().to(device)(to_float(pixels.array[indices[:1]]).to(device))
+    floats = sum(o[0].numel() for o in (one if isinstance(one, tuple) else (one,)))
+    folder = entry("features", key, build, expected_bytes=len(indices) * floats * 4)
     files = sorted(folder.glob("part*.npy"), key=lambda p: int(p.stem.removeprefix("part")))
     return [np.load(path, mmap_mode="r") for path in files]
 
 
-def _key(probe: Probe, pixel_key: str, indices: NDArray[np.int64], engine: str, device: str) -> str:
-    h = hashlib.blake2b(f"1 {pixel_key} {engine} {device} {BATCH} {probe.taps}".encode(), digest_size=16)
+def _batches(pixels: CachedPixels, indices: NDArray[np.int64], view: str) -> Any:
+    for i in range(0, len(indices), BATCH):
+        batch = to_float(pixels.array[indices[i : i + BATCH]]).numpy()
+        yield np.ascontiguousarray(np.flip(batch, FLIPS[view])) if view else batch
+
+
+def _key(network: nn.Module, about: str, pixel_key: str, indices: NDArray[np.int64], how: str) -> str:
+    h = hashlib.blake2b(f"2 {pixel_key} {how} {BATCH} {about}".encode(), digest_size=16)
     h.update(indices.tobytes())
-    h.update(probe.spec["name"].encode() + repr(sorted(probe.spec["input"].items())).encode())
-    for tensor in probe.backbone.state_dict().values():
+    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:  # the normalisation among them
+        h.update(name.encode())
         h.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return h.hexdigest()

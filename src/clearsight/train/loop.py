@@ -1,37 +1,96 @@
-"""The training loop: one function, read from top to bottom."""
+"""The training loop: one function, read from top to bottom.
+
+Whatever is random in a step, from augmentation to dropout, follows from the seed and the number of the step, and the
+order of an epoch from the seed and the number of the epoch. So a run that was killed goes on from its last checkpoint
+to the same bits.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional as F
 
 from clearsight.data.augment import augment
-from clearsight.data.loader import batches
+from clearsight.data.loader import batches, to_float
+from clearsight.data.mix import mix
 from clearsight.errors import TrainingError
-from clearsight.train.schedules import one_cycle
+from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
+from clearsight.train.checkpoint import Checkpoint
+from clearsight.train.distributed import ALONE, World
+from clearsight.train.losses import LOSSES, class_weights, targets
+from clearsight.train.observer import Epoch, Observer, Step
+from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
+from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms
+from clearsight.train.schedules import rate_factor
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Images (N, C, H, W), targets (N, K) and weights (N,)."""
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One line of history.csv. Losses are mean cross-entropy in nats; lr is the rate of the last step."""
+class Examples:
+    """Labelled images: pixels (N, C, H, W) uint8, uint16 or float32 in [0, 1]; labels (N,) class indices; weights (N,)
+    how far each label is believed; train, val: positions among the N.
+    """
 
-    epoch: int
-    steps: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
+    pixels: NDArray[Any]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    classes: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train, every value decided; `config.TrainConfig` says what each means.
+
+    frozen_norm: batch normalisation keeps its running statistics, as fine-tuning a pretrained network wants.
+    amp: off, bf16 or fp16.
+    """
+
+    epochs: int
+    batch_size: int
+    max_steps: int | None = None
+    accumulate: int = 1
+    loss: str = "cross-entropy"
+    opt: str = "adamw"
+    sched: str = "one-cycle"
+    warm_up: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 0.05
+    l1: float = 0.0
+    max_norm: float | None = None
+    clip: float | None = 1.0
+    label_smoothing: float = 0.0
+    class_weights: str = "none"
+    augment: str = "none"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ema: float | None = None
+    patience: int = 10
+    val_every: int | None = None
+    amp: str = "off"
+    compile: bool = False
+    frozen_norm: bool = False
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Updates in one pass over the training images."""
+        return math.ceil(images / self.images_per_step(images))
+
+    def images_per_step(self, images: int) -> int:
+        """Images behind one update: the batch times the batches accumulated, or all for gradient descent."""
+        return images if self.opt == "gd" else min(images, self.batch_size * self.accumulate)
 
 
 @dataclass(frozen=True)
@@ -46,114 +105,193 @@ class Trained:
 
 def train_network(
     network: nn.Module,
-    pixels: NDArray[Any],
-    labels: NDArray[np.int64],
-    weights: NDArray[np.float32],
-    train: NDArray[np.int64],
-    val: NDArray[np.int64],
-    *,
-    epochs: int,
-    batch_size: int,
+    data: Examples,
+    how: Training,
     groups: Sequence[dict[str, Any]],
-    weight_decay: float,
-    label_smoothing: float,
-    augmentation: str,
-    patience: int,
+    *,
     seed: int,
     device: str,
-    channels_last: bool = True,
-    frozen_norm: bool = False,
-    deadline: float = math.inf,
+    checkpoint: Checkpoint | None = None,
+    observer: Observer | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    world: World = ALONE,
 ) -> Trained:
-    """Train in place with AdamW and a one-cycle rate; the weights of the epoch with the lowest validation loss are
-    kept.
+    """Train in place; the weights of the epoch with the lowest validation loss are kept.
 
-    pixels (N, C, H, W) uint8 or uint16; labels, weights (N,); train, val: positions.
-    groups: parameter groups for the optimiser, each with its own peak rate `lr`.
-    frozen_norm: batch normalisation keeps its running statistics, as fine-tuning a pretrained network wants.
-    deadline: a time of `time.perf_counter()` after which no further epoch is begun.
-    on_step(done, total), on_epoch(epoch): called as training goes on.
-    Raises TrainingError when the loss is no longer a finite number; the network then holds its best weights so far.
+    groups: parameter groups for the optimiser, each with its own peak rate `lr`. checkpoint: where to go on from, if it
+    holds something, and to save to. on_step(done, total), on_epoch(epoch): called as training goes on. world: the
+    processes that share each batch. Raises TrainingError when the loss is no longer a finite number; the network then
+    holds its best weights so far.
     """
-    order, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    network.to(device).to(memory_format=layout)
-    peaks = [float(g["lr"]) for g in groups]
-    optimiser = torch.optim.AdamW(list(groups), weight_decay=weight_decay)
-    steps = math.ceil(len(train) / batch_size)
-    total, step, seen, began = steps * epochs, 0, 0, time.perf_counter()
+    network.to(device).to(memory_format=torch.channels_last)
+    optimiser = build_optimiser(how.opt, groups, momentum=how.momentum, weight_decay=how.weight_decay)
+    peaks = [float(group["lr"]) for group in groups]
+    average = WeightAverage(network, how.ema) if how.ema else None
+    scaler = torch.amp.GradScaler(device, enabled=how.amp == "fp16")
+    forward = world.wrap(torch.compile(network) if how.compile else network, device)
+    loss_of, per_class = LOSSES[how.loss], torch.ones(data.classes)
+    if how.class_weights == "balanced":
+        per_class = class_weights(data.labels[data.train], data.classes)
+    per_epoch = how.steps_per_epoch(len(data.train))
+    total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
+
+    def loss_and_gradient(pieces: Sequence[Batch], weight: float) -> tuple[float, int, torch.Tensor]:
+        """Loss of a step's batches together, right answers, logits of the last batch; gradients are left in place."""
+        optimiser.zero_grad(set_to_none=True)
+        value, right = 0.0, 0
+        for number, (images, target, w) in enumerate(pieces):
+            together = world.waiting(forward, last=number == len(pieces) - 1)
+            with together, auxiliary_logits(network) as extra, autocast(device, how.amp):
+                logits = forward(images)
+                losses = loss_of(logits.float(), target)
+                for inner in extra:
+                    losses = losses + AUXILIARY_WEIGHT * loss_of(inner.float(), target)
+                loss = (losses * w).sum() / weight
+                cost = loss + how.l1 * l1_penalty(network) / (len(pieces) * world.size) if how.l1 else loss
+            scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
+            value += float(loss.detach())
+            right += int((logits.argmax(1) == target.argmax(1)).sum())
+        if scaler.is_enabled():
+            scaler.unscale_(optimiser)
+        return world.sum(value), int(world.sum(right)), logits.detach()
+
+    def searched(pieces: Sequence[Batch], weight: float, step: int) -> float:
+        """The loss again, at weights a line search tries, with the same random numbers."""
+        torch.manual_seed(_mixed(seed, step, world.rank))
+        value = loss_and_gradient(pieces, weight)[0]
+        limit_gradient(network, how.clip)
+        return value
+
     history: list[Epoch] = []
-    best_state = _copy(network)
+    best_state = copy_state(network)
+    step, seen, before, tally = 0, 0, 0.0, np.zeros(3)  # tally: summed loss, right answers, images since the last line
+    if checkpoint is not None and (saved := checkpoint.load()) is not None:
+        network.load_state_dict(saved["network"])
+        optimiser.load_state_dict(saved["optimiser"])
+        scaler.load_state_dict(saved["scaler"])
+        if average is not None:
+            average.load_state_dict(saved["average"])
+        history, best_state = [Epoch(**row) for row in saved["history"]], saved["best"]
+        step, seen, before, tally = saved["step"], saved["seen"], saved["seconds"], np.array(saved["tally"])
+        for line in history:
+            if on_epoch:
+                on_epoch(line)
+    began, shuffled, order = time.perf_counter() - before, 0, data.train
+    if observer:
+        observer.start(network, groups)
 
-    for epoch in range(1, epochs + 1):
+    while step < total and not _worn_out(history, how.patience):
+        asked = time.perf_counter()
+        epoch, place = step // per_epoch + 1, step % per_epoch
+        if shuffled != epoch:
+            order, shuffled = np.random.default_rng([seed, epoch]).permutation(data.train), epoch
+        rows = np.array_split(order, per_epoch)[place]  # nearly equal steps: no last one too small to normalise over
+        torch.manual_seed(_mixed(seed, step, world.rank))  # dropout and its like
+        noise = torch.Generator().manual_seed(_mixed(seed, step, world.rank))
+        parts = np.array_split(rows, math.ceil(len(rows) / how.batch_size))
+        pieces = [_batch(data, world.share(part), how, per_class, noise, device) for part in parts]
+        weight = world.sum(sum(float(w.sum()) for _, _, w in pieces))  # of the whole step, on all processes
+        losses_so_far = [line.val_loss for line in history]
+        factor = rate_factor(how.sched, step / max(1, total - 1), how.warm_up, losses_so_far, how.patience)
+        for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+            group["lr"] = peak * factor
+        rate, waited = max(peaks) * factor, time.perf_counter() - asked
+
         network.train()
-        if frozen_norm:
-            for m in network.modules():
-                if isinstance(m, nn.modules.batchnorm._BatchNorm):
-                    m.eval()
-        loss_sum, right, count = 0.0, 0, 0
-        for images, chosen in batches(pixels, train, batch_size, shuffle=order):
-            x = augment(images.to(device), augmentation, noise).to(memory_format=layout)
-            y = torch.from_numpy(labels[chosen]).to(device)
-            w = torch.from_numpy(weights[chosen]).to(device)
-            factor = one_cycle(step / max(1, total - 1))
-            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                group["lr"] = peak * factor
+        if how.frozen_norm:
+            hold_norms(network)
+        if observer:
+            observer.before_forward(step + 1)
+        value, right, logits = loss_and_gradient(pieces, weight)
+        images, target, _ = pieces[-1]
+        facts = Step(step + 1, total, epoch, rate, value, images, target, logits, waited, time.perf_counter() - asked)
+        if observer:
+            observer.after_backward(facts)
+        if not math.isfinite(value):
+            network.load_state_dict(best_state)
+            raise _diverged(value, step + 1, epoch, rate, max(peaks))
+        limit_gradient(network, how.clip)
+        search = (partial(searched, pieces, weight, step),) if how.opt in LINE_SEARCHES else ()
+        scaler.step(optimiser, *search)
+        scaler.update()
+        if how.max_norm is not None:
+            limit_norms(network, how.max_norm)
+        if average is not None:
+            average.update(network)
+        tally += value * len(rows), right, len(rows)
+        step, seen = step + 1, seen + len(rows)
+        if observer:
+            observer.after_update(facts)
+        if on_step:
+            on_step(step, total)
 
-            logits = network(x)
-            losses = F.cross_entropy(logits, y, reduction="none", label_smoothing=label_smoothing)
-            loss = (losses * w).sum() / w.sum()
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                network.load_state_dict(best_state)
-                raise TrainingError(
-                    f"the loss became {value} in step {step + 1} (epoch {epoch})",
-                    found=f"learning rate {optimiser.param_groups[-1]['lr']:.2g}",
-                    expected="a finite loss",
-                    fix=f"try --lr {max(peaks) / 10:.2g}; history.csv holds the epochs so far",
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-
-            step += 1
-            seen += len(chosen)
-            loss_sum += value * len(chosen)
-            right += int((logits.argmax(1) == y).sum())
-            count += len(chosen)
-            if on_step:
-                on_step(step, total)
-
-        val_logits = logits_of(network, pixels, val, batch_size, device, layout)
-        val_loss = float(F.cross_entropy(val_logits, torch.from_numpy(labels[val])))
-        val_accuracy = float((val_logits.argmax(1).numpy() == labels[val]).mean())
-        history.append(
-            Epoch(
-                epoch,
-                step,
-                optimiser.param_groups[-1]["lr"],
-                loss_sum / count,
-                right / count,
-                val_loss,
-                val_accuracy,
-                time.perf_counter() - began,
+        if step == total or (step % how.val_every == 0 if how.val_every else step % per_epoch == 0):
+            with average.applied(network) if average is not None else contextlib.nullcontext():
+                val_loss, val_accuracy = _validate(network, data, how, device, world)
+                train_loss, train_accuracy = float(tally[0] / tally[2]), float(tally[1] / tally[2])
+                spent = time.perf_counter() - began
+                history.append(Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, spent))
+                if min(history, key=lambda line: line.val_loss) is history[-1]:
+                    best_state = copy_state(network)
+            tally = np.zeros(3)
+            if on_epoch:
+                on_epoch(history[-1])
+            if observer:
+                observer.after_epoch(history[-1])
+        if checkpoint is not None and checkpoint.due():
+            checkpoint.save(
+                network=network.state_dict(),
+                optimiser=optimiser.state_dict(),
+                scaler=scaler.state_dict(),
+                average=average.state_dict() if average is not None else {},
+                history=[asdict(line) for line in history],
+                best=best_state,
+                step=step,
+                seen=seen,
+                seconds=time.perf_counter() - began,
+                tally=tally.tolist(),
             )
-        )
-        if on_epoch:
-            on_epoch(history[-1])
-        best = min(history, key=lambda e: e.val_loss)
-        if best is history[-1]:
-            best_state = _copy(network)
-        if epoch - best.epoch >= patience or time.perf_counter() > deadline:
-            break
 
     network.load_state_dict(best_state)
     network.eval().to("cpu").to(memory_format=torch.contiguous_format)
-    rate = seen / (time.perf_counter() - began)
-    return Trained(tuple(history), best, rate, stopped_early=len(history) < epochs)
+    best = min(history, key=lambda e: e.val_loss)
+    return Trained(tuple(history), best, seen / (time.perf_counter() - began), stopped_early=step < total)
+
+
+def _worn_out(history: Sequence[Epoch], patience: int) -> bool:
+    """Whether the validation loss has not got better for `patience` epochs."""
+    if not history:
+        return False
+    best = min(history, key=lambda e: e.val_loss)
+    return history[-1].epoch - best.epoch >= patience
+
+
+def _batch(
+    data: Examples,
+    rows: NDArray[np.int64],
+    how: Training,
+    per_class: torch.Tensor,
+    noise: torch.Generator,
+    device: str,
+) -> Batch:
+    """Images (N, C, H, W), targets (N, K) and weights (N,) as training sees them."""
+    images = to_float(data.pixels[rows]).to(device)
+    wanted = targets(torch.from_numpy(data.labels[rows]), data.classes, how.label_smoothing).to(device)
+    images = augment(images, how.augment, noise)
+    images, wanted = mix(images, wanted, noise, mixup=how.mixup, cutmix=how.cutmix)
+    weights = torch.from_numpy(data.weights[rows]).to(device) * (wanted @ per_class.to(device))
+    return images.to(memory_format=torch.channels_last), wanted, weights
+
+
+def _validate(network: nn.Module, data: Examples, how: Training, device: str, world: World) -> tuple[float, float]:
+    """Mean loss and accuracy on the validation images, each process judging its share."""
+    rows = world.share(data.val)
+    logits = logits_of(network, data.pixels, rows, how.batch_size, device, torch.channels_last, how.amp)
+    labels = torch.from_numpy(data.labels[rows])
+    loss = float(LOSSES[how.loss](logits, targets(labels, data.classes)).sum())
+    right = float((logits.argmax(1) == labels).sum())
+    return world.sum(loss) / len(data.val), world.sum(right) / len(data.val)
 
 
 def logits_of(
@@ -163,10 +301,11 @@ def logits_of(
     batch_size: int,
     device: str,
     layout: torch.memory_format = torch.contiguous_format,
+    amp: str = "off",
 ) -> torch.Tensor:
     """Logits (len(indices), K) on the CPU, in evaluation mode."""
     network.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), autocast(device, amp):
         found = [
             network(images.to(device, memory_format=layout)).float().cpu()
             for images, _ in batches(pixels, indices, batch_size)
@@ -174,10 +313,35 @@ def logits_of(
     return torch.cat(found)
 
 
-def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
+@contextlib.contextmanager
+def autocast(device: str, amp: str) -> Iterator[None]:
+    """Run the block's passes in bfloat16 or float16 where that is asked for."""
+    dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
+    with torch.autocast(device, dtype) if dtype else contextlib.nullcontext():
+        yield
+
+
+def hold_norms(network: nn.Module) -> None:
+    """Put every batch normalisation in evaluation mode: it uses its running statistics and keeps them."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+def copy_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The network's tensors, copied."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def history_rows(history: Sequence[Epoch]) -> list[dict[str, Any]]:
-    """The history as rows for CSV."""
-    return [asdict(e) for e in history]
+def _mixed(seed: int, step: int, rank: int) -> int:
+    """A number for the random sources of one step in one process."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _diverged(value: float, step: int, epoch: int, rate: float, peak: float) -> TrainingError:
+    return TrainingError(
+        f"the loss became {value} in step {step} (epoch {epoch})",
+        found=f"learning rate {rate:.2g}",
+        expected="a finite loss",
+        fix=f"try --lr {peak / 10:.2g}; history.csv holds the epochs so far",
+    )

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from clearsight.config import Config
 from clearsight.data.scan import Scan
 from clearsight.errors import ConfigError
 from clearsight.models.gateway import PREFIX, default_img_size, timm_name
-from clearsight.models.pretrained import DEFAULT_BACKBONE, at_hand, has_published, weight_facts
-from clearsight.models.registry import entry
+from clearsight.models.published import DEFAULT_BACKBONE, at_hand, published, weight_facts
+from clearsight.models.registry import check_knobs, entry
+from clearsight.train.decision import Decision
 
 SMALL = 48
 """Images whose median short side is below this many pixels are learned from scratch: enlarged to a pretrained network's
 input they would be blur, and a small network learns them in seconds."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Something Clearsight chose for the user: what, which, and the reason with its numbers."""
-
-    what: str
-    choice: str
-    why: str
-
-    def to_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,11 @@ def check_names(config: Config) -> None:
     if name.startswith(PREFIX):
         timm_name(name)
     elif name != "auto":
-        entry(name)
+        check_knobs(entry(name), config.model.model_arg)
+    elif config.model.model_arg:
+        raise ConfigError(
+            "--model-arg changes a network, and --model auto leaves open which", fix="name one with --model"
+        )
     if name != "auto" and config.model.pretrained:
         weight_facts(name)
 
@@ -56,16 +49,17 @@ def plan(config: Config, scan: Scan) -> Recipe:
     model, size = config.model, config.data.img_size
     if model.model == "auto":
         return _automatic(config, scan)
-    pretrained = at_hand(model.model) if model.pretrained is None else model.pretrained
-    if model.freeze == "all" and not pretrained:
+    pretrained = model.init is None and at_hand(model.model) if model.pretrained is None else model.pretrained
+    knobs = dict(model.model_arg)
+    if model.freeze in ("all", "lower") and not pretrained:
         raise ConfigError(
-            f"--freeze all keeps the weights of {model.model} as they are, and they would be random",
+            f"--freeze {model.freeze} keeps weights of {model.model} as they are, and they would be random",
             fix=f"drop --freeze, or use --model {DEFAULT_BACKBONE}",
         )
     if pretrained:
         facts = weight_facts(model.model)
         why = "asked for; its published weights are the start"
-        return Recipe("probe", model.model, {}, size or facts.img_size, (Decision("network", model.model, why),))
+        return Recipe("probe", model.model, knobs, size or facts.img_size, (Decision("network", model.model, why),))
     if size is None:
         if model.model.startswith(PREFIX):
             size = default_img_size(model.model)
@@ -73,9 +67,9 @@ def plan(config: Config, scan: Scan) -> Recipe:
             known = entry(model.model)
             size = max(known.min_size, min(known.img_size, scan.short_side))
     why = "asked for; it starts from random weights"
-    if model.pretrained is None and has_published(model.model):
+    if model.pretrained is None and model.init is None and published(model.model):
         why += ", since its published ones are not on this machine (--pretrained downloads them)"
-    return Recipe("scratch", model.model, {}, size, (Decision("network", model.model, why),))
+    return Recipe("scratch", model.model, knobs, size, (Decision("network", model.model, why),))
 
 
 def _automatic(config: Config, scan: Scan) -> Recipe:
@@ -83,19 +77,19 @@ def _automatic(config: Config, scan: Scan) -> Recipe:
     small = side < SMALL
     if config.model.pretrained is True:
         small = False
-    if config.model.pretrained is False:
+    if config.model.pretrained is False or config.model.init is not None:
         small = True
-    if small and config.model.freeze == "all":
+    if small and config.model.freeze in ("all", "lower"):
         raise ConfigError(
-            "--freeze all needs pretrained weights, and these images are learned from scratch",
+            f"--freeze {config.model.freeze} needs pretrained weights, and these images are learned from scratch",
             found=f"a median short side of {side} pixels",
             fix=f"add --model {DEFAULT_BACKBONE}",
         )
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         width = 32 if size <= 16 else 16
-        why = "--no-pretrained"
-        if config.model.pretrained is None:
+        why = "--init draws its weights" if config.model.init else "--no-pretrained"
+        if config.model.pretrained is None and config.model.init is None:
             why = (
                 f"the images are small (median short side {side} pixels, below {SMALL}), blur for a pretrained network"
             )

@@ -1,0 +1,70 @@
+"""Search for better training options by trying them: rate, batch, decay, optimiser, augmentation, width, depth.
+
+Options given here are fixed and not searched. --folds K scores each trial on K folds in turn instead of on validation
+alone. The study is kept in OUT/study.db: the same command goes on with it. The test images are not touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
+from clearsight.config import Config, seconds
+from clearsight.console import terminal
+from clearsight.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", nargs="?", help="the labelled images")
+    parser.add_argument("--trials", type=int, default=30, metavar="N", help="settings to try (default: 30)")
+    add_config(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if words := listed(arguments):
+        print(words)
+        return 0
+    options = chosen(arguments)
+    config = Config.from_options(**options)
+    if arguments.data is None:
+        raise ConfigError("search on what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
+    if arguments.trials < 1:
+        raise ConfigError(f"--trials {arguments.trials} must be 1 or more")
+    from clearsight.data.sources import read
+
+    dataset = read(arguments.data, data_dir=config.data.data_dir)
+    folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
+    with terminal() as console:
+        from clearsight.data.cache import disk_errors
+        from clearsight.report.search_page import best_command, write_search_page
+        from clearsight.train.search import search
+
+        with disk_errors(folder, "the search", "choose another --out or free some space"):
+            folder.mkdir(parents=True, exist_ok=True)
+        found = search(
+            dataset,
+            config,
+            options,
+            trials=arguments.trials,
+            seconds=seconds(config.run.budget) if config.run.budget else None,
+            storage=folder / "study.db",
+            folds=options.get("folds", 1),
+            console=console,
+        )
+        write_search_page(folder / "search.html", found, name=dataset.name, origin=dataset.origin)
+    command = best_command(found, arguments.data)
+    page = os.path.relpath(folder / "search.html")
+    if arguments.json:
+        print_json({**found.to_dict(), "command": command, "report": page})
+        return 0
+    best = found.best
+    print(
+        f"\nbest of {len(found.trials)}: log loss {best.log_loss:.4f}, accuracy {best.accuracy:.1%} "
+        f"on {'validation' if found.folds == 1 else f'{found.folds} folds'}\n"
+        + "".join(f"  {share:4.0%}  {option}\n" for option, share in list(found.importance.items())[:5])
+        + f"\n  report   {page}\n  next     {command}"
+    )
+    return 0

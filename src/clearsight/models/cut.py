@@ -1,0 +1,88 @@
+"""A backbone cut in two at one of its depths: the lower part is frozen and runs once per image, the upper is trained.
+
+    lower, upper = cut(probe, "blocks.4")
+    maps = lower(images)          # (N, C, h, w), computed by an inference engine and cached
+    parts = upper(maps)           # pooled features of this depth and all deeper ones, as the probe orders them
+
+Both share the probe's weights: training the upper part trains the probe.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import fx, nn
+
+from clearsight.errors import ModelError
+from clearsight.models.network import InputLayer, Probe, pool
+
+
+class Lower(nn.Module):
+    """Pixels (N, C, H, W) in [0, 1] to the maps at the cut."""
+
+    def __init__(self, input: InputLayer, graph: fx.GraphModule) -> None:
+        super().__init__()
+        self.input, self.graph = input, graph
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.graph(self.input(x))  # type: ignore[no-any-return]
+
+
+class Upper(nn.Module):
+    """Maps at the cut to logits (N, K), by way of the pooled features from the cut on."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__()
+        self.graph = graph
+        self.chosen: list[int] | None = None
+        self.head: nn.Module = nn.Identity()
+
+    def parts(self, maps: torch.Tensor) -> list[torch.Tensor]:
+        """Pooled features (N, D_i) of the cut's depth, each deeper one, and the backbone's own output."""
+        *deeper, last = self.graph(maps)
+        return [pool(m) for m in (maps, *deeper)] + [last]
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        parts = self.parts(maps)
+        chosen = range(len(parts)) if self.chosen is None else self.chosen
+        return self.head(torch.cat([parts[i] for i in chosen], dim=1))  # type: ignore[no-any-return]
+
+
+def cut(probe: Probe, at: str) -> tuple[Lower, Upper]:
+    """Cut a probe's backbone behind the tapped module `at`; ModelError where anything but its output crosses."""
+    taps = probe.taps
+    graph = _Stages(frozenset(taps)).trace(probe.backbone)
+    nodes = list(graph.nodes)
+    by_name = {str(node.target): node for node in nodes if node.op == "call_module"}
+    if at not in taps or any(tap not in by_name for tap in taps):
+        raise ModelError(f"{probe.spec['name']} cannot be cut at {at!r}", expected=", ".join(taps))
+    place = nodes.index(by_name[at])
+    below, above = fx.Graph(), fx.Graph()
+    known: dict[fx.Node, fx.Node] = {}
+    for node in nodes[: place + 1]:
+        known[node] = below.node_copy(node, known.__getitem__)
+    below.output(known[by_name[at]])
+    known = {by_name[at]: above.placeholder("maps")}
+    try:
+        for node in nodes[place + 1 :]:
+            if node.op == "output":
+                deeper = [known[by_name[tap]] for tap in taps[taps.index(at) + 1 :]]
+                above.output((*deeper, known[node.args[0]]))
+            else:
+                known[node] = above.node_copy(node, known.__getitem__)
+    except KeyError as error:
+        raise ModelError(
+            f"{probe.spec['name']} cannot be cut at {at!r}", found=f"{error} reaches past the cut"
+        ) from error
+    return Lower(probe.input, fx.GraphModule(probe.backbone, below)), Upper(fx.GraphModule(probe.backbone, above))
+
+
+class _Stages(fx.Tracer):
+    """A tracer that looks neither into the given modules nor into single layers, some of which branch on shapes."""
+
+    def __init__(self, whole: frozenset[str]) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        layer = next(m.children(), None) is None or type(m).__module__.startswith("timm.layers")
+        return module_qualified_name in self.whole or layer or super().is_leaf_module(m, module_qualified_name)

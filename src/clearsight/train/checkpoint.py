@@ -1,0 +1,73 @@
+"""A training run's state on disk: written whole or not at all, read back with nothing executed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clearsight.data.cache import disk_errors
+from clearsight.errors import CheckpointError
+
+SHARE = 0.05
+"""Part of the time that saving may take: a network that takes long to save is saved less often."""
+
+
+class Checkpoint:
+    """The state of one training in one file.
+
+    fingerprint: names the data, network and options; a state saved under another is refused. every: least seconds
+    between two saves; 0 saves after every step. Only a process with `writes` saves.
+    """
+
+    def __init__(self, path: Path, fingerprint: str, *, every: float = 5.0, writes: bool = True) -> None:
+        self.path, self.fingerprint, self.every, self.writes = path, fingerprint, every, writes
+        self._next = time.monotonic() + every
+
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return self.writes and time.monotonic() >= self._next
+
+    def save(self, **state: Any) -> None:
+        """Write to a file beside, flush it to the disk, then put it in place: the last good one is never lost."""
+        began = time.monotonic()
+        partial = self.path.with_suffix(".partial")
+        with disk_errors(self.path, "the checkpoint", "free some space; the last checkpoint is kept, --resume goes on"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with partial.open("wb") as stream:
+                    torch.save({"fingerprint": self.fingerprint, "state": state}, stream)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                partial.replace(self.path)
+            finally:
+                partial.unlink(missing_ok=True)
+        now = time.monotonic()
+        self._next = now + max(self.every, (now - began) / SHARE)
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, or None where nothing was saved. CheckpointError when it is damaged or of another run."""
+        if not self.path.is_file():
+            return None
+        try:
+            found = torch.load(self.path, map_location="cpu", weights_only=True)
+            fingerprint, state = found["fingerprint"], found["state"]
+        except Exception as error:  # torch raises errors of many kinds for a damaged file
+            raise CheckpointError(
+                f"{self.path} cannot be read",
+                found=f"{self.path.stat().st_size:,} bytes, damaged or cut short",
+                fix="delete it to train from the start, or copy it again",
+            ) from error
+        if fingerprint != self.fingerprint:
+            raise CheckpointError(
+                f"{self.path} belongs to other data, another network or other options",
+                fix="run with the options of config.json beside it, or choose another --out",
+            )
+        return dict(state)
+
+    def remove(self) -> None:
+        """Forget the state: the training is finished."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,60 @@
+"""What the machine at hand can hold and how it computes best: batch size and number format (row N7)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from clearsight.models.anatomy import anatomy
+
+SHARE_OF_MEMORY = 0.5
+"""Part of the free memory that one batch may take."""
+
+
+def fitting_batch(network: nn.Module, shape: Sequence[int], wanted: int, device: str) -> tuple[int, str]:
+    """The wanted batch, or the largest power of two below it that fits into memory, and why (empty: it fits)."""
+    free = free_memory(device)
+    if free is None:
+        return wanted, ""
+    each = training_bytes(network, shape)
+    fits = int(SHARE_OF_MEMORY * free / max(1, each))
+    if wanted <= fits:
+        return wanted, ""
+    batch = 1 << max(0, fits.bit_length() - 1) if fits else 1
+    return batch, f"an image takes about {each / 1e6:,.0f} MB in training and {free / 1e9:,.1f} GB are free"
+
+
+def training_bytes(network: nn.Module, shape: Sequence[int]) -> int:
+    """About what one image takes in a training step: every layer's output, kept for the backward pass, and its
+    gradient, in float32. shape: (C, H, W).
+    """
+    layers = anatomy(network, img_size=int(shape[-1]), channels=int(shape[0])).layers
+    return 2 * 4 * sum(prod(layer.output) for layer in layers if layer.output)
+
+
+def free_memory(device: str) -> int | None:
+    """Bytes that can be had without swapping, or None where the system does not tell."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info()[0])
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def automatic_precision(device: str) -> str:
+    """bf16 where the processor computes it in hardware, else off."""
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "off"
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "off"

@@ -1,0 +1,249 @@
+"""What every way of training shares: the data and options of a run, and how a network is trained with them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from clearsight.config import Config
+from clearsight.console import Console
+from clearsight.data.augment import augment
+from clearsight.data.loader import to_float
+from clearsight.data.prepare import Prepared
+from clearsight.errors import ConfigError
+from clearsight.models.network import Network, Probe
+from clearsight.train.checkpoint import Checkpoint
+from clearsight.train.decision import Decision
+from clearsight.train.distributed import ALONE, World
+from clearsight.train.hardware import automatic_precision, fitting_batch
+from clearsight.train.loop import Examples, Trained, Training, hold_norms, train_network
+from clearsight.train.losses import LOSSES, targets
+from clearsight.train.observer import Epoch, Observer
+from clearsight.train.optimisers import build_optimiser, default_lr, default_weight_decay
+from clearsight.train.probe import Candidate
+from clearsight.train.range_test import range_test
+from clearsight.train.recipe import Recipe
+from clearsight.train.regularisers import limit_gradient
+
+FINE_TUNING = 0.06
+"""Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a way of training leaves; see `fit.Fitted` for the fields."""
+
+    network: Network | Probe
+    temperature: float
+    judged: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    history: tuple[Epoch, ...]
+    candidates: tuple[Candidate, ...]
+    decisions: tuple[Decision, ...]
+    images_per_second: float
+    tuned: bool = False
+    training: Training | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """The data and options of a run, and who looks on.
+
+    folder: where checkpoints go, None for none. resume: go on from them. world: the processes that train together.
+    """
+
+    data: Prepared
+    recipe: Recipe
+    config: Config
+    device: str
+    console: Console
+    on_epoch: Callable[[Epoch], None] | None = None
+    observer: Observer | None = None
+    folder: Path | None = None
+    world: World = ALONE
+    notes: list[Decision] = field(default_factory=list)
+
+    @property
+    def classes(self) -> int:
+        return len(self.data.dataset.classes)
+
+    @property
+    def examples(self) -> Examples:
+        """The images at their working size with the split's own train and validation parts."""
+        data = self.data
+        return Examples(data.pixels.array, data.labels, data.weights, data.split.train, data.split.val, self.classes)
+
+    def note(self, what: str, choice: str, why: str) -> None:
+        """Record a decision and say it."""
+        self.notes.append(Decision(what, choice, why))
+        self.console.say(f"{what}: {choice} ({why})")
+
+    def training(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> Training:
+        """How to train this network, but for the epochs: the options, and what they leave open decided.
+
+        batch: images per batch where the user names none. shape: of one image (C, H, W).
+        """
+        options = self.config.train
+        images = len(self.data.split.train)
+        if options.batch_size is not None and options.batch_size > images and options.opt != "gd":
+            raise ConfigError(
+                "the batch is larger than the training split",
+                found=f"--batch-size {options.batch_size} for {images} images",
+                fix="use a smaller --batch-size",
+            )
+        size = options.batch_size
+        if size is None:
+            size, why = fitting_batch(network, shape, min(batch, images), self.device)
+            if why:
+                self.note("batch", str(size), why)
+        decay = options.weight_decay
+        precision = automatic_precision(self.device) if options.amp == "auto" else options.amp
+        if precision == "fp16" and self.device == "cpu":
+            raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
+        same = {name: getattr(options, name) for name in _SHARED}
+        return Training(
+            epochs=1,
+            batch_size=size,
+            weight_decay=default_weight_decay(options.opt) if decay is None else decay,
+            amp=precision,
+            frozen_norm=fine_tuning,
+            **same,
+        )
+
+    def rate(self, fine_tuning: bool) -> float:
+        """The peak rate: the user's or the optimiser's own, smaller for weights that are already good."""
+        options = self.config.train
+        return options.lr or default_lr(options.opt) * (FINE_TUNING if fine_tuning else 1)
+
+    def train(
+        self,
+        network: nn.Module,
+        how: Training,
+        groups: list[dict[str, Any]],
+        title: str,
+        examples: Examples | None = None,
+    ) -> Trained:
+        """Run the loop, with a checkpoint if the job has a folder."""
+        examples = examples or self.examples
+        if self.config.train.lr_find:
+            groups = self._found_rates(network, how, groups, examples)
+        checkpoint = None
+        if self.folder is not None:
+            path = self.folder / f"{title.replace(' ', '-')}.pt"
+            every = self.config.run.checkpoint_every
+            fingerprint = self._fingerprint(how, groups)
+            checkpoint = Checkpoint(path, fingerprint, every=every, writes=self.world.rank == 0)
+        with self.world.whole_batch_norms(network):
+            return train_network(
+            network, examples, how, groups, seed=self.config.run.seed, device=self.device, checkpoint=checkpoint,
+            observer=self.observer, on_epoch=self.on_epoch, on_step=self.console.stage(title), world=self.world,
+        )  # fmt: skip
+
+    def decided(self, name: str, decide: Callable[[], Any]) -> Any:
+        """A choice that rests on time measured, and so must be remembered for a resumed run to repeat it."""
+        value = None
+        if self.world.rank == 0:
+            path = self.folder / "decided.json" if self.folder is not None else None
+            known = json.loads(path.read_text()) if path is not None and path.is_file() else {}
+            if name not in known:
+                known[name] = decide()
+                if path is not None:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    partial = path.with_suffix(".partial")
+                    partial.write_text(json.dumps(known))
+                    partial.replace(path)
+            value = known[name]
+        return self.world.agree(value)
+
+    def epoch_seconds(
+        self, network: nn.Module, how: Training, groups: Sequence[dict[str, Any]], examples: Examples | None = None
+    ) -> float:
+        """Time of one epoch here, from two steps on a copy of the network after one to warm up."""
+        examples = examples or self.examples
+        few = replace(examples, train=examples.train[: how.batch_size * 3], val=examples.val[: how.batch_size])
+        trial = copy.deepcopy(network)
+        short = replace(how, epochs=1, accumulate=1, compile=False, val_every=None, max_steps=None)
+        trained = {id(p) for group in groups for p in group["params"]}
+        mine = [
+            theirs for own, theirs in zip(network.parameters(), trial.parameters(), strict=True) if id(own) in trained
+        ]
+        times: list[float] = []
+
+        def tick(done: int, total: int) -> None:
+            times.append(time.perf_counter())
+
+        train_network(trial, few, short, [{"params": mine, "lr": 1e-6}], seed=0, device=self.device, on_step=tick)
+        if len(times) < 2:
+            return 1.0
+        step = (times[-1] - times[0]) / (len(times) - 1)
+        return step * (len(examples.train) + len(examples.val) / 3) / how.batch_size
+
+    def _found_rates(
+        self, network: nn.Module, how: Training, groups: list[dict[str, Any]], examples: Examples
+    ) -> list[dict[str, Any]]:
+        """The groups with rates from a range test on a copy of the network; their ratios stay."""
+
+        def find() -> float:
+            trial = copy.deepcopy(network)
+            step = single_steps(trial, examples, how, seed=self.config.run.seed, device=self.device)
+            found = range_test(step)
+            return float(found.suggestion)
+
+        rate = self.decided("lr", find)
+        self.note("learning rate", f"{rate:.2g}", "where the loss fell fastest in a range test")
+        top = max(g["lr"] for g in groups)
+        return [{**g, "lr": g["lr"] * rate / top} for g in groups]
+
+    def _fingerprint(self, how: Training, groups: Sequence[dict[str, Any]]) -> str:
+        about = {
+            "pixels": self.data.pixels.key,
+            "train": hashlib.blake2b(self.data.split.train.tobytes(), digest_size=8).hexdigest(),
+            "model": [self.recipe.model, self.recipe.knobs, self.recipe.img_size],
+            "how": asdict(how),
+            "rates": [g["lr"] for g in groups],
+            "seed": self.config.run.seed,
+        }
+        return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+_SHARED = (
+    "max_steps", "accumulate", "loss", "opt", "sched", "warm_up", "momentum", "l1", "max_norm", "clip",
+    "label_smoothing", "class_weights", "augment", "mixup", "cutmix", "ema", "patience", "val_every", "compile",
+)  # fmt: skip
+
+
+def single_steps(
+    network: nn.Module, data: Examples, how: Training, *, seed: int, device: str
+) -> Callable[[float], float]:
+    """A function that takes the next training step at a given rate and returns its loss: what a range test wants."""
+    network.to(device).train()
+    if how.frozen_norm:
+        hold_norms(network)
+    group = {"params": [p for p in network.parameters() if p.requires_grad], "lr": 0.0}
+    optimiser = build_optimiser(how.opt, [group], momentum=how.momentum, weight_decay=how.weight_decay)
+    order, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+
+    def step(rate: float) -> float:
+        rows = order.choice(data.train, min(how.batch_size, len(data.train)), replace=False)
+        images = augment(to_float(data.pixels[rows]).to(device), how.augment, noise)
+        wanted = targets(torch.from_numpy(data.labels[rows]), data.classes, how.label_smoothing).to(device)
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        loss = LOSSES[how.loss](network(images), wanted).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        limit_gradient(network, how.clip)
+        optimiser.step()
+        return float(loss.detach())
+
+    return step

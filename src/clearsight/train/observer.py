@@ -1,0 +1,67 @@
+"""What watches a training run: a protocol, so that the loop knows nothing of who looks on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of history.csv, written at every validation. Losses are means per image, of the kind that is
+    minimised; epoch is the pass over the data that was under way; lr is the largest rate of the last step; train
+    figures are those of the images seen since the last line.
+    """
+
+    epoch: int
+    steps: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step as an observer sees it.
+
+    number counts from 1, total is how many are planned. images (N, C, H, W) in [0, 1] as the network got them,
+    changed by augmentation; targets (N, K) the belief asked for; logits (N, K), detached. With accumulated batches
+    these are of the last one. wait_seconds: until the data was there; seconds: of the step so far, the wait included.
+    """
+
+    number: int
+    total: int
+    epoch: int
+    lr: float
+    loss: float
+    images: torch.Tensor
+    targets: torch.Tensor
+    logits: torch.Tensor
+    wait_seconds: float
+    seconds: float
+
+
+class Observer(Protocol):
+    """Called by the loop in this order; an observer may read everything and must change nothing."""
+
+    def start(self, network: nn.Module, groups: Sequence[dict[str, Any]]) -> None:
+        """Before the first step. groups: the optimiser's, each with its `params` and its peak rate `lr`."""
+
+    def before_forward(self, number: int) -> None:
+        """Before step `number` runs the network: the moment to place hooks."""
+
+    def after_backward(self, step: Step) -> None:
+        """Gradients are in place, unclipped; the weights have not moved."""
+
+    def after_update(self, step: Step) -> None:
+        """The weights have moved."""
+
+    def after_epoch(self, epoch: Epoch) -> None:
+        """After each validation."""

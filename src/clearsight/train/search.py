@@ -1,0 +1,236 @@
+"""Hyper-parameter search by Optuna: trials that learn from one another, the hopeless ones cut short.
+
+A trial trains on the training split and is scored on validation, or on every fold in turn; the test split stays shut.
+The study is kept in SQLite, so a search that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearsight.config import Config
+from clearsight.console import Console, Silent
+from clearsight.data.dataset import Dataset
+from clearsight.data.geometry import Geometry
+from clearsight.data.prepare import Prepared, prepare
+from clearsight.data.scan import scan
+from clearsight.errors import ClearsightError, ConfigError, TrainingError
+from clearsight.metrics import accuracy, log_loss, softmax
+from clearsight.models.registry import entry
+from clearsight.train.job import Job, Outcome
+from clearsight.train.observer import Epoch
+from clearsight.train.recipe import Recipe, plan
+from clearsight.train.scratch import from_scratch
+from clearsight.train.transfer import transfer
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting and its score: mean calibrated log loss and accuracy over the folds judged, None when cut short."""
+
+    number: int
+    options: dict[str, Any]
+    log_loss: float | None
+    accuracy: float | None
+    state: str
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found. best: options for `train`; importance: share of the log loss's variation by option."""
+
+    trials: tuple[Trial, ...]
+    best: Trial
+    importance: dict[str, float]
+    folds: int
+    base: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "best": self.best.to_dict(),
+            "importance": self.importance,
+            "folds": self.folds,
+            "trials": [t.to_dict() for t in self.trials],
+        }
+
+
+def search(
+    dataset: Dataset,
+    config: Config,
+    given: Mapping[str, Any],
+    *,
+    trials: int,
+    seconds: float | None,
+    storage: Path,
+    folds: int = 1,
+    console: Console | None = None,
+) -> Search:
+    """Try settings until there are `trials` of them in the study, or `seconds` are over.
+
+    config: the options all trials share; given: those the user named, which are not searched. storage: the SQLite file.
+    folds: how many folds score a trial. Raises ConfigError where nothing is left to search, TrainingError when no trial
+    finished.
+    """
+    import optuna
+
+    console = console or Silent()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    data, recipe = _prepared(dataset, config, console)
+    folds = min(folds, len(data.split.folds))
+    suggest = space(config, recipe, given, len(data.split.train))
+    fixed = {name: value for name, value in given.items() if name not in ("out", "resume", "budget")}
+    study = optuna.create_study(
+        storage=f"sqlite:///{storage}",
+        study_name=f"{data.pixels.key[:12]} {recipe.model} {sorted(fixed.items())} {folds}",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=config.run.seed, multivariate=True, warn_independent_sampling=False),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3),
+    )
+    began = time.monotonic()
+    advance = console.stage("trials")
+
+    def objective(trial: Any) -> float:
+        started, options = time.monotonic(), suggest(trial)
+        scores = []
+        for k in range(folds):
+            try:
+                outcome = _outcome(data, recipe, config, options, k, trial if k == 0 else None)
+            except TrainingError:
+                raise optuna.TrialPruned from None  # a loss that is not a number: no setting to keep
+            scores.append(_score(data, outcome))
+        trial.set_user_attr("accuracy", float(np.mean([s[1] for s in scores])))
+        trial.set_user_attr("seconds", time.monotonic() - started)
+        return float(np.mean([s[0] for s in scores]))
+
+    def over(study: Any, trial: Any) -> None:
+        advance(len(study.trials), trials)
+        if len(study.trials) >= trials or (seconds is not None and time.monotonic() - began > seconds):
+            study.stop()
+
+    for stale in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):  # of a killed search
+        study._storage.set_trial_state_values(stale._trial_id, optuna.trial.TrialState.FAIL)
+    if len(study.trials) < trials:
+        study.optimize(objective, n_trials=trials - len(study.trials), callbacks=[over], catch=())
+    return _summary(study, folds, dict(fixed))
+
+
+def space(config: Config, recipe: Recipe, given: Mapping[str, Any], images: int) -> Callable[[Any], dict[str, Any]]:
+    """What a trial may choose: rate, batch, decay, smoothing, optimiser, augmentation, and the network's width and
+    depth, each unless the user named it.
+    """
+    scratch = recipe.kind == "scratch"
+    widths = (
+        scratch and recipe.model.startswith(("resnet", "seresnet", "plain")) and "width" in entry(recipe.model).knobs
+    )
+    if recipe.kind == "probe" and config.model.freeze in ("auto", "all"):
+        raise ConfigError(
+            "there is nothing to search: a head on frozen features is chosen by cross-validation already",
+            fix="add --freeze lower or --freeze none to train the pretrained network's layers, or name a --model",
+        )
+    batches = [b for b in (16, 32, 64, 128, 256) if b <= images // 4] or [max(1, images // 4)]
+
+    def suggest(trial: Any) -> dict[str, Any]:
+        chosen: dict[str, Any] = {}
+        if "opt" not in given:
+            chosen["opt"] = trial.suggest_categorical("opt", ["adamw", "nesterov"])
+        if "lr" not in given:
+            low, high = (1e-4, 1e-1) if scratch else (1e-5, 1e-2)
+            chosen["lr"] = trial.suggest_float("lr", low, high, log=True)
+        if "batch_size" not in given:
+            chosen["batch_size"] = trial.suggest_categorical("batch_size", batches)
+        if "weight_decay" not in given:
+            chosen["weight_decay"] = trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True)
+        if "label_smoothing" not in given:
+            chosen["label_smoothing"] = trial.suggest_categorical("label_smoothing", [0.0, 0.1])
+        if "augment" not in given:
+            chosen["augment"] = trial.suggest_categorical("augment", ["none", "light", "strong"])
+        if scratch and "model" not in given:
+            chosen["model"] = trial.suggest_categorical("model", ["resnet8", "resnet20", "resnet32"])
+        if widths and "model_arg" not in given:
+            chosen["model_arg"] = {"width": trial.suggest_categorical("width", [8, 16, 32])}
+        return chosen
+
+    return suggest
+
+
+def _prepared(dataset: Dataset, config: Config, console: Console) -> tuple[Prepared, Recipe]:
+    scanned = scan(dataset, console.stage("looking at the files"))
+    recipe = plan(config, scanned)
+    data = prepare(
+        dataset, scanned, Geometry(recipe.img_size, recipe.img_size), seed=config.run.seed,
+        test_fraction=config.data.test_fraction, folds=config.data.folds, progress=console.stage("reading pixels"),
+    )  # fmt: skip
+    return data, recipe
+
+
+def _outcome(
+    data: Prepared, recipe: Recipe, config: Config, options: Mapping[str, Any], fold: int, trial: Any
+) -> Outcome:
+    """Train one setting on one fold; a trial that looks worse than the others is cut short."""
+    import optuna
+
+    fit, judge = data.split.folds[fold]
+    here = replace(data, split=replace(data.split, train=fit, val=judge))
+    chosen = replace(
+        config,
+        train=replace(config.train, **{k: v for k, v in options.items() if hasattr(config.train, k)}),
+        run=replace(config.run, budget=None),
+    )
+    changed = replace(
+        recipe,
+        model=options.get("model", recipe.model),
+        knobs={**recipe.knobs, **options.get("model_arg", {})},
+    )
+
+    def on_epoch(epoch: Epoch) -> None:
+        if trial is not None:
+            trial.report(epoch.val_loss, epoch.epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+    from clearsight.train.fit import device_of
+
+    job = Job(here, changed, chosen, device_of(config.run.device), Silent(), on_epoch=on_epoch)
+    return transfer(job) if recipe.kind == "probe" else from_scratch(job)
+
+
+def _score(data: Prepared, outcome: Outcome) -> tuple[float, float]:
+    """Calibrated log loss and accuracy on the images judged."""
+    target = data.labels[outcome.judged]
+    return log_loss(target, softmax(outcome.logits, outcome.temperature)), accuracy(target, outcome.logits.argmax(1))
+
+
+def _summary(study: Any, folds: int, base: dict[str, Any]) -> Search:
+    import optuna
+
+    found = []
+    for t in study.trials:
+        options = dict(t.params)
+        if "width" in options:
+            options["model_arg"] = {"width": options.pop("width")}
+        finished = t.state == optuna.trial.TrialState.COMPLETE
+        seconds = (t.datetime_complete - t.datetime_start).total_seconds() if t.datetime_complete else 0.0
+        state = {"COMPLETE": "finished", "PRUNED": "cut short"}.get(t.state.name, "failed")
+        found.append(
+            Trial(t.number, options, t.value if finished else None, t.user_attrs.get("accuracy"), state, seconds)
+        )
+    complete = [t for t in found if t.log_loss is not None]
+    if not complete:
+        raise TrainingError("no trial finished", found=f"{len(found)} cut short or failed", fix="allow more --trials")
+    importance: dict[str, float] = {}
+    if len(complete) >= 4:
+        try:
+            importance = dict(optuna.importance.get_param_importances(study))
+        except (ValueError, RuntimeError, ClearsightError):  # too few different values to tell
+            importance = {}
+    return Search(tuple(found), min(complete, key=lambda t: t.log_loss or 0), importance, folds, base)
