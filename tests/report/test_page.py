@@ -18,8 +18,9 @@ from clearsight.config import Config
 from clearsight.data.audit import Finding
 from clearsight.evaluation import Evaluation
 from clearsight.report.page import code, write_report
+from clearsight.train.decision import Decision
 from clearsight.train.probe import Candidate
-from clearsight.train.recipe import Decision, Recipe
+from clearsight.train.recipe import Recipe
 
 MakeRun = Callable[..., dict[str, Any]]
 Judged = Callable[..., Evaluation]

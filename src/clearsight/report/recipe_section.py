@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from clearsight.report.charts import Curve, learning_curve
+from clearsight.report.preview import Preview, preview
 from clearsight.report.verdict import sentence
 from clearsight.report.wording import count, duration, percent
 from clearsight.train.fit import Fitted
-from clearsight.train.loop import Epoch
+from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
 
 CANDIDATES = 12
@@ -59,10 +60,14 @@ class RecipeSection:
     loss_chart: Markup | None
     accuracy_chart: Markup | None
     curve_words: str
+    preview: Preview | None
 
 
-def recipe_section(fitted: Fitted) -> RecipeSection:
-    """Collect the section; it has charts where a network was trained by gradient descent."""
+def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
+    """Collect the section; it has charts where a network was trained by gradient descent.
+
+    seed: decides the preview, which is there where training changed its images.
+    """
     ranked = sorted(fitted.candidates, key=lambda c: (-c.accuracy, c.log_loss))
     rows = [_candidate(i + 1, c) for i, c in enumerate(ranked)]
     loss_chart, accuracy_chart = _charts(fitted.history) if fitted.history else (None, None)
@@ -77,6 +82,7 @@ def recipe_section(fitted: Fitted) -> RecipeSection:
         loss_chart=loss_chart,
         accuracy_chart=accuracy_chart,
         curve_words=_curve_words(fitted) if fitted.history else "",
+        preview=preview(fitted, seed),
     )
 
 

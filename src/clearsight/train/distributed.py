@@ -91,12 +91,13 @@ class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         from torch.distributed.nn.functional import all_reduce  # its backward pass sums too
 
+        full = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         over = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
-        count = torch.tensor(float(x.numel() // x.shape[1]), device=x.device)
+        count = torch.tensor(x.numel() // x.shape[1], dtype=full.dtype, device=x.device)
         distributed.all_reduce(count)
-        mean = all_reduce(x.float().sum(over)) / count  # type: ignore[no-untyped-call]
-        centred = x.float() - mean.view(shape)
+        mean = all_reduce(full.sum(over)) / count  # type: ignore[no-untyped-call]
+        centred = full - mean.view(shape)
         var = all_reduce(centred.square().sum(over)) / count  # type: ignore[no-untyped-call]
         if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None

@@ -144,9 +144,9 @@ def train_network(
             together = world.waiting(forward, last=number == len(pieces) - 1)
             with together, auxiliary_logits(network) as extra, autocast(device, how.amp):
                 logits = forward(images)
-                losses = loss_of(logits.float(), target)
+                losses = loss_of(_not_half(logits), target)
                 for inner in extra:
-                    losses = losses + AUXILIARY_WEIGHT * loss_of(inner.float(), target)
+                    losses = losses + AUXILIARY_WEIGHT * loss_of(_not_half(inner), target)
                 loss = (losses * w).sum() / weight
                 cost = loss + how.l1 * l1_penalty(network) / (len(pieces) * world.size) if how.l1 else loss
             scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
@@ -331,6 +331,11 @@ def hold_norms(network: nn.Module) -> None:
 def copy_state(network: nn.Module) -> dict[str, torch.Tensor]:
     """The network's tensors, copied."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _not_half(logits: torch.Tensor) -> torch.Tensor:
+    """Half precision is for the network; its loss is taken in float32."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
 def _mixed(seed: int, step: int, rank: int) -> int:

@@ -1,8 +1,51 @@
-"""Learning-rate schedules: factors of the peak rate as functions of progress in [0, 1]."""
+"""Learning-rate schedules: factors of the peak rate, pure functions of progress in [0, 1] and the losses so far."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from clearsight.config import SCHEDULES
+from clearsight.errors import ConfigError, nearest
+
+FIRST = 0.01
+"""The factor at which a warm-up begins; from 0 the first step would do nothing."""
+
+DROP = 0.1
+"""What a drop of `step` and `plateau` leaves of the rate."""
+
+
+def rate_factor(
+    name: str,
+    progress: float,
+    warm_up: float = 0.0,
+    val_losses: Sequence[float] = (),
+    patience: int = 10,
+) -> float:
+    """Factor in [0, 1] of the peak rate.
+
+    name: of `config.SCHEDULES`; ConfigError for any other. progress in [0, 1]: share of the steps done. warm_up in
+    [0, 1): share of the run in which the factor rises in a line from nearly 0 to 1; the schedule fills what remains.
+    One-cycle rises by itself for a quarter of the run; warm_up replaces that quarter. val_losses: one for each
+    validation so far, patience: validations; `plateau` drops whenever a third of them brought nothing better.
+    """
+    if name not in SCHEDULES:
+        raise ConfigError(f"there is no schedule {name!r}", fix=nearest(name, SCHEDULES))
+    if name == "one-cycle":
+        return one_cycle(progress, warm_up=warm_up) if warm_up else one_cycle(progress)
+    if progress < warm_up:
+        return FIRST + (1 - FIRST) * progress / warm_up
+    t = (progress - warm_up) / (1 - warm_up)
+    match name:
+        case "step":
+            return float(DROP ** ((t >= 0.5) + (t >= 0.75)))
+        case "exponential":
+            return float(1e-3**t)
+        case "cosine":
+            return (1 + math.cos(math.pi * t)) / 2
+        case "plateau":
+            return float(DROP ** drops(val_losses, max(1, patience // 3)))
+    return 1.0
 
 
 def one_cycle(progress: float, *, warm_up: float = 0.25, start: float = 1 / 25, end: float = 1e-4) -> float:
@@ -12,3 +55,13 @@ def one_cycle(progress: float, *, warm_up: float = 0.25, start: float = 1 / 25, 
     else:
         low, high, t = end, 1.0, (1 - progress) / (1 - warm_up)
     return low + (high - low) * (1 - math.cos(math.pi * min(max(t, 0.0), 1.0))) / 2
+
+
+def drops(losses: Sequence[float], wait: int) -> int:
+    """How often `wait` losses in a row were no better than the best before; each time the count starts anew."""
+    best, waited, count = math.inf, 0, 0
+    for loss in losses:
+        best, waited = (loss, 0) if loss < best else (best, waited + 1)
+        if waited == wait:
+            waited, count = 0, count + 1
+    return count

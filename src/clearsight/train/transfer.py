@@ -172,7 +172,7 @@ def _train_upper(job: Job, frozen: _Frozen, budget: float | None) -> Outcome | N
         classes=job.classes,
     )
     how = job.training(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
-    how = replace(how, augment="none")
+    how = replace(how, augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
     groups = [{"params": [p for p in upper.parameters() if p.requires_grad], "lr": job.rate(fine_tuning=True)}]
     trained = _trained(job, upper, how, groups, "training the upper blocks", budget, examples)
     if trained is None:

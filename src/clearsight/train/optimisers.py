@@ -1,0 +1,198 @@
+"""Optimisers by name: PyTorch's and timm's where they have one, and an Armijo line search.
+
+Momentum. Textbooks, and the course this toolkit follows, write v = m v + a g, w = w - v with rate a, gradient g and
+momentum m. PyTorch writes v = m v + g, w = w - a v. At a constant rate the weights are the same and only v differs, by
+the factor a. When the rate changes they part: in the textbook form an old gradient keeps the rate of its own step, in
+PyTorch's the new rate scales all of them at once, so a drop in the rate brakes immediately. Here it is PyTorch's form.
+
+Weight decay is L2 for all but `adamw`: its gradient joins the loss's before anything else is computed (coupled).
+`adamw` shrinks the weights apart from the gradient (decoupled) [Loshchilov, Hutter 2019, arXiv:1711.05101].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, optim
+
+from clearsight.config import OPTIMISERS
+from clearsight.errors import ConfigError, nearest
+
+LINE_SEARCHES = ("lbfgs", "armijo")
+"""Optimisers whose `step` evaluates the loss again: step(closure), closure() -> loss with fresh gradients."""
+
+DEFAULTS = {
+    "gd": (1.0, 5e-4),
+    "sgd": (0.3, 5e-4),
+    "momentum": (0.05, 5e-4),
+    "nesterov": (0.05, 5e-4),
+    "adagrad": (0.05, 0.0),
+    "adadelta": (1.0, 0.0),
+    "rmsprop": (5e-3, 0.0),
+    "adam": (5e-3, 0.0),
+    "adamw": (5e-3, 0.05),
+    "radam": (1e-2, 0.0),
+    "adabelief": (5e-3, 0.0),
+    "lars": (5.0, 5e-4),
+    "lbfgs": (1.0, 0.0),
+    "armijo": (1.0, 0.0),
+}
+"""Peak rate and weight decay for small normalised convolutional networks at 64 to 128 images a batch."""
+
+
+def default_lr(name: str) -> float:
+    """The peak rate that an optimiser is given when none is asked for. ConfigError for an unknown name."""
+    return DEFAULTS[_known(name)][0]
+
+
+def default_weight_decay(name: str) -> float:
+    """The weight decay that an optimiser is given when none is asked for. ConfigError for an unknown name."""
+    return DEFAULTS[_known(name)][1]
+
+
+def build_optimiser(
+    name: str, groups: Sequence[dict[str, Any]], *, momentum: float, weight_decay: float
+) -> optim.Optimizer:
+    """The optimiser `name` of `config.OPTIMISERS` over parameter groups, each a dict with `params` and its rate `lr`.
+
+    The dicts are copied; `lbfgs` has one direction for all weights, so it merges the groups and takes the first rate.
+    momentum in [0, 1): of momentum, nesterov and lars, and the decay of Adam's average gradient (its beta 1) in adam,
+    adamw, radam and adabelief; the others have none. weight_decay: 0 or more. Raises ConfigError for an unknown name,
+    weight decay with lbfgs, and nesterov without momentum.
+    """
+    own, decay, betas = [dict(group) for group in groups], weight_decay, (momentum, 0.999)
+    match _known(name):
+        case "gd" | "sgd":  # they differ in the batch, which the loop makes
+            return optim.SGD(own, weight_decay=decay)
+        case "momentum":
+            return optim.SGD(own, momentum=momentum, weight_decay=decay)
+        case "nesterov":
+            if momentum == 0:
+                raise ConfigError("--opt nesterov needs momentum", found="--momentum 0", fix="use --opt sgd")
+            return optim.SGD(own, momentum=momentum, weight_decay=decay, nesterov=True)
+        case "adagrad":
+            return optim.Adagrad(own, weight_decay=decay)
+        case "adadelta":
+            return optim.Adadelta(own, weight_decay=decay)
+        case "rmsprop":  # 0.9 as Hinton's lecture 6e has it; PyTorch's 0.99 starts with steps three times as long
+            return optim.RMSprop(own, alpha=0.9, weight_decay=decay)
+        case "adam":
+            return optim.Adam(own, betas=betas, weight_decay=decay)
+        case "adamw":
+            return optim.AdamW(own, betas=betas, weight_decay=decay)
+        case "radam":
+            return optim.RAdam(own, betas=betas, weight_decay=decay)
+        case "adabelief":  # as in the paper's own experiments on CIFAR; timm's defaults add RAdam's rectification
+            from timm.optim import AdaBelief  # imported late: timm is slow to import
+
+            belief = AdaBelief(own, betas=betas, eps=1e-8, weight_decay=decay, decoupled_decay=False, rectify=False)
+            return cast(optim.Optimizer, belief)
+        case "lars":  # always_adapt: timm would else leave layers without weight decay to plain momentum
+            from timm.optim import Lars
+
+            return cast(optim.Optimizer, Lars(own, momentum=momentum, weight_decay=decay, always_adapt=True))
+        case "lbfgs":
+            if decay:
+                raise ConfigError(
+                    "--opt lbfgs has no weight decay", found=decay, fix="drop --weight-decay, or set it to 0"
+                )
+            return LBFGS([p for group in own for p in group["params"]], lr=own[0]["lr"])
+        case _:
+            return Armijo(own, weight_decay=decay)
+
+
+class LBFGS(optim.LBFGS):
+    """PyTorch's L-BFGS with the strong Wolfe line search, at most ten iterations on each batch.
+
+    It remembers the last ten changes of weights and gradient: each takes two copies of the weights.
+    """
+
+    def __init__(self, params: Sequence[Tensor], lr: float = 1.0) -> None:
+        super().__init__(params, lr=lr, max_iter=10, history_size=10, line_search_fn="strong_wolfe")
+
+    def step(self, closure: Callable[[], float]) -> float:  # type: ignore[override]
+        """Search along quasi-Newton directions. closure() -> loss, with gradients; returns the loss before the step.
+
+        At rate 0, where schedules end, nothing moves: PyTorch's line search would divide by it.
+        """
+        moving = self.param_groups[0]["lr"] > 0
+        return float(super().step(closure) if moving else closure())  # type: ignore[no-untyped-call]
+
+    def _gather_flat_grad(self) -> Tensor:
+        # PyTorch's own takes views, which the gradients of a channels_last network refuse.
+        return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in self._params])
+
+
+class Armijo(optim.Optimizer):
+    """SGD whose every step is found by a backtracking line search [Vaswani 2019, arXiv:1905.09997, algorithm 1].
+
+    A step of size s along the gradient g is taken if it satisfies Armijo's condition on the batch's own loss,
+    f(w - s g) <= f(w) - sufficient s |g|^2; else s shrinks and is tried again. The search begins at the last step's
+    size, grown a little, and never above the group's `lr`. The paper grows by 2^(share of the epoch), which an
+    optimiser cannot know; a constant 1.1 takes some seven steps to double.
+
+    Groups share one search: their sizes keep the proportions of their rates. Weight decay wd adds wd/2 |w|^2 to f.
+    Where the gradient is clipped the condition is weaker, but the loss still falls. Each step evaluates the loss once
+    at the start and once per try. `step_size` of a group is the size last taken.
+    """
+
+    def __init__(
+        self,
+        params: optim.optimizer.ParamsT,
+        lr: float = 1.0,
+        *,
+        weight_decay: float = 0.0,
+        sufficient: float = 0.1,
+        shrink: float = 0.7,
+        growth: float = 1.1,
+        tries: int = 30,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "step_size": float("inf")})
+        self.sufficient, self.shrink, self.growth, self.tries = sufficient, shrink, growth, tries
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float]) -> float:  # type: ignore[override]
+        """Take the step; returns the loss before it. closure() -> loss at the present weights, with gradients.
+
+        The weights are never left where the loss is higher or not a number: if no try will do they stay as they were.
+        """
+        evaluate = torch.enable_grad()(closure)
+        loss = float(evaluate())
+        groups = [group for group in self.param_groups if group["lr"] > 0]
+        moves = [
+            (p, p.clone(), p.grad.add(p, alpha=group["weight_decay"]), float(group["lr"]))
+            for group in groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        slope = sum(rate * float(direction.square().sum()) for _, _, direction, rate in moves)
+        start = loss + self._penalty()
+        share = first = min(
+            [1.0, *(self.growth * group["step_size"] / group["lr"] for group in groups)]
+        )  # of each rate
+        for _ in range(self.tries):
+            for p, before, direction, rate in moves:
+                torch.add(before, direction, alpha=-share * rate, out=p)
+            if float(evaluate()) + self._penalty() <= start - self.sufficient * share * slope:
+                break
+            share *= self.shrink
+        else:
+            for p, before, _, _ in moves:
+                p.copy_(before)
+            share = first * self.shrink  # a batch whose loss is all rounding should not freeze those that follow
+        for group in groups:
+            group["step_size"] = share * group["lr"]
+        return loss
+
+    def _penalty(self) -> float:
+        """The L2 term of the loss that is minimised."""
+        decayed = ((group["weight_decay"], p) for group in self.param_groups for p in group["params"])
+        return sum(float(decay / 2 * p.square().sum()) for decay, p in decayed if decay)
+
+
+def _known(name: str) -> str:
+    if name not in OPTIMISERS:
+        raise ConfigError(f"there is no optimiser {name!r}", fix=nearest(name, OPTIMISERS))
+    return name
