@@ -167,7 +167,11 @@ class TrainConfig:
     )
     l1: float = option(0.0, "weight of the sum of absolute weights in the loss", within="[0, inf)")
     max_norm: float | None = option(None, "largest norm of a unit's incoming weights", within="(0, inf)")
-    clip: float | None = option(1.0, "largest norm of the whole gradient; 0 for no limit", within="[0, inf)")
+    clip: float | None = option(
+        None,
+        "largest norm of the whole gradient, 0 for no limit (default: 1; none for line searches)",
+        within="[0, inf)",
+    )
     label_smoothing: float = option(
         0.0, "share of belief spread evenly over all classes in the target", within="[0, 1)"
     )

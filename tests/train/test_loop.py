@@ -8,7 +8,7 @@ import torch
 
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
-from clearsight.train.loop import Examples, Training, train_network
+from clearsight.train.loop import Examples, Training, still_norms, train_network
 from clearsight.train.schedules import one_cycle
 
 SPEC = {
@@ -107,3 +107,49 @@ def test_one_cycle_by_hand():
     half_up = 1 / 25 + (1 - 1 / 25) / 2  # cosine is at its middle halfway up
     assert one_cycle(0.125) == pytest.approx(half_up)
     assert one_cycle(0.625) == pytest.approx(1e-4 + (1 - 1e-4) * (1 - math.cos(math.pi / 2)) / 2)
+
+
+def test_line_searches_leave_running_statistics_to_the_steps(digits_arrays):
+    """However often a search evaluates the loss, a step counts once for batch normalisation."""
+    network = new_network()
+    run(digits_arrays, network, epochs=1, opt="armijo", lr=1.0, clip=None, batch_size=200)
+    moved = network.body.bn1.running_mean.clone()
+    with still_norms(network):
+        network.train()
+        network(torch.rand(4, 1, 8, 8))
+    assert torch.equal(network.body.bn1.running_mean, moved)
+    assert network.body.bn1.momentum == 0.1
+
+
+def test_lbfgs_takes_layer_groups_and_counts_l1(digits_arrays):
+    network = new_network()
+    parameters = list(network.parameters())
+    groups = [{"params": parameters[:4], "lr": 1.0}, {"params": parameters[4:], "lr": 1.0}]
+    how = Training(epochs=3, batch_size=600, opt="lbfgs", weight_decay=0.0, l1=1e-5, clip=None, sched="constant")
+    found = train_network(network, examples(digits_arrays), how, groups, seed=0, device="cpu")
+    assert found.history[-1].train_loss < found.history[0].train_loss / 2
+
+
+def test_accumulated_batches_equal_one_batch_without_normalisation(digits_arrays):
+    spec = {**SPEC, "name": "mlp", "knobs": {"widths": (16,)}}
+    states = []
+    for options in ({"batch_size": 64}, {"batch_size": 16, "accumulate": 4}):
+        torch.manual_seed(0)
+        network = Network(spec)
+        run(digits_arrays, network, epochs=2, augment="none", **options)
+        states.append(network.state_dict())
+    for a, b in zip(*(s.values() for s in states), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-3)
+
+
+def test_a_step_cap_and_validation_every_few_steps(digits_arrays):
+    found = run(digits_arrays, new_network(), epochs=9, max_steps=25, val_every=10)
+    assert [e.steps for e in found.history] == [10, 20, 25]
+    assert not found.stopped_early
+
+
+def test_the_average_is_what_is_kept(digits_arrays):
+    plain, averaged = new_network(), new_network()
+    run(digits_arrays, plain, epochs=2)
+    run(digits_arrays, averaged, epochs=2, ema=0.9)
+    assert not torch.equal(plain.body.fc.weight, averaged.body.fc.weight)

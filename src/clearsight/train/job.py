@@ -30,7 +30,7 @@ from clearsight.train.hardware import automatic_precision, fitting_batch
 from clearsight.train.loop import Examples, Trained, Training, hold_norms, train_network
 from clearsight.train.losses import LOSSES, targets
 from clearsight.train.observer import Epoch, Observer
-from clearsight.train.optimisers import build_optimiser, default_lr, default_weight_decay
+from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser, default_lr, default_weight_decay
 from clearsight.train.probe import Candidate
 from clearsight.train.range_test import range_test
 from clearsight.train.recipe import Recipe
@@ -116,6 +116,7 @@ class Job:
             epochs=1,
             batch_size=size,
             weight_decay=default_weight_decay(options.opt) if decay is None else decay,
+            clip=(None if options.opt in LINE_SEARCHES else 1.0) if options.clip is None else options.clip,
             amp=precision,
             frozen_norm=fine_tuning,
             **same,
@@ -218,7 +219,7 @@ class Job:
 
 
 _SHARED = (
-    "max_steps", "accumulate", "loss", "opt", "sched", "warm_up", "momentum", "l1", "max_norm", "clip",
+    "max_steps", "accumulate", "loss", "opt", "sched", "warm_up", "momentum", "l1", "max_norm",
     "label_smoothing", "class_weights", "augment", "mixup", "cutmix", "ema", "patience", "val_every", "compile",
 )  # fmt: skip
 

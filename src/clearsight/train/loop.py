@@ -126,7 +126,7 @@ def train_network(
     """
     network.to(device).to(memory_format=torch.channels_last)
     optimiser = build_optimiser(how.opt, groups, momentum=how.momentum, weight_decay=how.weight_decay)
-    peaks = [float(group["lr"]) for group in groups]
+    peaks = [float(group["lr"]) for group in optimiser.param_groups]
     average = WeightAverage(network, how.ema) if how.ema else None
     scaler = torch.amp.GradScaler(device, enabled=how.amp == "fp16")
     forward = world.wrap(torch.compile(network) if how.compile else network, device)
@@ -157,11 +157,12 @@ def train_network(
         return world.sum(value), int(world.sum(right)), logits.detach()
 
     def searched(pieces: Sequence[Batch], weight: float, step: int) -> float:
-        """The loss again, at weights a line search tries, with the same random numbers."""
+        """What is minimised, at weights a line search tries, with the same random numbers."""
         torch.manual_seed(_mixed(seed, step, world.rank))
-        value = loss_and_gradient(pieces, weight)[0]
+        with still_norms(network):
+            value = loss_and_gradient(pieces, weight)[0]
         limit_gradient(network, how.clip)
-        return value
+        return value + (how.l1 * float(l1_penalty(network).detach()) if how.l1 else 0.0)
 
     history: list[Epoch] = []
     best_state = copy_state(network)
@@ -326,6 +327,20 @@ def hold_norms(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
+
+
+@contextlib.contextmanager
+def still_norms(network: nn.Module) -> Iterator[None]:
+    """Inside the block batch normalisation uses each batch's statistics and leaves its running ones as they are."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def copy_state(network: nn.Module) -> dict[str, torch.Tensor]:
