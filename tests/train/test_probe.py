@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from clearsight.models.heads import kernel_head
-from clearsight.train.probe import _Features, _fit, _kernel_weights, _softmax_weights, choose_head
+from clearsight.train.probe import Targets, _Features, _fit, _kernel_weights, _softmax_weights, choose_head
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_softmax_head_equals_scikit_learn(blobs):
     x, y = blobs
     rows, ones = np.arange(240), np.ones(240, np.float32)
     strength = 1e-2
-    w, b = _softmax_weights(_Features([x], rows), rows, y, ones, 3, strength)
+    w, b = _softmax_weights(_Features([x], rows), rows, Targets(y, ones, 3), strength)
     # scikit-learn minimises C * sum of losses + |W|²/2, so C = 1 / (strength * N)
     peer = LogisticRegression(C=1 / (strength * 240), tol=1e-8, max_iter=1000).fit(StandardScaler().fit_transform(x), y)
     np.testing.assert_allclose(w, peer.coef_, atol=2e-3)
@@ -38,8 +38,8 @@ def test_weights_of_labels_count_like_repeated_images(blobs):
     weights = np.ones(240, np.float32)
     weights[:50] = 2
     features = _Features([x], rows)
-    w1, _ = _softmax_weights(features, rows, y, weights, 3, 0.1)
-    w2, _ = _softmax_weights(features, doubled, y, np.ones(240, np.float32), 3, 0.1)
+    w1, _ = _softmax_weights(features, rows, Targets(y, weights, 3), 0.1)
+    w2, _ = _softmax_weights(features, doubled, Targets(y, np.ones(240, np.float32), 3), 0.1)
     np.testing.assert_allclose(w1, w2, atol=1e-3)
 
 
@@ -48,7 +48,7 @@ def test_kernel_head_equals_scikit_learn(blobs):
     y = (y == 1).astype(np.int64)
     rows = np.arange(240)
     features = _Features([x[:, :4], x[:, 4:]], rows)
-    _, head = _fit(features, rows, y, np.ones(240, np.float32), 2, "kernel SVM", {"C": 3.0, "gamma D": 1.0})
+    _, head = _fit(features, rows, Targets(y, np.ones(240, np.float32), 2), "kernel SVM", {"C": 3.0, "gamma D": 1.0})
     z = StandardScaler().fit_transform(x)
     peer = SVC(C=3.0, gamma=1 / 6).fit(z, y)
     logits = head(torch.from_numpy(x)).detach().numpy()
@@ -60,7 +60,7 @@ def test_kernel_head_for_three_classes_is_one_against_the_rest(blobs):
     x, y = blobs
     rows = np.arange(240)
     features = _Features([x], rows)
-    support, dual, intercept = _kernel_weights(features, rows, y, np.ones(240, np.float32), 3, 3.0, 1 / 6)
+    support, dual, intercept = _kernel_weights(features, rows, Targets(y, np.ones(240, np.float32), 3), 3.0, 1 / 6)
     z = StandardScaler().fit_transform(x).astype(np.float32)
     _, head = kernel_head(z[support], dual, intercept, 1 / 6, np.zeros(6), np.ones(6))
     got = head(torch.from_numpy(z)).detach().numpy()
@@ -72,7 +72,9 @@ def test_kernel_head_for_three_classes_is_one_against_the_rest(blobs):
 def test_the_gradient_of_a_kernel_head_reaches_its_input(blobs):
     x, y = blobs
     rows = np.arange(240)
-    _, head = _fit(_Features([x], rows), rows, y, np.ones(240, np.float32), 3, "kernel SVM", {"C": 3.0, "gamma D": 1.0})
+    _, head = _fit(
+        _Features([x], rows), rows, Targets(y, np.ones(240, np.float32), 3), "kernel SVM", {"C": 3.0, "gamma D": 1.0}
+    )
     head = head.double()
     point = torch.from_numpy(x[:2]).double().requires_grad_()
     assert torch.autograd.gradcheck(head, (point,), eps=1e-5, atol=1e-6)
@@ -96,9 +98,29 @@ def test_the_better_feature_set_and_head_win(blobs):
     rows = np.arange(240)
     number = rows % 4
     folds = [(rows[number != k], rows[number == k]) for k in range(4)]
-    found = choose_head([noise, x], {"noise": (0,), "signal": (1,)}, y, np.ones(240, np.float32), folds, rows, 3)
+    found = choose_head(
+        [noise, x], {"noise": (0,), "signal": (1,)}, Targets(y, np.ones(240, np.float32), 3), folds, rows
+    )
     assert found.chosen.features == "signal"
     assert found.chosen.accuracy == max(c.accuracy for c in found.candidates)
     assert sorted(found.judged) == list(range(240))
     assert found.chosen.accuracy == pytest.approx((found.logits.argmax(1) == y[found.judged]).mean())
     assert any(c.head == "kernel SVM" for c in found.candidates)
+
+
+def test_mirror_images_are_taken_when_they_help(blobs):
+    """What the mirror images show, classes far apart, helps; with the classes exchanged it harms and is left out."""
+    x, y = blobs
+    rows = np.arange(240)
+    folds = [(rows[rows % 4 != k], rows[rows % 4 == k]) for k in range(4)]
+    noisy = x + np.random.default_rng(1).normal(scale=8, size=x.shape).astype(np.float32)
+    targets = Targets(y, np.ones(240, np.float32), 3)
+    plain = choose_head([noisy], {"all": (0,)}, targets, folds, rows, kernels=False)
+    exchanged = noisy[np.argsort((y + 1) % 3, kind="stable")]
+    harmed = choose_head([noisy], {"all": (0,)}, targets, folds, rows, kernels=False, mirrored=lambda: [exchanged])
+    assert not harmed.chosen.mirrored
+    assert harmed.chosen.accuracy == plain.chosen.accuracy
+    better = choose_head([noisy], {"all": (0,)}, targets, folds, rows, kernels=False, mirrored=lambda: [x])
+    assert better.chosen.mirrored
+    assert "mirror images too" in better.chosen.words()
+    assert sorted(better.judged) == list(range(240))

@@ -30,6 +30,10 @@ Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 KERNEL_LIMIT = 6000
 """Development images up to which kernel heads are tried: their cost grows with the square of the number."""
 
+MIRROR_LIMIT = 3000
+"""Development images up to which mirror images are tried as well: they double what a head learns from, and their
+features cost as much as the images' own."""
+
 SELECT_LIMIT = 4000
 """Images on which candidates are compared; more would cost time and hardly change the choice."""
 
@@ -38,6 +42,19 @@ STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 
 KERNEL_GRID = ((3.0, 1.0), (10.0, 1.0), (10.0, 0.3))
 """Pairs (C, gamma D): penalty and width of the kernel."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What heads learn: labels (N,), how far each is believed (N,), and the number of classes."""
+
+    labels: NDArray[np.int64]
+    weights: Floats
+    classes: int
+
+    def twice(self) -> Targets:
+        """The same for the images and their mirror images behind them."""
+        return Targets(np.tile(self.labels, 2), np.tile(self.weights, 2), self.classes)
 
 
 @dataclass(frozen=True)
@@ -50,10 +67,11 @@ class Candidate:
     setting: dict[str, float]
     accuracy: float
     log_loss: float
+    mirrored: bool = False
 
     def words(self) -> str:
         numbers = ", ".join(f"{k} {v:g}" for k, v in self.setting.items())
-        return f"{self.head} ({numbers}) on {self.features}"
+        return f"{self.head} ({numbers}) on {self.features}" + (", mirror images too" if self.mirrored else "")
 
 
 @dataclass(frozen=True)
@@ -75,23 +93,23 @@ class ProbeResult:
 def choose_head(
     parts: Sequence[Floats],
     feature_sets: dict[str, tuple[int, ...]],
-    labels: NDArray[np.int64],
-    weights: Floats,
+    targets: Targets,
     folds: Sequence[Fold],
     everything: NDArray[np.int64],
-    classes: int,
     *,
+    mirrored: Callable[[], Sequence[Floats]] | None = None,
     seed: int = 0,
     kernels: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> ProbeResult:
     """Cross-validate every candidate and fit the best on `everything`.
 
-    parts: feature arrays (N, D_i), memory-mapped. feature_sets: name to the numbers of the parts it joins.
-    labels, weights (N,). folds, everything: positions into the N images.
-    The best has the highest accuracy; of equals, the one with the lower calibrated log loss.
+    parts: feature arrays (N, D_i), memory-mapped. feature_sets: name to the numbers of the parts it joins. folds,
+    everything: positions into the N images. mirrored: gives the same features of the mirror images, with which the best
+    candidate is tried once more. The best has the highest accuracy; of equals, the one with the lower calibrated log
+    loss.
     """
-    sample = _sample(everything, labels, SELECT_LIMIT, seed)
+    sample = _sample(everything, targets.labels, SELECT_LIMIT, seed)
     trial = folds if len(everything) <= SELECT_LIMIT else folds[:1]
     trial = [(np.intersect1d(fit, sample), np.intersect1d(judge, sample)) for fit, judge in trial]
     kernels = kernels and len(everything) <= KERNEL_LIMIT
@@ -102,48 +120,76 @@ def choose_head(
         for setting in settings
     ]
     found: list[Candidate] = []
-    logits_of: dict[int, NDArray[np.float64]] = {}
-    prepared: dict[str, _Features] = {}
-    judged_trial = np.concatenate([judge for _, judge in trial])
-    for number, (name, numbers, head, setting) in enumerate(plans):
-        if name not in prepared:
-            prepared.clear()
-            prepared[name] = _Features([parts[i] for i in numbers], sample)
-        features = prepared[name]
-        z = np.concatenate(
-            [_fit_logits(features, fit, judge, labels, weights, classes, head, setting) for fit, judge in trial]
-        )
-        target = labels[judged_trial]
-        belief = softmax(z, fit_temperature(z, target))
-        found.append(Candidate(name, numbers, head, setting, accuracy(target, z.argmax(1)), log_loss(target, belief)))
-        logits_of[number] = z
+    logits_of: list[NDArray[np.float64]] = []
+    judged = np.concatenate([judge for _, judge in trial])
+    features: _Features | None = None
+
+    def judge_candidate(
+        features: _Features, trial: Sequence[Fold], targets: Targets, like: tuple[Any, ...], **more: Any
+    ) -> None:
+        name, numbers, head, setting = like
+        z = np.concatenate([_logits(features, fit, judge, targets, head, setting) for fit, judge in trial])
+        truth = targets.labels[judged]
+        belief = softmax(z, fit_temperature(z, truth))
+        scores = accuracy(truth, z.argmax(1)), log_loss(truth, belief)
+        found.append(Candidate(name, numbers, head, setting, *scores, **more))
+        logits_of.append(z)
         if progress:
-            progress(number + 1, len(plans) + 1)
-    best = min(range(len(found)), key=lambda i: (-found[i].accuracy, found[i].log_loss))
-    chosen = found[best]
-    features = _Features([parts[i] for i in chosen.parts], everything)
-    if len(everything) <= SELECT_LIMIT:
-        judged, logits = judged_trial, logits_of[best]
+            progress(len(found), len(plans) + 2)
+
+    for number, plan in enumerate(plans):
+        if features is None or plan[0] != plans[number - 1][0]:
+            features = _Features([parts[i] for i in plan[1]], sample)
+        judge_candidate(features, trial, targets, plan)
+    best = _best(found)
+    n = len(targets.labels)
+    if mirrored is not None and len(everything) <= MIRROR_LIMIT:
+        both = [_Pair(plain, mirror) for plain, mirror in zip(parts, mirrored(), strict=True)]
+        doubled = [(np.concatenate([fit, fit + n]), judge) for fit, judge in trial]
+        features = _Features([both[i] for i in plans[best][1]], np.concatenate([sample, sample + n]))
+        judge_candidate(features, doubled, targets.twice(), plans[best], mirrored=True)
+        best = _best(found)
+    chosen, logits = found[best], logits_of[best]
+    if chosen.mirrored:
+        targets, rows = targets.twice(), np.concatenate([everything, everything + n])
+        features = _Features([both[i] for i in chosen.parts], rows)
     else:
+        rows = everything
+        features = _Features([parts[i] for i in chosen.parts], rows)
+    if len(everything) > SELECT_LIMIT:
         judged = folds[0][1]
-        logits = _fit_logits(features, folds[0][0], judged, labels, weights, classes, chosen.head, chosen.setting)
-    spec, head_module = _fit(features, everything, labels, weights, classes, chosen.head, chosen.setting)
+        logits = _logits(features, folds[0][0], judged, targets, chosen.head, chosen.setting)
+    spec, head = _fit(features, rows, targets, chosen.head, chosen.setting)
     if progress:
-        progress(len(plans) + 1, len(plans) + 1)
-    return ProbeResult(tuple(found), chosen, spec, head_module, judged, logits, fit_temperature(logits, labels[judged]))
+        progress(len(plans) + 2, len(plans) + 2)
+    temperature = fit_temperature(logits, targets.labels[judged])
+    return ProbeResult(tuple(found), chosen, spec, head, judged, logits, temperature)
+
+
+def _best(found: Sequence[Candidate]) -> int:
+    return min(range(len(found)), key=lambda i: (-found[i].accuracy, found[i].log_loss))
 
 
 def fit_softmax(
-    parts: Sequence[Floats],
-    chosen: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    weights: Floats,
-    classes: int,
-    strength: float,
+    parts: Sequence[Floats], chosen: NDArray[np.int64], targets: Targets, strength: float
 ) -> tuple[dict[str, Any], nn.Module]:
     """A softmax head on some images: the point from which fine-tuning starts."""
-    features = _Features(parts, chosen)
-    return _fit(features, chosen, labels, weights, classes, "softmax", {"L2": strength})
+    return _fit(_Features(parts, chosen), chosen, targets, "softmax", {"L2": strength})
+
+
+class _Pair:
+    """Features of images and, behind them, of their mirror images: (2 N, D), read by rows without being copied."""
+
+    def __init__(self, plain: Floats, mirrored: Floats) -> None:
+        self.plain, self.mirrored = plain, mirrored
+        self.shape = (2 * len(plain), plain.shape[1])
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Floats:
+        n = len(self.plain)
+        out = np.empty((len(rows), self.shape[1]), np.float32)
+        behind = rows >= n
+        out[~behind], out[behind] = self.plain[rows[~behind]], self.mirrored[rows[behind] - n]
+        return out
 
 
 def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
@@ -156,7 +202,7 @@ def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
 class _Features:
     """Parts side by side, read in chunks and standardised; distances between images are computed once and kept."""
 
-    def __init__(self, parts: Sequence[Floats], among: NDArray[np.int64], chunk: int = 512) -> None:
+    def __init__(self, parts: Sequence[Floats | _Pair], among: NDArray[np.int64], chunk: int = 512) -> None:
         self.parts, self.chunk = parts, chunk
         self.width = sum(p.shape[1] for p in parts)
         self.rows = among
@@ -194,56 +240,43 @@ class _Features:
         return self._distance[np.ix_(pa, pb)]
 
 
-def _fit_logits(
+def _logits(
     features: _Features,
     fit: NDArray[np.int64],
     judge: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    weights: Floats,
-    classes: int,
+    targets: Targets,
     head: str,
     setting: dict[str, float],
 ) -> NDArray[np.float64]:
     """Logits (len(judge), K) by a head fitted on `fit`."""
     if head == "softmax":
-        w, b = _softmax_weights(features, fit, labels, weights, classes, setting["L2"])
+        w, b = _softmax_weights(features, fit, targets, setting["L2"])
         return np.concatenate([x @ w.T + b for x in features.chunks(judge)]).astype(np.float64)
     gamma = setting["gamma D"] / features.width
-    support, dual, intercept = _kernel_weights(features, fit, labels, weights, classes, setting["C"], gamma)
+    support, dual, intercept = _kernel_weights(features, fit, targets, setting["C"], gamma)
     return np.asarray(np.exp(-gamma * features.distances(judge, support)) @ dual.T + intercept)
 
 
 def _fit(
-    features: _Features,
-    fit: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    weights: Floats,
-    classes: int,
-    head: str,
-    setting: dict[str, float],
+    features: _Features, fit: NDArray[np.int64], targets: Targets, head: str, setting: dict[str, float]
 ) -> tuple[dict[str, Any], nn.Module]:
     """The head as a module, and its spec."""
     if head == "softmax":
-        w, b = _softmax_weights(features, fit, labels, weights, classes, setting["L2"])
+        w, b = _softmax_weights(features, fit, targets, setting["L2"])
         return softmax_head(w, b, features.mean, features.std)
     gamma = setting["gamma D"] / features.width
-    support, dual, intercept = _kernel_weights(features, fit, labels, weights, classes, setting["C"], gamma)
+    support, dual, intercept = _kernel_weights(features, fit, targets, setting["C"], gamma)
     z = np.concatenate(list(features.chunks(support)))
     return kernel_head(z, dual, intercept, gamma, features.mean, features.std)
 
 
 def _softmax_weights(
-    features: _Features,
-    fit: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    weights: Floats,
-    classes: int,
-    strength: float,
+    features: _Features, fit: NDArray[np.int64], targets: Targets, strength: float
 ) -> tuple[Floats, Floats]:
     """Minimise mean weighted cross-entropy + strength/2 |W|² over (W (K, D), b (K,)) by L-BFGS, chunk by chunk."""
-    w = torch.zeros(classes, features.width, requires_grad=True)
-    b = torch.zeros(classes, requires_grad=True)
-    target, weight = torch.from_numpy(labels[fit]), torch.from_numpy(weights[fit])
+    w = torch.zeros(targets.classes, features.width, requires_grad=True)
+    b = torch.zeros(targets.classes, requires_grad=True)
+    target, weight = torch.from_numpy(targets.labels[fit]), torch.from_numpy(targets.weights[fit])
     total = float(weight.sum())
     held = list(features.chunks(fit)) if len(fit) * features.width <= 2.5e7 else None  # 100 MB at most
     optimiser = torch.optim.LBFGS(
@@ -268,26 +301,22 @@ def _softmax_weights(
 
 
 def _kernel_weights(
-    features: _Features,
-    fit: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    weights: Floats,
-    classes: int,
-    c: float,
-    gamma: float,
+    features: _Features, fit: NDArray[np.int64], targets: Targets, c: float, gamma: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """One machine against the rest per class, one in all for two: support rows (S,), dual (K, S), intercept (K,)."""
     from sklearn.svm import SVC
 
     kernel = np.exp(-gamma * features.distances(fit, fit)).astype(np.float64)
-    dual = np.zeros((classes, len(fit)))
-    intercept = np.zeros(classes)
-    for k in range(classes if classes > 2 else 1):
+    dual = np.zeros((targets.classes, len(fit)))
+    intercept = np.zeros(targets.classes)
+    for k in range(targets.classes if targets.classes > 2 else 1):
         machine = SVC(C=c, kernel="precomputed", cache_size=500)
-        machine.fit(kernel, labels[fit] == (k if classes > 2 else 1), sample_weight=weights[fit])
+        machine.fit(
+            kernel, targets.labels[fit] == (k if targets.classes > 2 else 1), sample_weight=targets.weights[fit]
+        )
         dual[k, machine.support_] = machine.dual_coef_[0]
         intercept[k] = machine.intercept_[0]
-    if classes == 2:
+    if targets.classes == 2:
         dual[1], intercept[1] = dual[0], intercept[0]
         dual[0], intercept[0] = -dual[1], -intercept[1]
     used = np.flatnonzero(np.any(dual != 0, axis=0))

@@ -29,7 +29,7 @@ from clearsight.models.published import weight_facts
 from clearsight.train.features import extract, outputs
 from clearsight.train.job import Job, Outcome
 from clearsight.train.loop import Examples, Trained, Training, logits_of
-from clearsight.train.probe import Candidate, ProbeResult, choose_head, fit_softmax
+from clearsight.train.probe import Candidate, ProbeResult, Targets, choose_head, fit_softmax
 from clearsight.train.recipe import Recipe
 
 MANY = 1000
@@ -88,14 +88,18 @@ def _frozen(job: Job) -> _Frozen:
     began = time.perf_counter()
     parts = extract(probe, data.pixels, rows, device=job.device, progress=job.console.stage("features"))
     speed = len(rows) / (time.perf_counter() - began)
+
+    def mirror() -> list[NDArray[np.float32]]:
+        advance = job.console.stage("features of mirror images")
+        return extract(probe, data.pixels, rows, device=job.device, view="mirrored", progress=advance)
+
     result = choose_head(
         parts,
         feature_sets(probe),
-        data.labels[rows],
-        data.weights[rows],
+        Targets(data.labels[rows], data.weights[rows], job.classes),
         [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds],
         np.searchsorted(rows, split.development),
-        job.classes,
+        mirrored=mirror if job.config.train.augment != "none" else None,
         seed=job.config.run.seed,
         progress=job.console.stage("choosing the head"),
     )
@@ -265,9 +269,7 @@ def _softmax_head(job: Job, frozen: _Frozen, parts: list[int]) -> tuple[dict[str
     return fit_softmax(
         [frozen.parts[i] for i in parts],
         frozen.positions(job.data.split.train),
-        job.data.labels[frozen.rows],
-        job.data.weights[frozen.rows],
-        job.classes,
+        Targets(job.data.labels[frozen.rows], job.data.weights[frozen.rows], job.classes),
         best.setting["L2"],
     )
 
@@ -282,11 +284,9 @@ def _place_of_cut(job: Job, frozen: _Frozen) -> int:
     result = choose_head(
         frozen.parts,
         {str(i): (i,) for i in range(taps)},
-        data.labels[frozen.rows],
-        data.weights[frozen.rows],
+        Targets(data.labels[frozen.rows], data.weights[frozen.rows], job.classes),
         [(frozen.positions(split.folds[0][0]), frozen.positions(split.folds[0][1]))],
         frozen.positions(split.development),
-        job.classes,
         kernels=False,
         progress=job.console.stage("looking for the cut"),
     )
