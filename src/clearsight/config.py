@@ -287,6 +287,16 @@ class Config:
             faults.append("--opt gd takes all images in each step already: drop --accumulate")
         return faults
 
+    def changed(self) -> dict[str, Any]:
+        """Options that differ from their defaults, by name; without `out`, whose folder is in use now, and `resume`."""
+        default = Config().to_dict()
+        return {
+            name: value
+            for stage, options in self.to_dict().items()
+            for name, value in options.items()
+            if name not in ("out", "resume") and value != default[stage][name]
+        }
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The config as plain values for JSON, by stage."""
         return dataclasses.asdict(self)

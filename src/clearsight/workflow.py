@@ -11,40 +11,49 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors.torch import save_file
 
 from clearsight.bundle import Bundle, versions
 from clearsight.config import Config, flag
 from clearsight.console import Console, Silent
-from clearsight.data.audit import Audit
+from clearsight.data.audit import Audit, Finding
 from clearsight.data.builtin import BUILTIN
 from clearsight.data.cache import disk_errors
+from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
-from clearsight.errors import BundleError, CheckpointError, OutputError
+from clearsight.diagnose import Diagnosis, Verdict, Vitals, cured, diagnose
+from clearsight.diagnose.command import option_flags
+from clearsight.errors import BundleError, CheckpointError, ConfigError, OutputError, TrainingError
 from clearsight.evaluation import Evaluation
 from clearsight.evaluation import evaluate as judge
 from clearsight.predictor import Predictor
-from clearsight.train.distributed import World, processes
+from clearsight.train.distributed import ALONE, World, processes
+from clearsight.train.loop import Examples, Training
 from clearsight.train.observer import Epoch
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, the predictor, the scores of metrics.json and the report."""
+    """A finished run: its folder, the predictor, the scores of metrics.json, the report, and what the doctor says of
+    the training (None where only a head was fitted).
+    """
 
     folder: Path
     predictor: Predictor
     metrics: dict[str, Any]
     report: Path
+    diagnosis: Diagnosis | None = None
 
 
 def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Any) -> Run:
@@ -56,10 +65,65 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
     Raises ClearsightError with what to do; a folder already in use is never written to.
     """
     config = Config.from_options(**options)
+    console = console or Silent()
     with processes() as world:
-        if world.rank == 0:
-            return _fit(data, labels, config, console or Silent(), world)
-        return _follow(data, labels, config, world)
+        if world.rank > 0:
+            return _follow(data, labels, config, world)
+        dataset = read(data if labels is None else (data, labels), data_dir=config.data.data_dir)
+        if not config.run.heal:
+            return _fit(dataset, config, console, world)
+        if world.size > 1:
+            raise ConfigError("--heal trains again and again in one process", fix="drop it, or start one process")
+        return _heal(dataset, config, console)
+
+
+ATTEMPTS = 3
+"""Cures that --heal tries, one after the other."""
+
+
+def _heal(dataset: Dataset, config: Config, console: Console) -> Run:
+    """Train; while the doctor knows a cure, train again with it, each time into a folder of its own. The run that
+    validates best is the answer.
+    """
+    runs: list[Run] = []
+    chosen = {name: value for stage in vars(config).values() for name, value in vars(stage).items()}
+    out = config.run.out
+    for attempt in range(1, ATTEMPTS + 2):
+        config = Config.from_options(**chosen)
+        try:
+            runs.append(_fit(dataset, config, console, ALONE))
+            diagnosis = runs[-1].diagnosis
+        except SickError as error:
+            diagnosis = error.diagnosis
+            if attempt > ATTEMPTS or not _curable(diagnosis):
+                raise
+            console.say(str(error))
+        verdict = _curable(diagnosis)
+        if verdict is None or attempt > ATTEMPTS:
+            break
+        words = " ".join(option_flags(verdict.options))
+        console.say(f"healing: {verdict.name}: {verdict.fix} ({words})")
+        chosen = {**chosen, **cured(chosen, verdict), "out": f"{out}-healed-{attempt}" if out else None}
+    return max(runs, key=lambda run: (run.metrics["val"]["accuracy"], -run.metrics["val"]["log_loss"]))
+
+
+def _curable(diagnosis: Diagnosis | None) -> Verdict | None:
+    """The first fault that options can cure."""
+    verdicts = diagnosis.verdicts if diagnosis else ()
+    return next((v for v in verdicts if v.severity == "fault" and v.options), None)
+
+
+class SickError(TrainingError):
+    """A training that broke off, with what the doctor says of it."""
+
+    def __init__(self, error: TrainingError, diagnosis: Diagnosis) -> None:
+        verdict = diagnosis.verdicts[0] if diagnosis.verdicts else None
+        super().__init__(
+            error.happened,
+            found=error.found if verdict is None else verdict.words.rstrip("."),
+            fix=error.fix if verdict is None else f"{verdict.fix}: {verdict.command}",
+        )
+        self.diagnosis = diagnosis
 
 
 def _follow(data: Any, labels: Any, config: Config, world: World) -> Run:
@@ -74,12 +138,28 @@ def _follow(data: Any, labels: Any, config: Config, world: World) -> Run:
     return Run(folder, load(folder), metrics, folder / "report.html")
 
 
-def _fit(data: Any, labels: Any, config: Config, console: Console, world: World) -> Run:
+def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Run:
     """Train, judge and write the run's folder."""
     from clearsight.report.page import write_report
     from clearsight.train.fit import fit as learn
 
-    dataset = read(data if labels is None else (data, labels), data_dir=config.data.data_dir)
+    watched: list[tuple[Vitals, torch.nn.Module, Training, Examples]] = []
+
+    def watch(network: torch.nn.Module, how: Training, examples: Examples) -> Vitals:
+        watched.append((Vitals(hooks=not how.compile), network, how, examples))
+        return watched[-1][0]
+
+    def examined(findings: Sequence[Finding] = ()) -> Diagnosis | None:
+        """What the doctor says of the last training."""
+        if not watched:
+            return None
+        vitals, network, how, examples = watched[-1]
+        spec: dict[str, Any] = getattr(network, "spec", {})
+        return diagnose(
+            vitals, how, examples, findings=findings, options=config.changed(), origin=dataset.origin,
+            model=spec.get("name", ""), knobs=spec.get("knobs", {}),
+        )  # fmt: skip
+
     with _run_folder(config, dataset.name, dataset.origin) as folder:
         world.agree(str(folder))
         about = {"options": config.to_dict(), "data": dataset.origin, "versions": versions()}
@@ -91,9 +171,28 @@ def _fit(data: Any, labels: Any, config: Config, console: Console, world: World)
                     log(epoch)
                     event(epoch)
 
-            fitted = learn(
-                dataset, config, console=console, on_epoch=on_epoch, checkpoints=folder / "checkpoints", world=world
-            )
+            try:
+                fitted = learn(
+                    dataset,
+                    config,
+                    console=console,
+                    on_epoch=on_epoch,
+                    watch=watch,
+                    checkpoints=folder / "checkpoints",
+                    world=world,
+                )
+            except TrainingError as error:
+                diagnosis = examined()
+                if diagnosis is None:
+                    raise
+                _write_json(folder / "diagnosis.json", diagnosis.to_dict())
+                vitals, network, *_ = watched[-1]
+                if vitals.epochs:  # the loop put its best weights back
+                    save_file(network.state_dict(), folder / "last-good.safetensors")
+                raise SickError(error, diagnosis) from error
+        diagnosis = examined(fitted.prepared.audit.findings)
+        if diagnosis is not None:
+            _write_json(folder / "diagnosis.json", diagnosis.to_dict())
         _write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
         predictor = Predictor(fitted.bundle)
         test = _judge(predictor, fitted.prepared, "test", console)
@@ -117,13 +216,15 @@ def _fit(data: Any, labels: Any, config: Config, console: Console, world: World)
             "candidates": [asdict(c) for c in fitted.candidates],
         }
         _write_json(folder / "config.json", about)
-        write_report(folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config)
+        write_report(
+            folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis
+        )
         bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
         bundle.save(folder / "model")
         _write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
     world.agree(None)  # the others may read it now
-    return Run(folder, Predictor(bundle), metrics, folder / "report.html")
+    return Run(folder, Predictor(bundle), metrics, folder / "report.html", diagnosis)
 
 
 def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Predictor:
@@ -289,7 +390,7 @@ def _run_folder(config: Config, name: str, origin: str) -> Iterator[Path]:
     except BaseException:
         history = folder / "history.csv"
         lines = history.read_text().count("\n") if history.is_file() else 0
-        learned = lines > 1 or any((folder / part).exists() for part in ("audit.json", "checkpoints"))
+        learned = lines > 1 or any((folder / part).exists() for part in ("audit.json", "checkpoints", "diagnosis.json"))
         if fresh and not learned:
             shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -14,9 +14,10 @@ from PIL import Image
 
 from clearsight.config import Config
 from clearsight.data.audit import Finding
+from clearsight.diagnose.command import train_command
 from clearsight.evaluation import Evaluation
 from clearsight.metrics.calibration import ReliabilityBin
-from clearsight.report.command import run_commands, train_command
+from clearsight.report.command import run_commands
 from clearsight.report.confusion import SHADES, matrix, most_confused, shade
 from clearsight.report.pictures import eight_bits, picture
 from clearsight.report.verdict import chance_gap, judge, sentence
@@ -152,9 +153,9 @@ def test_squashed_pictures_get_their_proportions_back(make_run: MakeRun) -> None
 
 
 def test_the_command_quotes_what_a_shell_would_split() -> None:
-    assert train_command("elpv", Config()) == "clearsight train elpv"
-    made = train_command("/data/my photos", Config.from_options(pretrained=True, budget="5m"))
+    assert train_command("elpv", Config().changed()) == "clearsight train elpv"
+    made = train_command("/data/my photos", Config.from_options(pretrained=True, budget="5m").changed())
     assert made == "clearsight train '/data/my photos' --pretrained --budget 5m"
-    python = train_command("a DataFrame", Config.from_options(seed=2))
+    python = train_command("a DataFrame", Config.from_options(seed=2).changed())
     assert python == "clearsight.fit(DATA, seed=2)  # DATA: a DataFrame"
     assert "clearsight predict 'my runs/a' IMAGE" in run_commands(Path("my runs/a")).values()

@@ -10,6 +10,7 @@ import argparse
 import os
 import shutil
 import sys
+from dataclasses import asdict
 
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
 from clearsight.config import Config
@@ -41,8 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     folder = os.path.relpath(finished.folder)
     if arguments.json:
-        print_json({"run": folder, "report": os.path.relpath(finished.report), **finished.metrics})
+        verdicts = [asdict(v) for v in finished.diagnosis.verdicts] if finished.diagnosis else []
+        report = os.path.relpath(finished.report)
+        print_json({"run": folder, "report": report, **finished.metrics, "verdicts": verdicts})
         return 0
+    for verdict in finished.diagnosis.verdicts if finished.diagnosis else ():
+        print(f"\n{verdict.severity}: {verdict.words}\n  cure: {verdict.fix}\n  {verdict.command}")
     test = finished.metrics["test"]
     low, high = test["accuracy_interval"]
     print(

@@ -12,11 +12,12 @@ from markupsafe import Markup
 
 from clearsight.bundle import versions
 from clearsight.config import Config
+from clearsight.diagnose.command import train_command
 from clearsight.evaluation import Evaluation
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.report.charts import Point, interval_bar, reliability
-from clearsight.report.command import changed_options, option_words, run_commands, train_command
+from clearsight.report.command import option_words, run_commands
 from clearsight.report.confusion import Matrix, matrix
 from clearsight.report.data_section import DataSection, data_section
 from clearsight.report.pictures import Picture, picture
@@ -171,8 +172,8 @@ def gather(*, fitted: Fitted, test: Evaluation, val: Evaluation, config: Config,
         error_at_most=percent(1 - test.accuracy_interval[0]),
         speed=tuple(_speed(fitted)),
         versions=tuple(versions().items()),
-        command=train_command(audit.origin, config),
-        options=tuple((f"--{k.replace('_', '-')}", str(v), words[k]) for k, v in changed_options(config).items()),
+        command=train_command(audit.origin, config.changed()),
+        options=tuple((f"--{k.replace('_', '-')}", str(v), words[k]) for k, v in config.changed().items()),
         uses=tuple(run_commands(run).items()),
     )
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from clearsight.diagnose.command import option_flags
 from clearsight.report.charts import share_bar
-from clearsight.report.command import option_flags
 from clearsight.train.search import Search
 
 

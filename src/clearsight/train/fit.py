@@ -26,9 +26,9 @@ from clearsight.errors import ConfigError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
-from clearsight.train.job import Job
+from clearsight.train.job import Job, Watch
 from clearsight.train.loop import Training
-from clearsight.train.observer import Epoch, Observer
+from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
 from clearsight.train.recipe import Recipe, check_names, plan
 from clearsight.train.scratch import from_scratch
@@ -64,14 +64,14 @@ def fit(
     *,
     console: Console | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
-    observer: Observer | None = None,
+    watch: Watch | None = None,
     checkpoints: Path | None = None,
     world: World = ALONE,
     hold_out_test: bool = True,
 ) -> Fitted:
     """Train the classifier the options ask for, or the one that suits the data.
 
-    on_epoch, observer: look on while a network is trained by gradient descent. checkpoints: a folder for its state,
+    on_epoch, watch: look on while a network is trained by gradient descent. checkpoints: a folder for its state,
     from which training goes on if something lies there. hold_out_test: carve a test split where the data states none;
     off where the caller holds one out already. Raises DataError, ConfigError, ModelError, OutputError,
     CheckpointError or TrainingError, each with what to do.
@@ -91,7 +91,7 @@ def fit(
     for finding in prepared.audit.findings:
         if finding.severity == "warning":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
-    job = Job(prepared, recipe, config, device, console, on_epoch, observer, checkpoints, world)
+    job = Job(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world)
     outcome = transfer(job) if recipe.kind == "probe" else from_scratch(job)
     bundle = Bundle(
         network=outcome.network.eval(),

@@ -40,6 +40,10 @@ FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
 
 
+Watch = Callable[[nn.Module, Training, Examples], Observer]
+"""Gives each training, of a network in some way on some images, its observer."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a way of training leaves; see `fit.Fitted` for the fields."""
@@ -69,7 +73,7 @@ class Job:
     device: str
     console: Console
     on_epoch: Callable[[Epoch], None] | None = None
-    observer: Observer | None = None
+    watch: Watch | None = None
     folder: Path | None = None
     world: World = ALONE
     notes: list[Decision] = field(default_factory=list)
@@ -145,11 +149,21 @@ class Job:
             every = self.config.run.checkpoint_every
             fingerprint = self._fingerprint(how, groups)
             checkpoint = Checkpoint(path, fingerprint, every=every, writes=self.world.rank == 0)
+        observer = self.watch(network, how, examples) if self.watch else None
         with self.world.whole_batch_norms(network):
             return train_network(
-            network, examples, how, groups, seed=self.config.run.seed, device=self.device, checkpoint=checkpoint,
-            observer=self.observer, on_epoch=self.on_epoch, on_step=self.console.stage(title), world=self.world,
-        )  # fmt: skip
+                network,
+                examples,
+                how,
+                groups,
+                seed=self.config.run.seed,
+                device=self.device,
+                checkpoint=checkpoint,
+                observer=observer,
+                on_epoch=self.on_epoch,
+                on_step=self.console.stage(title),
+                world=self.world,
+            )
 
     def decided(self, name: str, decide: Callable[[], Any]) -> Any:
         """A choice that rests on time measured, and so must be remembered for a resumed run to repeat it."""
