@@ -9,7 +9,7 @@ from importlib import import_module
 
 from benchmarks.harness import machine
 
-ALL = ("startup", "accuracy", "features", "memory", "fastai", "finetune")
+ALL = ("startup", "accuracy", "features", "memory", "fastai", "finetune", "resume")
 DEFAULT = ("startup", "accuracy", "features", "memory")
 
 

@@ -47,7 +47,7 @@ def test_folds_score_a_trial_on_each_in_turn(tmp_path):
 
 
 def test_frozen_features_leave_nothing_to_search(tmp_path, photos):
-    with pytest.raises(ConfigError, match="add --freeze lower"):
+    with pytest.raises(ConfigError, match="Add --freeze lower"):
         search(read(photos), Config(), {}, trials=1, seconds=None, storage=tmp_path / "s.db")
 
 

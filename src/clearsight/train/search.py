@@ -93,7 +93,7 @@ def search(
         storage=f"sqlite:///{storage}",
         study_name=f"{data.pixels.key[:12]} {recipe.model} {sorted(fixed.items())} {folds}",
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=config.run.seed, multivariate=True, warn_independent_sampling=False),
+        sampler=optuna.samplers.TPESampler(seed=config.run.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3),
     )
     began = time.monotonic()
