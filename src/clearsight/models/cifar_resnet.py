@@ -7,7 +7,7 @@ widens, the shortcut is a 1x1 convolution (the paper's option B); shortcut="A" g
 here, a padded identity without parameters. `width` may differ from 16. `plain20` and `plain56` are the
 paper's plain networks, without shortcuts.
 
-Small images need no other stem, this one is made for them.
+Small images need no other stem, this one is made for them. `patch` gives it a coarser one.
 
 Shapes: x (N, channels, S, S) -> (N, w, S, S) -> (N, 2w, S/2, S/2) -> (N, 4w, S/4, S/4) -> (N, 4w) -> (N,
 classes).
@@ -31,11 +31,14 @@ PAPER = "He et al. 2015, arXiv:1512.03385, section 4.2"
 @dataclass(frozen=True)
 class CifarDesign(ResNetDesign):
     """shortcut: what carries a block's input over a change of shape, "A" a padded identity or "B" a 1x1
-    convolution.
+    convolution. patch: side of the square of pixels that the stem takes in one step. With 2 the stem equals a 3x3
+    convolution over squares of 2x2 pixels as channels (space to depth), and every stage works at half the side: a
+    quarter of the work, for images whose details are larger than a pixel.
     """
 
     width: int = 16
     shortcut: str = "B"
+    patch: int = 1
 
 
 RESIDUAL = CifarDesign()
@@ -71,7 +74,8 @@ class CifarResNet(nn.Module):
         blocks, w = (depth - 2) // 6, design.width
         block = PaddedBlock if design.shortcut == "A" else BasicBlock
         self.norm_first = design.norm_position == "before"
-        self.conv1 = conv(channels, w, 3, design=design, padding=1, bias=not design.norm)
+        p = design.patch
+        self.conv1 = conv(channels, w, 3 * p, design=design, stride=p, padding=p, bias=not design.norm)
         self.bn1 = batch_norm(w, design=design)
         self.act1 = activation(design.activation)
         self.layer1 = stage(block, w, w, blocks, 1, design)
