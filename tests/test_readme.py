@@ -66,8 +66,9 @@ def test_the_public_names_are_these():
 
 
 def test_options_named_by_the_readme_exist(capsys):
-    with pytest.raises(SystemExit):
-        main(["train", "--help"])
+    for command in ("train", "models", "tune"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
     help_text = capsys.readouterr().out
     for option in set(re.findall(r"--[a-z][a-z-]+", README)) - {"--help"}:
         assert option in help_text, option

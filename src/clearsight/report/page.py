@@ -9,15 +9,25 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from clearsight.config import Config
+from clearsight.diagnose import Diagnosis
 from clearsight.evaluation import Evaluation
 from clearsight.report.content import Content, gather
 from clearsight.train.fit import Fitted
 
 
-def write_report(path: Path, *, fitted: Fitted, evaluation: Evaluation, validation: Evaluation, config: Config) -> None:
+def write_report(
+    path: Path,
+    *,
+    fitted: Fitted,
+    evaluation: Evaluation,
+    validation: Evaluation,
+    config: Config,
+    diagnosis: Diagnosis | None = None,
+) -> None:
     """Write the report of a run, whole or not at all.
 
-    evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
+    evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images. diagnosis:
+    what the doctor says of the training, if there was one.
     Raises OSError when the disk refuses.
     """
     content = gather(fitted=fitted, test=evaluation, val=validation, config=config, run=path.parent)

@@ -17,6 +17,10 @@ SMALL = 48
 """Images whose median short side is below this many pixels are learned from scratch: enlarged to a pretrained network's
 input they would be blur, and a small network learns them in seconds."""
 
+MANY_SMALL = 10_000
+"""Small images from which the network is three times as wide and its stem takes squares of 2x2 pixels: more to learn from
+deserves more weights, and the coarser stem pays for them."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -87,7 +91,8 @@ def _automatic(config: Config, scan: Scan) -> Recipe:
         )
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
-        width = 32 if size <= 16 else 16
+        many = len(scan.digests) >= MANY_SMALL and size >= 24
+        knobs = {"width": 48, "patch": 2} if many else {"width": 32 if size <= 16 else 16}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
             why = (
@@ -96,7 +101,7 @@ def _automatic(config: Config, scan: Scan) -> Recipe:
         return Recipe(
             "scratch",
             "resnet8",
-            {"width": width},
+            knobs,
             size,
             (Decision("network", "resnet8 from scratch", f"{why}; a small residual network learns them quickly"),),
         )
