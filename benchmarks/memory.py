@@ -1,8 +1,8 @@
 """Peak memory of `fit` at 2,000 and at 20,000 generated images: it must not grow with their number.
 
 Counted is anonymous memory; the pages of memory-mapped cache files are the kernel's to give and take. Images are 80x80
-RGB JPEG files, two classes of coloured noise; the backbone runs at 80 pixels, so that the larger set takes minutes and
-both run in the same engine.
+RGB JPEG files, two classes of coloured noise, for a head on frozen features, whose backbone runs at 80 pixels, so that the
+larger set takes minutes and both run in the same engine; and 32x32 ones for one epoch of a network from scratch.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ from benchmarks.harness import PeakMemory, fresh_cache
 
 
 def measure() -> dict[str, Any]:
+    return {"frozen features": _growth("efficientnet_lite0", 80), "from scratch": _growth("resnet8", 32)}
+
+
+def _growth(model: str, side: int) -> dict[str, Any]:
     peaks = {}
     for n in (2_000, 20_000):
         with fresh_cache(), tempfile.TemporaryDirectory() as folder:
-            _generate(Path(folder), n)
-            done = subprocess.run([sys.executable, "-m", "benchmarks.memory", folder], capture_output=True, text=True)
+            _generate(Path(folder), n, side)
+            command = [sys.executable, "-m", "benchmarks.memory", folder, model, str(side)]
+            done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 raise RuntimeError(done.stderr[-2000:])
             peaks[n] = json.loads(done.stdout)
@@ -37,24 +42,24 @@ def measure() -> dict[str, Any]:
     }
 
 
-def _generate(root: Path, n: int) -> None:
+def _generate(root: Path, n: int, side: int) -> None:
     rng = np.random.default_rng(0)
     for i in range(n):
         folder = root / ("dark" if i % 2 else "light")
         folder.mkdir(exist_ok=True)
-        pixels = rng.integers(0, 200, (80, 80, 3)) + (0 if i % 2 else 40)
+        pixels = rng.integers(0, 200, (side, side, 3)) + (0 if i % 2 else 40)
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.jpg")
 
 
-def _peak(folder: str) -> int:
+def _peak(folder: str, model: str, side: int) -> int:
     from clearsight.config import Config
     from clearsight.data.sources import read
     from clearsight.train.fit import fit
 
     with PeakMemory() as memory:
-        fit(read(folder), Config.from_options(img_size=80, model="efficientnet_lite0"))
+        fit(read(folder), Config.from_options(img_size=side, model=model, epochs=1))
     return memory.peak
 
 
 if __name__ == "__main__":
-    print(_peak(sys.argv[1]))
+    print(_peak(sys.argv[1], sys.argv[2], int(sys.argv[3])))
