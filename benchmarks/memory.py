@@ -1,8 +1,9 @@
 """Peak memory of `fit` at 2,000 and at 20,000 generated images: it must not grow with their number.
 
-Counted is anonymous memory; the pages of memory-mapped cache files are the kernel's to give and take. Images are 80x80
-RGB JPEG files, two classes of coloured noise, for a head on frozen features, whose backbone runs at 80 pixels, so that the
-larger set takes minutes and both run in the same engine; and 32x32 ones for one epoch of a network from scratch.
+Counted is anonymous memory; the pages of memory-mapped cache files are the kernel's to give and take. Images are
+80x80 RGB JPEG files, two classes of coloured noise, for a head on frozen features, whose backbone runs at 80 pixels,
+so that the larger set takes minutes and both run in the same engine; and 32x32 ones for one epoch of a network from
+scratch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Killed without warning at random moments of a digits run, then resumed: are the final weights the same bits?
 
-Each trial starts `clearsight train digits`, kills it with SIGKILL at a random moment of the time an uninterrupted run takes,
-resumes it and compares weights.safetensors. A kill before the run's folder exists is followed by a plain start.
+Each trial starts `clearsight train digits`, kills it with SIGKILL at a random moment of the time an uninterrupted run
+takes, resumes it and compares weights.safetensors. A kill before the run's folder exists is followed by a plain
+start.
 """
 
 from __future__ import annotations
