@@ -9,8 +9,8 @@ from importlib import import_module
 
 from benchmarks.harness import machine
 
-ALL = ("startup", "accuracy", "features", "memory", "fastai", "finetune", "resume")
-DEFAULT = ("startup", "accuracy", "features", "memory")
+ALL = ("startup", "accuracy", "features", "memory", "fastai", "finetune", "resume", "doctor")
+DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 
 
 def main() -> int:

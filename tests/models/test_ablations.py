@@ -255,7 +255,7 @@ def test_bad_values_are_explained(name: str, knobs: dict[str, Any], text: str) -
 def test_a_patch_stem_is_a_3x3_convolution_over_squares_as_channels() -> None:
     coarse = build_model("resnet8", classes=4, channels=2, img_size=28, patch=2)
     kernel = coarse.conv1.weight  # (w, 2, 6, 6)
-    squares = kernel.unflatten(3, (3, 2)).unflatten(2, (3, 2))  # (w, 2, 3, 2, 3, 2): place, then pixel within the square
+    squares = kernel.unflatten(3, (3, 2)).unflatten(2, (3, 2))  # (w, 2, 3, 2, 3, 2): place, then pixel in the square
     squares = squares.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)  # (w, 2 * 4, 3, 3), as pixel_unshuffle orders channels
     images = torch.rand(3, 2, 28, 28)
     expected = F.conv2d(F.pixel_unshuffle(images, 2), squares, padding=1)

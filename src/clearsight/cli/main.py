@@ -20,6 +20,7 @@ COMMANDS = {
     "tune": "search for better training options by trying them",
     "evaluate": "judge a trained model on its test split or on other data",
     "check": "audit a data set without training",
+    "doctor": "say why a run does not learn, and the command that cures it",
     "models": "list the networks, or describe one",
 }
 

@@ -77,6 +77,30 @@ def learning_curve(
     return chart(ident, WIDTH, frame.bottom + 44, title, description, *drawn)
 
 
+def depth_curve(ident: str, title: str, layers: Sequence[str], gradients: Sequence[Sequence[float]]) -> Markup | None:
+    """Gradient norms (first and last step looked at) over the depth, on a logarithmic axis; None without numbers."""
+    known = [math.log10(g) for row in gradients for g in row if math.isfinite(g) and g > 0]
+    if not known:
+        return None
+    low, high = math.floor(min(known)), math.ceil(max(known))
+    low, high = (low - 1, high) if low == high else (low, high)
+    frame = Frame(46, 30, WIDTH - 62, 196, (0, len(layers) - 1), (low, high))
+    step = max(1, math.ceil((high - low) / 6))
+    x_ticks = [v for v in ticks(0, len(layers) - 1) if v == int(v) and v <= len(layers) - 1]
+    drawn = frame.axes(x_ticks, list(range(low, high + 1, step)), lambda v: f"{v + 1:g}", lambda v: f"1e{v:g}")
+    drawn.append(label("layer, from the image on", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    x_legend, said = frame.left, []
+    for name, style, row in zip(("first step", "last look"), ("val", "train"), gradients, strict=True):
+        points = [(frame.x(i), frame.y(math.log10(g))) for i, g in enumerate(row) if math.isfinite(g) and g > 0]
+        if points:
+            drawn.append(polyline(points, f"curve {style}"))
+            said.append(f"{name}: {row[0]:.2g} in the first layer, {row[-1]:.2g} in the last")
+        drawn.append(polyline([(x_legend, 12), (x_legend + 22, 12)], f"curve {style}"))
+        drawn.append(label(name, x_legend + 28, 16, "start", "name"))
+        x_legend += 110
+    return chart(ident, WIDTH, frame.bottom + 44, title, "; ".join(said) + ".", *drawn)
+
+
 def reliability(ident: str, title: str, points: Sequence[Point]) -> Markup:
     """What the model claims (x) against how often it is right (y), and below it how many images made each claim."""
     frame = RELIABILITY

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from clearsight.bundle import versions
 from clearsight.config import Config
+from clearsight.diagnose import Diagnosis
 from clearsight.diagnose.command import train_command
 from clearsight.evaluation import Evaluation
 from clearsight.metrics import wilson_interval
@@ -20,6 +21,7 @@ from clearsight.report.charts import Point, interval_bar, reliability
 from clearsight.report.command import option_words, run_commands
 from clearsight.report.confusion import Matrix, matrix
 from clearsight.report.data_section import DataSection, data_section
+from clearsight.report.doctor_section import DoctorSection, doctor_section
 from clearsight.report.pictures import Picture, picture
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.verdict import Verdict, judge
@@ -103,6 +105,7 @@ class Content:
     train_seconds: str
     data: DataSection
     recipe: RecipeSection
+    doctor: DoctorSection | None
     confusion: Matrix
     classes: tuple[ClassRow, ...]
     scores: tuple[ScoreRow, ...]
@@ -121,8 +124,16 @@ class Content:
     uses: tuple[tuple[str, str], ...]
 
 
-def gather(*, fitted: Fitted, test: Evaluation, val: Evaluation, config: Config, run: Path) -> Content:
-    """Collect the page's content. run: the folder the page is written to."""
+def gather(
+    *,
+    fitted: Fitted,
+    test: Evaluation,
+    val: Evaluation,
+    config: Config,
+    run: Path,
+    diagnosis: Diagnosis | None = None,
+) -> Content:
+    """Collect the page's content. run: the folder the page is written to. diagnosis: of the training, if any."""
     prepared, audit = fitted.prepared, fitted.prepared.audit
     verdict = judge(test, audit.findings)
     before, after = _points(test.reliability_uncalibrated), _points(test.reliability)
@@ -149,6 +160,7 @@ def gather(*, fitted: Fitted, test: Evaluation, val: Evaluation, config: Config,
         train_seconds=duration(fitted.seconds),
         data=data_section(prepared),
         recipe=recipe_section(fitted, config.run.seed),
+        doctor=doctor_section(diagnosis),
         confusion=matrix(test.confusion, test.classes),
         classes=tuple(_class_rows(test)),
         scores=tuple(_scores(test, val)),

@@ -26,11 +26,12 @@ def write_report(
 ) -> None:
     """Write the report of a run, whole or not at all.
 
-    evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images. diagnosis:
-    what the doctor says of the training, if there was one.
-    Raises OSError when the disk refuses.
+    evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
+    diagnosis: what the doctor says of the training, None where there was none. Raises OSError when the disk refuses.
     """
-    content = gather(fitted=fitted, test=evaluation, val=validation, config=config, run=path.parent)
+    content = gather(
+        fitted=fitted, test=evaluation, val=validation, config=config, run=path.parent, diagnosis=diagnosis
+    )
     temporary = path.with_name(path.name + ".partial")
     try:
         with temporary.open("w", encoding="utf-8", errors="replace") as stream:

@@ -18,8 +18,8 @@ SMALL = 48
 input they would be blur, and a small network learns them in seconds."""
 
 MANY_SMALL = 10_000
-"""Small images from which the network is three times as wide and its stem takes squares of 2x2 pixels: more to learn from
-deserves more weights, and the coarser stem pays for them."""
+"""Small images from which the network is three times as wide and its stem takes squares of 2x2 pixels: more to learn
+from deserves more weights, and the coarser stem pays for them."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+"""What the vital signs cost: time of a training step with and without them, in turns, in one thread.
+
+resnet8 on the digits (8x8 pixels, 64 images a step): whole runs of 200 steps, as they are. resnet18 on noise (32x32
+pixels, 32 images a step): ten steps, all of them looked at, against ten steps without; as in a run of 500 steps 33 are
+looked at, its ratio is worked out from the two times.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.harness import spread
+from clearsight.diagnose import Vitals
+
+
+class _Always(Vitals):
+    """Looks at every step."""
+
+    def _due(self, number: int) -> bool:
+        return True
+
+
+def measure(repeats: int = 7) -> dict[str, Any]:
+    from clearsight.data.builtin import digits
+
+    torch.set_num_threads(1)
+    found = digits(None)
+    pixels = np.asarray(found.source.images)[:, None]  # type: ignore[attr-defined]
+    noise = np.random.default_rng(0).integers(0, 256, (320, 3, 32, 32), dtype=np.uint8)
+    small = _compare("resnet8", {"width": 32}, pixels, found.labels, 64, 200, repeats, Vitals)
+    large = _compare("resnet18", {}, noise, np.arange(320) % 10, 32, 10, 5, _Always)
+    looks = _looks_of(500)
+    extra = large["ratio"]["median"] - 1
+    return {
+        "resnet8_digits": small,
+        "resnet18_32px_every_step_looked_at": large,
+        "resnet18_32px_run_of_500_steps": {"steps_looked_at": looks, "ratio": 1 + extra * looks / 500},
+        "limit": 1.03,
+    }
+
+
+def _looks_of(steps: int) -> int:
+    """How many steps of a run are looked at."""
+    vitals = Vitals()
+    vitals.total, looks = steps, 0
+    for number in range(1, steps + 1):
+        if vitals._due(number):
+            vitals._last, looks = number, looks + 1
+    return looks
+
+
+def _compare(
+    name: str,
+    knobs: dict[str, Any],
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    batch: int,
+    steps: int,
+    repeats: int,
+    kind: type[Vitals],
+) -> dict[str, Any]:
+    """Seconds per step with and without, in alternating runs, and the ratio of each pair; the first pair warms up."""
+    plain, watched, ratio, looks = [], [], [], 0
+    for repeat in range(repeats + 1):
+        without, _ = _run(name, knobs, pixels, labels, batch, steps, None)
+        with_vitals, looks = _run(name, knobs, pixels, labels, batch, steps, kind())
+        if repeat:
+            plain.append(without)
+            watched.append(with_vitals)
+            ratio.append(with_vitals / without)
+    return {
+        "seconds_per_step_without": spread(plain),
+        "seconds_per_step_with": spread(watched),
+        "ratio": spread(ratio),
+        "ratio_of_medians": statistics.median(watched) / statistics.median(plain),
+        "steps": steps,
+        "steps_looked_at": looks,
+    }
+
+
+def _run(
+    name: str,
+    knobs: dict[str, Any],
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    batch: int,
+    steps: int,
+    vitals: Vitals | None,
+) -> tuple[float, int]:
+    """Seconds per step after the first, and how many were looked at."""
+    from clearsight.models.network import Network
+    from clearsight.train.loop import Examples, Training, train_network
+
+    torch.manual_seed(0)
+    channels, side = pixels.shape[1], pixels.shape[-1]
+    network = Network(
+        {
+            "kind": "network",
+            "name": name,
+            "classes": 10,
+            "img_size": side,
+            "knobs": knobs,
+            "input": {"mean": [0.4] * channels, "std": [0.3] * channels, "mode": "fixed"},
+        }
+    )
+    rows = np.arange(len(labels))
+    data = Examples(pixels, labels.astype(np.int64), np.ones(len(labels), np.float32), rows, rows[:8], 10)
+    how = Training(epochs=1000, batch_size=batch, max_steps=steps, val_every=steps)
+    times: list[float] = []
+
+    def tick(done: int, total: int) -> None:
+        times.append(time.perf_counter())
+
+    train_network(
+        network, data, how, [{"params": list(network.parameters()), "lr": 5e-3}], seed=0, device="cpu",
+        observer=vitals, on_step=tick,
+    )  # fmt: skip
+    return (times[-1] - times[0]) / (steps - 1), len(vitals.looks) if vitals else 0

@@ -1,0 +1,113 @@
+"""Say why a run does not learn: verdict, evidence, and the command that cures it.
+
+TARGET is a folder written by `clearsight train`, whose saved diagnosis is shown, or labelled images, on which a network
+is then trained for a minute at most. Exit code 0 whether anything is wrong or not; `--json` tells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
+from clearsight.config import Config
+from clearsight.console import terminal
+from clearsight.errors import BundleError, ConfigError
+
+if TYPE_CHECKING:
+    from clearsight.diagnose import Diagnosis
+
+SAVED = "diagnosis.json"
+"""The file in a run's folder."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", nargs="?", help="a run's folder, or labelled images")
+    add_config(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if words := listed(arguments):
+        print(words)
+        return 0
+    if arguments.target is None:
+        raise ConfigError("examine what?", expected="TARGET: a run's folder or labelled images", fix="try `digits`")
+    options = chosen(arguments)
+    folder = Path(arguments.target).expanduser()
+    if (folder / "config.json").is_file() or (folder / SAVED).is_file():
+        if options:
+            raise ConfigError(
+                "a run's diagnosis is already made; options change nothing", fix="name the data to examine it anew"
+            )
+        diagnosis = _saved(folder)
+    else:
+        diagnosis = _examined(arguments.target, options)
+    if arguments.json:
+        print_json(diagnosis.to_dict())
+    else:
+        print(words_of(diagnosis))
+    return 0
+
+
+def _saved(folder: Path) -> Diagnosis:
+    """The diagnosis of a run."""
+    path = folder / SAVED
+    if not path.is_file():
+        raise BundleError(
+            f"{folder} holds no diagnosis",
+            expected=SAVED,
+            fix="only runs that trained a network by gradient descent have one; name the data to examine it",
+        )
+    from clearsight.diagnose import Diagnosis
+
+    try:
+        return Diagnosis.from_dict(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} cannot be read", found=repr(error), fix="train again") from error
+
+
+def _examined(data: str, options: dict[str, object]) -> Diagnosis:
+    """The diagnosis of a short training on the data."""
+    from clearsight.data.sources import read
+
+    config = Config.from_options(**options)
+    dataset = read(data, data_dir=config.data.data_dir)
+    with terminal() as console:
+        from clearsight.diagnose import examine
+
+        return examine(dataset, config, console=console)
+
+
+def words_of(diagnosis: Diagnosis) -> str:
+    """The diagnosis as text for the terminal."""
+    facts = diagnosis.facts
+    accuracy, chance, loss = facts["val_accuracy"], facts["chance"], facts["end_loss"]
+    lines = [
+        f"{facts['steps']:.0f} steps"
+        + (f", loss {loss:.3g} (chance {facts['loss_of_chance']:.3g})" if _known(loss) else ", loss not a number")
+        + (f", validation accuracy {accuracy:.1%} (chance {chance:.1%})" if _known(accuracy) else "")
+    ]
+    if diagnosis.healthy:
+        lines.append("nothing is wrong")
+    for verdict in diagnosis.verdicts:
+        known = {name.replace("_", " "): v for name, v in verdict.evidence.items() if _known(v)}
+        numbers = [f"{name} {value:.3g}" for name, value in known.items()]
+        lines += [
+            "",
+            f"{verdict.severity}: {verdict.name}",
+            f"  {verdict.words}",
+            f"  evidence  {', '.join(numbers)}",
+            f"  fix       {verdict.fix}",
+        ]
+        if verdict.options:
+            lines.append(f"  command   {verdict.command}")
+    return "\n".join(lines)
+
+
+def _known(value: float | None) -> bool:
+    """Whether a number was measured; what was not finite is None in a saved diagnosis."""
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,91 @@
+"""What the page says about the health of the training: verdicts with their evidence, gradients by depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from clearsight.diagnose import Diagnosis, Verdict
+from clearsight.report.charts import depth_curve
+from clearsight.report.verdict import sentence
+from clearsight.report.wording import count, percent
+
+
+@dataclass(frozen=True)
+class VerdictCard:
+    """A verdict, its evidence as (name, number) pairs. command: empty where no option cures it."""
+
+    title: str
+    severity: str
+    words: str
+    evidence: tuple[tuple[str, str], ...]
+    fix: str
+    command: str
+
+
+@dataclass(frozen=True)
+class DoctorSection:
+    """The doctor's word on the training."""
+
+    summary: str
+    verdicts: tuple[VerdictCard, ...]
+    facts: tuple[tuple[str, str], ...]
+    gradient_chart: Markup | None
+
+
+def doctor_section(diagnosis: Diagnosis | None) -> DoctorSection | None:
+    """Collect the section; None where no network was trained by gradient descent."""
+    if diagnosis is None:
+        return None
+    return DoctorSection(
+        summary=_summary(diagnosis),
+        verdicts=tuple(map(_card, diagnosis.verdicts)),
+        facts=tuple(_facts(diagnosis)),
+        gradient_chart=depth_curve("gradients", "Gradient by depth", diagnosis.layers, diagnosis.gradients)
+        if len(diagnosis.layers) > 1 and len(diagnosis.gradients) == 2
+        else None,
+    )
+
+
+def _summary(diagnosis: Diagnosis) -> str:
+    if diagnosis.healthy:
+        return (
+            "Signals, gradients, updates, losses and loading times were watched while it trained. "
+            "Nothing is wrong with them."
+        )
+    faults = sum(v.severity == "fault" for v in diagnosis.verdicts)
+    warnings = len(diagnosis.verdicts) - faults
+    parts = [count(n, thing) for n, thing in ((faults, "fault"), (warnings, "warning")) if n]
+    return f"Signals, gradients, updates, losses and loading times were watched in training: {' and '.join(parts)}."
+
+
+def _card(verdict: Verdict) -> VerdictCard:
+    return VerdictCard(
+        sentence(verdict.name.replace("-", " ")).rstrip("."),
+        verdict.severity,
+        verdict.words,
+        tuple((name.replace("_", " "), _number(value)) for name, value in verdict.evidence.items() if _known(value)),
+        sentence(verdict.fix),
+        verdict.command if verdict.options else "",
+    )
+
+
+def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    facts = diagnosis.facts
+    found = [("Steps", f"{facts['steps']:,.0f}, of which {facts['steps_looked_at']:.0f} were looked at closely")]
+    if _known(facts["end_loss"]):
+        found.append(("Loss", f"{_number(facts['end_loss'])} at the end; chance is {_number(facts['loss_of_chance'])}"))
+    if _known(facts["update_to_weight"]):
+        found.append(("Update by weight", f"{_number(facts['update_to_weight'])} per step; about 0.001 is usual"))
+    if _known(facts["wait_share"]):
+        found.append(("Waiting for images", percent(facts["wait_share"])))
+    return found
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and value == value and abs(value) != float("inf")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
