@@ -1,4 +1,4 @@
-"""What the vital signs cost: time of a training step with and without them, in turns, in one thread.
+"""What the vital signs cost: processor time of a training step with and without them, in turns, in one thread.
 
 resnet8 on the digits (8x8 pixels, 64 images a step): whole runs of 200 steps, as they are. resnet18 on noise (32x32
 pixels, 32 images a step): ten steps, all of them looked at, against ten steps without; as in a run of 500 steps 33 are
@@ -64,7 +64,7 @@ def _compare(
     repeats: int,
     kind: type[Vitals],
 ) -> dict[str, Any]:
-    """Seconds per step with and without, in alternating runs, and the ratio of each pair; the first pair warms up."""
+    """Processor seconds per step with and without, in alternating runs, and the ratio of each pair; the first pair warms up."""
     plain, watched, ratio, looks = [], [], [], 0
     for repeat in range(repeats + 1):
         without, _ = _run(name, knobs, pixels, labels, batch, steps, None)
@@ -92,7 +92,7 @@ def _run(
     steps: int,
     vitals: Vitals | None,
 ) -> tuple[float, int]:
-    """Seconds per step after the first, and how many were looked at."""
+    """Processor seconds per step after the first, and how many were looked at."""
     from clearsight.models.network import Network
     from clearsight.train.loop import Examples, Training, train_network
 
@@ -114,7 +114,7 @@ def _run(
     times: list[float] = []
 
     def tick(done: int, total: int) -> None:
-        times.append(time.perf_counter())
+        times.append(time.process_time())
 
     train_network(
         network, data, how, [{"params": list(network.parameters()), "lr": 5e-3}], seed=0, device="cpu",

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,9 @@ class Run:
 
     folder: Path
     predictor: Predictor
-    metrics: dict[str, Any]
+    metrics: dict[str, Any] = field(repr=False)
     report: Path
-    diagnosis: Diagnosis | None = None
+    diagnosis: Diagnosis | None = field(default=None, repr=False)
 
 
 def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Any) -> Run:
@@ -66,6 +66,9 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
     """
     config = Config.from_options(**options)
     console = console or Silent()
+    if config.run.resume:
+        origin = read(data if labels is None else (data, labels), data_dir=config.data.data_dir)
+        config = _resumed(config, options, origin.name, origin.origin)
     with processes() as world:
         if world.rank > 0:
             return _follow(data, labels, config, world)
@@ -119,8 +122,8 @@ class SickError(TrainingError):
     def __init__(self, error: TrainingError, diagnosis: Diagnosis) -> None:
         verdict = diagnosis.verdicts[0] if diagnosis.verdicts else None
         super().__init__(
-            error.happened,
-            found=error.found if verdict is None else verdict.words.rstrip("."),
+            error.happened + ("" if verdict is None or verdict.name == "not-a-number" else f": {verdict.words}"),
+            found=error.found,
             fix=error.fix if verdict is None else f"{verdict.fix}: {verdict.command}",
         )
         self.diagnosis = diagnosis
@@ -160,8 +163,10 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             model=spec.get("name", ""), knobs=spec.get("knobs", {}),
         )  # fmt: skip
 
-    with _run_folder(config, dataset.name, dataset.origin) as folder:
+    with _run_folder(config, dataset.name) as folder:
         world.agree(str(folder))
+        if config.run.resume:
+            console.say(f"resuming {folder}")
         about = {"options": config.to_dict(), "data": dataset.origin, "versions": versions()}
         _write_json(folder / "config.json", about)
         with _history(folder / "history.csv") as log, _events(folder) as event:
@@ -361,7 +366,7 @@ def _run_options(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _run_folder(config: Config, name: str, origin: str) -> Iterator[Path]:
+def _run_folder(config: Config, name: str) -> Iterator[Path]:
     """The run's folder while it is filled: the one asked for, if it is free, or the next free runs/NAME; to resume, the
     unfinished one.
 
@@ -371,7 +376,7 @@ def _run_folder(config: Config, name: str, origin: str) -> Iterator[Path]:
     out = config.run.out
     with disk_errors(Path(out or "runs"), "the run", "choose another --out or free some space"):
         if config.run.resume:
-            folder, fresh = _unfinished(config, name, origin), False
+            folder, fresh = Path(str(out)), False
         elif out is not None:
             folder = Path(out).expanduser()
             if _is_unfinished(folder) and (folder / "checkpoints").is_dir():
@@ -400,8 +405,10 @@ def _is_unfinished(folder: Path) -> bool:
     return (folder / "config.json").is_file() and not (folder / "metrics.json").exists()
 
 
-def _unfinished(config: Config, name: str, origin: str) -> Path:
-    """The run to go on with: that of --out, or the last unfinished one of this data; its options must be the same."""
+def _resumed(config: Config, given: dict[str, Any], name: str, origin: str) -> Config:
+    """The options of the run to go on with: that of --out, or the last unfinished one of this data. What the user gives
+    again must be the same.
+    """
     if config.run.out is not None:
         folder = Path(config.run.out).expanduser()
         if not _is_unfinished(folder):
@@ -412,25 +419,28 @@ def _unfinished(config: Config, name: str, origin: str) -> Path:
         if not runs:
             raise OutputError(f"there is no unfinished run of {name} in runs/", fix="drop --resume to start one")
         folder = max(runs, key=lambda f: (f / "config.json").stat().st_mtime)
-    then, now = _about(folder), config.to_dict()
+    about = _about(folder)
+    then = {option: value for stage in about["options"].values() for option, value in stage.items()}
+    now = {option: value for stage in config.to_dict().values() for option, value in stage.items()}
     changed = [
-        f"{flag(option)} {then['options'].get(stage, {}).get(option)!r} then, {value!r} now"
-        for stage, options in now.items()
-        for option, value in options.items()
-        if option not in ("out", "resume") and then["options"].get(stage, {}).get(option) != value
+        f"{flag(option)} {then.get(option)!r} then, {now[option]!r} now"
+        for option in given
+        if option not in ("out", "resume", "checkpoint_every") and now[option] != then.get(option)
     ]
-    if then["data"] != origin:
-        changed.insert(0, f"data {then['data']} then, {origin} now")
+    if about["data"] != origin:
+        changed.insert(0, f"data {about['data']} then, {origin} now")
     if changed:
-        raise CheckpointError(
-            f"{folder} was begun with other options", found="; ".join(changed), fix="resume with the same ones"
-        )
-    return folder
+        raise CheckpointError(f"{folder} was begun otherwise", found="; ".join(changed), fix="leave these options out")
+    return Config.from_options(**{**then, **given, "out": str(folder), "resume": True})
 
 
 def _about(folder: Path) -> dict[str, Any]:
     """What config.json of a run says."""
-    return dict(json.loads((folder / "config.json").read_text()))
+    path = folder / "config.json"
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise BundleError(f"{path} cannot be read", found=str(error), fix="put it back, or train anew") from error
 
 
 def _next_free(parent: Path, name: str) -> Path:

@@ -243,7 +243,11 @@ def test_senseless_options_say_why(name: str) -> None:
         ("mlp", {"norm_position": "after"}, "contradicts norm=False"),
         ("densenet121", {"downsample": "pool"}, "expected one of avgpool, maxpool, stride"),
         ("vit_ti_16", {"heads": 5}, "192 values cannot be shared by 5 heads"),
-        ("vit_ti_16", {"patch": 15}, r"\(224-15\)/15\+1 is not a whole number"),
+        (
+            "vit_ti_16",
+            {"patch": 15},
+            r"\(224-15\)/15\+1 is not a whole number; found 224x224 pixels. Use --img-size 210 or 225, or patch=14 or 16",
+        ),
         ("lenet5", {"kernel": 17}, "is below 1"),
     ],
 )

@@ -100,13 +100,13 @@ def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     assert "holds an unfinished run" in refused.stderr
     changed = subprocess.run([*command, str(killed), "--resume", "--lr", "0.1"], capture_output=True, text=True)
     assert "--lr None then, 0.1 now" in changed.stderr
-    done = subprocess.run([*command, str(killed), "--resume"], capture_output=True, text=True)
+    done = subprocess.run([*command[:4], "--out", str(killed), "--resume"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     weights = "model/weights.safetensors"
     assert (tmp_path / "alone" / weights).read_bytes() == (killed / weights).read_bytes()
     assert not (killed / "checkpoints").exists()
     assert (killed / "history.csv").read_text().count("\n") == 7
-    again = subprocess.run([*command, str(killed), "--resume"], capture_output=True, text=True)
+    again = subprocess.run([*command[:4], "--out", str(killed), "--resume"], capture_output=True, text=True)
     assert "a finished run" in again.stderr
 
 
@@ -115,9 +115,12 @@ def test_a_damaged_file_is_named(tmp_path):
     Checkpoint(path, "a").save(step=3)
     assert Checkpoint(path, "a").load() == {"step": 3}
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CheckpointError, match=r"cannot be read; found .* damaged or cut short"):
-        Checkpoint(path, "a").load()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for spoilt in (whole[: len(whole) // 2], bytes(flipped), b"", b"\0" * 100):
+        path.write_bytes(spoilt)
+        with pytest.raises(CheckpointError, match=r"cannot be read; found .* damaged or cut short"):
+            Checkpoint(path, "a").load()
 
 
 def test_a_state_of_another_run_is_refused(tmp_path):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SAVED = "diagnosis.json"
 """The file in a run's folder."""
 
+ENOUGH = 30
+"""Steps from which silence means health."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", nargs="?", help="a run's folder, or labelled images")
@@ -92,7 +95,8 @@ def words_of(diagnosis: Diagnosis) -> str:
         + (f", validation accuracy {accuracy:.1%} (chance {chance:.1%})" if _known(accuracy) else "")
     ]
     if diagnosis.healthy:
-        lines.append("nothing is wrong")
+        few = facts["steps"] < ENOUGH
+        lines.append("too few steps to tell; train for more epochs" if few else "nothing is wrong")
     for verdict in diagnosis.verdicts:
         known = {name.replace("_", " "): v for name, v in verdict.evidence.items() if _known(v)}
         numbers = [f"{name} {value:.3g}" for name, value in known.items()]

@@ -62,7 +62,8 @@ def _list(as_json: bool) -> int:
             f"{row.receptive_field:>5} {_percent(row.top1):>6} {_percent(row.top5):>6}"
         )
     print(
-        "\ninput: side in pixels; sees: receptive field in pixels; top 1, top 5: published ImageNet accuracy in %.\n"
+        "\ninput: side in pixels; sees: receptive field in pixels; top 1, top 5: published ImageNet accuracy in %,\n"
+        "as each source took it: the plain networks' average ten crops; seresnet50 and the ViTs have newer recipes.\n"
         "`clearsight models NAME` shows the layers; timm/NAME is any network of the timm library."
     )
     return 0

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.data.audit import Finding
-from clearsight.diagnose.vitals import Look, Vitals
+from clearsight.diagnose.look import Look
+from clearsight.diagnose.vitals import Vitals
 from clearsight.models.registry import entry, model_names
 from clearsight.train.loop import Training
 from clearsight.train.losses import LOSSES, targets

@@ -19,6 +19,7 @@ from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
 from clearsight.diagnose.case import Case, Verdict
 from clearsight.diagnose.command import train_command
+from clearsight.diagnose.plain import plain
 from clearsight.diagnose.rules import RULES
 from clearsight.diagnose.vitals import Vitals
 from clearsight.errors import TrainingError
@@ -50,7 +51,7 @@ class Diagnosis:
     facts: dict[str, float]
     layers: tuple[str, ...] = ()
     gradients: tuple[tuple[float, ...], ...] = ()
-    vitals: dict[str, Any] = field(default_factory=dict)
+    vitals: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def healthy(self) -> bool:
@@ -58,7 +59,7 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that are not finite become None."""
-        return dict(_plain(asdict(self)))
+        return dict(plain(asdict(self)))
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Diagnosis:
@@ -221,13 +222,3 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
         vitals, how, examples, findings=prepared.audit.findings, options=options, origin=dataset.origin,
         model=recipe.model, knobs=recipe.knobs,
     )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

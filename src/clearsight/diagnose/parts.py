@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
+from clearsight.models.auxiliary import AuxiliaryClassifier
 from clearsight.models.layers import Maxout
 
 Kind = Literal["weights", "relu", "sigmoid", "tanh", "nonlinear", "norm", "dropout", "softmax"]
@@ -57,12 +58,15 @@ class Part:
 def parts(network: nn.Module) -> list[Part]:
     """Every part, in the order in which the network registers them, which is close to the order of the forward pass.
 
-    Left out: frozen weights, dropout with share 0, and the sigmoid of a gate (of squeeze and excitation), which is
-    meant to saturate.
+    Left out: auxiliary classifiers, which are side branches, frozen weights, dropout with share 0, and the sigmoid of a
+    gate (of squeeze and excitation), which is meant to saturate.
     """
     found = []
     gates = {id(m.gate) for m in network.modules() if isinstance(getattr(m, "gate", None), nn.Module)}
+    aside = {id(m) for a in network.modules() if isinstance(a, AuxiliaryClassifier) for m in a.modules()}
     for name, module in network.named_modules():
+        if id(module) in aside:
+            continue
         kind = next((kind for kind, types in _KINDS if isinstance(module, types)), None)
         if kind is None or id(module) in gates:
             continue

@@ -3,9 +3,6 @@
 Every step costs four numbers. A few steps are looked at closely, more of them at the start, where most runs are lost:
 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, then evenly, 48 or fewer in the whole run. Only in those steps hooks are in place,
 the weights are copied to see how far the update moves them, and one transfer brings all numbers from the device.
-
-Shapes: L layers with weights, A nonlinearities, both in the order of the forward pass; U units (channels) of one
-nonlinearity; K classes.
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +19,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from clearsight.diagnose.look import Break, Look, activity, norm, summary
 from clearsight.diagnose.parts import Part, of_kind, parts
+from clearsight.diagnose.plain import plain
 from clearsight.train.observer import Epoch, Step
 
 FIRST = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -34,68 +33,8 @@ APART = 20
 LOOKS = 38
 """Looks after those at most."""
 
-ELEMENTS = 1 << 20
-"""Numbers of one nonlinearity's output that a look reads, about: it takes as few images as that needs, 16 or more."""
-
-FLAT = 0.05
-"""A sigmoid or tanh is saturated where its slope is below this share of its largest."""
-
 POINTS = 400
 """Points of the loss curve kept in the file."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """One step looked at closely.
-
-    gradient, weight, update (L,): norms per layer; the gradient before clipping, the weight before the update, the
-    update what was added to it. mean, std, zeros, saturated (A,): of a nonlinearity's outputs; zeros: share that is
-    exactly 0; saturated: share whose slope is below 5 % of the largest, nan where the kind has none. alive: per
-    nonlinearity (U,), whether any image made the unit other than 0. inputs: mean, standard deviation, least and
-    largest number that reached the first layer. sums: largest distance of a row sum of the logits from 1; low, high:
-    of the logits. confidence: mean of the largest softmax. spread: standard deviation of the images' cross-entropy.
-    predicted, wanted (K,): images per class; right: share of images.
-    """
-
-    step: int
-    lr: float
-    loss: float
-    gradient: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    update: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
-    zeros: NDArray[np.float64]
-    saturated: NDArray[np.float64]
-    alive: tuple[NDArray[np.bool_], ...]
-    inputs: tuple[float, float, float, float]
-    sums: float
-    low: float
-    high: float
-    confidence: float
-    spread: float
-    predicted: NDArray[np.int64]
-    wanted: NDArray[np.int64]
-    right: float
-
-    def total_gradient(self) -> float:
-        """Norm of the gradient of all watched layers together."""
-        return float(np.sqrt(np.nansum(self.gradient**2)))
-
-    def ratios(self) -> NDArray[np.float64]:
-        """Length of the update as a share of the weight's, per layer that has both (<= L,)."""
-        known = (self.weight > 0) & np.isfinite(self.update)
-        return np.asarray(self.update[known] / self.weight[known], np.float64)
-
-
-@dataclass(frozen=True)
-class Break:
-    """The step whose loss was not a finite number, and whether the pixels and the weights were still finite."""
-
-    step: int
-    loss: float
-    pixels_finite: bool
-    weights_finite: bool
 
 
 class Vitals:
@@ -166,7 +105,7 @@ class Vitals:
             return
         self._looking, self._last = False, step.number
         with torch.no_grad():
-            moved = [_norm(w - before) for w, before in zip(self._weights(), self._before, strict=True)]
+            moved = [norm(w - before) for w, before in zip(self._weights(), self._before, strict=True)]
         self._before = []
         self.looks.append(self._read(step, moved))
 
@@ -200,13 +139,13 @@ class Vitals:
             def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
                 self._called.append(part)
                 if self._first is None and part.kind == "weights":
-                    self._first = _summary(inputs[0])
+                    self._first = summary(inputs[0])
 
             return note
 
         def see(part: Part) -> Any:
             def note(module: nn.Module, inputs: Any, output: Any) -> None:
-                self._active[part.name] = _activity(part, output)
+                self._active[part.name] = activity(part, output)
 
             return note
 
@@ -227,8 +166,8 @@ class Vitals:
         weights = self._weights()
         self._before = [w.detach().clone() for w in weights]
         nothing = torch.full((), math.nan, device=step.logits.device)
-        self._norms = [nothing if w.grad is None else _norm(w.grad) for w in weights]
-        self._sizes = [_norm(w) for w in weights]
+        self._norms = [nothing if w.grad is None else norm(w.grad) for w in weights]
+        self._sizes = [norm(w) for w in weights]
         logits, target = step.logits.float(), step.targets
         log_p = logits.log_softmax(1)
         answers, truth = logits.argmax(1), target.argmax(1)
@@ -329,7 +268,7 @@ class Vitals:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "broken": asdict(self.broken) if self.broken else None,
         }
-        return dict(_plain(found))
+        return dict(plain(found))
 
     def wait_share(self) -> float:
         """Share of the steps' time spent waiting for data, the first steps left out; nan without steps."""
@@ -342,60 +281,3 @@ class Vitals:
         found = {name: value for name, value in vars(look).items() if name != "alive"}
         found["dead"] = [float(1 - alive.mean()) if len(alive) else math.nan for alive in look.alive]
         return found
-
-
-def _norm(tensor: torch.Tensor) -> torch.Tensor:
-    norm: torch.Tensor = torch.linalg.vector_norm(tensor.detach())
-    return norm
-
-
-def _summary(x: torch.Tensor) -> torch.Tensor:
-    """Mean, standard deviation, least and largest (4,) of a layer's input."""
-    with torch.no_grad():
-        x = _some(x)
-        std, mean = torch.std_mean(x, correction=0)
-        return torch.stack([mean, std, x.amin(), x.amax()])
-
-
-def _activity(part: Part, output: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Mean, deviation, share of zeros and of saturation of an output, and which units (U,) are not 0 throughout.
-
-    Units are dimension 1 of maps (N, U, H, W) and the last of (N, U) and tokens (N, T, U).
-    """
-    with torch.no_grad():
-        x = _some(output)
-        std, mean = torch.std_mean(x, correction=0)
-        nothing = torch.full_like(mean, math.nan)
-        zeros, saturated = nothing, nothing
-        alive = torch.zeros(0, dtype=torch.bool, device=x.device)
-        if part.kind == "relu":
-            zero = x == 0
-            zeros = zero.float().mean()
-            unit = 1 if x.ndim == 4 else x.ndim - 1
-            alive = ~zero.all(dim=tuple(d for d in range(x.ndim) if d != unit))
-        elif part.kind == "sigmoid":
-            saturated = (4 * x * (1 - x) < FLAT).float().mean()
-        elif part.kind == "tanh":
-            saturated = (1 - x * x < FLAT).float().mean()
-        return [mean, std, zeros, saturated], alive
-
-
-def _some(x: torch.Tensor) -> torch.Tensor:
-    """As many of the images as a look can afford, in float32."""
-    each = max(1, x[0].numel())
-    return x.detach()[: max(16, ELEMENTS // each)].float()
-
-
-def _plain(value: Any) -> Any:
-    """Arrays as lists, numbers that are not finite as None."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float):
-        return float(f"{value:.5g}") if math.isfinite(value) else None
-    return value

@@ -22,7 +22,6 @@ from typing import ClassVar
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.arithmetic import output_size
 from clearsight.models.design import Design
 from clearsight.models.layers import SMALL, activation
 from clearsight.models.registry import register
@@ -67,7 +66,15 @@ BASE = ViTDesign()
 
 def _vit(timm_name: str, classes: int, channels: int, img_size: int, design: ViTDesign) -> nn.Module:
     patch = design.patch or (4 if img_size < SMALL else 16)
-    output_size(img_size, patch, stride=patch)  # a ModelError where the patches do not tile the image
+    if img_size % patch:
+        fitting = [p for p in range(2, img_size + 1) if img_size % p == 0]
+        near = sorted(fitting, key=lambda p: abs(p - patch))[:2]
+        raise ModelError(
+            f"patches of {patch}x{patch} do not tile the image: ({img_size}-{patch})/{patch}+1 is not a whole number",
+            found=f"{img_size}x{img_size} pixels",
+            fix=f"use --img-size {img_size // patch * patch or patch} or {(img_size // patch + 1) * patch}, "
+            f"or patch={' or '.join(map(str, sorted(near)))}",
+        )
     if design.width % design.heads:
         raise ModelError(
             f"{design.width} values cannot be shared by {design.heads} heads",

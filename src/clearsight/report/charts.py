@@ -44,7 +44,8 @@ def learning_curve(
 ) -> Markup:
     """Values over epochs, the best epoch marked. shares: the values are shares of 1, shown in percent."""
     known = [v for c in curves for v in c.values if math.isfinite(v)]
-    y_ticks = ticks(min(known) if shares else 0.0, max(1.0 if shares else 0.0, max(known)) if known else 1.0)
+    low = min(*known, 0.9) if shares and known else 0.0  # shares reach up to 1, from 0.9 at most
+    y_ticks = ticks(low, max(1.0 if shares else 0.0, max(known)) if known else 1.0)
     y_words = _percent_words(y_ticks) if shares else _plain
     x_low, x_high = (epochs[0], epochs[-1]) if len(epochs) > 1 else (epochs[0] - 1, epochs[0] + 1)
     frame = Frame(46, 30, WIDTH - 62, 196, (x_low, x_high), (y_ticks[0], y_ticks[-1]))

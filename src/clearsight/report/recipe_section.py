@@ -97,7 +97,11 @@ def _summary(fitted: Fitted) -> str:
         "the head, was chosen and fitted on these images."
     )
     if fitted.tuned:
-        words += " Then all its weights were trained a little further on these images."
+        cut = next((d.choice for d in fitted.decisions if d.what == "frozen"), None)
+        upper = any(d.what == "training the upper blocks" and d.choice == "kept" for d in fitted.decisions)
+        everything = any(d.what == "training all layers" and d.choice == "kept" for d in fitted.decisions)
+        part = "all its weights were" if everything or not upper else f"its weights, but for those {cut}, were"
+        words += f" Then {part} trained a little further on these images."
     return words
 
 

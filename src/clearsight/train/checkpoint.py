@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import time
 from pathlib import Path
@@ -14,6 +16,10 @@ from clearsight.errors import CheckpointError
 
 SHARE = 0.05
 """Part of the time that saving may take: a network that takes long to save is saved less often."""
+
+
+DIGEST = 16
+"""Bytes at the head of the file that tell whether the others are as they were written."""
 
 
 class Checkpoint:
@@ -38,8 +44,12 @@ class Checkpoint:
         with disk_errors(self.path, "the checkpoint", "free some space; the last checkpoint is kept, --resume goes on"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                buffer = io.BytesIO()
+                torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
+                content = buffer.getbuffer()
                 with partial.open("wb") as stream:
-                    torch.save({"fingerprint": self.fingerprint, "state": state}, stream)
+                    stream.write(_digest(content))
+                    stream.write(content)
                     stream.flush()
                     os.fsync(stream.fileno())
                 partial.replace(self.path)
@@ -53,7 +63,10 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
-            found = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = self.path.read_bytes()
+            if content[:DIGEST] != _digest(memoryview(content)[DIGEST:]):
+                raise ValueError("the digest is another")
+            found = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
             fingerprint, state = found["fingerprint"], found["state"]
         except Exception as error:  # torch raises errors of many kinds for a damaged file
             raise CheckpointError(
@@ -71,3 +84,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Forget the state: the training is finished."""
         self.path.unlink(missing_ok=True)
+
+
+def _digest(content: memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST).digest()

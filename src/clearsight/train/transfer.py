@@ -142,7 +142,8 @@ def _say_recipe(job: Job, frozen: _Frozen) -> None:
     }[many, similar]
     job.note(
         "transfer",
-        f"{'more' if many else 'little'} data, {'similar to' if similar else 'different from'} the source: {advice}",
+        f"{'more' if many else 'little'} data, {'similar to' if similar else 'different from'} the source, for which "
+        f"the usual advice is {advice}",
         f"{len(job.data.split.train):,} training images ({MANY:,} count as more); the last features reach "
         f"{last.accuracy:.1%}, the best depths {best.accuracy:.1%}, one standard error is {error:.1%}",
     )
@@ -178,7 +179,8 @@ def _train_upper(job: Job, frozen: _Frozen, budget: float | None) -> Outcome | N
     how = job.training(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
     how = replace(how, augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
     groups = [{"params": [p for p in upper.parameters() if p.requires_grad], "lr": job.rate(fine_tuning=True)}]
-    trained = _trained(job, upper, how, groups, "training the upper blocks", budget, examples)
+    unwatched = replace(job, watch=None)  # the doctor knows pixels and whole networks
+    trained = _trained(unwatched, upper, how, groups, "training the upper blocks", budget, examples)
     if trained is None:
         return None
     probe.set_head(parts, spec, upper.head)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.diagnose.case import Case, Verdict, rounded
-from clearsight.train.optimisers import default_weight_decay
+from clearsight.train.optimisers import default_lr, default_weight_decay
 
 HOT = 0.2
 """Update as a share of the weight, median over layers, from which a rate is too high where nothing is learned: five
@@ -136,7 +136,7 @@ def not_a_number(case: Case) -> Verdict | None:
     if broken is None:
         return None
     half = case.how.amp in ("fp16", "bf16")
-    options: dict[str, object] = {"lr": rounded(case.vitals.rate / 10)}
+    options: dict[str, object] = {"lr": rounded(min(case.vitals.rate / 10, default_lr(case.how.opt)))}
     if half:
         options["amp"] = "off"
     if not case.how.clip:
@@ -148,7 +148,9 @@ def not_a_number(case: Case) -> Verdict | None:
         + ("" if broken.weights_finite else ", the weights no longer")
         + (f"; passes run in {case.how.amp}, whose range or precision may not do." if half else "."),
         {"step": float(broken.step), "weights_finite": float(broken.weights_finite), "rate": case.vitals.rate},
-        "lower the rate and limit the gradient's norm" + (", and compute in float32" if half else ""),
+        "lower the rate"
+        + ("" if case.how.clip else " and limit the gradient's norm")
+        + (", and compute in float32" if half else ""),
         options,
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.diagnose.case import Case, Verdict
-from clearsight.diagnose.vitals import Look
+from clearsight.diagnose.look import Look
 
 PIXEL_SCALE = 5.0
 """Root mean square of the first layer's input from which it counts as unnormalised. Inputs should have mean 0 and
