@@ -64,7 +64,7 @@ def _compare(
     repeats: int,
     kind: type[Vitals],
 ) -> dict[str, Any]:
-    """Processor seconds per step with and without, in alternating runs, and the ratio of each pair; the first pair warms up."""
+    """Processor seconds per step with and without, in alternating runs, and their ratio; the first pair warms up."""
     plain, watched, ratio, looks = [], [], [], 0
     for repeat in range(repeats + 1):
         without, _ = _run(name, knobs, pixels, labels, batch, steps, None)

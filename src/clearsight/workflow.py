@@ -193,7 +193,8 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
                 _write_json(folder / "diagnosis.json", diagnosis.to_dict())
                 vitals, network, *_ = watched[-1]
                 if vitals.epochs:  # the loop put its best weights back
-                    save_file(network.state_dict(), folder / "last-good.safetensors")
+                    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+                    save_file(weights, folder / "last-good.safetensors")
                 raise SickError(error, diagnosis) from error
         diagnosis = examined(fitted.prepared.audit.findings)
         if diagnosis is not None:

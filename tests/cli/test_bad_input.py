@@ -164,7 +164,8 @@ def test_a_full_disk_while_the_run_is_written(tmp_path, capsys, digit_folders, m
 def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run", "--lr", "1e30", "--epochs", "5")
     assert "the loss became" in text
-    assert "Try --lr" in text
+    assert "Lower the rate: clearsight train" in text
+    assert "--lr 0.005" in text
     assert not (tmp_path / "run" / "model").exists()
 
 
@@ -176,10 +177,10 @@ def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
         (("--budget", "soon"), "a time cannot be read; found 'soon'"),
         (("--model", "resnet21"), "there is no network 'resnet21'. Did you mean resnet"),
         (("--model", "timm/resnet19"), "timm has no network 'resnet19'. Did you mean"),
-        (("--test-fraction", "2", "--folds", "1"), "--test-fraction 2.0 must lie between 0 and 1; --folds 1 must be"),
+        (("--test-fraction", "2", "--folds", "1"), "--test-fraction 2.0 must lie in (0, 1); --folds 1 must be"),
         (("--img-size", "2"), "images are too small for resnet8; found 2x2 pixels"),
         (("--model", "lenet5", "--freeze", "all"), "and they would be random"),
-        (("--model", "lenet5", "--pretrained"), "there are no published weights for lenet5"),
+        (("--model", "lenet5", "--pretrained"), "no weights are published for lenet5"),
     ],
 )
 def test_bad_options(tmp_path, capsys, digit_folders, option, text):
@@ -219,11 +220,10 @@ def test_interrupted_at_any_moment(tmp_path, after):
     time.sleep(after)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    if process.returncode == -signal.SIGINT:  # the interpreter had not begun: the system ends it, silently
-        assert err == ""
-    else:
-        assert process.returncode == 130, err
-        assert err.count("clearsight: interrupted") == 1
+    # To the shell both are 130. The signal's own code comes when the interpreter had not begun, and then silently, or
+    # when it hit inside an exec() of a string, which Python remembers.
+    assert process.returncode in (130, -signal.SIGINT), err
+    assert err.count("clearsight: interrupted") == (0 if err == "" and process.returncode < 0 else 1)
     assert "Traceback" not in err
     assert out == ""
     assert not (run / "model").exists()

@@ -55,5 +55,5 @@ def test_the_command_prints_the_command_to_run_next(tmp_path, capsys):
     words = ["--trials", "1", "--epochs", "1", "--model", "resnet8", "--model-arg", "width=8", "--lr", "0.005"]
     assert main(["tune", "digits", *words, "--out", str(tmp_path), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["command"].startswith("clearsight train digits --epochs 1 --model resnet8 --model-arg width=8")
+    assert answer["command"].startswith("clearsight train digits --model resnet8 --model-arg width=8 --epochs 1")
     assert "trial" in (tmp_path / "search.html").read_text().lower()

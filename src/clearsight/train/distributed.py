@@ -83,22 +83,36 @@ class World:
 ALONE = World()
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; so is its gradient, since every process's loss depends on it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
 class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation over the images of all processes; PyTorch's own runs on GPUs alone."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(x)
-        from torch.distributed.nn.functional import all_reduce  # its backward pass sums too
-
         full = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         over = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
         count = torch.tensor(x.numel() // x.shape[1], dtype=full.dtype, device=x.device)
         distributed.all_reduce(count)
-        mean = all_reduce(full.sum(over)) / count  # type: ignore[no-untyped-call]
+        mean = _Sum.apply(full.sum(over)) / count
         centred = full - mean.view(shape)
-        var = all_reduce(centred.square().sum(over)) / count  # type: ignore[no-untyped-call]
+        var = _Sum.apply(centred.square().sum(over)) / count
         if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None
             self.num_batches_tracked += 1

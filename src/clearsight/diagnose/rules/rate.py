@@ -37,7 +37,8 @@ straight line gives 0.33, a run that has converged nearly 0."""
 
 SWING = 3.0
 """Factor between the loss's change from step to step and what drawing different images explains. The mean of B images
-whose losses deviate by s changes by 0.95 s / sqrt(B) (median of |N(0, 2 s^2 / B)|)."""
+whose losses deviate by s changes by 0.95 s / sqrt(B) (median of |N(0, 2 s^2 / B)|). Healthy runs of 2 to 4 images a
+step reach 2.5, as few images tell little of s; where the change is three times what is noticeable, 1.5 will do."""
 
 WAVES = 4
 """Turns of the smoothed loss, each by more than chance explains, from which it rises and falls in waves, as underdamped
@@ -189,14 +190,16 @@ def oscillating_loss(case: Case) -> Verdict | None:
     swing = float(np.median(np.abs(np.diff(case.losses[case.steps // 2 :]))))
     spread = float(np.mean([look.spread for look in case.late]))
     images = how.images_per_step(int(case.counts.sum()))
-    expected = 0.954 * spread / math.sqrt(max(1, images))
+    whole = images >= int(case.counts.sum())  # the same images in every step: nothing is drawn
+    expected = 0.0 if whole else 0.954 * spread / math.sqrt(max(1, images))
     noticeable = NOTICEABLE * case.scale
+    swings = swing > max(SWING * expected, noticeable) or swing > max(1.5 * expected, 3 * noticeable)
     smooth = case.smooth_losses()
     held = max(4, math.ceil(128 / max(1, case.vitals.batch))) * images  # images behind one smoothed loss
     widest = max(look.spread for look in case.late)
     waves = reversals(smooth[len(smooth) // 2 :], max(noticeable, SWING * 1.4 * widest / math.sqrt(held)))
     relapsed = case.relapse > RELAPSE * case.scale
-    if not relapsed and waves < WAVES and (swing < SWING * expected or swing < noticeable):
+    if not relapsed and waves < WAVES and not swings:
         return None
     options: dict[str, object] = {"lr": rounded(case.vitals.rate / 5)}
     if case.how.opt in ("momentum", "nesterov") and case.how.momentum > 0.95:
