@@ -50,13 +50,13 @@ class Bench:
         )
 
     def run(self, network: nn.Module, *, lr: float | None = None, seed: int = 0, **changes: Any) -> Diagnosis:
-        """Train for some 150 steps and ask the doctor. changes: of Training, Examples, or of what `diagnose` takes."""
+        """Train for some 120 steps and ask the doctor. changes: of Training, Examples, or of what `diagnose` takes."""
         about = {k: changes.pop(k) for k in ("findings", "options", "origin") if k in changes}
         swapped = {k: changes.pop(k) for k in ("pixels", "labels", "train", "val") if k in changes}
         data = replace(self.data, **swapped)
         opt = changes.get("opt", "adamw")
         how = Training(
-            **{"epochs": 1000, "batch_size": 32, "max_steps": 150, "val_every": 25, "patience": 1000,
+            **{"epochs": 1000, "batch_size": 32, "max_steps": 120, "val_every": 20, "patience": 1000,
                "weight_decay": default_weight_decay(opt), **changes}
         )  # fmt: skip
         spec = getattr(network, "spec", {"name": "", "knobs": {}})

@@ -19,8 +19,10 @@ from clearsight.data.audit import Finding
 from clearsight.diagnose.look import Look
 from clearsight.diagnose.vitals import Vitals
 from clearsight.models.registry import entry, model_names
+from clearsight.train.job import FINE_TUNING
 from clearsight.train.loop import Training
 from clearsight.train.losses import LOSSES, targets
+from clearsight.train.optimisers import default_lr
 
 LEARNED = 0.5
 """Skill from which a run counts as one that learns: half the way from always naming the commonest class to perfect."""
@@ -248,13 +250,20 @@ class Case:
             rate *= 1 - self.how.momentum  # the velocity is still one gradient; it grows to 1 / (1 - momentum)
         return rounded(rate)
 
+    @property
+    def own_rate(self) -> float:
+        """What the optimiser is given when no rate is asked for."""
+        return default_lr(self.how.opt) * (FINE_TUNING if self.how.frozen_norm else 1)
+
     def slower(self) -> float:
-        """A rate well below the present one."""
-        return rounded(min(self.sensible_rate(), self.vitals.rate / 3))
+        """A rate well below the present one: the optimiser's own if it is, else one from the length of the updates."""
+        rate = self.vitals.rate
+        return self.own_rate if self.own_rate <= rate / 3 else rounded(min(self.sensible_rate(), rate / 3))
 
     def faster(self) -> float:
-        """A rate well above the present one."""
-        return rounded(max(self.sensible_rate(), 3 * self.vitals.rate))
+        """A rate well above the present one, chosen likewise."""
+        rate = self.vitals.rate
+        return self.own_rate if self.own_rate >= 3 * rate else rounded(max(self.sensible_rate(), 3 * rate))
 
     def knob(self, **wanted: Any) -> dict[str, Any]:
         """As `model_arg`, those of these options that the network has and that differ from what it was built with."""

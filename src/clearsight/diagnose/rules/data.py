@@ -106,7 +106,8 @@ def shuffled_labels(case: Case) -> Verdict | None:
     if case.broke or case.val_images < JUDGED or case.steps < STEPS or not case.vitals.epochs:
         return None
     reached, known = case.val_accuracy, case.train_accuracy
-    memorised = case.skill(known) > 0.1 and known - reached > max(0.1, 3 * case.noise(reached))
+    least = max(0.1, 3 * case.noise(case.drawn))
+    memorised = known - case.majority > least and known - reached > least
     chance = case.drawn if memorised else case.val_majority
     gained = (reached - chance) / (1 - chance) if chance < 1 else 1.0
     if reached > chance + 2 * case.noise(chance) or gained > 0.2:

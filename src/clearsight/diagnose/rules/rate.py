@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.diagnose.case import Case, Verdict, rounded
-from clearsight.train.optimisers import default_lr, default_weight_decay
+from clearsight.train.optimisers import default_weight_decay
 
 HOT = 0.2
 """Update as a share of the weight, median over layers, from which a rate is too high where nothing is learned: five
@@ -106,8 +106,9 @@ def rate_too_high(case: Case) -> Verdict | None:
     smooth = case.smooth_losses()
     base = max(case.chance_loss, float(case.losses[0]) if case.from_start and math.isfinite(case.losses[0]) else 0.0)
     peak = float(smooth.max()) if len(smooth) else math.inf
-    risen = peak > RISEN * base or case.relapse > RELAPSE * case.scale
-    if not ((hottest >= WARM and (case.broke or risen)) or (hottest >= HOT and case.end_loss > 1.1 * case.chance_loss)):
+    lost = len(smooth) > 0 and float(smooth[int(smooth.argmin()) :].max()) > base  # all that had been learned
+    risen = peak > RISEN * base or lost or case.relapse > RELAPSE * case.scale
+    if not ((hottest >= WARM and (case.broke or risen)) or (hottest >= HOT and case.end_loss > 0.9 * case.chance_loss)):
         return None
     rate = case.vitals.rate
     least = float(smooth.min()) if len(smooth) else math.nan
@@ -137,7 +138,7 @@ def not_a_number(case: Case) -> Verdict | None:
     if broken is None:
         return None
     half = case.how.amp in ("fp16", "bf16")
-    options: dict[str, object] = {"lr": rounded(min(case.vitals.rate / 10, default_lr(case.how.opt)))}
+    options: dict[str, object] = {"lr": rounded(min(case.vitals.rate / 10, case.own_rate))}
     if half:
         options["amp"] = "off"
     if not case.how.clip:

@@ -1,0 +1,150 @@
+"""From verdicts to commands and cures; the probe; the command line; the section of the report."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clearsight.cli.main import main
+from clearsight.config import Config
+from clearsight.data.sources import read
+from clearsight.diagnose import Diagnosis, Verdict, cured, examine
+from clearsight.diagnose.command import train_command
+from clearsight.diagnose.rules import RULES
+from clearsight.diagnose.rules.rate import reversals
+from clearsight.report.doctor_section import doctor_section
+
+
+def verdict(**options):
+    return Verdict("rate-too-high", "fault", "Too high.", {"rate": 1.0}, "lower it", options)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "network"),
+    [
+        ({"opt": "adam", "lr": 0.3, "clip": None}, "mlp"),
+        ({"lr": 1e-7}, "mlp"),
+        ({"opt": "adam", "weight_decay": 10.0}, "mlp"),
+        ({"l1": 0.1}, "mlp"),
+        ({"batch_size": 2, "max_steps": 60}, "resnet8"),
+    ],
+)
+def test_the_cure_cures(digits_bench, wrong, network):
+    """A run with the first verdict's options learns."""
+    sick = digits_bench.run(digits_bench.network(network), **{"max_steps": 100, **wrong})
+    options = {k: v for k, v in sick.verdicts[0].options.items() if k != "model_arg"}
+    assert options
+    healthy = digits_bench.run(digits_bench.network(network), **{"max_steps": 120, **wrong, **options})
+    assert not [v for v in healthy.verdicts if v.severity == "fault"]
+    assert healthy.facts["val_accuracy"] > sick.facts["val_accuracy"] or not np.isfinite(sick.facts["val_accuracy"])
+    assert healthy.facts["val_accuracy"] > 0.6
+
+
+def test_the_command_repeats_the_run_with_the_cure(digits_bench):
+    found = digits_bench.run(
+        digits_bench.network("mlp"), lr=1e-7, origin="digits", options={"model": "mlp", "lr": 1e-7, "epochs": 3}
+    )
+    first = found.verdicts[0]
+    assert first.command == f"clearsight train digits --model mlp --lr {first.options['lr']:g} --epochs 3"
+    Config.from_options(**{"model": "mlp", "epochs": 3, **first.options})  # the options exist and are in range
+
+
+def test_cures_join_the_options_of_the_run():
+    given = {"model": "mlp", "lr": 0.1, "lr_find": False, "model_arg": {"widths": [8]}, "out": "x", "resume": True}
+    assert cured(given, verdict(lr=0.01)) == {
+        "model": "mlp", "lr": 0.01, "lr_find": False, "model_arg": {"widths": [8]}
+    }  # fmt: skip
+    joined = cured(given, verdict(model_arg={"norm": True}))
+    assert joined["model_arg"] == {"widths": [8], "norm": True}
+    other = cured({**given, "init": "he"}, verdict(model="resnet20"))
+    assert (other["model"], other["model_arg"], other["init"]) == ("resnet20", {}, None)
+    Config.from_options(**other)
+
+
+def test_commands_as_they_are_typed():
+    options = {
+        "model_arg": {"norm": True, "dropout": 0.0, "widths": (8, 4)},
+        "pretrained": False,
+        "lr": 1e-4,
+        "init": None,
+    }
+    assert train_command("digits", options) == (
+        "clearsight train digits --model-arg norm=true --model-arg dropout=0 --model-arg 'widths=[8, 4]' "
+        "--no-pretrained --lr 0.0001"
+    )
+    assert train_command("arrays in memory", {"lr": 0.1}) == "clearsight.fit(DATA, lr=0.1)  # DATA: arrays in memory"
+
+
+def test_every_verdict_that_is_explained_has_a_rule():
+    known = {rule.name for rule in RULES}
+    assert all(rule.explains <= known for rule in RULES)
+    for earlier, rule in enumerate(RULES):  # what explains stands before what it explains, at least once
+        for name in rule.explains - {rule.name}:
+            assert any(other.name == name for other in RULES[earlier + 1 :]) or name in {
+                r.name for r in RULES[:earlier]
+            }
+
+
+def test_reversals_by_hand():
+    assert reversals(np.array([3.0, 2, 1, 0.5]), 0.5) == 0
+    assert reversals(np.array([3.0, 1, 2, 1, 2]), 0.5) == 3
+    assert reversals(np.array([3.0, 1, 1.2, 1, 1.2, 1]), 0.5) == 0  # too small to count
+    assert reversals(np.array([]), 0.5) == 0
+
+
+def test_a_diagnosis_survives_its_file(digits_bench):
+    found = digits_bench.run(digits_bench.network("lenet5"), opt="sgd", lr=1e3, clip=None, max_steps=30)
+    assert found.facts["val_accuracy"] != found.facts["val_accuracy"]  # it broke before the first validation
+    again = Diagnosis.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
+    assert again.verdicts[0].name == "rate-too-high"
+    assert again.layers == found.layers
+    section = doctor_section(again)
+    assert section is not None
+    assert section.verdicts[0].title == "Rate too high"
+
+
+def test_the_section_of_a_healthy_run(digits_bench):
+    section = doctor_section(digits_bench.run(digits_bench.network("mlp"), max_steps=60))
+    assert section is not None
+    assert "Nothing is wrong" in section.summary
+    assert section.verdicts == ()
+    assert section.gradient_chart is not None
+    assert section.gradient_chart.count("polyline") >= 4
+    assert doctor_section(None) is None
+
+
+def test_the_probe_finds_a_rate_too_high():
+    found = examine(read("digits"), Config.from_options(model="mlp", lr=100.0, epochs=2))
+    assert found.verdicts[0].name == "rate-too-high"
+    assert "--model mlp" in found.verdicts[0].command
+    assert found.facts["steps"] <= 300
+
+
+def test_the_command_line_examines_data(capsys):
+    assert main(["doctor", "digits", "--model", "linear", "--opt", "adam", "--epochs", "6", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdicts"] == []
+    assert found["facts"]["val_accuracy"] > 0.8
+
+
+def test_the_command_line_reads_a_run(tmp_path, capsys, digits_bench):
+    found = digits_bench.run(digits_bench.network("mlp"), lr=1e-7, origin="digits", options={"lr": 1e-7}, max_steps=40)
+    (tmp_path / "config.json").write_text("{}")
+    assert main(["doctor", str(tmp_path)]) == 2
+    assert "holds no diagnosis" in capsys.readouterr().err
+    (tmp_path / "diagnosis.json").write_text(json.dumps(found.to_dict()))
+    assert main(["doctor", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "fault: rate-too-low" in said
+    assert "clearsight train digits --lr" in said
+    assert main(["doctor", str(tmp_path), "--lr", "1"]) == 2
+    assert "options change nothing" in capsys.readouterr().err
+    (tmp_path / "diagnosis.json").write_text("{}")
+    assert main(["doctor", str(tmp_path)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    assert main(["doctor"]) == 2
+    healthy = replace(found, verdicts=())
+    (tmp_path / "diagnosis.json").write_text(json.dumps(healthy.to_dict()))
+    assert main(["doctor", str(tmp_path)]) == 0
+    assert "nothing is wrong" in capsys.readouterr().out
