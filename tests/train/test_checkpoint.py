@@ -101,13 +101,13 @@ def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     assert "holds an unfinished run" in refused.stderr
     changed = subprocess.run([*command, str(killed), "--resume", "--lr", "0.1"], capture_output=True, text=True)
     assert "--lr None then, 0.1 now" in changed.stderr
-    done = subprocess.run([*command[:4], "--out", str(killed), "--resume"], capture_output=True, text=True)
+    done = subprocess.run([*command[:5], "--out", str(killed), "--resume"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     weights = "model/weights.safetensors"
     assert (tmp_path / "alone" / weights).read_bytes() == (killed / weights).read_bytes()
     assert not (killed / "checkpoints").exists()
     assert (killed / "history.csv").read_text().count("\n") == 7
-    again = subprocess.run([*command[:4], "--out", str(killed), "--resume"], capture_output=True, text=True)
+    again = subprocess.run([*command[:5], "--out", str(killed), "--resume"], capture_output=True, text=True)
     assert "a finished run" in again.stderr
 
 
