@@ -99,7 +99,7 @@ def _frozen(job: Job) -> _Frozen:
         Targets(data.labels[rows], data.weights[rows], job.classes),
         [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds],
         np.searchsorted(rows, split.development),
-        mirrored=mirror if job.config.train.augment != "none" else None,
+        mirrored=mirror if job.config.run.budget and job.config.train.augment != "none" else None,
         seed=job.config.run.seed,
         progress=job.console.stage("choosing the head"),
     )
