@@ -8,7 +8,7 @@ import torch
 
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
-from clearsight.train.loop import Examples, Training, still_norms, train_network
+from clearsight.train.loop import Examples, Training, layout_for, still_norms, train_network
 from clearsight.train.schedules import one_cycle
 
 SPEC = {
@@ -153,3 +153,12 @@ def test_the_average_is_what_is_kept(digits_arrays):
     run(digits_arrays, plain, epochs=2)
     run(digits_arrays, averaged, epochs=2, ema=0.9)
     assert not torch.equal(plain.body.fc.weight, averaged.body.fc.weight)
+
+
+def test_a_very_narrow_network_trains_in_the_layout_that_is_safe_for_it(digits_arrays):
+    torch.manual_seed(0)
+    narrow = Network({**SPEC, "knobs": {"width": 4}})
+    assert layout_for(narrow) == torch.contiguous_format
+    assert layout_for(new_network()) == torch.channels_last
+    found = run(digits_arrays, narrow, epochs=2)
+    assert found.history[-1].train_loss < found.history[0].train_loss

@@ -124,7 +124,8 @@ def train_network(
     processes that share each batch. Raises TrainingError when the loss is no longer a finite number; the network then
     holds its best weights so far.
     """
-    network.to(device).to(memory_format=torch.channels_last)
+    layout = layout_for(network)
+    network.to(device).to(memory_format=layout)
     optimiser = build_optimiser(how.opt, groups, momentum=how.momentum, weight_decay=how.weight_decay)
     peaks = [float(group["lr"]) for group in optimiser.param_groups]
     average = WeightAverage(network, how.ema) if how.ema else None
@@ -143,7 +144,7 @@ def train_network(
         for number, (images, target, w) in enumerate(pieces):
             together = world.waiting(forward, last=number == len(pieces) - 1)
             with together, auxiliary_logits(network) as extra, autocast(device, how.amp):
-                logits = forward(images)
+                logits = forward(images.to(memory_format=layout))
                 losses = loss_of(_not_half(logits), target)
                 for inner in extra:
                     losses = losses + AUXILIARY_WEIGHT * loss_of(_not_half(inner), target)
@@ -282,13 +283,13 @@ def _batch(
     images = augment(images, how.augment, noise)
     images, wanted = mix(images, wanted, noise, mixup=how.mixup, cutmix=how.cutmix)
     weights = torch.from_numpy(data.weights[rows]).to(device) * (wanted @ per_class.to(device))
-    return images.to(memory_format=torch.channels_last), wanted, weights
+    return images, wanted, weights
 
 
 def _validate(network: nn.Module, data: Examples, how: Training, device: str, world: World) -> tuple[float, float]:
     """Mean loss and accuracy on the validation images, each process judging its share."""
     rows = world.share(data.val)
-    logits = logits_of(network, data.pixels, rows, how.batch_size, device, torch.channels_last, how.amp)
+    logits = logits_of(network, data.pixels, rows, how.batch_size, device, layout_for(network), how.amp)
     labels = torch.from_numpy(data.labels[rows])
     loss = float(LOSSES[how.loss](logits, targets(labels, data.classes)).sum())
     right = float((logits.argmax(1) == labels).sum())
@@ -320,6 +321,17 @@ def autocast(device: str, amp: str) -> Iterator[None]:
     dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
     with torch.autocast(device, dtype) if dtype else contextlib.nullcontext():
         yield
+
+
+def layout_for(network: nn.Module) -> torch.memory_format:
+    """Channels last, which most networks train faster in, unless a strided 1x1 convolution has few input channels: the
+    backward pass of one corrupts memory on some processors (PyTorch 2.14, seen with fewer than 8).
+    """
+    risky = any(
+        isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and max(m.stride) > 1 and m.in_channels < 8
+        for m in network.modules()
+    )
+    return torch.contiguous_format if risky else torch.channels_last
 
 
 def hold_norms(network: nn.Module) -> None:

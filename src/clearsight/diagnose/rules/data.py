@@ -14,6 +14,9 @@ JUDGED = 20
 STEPS = 50
 """Steps a run must have before its failure to generalise means something."""
 
+MOVED = 0.2
+"""Share of their own length that the weights must have gone before nothing learned is laid on the labels."""
+
 ONE_CLASS = 0.95
 """Share of all answers that fall on one class from which the network has collapsed."""
 
@@ -112,7 +115,7 @@ def shuffled_labels(case: Case) -> Verdict | None:
     gained = (reached - chance) / (1 - chance) if chance < 1 else 1.0
     if reached > chance + 2 * case.noise(chance) or gained > 0.2:
         return None
-    if not memorised and not (case.travel > 0.5 and case.end_loss < 1.1 * case.chance_loss):
+    if not memorised and not (case.travel > MOVED and case.end_loss < 1.1 * case.chance_loss):
         return None
     learned = (
         f"It learns its training images by heart, {case.train_accuracy:.0%} so far"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.diagnose.case import Case, Verdict, rounded
+from clearsight.diagnose.case import LEARNED, Case, Verdict, rounded
 from clearsight.train.optimisers import default_weight_decay
 
 HOT = 0.2
@@ -21,8 +21,9 @@ COLD = 1e-4
 """Update as a share of the weight below which, at the peak of the schedule, a rate is too low: ten times less than
 usual, 10,000 steps to move the weights by their own length."""
 
-SHORT = 0.5
-"""Share of their own length below which the weights' whole path is too short to learn from random ones."""
+SHORT = 0.2
+"""Share of their own length below which the weights' whole path is too short to learn from random ones: networks that
+have just learned easy images have gone 0.3 to 0.7 of it."""
 
 RISEN = 2.0
 """Factor over the loss of chance, or of the first step if that was larger, that a smoothed loss does not reach unless
@@ -249,9 +250,15 @@ def too_slow(case: Case) -> Verdict | None:
     smooth = case.smooth_losses()
     if case.learns or case.broke or case.steps < LOOKED or len(smooth) < 6 or not len(case.ratios):
         return None
-    fall = float(smooth[0] - smooth[-1])
-    late = float(smooth[-1 - len(smooth) // 3] - smooth[-1]) / fall if fall > 0.02 * case.chance_loss else 0.0
-    if not (late >= FALLING or case.travel < SHORT):
+    few = max(1, len(smooth) // 9)
+    start, last = float(smooth[:few].mean()), float(smooth[-few:].mean())
+    near = len(smooth) - len(smooth) // 3 - few
+    fall, late_fall = start - last, float(smooth[near : near + few].mean()) - last
+    images = few * max(4, math.ceil(128 / max(1, case.vitals.batch))) * case.how.images_per_step(int(case.counts.sum()))
+    noise = 2 * 1.4 * case.late[-1].spread / math.sqrt(images)
+    late = late_fall / fall if fall > 0.02 * case.chance_loss and late_fall > noise else 0.0
+    stuck = case.best_skill < LEARNED / 2 or case.end_loss > 0.8 * case.chance_loss
+    if not (late >= FALLING or (case.travel < SHORT and stuck)):
         return None
     longest = float(case.ratios.max())
     more: dict[str, object] = {"epochs": 3 * case.how.epochs}
