@@ -5,8 +5,8 @@
     python benchmarks/zoo.py --write benchmarks/zoo.md
 
 For each network: training-mode forward and backward of cross-entropy on one batch of random images at the
-published size. Three contenders share one set of weights: ours in channels-last memory (the form `train`
-uses), torchvision's in channels-last and torchvision's as it comes. They take turns, so that a machine that
+published size. Three contenders share one set of weights: ours in the memory layout that `train` chooses
+for it, torchvision's in channels-last and torchvision's as it comes. They take turns, so that a machine that
 slows down slows all three, after a warm-up that is not counted. The ratio is the median over turns of their
 time divided by ours in the same turn (above 1: we are faster), with the middle half of the turns as its
 spread.
@@ -31,6 +31,7 @@ from torch.nn import functional as F
 
 from clearsight.models.published import PUBLISHED
 from clearsight.models.registry import build_model, entry
+from clearsight.train.loop import layout_for
 
 NAMES = [name for name, source in PUBLISHED.items() if source.library == "torchvision"]
 WITHOUT_HEADS = {"googlenet", "inception_v3"}
@@ -89,10 +90,11 @@ def measure(name: str, *, batch: int, repeats: int, warm_up: int) -> Result:
     last = images.to(memory_format=torch.channels_last)
     classes = torch.randint(1000, (batch,))
     ours, theirs = pair(name, img_size)
-    ours = ours.train().to(memory_format=torch.channels_last)
+    layout = layout_for(ours, "cpu")
+    ours = ours.train().to(memory_format=layout)
     theirs = theirs.train()
     theirs_last = pair(name, img_size)[1].train().to(memory_format=torch.channels_last)
-    contenders = [(ours, last), (theirs_last, last), (theirs, images)]
+    contenders = [(ours, images.to(memory_format=layout)), (theirs_last, last), (theirs, images)]
     times: list[list[float]] = [[], [], []]
     for turn in range(warm_up + repeats):
         order = range(3) if turn % 2 else range(2, -1, -1)

@@ -8,6 +8,7 @@ import torch
 
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
+from clearsight.models.registry import build_model
 from clearsight.train.loop import Examples, Training, layout_for, still_norms, train_network
 from clearsight.train.schedules import one_cycle
 
@@ -158,7 +159,13 @@ def test_the_average_is_what_is_kept(digits_arrays):
 def test_a_very_narrow_network_trains_in_the_layout_that_is_safe_for_it(digits_arrays):
     torch.manual_seed(0)
     narrow = Network({**SPEC, "knobs": {"width": 4}})
-    assert layout_for(narrow) == torch.contiguous_format
-    assert layout_for(new_network()) == torch.channels_last
+    assert layout_for(narrow, "cpu") == torch.contiguous_format
+    assert layout_for(new_network(), "cpu") == torch.channels_last
     found = run(digits_arrays, narrow, epochs=2)
     assert found.history[-1].train_loss < found.history[0].train_loss
+
+
+def test_a_family_that_is_slower_in_channels_last_trains_without_it_on_a_cpu():
+    vgg = build_model("vgg11", classes=2, img_size=32, width=8)
+    assert layout_for(vgg, "cpu") == torch.contiguous_format
+    assert layout_for(vgg, "cuda") == torch.channels_last

@@ -124,7 +124,7 @@ def train_network(
     processes that share each batch. Raises TrainingError when the loss is no longer a finite number; the network then
     holds its best weights so far.
     """
-    layout = layout_for(network)
+    layout = layout_for(network, device)
     network.to(device).to(memory_format=layout)
     optimiser = build_optimiser(how.opt, groups, momentum=how.momentum, weight_decay=how.weight_decay)
     peaks = [float(group["lr"]) for group in optimiser.param_groups]
@@ -289,7 +289,7 @@ def _batch(
 def _validate(network: nn.Module, data: Examples, how: Training, device: str, world: World) -> tuple[float, float]:
     """Mean loss and accuracy on the validation images, each process judging its share."""
     rows = world.share(data.val)
-    logits = logits_of(network, data.pixels, rows, how.batch_size, device, layout_for(network), how.amp)
+    logits = logits_of(network, data.pixels, rows, how.batch_size, device, layout_for(network, device), how.amp)
     labels = torch.from_numpy(data.labels[rows])
     loss = float(LOSSES[how.loss](logits, targets(labels, data.classes)).sum())
     right = float((logits.argmax(1) == labels).sum())
@@ -323,15 +323,17 @@ def autocast(device: str, amp: str) -> Iterator[None]:
         yield
 
 
-def layout_for(network: nn.Module) -> torch.memory_format:
-    """Channels last, which most networks train faster in, unless a strided 1x1 convolution has few input channels: the
-    backward pass of one corrupts memory on some processors (PyTorch 2.14, seen with fewer than 8).
+def layout_for(network: nn.Module, device: str) -> torch.memory_format:
+    """Channels last, which most networks train faster in, with two exceptions: on a CPU, families that say
+    `channels_last = False` of themselves; and networks with a strided 1x1 convolution of few input channels, whose
+    backward pass corrupts memory on some processors (PyTorch 2.14, seen with fewer than 8).
     """
+    slower = device == "cpu" and any(not getattr(m, "channels_last", True) for m in network.modules())
     risky = any(
         isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and max(m.stride) > 1 and m.in_channels < 8
         for m in network.modules()
     )
-    return torch.contiguous_format if risky else torch.channels_last
+    return torch.contiguous_format if slower or risky else torch.channels_last
 
 
 def hold_norms(network: nn.Module) -> None:
