@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from clearsight.engines import engine_for
 from clearsight.errors import ModelError
 from clearsight.models.cut import cut
 from clearsight.models.network import Probe, headless, tap_points
@@ -47,3 +48,14 @@ def test_the_upper_part_is_the_probes_own():
 def test_a_place_that_is_no_tap_is_refused():
     with pytest.raises(ModelError, match="cannot be cut at 'fc'"):
         cut(probe("resnet18"), "fc")
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18"])
+def test_every_engine_runs_the_lower_part(name):
+    whole = probe(name)
+    images = torch.rand(4, 3, 64, 64)
+    for at in whole.taps:
+        lower, _ = cut(whole, at)
+        ((found,),) = engine_for(lower, (3, 64, 64), 4, "cpu", "openvino").stream([images.numpy()])
+        with torch.inference_mode():
+            torch.testing.assert_close(torch.from_numpy(found), lower(images), atol=1e-4, rtol=1e-4)

@@ -19,26 +19,26 @@ from clearsight.models.network import InputLayer, Probe, pool
 class Lower(nn.Module):
     """Pixels (N, C, H, W) in [0, 1] to the maps at the cut."""
 
-    def __init__(self, input: InputLayer, graph: fx.GraphModule) -> None:
+    def __init__(self, input: InputLayer, stages: fx.GraphModule) -> None:
         super().__init__()
-        self.input, self.graph = input, graph
+        self.input, self.stages = input, stages  # not "graph": a traced module has one of its own
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.graph(self.input(x))  # type: ignore[no-any-return]
+        return self.stages(self.input(x))  # type: ignore[no-any-return]
 
 
 class Upper(nn.Module):
     """Maps at the cut to logits (N, K), by way of the pooled features from the cut on."""
 
-    def __init__(self, graph: fx.GraphModule) -> None:
+    def __init__(self, stages: fx.GraphModule) -> None:
         super().__init__()
-        self.graph = graph
+        self.stages = stages
         self.chosen: list[int] | None = None
         self.head: nn.Module = nn.Identity()
 
     def parts(self, maps: torch.Tensor) -> list[torch.Tensor]:
         """Pooled features (N, D_i) of the cut's depth, each deeper one, and the backbone's own output."""
-        *deeper, last = self.graph(maps)
+        *deeper, last = self.stages(maps)
         return [pool(m) for m in (maps, *deeper)] + [last]
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
