@@ -15,7 +15,7 @@ _HOMES = {
     "ClearsightError": "clearsight.errors",
     "ImageClassifier": "clearsight.estimator",
     "Predictor": "clearsight.predictor",
-    "Run": "clearsight.workflow",
+    "Run": "clearsight.runs",
     "build_model": "clearsight.models.registry",
     "check": "clearsight.workflow",
     "evaluate": "clearsight.workflow",
