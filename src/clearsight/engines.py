@@ -111,11 +111,16 @@ class OpenVinoEngine:
         return h.hexdigest()
 
 
+def engine_name(network: nn.Module, shape: Shape, images: int, device: str) -> str:
+    """`openvino` where converting pays for so many images, on a CPU, else `torch`."""
+    worth = device == "cpu" and images >= FEW and images * operations(network, shape) > WORTH_CONVERTING
+    return "openvino" if worth else "torch"
+
+
 def engine_for(network: nn.Module, shape: Shape, images: int, device: str, name: str = "auto") -> Engine:
-    """The engine for so many images: OpenVINO where converting pays on a CPU, or the one asked for by name."""
+    """The engine of that name, or for `auto` the one that suits so many images."""
     if name == "auto":
-        worth = device == "cpu" and images >= FEW and images * operations(network, shape) > WORTH_CONVERTING
-        name = "openvino" if worth else "torch"
+        name = engine_name(network, shape, images, device)
     return OpenVinoEngine(network, shape) if name == "openvino" else TorchEngine(network.to(device), device)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,8 @@ from torch import nn
 
 from clearsight.data.cache import CachedPixels, Progress, entry
 from clearsight.data.loader import to_float
-from clearsight.engines import BATCH, engine_for
+from clearsight.engines import BATCH, engine_for, engine_name
 from clearsight.models.network import Backbone, Probe
-
-FLIPS: dict[str, tuple[int, ...]] = {"": (), "mirrored": (-1,), "upside down": (-2,), "turned": (-2, -1)}
-"""Views of an image by the axes they reverse."""
 
 
 def extract(
@@ -27,15 +25,17 @@ def extract(
     indices: NDArray[np.int64],
     *,
     device: str,
-    view: str = "",
+    mirrored: bool = False,
     progress: Progress | None = None,
 ) -> list[NDArray[np.float32]]:
     """Pooled features of some images: one array (len(indices), D_i) per part of the probe, memory-mapped.
 
     They are the same whatever run asks, so a second run on the same images and backbone reads them from the cache.
-    view: of `FLIPS`, what the images are turned into first.
+    mirrored: of the images with left and right exchanged.
     """
-    return outputs(Backbone(probe), str(probe.taps), pixels, indices, device=device, view=view, progress=progress)
+    return outputs(
+        Backbone(probe), str(probe.taps), pixels, indices, device=device, mirrored=mirrored, progress=progress
+    )
 
 
 def outputs(
@@ -45,7 +45,7 @@ def outputs(
     indices: NDArray[np.int64],
     *,
     device: str,
-    view: str = "",
+    mirrored: bool = False,
     progress: Progress | None = None,
 ) -> list[NDArray[np.float32]]:
     """What a network returns for some images: one array (len(indices), ...) per output, memory-mapped.
@@ -53,13 +53,14 @@ def outputs(
     about: what distinguishes it from another network with the same weights.
     """
     shape: Any = pixels.array.shape[1:]
-    engine = engine_for(network, shape, len(indices), device)
-    key = _key(network, about, pixels.key, indices, f"{type(engine).__name__} {device} {view}")
+    name = engine_name(network, shape, len(indices), device)
+    key = _key(network, about, pixels.key, indices, f"{name} {device} {'mirrored' if mirrored else ''}")
 
     def build(folder: Path) -> None:
+        engine = engine_for(network, shape, len(indices), device, name)
         out: list[Any] = []
         done = 0
-        for parts in engine.stream(_batches(pixels, indices, view)):
+        for parts in engine.stream(_batches(pixels, indices, mirrored)):
             for k, part in enumerate(parts):
                 if len(out) == k:
                     path = folder / f"part{k}.npy"
@@ -79,10 +80,10 @@ def outputs(
     return [np.load(path, mmap_mode="r") for path in files]
 
 
-def _batches(pixels: CachedPixels, indices: NDArray[np.int64], view: str) -> Any:
+def _batches(pixels: CachedPixels, indices: NDArray[np.int64], mirrored: bool) -> Any:
     for i in range(0, len(indices), BATCH):
         batch = to_float(pixels.array[indices[i : i + BATCH]]).numpy()
-        yield np.ascontiguousarray(np.flip(batch, FLIPS[view])) if view else batch
+        yield np.ascontiguousarray(batch[..., ::-1]) if mirrored else batch
 
 
 def _key(network: nn.Module, about: str, pixel_key: str, indices: NDArray[np.int64], how: str) -> str:
@@ -92,3 +93,19 @@ def _key(network: nn.Module, about: str, pixel_key: str, indices: NDArray[np.int
         h.update(name.encode())
         h.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return h.hexdigest()
+
+
+class Stacked:
+    """Arrays of one shape (N, ...) one behind the other, (K N, ...), read by rows without being copied."""
+
+    def __init__(self, arrays: Sequence[NDArray[np.float32]]) -> None:
+        self.arrays, self.each = arrays, len(arrays[0])
+        self.shape = (len(arrays) * self.each, *arrays[0].shape[1:])
+        self.dtype = arrays[0].dtype
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        out = np.empty((len(rows), *self.shape[1:]), np.float32)
+        for k, array in enumerate(self.arrays):
+            mine = rows // self.each == k
+            out[mine] = array[rows[mine] - k * self.each]
+        return out

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
@@ -22,10 +21,10 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Fit, Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
-from clearsight.errors import ConfigError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
+from clearsight.train.hardware import device_of
 from clearsight.train.job import Job, Watch
 from clearsight.train.loop import Training
 from clearsight.train.observer import Epoch
@@ -175,14 +174,3 @@ def _geometry(
 
 def _without_budget(config: Config) -> Config:
     return replace(config, run=replace(config.run, budget=None), model=replace(config.model, freeze="auto"))
-
-
-def device_of(name: str) -> str:
-    """The processor behind --device; ConfigError when a GPU is asked for and there is none."""
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ConfigError(
-            "--device cuda finds no GPU",
-            fix="use --device cpu, or check the driver and that this PyTorch is built for CUDA",
-        )
-    return "cuda" if name == "cuda" or (name == "auto" and available) else "cpu"

@@ -23,6 +23,7 @@ from torch import nn
 from clearsight.belief.temperature import fit_temperature
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.heads import kernel_head, softmax_head
+from clearsight.train.features import Stacked
 
 Floats = NDArray[np.float32]
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -144,7 +145,7 @@ def choose_head(
     best = _best(found)
     n = len(targets.labels)
     if mirrored is not None and len(everything) <= MIRROR_LIMIT:
-        both = [_Pair(plain, mirror) for plain, mirror in zip(parts, mirrored(), strict=True)]
+        both = [Stacked([plain, mirror]) for plain, mirror in zip(parts, mirrored(), strict=True)]
         doubled = [(np.concatenate([fit, fit + n]), judge) for fit, judge in trial]
         features = _Features([both[i] for i in plans[best][1]], np.concatenate([sample, sample + n]))
         judge_candidate(features, doubled, targets.twice(), plans[best], mirrored=True)
@@ -177,21 +178,6 @@ def fit_softmax(
     return _fit(_Features(parts, chosen), chosen, targets, "softmax", {"L2": strength})
 
 
-class _Pair:
-    """Features of images and, behind them, of their mirror images: (2 N, D), read by rows without being copied."""
-
-    def __init__(self, plain: Floats, mirrored: Floats) -> None:
-        self.plain, self.mirrored = plain, mirrored
-        self.shape = (2 * len(plain), plain.shape[1])
-
-    def __getitem__(self, rows: NDArray[np.int64]) -> Floats:
-        n = len(self.plain)
-        out = np.empty((len(rows), self.shape[1]), np.float32)
-        behind = rows >= n
-        out[~behind], out[behind] = self.plain[rows[~behind]], self.mirrored[rows[behind] - n]
-        return out
-
-
 def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
     settings = {"softmax": [{"L2": s} for s in STRENGTHS]}
     if kernels:
@@ -202,7 +188,7 @@ def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
 class _Features:
     """Parts side by side, read in chunks and standardised; distances between images are computed once and kept."""
 
-    def __init__(self, parts: Sequence[Floats | _Pair], among: NDArray[np.int64], chunk: int = 512) -> None:
+    def __init__(self, parts: Sequence[Floats | Stacked], among: NDArray[np.int64], chunk: int = 512) -> None:
         self.parts, self.chunk = parts, chunk
         self.width = sum(p.shape[1] for p in parts)
         self.rows = among

@@ -20,9 +20,10 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import scan
-from clearsight.errors import ClearsightError, ConfigError, TrainingError
+from clearsight.errors import ConfigError, TrainingError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.registry import entry
+from clearsight.train.hardware import device_of
 from clearsight.train.job import Job, Outcome
 from clearsight.train.observer import Epoch
 from clearsight.train.recipe import Recipe, plan
@@ -118,7 +119,7 @@ def search(
             study.stop()
 
     for stale in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):  # of a killed search
-        study._storage.set_trial_state_values(stale._trial_id, optuna.trial.TrialState.FAIL)
+        study.tell(stale.number, state=optuna.trial.TrialState.FAIL)
     if len(study.trials) < trials:
         study.optimize(objective, n_trials=trials - len(study.trials), callbacks=[over], catch=())
     return _summary(study, folds, dict(fixed))
@@ -198,8 +199,6 @@ def _outcome(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-    from clearsight.train.fit import device_of
-
     job = Job(here, changed, chosen, device_of(config.run.device), Silent(), on_epoch=on_epoch)
     return transfer(job) if recipe.kind == "probe" else from_scratch(job)
 
@@ -231,6 +230,6 @@ def _summary(study: Any, folds: int, base: dict[str, Any]) -> Search:
     if len(complete) >= 4:
         try:
             importance = dict(optuna.importance.get_param_importances(study))
-        except (ValueError, RuntimeError, ClearsightError):  # too few different values to tell
+        except (ValueError, RuntimeError):  # too few different values to tell
             importance = {}
     return Search(tuple(found), min(complete, key=lambda t: t.log_loss or 0), importance, folds, base)

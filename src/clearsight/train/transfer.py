@@ -26,7 +26,7 @@ from clearsight.models.cut import cut
 from clearsight.models.network import Probe, headless, tap_points
 from clearsight.models.pretrained import load_backbone
 from clearsight.models.published import weight_facts
-from clearsight.train.features import extract, outputs
+from clearsight.train.features import Stacked, extract, outputs
 from clearsight.train.job import Job, Outcome
 from clearsight.train.loop import Examples, Trained, Training, logits_of
 from clearsight.train.probe import Candidate, ProbeResult, Targets, choose_head, fit_softmax
@@ -91,7 +91,7 @@ def _frozen(job: Job) -> _Frozen:
 
     def mirror() -> list[NDArray[np.float32]]:
         advance = job.console.stage("features of mirror images")
-        return extract(probe, data.pixels, rows, device=job.device, view="mirrored", progress=advance)
+        return extract(probe, data.pixels, rows, device=job.device, mirrored=True, progress=advance)
 
     result = choose_head(
         parts,
@@ -156,20 +156,20 @@ def _train_upper(job: Job, frozen: _Frozen, budget: float | None) -> Outcome | N
     place = _place_of_cut(job, frozen)
     at = probe.taps[place]
     lower, upper = cut(probe, at)
-    views = ("", "mirrored") if job.config.train.augment != "none" else ("",)
+    views = (False, True) if job.config.train.augment != "none" else (False,)
     maps = [
         outputs(
-            lower, f"maps at {at}", data.pixels, frozen.rows, device=job.device, view=view,
-            progress=job.console.stage("lower blocks" + (f", {view}" if view else "")),
+            lower, f"maps at {at}", data.pixels, frozen.rows, device=job.device, mirrored=mirrored,
+            progress=job.console.stage("lower blocks" + (", mirrored" if mirrored else "")),
         )[0]
-        for view in views
+        for mirrored in views
     ]  # fmt: skip
     parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(probe.taps)]
     spec, head = _softmax_head(job, frozen, parts)
     upper.chosen, upper.head = [i - place for i in parts], head
     n = len(frozen.rows)
     examples = Examples(
-        pixels=_Stack(maps),  # type: ignore[arg-type]
+        pixels=Stacked(maps),  # type: ignore[arg-type]
         labels=np.tile(data.labels[frozen.rows], len(views)),
         weights=np.tile(data.weights[frozen.rows], len(views)),
         train=np.concatenate([frozen.positions(split.train) + k * n for k in range(len(views))]),
@@ -294,22 +294,6 @@ def _place_of_cut(job: Job, frozen: _Frozen) -> int:
     )
     best = [max(c.accuracy for c in result.candidates if c.features == str(i)) for i in range(taps)]
     return int(np.argmax(best[:-1])) if taps > 1 else 0
-
-
-class _Stack:
-    """Arrays one after the other, read as one, without copying them."""
-
-    def __init__(self, arrays: list[NDArray[np.float32]]) -> None:
-        self.arrays, self.each = arrays, len(arrays[0])
-        self.shape = (len(arrays) * self.each, *arrays[0].shape[1:])
-        self.dtype = arrays[0].dtype
-
-    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        out = np.empty((len(rows), *self.shape[1:]), np.float32)
-        for k, array in enumerate(self.arrays):
-            mine = rows // self.each == k
-            out[mine] = array[rows[mine] - k * self.each]
-        return out
 
 
 def layer_groups(probe: Probe, rate: float, decay: float = LAYER_DECAY) -> list[dict[str, Any]]:
