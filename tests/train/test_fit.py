@@ -63,7 +63,7 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, photos):
     run = cs.fit(photos, out=str(tmp_path / "run"), img_size=64, budget="20s", epochs=1)
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     for what in ("training the upper blocks", "training all layers"):
-        assert decisions[what]["choice"] in ("kept", "not kept")
+        assert decisions[what]["choice"] in ("kept", "not kept", "kept, beside what there was")
         assert "validation accuracy" in decisions[what]["why"]
     assert "count as more" in decisions["transfer"]["why"]
     history = (run.folder / "history.csv").read_text().splitlines()

@@ -9,7 +9,8 @@ import torch
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
 from clearsight.models.registry import build_model
-from clearsight.train.loop import Examples, Training, layout_for, still_norms, train_network
+from clearsight.train.loop import Examples, Training, layout_for, train_network
+from clearsight.train.norms import still_norms
 from clearsight.train.schedules import one_cycle
 
 SPEC = {

@@ -2,8 +2,9 @@
 
     Network   InputLayer -> body (registry or timm) -> logits
     Probe     InputLayer -> backbone, tapped at several depths -> pooled features -> head -> logits
+    Ensemble  several of these, their beliefs averaged
 
-Both are described by a `spec`, a plain dictionary that goes into the bundle's card; `from_spec` builds the network
+Each is described by a `spec`, a plain dictionary that goes into the bundle's card; `from_spec` builds the network
 again.
 
 Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
@@ -11,6 +12,7 @@ Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -120,6 +122,11 @@ class Probe(nn.Module):
         """What the head sees (N, D)."""
         return self.join(self.features(x))
 
+    def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, K) and what the head sees (N, D), in one pass."""
+        features = self.embed(x)
+        return self.head(features), features
+
     def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Of all parts (N, D_i), those the head sees, side by side (N, D)."""
         return torch.cat([parts[i] for i in self.spec["parts"]], dim=1)
@@ -139,9 +146,43 @@ class Backbone(nn.Module):
         return tuple(self.probe.features(x))
 
 
-def from_spec(spec: dict[str, Any]) -> Network | Probe:
+class Ensemble(nn.Module):
+    """Networks that answer together: the mean of their calibrated beliefs softmax(z / T), as its logarithm (N, K).
+
+    spec["members"]: a spec for each. spec["temperatures"]: their T. The features are those of the first member.
+    """
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.members = nn.ModuleList(from_spec(member) for member in spec["members"])
+
+    @classmethod
+    def of(cls, members: Sequence[Network | Probe], temperatures: Sequence[float]) -> Ensemble:
+        """Join trained networks; they are used as they are, not copied."""
+        joined = cls({"kind": "ensemble", "members": [], "temperatures": list(temperatures)})
+        joined.spec["members"] = [member.spec for member in members]
+        joined.members.extend(members)
+        return joined
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.with_features(x)[0]
+
+    def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, K), and the features of the first member (N, D)."""
+        found = [member.with_features(x) for member in self.members]  # type: ignore[operator]
+        return mean_belief([z for z, _ in found], self.spec["temperatures"]), found[0][1]
+
+
+def mean_belief(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -> torch.Tensor:
+    """Logarithm of the mean of softmax(z / T) over several logits (N, K)."""
+    beliefs = [(z / t).log_softmax(dim=1) for z, t in zip(logits, temperatures, strict=True)]
+    return torch.stack(beliefs).logsumexp(dim=0) - math.log(len(beliefs))
+
+
+def from_spec(spec: dict[str, Any]) -> Network | Probe | Ensemble:
     """Build the network a spec describes, with random weights."""
-    kinds: dict[str, type[Network] | type[Probe]] = {"network": Network, "probe": Probe}
+    kinds: dict[str, type[Network | Probe | Ensemble]] = {"network": Network, "probe": Probe, "ensemble": Ensemble}
     return kinds[spec["kind"]](spec)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from clearsight.models.network import Ensemble
 from clearsight.report.charts import Curve, learning_curve
 from clearsight.report.preview import Preview, preview
 from clearsight.report.verdict import sentence
@@ -98,10 +99,13 @@ def _summary(fitted: Fitted) -> str:
     )
     if fitted.tuned:
         cut = next((d.choice for d in fitted.decisions if d.what == "frozen"), None)
-        upper = any(d.what == "training the upper blocks" and d.choice == "kept" for d in fitted.decisions)
-        everything = any(d.what == "training all layers" and d.choice == "kept" for d in fitted.decisions)
+        kept = {d.what for d in fitted.decisions if d.choice.startswith("kept")}
+        upper, everything = "training the upper blocks" in kept, "training all layers" in kept
         part = "all its weights were" if everything or not upper else f"its weights, but for those {cut}, were"
         words += f" Then {part} trained a little further on these images."
+    if isinstance(fitted.bundle.network, Ensemble):
+        members = len(fitted.bundle.network.members)
+        words += f" {members} states of it, from before and after that, answer together: their beliefs are averaged."
     return words
 
 

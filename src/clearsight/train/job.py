@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -22,13 +23,14 @@ from clearsight.data.augment import augment
 from clearsight.data.loader import to_float
 from clearsight.data.prepare import Prepared
 from clearsight.errors import ConfigError
-from clearsight.models.network import Network, Probe
+from clearsight.models.network import Ensemble, Network, Probe
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
 from clearsight.train.hardware import automatic_precision, fitting_batch
-from clearsight.train.loop import Examples, Trained, Training, hold_norms, train_network
+from clearsight.train.loop import Examples, Trained, Training, train_network
 from clearsight.train.losses import LOSSES, targets
+from clearsight.train.norms import folded_norms, hold_norms
 from clearsight.train.observer import Epoch, Observer
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser, default_lr, default_weight_decay
 from clearsight.train.probe import Candidate
@@ -48,7 +50,7 @@ Watch = Callable[[nn.Module, Training, Examples], Observer]
 class Outcome:
     """What a way of training leaves; see `fit.Fitted` for the fields."""
 
-    network: Network | Probe
+    network: Network | Probe | Ensemble
     temperature: float
     judged: NDArray[np.int64]
     logits: NDArray[np.float64]
@@ -150,7 +152,7 @@ class Job:
             fingerprint = self._fingerprint(how, groups)
             checkpoint = Checkpoint(path, fingerprint, every=every, writes=self.world.rank == 0)
         observer = self.watch(network, how, examples) if self.watch else None
-        with self.world.whole_batch_norms(network):
+        with self.world.whole_batch_norms(network), self._norms(network, how, examples):
             return train_network(
                 network,
                 examples,
@@ -161,9 +163,16 @@ class Job:
                 checkpoint=checkpoint,
                 observer=observer,
                 on_epoch=self.on_epoch,
-                on_step=self.console.stage(title),
+                on_step=self.console.stage(title, "steps"),
                 world=self.world,
             )
+
+    def _norms(self, network: nn.Module, how: Training, examples: Examples) -> contextlib.AbstractContextManager[Any]:
+        """Normalisations that are held are folded into the convolutions before them, which saves their work."""
+        if not how.frozen_norm or how.compile:
+            return contextlib.nullcontext()
+        network.to(self.device)
+        return folded_norms(network, to_float(examples.pixels[examples.train[:2]]).to(self.device))
 
     def decided(self, name: str, decide: Callable[[], Any]) -> Any:
         """A choice that rests on time measured, and so must be remembered for a resumed run to repeat it."""
@@ -198,7 +207,8 @@ class Job:
         def tick(done: int, total: int) -> None:
             times.append(time.perf_counter())
 
-        train_network(trial, few, short, [{"params": mine, "lr": 1e-6}], seed=0, device=self.device, on_step=tick)
+        with self._norms(trial, short, few):
+            train_network(trial, few, short, [{"params": mine, "lr": 1e-6}], seed=0, device=self.device, on_step=tick)
         if len(times) < 2:
             return 1.0
         step = (times[-1] - times[0]) / (len(times) - 1)

@@ -28,6 +28,7 @@ from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.distributed import ALONE, World
 from clearsight.train.losses import LOSSES, class_weights, targets
+from clearsight.train.norms import hold_norms, still_norms
 from clearsight.train.observer import Epoch, Observer, Step
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms
@@ -334,27 +335,6 @@ def layout_for(network: nn.Module, device: str) -> torch.memory_format:
         for m in network.modules()
     )
     return torch.contiguous_format if slower or risky else torch.channels_last
-
-
-def hold_norms(network: nn.Module) -> None:
-    """Put every batch normalisation in evaluation mode: it uses its running statistics and keeps them."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
-
-
-@contextlib.contextmanager
-def still_norms(network: nn.Module) -> Iterator[None]:
-    """Inside the block batch normalisation uses each batch's statistics and leaves its running ones as they are."""
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
 
 
 def copy_state(network: nn.Module) -> dict[str, torch.Tensor]:

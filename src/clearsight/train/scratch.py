@@ -42,6 +42,8 @@ def from_scratch(job: Job) -> Outcome:
         job.note(
             "epochs", str(epochs), f"a pass over {len(split.train):,} images costs {cost / 1e9:,.0f} billion operations"
         )
+    elif job.config.run.budget is not None:
+        job.note("without effect", "--budget", "--epochs says how long training takes")
     how = replace(how, epochs=epochs)
     trained = job.train(network, how, groups, "training")
     if trained.stopped_early:

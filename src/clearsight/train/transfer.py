@@ -4,8 +4,8 @@
     lower    the lower blocks stay frozen and run once per image; the blocks above are trained on their cached outputs
     none     every layer is trained, deeper ones at smaller rates
 
-Training starts from the head that was fitted on frozen features, and what it gives is kept only where the validation
-images say so.
+Training starts from the head that was fitted on frozen features. What it gives is kept, alone or beside what there was,
+only where the validation images say so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from clearsight.belief.temperature import fit_temperature
 from clearsight.config import TrainConfig, seconds
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.cut import cut
-from clearsight.models.network import Probe, headless, tap_points
+from clearsight.models.network import Ensemble, Network, Probe, headless, tap_points
 from clearsight.models.pretrained import load_backbone
 from clearsight.models.published import weight_facts
 from clearsight.train.features import Stacked, extract, outputs
@@ -101,7 +101,7 @@ def _frozen(job: Job) -> _Frozen:
         np.searchsorted(rows, split.development),
         mirrored=mirror if job.config.run.budget and job.config.train.augment != "none" else None,
         seed=job.config.run.seed,
-        progress=job.console.stage("choosing the head"),
+        progress=job.console.stage("choosing the head", "candidates"),
     )
     probe.set_head(result.chosen.parts, result.head_spec, result.head)
     equals = sum(c.accuracy == result.chosen.accuracy for c in result.candidates)
@@ -242,25 +242,60 @@ def _judged(job: Job, frozen: _Frozen, probe: Probe, trained: Trained, how: Trai
 
 
 def _better(job: Job, before: Outcome, after: Outcome | None, what: str, *, forced: bool) -> Outcome:
-    """The one that does better on the validation images: accuracy, and of equals the lower calibrated log loss."""
+    """Of what there was, what training made of it, and both together, the one that does best on the validation images:
+    accuracy, and of equals the lower calibrated log loss. forced: what training made of it, however it does.
+    """
     if after is None:
         return before
-    old, new = _score(job, before), _score(job, after)
-    keep = new > old or forced
-    numbers = f"validation accuracy {new[0]:.1%} against {old[0]:.1%} before, on {len(job.data.split.val)} images"
+    choices = {"not kept": before, "kept": after, "kept, beside what there was": _together(job, before, after)}
+    scores = {word: _score(job, outcome) for word, outcome in choices.items()}
+    best = max(scores, key=lambda word: scores[word])
+    word = "kept" if forced else best
+    old, new, both = (f"{score[0]:.1%}" for score in scores.values())
     job.note(
         f"training {what}",
-        "kept" if keep else "not kept",
-        numbers + (", as --freeze asks" if new <= old else "") * keep,
+        word,
+        f"validation accuracy {new} against {old} before, and {both} when both answer, which costs their time "
+        f"together, on {len(job.data.split.val)} images" + (", as --freeze asks" if word != best else ""),
     )
-    return after if keep else replace(before, history=before.history or after.history, training=after.training)
+    chosen = choices[word]
+    return replace(chosen, history=chosen.history or after.history, training=after.training)
+
+
+def _together(job: Job, before: Outcome, after: Outcome) -> Outcome:
+    """An ensemble of both, every member with the same say, judged on the validation images."""
+    members: list[Network | Probe] = []
+    temperatures: list[float] = []
+    belief = np.zeros((len(job.data.split.val), job.classes))
+    for outcome in (before, after):
+        network, logits = outcome.network, _val_logits(job, outcome)
+        if isinstance(network, Ensemble):
+            members += network.members  # type: ignore[arg-type]
+            temperatures += network.spec["temperatures"]
+            belief += len(network.members) * softmax(logits, 1.0)
+        else:
+            members.append(network)
+            temperatures.append(outcome.temperature)
+            belief += softmax(logits, outcome.temperature)
+    together = np.log(np.maximum(belief / len(members), 1e-30))
+    return replace(
+        after,
+        network=Ensemble.of(members, temperatures),
+        temperature=fit_temperature(together, job.data.labels[job.data.split.val]),
+        judged=job.data.split.val,
+        logits=together,
+    )
+
+
+def _val_logits(job: Job, outcome: Outcome) -> NDArray[np.float64]:
+    """Logits of the validation images, in the order of the split."""
+    row_of = {int(image): i for i, image in enumerate(outcome.judged)}
+    return outcome.logits[[row_of[int(i)] for i in job.data.split.val]]
 
 
 def _score(job: Job, outcome: Outcome) -> tuple[float, float]:
     """Accuracy and minus the calibrated log loss on the validation images."""
-    val = job.data.split.val
-    row_of = {int(image): i for i, image in enumerate(outcome.judged)}
-    logits, target = outcome.logits[[row_of[int(i)] for i in val]], job.data.labels[val]
+    logits, target = _val_logits(job, outcome), job.data.labels[job.data.split.val]
     return accuracy(target, logits.argmax(1)), -log_loss(target, softmax(logits, outcome.temperature))
 
 
@@ -290,7 +325,7 @@ def _place_of_cut(job: Job, frozen: _Frozen) -> int:
         [(frozen.positions(split.folds[0][0]), frozen.positions(split.folds[0][1]))],
         frozen.positions(split.development),
         kernels=False,
-        progress=job.console.stage("looking for the cut"),
+        progress=job.console.stage("looking for the cut", "candidates"),
     )
     best = [max(c.accuracy for c in result.candidates if c.features == str(i)) for i in range(taps)]
     return int(np.argmax(best[:-1])) if taps > 1 else 0
