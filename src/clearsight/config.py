@@ -83,13 +83,15 @@ def option(
     choices: Mapping[str, str] | tuple[str, ...] = (),
     within: str | None = None,
     joined: bool = False,
+    best_of: bool = False,
 ) -> Any:
     """A dataclass field with the one help line.
 
     choices: the allowed values, with a word on each where they need one. within: the allowed range as an interval,
-    such as "(0, 1]". joined: several choices may be joined by +.
+    such as "(0, 1]". joined: several choices may be joined by +. best_of: `best-of:` and several of them
+    is a choice as well.
     """
-    how = {"help": help, "choices": choices, "within": within, "joined": joined}
+    how = {"help": help, "choices": choices, "within": within, "joined": joined, "best_of": best_of}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=how)
     return field(default=default, metadata=how)
@@ -128,7 +130,10 @@ class ModelConfig:
         {}, "an option of the network, such as residual=false or dropout=0.5; may be given several times"
     )
     init: str | None = option(
-        None, "how random weights are drawn, or best-of:xavier,he,... to try some (default: the network's own rule)"
+        None,
+        "how random weights are drawn, or best-of:xavier,he,... to try some (default: the network's own rule)",
+        choices=INITIALISATIONS,
+        best_of=True,
     )
     pretrained: bool | None = option(None, "start from published weights (default: if they are on this machine)")
     freeze: str = option(
@@ -265,12 +270,8 @@ class Config:
                 seconds(self.run.budget)
             except ConfigError as error:
                 faults.append(str(error).rstrip("."))
-        if m.init is not None:
-            names = m.init.removeprefix("best-of:").split(",")
-            if unknown := [n for n in names if n not in INITIALISATIONS]:
-                faults.append(f"--init {unknown[0]!r} is not one of {', '.join(INITIALISATIONS)}")
-            if m.pretrained:
-                faults.append("--init draws weights that --pretrained would load: drop one")
+        if m.init is not None and m.pretrained:
+            faults.append("--init draws weights that --pretrained would load: drop one")
         if m.freeze in ("all", "lower") and m.pretrained is False:
             faults.append(f"--freeze {m.freeze} needs the published weights that --no-pretrained refuses")
         if t.lr is not None and t.lr_find:
@@ -303,11 +304,11 @@ class Config:
 
 
 def seconds(text: str) -> float:
-    """Read a length of time: `90`, `90s`, `5m`, `1.5h`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    """Read a length of time: `90s`, `5m`, `1.5h`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
     if not match or float(match[1]) <= 0:
         raise ConfigError("a time cannot be read", found=repr(text), expected="a positive one, such as 90s, 5m or 1h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def value_type(annotation: Any) -> tuple[type, bool]:
@@ -333,7 +334,12 @@ def _fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None
         return f"{flag(f.name)} {value!r} should be a {kind.__name__}"
     choices, within = f.metadata["choices"], f.metadata["within"]
     if choices:
-        for word in value.split("+") if f.metadata["joined"] else (value,):
+        words = [value]
+        if f.metadata["joined"]:
+            words = value.split("+")
+        elif f.metadata["best_of"] and value.startswith("best-of:"):
+            words = value.removeprefix("best-of:").split(",")
+        for word in words:
             if word not in choices:
                 return f"{flag(f.name)} {word!r} is not one of {', '.join(choices)}"
     if within and not _inside(value, within):

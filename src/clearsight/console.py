@@ -20,7 +20,7 @@ Advance = Callable[[int, int], None]
 class Console(Protocol):
     """Where progress goes."""
 
-    def stage(self, title: str) -> Advance:
+    def stage(self, title: str, unit: str = "images") -> Advance:
         """Begin a stage; the returned function moves its bar."""
 
     def say(self, text: str) -> None:
@@ -30,7 +30,7 @@ class Console(Protocol):
 class Silent:
     """Says nothing."""
 
-    def stage(self, title: str) -> Advance:
+    def stage(self, title: str, unit: str = "images") -> Advance:
         return lambda done, total: None
 
     def say(self, text: str) -> None:
@@ -65,7 +65,7 @@ class Terminal:
         )
         self.task: TaskID | None = None
 
-    def stage(self, title: str) -> Advance:
+    def stage(self, title: str, unit: str = "images") -> Advance:
         import time
 
         self.close()
@@ -80,10 +80,10 @@ class Terminal:
             if done >= total and not finished:
                 finished = True
                 if not self.live:
-                    self.say(f"{title}: {total} in {now - began:.1f} s")
+                    self.say(f"{title}: {total:,} {unit} in {now - began:.1f} s")
             elif not self.live and not finished and now - said > 10:
                 said = now
-                self.say(f"{title}: {done} of {total} ...")
+                self.say(f"{title}: {done:,} of {total:,} {unit} ...")
 
         return advance
 

@@ -67,7 +67,7 @@ class OutputError(ClearsightError, OSError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint naming the known names closest to `name`, or all of them when they are few."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    close = get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(close) + "?"
     return "known: " + ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")

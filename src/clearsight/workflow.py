@@ -232,18 +232,11 @@ def evaluate(
 
 def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit:
     """Audit a data set without training: what `train` would find, at the size it would use."""
-    from clearsight.train.recipe import plan
+    from clearsight.train.recipe import planned
 
-    console = console or Silent()
     config = Config.from_options(**options)
     dataset = read(data, data_dir=config.data.data_dir)
-    scanned = scan(dataset, console.stage("looking at the files"))
-    side = plan(config, scanned).img_size
-    prepared = prepare(
-        dataset, scanned, Geometry(side, side), seed=config.run.seed, test_fraction=config.data.test_fraction,
-        folds=config.data.folds, progress=console.stage("reading pixels"),
-    )  # fmt: skip
-    return prepared.audit
+    return planned(dataset, config, console or Silent())[0].audit
 
 
 def _judge(predictor: Predictor, prepared: Prepared, part: str, console: Console) -> Evaluation:

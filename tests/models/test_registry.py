@@ -30,12 +30,12 @@ def test_all_faulty_options_are_named_together() -> None:
 
 @pytest.mark.parametrize("classes", [0, -1])
 def test_no_classes(classes: int) -> None:
-    with pytest.raises(ModelError, match=rf"found {classes} classes; expected at least 1"):
+    with pytest.raises(ModelError, match=rf"found classes {classes}; expected a whole number of 1 or more"):
         build_model("resnet8", classes=classes)
 
 
 def test_no_channels() -> None:
-    with pytest.raises(ModelError, match="found 0 channels"):
+    with pytest.raises(ModelError, match="found channels 0"):
         build_model("resnet8", classes=2, channels=0)
 
 

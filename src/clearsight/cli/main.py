@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from typing import Any
 
 COMMANDS = {
     "train": "train a classifier on labelled images, judge it, write a report",
@@ -70,7 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    import argparse
     from importlib import import_module
 
     from clearsight.errors import ClearsightError, nearest
@@ -78,14 +78,7 @@ def _run(argv: list[str]) -> int:
     try:
         if argv and argv[0] in COMMANDS:
             module = import_module(f"clearsight.cli.{argv[0]}")
-            parser = argparse.ArgumentParser(
-                prog=f"clearsight {argv[0]}",
-                description=module.__doc__,
-                allow_abbrev=False,
-                formatter_class=argparse.RawDescriptionHelpFormatter,
-            )
-            module.add_arguments(parser)
-            code: int = module.run(parser.parse_args(argv[1:]))
+            code: int = module.run(_parsed(module, argv))
             sys.stdout.flush()
             return code
         parser = build_parser()
@@ -97,6 +90,37 @@ def _run(argv: list[str]) -> int:
     except ClearsightError as error:
         print(f"clearsight: {error}", file=sys.stderr)
         return 2
+
+
+def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
+    """A command's arguments; ConfigError, not a page of usage, where they are wrong."""
+    import argparse
+
+    from clearsight.errors import ConfigError, nearest
+
+    parser = argparse.ArgumentParser(
+        prog=f"clearsight {argv[0]}",
+        description=module.__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        exit_on_error=False,
+    )
+    module.add_arguments(parser)
+    positional = [str(action.metavar) for action in parser._actions if not action.option_strings]
+    parser.usage = " ".join([parser.prog, *positional, "[options]"])
+    see_help = f"`{parser.prog} --help` lists the options"
+    try:
+        arguments, unknown = parser.parse_known_args(argv[1:])
+    except argparse.ArgumentError as error:
+        raise ConfigError(str(error).removeprefix("argument "), fix=see_help) from None
+    if unknown:
+        word = next((w for w in unknown if w.startswith("-")), None)
+        if word is None:
+            raise ConfigError(f"{unknown[0]!r} is one too many", expected=" ".join(positional), fix=see_help)
+        name = word.partition("=")[0]
+        near = nearest(name, parser._option_string_actions)
+        raise ConfigError(f"{argv[0]} has no option {name}", fix=near if near.startswith("did") else see_help)
+    return arguments
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Every name goes into `clearsight train DATA --model NAME`; timm/NAME reaches any
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,18 @@ def _describe(name: str, shape: dict[str, int | None], knobs: dict[str, Any], as
             f"{layer.name:<{a}}  {layer.kind:<{b}}  {output:<{c}}  {layer.parameters:>11,}  "
             f"{layer.multiply_adds:>13,}  {sees:>4}  {layer.arithmetic}"
         )
+    if not name.startswith("timm/"):
+        from clearsight.models.registry import entry
+
+        defaults = [f"{knob}={_word(value)}" for knob, value in sorted(entry(name).knobs.items())]
+        lines = textwrap.wrap(", ".join(defaults) or "none", 100, break_on_hyphens=False)
+        print("\noptions (--model-arg KEY=VALUE):\n  " + "\n  ".join(lines))
     return 0
+
+
+def _word(value: Any) -> str:
+    """A value as --model-arg reads it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _percent(value: float | None) -> str:

@@ -47,13 +47,16 @@ def _few(choices: Mapping[str, str] | tuple[str, ...]) -> str:
 
 def listed(arguments: argparse.Namespace) -> str | None:
     """What `--opt list` and its like ask for: the choices with a line on each; None when no option asks."""
+    if getattr(arguments, "model", None) == "list":
+        return "`clearsight models` lists the networks; timm/NAME is any network of the timm library."
     for stage in TITLES:
         for f in dataclasses.fields(stage):
             if getattr(arguments, f.name, None) == "list" and f.metadata["choices"]:
                 choices = f.metadata["choices"]
                 words = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")
                 width = max(map(len, words))
-                lines = [f"{flag(f.name)}: {f.metadata['help']} (default: {f.default})"]
+                default = "" if f.default is None else f" (default: {f.default})"
+                lines = [f"{flag(f.name)}: {f.metadata['help']}{default}"]
                 lines += [f"  {name:<{width}}  {text}".rstrip() for name, text in words.items()]
                 return "\n".join(lines)
     return None

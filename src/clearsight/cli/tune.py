@@ -18,7 +18,13 @@ from clearsight.errors import ConfigError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="the labelled images")
-    parser.add_argument("--trials", type=int, default=30, metavar="N", help="settings to try (default: 30)")
+    parser.add_argument(
+        "--trials",
+        type=int,
+        default=30,
+        metavar="N",
+        help="settings in the study, those of earlier searches with the same options included (default: 30)",
+    )
     add_config(parser)
     add_json(parser)
 

@@ -14,9 +14,6 @@ from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
-from clearsight.data.geometry import Geometry
-from clearsight.data.prepare import prepare
-from clearsight.data.scan import scan
 from clearsight.diagnose.case import Case, Verdict
 from clearsight.diagnose.command import train_command
 from clearsight.diagnose.plain import plain
@@ -174,19 +171,14 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
     pretrained network. Raises what `fit` raises, but not when the loss breaks: that is a diagnosis.
     """
     from clearsight.train.job import Job
-    from clearsight.train.recipe import check_names, plan
+    from clearsight.train.recipe import check_names, planned
     from clearsight.train.scratch import new_network
 
     console = console or Silent()
     options = config.changed()
     config = replace(config, model=replace(config.model, pretrained=False), run=replace(config.run, budget=None))
     check_names(config)
-    scanned = scan(dataset, console.stage("looking at the files"))
-    recipe = plan(config, scanned)
-    prepared = prepare(
-        dataset, scanned, Geometry(recipe.img_size, recipe.img_size), seed=config.run.seed,
-        test_fraction=config.data.test_fraction, folds=config.data.folds, progress=console.stage("reading pixels"),
-    )  # fmt: skip
+    prepared, recipe = planned(dataset, config, console)
     job = Job(prepared, recipe, config, "cpu" if config.run.device == "auto" else config.run.device, console)
     network = new_network(recipe, prepared, config.run.seed)
     examples = job.examples
@@ -200,7 +192,7 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
     how = replace(
         how, epochs=epochs, max_steps=steps, val_every=max(1, steps // PROBE_VALIDATIONS), patience=epochs + 1
     )
-    vitals, began, advance = Vitals(hooks=not how.compile), time.monotonic(), console.stage("probe")
+    vitals, began, advance = Vitals(hooks=not how.compile), time.monotonic(), console.stage("probe", "steps")
 
     def on_step(done: int, total: int) -> None:
         advance(done, total)

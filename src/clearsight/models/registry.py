@@ -148,10 +148,11 @@ def build_model(
         raise ModelError(
             f"init={init!r} would overwrite the published weights", fix="choose one of init and pretrained"
         )
-    if classes < 1:
-        raise ModelError(f"{name} cannot be built", found=f"{classes} classes", expected="at least 1")
-    if channels < 1:
-        raise ModelError(f"{name} cannot be built", found=f"{channels} channels", expected="at least 1")
+    for what, number in {"classes": classes, "channels": channels, "img_size": img_size}.items():
+        if not (isinstance(number, int) and number >= 1) and not (what == "img_size" and number is None):
+            raise ModelError(
+                f"{name} cannot be built", found=f"{what} {number!r}", expected="a whole number of 1 or more"
+            )
     if name.startswith("timm/"):
         from clearsight.models.gateway import build_timm
 

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clearsight.config import Config
-from clearsight.data.scan import Scan
+from clearsight.console import Console
+from clearsight.data.dataset import Dataset
+from clearsight.data.geometry import Geometry
+from clearsight.data.prepare import Prepared, prepare
+from clearsight.data.scan import Scan, scan
 from clearsight.errors import ConfigError
 from clearsight.models.gateway import PREFIX, default_img_size, timm_name
 from clearsight.models.published import DEFAULT_BACKBONE, at_hand, published, weight_facts
@@ -48,11 +52,11 @@ def check_names(config: Config) -> None:
         weight_facts(name)
 
 
-def plan(config: Config, scan: Scan) -> Recipe:
+def plan(config: Config, scanned: Scan) -> Recipe:
     """Choose network, weights and input size. ConfigError when the options exclude each other."""
     model, size = config.model, config.data.img_size
     if model.model == "auto":
-        return _automatic(config, scan)
+        return _automatic(config, scanned)
     pretrained = model.init is None and at_hand(model.model) if model.pretrained is None else model.pretrained
     knobs = dict(model.model_arg)
     if model.freeze in ("all", "lower") and not pretrained:
@@ -69,15 +73,15 @@ def plan(config: Config, scan: Scan) -> Recipe:
             size = default_img_size(model.model)
         else:
             known = entry(model.model)
-            size = max(known.min_size, min(known.img_size, scan.short_side))
+            size = max(known.min_size, min(known.img_size, scanned.short_side))
     why = "asked for; it starts from random weights"
     if model.pretrained is None and model.init is None and published(model.model):
         why += ", since its published ones are not on this machine (--pretrained downloads them)"
     return Recipe("scratch", model.model, knobs, size, (Decision("network", model.model, why),))
 
 
-def _automatic(config: Config, scan: Scan) -> Recipe:
-    side = scan.short_side
+def _automatic(config: Config, scanned: Scan) -> Recipe:
+    side = scanned.short_side
     small = side < SMALL
     if config.model.pretrained is True:
         small = False
@@ -91,7 +95,7 @@ def _automatic(config: Config, scan: Scan) -> Recipe:
         )
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
-        many = len(scan.digests) >= MANY_SMALL and size >= 24
+        many = len(scanned.digests) >= MANY_SMALL and size >= 24
         knobs = {"width": 48, "patch": 2} if many else {"width": 32 if size <= 16 else 16}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
@@ -117,3 +121,19 @@ def _automatic(config: Config, scan: Scan) -> Recipe:
         config.data.img_size or facts.img_size,
         (Decision("network", f"{DEFAULT_BACKBONE}, pretrained", why),),
     )
+
+
+def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepared, Recipe]:
+    """The recipe, and the data at its size: what every job but `fit` itself begins with."""
+    scanned = scan(dataset, console.stage("looking at the files"))
+    recipe = plan(config, scanned)
+    prepared = prepare(
+        dataset,
+        scanned,
+        Geometry(recipe.img_size, recipe.img_size),
+        seed=config.run.seed,
+        test_fraction=config.data.test_fraction,
+        folds=config.data.folds,
+        progress=console.stage("reading pixels"),
+    )
+    return prepared, recipe

@@ -17,16 +17,14 @@ import numpy as np
 from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
-from clearsight.data.geometry import Geometry
-from clearsight.data.prepare import Prepared, prepare
-from clearsight.data.scan import scan
+from clearsight.data.prepare import Prepared
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.registry import entry
 from clearsight.train.hardware import device_of
 from clearsight.train.job import Job, Outcome
 from clearsight.train.observer import Epoch
-from clearsight.train.recipe import Recipe, plan
+from clearsight.train.recipe import Recipe, planned
 from clearsight.train.scratch import from_scratch
 from clearsight.train.transfer import transfer
 
@@ -86,7 +84,7 @@ def search(
 
     console = console or Silent()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    data, recipe = _prepared(dataset, config, console)
+    data, recipe = planned(dataset, config, console)
     folds = min(folds, len(data.split.folds))
     suggest = space(config, recipe, given, len(data.split.train))
     fixed = {name: value for name, value in given.items() if name not in ("out", "resume", "budget")}
@@ -98,7 +96,7 @@ def search(
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3),
     )
     began = time.monotonic()
-    advance = console.stage("trials")
+    advance = console.stage("searching", "trials")
 
     def objective(trial: Any) -> float:
         started, options = time.monotonic(), suggest(trial)
@@ -162,16 +160,6 @@ def space(config: Config, recipe: Recipe, given: Mapping[str, Any], images: int)
         return chosen
 
     return suggest
-
-
-def _prepared(dataset: Dataset, config: Config, console: Console) -> tuple[Prepared, Recipe]:
-    scanned = scan(dataset, console.stage("looking at the files"))
-    recipe = plan(config, scanned)
-    data = prepare(
-        dataset, scanned, Geometry(recipe.img_size, recipe.img_size), seed=config.run.seed,
-        test_fraction=config.data.test_fraction, folds=config.data.folds, progress=console.stage("reading pixels"),
-    )  # fmt: skip
-    return data, recipe
 
 
 def _outcome(
