@@ -15,7 +15,15 @@ from safetensors.torch import save_file
 from clearsight.errors import ModelError
 from clearsight.models.blueprint import no_data
 from clearsight.models.layers import last_dense
-from clearsight.models.published import PUBLISHED, at_hand, cache_folder, load_state, published, published_state
+from clearsight.models.published import (
+    PUBLISHED,
+    at_hand,
+    cache_folder,
+    fits_published,
+    load_state,
+    published,
+    published_state,
+)
 from clearsight.models.registry import build_model, model_names
 
 
@@ -215,6 +223,13 @@ def test_what_pretrained_excludes(options: dict[str, object], words: str) -> Non
     with pytest.raises(ModelError) as caught:
         build_model("resnet18", classes=5, pretrained=True, **options)
     assert words in str(caught.value)
+
+
+def test_what_does_not_fit_is_known_without_the_file(offline: Path) -> None:
+    with pytest.raises(ModelError, match=r"conv1.weight is 64x3x7x7 and should be 32x3x7x7"):
+        build_model("resnet18", classes=5, pretrained=True, width=32)
+    assert fits_published("resnet18", {"activation": "elu"})
+    assert not fits_published("resnet18", {"width": 32})
 
 
 def test_networks_without_weights_say_so() -> None:

@@ -17,12 +17,17 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from clearsight.models.arithmetic import output_size
 from clearsight.models.design import ConvDesign, with_maxout
 from clearsight.models.layers import SqueezeExcitation, activation, conv_norm_act, dense, pieces
 from clearsight.models.registry import register
+
+BORDERS = {
+    "zeros": nn.ZeroPad2d,
+    "reflect": nn.ReflectionPad2d,
+    "replicate": nn.ReplicationPad2d,
+}
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,11 @@ class LeNet5(nn.Module):
 
     def __init__(self, classes: int, channels: int, img_size: int, design: LeNetDesign) -> None:
         super().__init__()
-        self.padding = max(0, 32 - img_size)
-        self.padding_mode = "constant" if design.padding_mode == "zeros" else design.padding_mode
+        short = max(0, 32 - img_size)
+        before, after = short // 2, short - short // 2
+        self.margin = BORDERS[design.padding_mode]((before, after, before, after)) if short else None
         maps = design.width, design.scaled(16, 6)
-        self.stage1, side = _stage(channels, maps[0], img_size + self.padding, design)
+        self.stage1, side = _stage(channels, maps[0], img_size + short, design)
         self.stage2, side = _stage(maps[0], maps[1], side, design)
         hidden = design.scaled(120, 6), design.scaled(84, 6)
         many = pieces(design.activation)
@@ -62,8 +68,8 @@ class LeNet5(nn.Module):
         self.fc3 = nn.Linear(hidden[1], classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        before, after = self.padding // 2, self.padding - self.padding // 2
-        x = F.pad(x, (before, after, before, after), mode=self.padding_mode)
+        if self.margin is not None:
+            x = self.margin(x)
         x = self.stage2(self.stage1(x))  # (N, 6, 14, 14), then (N, 16, 5, 5)
         x = self.dropout1(self.act1(self.fc1(x.flatten(1))))
         x = self.dropout2(self.act2(self.fc2(x)))

@@ -35,6 +35,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
+from clearsight.models.blueprint import no_data
 from clearsight.models.gateway import PREFIX, timm_name
 from clearsight.models.layers import last_dense
 
@@ -264,6 +265,13 @@ def load_state(network: nn.Module, state: Mapping[str, torch.Tensor], *, name: s
     one. name: the network's, for messages. Raises ModelError listing the tensors that are missing, unknown or of
     another shape.
     """
+    network.load_state_dict(_check_fit(network, state, name=name, replace_head=replace_head), strict=False)
+
+
+def _check_fit(
+    network: nn.Module, state: Mapping[str, torch.Tensor], *, name: str, replace_head: bool
+) -> dict[str, torch.Tensor]:
+    """What to load of the state, if it fits; only shapes are looked at."""
     head = last_dense(network)[0] + "."
     own = network.state_dict()
     given = dict(state)
@@ -277,8 +285,7 @@ def load_state(network: nn.Module, state: Mapping[str, torch.Tensor], *, name: s
     differing = [key for key in given if key in own and given[key].shape != own[key].shape]
     faults += [f"{key} is {_shape(given[key])} and should be {_shape(own[key])}" for key in differing]
     if not faults:
-        network.load_state_dict(given, strict=False)
-        return
+        return given
     of_head = [key for key in differing if key.startswith(head)]
     raise ModelError(
         f"the weights do not fit {name}",
@@ -292,17 +299,44 @@ def load_state(network: nn.Module, state: Mapping[str, torch.Tensor], *, name: s
 
 def load_published(network: nn.Module, name: str, *, classes: int, channels: int, aux: bool = False) -> None:
     """Fill a network of `build_model` with its published weights; a last layer of other than 1,000 classes stays as
-    it was drawn. Raises ModelError where they do not fit.
+    it was drawn. Raises ModelError where they do not fit, before anything is downloaded.
     """
-    weight_facts(name)
     if channels != 3:
         raise ModelError(
             f"the published weights of {name} take three channels",
             found=f"channels={channels}",
             fix="use channels=3 and repeat a gray channel three times, or pretrained=False",
         )
-    state = published_state(name, aux=aux)
-    load_state(network, state, name=name, replace_head=classes != state[last_dense(network)[0] + ".weight"].shape[0])
+    form = published_form(name, aux=aux)
+    head = last_dense(network)[0] + ".weight"
+    replace_head = classes != form[head].shape[0] if head in form else False
+    _check_fit(network, form, name=name, replace_head=replace_head)
+    load_state(network, published_state(name, aux=aux), name=name, replace_head=replace_head)
+
+
+def published_form(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
+    """The tensors of the network the weights were published for, without data. ModelError where there are none."""
+    from clearsight.models.registry import build_model
+
+    weight_facts(name)
+    with no_data():
+        network = build_model(name, classes=1000, aux=True) if aux else build_model(name, classes=1000)
+    return network.state_dict()
+
+
+def fits_published(name: str, knobs: Mapping[str, Any]) -> bool:
+    """Whether a network of these options can start from its published weights: the options leave every shape alone."""
+    from clearsight.models.registry import build_model
+
+    if not knobs:
+        return True
+    with no_data():
+        asked = build_model(name, classes=1000, **knobs)
+    try:
+        _check_fit(asked, published_form(name, aux=bool(knobs.get("aux"))), name=name, replace_head=False)
+    except ModelError:
+        return False
+    return True
 
 
 def _shape(tensor: torch.Tensor) -> str:

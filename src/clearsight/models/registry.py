@@ -199,7 +199,7 @@ def check_knobs(known: Entry, knobs: dict[str, Any]) -> None:
         misspelt = [k for k in unknown if k not in ABLATIONS]
         raise ModelError(
             f"{known.name} cannot be built so: " + "; ".join(faults),
-            expected=", ".join(sorted(known.knobs)) or "no options",
+            expected=None if misspelt and known.knobs else ", ".join(sorted(known.knobs)) or "no options",
             fix=nearest(misspelt[0], known.knobs) if misspelt and known.knobs else None,
         )
 

@@ -56,10 +56,8 @@ def learning_curve(
     drawn.append(label("epoch", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
 
     x_best = frame.x(best)
-    anchor = "start" if x_best < frame.left + frame.width * 0.6 else "end"
     drawn.append(line(x_best, frame.top, x_best, frame.bottom, "best"))
-    place = frame.bottom - 8 if shares else frame.top + 12
-    drawn.append(label(f"best: epoch {best}", x_best + (6 if anchor == "start" else -6), place, anchor, "mark"))
+    drawn.append(label(f"best: epoch {best}", frame.left + frame.width, frame.bottom + 36, "end", "mark"))
 
     x_legend = frame.left
     for curve in curves:

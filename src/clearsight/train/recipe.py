@@ -13,7 +13,7 @@ from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.errors import ConfigError
 from clearsight.models.gateway import PREFIX, default_img_size, timm_name
-from clearsight.models.published import DEFAULT_BACKBONE, at_hand, published, weight_facts
+from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
 from clearsight.models.registry import check_knobs, entry
 from clearsight.train.decision import Decision
 
@@ -57,8 +57,16 @@ def plan(config: Config, scanned: Scan) -> Recipe:
     model, size = config.model, config.data.img_size
     if model.model == "auto":
         return _automatic(config, scanned)
-    pretrained = model.init is None and at_hand(model.model) if model.pretrained is None else model.pretrained
     knobs = dict(model.model_arg)
+    reshaped = published(model.model) is not None and not fits_published(model.model, knobs)
+    pretrained = model.pretrained
+    if pretrained is None:
+        pretrained = model.init is None and not reshaped and at_hand(model.model)
+    if pretrained and reshaped:
+        raise ConfigError(
+            f"--model-arg changes the shapes of {model.model}'s tensors, and its published weights fit no longer",
+            fix="drop --pretrained, or those options",
+        )
     if model.freeze in ("all", "lower") and not pretrained:
         raise ConfigError(
             f"--freeze {model.freeze} keeps weights of {model.model} as they are, and they would be random",
@@ -76,7 +84,11 @@ def plan(config: Config, scanned: Scan) -> Recipe:
             size = max(known.min_size, min(known.img_size, scanned.short_side))
     why = "asked for; it starts from random weights"
     if model.pretrained is None and model.init is None and published(model.model):
-        why += ", since its published ones are not on this machine (--pretrained downloads them)"
+        why += (
+            ", since the options change the shapes of its published ones"
+            if reshaped
+            else ", since its published ones are not on this machine (--pretrained downloads them)"
+        )
     return Recipe("scratch", model.model, knobs, size, (Decision("network", model.model, why),))
 
 
