@@ -117,12 +117,11 @@ class _Ours:
 
 def _rate(network: Any, examples: Any, how: Any, groups: Any) -> float:
     """Images per second between the second step and the last."""
-    from clearsight.data.loader import to_float
+    from clearsight.train.job import less_work
     from clearsight.train.loop import train_network
-    from clearsight.train.norms import folded_norms
 
     times: list[float] = []
-    with folded_norms(network, to_float(examples.pixels[:2])):
+    with less_work(network, how, examples, "cpu"):
         train_network(
             network, examples, how, groups, seed=0, device="cpu",
             on_step=lambda done, total: times.append(time.perf_counter()),

@@ -4,24 +4,28 @@
     python benchmarks/zoo.py resnet18 vgg16_bn --repeats 15 --batch 16 --threads 2
     python benchmarks/zoo.py --write benchmarks/zoo.md
 
-For each network: training-mode forward and backward of cross-entropy on one batch of random images at the
-published size. Three contenders share one set of weights: ours in the memory layout that `train` chooses
-for it, torchvision's in channels-last and torchvision's as it comes. They take turns, so that a machine that
-slows down slows all three, after a warm-up that is not counted. The ratio is the median over turns of their
-time divided by ours in the same turn (above 1: we are faster), with the middle half of the turns as its
-spread.
+For each network: training-mode forward and backward of cross-entropy on one batch of random images at the published
+size. Three contenders, each in a process of its own: ours as `train` runs it (the memory layout it chooses, freed
+memory kept for the next step), torchvision's in channels-last and torchvision's as it comes, both in plain PyTorch.
+They take turns, so that a machine that slows down slows all three, after a warm-up that is not counted. The ratio is
+the median over turns of their time divided by ours in the same turn (above 1: we are faster), with the middle half of
+the turns as its spread. --alike gives all three processes the same treatment of memory, which leaves the networks.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import multiprocessing
 import os
 import platform
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -31,6 +35,7 @@ from torch.nn import functional as F
 
 from clearsight.models.published import PUBLISHED
 from clearsight.models.registry import build_model, entry
+from clearsight.train.hardware import kept_memory
 from clearsight.train.loop import layout_for
 
 NAMES = [name for name, source in PUBLISHED.items() if source.library == "torchvision"]
@@ -65,44 +70,52 @@ def _ratio(theirs: list[float], ours: list[float]) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def pair(name: str, img_size: int) -> tuple[nn.Module, nn.Module]:
-    """Our network and torchvision's with the same weights."""
+def network(name: str, contender: str) -> tuple[nn.Module, torch.memory_format]:
+    """One contender and the layout of its images."""
+    img_size = entry(name).img_size
+    if contender == "ours":
+        ours = build_model(name, classes=1000, img_size=img_size)
+        return ours, layout_for(ours, "cpu")
     extra = {"aux_logits": False, "init_weights": False} if name in WITHOUT_HEADS else {}
     theirs = torchvision.models.get_model(name, weights=None, **extra)
-    ours = build_model(name, classes=1000, img_size=img_size)
-    ours.load_state_dict(theirs.state_dict())
-    return ours, theirs
+    return theirs, torch.channels_last if contender == "channels-last" else torch.contiguous_format
 
 
-def seconds(network: nn.Module, images: torch.Tensor, classes: torch.Tensor) -> float:
-    """One forward and one backward pass; the gradients of the last turn are dropped before the clock
-    starts.
-    """
-    network.zero_grad(set_to_none=True)
-    start = time.perf_counter()
-    F.cross_entropy(network(images), classes).backward()  # type: ignore[no-untyped-call]
-    return time.perf_counter() - start
+def contend(contender: str, options: argparse.Namespace, pipe: Connection) -> None:
+    """A contender's process: build the network it is told, and take a step whenever it is told to."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    with kept_memory("cpu") if contender == "ours" or options.alike else contextlib.nullcontext():
+        while name := pipe.recv():
+            made, layout = network(name, contender)
+            made = made.train().to(memory_format=layout)
+            side = entry(name).img_size
+            images = torch.randn(options.batch, 3, side, side).to(memory_format=layout)
+            classes = torch.randint(1000, (options.batch,))
+            while pipe.recv():
+                made.zero_grad(set_to_none=True)
+                start = time.perf_counter()
+                F.cross_entropy(made(images), classes).backward()  # type: ignore[no-untyped-call]
+                pipe.send(time.perf_counter() - start)
+            del made
+            gc.collect()
 
 
-def measure(name: str, *, batch: int, repeats: int, warm_up: int) -> Result:
-    img_size = entry(name).img_size
-    images = torch.randn(batch, 3, img_size, img_size)
-    last = images.to(memory_format=torch.channels_last)
-    classes = torch.randint(1000, (batch,))
-    ours, theirs = pair(name, img_size)
-    layout = layout_for(ours, "cpu")
-    ours = ours.train().to(memory_format=layout)
-    theirs = theirs.train()
-    theirs_last = pair(name, img_size)[1].train().to(memory_format=torch.channels_last)
-    contenders = [(ours, images.to(memory_format=layout)), (theirs_last, last), (theirs, images)]
-    times: list[list[float]] = [[], [], []]
-    for turn in range(warm_up + repeats):
-        order = range(3) if turn % 2 else range(2, -1, -1)
+def measure(name: str, pipes: Sequence[Connection], options: argparse.Namespace) -> Result:
+    """Turns of all contenders on one network."""
+    for pipe in pipes:
+        pipe.send(name)
+    times: list[list[float]] = [[] for _ in pipes]
+    for turn in range(options.warm_up + options.repeats):
+        order = range(len(pipes)) if turn % 2 else range(len(pipes) - 1, -1, -1)
         for i in order:
-            taken = seconds(*contenders[i], classes)
-            if turn >= warm_up:
+            pipes[i].send(True)
+            taken = pipes[i].recv()
+            if turn >= options.warm_up:
                 times[i].append(taken)
-    return Result(name, img_size, *times)
+    for pipe in pipes:
+        pipe.send(False)
+    return Result(name, entry(name).img_size, *times)
 
 
 def processor() -> str:
@@ -122,12 +135,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=11, help="turns that count")
     parser.add_argument("--warm-up", type=int, default=2, help="turns before them that do not")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads PyTorch may use")
+    parser.add_argument("--alike", action="store_true", help="keep freed memory in all three processes")
     parser.add_argument("--write", type=Path, help="also write the table to this file")
     options = parser.parse_args()
     if unknown := sorted(set(options.names) - set(NAMES)):
         parser.error(f"torchvision has no {', '.join(unknown)}; it has {', '.join(NAMES)}")
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    pipes = []
+    context = multiprocessing.get_context("spawn")
+    for contender in ("ours", "channels-last", "as it comes"):
+        here, there = context.Pipe()
+        context.Process(target=contend, args=(contender, options, there), daemon=True).start()
+        pipes.append(here)
     lines = [
         f"Forward and backward, training mode, float32, batch {options.batch}, n = {options.repeats} turns "
         f"after {options.warm_up} of warm-up; ratio: torchvision's time over ours, median (middle half).",
@@ -141,10 +159,10 @@ def main() -> None:
     ]
     print("\n".join(lines), flush=True)
     for name in options.names:
-        result = measure(name, batch=options.batch, repeats=options.repeats, warm_up=options.warm_up)
-        lines.append(result.row())
+        lines.append(measure(name, pipes, options).row())
         print(lines[-1], flush=True)
-        gc.collect()
+    for pipe in pipes:
+        pipe.send("")
     if options.write:
         options.write.write_text("\n".join(lines) + "\n")
 

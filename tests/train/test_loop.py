@@ -166,7 +166,9 @@ def test_a_very_narrow_network_trains_in_the_layout_that_is_safe_for_it(digits_a
     assert found.history[-1].train_loss < found.history[0].train_loss
 
 
-def test_a_family_that_is_slower_in_channels_last_trains_without_it_on_a_cpu():
+@pytest.mark.parametrize(("processor", "layout"), [("AVX2", torch.contiguous_format), ("AVX512", torch.channels_last)])
+def test_a_family_that_some_processors_train_slower_in_channels_last(monkeypatch, processor, layout):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
     vgg = build_model("vgg11", classes=2, img_size=32, width=8)
-    assert layout_for(vgg, "cpu") == torch.contiguous_format
+    assert layout_for(vgg, "cpu") == layout
     assert layout_for(vgg, "cuda") == torch.channels_last

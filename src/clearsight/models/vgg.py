@@ -64,7 +64,7 @@ WITH_NORM = VGGDesign(norm=True)
 class VGG(nn.Module):
     """`convolutions[i]` convolutions in stage i."""
 
-    channels_last = False  # its wide 3x3 convolutions train 5 to 15 % slower so on a CPU (benchmarks/zoo.md)
+    channels_last = False  # its wide 3x3 convolutions train 5 to 15 % slower so on a CPU without AVX-512
 
     def __init__(
         self, convolutions: tuple[int, ...], classes: int, channels: int, img_size: int, design: VGGDesign

@@ -7,7 +7,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from clearsight.models.network import Ensemble, Network, Probe
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
-from clearsight.train.hardware import automatic_precision, fitting_batch
+from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
 from clearsight.train.loop import Examples, Trained, Training, train_network
 from clearsight.train.losses import LOSSES, targets
 from clearsight.train.norms import folded_norms, hold_norms
@@ -152,7 +152,7 @@ class Job:
             fingerprint = self._fingerprint(how, groups)
             checkpoint = Checkpoint(path, fingerprint, every=every, writes=self.world.rank == 0)
         observer = self.watch(network, how, examples) if self.watch else None
-        with self.world.whole_batch_norms(network), self._norms(network, how, examples):
+        with self.world.whole_batch_norms(network), less_work(network, how, examples, self.device):
             return train_network(
                 network,
                 examples,
@@ -166,13 +166,6 @@ class Job:
                 on_step=self.console.stage(title, "steps"),
                 world=self.world,
             )
-
-    def _norms(self, network: nn.Module, how: Training, examples: Examples) -> contextlib.AbstractContextManager[Any]:
-        """Normalisations that are held are folded into the convolutions before them, which saves their work."""
-        if not how.frozen_norm or how.compile:
-            return contextlib.nullcontext()
-        network.to(self.device)
-        return folded_norms(network, to_float(examples.pixels[examples.train[:2]]).to(self.device))
 
     def decided(self, name: str, decide: Callable[[], Any]) -> Any:
         """A choice that rests on time measured, and so must be remembered for a resumed run to repeat it."""
@@ -207,7 +200,7 @@ class Job:
         def tick(done: int, total: int) -> None:
             times.append(time.perf_counter())
 
-        with self._norms(trial, short, few):
+        with less_work(trial, short, few, self.device):
             train_network(trial, few, short, [{"params": mine, "lr": 1e-6}], seed=0, device=self.device, on_step=tick)
         if len(times) < 2:
             return 1.0
@@ -246,6 +239,18 @@ _SHARED = (
     "max_steps", "accumulate", "loss", "opt", "sched", "warm_up", "momentum", "l1", "max_norm",
     "label_smoothing", "class_weights", "augment", "mixup", "cutmix", "ema", "patience", "val_every", "compile",
 )  # fmt: skip
+
+
+@contextlib.contextmanager
+def less_work(network: nn.Module, how: Training, examples: Examples, device: str) -> Iterator[None]:
+    """Inside the block a step costs less and does the same: memory is kept between steps, and normalisations that are
+    held still are folded into the convolutions before them.
+    """
+    with kept_memory(device), contextlib.ExitStack() as stack:
+        if how.frozen_norm and not how.compile:
+            network.to(device)
+            stack.enter_context(folded_norms(network, to_float(examples.pixels[examples.train[:2]]).to(device)))
+        yield
 
 
 def single_steps(

@@ -325,11 +325,12 @@ def autocast(device: str, amp: str) -> Iterator[None]:
 
 
 def layout_for(network: nn.Module, device: str) -> torch.memory_format:
-    """Channels last, which most networks train faster in, with two exceptions: on a CPU, families that say
-    `channels_last = False` of themselves; and networks with a strided 1x1 convolution of few input channels, whose
+    """Channels last, which most networks train faster in, with two exceptions: on a CPU without AVX-512, families that
+    say `channels_last = False` of themselves; and networks with a strided 1x1 convolution of few input channels, whose
     backward pass corrupts memory on some processors (PyTorch 2.14, seen with fewer than 8).
     """
-    slower = device == "cpu" and any(not getattr(m, "channels_last", True) for m in network.modules())
+    narrow = device == "cpu" and torch.backends.cpu.get_cpu_capability() != "AVX512"
+    slower = narrow and any(not getattr(m, "channels_last", True) for m in network.modules())
     risky = any(
         isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and max(m.stride) > 1 and m.in_channels < 8
         for m in network.modules()
