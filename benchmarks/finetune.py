@@ -12,6 +12,7 @@ import json
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,6 @@ class _Ours:
         return _rate(network, self._examples(), how, groups)
 
     def upper_blocks(self, steps: int) -> float:
-        from dataclasses import replace
-
         from clearsight.models.cut import cut
         from clearsight.train.features import outputs
         from clearsight.train.loop import Training
@@ -117,9 +116,11 @@ class _Ours:
 
 def _rate(network: Any, examples: Any, how: Any, groups: Any) -> float:
     """Images per second between the second step and the last."""
+    from clearsight.train.hardware import automatic_precision
     from clearsight.train.job import less_work
     from clearsight.train.loop import train_network
 
+    how = replace(how, amp=automatic_precision("cpu", network))  # as `--amp auto`; fastai's default is float32
     times: list[float] = []
     with less_work(network, how, examples, "cpu"):
         train_network(

@@ -3,8 +3,12 @@
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from clearsight.models.registry import build_model
+from clearsight.train.hardware import automatic_precision
 
 SCRIPT = """
 import contextlib, resource
@@ -24,6 +28,14 @@ with kept_memory("cpu"):
     inside = faults(5)
 print(outside, inside, faults(5))
 """
+
+
+def test_half_precision_on_a_cpu_is_not_for_depthwise_convolutions(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda self: "flags: avx512_bf16")
+    assert automatic_precision("cpu", build_model("resnet8", classes=2, img_size=8)) == "bf16"
+    assert automatic_precision("cpu", build_model("efficientnet_lite0", classes=2, img_size=32)) == "off"
+    monkeypatch.setattr(Path, "read_text", lambda self: "flags: avx2")
+    assert automatic_precision("cpu", build_model("resnet8", classes=2, img_size=8)) == "off"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the switches are glibc's")

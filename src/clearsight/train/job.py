@@ -23,6 +23,7 @@ from clearsight.data.augment import augment
 from clearsight.data.loader import to_float
 from clearsight.data.prepare import Prepared
 from clearsight.errors import ConfigError
+from clearsight.models.classical import Classical
 from clearsight.models.network import Ensemble, Network, Probe
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.decision import Decision
@@ -50,7 +51,7 @@ Watch = Callable[[nn.Module, Training, Examples], Observer]
 class Outcome:
     """What a way of training leaves; see `fit.Fitted` for the fields."""
 
-    network: Network | Probe | Ensemble
+    network: Network | Probe | Ensemble | Classical
     temperature: float
     judged: NDArray[np.int64]
     logits: NDArray[np.float64]
@@ -114,7 +115,7 @@ class Job:
             if why:
                 self.note("batch", str(size), why)
         decay = options.weight_decay
-        precision = automatic_precision(self.device) if options.amp == "auto" else options.amp
+        precision = automatic_precision(self.device, network) if options.amp == "auto" else options.amp
         if precision == "fp16" and self.device == "cpu":
             raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
         same = {name: getattr(options, name) for name in _SHARED}
