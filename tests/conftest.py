@@ -63,3 +63,15 @@ def photos_run(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
         return fit(photos, out=str(tmp_path_factory.mktemp("runs") / "photos"), img_size=96).folder
+
+
+@pytest.fixture
+def digit_folders(tmp_path, digits_arrays):
+    """20 digits of each of three classes as PNG files in class folders."""
+    images, labels = digits_arrays
+    root = tmp_path / "data"
+    for c in range(3):
+        (root / f"digit {c}").mkdir(parents=True)
+        for k, i in enumerate(np.flatnonzero(labels == c)[:20]):
+            Image.fromarray(images[i, 0]).save(root / f"digit {c}" / f"{k}.png")
+    return root

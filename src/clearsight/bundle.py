@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from clearsight.data.cache import disk_errors
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, ClearsightError
 from clearsight.models.network import from_spec
 

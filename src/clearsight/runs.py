@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.config import Config, flag
-from clearsight.data.cache import disk_errors
 from clearsight.data.dataset import Dataset
 from clearsight.diagnose import Diagnosis
+from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.predictor import Predictor
 from clearsight.train.observer import Epoch
@@ -131,20 +130,6 @@ def _next_free(parent: Path, name: str) -> Path:
             if parent.exists() and not parent.is_dir():
                 raise
             number += 1
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_suffix(".partial")
-    with disk_errors(path, "the run", "free some space or choose another --out"):
-        try:
-            with temporary.open("w") as stream:
-                json.dump(content, stream, indent=1)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -9,24 +9,11 @@ import sys
 import time
 import zlib
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from clearsight.cli.main import main
 from clearsight.errors import ClearsightError
-
-
-@pytest.fixture
-def digit_folders(tmp_path, digits_arrays):
-    """20 digits of each of three classes as PNG files in class folders."""
-    images, labels = digits_arrays
-    root = tmp_path / "data"
-    for c in range(3):
-        (root / f"digit {c}").mkdir(parents=True)
-        for k, i in enumerate(np.flatnonzero(labels == c)[:20]):
-            Image.fromarray(images[i, 0]).save(root / f"digit {c}" / f"{k}.png")
-    return root
 
 
 def files(root):
@@ -155,7 +142,7 @@ def test_a_full_disk_while_the_run_is_written(tmp_path, capsys, digit_folders, m
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("clearsight.runs.os.fsync", full)
+    monkeypatch.setattr("clearsight.disk.os.fsync", full)
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
     assert "the disk is full" in text
     assert not list(tmp_path.rglob("*.partial"))

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from clearsight.data.dataset import Source
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat, quiet_pillow
+from clearsight.disk import disk_errors
 from clearsight.errors import ConfigError, ImageError, OutputError
 
 VERSION = 2
@@ -239,21 +240,6 @@ def entry(kind: str, key: str, build: Callable[[Path], None], expected_bytes: in
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return final
-
-
-@contextlib.contextmanager
-def disk_errors(where: Path, what: str, fix: str) -> Iterator[None]:
-    """Turn a full, read-only or forbidden disk into one clear OutputError."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        if error.errno is None:  # no fault of the disk: libraries derive other errors from OSError too
-            raise
-        reasons = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-        found = reasons.get(error.errno, error.strerror or str(error))
-        raise OutputError(f"{what} cannot be written to {where}", found=found, fix=fix) from error
 
 
 def _make_room(needed: int) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from clearsight.data.cache import disk_errors
+from clearsight.disk import disk_errors, whole_file
 from clearsight.errors import CheckpointError
 
 SHARE = 0.05
@@ -40,21 +39,14 @@ class Checkpoint:
     def save(self, **state: Any) -> None:
         """Write to a file beside, flush it to the disk, then put it in place: the last good one is never lost."""
         began = time.monotonic()
-        partial = self.path.with_suffix(".partial")
         with disk_errors(self.path, "the checkpoint", "free some space; the last checkpoint is kept, --resume goes on"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                buffer = io.BytesIO()
-                torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
-                content = buffer.getbuffer()
-                with partial.open("wb") as stream:
-                    stream.write(_digest(content))
-                    stream.write(content)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                partial.replace(self.path)
-            finally:
-                partial.unlink(missing_ok=True)
+            buffer = io.BytesIO()
+            torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)
+            content = buffer.getbuffer()
+            with whole_file(self.path) as stream:
+                stream.write(_digest(content))
+                stream.write(content)
         now = time.monotonic()
         self._next = now + max(self.every, (now - began) / SHARE)
 

@@ -136,6 +136,11 @@ def space(config: Config, recipe: Recipe, given: Mapping[str, Any], images: int)
             "there is nothing to search: a head on frozen features is chosen by cross-validation already",
             fix="add --freeze lower or --freeze none to train the pretrained network's layers, or name a --model",
         )
+    if recipe.kind == "classical":
+        raise ConfigError(
+            "there is nothing to search: a classical model's settings are chosen on the validation images already",
+            fix="name a network with --model",
+        )
     batches = [b for b in (16, 32, 64, 128, 256) if b <= images // 4] or [max(1, images // 4)]
 
     def suggest(trial: Any) -> dict[str, Any]:

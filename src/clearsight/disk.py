@@ -1,0 +1,50 @@
+"""Files written whole or not at all, and disks that refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from clearsight.errors import OutputError
+
+
+@contextlib.contextmanager
+def disk_errors(where: Path, what: str, fix: str) -> Iterator[None]:
+    """Turn a full, read-only or forbidden disk into one clear OutputError."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # no fault of the disk: libraries derive other errors from OSError too
+            raise
+        reasons = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+        found = reasons.get(error.errno, error.strerror or str(error))
+        raise OutputError(f"{what} cannot be written to {where}", found=found, fix=fix) from error
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A stream to a file beside, which takes the path's place once it is on the disk; whatever stood there stays till
+    then.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write whole or not at all; OutputError when the disk refuses."""
+    with disk_errors(path, "the run", "free some space or choose another --out"), whole_file(path) as stream:
+        stream.write(json.dumps(content, indent=1).encode())
