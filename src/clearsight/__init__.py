@@ -18,9 +18,12 @@ _HOMES = {
     "Run": "clearsight.runs",
     "build_model": "clearsight.models.registry",
     "check": "clearsight.workflow",
+    "compare": "clearsight.workflow",
     "evaluate": "clearsight.workflow",
     "fit": "clearsight.workflow",
+    "index": "clearsight.workflow",
     "load": "clearsight.workflow",
+    "search": "clearsight.workflow",
 }
 
 __all__ = [
@@ -30,9 +33,12 @@ __all__ = [
     "Run",
     "build_model",
     "check",
+    "compare",
     "evaluate",
     "fit",
+    "index",
     "load",
+    "search",
 ]
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.data.cache import entry
+from clearsight.errors import ConfigError
 
 Outputs = list[NDArray[np.float32]]
 Shape = tuple[int, int, int]
@@ -112,15 +113,24 @@ class OpenVinoEngine:
 
 
 def engine_name(network: nn.Module, shape: Shape, images: int, device: str) -> str:
-    """`openvino` where converting pays for so many images, on a CPU, else `torch`."""
+    """`openvino` where converting is possible and pays for so many images, on a CPU, else `torch`."""
+    if not traceable(network):
+        return "torch"
     worth = device == "cpu" and images >= FEW and images * operations(network, shape) > WORTH_CONVERTING
     return "openvino" if worth else "torch"
+
+
+def traceable(network: nn.Module) -> bool:
+    """Whether an engine other than PyTorch can run a network: classical descriptors look at values."""
+    return all(getattr(module, "traceable", True) for module in network.modules())
 
 
 def engine_for(network: nn.Module, shape: Shape, images: int, device: str, name: str = "auto") -> Engine:
     """The engine of that name, or for `auto` the one that suits so many images."""
     if name == "auto":
         name = engine_name(network, shape, images, device)
+    if name == "openvino" and not traceable(network):
+        raise ConfigError("classical models run in PyTorch alone", fix="use the engine auto or torch")
     return OpenVinoEngine(network, shape) if name == "openvino" else TorchEngine(network.to(device), device)
 
 

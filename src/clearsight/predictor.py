@@ -21,7 +21,7 @@ from clearsight.data.sources import as_source
 from clearsight.engines import BATCH, Engine, engine_for
 from clearsight.errors import ConfigError, DataError
 from clearsight.metrics import entropy, softmax
-from clearsight.models.network import Backbone, Probe
+from clearsight.models.network import Backbone, LayerOutput, Probe
 
 Images = Any
 """A path, a list of paths, or an array (H, W), (H, W, C), (N, H, W), (N, C, H, W) or (N, H, W, C)."""
@@ -91,6 +91,23 @@ class Predictor:
     def embed(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
         """Features below the head (N, D)."""
         return self._run(images, 1, progress)
+
+    def embeddings(self, images: Images, layer: str = "") -> Iterator[NDArray[np.float32]]:
+        """Embeddings of all images, a batch (B, D) at a time. layer: name of a module, whose output is averaged over
+        its positions; "" is the features below the head. ModelError names near layers for an unknown one.
+        """
+        total = len(self._names(images))
+        if not total:
+            raise DataError("there are no images to look at", found="an empty list or array")
+        with quiet_pillow():
+            if not layer:
+                for outputs in self._engine(total).stream(self._batches(images)):
+                    yield self._finish(outputs)[1]
+                return
+            network = LayerOutput(self.network, layer)
+            engine = engine_for(network, self.shape, total, self.device, self.engine)
+            for outputs in engine.stream(self._batches(images)):
+                yield outputs[0]
 
     @cached_property
     def _core(self) -> torch.nn.Module:

@@ -12,26 +12,31 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from clearsight.bundle import Bundle, versions
+from clearsight.comparison import Comparison
 from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Audit, Finding
 from clearsight.data.builtin import BUILTIN
-from clearsight.data.cache import disk_errors
+from clearsight.data.cache import CachedPixels, cached_pixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat, decode, read_bytes
 from clearsight.data.prepare import Prepared, prepare
-from clearsight.data.scan import scan
+from clearsight.data.scan import Scan, scan
 from clearsight.data.sources import read
 from clearsight.diagnose import Diagnosis, Vitals, diagnose
-from clearsight.errors import BundleError, ConfigError, TrainingError
+from clearsight.disk import disk_errors, write_json
+from clearsight.errors import BundleError, ClearsightError, ConfigError, DataError, TrainingError
 from clearsight.evaluation import Evaluation
 from clearsight.evaluation import evaluate as judge
 from clearsight.healing import SickError, heal
 from clearsight.predictor import Predictor
-from clearsight.runs import Run, events, history, resumed, run_folder, run_options, write_json
+from clearsight.retrieve import Index, Retrieval
+from clearsight.runs import Run, events, history, resumed, run_folder, run_options
 from clearsight.train.distributed import ALONE, World, processes
 from clearsight.train.loop import Examples, Training
 from clearsight.train.observer import Epoch
@@ -172,8 +177,6 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Pr
 
         name = str(folder)
         if (name in model_names() or name.startswith("timm/")) and published(name):
-            from clearsight.data.pixels import PixelFormat
-
             network, classes = imagenet_network(name)
             side = weight_facts(name).img_size
             bundle = Bundle(
@@ -206,16 +209,7 @@ def evaluate(
     predictor = model if isinstance(model, Predictor) else load(model)
     bundle = predictor.bundle
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
-    if data is None:
-        if not bundle.data.get("origin"):
-            raise BundleError("this model does not say what it was trained on", fix="name the data to judge it on")
-        data = bundle.data["origin"]
-        if data not in BUILTIN and not Path(data).exists():
-            raise BundleError(
-                "the images this model was trained on are gone",
-                found=f"{data} does not exist" if data != "arrays in memory" else "arrays that were in memory",
-                fix="name others: `clearsight evaluate RUN DATA`",
-            )
+    data = _own_data(bundle) if data is None else data
     dataset = read(data, data_dir=data_dir or options.get("data_dir"))
     scanned = scan(dataset, console.stage("looking at the files"))
     own = dataset.origin == bundle.data.get("origin") and dataset.classes == bundle.classes
@@ -230,6 +224,20 @@ def evaluate(
     return _judge_other(predictor, dataset, scanned, console)
 
 
+def _own_data(bundle: Bundle) -> str:
+    """What a model was trained on; BundleError where it does not say, or the images are gone."""
+    origin = bundle.data.get("origin")
+    if not origin:
+        raise BundleError("this model does not say what it was trained on", fix="name the data")
+    if origin not in BUILTIN and not Path(origin).exists():
+        raise BundleError(
+            "the images this model was trained on are gone",
+            found=f"{origin} does not exist" if origin != "arrays in memory" else "arrays that were in memory",
+            fix="name others: RUN DATA",
+        )
+    return str(origin)
+
+
 def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit:
     """Audit a data set without training: what `train` would find, at the size it would use."""
     from clearsight.train.recipe import planned
@@ -237,6 +245,114 @@ def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit
     config = Config.from_options(**options)
     dataset = read(data, data_dir=config.data.data_dir)
     return planned(dataset, config, console or Silent())[0].audit
+
+
+def compare(
+    data: Any,
+    *,
+    rungs: Sequence[str] | None = None,
+    images: int | None = None,
+    console: Console | None = None,
+    **options: Any,
+) -> Comparison:
+    """Climb the ladder on one data set and write its page: `cs.compare("photos/", rungs=["hog+svm", "resnet8"])`.
+
+    rungs: models to compare, by the names `train --model` knows (default: those of `comparison.ladder`). images:
+    compare on about so many of the data's images. options: seed, out, test_fraction, folds, data_dir, device. The
+    folder holds ladder.html, comparison.json and every model in rungs/NAME.
+    """
+    from clearsight.comparison import climb
+    from clearsight.report.ladder_page import write_ladder_page
+
+    found = climb(data, rungs=rungs, images=images, console=console, **options)
+    write_ladder_page(found.folder / "ladder.html", found)
+    return found
+
+
+def index(
+    model: str | Path,
+    data: Any = None,
+    *,
+    kind: str = "exact",
+    code_bytes: int = 32,
+    layer: str = "",
+    out: str | None = None,
+    k: int = 10,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> tuple[Index, Retrieval | None, Path]:
+    """Index images by a model's embeddings: `cs.index("runs/photos")`. The index, its scores at k neighbours (None
+    where nothing can be judged), its folder.
+
+    Without data, the run's training and validation images are indexed and its test images are the queries; other data
+    is indexed whole, and up to 2,000 of its images are queries among the others. kind, code_bytes, layer: as
+    `retrieve.build_index`.
+    """
+    from clearsight.retrieve import build_index, judge_index
+
+    console, path = console or Silent(), Path(model).expanduser()
+    predictor = load(model)
+    bundle, options = predictor.bundle, run_options(path)
+    own = data is None
+    dataset = read(_own_data(bundle) if own else data, data_dir=data_dir or options.get("data_dir"))
+    scanned = scan(dataset, console.stage("looking at the files"))
+    chosen = {key: options[key] for key in ("seed", "test_fraction", "folds") if own and key in options}
+    if own:
+        prepared = prepare(dataset, scanned, bundle.geometry, **chosen, progress=console.stage("reading pixels"))
+        pixels, rows, queries = prepared.pixels, np.sort(prepared.split.development), prepared.split.test
+    else:
+        pixels, rows = _all_pixels(bundle, dataset, scanned, console)
+        queries = np.sort(np.random.default_rng(0).permutation(rows)[:2000])
+    folder = Path(out).expanduser() if out else path / "index"
+    made = build_index(
+        predictor, dataset, pixels.view(rows), rows, folder, layer=layer, kind=kind, code_bytes=code_bytes,
+        progress=console.stage("embedding"), adding=console.stage("indexing"),
+    )  # fmt: skip
+    judged = None
+    labelled = queries[dataset.labels[queries] >= 0]
+    if len(labelled) and len(made) > 1:
+        parts = predictor.embeddings(pixels.view(labelled), layer)
+        places = None if own else np.searchsorted(rows, labelled)
+        judged = judge_index(made, np.concatenate(list(parts)), dataset.labels[labelled], min(k, len(made) - 1), places)
+    return made, judged, folder
+
+
+def search(
+    model: str | Path,
+    image: str | Path,
+    *,
+    k: int = 10,
+    index: str | None = None,
+    out: str | None = None,
+    data_dir: str | None = None,
+) -> tuple[list[dict[str, Any]], Path | None]:
+    """The k indexed images most similar to one, as {"image", "label", "likeness"}, best first, and a picture of them
+    (None where the indexed images are gone).
+    """
+    from clearsight.report.drawings import draw_neighbours, save_picture
+    from clearsight.retrieve import Index, search_images
+
+    path = Path(model).expanduser()
+    predictor, found = load(model), Index.load(Path(index).expanduser() if index else path / "index")
+    likeness, places = search_images(found, predictor, [str(image)], k)
+    card = found.card
+    neighbours = [
+        {
+            "image": card.names[place],
+            "label": card.classes[card.labels[place]] if card.labels[place] >= 0 else "",
+            "likeness": float(score),
+        }
+        for score, place in zip(likeness[0], places[0], strict=True)
+    ]
+    try:
+        source = read(card.origin, data_dir=data_dir or run_options(path).get("data_dir")).source
+        shown = [source.decode(card.rows[place], PixelFormat(3, 8), Geometry(128, 128, "pad")) for place in places[0]]
+    except ClearsightError:
+        return neighbours, None
+    query = decode(read_bytes(image), str(image), PixelFormat(3, 8), Geometry(128, 128, "pad"))
+    words = [f"{n['likeness']:.2f} {n['label']}" for n in neighbours]
+    file = Path(out).expanduser() if out else Path(f"{Path(image).stem}.similar.png")
+    return neighbours, save_picture(draw_neighbours(query, shown, words), file)
 
 
 def _judge(predictor: Predictor, prepared: Prepared, part: str, console: Console) -> Evaluation:
@@ -253,10 +369,20 @@ def _judge(predictor: Predictor, prepared: Prepared, part: str, console: Console
     )
 
 
-def _judge_other(predictor: Predictor, dataset: Any, scanned: Any, console: Console) -> Evaluation:
-    from clearsight.data.cache import cached_pixels
-    from clearsight.errors import DataError
+def _all_pixels(
+    bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console
+) -> tuple[CachedPixels, NDArray[np.int64]]:
+    """The pixels of a data set as a model wants them, and the positions of the images that can be read."""
+    pixels = cached_pixels(
+        dataset.source, scanned.digests, bundle.form, bundle.geometry, skip=frozenset(scanned.failed),
+        progress=console.stage("reading pixels"),
+    )  # fmt: skip
+    usable = np.ones(len(dataset), bool)
+    usable[[*scanned.failed, *pixels.failed]] = False
+    return pixels, np.flatnonzero(usable)
 
+
+def _judge_other(predictor: Predictor, dataset: Dataset, scanned: Scan, console: Console) -> Evaluation:
     bundle = predictor.bundle
     unknown = sorted(set(dataset.classes) - set(bundle.classes))
     if unknown:
@@ -265,17 +391,11 @@ def _judge_other(predictor: Predictor, dataset: Any, scanned: Any, console: Cons
             found=", ".join(unknown[:8]),
             expected=", ".join(bundle.classes[:8]) + (", ..." if len(bundle.classes) > 8 else ""),
         )
-    pixels = cached_pixels(
-        dataset.source, scanned.digests, bundle.form, bundle.geometry, skip=frozenset(scanned.failed),
-        progress=console.stage("reading pixels"),
-    )  # fmt: skip
-    usable = np.ones(len(dataset), bool)
-    usable[[*scanned.failed, *pixels.failed]] = False
+    pixels, rows = _all_pixels(bundle, dataset, scanned, console)
     if "test" in dataset.splits_given:
-        usable &= dataset.given == "test"
-        console.say(f"judging the test split that the data states: {usable.sum()} of {len(dataset)} images")
-    rows = np.flatnonzero(usable)
-    index = np.array([bundle.classes.index(c) for c in dataset.classes])
+        rows = rows[dataset.given[rows] == "test"]
+        console.say(f"judging the test split that the data states: {len(rows)} of {len(dataset)} images")
+    number = np.array([bundle.classes.index(c) for c in dataset.classes])
     logits = predictor.logits(pixels.view(rows), console.stage("judging"))
     names = [dataset.source.name(int(i)) for i in rows]
-    return judge(logits, index[dataset.labels[rows]], bundle.classes, bundle.temperature, indices=rows, names=names)
+    return judge(logits, number[dataset.labels[rows]], bundle.classes, bundle.temperature, indices=rows, names=names)

@@ -20,9 +20,14 @@ COMMANDS = {
     "predict": "ask a trained model what images show",
     "tune": "search for better training options by trying them",
     "evaluate": "judge a trained model on its test split or on other data",
+    "index": "index images by what a model sees in them",
+    "search": "find the images most similar to one",
     "check": "audit a data set without training",
+    "compare": "rank models from classical to deep on one data set",
     "doctor": "say why a run does not learn, and the command that cures it",
     "models": "list the networks, or describe one",
+    "filter": "filter a picture with a kernel: blur, sharpen, find edges",
+    "match": "find a small picture in a larger one",
 }
 
 EPILOG = """\

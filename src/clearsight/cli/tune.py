@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     dataset = read(arguments.data, data_dir=config.data.data_dir)
     folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
     with terminal() as console:
-        from clearsight.data.cache import disk_errors
+        from clearsight.disk import disk_errors
         from clearsight.report.search_page import best_command, write_search_page
         from clearsight.train.search import search
 

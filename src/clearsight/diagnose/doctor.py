@@ -19,7 +19,8 @@ from clearsight.diagnose.command import train_command
 from clearsight.diagnose.plain import plain
 from clearsight.diagnose.rules import RULES
 from clearsight.diagnose.vitals import Vitals
-from clearsight.errors import TrainingError
+from clearsight.errors import ConfigError, TrainingError
+from clearsight.models.classical import is_classical
 from clearsight.train.loop import Examples, Training, train_network
 
 PROBE_STEPS = 300
@@ -175,6 +176,12 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
     from clearsight.train.scratch import new_network
 
     console = console or Silent()
+    if is_classical(config.model.model):
+        raise ConfigError(
+            "the doctor looks at training by gradient descent",
+            found=f"{config.model.model}, which has none",
+            fix="name a network with --model",
+        )
     options = config.changed()
     config = replace(config, model=replace(config.model, pretrained=False), run=replace(config.run, budget=None))
     check_names(config)

@@ -11,37 +11,147 @@ from torch import nn
 
 
 class KernelHead(nn.Module):
-    """A support vector machine with the radial basis kernel, one against the rest; its support vectors are weights.
+    """A support vector machine with a kernel; its support vectors are weights.
 
-    f_k(x) = sum_s dual[k, s] exp(-gamma |z - support_s|²) + intercept[k],  z = (x - mean) / std   [Cortes, Vapnik 1995]
+    f_k(x) = sum_s dual[k, s] K(z, support_s) + intercept[k],  z = (x - mean) / std   [Cortes, Vapnik 1995]
 
-    For two classes f_0 = -f_1. Support vectors S x D are shared by the classes.
+    gamma: of the radial basis kernel K(a, b) = exp(-gamma |a - b|²); 0 is the histogram intersection sum_d min(a_d,
+    b_d). One function per class, against the rest (for two classes f_0 = -f_1); or, with pairs, one for each two
+    classes (0, 1), (0, 2), ..., which vote. Support vectors S x D are shared by all.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, features: int, classes: int, support: int, gamma: float) -> None:
+    def __init__(self, features: int, classes: int, support: int, gamma: float, pairs: bool = False) -> None:
         super().__init__()
-        self.gamma = gamma
+        self.gamma, self.classes, self.pairs = gamma, classes, pairs
+        functions = classes * (classes - 1) // 2 if pairs else classes
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
         self.support = nn.Parameter(torch.zeros(support, features))
-        self.dual = nn.Parameter(torch.zeros(classes, support))
-        self.intercept = nn.Parameter(torch.zeros(classes))
+        self.dual = nn.Parameter(torch.zeros(functions, support))
+        self.intercept = nn.Parameter(torch.zeros(functions))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z = (x - self.mean) / self.std
-        squared = (z**2).sum(1, keepdim=True) - 2 * z @ self.support.T + (self.support**2).sum(1)
-        kernel = torch.exp(-self.gamma * squared.clamp_min(0))  # (N, S)
-        return kernel @ self.dual.T + self.intercept
+        if self.gamma:
+            squared = (z**2).sum(1, keepdim=True) - 2 * z @ self.support.T + (self.support**2).sum(1)
+            kernel = torch.exp(-self.gamma * squared.clamp_min(0))  # (N, S)
+        else:
+            kernel = intersection(z, self.support)
+        found = kernel @ self.dual.T + self.intercept
+        return _votes(found, self.classes) if self.pairs else found
+
+
+def intersection(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """What histograms share: the sum over d of min(a_id, b_jd), (N, D), (S, D) -> (N, S)."""
+    return torch.stack([torch.minimum(row, b).sum(1) for row in a])
+
+
+def _votes(decisions: torch.Tensor, classes: int) -> torch.Tensor:
+    """From decisions between pairs (N, K (K - 1) / 2), positive for the first class, to one number per class (N, K).
+
+    Votes, and less than a third of one for the sum of the decisions, as in scikit-learn.
+    """
+    first, second = torch.triu_indices(classes, classes, 1, device=decisions.device)
+    won = (decisions >= 0).to(decisions.dtype)
+    votes = decisions.new_zeros(len(decisions), classes)
+    votes = votes.index_add(1, first, won).index_add(1, second, 1 - won)
+    sums = decisions.new_zeros(len(decisions), classes)
+    sums = sums.index_add(1, first, decisions).index_add(1, second, -decisions)
+    return votes + sums / (3 * (sums.abs() + 1))
+
+
+class NeighbourHead(nn.Module):
+    """k nearest neighbours: the logarithm of each class's share of the k nearest examples, one more of each counted in.
+
+    Distances are Euclidean between z = (x - mean) / std. Examples (S, D) and their labels (S,) are stored.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    examples: torch.Tensor
+    labels: torch.Tensor
+
+    def __init__(self, features: int, classes: int, examples: int, k: int) -> None:
+        super().__init__()
+        self.classes, self.k = classes, k
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.register_buffer("examples", torch.zeros(examples, features))
+        self.register_buffer("labels", torch.zeros(examples, dtype=torch.int64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = (x - self.mean) / self.std
+        nearest = (self.examples.square().sum(1) - 2 * z @ self.examples.T).topk(self.k, largest=False, sorted=False)
+        votes = nn.functional.one_hot(self.labels[nearest.indices], self.classes).sum(1)
+        return ((votes + 1 / self.classes) / (self.k + 1)).log()
+
+
+class ForestHead(nn.Module):
+    """Decision trees as arrays: T trees of up to M nodes, leaves holding V numbers that are added up over the trees.
+
+    At an inner node x[feature] <= threshold goes left, else right; a leaf points to itself. V = K: every tree holds a
+    share of belief per class, and the logits are the logarithm of the mean (random forest [Breiman 2001]). V = 1: tree
+    t adds to the logit of class t mod K (gradient boosting [Friedman 2001]); for two classes all add to class 1.
+    """
+
+    feature: torch.Tensor
+    threshold: torch.Tensor
+    below: torch.Tensor
+    value: torch.Tensor
+    start: torch.Tensor
+
+    def __init__(self, classes: int, trees: int, nodes: int, depth: int, values: int) -> None:
+        super().__init__()
+        self.classes, self.depth = classes, depth
+        self.register_buffer("feature", torch.zeros(trees, nodes, dtype=torch.int64))
+        self.register_buffer("threshold", torch.zeros(trees, nodes, dtype=torch.float64))
+        self.register_buffer("below", torch.zeros(trees, nodes, 2, dtype=torch.int64))
+        self.register_buffer("value", torch.zeros(trees, nodes, values))
+        self.register_buffer("start", torch.zeros(classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tree = torch.arange(len(self.feature), device=x.device)
+        node = torch.zeros(len(x), len(tree), dtype=torch.int64, device=x.device)
+        wide = x.double()
+        for _ in range(self.depth):
+            right = wide.gather(1, self.feature[tree, node]) > self.threshold[tree, node]
+            node = self.below[tree, node, right.long()]
+        leaves = self.value[tree, node]  # (N, T, V)
+        if leaves.shape[2] > 1:
+            return leaves.mean(1).clamp_min(1e-6).log()
+        sums = leaves[..., 0].double()
+        if self.classes == 2:
+            total = sums.sum(1) / 2
+            return torch.stack([-total, total], 1).to(x.dtype) + self.start
+        return sums.view(len(x), -1, self.classes).sum(1).to(x.dtype) + self.start
+
+
+class Reduced(nn.Module):
+    """Features projected on their main axes, (N, D) -> (N, d), and a head on these."""
+
+    def __init__(self, features: int, to: int, head: dict[str, Any]) -> None:
+        super().__init__()
+        self.project = nn.Linear(features, to)
+        self.head = build_head(head)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.project(x))  # type: ignore[no-any-return]
 
 
 def build_head(spec: dict[str, Any]) -> nn.Module:
-    """The head a spec describes: {"kind": "softmax"|"kernel", ...}, with empty weights."""
+    """The head a spec describes, {"kind": "softmax"|"kernel"|"neighbours"|"forest"|"reduced", ...}, with empty
+    weights.
+    """
+    options = {key: value for key, value in spec.items() if key != "kind"}
     if spec["kind"] == "softmax":
         return nn.Linear(spec["features"], spec["classes"])
-    return KernelHead(spec["features"], spec["classes"], spec["support"], spec["gamma"])
+    kinds: dict[str, type[nn.Module]] = {
+        "kernel": KernelHead, "neighbours": NeighbourHead, "forest": ForestHead, "reduced": Reduced,
+    }  # fmt: skip
+    return kinds[spec["kind"]](**options)
 
 
 def softmax_head(

@@ -3,6 +3,7 @@
     Network   InputLayer -> body (registry or timm) -> logits
     Probe     InputLayer -> backbone, tapped at several depths -> pooled features -> head -> logits
     Ensemble  several of these, their beliefs averaged
+    Classical a descriptor and a head (`models.classical`)
 
 Each is described by a `spec`, a plain dictionary that goes into the bundle's card; `from_spec` builds the network
 again.
@@ -20,8 +21,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from clearsight.errors import ModelError
+from clearsight.errors import ModelError, nearest
 from clearsight.models.auxiliary import AuxiliaryClassifier
+from clearsight.models.classical import Classical
 from clearsight.models.heads import build_head
 from clearsight.models.layers import last_dense
 from clearsight.models.registry import build_model
@@ -146,6 +148,32 @@ class Backbone(nn.Module):
         return tuple(self.probe.features(x))
 
 
+class LayerOutput(nn.Module):
+    """What one module of a network gives out, averaged over its positions: (N, C, H, W), (N, T, C) or (N, D) to (N, C).
+
+    Raises ModelError with near names for a layer that is not there or never runs.
+    """
+
+    def __init__(self, network: nn.Module, layer: str) -> None:
+        super().__init__()
+        names = [name for name, _ in network.named_modules() if name]
+        for prefix in ("", "body.", "backbone."):
+            if prefix + layer in names:
+                layer = prefix + layer
+                break
+        else:
+            short = [name.removeprefix("body.").removeprefix("backbone.") for name in names]
+            raise ModelError(f"there is no layer {layer!r} in this model", fix=nearest(layer, short))
+        self.network, self.layer = network, layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with capture(self.network, [self.layer]) as seen:
+            self.network(x)
+        if not isinstance(maps := seen.get(self.layer), torch.Tensor):
+            raise ModelError(f"the layer {self.layer!r} gives out no maps", fix="name another")
+        return maps.flatten(2).mean(2) if maps.ndim == 4 else maps.mean(1) if maps.ndim == 3 else maps
+
+
 class Ensemble(nn.Module):
     """Networks that answer together: the mean of their calibrated beliefs softmax(z / T), as its logarithm (N, K).
 
@@ -158,7 +186,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(from_spec(member) for member in spec["members"])
 
     @classmethod
-    def of(cls, members: Sequence[Network | Probe], temperatures: Sequence[float]) -> Ensemble:
+    def of(cls, members: Sequence[nn.Module], temperatures: Sequence[float]) -> Ensemble:
         """Join trained networks; they are used as they are, not copied."""
         joined = cls({"kind": "ensemble", "members": [], "temperatures": list(temperatures)})
         joined.spec["members"] = [member.spec for member in members]
@@ -180,9 +208,14 @@ def mean_belief(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -
     return torch.stack(beliefs).logsumexp(dim=0) - math.log(len(beliefs))
 
 
-def from_spec(spec: dict[str, Any]) -> Network | Probe | Ensemble:
+def from_spec(spec: dict[str, Any]) -> Network | Probe | Ensemble | Classical:
     """Build the network a spec describes, with random weights."""
-    kinds: dict[str, type[Network | Probe | Ensemble]] = {"network": Network, "probe": Probe, "ensemble": Ensemble}
+    kinds: dict[str, type[Network | Probe | Ensemble | Classical]] = {
+        "network": Network,
+        "probe": Probe,
+        "ensemble": Ensemble,
+        "classical": Classical,
+    }
     return kinds[spec["kind"]](spec)
 
 

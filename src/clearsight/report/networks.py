@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clearsight.data.cache import disk_errors
+from clearsight.disk import disk_errors
 from clearsight.errors import OutputError
 from clearsight.models.catalogue import CatalogueRow
 

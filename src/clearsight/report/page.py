@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,6 +9,7 @@ from markupsafe import Markup, escape
 
 from clearsight.config import Config
 from clearsight.diagnose import Diagnosis
+from clearsight.disk import whole_file
 from clearsight.evaluation import Evaluation
 from clearsight.report.content import Content, gather
 from clearsight.train.fit import Fitted
@@ -32,15 +32,8 @@ def write_report(
     content = gather(
         fitted=fitted, test=evaluation, val=validation, config=config, run=path.parent, diagnosis=diagnosis
     )
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        with temporary.open("w", encoding="utf-8", errors="replace") as stream:
-            stream.write(render(content))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as stream:
+        stream.write(render(content).encode(errors="replace"))
 
 
 def render(content: Content) -> str:

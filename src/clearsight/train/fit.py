@@ -22,16 +22,20 @@ from clearsight.data.geometry import Fit, Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.metrics import accuracy, log_loss, softmax
+from clearsight.train.classical import classical
 from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
 from clearsight.train.hardware import device_of
-from clearsight.train.job import Job, Watch
+from clearsight.train.job import Job, Outcome, Watch
 from clearsight.train.loop import Training
 from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
 from clearsight.train.recipe import Recipe, check_names, plan
 from clearsight.train.scratch import from_scratch
 from clearsight.train.transfer import transfer
+
+TRAIN: dict[str, Callable[[Job], Outcome]] = {"probe": transfer, "scratch": from_scratch, "classical": classical}
+"""What carries out each kind of recipe."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def fit(
         if finding.severity == "warning":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
     job = Job(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world)
-    outcome = transfer(job) if recipe.kind == "probe" else from_scratch(job)
+    outcome = TRAIN[recipe.kind](job)
     bundle = Bundle(
         network=outcome.network.eval(),
         classes=dataset.classes,
@@ -163,7 +167,7 @@ def _geometry(
         data = _prepare(dataset, scanned, trial, config, test_fraction, console)
         short = replace(_without_budget(config), train=replace(config.train, epochs=config.train.epochs or 8))
         job = Job(data, recipe, short, device, Silent())
-        outcome = transfer(job) if recipe.kind == "probe" else from_scratch(job)
+        outcome = TRAIN[recipe.kind](job)
         target = data.labels[outcome.judged]
         belief = softmax(outcome.logits, outcome.temperature)
         scores[name] = accuracy(target, outcome.logits.argmax(1)), -log_loss(target, belief)

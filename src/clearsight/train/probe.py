@@ -11,7 +11,7 @@ with N, but for the kernel heads, whose N is limited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,10 @@ class Targets:
     labels: NDArray[np.int64]
     weights: Floats
     classes: int
+
+    def of(self, rows: NDArray[np.int64]) -> Targets:
+        """Those of some images."""
+        return Targets(self.labels[rows], self.weights[rows], self.classes)
 
     def twice(self) -> Targets:
         """The same for the images and their mirror images behind them."""
@@ -259,28 +263,50 @@ def _fit(
 def _softmax_weights(
     features: _Features, fit: NDArray[np.int64], targets: Targets, strength: float
 ) -> tuple[Floats, Floats]:
-    """Minimise mean weighted cross-entropy + strength/2 |W|² over (W (K, D), b (K,)) by L-BFGS, chunk by chunk."""
-    w = torch.zeros(targets.classes, features.width, requires_grad=True)
-    b = torch.zeros(targets.classes, requires_grad=True)
-    target, weight = torch.from_numpy(targets.labels[fit]), torch.from_numpy(targets.weights[fit])
-    total = float(weight.sum())
     held = list(features.chunks(fit)) if len(fit) * features.width <= 2.5e7 else None  # 100 MB at most
+    return linear_weights(
+        lambda: held if held is not None else features.chunks(fit), features.width, targets.of(fit), strength
+    )
+
+
+def linear_weights(
+    chunks: Callable[[], Iterable[Floats]],
+    width: int,
+    targets: Targets,
+    strength: float,
+    loss: str = "cross-entropy",
+) -> tuple[Floats, Floats]:
+    """Minimise the mean weighted loss + strength/2 |W|² over W (K, D) and b (K,) by L-BFGS, chunk by chunk.
+
+    chunks: gives standardised features (chunk, D), those of all targets in order. loss: "cross-entropy", or "squared
+    hinge", one against the rest, which makes it a linear support vector machine.
+    """
+    w = torch.zeros(targets.classes, width, requires_grad=True)
+    b = torch.zeros(targets.classes, requires_grad=True)
+    target, weight = torch.from_numpy(targets.labels), torch.from_numpy(targets.weights)
+    total = float(weight.sum())
     optimiser = torch.optim.LBFGS(
         [w, b], max_iter=60, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"
     )
+
+    def cost(z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if loss == "cross-entropy":
+            return nn.functional.cross_entropy(z, labels, reduction="none")
+        side = 2 * nn.functional.one_hot(labels, targets.classes) - 1
+        return (1 - side * z).clamp_min(0).square().sum(1)
 
     def closure() -> float:
         optimiser.zero_grad()
         penalty = strength / 2 * w.square().sum()
         penalty.backward()  # type: ignore[no-untyped-call]
-        loss, start = float(penalty.detach()), 0
-        for x in held if held is not None else features.chunks(fit):
+        value, start = float(penalty.detach()), 0
+        for x in chunks():
             end = start + len(x)
-            cost = nn.functional.cross_entropy(torch.from_numpy(x) @ w.T + b, target[start:end], reduction="none")
-            part = (cost * weight[start:end]).sum() / total
+            each = cost(torch.from_numpy(x) @ w.T + b, target[start:end])
+            part = (each * weight[start:end]).sum() / total
             part.backward()  # type: ignore[no-untyped-call]
-            loss, start = loss + float(part.detach()), end
-        return loss
+            value, start = value + float(part.detach()), end
+        return value
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     return w.detach().numpy(), b.detach().numpy()

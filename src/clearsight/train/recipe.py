@@ -12,6 +12,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.errors import ConfigError
+from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
 from clearsight.models.gateway import PREFIX, default_img_size, timm_name
 from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
 from clearsight.models.registry import check_knobs, entry
@@ -28,9 +29,11 @@ from deserves more weights, and the coarser stem pays for them."""
 
 @dataclass(frozen=True)
 class Recipe:
-    """The plan of a run. kind: probe (a head on frozen features, perhaps fine-tuned) or scratch."""
+    """The plan of a run. kind: probe (a head on frozen features, perhaps fine-tuned), scratch, or classical (a
+    classifier on descriptors or frozen features).
+    """
 
-    kind: Literal["probe", "scratch"]
+    kind: Literal["probe", "scratch", "classical"]
     model: str
     knobs: dict[str, Any]
     img_size: int
@@ -40,6 +43,11 @@ class Recipe:
 def check_names(config: Config) -> None:
     """Refuse a network that does not exist before any file is looked at."""
     name = config.model.model
+    if is_classical(name):
+        check_classical(name, config.model.model_arg)
+        if fault := [flag for flag, given in _only_for_networks(config).items() if given]:
+            raise ConfigError(f"{', '.join(fault)} of a network means nothing for the classical model {name}")
+        return
     if name.startswith(PREFIX):
         timm_name(name)
     elif name != "auto":
@@ -52,11 +60,24 @@ def check_names(config: Config) -> None:
         weight_facts(name)
 
 
+def _only_for_networks(config: Config) -> dict[str, bool]:
+    """Options that are about weights, and whether they are given."""
+    model = config.model
+    return {
+        "--init": model.init is not None,
+        "--pretrained": model.pretrained is True,
+        "--no-pretrained": model.pretrained is False,
+        "--freeze": model.freeze != "auto",
+    }
+
+
 def plan(config: Config, scanned: Scan) -> Recipe:
     """Choose network, weights and input size. ConfigError when the options exclude each other."""
     model, size = config.model, config.data.img_size
     if model.model == "auto":
         return _automatic(config, scanned)
+    if is_classical(model.model):
+        return _classical(config, scanned)
     knobs = dict(model.model_arg)
     reshaped = published(model.model) is not None and not fits_published(model.model, knobs)
     pretrained = model.pretrained
@@ -90,6 +111,39 @@ def plan(config: Config, scanned: Scan) -> Recipe:
             else ", since its published ones are not on this machine (--pretrained downloads them)"
         )
     return Recipe("scratch", model.model, knobs, size, (Decision("network", model.model, why),))
+
+
+def _classical(config: Config, scanned: Scan) -> Recipe:
+    """A classical model: the images' own size up to LARGEST, and cells that suit it."""
+    name = config.model.model
+    descriptor, _ = check_classical(name, config.model.model_arg)
+    decisions = [
+        Decision("model", f"{name}: {DESCRIPTORS[descriptor]}, {CLASSIFIERS[name.partition('+')[2]]}", "asked for")
+    ]
+    if descriptor == "features":
+        size = config.data.img_size or weight_facts(DEFAULT_BACKBONE).img_size
+        return Recipe("classical", name, {}, size, tuple(decisions))
+    size = config.data.img_size or max(8, min(LARGEST, scanned.short_side))
+    cells = _cells(descriptor, size)
+    if cells:
+        words = ", ".join(f"{k} {v}" for k, v in cells.items())
+        decisions.append(Decision("cells", words, f"suits images of {size} pixels; --model-arg sets them"))
+    return Recipe("classical", name, {**cells, **config.model.model_arg}, size, tuple(decisions))
+
+
+LARGEST = 128
+"""Side in pixels from which images are made smaller for descriptors, which gain little from more and cost much."""
+
+
+def _cells(descriptor: str, size: int) -> dict[str, Any]:
+    """Sides of a descriptor's cells for images of a size, where it has any."""
+    if descriptor == "hog":
+        return {"cell": min(8, max(2, size // 9))}
+    if descriptor in ("bow", "pyramid", "fisher"):
+        return (
+            {"cell": 4, "step": 4} if size >= 64 else {"cell": 3, "step": 2} if size >= 20 else {"cell": 1, "step": 1}
+        )
+    return {}
 
 
 def _automatic(config: Config, scanned: Scan) -> Recipe:

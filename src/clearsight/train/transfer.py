@@ -23,7 +23,7 @@ from clearsight.belief.temperature import fit_temperature
 from clearsight.config import TrainConfig, seconds
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.cut import cut
-from clearsight.models.network import Ensemble, Network, Probe, headless, tap_points
+from clearsight.models.network import Ensemble, Probe, headless, tap_points
 from clearsight.models.pretrained import load_backbone
 from clearsight.models.published import weight_facts
 from clearsight.train.features import Stacked, extract, outputs
@@ -264,13 +264,13 @@ def _better(job: Job, before: Outcome, after: Outcome | None, what: str, *, forc
 
 def _together(job: Job, before: Outcome, after: Outcome) -> Outcome:
     """An ensemble of both, every member with the same say, judged on the validation images."""
-    members: list[Network | Probe] = []
+    members: list[torch.nn.Module] = []
     temperatures: list[float] = []
     belief = np.zeros((len(job.data.split.val), job.classes))
     for outcome in (before, after):
         network, logits = outcome.network, _val_logits(job, outcome)
         if isinstance(network, Ensemble):
-            members += network.members  # type: ignore[arg-type]
+            members += network.members
             temperatures += network.spec["temperatures"]
             belief += len(network.members) * softmax(logits, 1.0)
         else:

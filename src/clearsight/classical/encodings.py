@@ -1,0 +1,175 @@
+"""From many local descriptors to one vector: bags of visual words, spatial pyramids, Fisher vectors.
+
+Local descriptors are (N, R, C, D): N images, a grid of R x C places, D numbers each. What is learned is learned from a
+sample of the training images' descriptors (M, D) alone.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from clearsight.errors import DataError
+
+Floats = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+
+def learn_words(
+    sample: Floats, words: int, *, seed: int, rounds: int = 100, progress: Progress | None = None
+) -> Floats:
+    """A vocabulary (words, D): the centres of mini-batch k-means on the sample (M, D) [Sculley 2010]."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    _enough(sample, words, "words")
+    batch = min(len(sample), max(4096, 4 * words))
+    rng = np.random.default_rng(seed)
+    found = MiniBatchKMeans(words, random_state=seed, batch_size=batch, n_init=1, compute_labels=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of k-means on MKL; nothing to do with the sample
+        for i in range(rounds):
+            found.partial_fit(sample[rng.choice(len(sample), batch, replace=False)])
+            if progress:
+                progress(i + 1, rounds)
+    return np.asarray(found.cluster_centers_, np.float32)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of K Gaussians with diagonal covariance: weights (K,), means (K, D), variances (K, D)."""
+
+    weights: Floats
+    means: Floats
+    variances: Floats
+
+
+def learn_mixture(
+    sample: Floats, components: int, *, seed: int, rounds: int = 40, progress: Progress | None = None
+) -> Mixture:
+    """Fit a mixture to the sample (M, D) by expectation-maximisation, begun from k-means."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    _enough(sample, components, "components")
+    centres = learn_words(sample, components, seed=seed, rounds=30)
+    spread = np.tile(1 / np.maximum(sample.var(axis=0), 1e-6), (components, 1))
+    found = GaussianMixture(
+        components, covariance_type="diag", max_iter=1, warm_start=True, random_state=seed, reg_covar=1e-6,
+        means_init=centres, precisions_init=spread, weights_init=np.full(components, 1 / components),
+    )  # fmt: skip
+    bound = -math.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # each fit is one round
+        for i in range(rounds):
+            found.fit(sample)
+            if progress:
+                progress(i + 1, rounds)
+            if found.lower_bound_ - bound < 1e-3:
+                break
+            bound = found.lower_bound_
+    if progress:
+        progress(rounds, rounds)
+    return Mixture(*(np.asarray(a, np.float32) for a in (found.weights_, found.means_, found.covariances_)))
+
+
+def _enough(sample: Floats, wanted: int, what: str) -> None:
+    distinct = len(np.unique(sample[:20_000], axis=0))
+    if distinct < wanted:
+        raise DataError(
+            f"the training images have too few different descriptors for {wanted} {what}",
+            found=f"{distinct}",
+            fix=f"use fewer {what}, larger images or a smaller --model-arg step",
+        )
+
+
+def words_of(local: torch.Tensor, vocabulary: torch.Tensor) -> torch.Tensor:
+    """Number of the nearest word of each descriptor: (N, R, C, D), (K, D) -> (N, R, C)."""
+    score = local @ vocabulary.T - vocabulary.square().sum(1) / 2  # highest where the distance is lowest
+    return score.argmax(-1)
+
+
+def bag(words: torch.Tensor, size: int) -> torch.Tensor:
+    """Shares of the words in each image, whatever their places [Csurka et al. 2004]: (N, R, C) -> (N, size)."""
+    return pyramid(words, size, levels=1)
+
+
+def pyramid(words: torch.Tensor, size: int, levels: int = 3) -> torch.Tensor:
+    """Spatial pyramid [Lazebnik, Schmid, Ponce 2006]: shares of the words in each cell of 1, 2x2, 4x4, ... grids.
+
+    (N, R, C) -> (N, size (4**levels - 1) / 3). Level l counts with weight 1/2**(L - l + 1), level 0 with 1/2**L, where
+    L is levels - 1, so that coinciding in a finer grid counts more; every level's shares add up to 1 before that.
+    """
+    n, rows, columns = words.shape
+    grid = 2 ** (levels - 1)
+    row = torch.arange(rows, device=words.device) * grid // rows
+    column = torch.arange(columns, device=words.device) * grid // columns
+    cell = row[:, None] * grid + column[None]
+    counts = torch.zeros(n, grid * grid * size, device=words.device)
+    index = (cell * size + words).flatten(1)
+    counts.scatter_add_(1, index, torch.ones_like(index, dtype=counts.dtype))
+    return pyramid_of_counts(counts.view(n, grid, grid, size))
+
+
+def pyramid_of_counts(counts: torch.Tensor) -> torch.Tensor:
+    """The pyramid from counts in the cells of its finest grid: (N, 2**L, 2**L, size) -> (N, size (4**(L + 1) - 1) / 3).
+
+    An image without any word gives zeros.
+    """
+    n, side = counts.shape[:2]
+    finest = side.bit_length() - 1
+    total = counts.sum((1, 2, 3)).clamp_min(1)
+    parts = []
+    for level in range(finest + 1):
+        grid, each = 2**level, 2 ** (finest - level)
+        cells = counts.view(n, grid, each, grid, each, -1).sum((2, 4))
+        weight = 2.0**-finest if level == 0 else 2.0 ** (level - finest - 1)
+        parts.append(cells.flatten(1) * weight / total[:, None])
+    return torch.cat(parts, 1)
+
+
+def fisher(
+    local: torch.Tensor,
+    weights: torch.Tensor,
+    means: torch.Tensor,
+    variances: torch.Tensor,
+    *,
+    improved: bool = True,
+) -> torch.Tensor:
+    """Fisher vectors [Perronnin, Sánchez, Mensink 2010]: how the mixture would have to change to explain each image.
+
+    local (N, R, C, D) -> (N, K + 2 K D): gradients of the log-likelihood by weights, means and deviations, each by its
+    Fisher information, in scikit-image's order and signs. improved: signed square root, then length 1.
+    """
+    x = local.flatten(1, 2)  # (N, P, D)
+    count = x.shape[1]
+    inverse = 1 / variances
+    log_density = -0.5 * (
+        x.square() @ inverse.T
+        - 2 * x @ (means * inverse).T
+        + (means.square() * inverse).sum(1)
+        + variances.log().sum(1)
+        + x.shape[-1] * math.log(2 * math.pi)
+    )
+    posterior = (log_density + weights.log()).softmax(-1)  # (N, P, K)
+    zeroth = posterior.mean(1)  # (N, K)
+    first = posterior.transpose(1, 2) @ x / count  # (N, K, D)
+    second = posterior.transpose(1, 2) @ x.square() / count
+    d_weights = (zeroth - weights) / weights.sqrt()
+    share = zeroth[..., None]
+    root = weights.sqrt()[:, None]
+    d_means = (first - share * means) / (root * variances.sqrt())
+    d_deviations = (-second - share * means.square() + share * variances + 2 * first * means) / (
+        math.sqrt(2) * root * variances
+    )
+    found = torch.cat([d_weights, d_means.flatten(1), d_deviations.flatten(1)], 1)
+    if not improved:
+        return found
+    found = found.sign() * found.abs().sqrt()
+    return F.normalize(found, dim=1)

@@ -1,0 +1,132 @@
+"""Linear filters: correlation, convolution, what lies beyond the border, and kernels joined into one.
+
+    correlate(image, KERNELS["sobel-x"])         slide the kernel as it is
+    convolve(image, gaussian(2.0))               slide it flipped, which is what makes filters associative
+    convolve(image, joined(first, second))       = convolve(convolve(image, first), second), away from the border
+
+Images are (H, W) or (H, W, C); results are float64 of the same shape, not clipped.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clearsight.errors import ConfigError, DataError, nearest
+
+Floats = NDArray[np.float64]
+
+PADDINGS = {"zero": "constant", "reflect": "reflect", "replicate": "edge"}
+"""What a kernel sees beyond the border: zeros; the image mirrored at its edge pixels, which are not repeated; the edge
+pixels repeated. The values are NumPy's names of them."""
+
+_SMOOTH, _SLOPE = np.array([[1.0], [2.0], [1.0]]), np.array([[-1.0, 0.0, 1.0]])
+
+KERNELS: dict[str, Floats] = {
+    "identity": np.array([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]]),
+    "box": np.full((3, 3), 1 / 9),
+    "gaussian": np.array([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16,
+    "sharpen": np.array([[0.0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
+    "laplacian": np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]),
+    "sobel-x": _SMOOTH @ _SLOPE,
+    "sobel-y": (_SMOOTH @ _SLOPE).T,
+}
+"""Kernels by name, as `correlate` slides them. sobel-x is the derivative along x, positive where the image gets
+brighter to the right: it answers to vertical edges. `gaussian` is the binomial 3x3; `gaussian(sigma)` is any other."""
+
+
+def gaussian(sigma: float) -> Floats:
+    """A Gaussian kernel of standard deviation sigma pixels, cut at 4 sigma, summing to 1: (2 r + 1, 2 r + 1)."""
+    if not sigma > 0 or not math.isfinite(sigma):
+        raise ConfigError("a Gaussian needs a width", found=f"sigma {sigma}", expected="a number above 0")
+    reach = max(1, int(4 * sigma + 0.5))
+    x = np.arange(-reach, reach + 1)
+    bell = np.exp(-(x**2) / (2 * sigma**2))
+    bell /= bell.sum()
+    return np.outer(bell, bell)
+
+
+def kernel(text: str) -> Floats:
+    """A kernel from what is typed: a name of `KERNELS`, `gaussian:SIGMA`, or numbers such as "0,1,0;1,-4,1;0,1,0"."""
+    if text in KERNELS:
+        return KERNELS[text]
+    name, _, number = text.partition(":")
+    try:
+        if name == "gaussian" and number:
+            return gaussian(float(number))
+        rows = [[float(cell) for cell in row.split(",")] for row in text.split(";")]
+    except ValueError as error:
+        hint = nearest(text, [*KERNELS, "sobel", "gaussian:SIGMA"])
+        raise ConfigError(
+            f"there is no kernel {text!r}", expected='a name, or numbers such as "0,1,0;1,-4,1;0,1,0"', fix=hint
+        ) from error
+    if len({len(row) for row in rows}) != 1:
+        lengths = ", ".join(str(len(row)) for row in rows)
+        raise ConfigError("the rows of a kernel differ in length", found=lengths)
+    return np.array(rows)
+
+
+def correlate(image: ArrayLike, kernel: ArrayLike, padding: str = "zero") -> Floats:
+    """(f * k)[y, x] = sum over i, j of f[y + i - a, x + j - b] k[i, j], with (a, b) the kernel's middle, size // 2."""
+    k = _checked(kernel)
+    return _slide(image, k, (k.shape[0] // 2, k.shape[1] // 2), padding)
+
+
+def convolve(image: ArrayLike, kernel: ArrayLike, padding: str = "zero") -> Floats:
+    """(f * k)[y, x] = sum over i, j of f[y - i + a, x - j + b] k[i, j]: correlation with the kernel turned by 180°."""
+    k = _checked(kernel)
+    return _slide(image, k[::-1, ::-1], ((k.shape[0] - 1) // 2, (k.shape[1] - 1) // 2), padding)
+
+
+def joined(first: ArrayLike, second: ArrayLike) -> Floats:
+    """The kernel that convolves as `first` and then `second` do: (h1 + h2 - 1, w1 + w2 - 1), for odd sides.
+
+    (f * first) * second = f * (first * second). At the border the two differ, as far in as the first kernel reaches:
+    there the second one sees the padding of a filtered image, not the filtered padding of the image.
+    """
+    a, b = _checked(first), _checked(second)
+    out = np.zeros((a.shape[0] + b.shape[0] - 1, a.shape[1] + b.shape[1] - 1))
+    for i in range(b.shape[0]):
+        for j in range(b.shape[1]):
+            out[i : i + a.shape[0], j : j + a.shape[1]] += b[i, j] * a
+    return out
+
+
+def sobel(image: ArrayLike, padding: str = "reflect") -> Floats:
+    """Magnitude of the gradient: the square root of sobel-x squared plus sobel-y squared."""
+    return np.hypot(correlate(image, KERNELS["sobel-x"], padding), correlate(image, KERNELS["sobel-y"], padding))
+
+
+def _slide(image: ArrayLike, k: Floats, before: tuple[int, int], padding: str) -> Floats:
+    """Correlate: one shifted copy of the padded image per entry of the kernel, all added up."""
+    if padding not in PADDINGS:
+        raise ConfigError(f"there is no padding {padding!r}", expected=", ".join(PADDINGS))
+    f = np.asarray(image, dtype=np.float64)
+    if f.ndim not in (2, 3) or 0 in f.shape:
+        raise DataError("this is not an image", found=f"an array of shape {f.shape}", expected="(H, W) or (H, W, C)")
+    widths = [(a, side - 1 - a) for a, side in zip(before, k.shape, strict=True)]
+    if padding == "reflect" and any(max(w) >= side for w, side in zip(widths, f.shape, strict=False)):
+        raise DataError(
+            "the image is smaller than the kernel reaches, so its border cannot be reflected",
+            found=f"{f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
+            fix="use padding replicate or zero",
+        )
+    mode: str = PADDINGS[padding]
+    padded = np.pad(f, [*widths, *[(0, 0)] * (f.ndim - 2)], mode=mode)  # type: ignore[call-overload]
+    height, width = f.shape[:2]
+    out = np.zeros_like(f)
+    for (i, j), weight in np.ndenumerate(k):
+        if weight:
+            out += weight * padded[i : i + height, j : j + width]
+    return out
+
+
+def _checked(kernel: ArrayLike) -> Floats:
+    k = np.asarray(kernel, dtype=np.float64)
+    if k.ndim != 2 or 0 in k.shape or not np.isfinite(k).all():
+        raise ConfigError(
+            "this is not a kernel", found=f"an array of shape {k.shape}", expected="finite numbers (h, w)"
+        )
+    return k

@@ -1,0 +1,63 @@
+"""Template matching: where in a picture a smaller one is found, by sliding it over every place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clearsight.errors import DataError
+
+
+@dataclass(frozen=True)
+class Match:
+    """The best place of a template: its upper left corner, and the score of every place (H - h + 1, W - w + 1)."""
+
+    row: int
+    column: int
+    score: float
+    scores: NDArray[np.float32]
+
+
+def match(image: ArrayLike, template: ArrayLike, *, normalised: bool = True) -> Match:
+    """Slide the template over the image, both (H, W) or (H, W, 3), and take the place with the highest score.
+
+    normalised: the correlation coefficient of template and window, from -1 to 1, which brightness and contrast leave
+    alone; a window or template without any contrast scores 0. Otherwise the raw cross-correlation, the sum of products,
+    which prefers bright places to right ones.
+    """
+    f, t = np.asarray(image, np.float32), np.asarray(template, np.float32)
+    if f.ndim != t.ndim or f.ndim not in (2, 3) or (f.ndim == 3 and f.shape[2] != t.shape[2]):
+        raise DataError("image and template are of different kinds", found=f"shapes {f.shape} and {t.shape}")
+    if t.shape[0] > f.shape[0] or t.shape[1] > f.shape[1]:
+        raise DataError(
+            "the template is larger than the image",
+            found=f"{t.shape[0]}x{t.shape[1]} and {f.shape[0]}x{f.shape[1]} pixels",
+            fix="swap them, or cut the template smaller",
+        )
+    if 0 in t.shape:
+        raise DataError("the template is empty", found=f"shape {t.shape}")
+    if not normalised:
+        scores = cv2.matchTemplate(f, t, cv2.TM_CCORR)
+    else:
+        scores = cv2.matchTemplate(f, t, cv2.TM_CCOEFF_NORMED)
+        scores[~_contrast(f, t.shape[:2])] = 0  # where the coefficient is nothing divided by nothing
+        scores = np.clip(scores, -1, 1) if np.ptp(t) > 0 else np.zeros_like(scores)
+    row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
+    return Match(int(row), int(column), float(scores[row, column]), scores)
+
+
+def _contrast(f: NDArray[np.float32], window: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Places whose window holds two different values at least, in any channel."""
+    size = np.ones(window, np.uint8)
+    anchor = (0, 0)
+    planes = f[..., None] if f.ndim == 2 else f
+    places = slice(0, f.shape[0] - window[0] + 1), slice(0, f.shape[1] - window[1] + 1)
+    varied = np.zeros((places[0].stop, places[1].stop), bool)
+    for c in range(planes.shape[2]):
+        plane = np.ascontiguousarray(planes[..., c])
+        highest, lowest = cv2.dilate(plane, size, anchor=anchor), cv2.erode(plane, size, anchor=anchor)
+        varied |= (highest > lowest)[places]
+    return varied

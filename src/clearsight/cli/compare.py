@@ -1,0 +1,65 @@
+"""Climb the ladder: train models from colour histograms to fine-tuned networks on one split, rank them, say what to
+use.
+
+The ranking rests on the validation images; the test images are looked at once, when every model is there. The same
+command goes on with a comparison that was interrupted. Every model is kept in OUT/rungs/NAME, to be asked and judged
+like any other run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.console import terminal
+from clearsight.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="the labelled images")
+    parser.add_argument(
+        "--rungs",
+        metavar="NAME,...",
+        help="models to compare, by the names --model knows, such as hog+svm,resnet8 (default: the whole ladder)",
+    )
+    parser.add_argument("--images", type=int, metavar="N", help="compare on about so many of the images")
+    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: runs/NAME-ladder)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes splits and all training (default: 0)")
+    parser.add_argument("--test-fraction", type=float, metavar="X", help="share held out for the test")
+    parser.add_argument("--folds", type=int, metavar="N", help="parts of the other images; one of them validates")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument("--device", metavar="WORD", help="processor that trains: auto, cpu, cuda")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    rungs = None
+    if arguments.rungs is not None:
+        rungs = [name.strip() for name in arguments.rungs.split(",") if name.strip()]
+        if not rungs:
+            raise ConfigError("--rungs names no model", expected="names with commas between, such as hog+svm,resnet8")
+    names = ("out", "seed", "test_fraction", "folds", "data_dir", "device")
+    options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    with terminal() as console:
+        from clearsight.report.ladder_page import apart_words, duration, size_words
+        from clearsight.workflow import compare
+
+        found = compare(arguments.data, rungs=rungs, images=arguments.images, console=console, **options)
+    page = found.folder / "ladder.html"
+    if arguments.json:
+        print_json({**found.to_dict(), "report": str(page)})
+        return 0
+    width = max(len("model"), *(len(s.name) for s in found.standings))
+    print(f"\n    {'model':<{width}}  validation   test  95 % interval     training  one image     size  from the best")
+    for place, s in enumerate(found.standings, 1):
+        low, high = s.test_interval
+        print(
+            f"{place:3d} {s.name:<{width}}  {s.val_accuracy:10.1%}  {s.test_accuracy:5.1%}  {low:.1%} to {high:.1%}  "
+            f"{duration(s.train_seconds):>8}  {duration(s.image_seconds):>9}  {size_words(s.size):>7}  "
+            f"{apart_words(s, place == 1)}"
+        )
+    for name, why in found.failed.items():
+        print(f"    {name:<{width}}  left out: {why}")
+    print(f"\n  use      {found.advice}: {found.why}\n  report   {os.path.relpath(page)}")
+    return 0

@@ -1,0 +1,82 @@
+"""Filter a picture with a kernel, by name or by its numbers, and write the result as a picture.
+
+KERNEL: identity, box, gaussian, gaussian:SIGMA, sharpen, laplacian, sobel-x (answers to vertical edges), sobel-y, sobel
+(the strength of edges of any direction), or rows of numbers such as "0,1,0;1,-4,1;0,1,0". Answers of both signs are
+drawn around middle gray, all others as they are, cut to what a pixel can hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", metavar="IMAGE", help="a picture")
+    parser.add_argument("--kernel", required=True, metavar="KERNEL", help="a name, or numbers")
+    parser.add_argument(
+        "--then",
+        metavar="KERNEL",
+        help="a second kernel; the two are joined into one, and where that differs from filtering twice is drawn too",
+    )
+    parser.add_argument(
+        "--padding", default="reflect", choices=("zero", "reflect", "replicate"),
+        help="what lies beyond the border (default: reflect)",
+    )  # fmt: skip
+    parser.add_argument("--convolve", action="store_true", help="turn the kernel by 180 degrees first; --then does so")
+    parser.add_argument("--out", metavar="FILE", help="picture to write (default: beside IMAGE)")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from clearsight.classical.filters import convolve, correlate, joined, kernel, sobel
+    from clearsight.data.pixels import read_image
+    from clearsight.report.drawings import as_drawn, save_picture
+
+    source = Path(arguments.image).expanduser()
+    strength = arguments.kernel == "sobel"
+    if strength and arguments.then:
+        raise ConfigError(
+            "sobel is the length of two filters' answers and joins with none", fix="use sobel-x or sobel-y"
+        )
+    first = None if strength else kernel(arguments.kernel)
+    second = kernel(arguments.then) if arguments.then else None
+    pixels = read_image(source)
+    image = pixels.transpose(1, 2, 0) / np.iinfo(pixels.dtype).max
+    difference = None
+    if first is None:
+        found = sobel(image, arguments.padding)
+    elif second is not None:
+        found = convolve(image, joined(first, second), arguments.padding)
+        difference = np.abs(convolve(convolve(image, first, arguments.padding), second, arguments.padding) - found)
+    else:
+        found = (convolve if arguments.convolve else correlate)(image, first, arguments.padding)
+    name = "-".join(word for word in (arguments.kernel, arguments.then) if word).replace(":", "-")
+    name = name if all(c.isalnum() or c in "-." for c in name) else "filtered"
+    out = Path(arguments.out).expanduser() if arguments.out else source.with_name(f"{source.stem}.{name}.png")
+    written = [save_picture(as_drawn(found), out)]
+    answer = {"picture": str(written[0]), "lowest": float(found.min()), "highest": float(found.max())}
+    if difference is not None:
+        place = out.with_name(f"{out.stem}.difference{out.suffix}")
+        written.append(save_picture(difference / max(1e-12, difference.max()), place))
+        rim = sum(len(k) // 2 for k in (first, second) if k is not None)
+        inside = difference[rim:-rim, rim:-rim]
+        answer |= {
+            "difference": str(written[1]), "difference_at_border": float(difference.max()),
+            "difference_inside": float(inside.max()) if inside.size else 0.0,
+        }  # fmt: skip
+    if arguments.json:
+        print_json(answer)
+        return 0
+    print(f"{written[0]}  values from {answer['lowest']:.3g} to {answer['highest']:.3g}, of pixels from 0 to 1")
+    if difference is not None:
+        print(
+            f"{written[1]}  joined against one after the other: {answer['difference_inside']:.1g} apart inside, "
+            f"{answer['difference_at_border']:.2g} at the border"
+        )
+    return 0

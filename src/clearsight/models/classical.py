@@ -1,0 +1,328 @@
+"""Classifiers from before networks learned their features, as networks: a fixed descriptor and a head on it.
+
+    hog+svm      histograms of oriented gradients, linear support vector machine
+    bow+rbf      bag of visual words, kernel machine
+    pixels+knn   the pixels themselves, nearest neighbours
+
+DESCRIPTOR+CLASSIFIER is a model's name wherever a network's is; `DESCRIPTORS` and `CLASSIFIERS` list the words. What a
+descriptor learns (words, mixtures) is learned from training images and kept with the weights.
+
+Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from clearsight.classical import colour, encodings, keypoints, surf, texture
+from clearsight.classical.hog import hog
+from clearsight.classical.sift import dense_sift
+from clearsight.errors import ModelError, nearest
+from clearsight.models.heads import build_head
+
+Floats = NDArray[np.float32]
+Sampler = Callable[[], Floats]
+
+CLASSIFIERS: dict[str, str] = {
+    "softmax": "logistic regression",
+    "svm": "linear support vector machine, squared hinge loss",
+    "perceptron": "Rosenblatt's rule",
+    "rbf": "support vector machine with the radial basis kernel",
+    "nystroem": "the same kernel on some landmarks, for many images",
+    "intersection": "support vector machine with the histogram-intersection kernel, for bags and pyramids",
+    "knn": "nearest neighbours",
+    "forest": "random forest",
+    "boosting": "gradient-boosted trees",
+}
+
+DESCRIPTORS: dict[str, str] = {
+    "pixels": "the pixels themselves",
+    "colour": "colour histogram",
+    "colours": "the two most frequent colours",
+    "hog": "histograms of oriented gradients",
+    "lbp": "local binary patterns",
+    "glcm": "co-occurrence of gray levels",
+    "gabor": "Gabor filters",
+    "hu": "Hu's moments of the shape",
+    "bow": "bag of visual words",
+    "pyramid": "visual words in a spatial pyramid",
+    "fisher": "Fisher vectors",
+    "features": "last features of a pretrained network",
+}
+
+
+class Descriptor(nn.Module):
+    """Images to one vector each. `learn` is called once, before training, by those that learn something.
+
+    traceable: they look at values and work in NumPy here and there, so no engine but PyTorch can run them.
+    """
+
+    traceable = False
+
+    def learn(self, images: Callable[[], Any], seed: int, progress: Callable[[int, int], None] | None) -> None:
+        """Learn from training images: `images()` gives batches (B, C, H, W) in [0, 1]."""
+
+
+class Plain(Descriptor):
+    """A descriptor that learns nothing: a function of the images and its options."""
+
+    def __init__(self, function: Callable[..., torch.Tensor], options: dict[str, Any], grayscale: bool) -> None:
+        super().__init__()
+        self.function, self.options, self.grayscale = function, options, grayscale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = texture.gray(x) if self.grayscale else x
+        return self.function(x, **self.options).flatten(1)
+
+
+def _pixels(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def _colours(x: torch.Tensor, count: int = 2, bins: int = 6) -> torch.Tensor:
+    return colour.frequent_colours(x, count, bins)
+
+
+def _glcm(x: torch.Tensor, levels: int = 16) -> torch.Tensor:
+    return texture.haralick(texture.cooccurrence(x, distances=(1, 2, 4), levels=levels))
+
+
+def _lbp(x: torch.Tensor, points: int = 8, radius: float = 1.0, method: str = "uniform", grid: int = 2) -> torch.Tensor:
+    return texture.lbp_histogram(x, points, radius, cast(texture.Patterns, method), grid)
+
+
+def _hog(x: torch.Tensor, orientations: int = 9, cell: int = 8, block: int = 2) -> torch.Tensor:
+    """`hog`, with the border repeated outwards until cells fill the image, so that no pixel is left out."""
+    missing_y, missing_x = -x.shape[2] % cell, -x.shape[3] % cell
+    left, above = missing_x // 2, missing_y // 2
+    padded = functional.pad(x, (left, missing_x - left, above, missing_y - above), mode="replicate")
+    return hog(padded, orientations, cell, block)
+
+
+def _gabor(x: torch.Tensor, directions: int = 6) -> torch.Tensor:
+    return texture.gabor(x, directions=directions)
+
+
+PLAIN: dict[str, tuple[Callable[..., torch.Tensor], bool]] = {
+    "pixels": (_pixels, False),
+    "colour": (colour.histogram, False),
+    "colours": (_colours, False),
+    "hog": (_hog, False),
+    "lbp": (_lbp, True),
+    "glcm": (_glcm, True),
+    "gabor": (_gabor, True),
+    "hu": (texture.log_hu, True),
+}
+"""Functions of images, and whether they want them gray."""
+
+
+class Words(Descriptor):
+    """Bags of visual words, in a spatial pyramid where levels > 1.
+
+    words: size of the vocabulary. local: where descriptors are taken: "dense", SIFT on a grid of `step` pixels with
+    cells of `cell`; or "sift" or "surf", at key points. An image without key points has a bag of zeros.
+    """
+
+    vocabulary: torch.Tensor
+    SIZES: ClassVar[dict[str, int]] = {"dense": 128, "sift": 128, "surf": 64}
+
+    def __init__(self, words: int = 200, local: str = "dense", step: int = 4, cell: int = 4, levels: int = 1) -> None:
+        super().__init__()
+        if local not in self.SIZES:
+            raise ModelError(f"there are no local descriptors {local!r}", expected="dense, sift or surf")
+        self.words, self.local, self.step, self.cell, self.levels = words, local, step, cell, levels
+        self.register_buffer("vocabulary", torch.zeros(words, self.SIZES[local]))
+
+    def learn(self, images: Callable[[], Any], seed: int, progress: Callable[[int, int], None] | None) -> None:
+        sample = _sampled((self._local(batch) for batch in images()), seed)
+        self.vocabulary = torch.from_numpy(encodings.learn_words(sample, self.words, seed=seed, progress=progress))
+
+    def _local(self, x: torch.Tensor) -> Floats:
+        if self.local == "dense":
+            return dense_sift(texture.gray(x), self.step, self.cell).reshape(-1, 128).numpy()
+        return np.concatenate([point.descriptors for point in _points(x, self.local)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.local == "dense":
+            words = encodings.words_of(dense_sift(texture.gray(x), self.step, self.cell), self.vocabulary)
+            return encodings.pyramid(words, self.words, self.levels)
+        return torch.stack([self._of_points(points, x.shape[2:]) for points in _points(x, self.local)])
+
+    def _of_points(self, points: keypoints.KeyPoints, size: torch.Size) -> torch.Tensor:
+        """The pyramid of one image's key points, each laid into a cell of the finest grid first."""
+        finest = 2 ** (self.levels - 1)
+        counts = torch.zeros(finest, finest, self.words)
+        if len(points):
+            words = encodings.words_of(torch.from_numpy(points.descriptors)[None, None], self.vocabulary.cpu())[0, 0]
+            place = torch.from_numpy(points.places) / torch.tensor([size[1], size[0]]) * finest
+            column, row = place.long().clamp(0, finest - 1).unbind(1)
+            counts.index_put_((row, column, words), torch.ones(len(words)), accumulate=True)
+        return encodings.pyramid_of_counts(counts[None])[0]
+
+
+class FisherVectors(Descriptor):
+    """Improved Fisher vectors of dense SIFT, reduced to `axes` numbers each, under a mixture of `components`."""
+
+    axis: torch.Tensor
+    centre: torch.Tensor
+    weights: torch.Tensor
+    means: torch.Tensor
+    variances: torch.Tensor
+
+    def __init__(self, components: int = 32, axes: int = 48, step: int = 4, cell: int = 4) -> None:
+        super().__init__()
+        self.components, self.step, self.cell = components, step, cell
+        for name, shape in {
+            "axis": (128, axes), "centre": (128,), "weights": (components,), "means": (components, axes),
+            "variances": (components, axes),
+        }.items():  # fmt: skip
+            self.register_buffer(name, torch.zeros(*shape))
+
+    def learn(self, images: Callable[[], Any], seed: int, progress: Callable[[int, int], None] | None) -> None:
+        from sklearn.decomposition import PCA
+
+        grids = (dense_sift(texture.gray(x), self.step, self.cell).reshape(-1, 128).numpy() for x in images())
+        sample = _sampled(grids, seed)
+        found = PCA(self.axis.shape[1], random_state=seed, svd_solver="covariance_eigh").fit(sample)
+        self.axis = torch.from_numpy(np.ascontiguousarray(found.components_.T, np.float32))
+        self.centre = torch.from_numpy(np.asarray(found.mean_, np.float32))
+        reduced = ((sample - found.mean_) @ found.components_.T).astype(np.float32)
+        mixture = encodings.learn_mixture(reduced, self.components, seed=seed, progress=progress)
+        self.weights, self.means, self.variances = (
+            torch.from_numpy(a) for a in (mixture.weights, mixture.means, mixture.variances)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        local = dense_sift(texture.gray(x), self.step, self.cell)
+        return encodings.fisher((local - self.centre) @ self.axis, self.weights, self.means, self.variances)
+
+
+SAMPLE = 100_000
+"""Local descriptors that words and mixtures are learned from, drawn evenly from the training images."""
+
+
+def _sampled(parts: Any, seed: int) -> Floats:
+    """At most SAMPLE of all descriptors (M, D), with memory for twice as many at most."""
+    rng = np.random.default_rng(seed)
+    held: list[Floats] = []
+    share, count = 1.0, 0
+    for part in parts:
+        kept = part[rng.random(len(part)) < share] if share < 1 else part
+        held.append(kept)
+        count += len(kept)
+        if count > 2 * SAMPLE:
+            everything = np.concatenate(held)
+            held = [everything[rng.random(len(everything)) < SAMPLE / len(everything)]]
+            share *= SAMPLE / count
+            count = len(held[0])
+    sample = np.concatenate(held) if held else np.zeros((0, 1), np.float32)
+    return sample[np.sort(rng.choice(len(sample), SAMPLE, replace=False))] if len(sample) > SAMPLE else sample
+
+
+def _points(x: torch.Tensor, kind: str) -> list[keypoints.KeyPoints]:
+    images = texture.gray(x)[:, 0].cpu().numpy()
+    return [keypoints.sift(image) if kind == "sift" else surf.surf(image) for image in images]
+
+
+LEARNING: dict[str, tuple[type[Descriptor], dict[str, Any]]] = {
+    "bow": (Words, {}),
+    "pyramid": (Words, {"levels": 3}),
+    "fisher": (FisherVectors, {}),
+}
+"""Descriptors that learn, and what each sets differently from the class's defaults."""
+
+
+def is_classical(name: str) -> bool:
+    """Whether a name is DESCRIPTOR+CLASSIFIER, known or not."""
+    return "+" in name
+
+
+def check_classical(name: str, options: dict[str, Any]) -> tuple[str, str]:
+    """Descriptor and classifier of a name; ModelError names the near ones for an unknown word, and bad options."""
+    descriptor, _, classifier = name.partition("+")
+    for word, known, what in ((descriptor, DESCRIPTORS, "descriptor"), (classifier, CLASSIFIERS, "classifier")):
+        if word not in known:
+            raise ModelError(
+                f"there is no {what} {word!r} in the model {name!r}",
+                expected="DESCRIPTOR+CLASSIFIER, such as hog+svm",
+                fix=nearest(word, known),
+            )
+    unknown = sorted(set(options) - set(descriptor_options(descriptor)))
+    if unknown:
+        own = descriptor_options(descriptor)
+        raise ModelError(
+            f"the descriptor {descriptor} has no option {unknown[0]!r}",
+            expected=None if own else "no options",
+            fix=nearest(unknown[0], own) if own else None,
+        )
+    return descriptor, classifier
+
+
+def descriptor_options(descriptor: str) -> dict[str, Any]:
+    """The options of a descriptor and their defaults."""
+    if descriptor in PLAIN:
+        return {name: p.default for name, p in _parameters(PLAIN[descriptor][0]) if name != "x"}
+    if descriptor in LEARNING:
+        kind, own = LEARNING[descriptor]
+        return {name: own.get(name, p.default) for name, p in _parameters(kind)}
+    return {}
+
+
+def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Parameter]]:
+    return list(inspect.signature(function).parameters.items())
+
+
+def build_descriptor(descriptor: str, options: dict[str, Any]) -> Descriptor:
+    """The module of a descriptor's name; ModelError for options of the wrong kind."""
+    defaults = descriptor_options(descriptor)
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(
+            value, (int, float) if isinstance(defaults[name], float) else type(defaults[name])
+        ):
+            raise ModelError(
+                f"the descriptor {descriptor} cannot be built so", found=f"{name} {value!r}",
+                expected=f"something like {defaults[name]!r}",
+            )  # fmt: skip
+        if isinstance(value, int | float) and value <= 0:
+            raise ModelError(
+                f"the descriptor {descriptor} cannot be built so", found=f"{name} {value}", expected="above 0"
+            )
+    if descriptor in PLAIN:
+        function, grayscale = PLAIN[descriptor]
+        return Plain(function, options, grayscale)
+    kind, own = LEARNING[descriptor]
+    return kind(**{**own, **options})
+
+
+class Classical(nn.Module):
+    """A descriptor and a head; see the module.
+
+    spec: {"kind": "classical", "name": "hog+svm", "options": of the descriptor, "head": as `build_head` wants it}.
+    """
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.describe = build_descriptor(spec["name"].partition("+")[0], spec["options"])
+        self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
+
+    def set_head(self, spec: dict[str, Any], head: nn.Module) -> None:
+        """Give it a head, and say so in its spec."""
+        self.head = head
+        self.spec = {**self.spec, "head": spec}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.describe(x))  # type: ignore[no-any-return]
+
+    def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, K) and the descriptors (N, D), in one pass."""
+        features = self.describe(x)
+        return self.head(features), features

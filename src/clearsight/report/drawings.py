@@ -1,0 +1,82 @@
+"""Arrays as picture files: what filters and template matching show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from clearsight.classical.matching import Match
+from clearsight.disk import disk_errors
+from clearsight.errors import OutputError
+
+BOX = (255, 60, 60)
+
+
+def as_drawn(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values as pixels in [0, 1]: those of both signs around 0.5, all others as they are, cut to the range."""
+    lowest = float(values.min())
+    if lowest < -0.25:
+        return np.asarray(0.5 + values / (2 * np.abs(values).max()))
+    return np.clip(values, 0, 1)
+
+
+def draw_match(image: NDArray[np.float32], found: Match, size: tuple[int, ...]) -> NDArray[np.float64]:
+    """The picture with a box around the best place, and beside it the score of every place, bright for good."""
+    height, width = image.shape[:2]
+    colour = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    picture = Image.fromarray(np.round(np.clip(colour, 0, 1) * 255).astype(np.uint8))
+    corner = found.column, found.row
+    far = corner[0] + size[1] - 1, corner[1] + size[0] - 1
+    ImageDraw.Draw(picture).rectangle((corner, far), outline=BOX, width=max(1, round(min(height, width) / 150)))
+    scores = np.zeros((height, width))
+    low, high = float(found.scores.min()), float(found.scores.max())
+    top, left = size[0] // 2, size[1] // 2  # a score stands at the middle of its window
+    rows, columns = found.scores.shape
+    scores[top : top + rows, left : left + columns] = (found.scores - low) / max(1e-12, high - low)
+    gap = np.ones((height, max(2, width // 50), 3))
+    return np.concatenate([np.asarray(picture) / 255, gap, np.repeat(scores[..., None], 3, axis=2)], axis=1)
+
+
+def draw_neighbours(
+    query: NDArray[np.uint8], found: Sequence[NDArray[np.uint8]], words: Sequence[str], columns: int = 5
+) -> NDArray[np.float64]:
+    """A sheet: the query on the left, its neighbours (3, S, S) in rows beside it, words below each."""
+    side, text = query.shape[1], 16
+    rows = -(-len(found) // columns)
+    sheet = Image.new("RGB", ((columns + 1) * (side + 8) + 24, max(1, rows) * (side + text + 8) + 8), "white")
+    pen = ImageDraw.Draw(sheet)
+
+    def place(image: NDArray[np.uint8], left: int, top: int, below: str) -> None:
+        sheet.paste(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), (left, top))
+        pen.text((left, top + side + 2), _fitting(pen, below, side), fill="black")
+
+    place(query, 8, 8, "query")
+    for i, (image, below) in enumerate(zip(found, words, strict=True)):
+        row, column = divmod(i, columns)
+        place(image, (column + 1) * (side + 8) + 24, 8 + row * (side + text + 8), below)
+    pen.line((side + 20, 8, side + 20, sheet.height - 8), fill="gray")
+    return np.asarray(sheet) / 255
+
+
+def _fitting(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
+    """The text, cut where it is too wide."""
+    while len(text) > 1 and pen.textlength(text) > width:
+        text = text[:-2].rstrip() + "…"
+    return text
+
+
+def save_picture(pixels: NDArray[Any], path: Path) -> Path:
+    """Write (H, W) or (H, W, 1 or 3) pixels in [0, 1] as a picture; OutputError where that cannot be."""
+    eight = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    image = Image.fromarray(eight[..., 0] if eight.ndim == 3 and eight.shape[2] == 1 else eight)
+    with disk_errors(path.parent, "the picture", "free some space or choose another --out"):
+        try:
+            image.save(path)
+        except ValueError as error:
+            raise OutputError(f"{path.name} cannot be drawn", expected="a name ending in .png or .jpg") from error
+    return path
