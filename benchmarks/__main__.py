@@ -9,7 +9,19 @@ from importlib import import_module
 
 from benchmarks.harness import machine
 
-ALL = ("startup", "accuracy", "features", "memory", "fastai", "finetune", "resume", "doctor")
+ALL = (
+    "startup",
+    "accuracy",
+    "features",
+    "memory",
+    "fastai",
+    "finetune",
+    "resume",
+    "doctor",
+    "descriptors",
+    "retrieval",
+    "classical",
+)
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 
 

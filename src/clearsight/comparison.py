@@ -36,6 +36,9 @@ from clearsight.train.recipe import SMALL, check_names
 APART = 0.05
 """p-value, corrected for the number of rungs, below which two of them are called apart."""
 
+WORTH = 1.5
+"""Times as fast as the best a rung must be to be advised in its place."""
+
 
 @dataclass(frozen=True)
 class Rung:
@@ -269,17 +272,22 @@ def _judged(
 
 
 def _advice(ranked: Sequence[Standing], right: dict[str, NDArray[np.bool_]]) -> tuple[str, str]:
-    """The fastest rung that the validation images do not tell from the best one."""
+    """The fastest rung that is as good as the best one to within a standard error, where that gains much."""
     best = ranked[0]
-    p_values = holm([mcnemar(right[best.name], right[other.name]) for other in ranked[1:]])
-    as_good = [best, *(other for other, p in zip(ranked[1:], p_values, strict=True) if p >= APART)]
+    as_good = [s for s in ranked if _within_an_error(right[best.name], right[s.name])]
     fastest = min(as_good, key=lambda s: s.image_seconds)
-    if fastest is best:
-        return best.name, "best on the validation images" + (
-            ", and no other is as good and faster" if len(as_good) > 1 else ", and apart from every other"
-        )
     times = best.image_seconds / fastest.image_seconds
+    if times < WORTH:
+        return best.name, "best on the validation images" + (
+            ", and none as good is much faster" if len(as_good) > 1 else ", by more than a standard error"
+        )
     return fastest.name, (
-        f"{times:.1f} times as fast as {best.name}, which is best on the validation images but not apart from it "
-        f"({fastest.val_accuracy:.1%} against {best.val_accuracy:.1%})"
+        f"{times:.1f} times as fast as {best.name}, which is best on the validation images by no more than a standard "
+        f"error ({best.val_accuracy:.1%} against {fastest.val_accuracy:.1%})"
     )
+
+
+def _within_an_error(best: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+    """Whether the paired difference of two models is no more than its standard error, by the images they differ on."""
+    ahead, behind = int((best & ~other).sum()), int((other & ~best).sum())
+    return bool(ahead - behind <= np.sqrt(ahead + behind))

@@ -75,6 +75,8 @@ class Terminal:
 
         def advance(done: int, total: int) -> None:
             nonlocal finished, said
+            if task not in self.progress.task_ids:
+                return  # another stage began before this one did anything
             self.progress.update(task, completed=done, total=total)
             now = time.perf_counter()
             if done >= total and not finished:

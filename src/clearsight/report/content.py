@@ -280,10 +280,15 @@ def _bin_row(p: Point) -> BinRow:
 
 
 def _speed(fitted: Fitted) -> Iterator[tuple[str, str]]:
-    work = "features of" if fitted.recipe.kind == "probe" and not fitted.tuned else "training on"
+    works = {"classical": "descriptors of", "scratch": "training on", "probe": "features of"}
+    work = "training on" if fitted.tuned else works[fitted.recipe.kind]
     yield "From images to classifier", duration(fitted.seconds)
     yield "Rate", f"{work} {fitted.images_per_second:,.0f} images per second"
-    weights = sum(p.numel() for p in fitted.bundle.network.parameters())
-    yield "Size of the network", f"{large(weights)} weights"
+    if fitted.recipe.kind == "classical":
+        numbers = sum(t.numel() for t in fitted.bundle.network.state_dict().values())
+        yield "Size of the model", f"{large(numbers)} numbers"
+    else:
+        weights = sum(p.numel() for p in fitted.bundle.network.parameters())
+        yield "Size of the network", f"{large(weights)} weights"
     cores = os.cpu_count() or 1
     yield "Machine", f"{platform.system()} {platform.machine()}, {count(cores, 'processor core')}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS
 from clearsight.models.network import Ensemble
 from clearsight.report.charts import Curve, learning_curve
 from clearsight.report.preview import Preview, preview
@@ -92,6 +93,13 @@ def _summary(fitted: Fitted) -> str:
     size = f"{side}\u00a0×\u00a0{side} pixels"
     if fitted.recipe.kind == "scratch":
         return f"A network ({name}) was trained from random weights on these images alone, scaled to {size}."
+    if fitted.recipe.kind == "classical":
+        descriptor, _, classifier = name.partition("+")
+        return (
+            f"Each image, scaled to {size}, was turned into numbers by a fixed rule, not by a network trained on it: "
+            f"{DESCRIPTORS[descriptor]}. To these a classifier was fitted: {CLASSIFIERS[classifier]}. Nothing here is "
+            "trained by gradient descent through layers."
+        )
     words = (
         f"A network ({name}) that had learned to see on ImageNet, a million photos of everyday things, turns each "
         f"image, scaled to {size}, into numbers called features. Only the last step from features to classes, "

@@ -181,8 +181,8 @@ def build_faiss(vectors: Floats, kind: str, code_bytes: int = 32, progress: Prog
             raise ConfigError(
                 "product quantisation learns 256 codes", found=f"{n} images", fix="use the exact index for so few"
             )
-        parts = max(p for p in range(1, min(code_bytes, width) + 1))
-        reduced = max(parts, width // parts * parts)
+        parts = min(code_bytes, width)
+        reduced = width // parts * parts
         lists = int(min(4 * math.sqrt(n), n / 39)) or 1
         index = faiss.index_factory(width, f"OPQ{parts}_{reduced},IVF{lists},PQ{parts}", faiss.METRIC_INNER_PRODUCT)
         rows = np.sort(np.random.default_rng(0).permutation(n)[:TRAINING])
