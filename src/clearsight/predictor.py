@@ -21,6 +21,8 @@ from clearsight.data.sources import as_source
 from clearsight.engines import BATCH, Engine, engine_for
 from clearsight.errors import ConfigError, DataError
 from clearsight.metrics import entropy, softmax
+from clearsight.models.classical import Classical
+from clearsight.models.heads import ForestHead, NeighbourHead
 from clearsight.models.network import Backbone, LayerOutput, Probe
 
 Images = Any
@@ -49,8 +51,6 @@ class Predictor:
     device: "cpu" or "cuda".
     """
 
-    has_gradients = True
-
     def __init__(self, bundle: Bundle, *, engine: str = "auto", device: str = "cpu") -> None:
         if engine not in ("auto", "torch", "openvino"):
             raise ConfigError(f"there is no engine {engine!r}", expected="auto, torch or openvino")
@@ -63,13 +63,21 @@ class Predictor:
         return self.bundle.classes
 
     @property
+    def has_gradients(self) -> bool:
+        """Whether the answer follows from the pixels by steps that have gradients: not that of trees, neighbours or
+        classical descriptors.
+        """
+        blind = (Classical, ForestHead, NeighbourHead)
+        return not any(isinstance(module, blind) for module in self.network.modules())
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the network's input."""
         return self.bundle.form.channels, self.bundle.geometry.height, self.bundle.geometry.width
 
     def predict(self, images: Images, progress: Progress | None = None) -> list[Prediction]:
         """Class, calibrated probability and doubt of each image; ImageError for an image that cannot be read."""
-        names = self._names(images)
+        names = self.names(images)
         belief = self.predict_proba(images, progress)
         doubt = entropy(belief) / np.log(max(2, len(self.classes)))
         answers = []
@@ -96,17 +104,17 @@ class Predictor:
         """Embeddings of all images, a batch (B, D) at a time. layer: name of a module, whose output is averaged over
         its positions; "" is the features below the head. ModelError names near layers for an unknown one.
         """
-        total = len(self._names(images))
+        total = len(self.names(images))
         if not total:
             raise DataError("there are no images to look at", found="an empty list or array")
         with quiet_pillow():
             if not layer:
-                for outputs in self._engine(total).stream(self._batches(images)):
+                for outputs in self._engine(total).stream(self.pixels(images)):
                     yield self._finish(outputs)[1]
                 return
             network = LayerOutput(self.network, layer)
             engine = engine_for(network, self.shape, total, self.device, self.engine)
-            for outputs in engine.stream(self._batches(images)):
+            for outputs in engine.stream(self.pixels(images)):
                 yield outputs[0]
 
     @cached_property
@@ -115,13 +123,13 @@ class Predictor:
 
     def _run(self, images: Images, output: int, progress: Progress | None) -> NDArray[np.float32]:
         """Output 0 (logits) or 1 (features) of all images, a batch at a time."""
-        total = len(self._names(images))
+        total = len(self.names(images))
         if not total:
             raise DataError("there are no images to look at", found="an empty list or array")
         found = []
         done = 0
         with quiet_pillow():
-            for outputs in self._engine(total).stream(self._batches(images)):
+            for outputs in self._engine(total).stream(self.pixels(images)):
                 found.append(self._finish(outputs)[output])
                 done += len(found[-1])
                 if progress:
@@ -148,7 +156,8 @@ class Predictor:
             self._engines[name] = engine_for(self._core, self.shape, images, self.device, name)
         return self._engines[name]
 
-    def _names(self, images: Images) -> list[str]:
+    def names(self, images: Images) -> list[str]:
+        """What to call each image: its path, or its number."""
         if isinstance(images, str | Path):
             return [str(images)]
         if isinstance(images, list | tuple) and all(isinstance(i, str | Path) for i in images):
@@ -164,8 +173,8 @@ class Predictor:
             return True
         return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
 
-    def _batches(self, images: Images) -> Iterable[NDArray[np.float32]]:
-        """Float batches (B, C, H, W) in the form and geometry of the bundle."""
+    def pixels(self, images: Images) -> Iterable[NDArray[np.float32]]:
+        """The images as the network sees them: batches (B, C, H, W) float32 in [0, 1]."""
         form, geometry = self.bundle.form, self.bundle.geometry
         if isinstance(images, str | Path):
             images = [images]

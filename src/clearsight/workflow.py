@@ -33,6 +33,7 @@ from clearsight.disk import disk_errors, write_json
 from clearsight.errors import BundleError, ClearsightError, ConfigError, DataError, TrainingError
 from clearsight.evaluation import Evaluation
 from clearsight.evaluation import evaluate as judge
+from clearsight.explanation import Explanation, Settings
 from clearsight.healing import SickError, heal
 from clearsight.predictor import Predictor
 from clearsight.retrieve import Index, Retrieval
@@ -353,6 +354,54 @@ def search(
     words = [f"{n['likeness']:.2f} {n['label']}" for n in neighbours]
     file = Path(out).expanduser() if out else Path(f"{Path(image).stem}.similar.png")
     return neighbours, save_picture(draw_neighbours(query, shown, words), file)
+
+
+def explain(
+    model: str | Path | Predictor,
+    images: Any,
+    *,
+    method: str | None = None,
+    target: str | int | None = None,
+    settings: Settings | None = None,
+    judged: bool = True,
+    out: str | Path = "explained",
+    console: Console | None = None,
+) -> list[tuple[Explanation, Path]]:
+    """Heatmaps of images and the pictures of them: `cs.explain("runs/photos", "new.jpg", method="grad-cam")`.
+
+    method: as `explanation.METHODS` names them, or "all" for those the model has; smoothgrad unless given, occlusion
+    for a model without gradients. target: the class to explain, by name or number; the answer unless given. judged: say
+    how faithful each map is. out: the folder that gets, for each image, a picture, and an .npz with each method's map.
+    """
+    from clearsight.explanation import explain as explained
+    from clearsight.explanation import methods_of
+    from clearsight.report.drawings import save_picture
+    from clearsight.report.heatmaps import heat_sheet
+
+    predictor = model if isinstance(model, Predictor) else load(model)
+    methods = methods_of(predictor)
+    chosen = methods if method == "all" else [method or ("smoothgrad" if predictor.has_gradients else "occlusion")]
+    folder = Path(out).expanduser()
+    names = predictor.names(images)
+    found: list[tuple[Explanation, Path]] = []
+    runs = [
+        explained(predictor, images, method=m, target=target, settings=settings, judged=judged, console=console)
+        for m in chosen
+    ]
+    for number, (name, *maps) in enumerate(zip(names, *runs, strict=True)):
+        stem = _own_name(name, number, names)
+        with disk_errors(folder, "the heatmaps", "free some space or choose another --out"):
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(folder / f"{stem}.npz", pixels=maps[0].pixels, **{m.method: m.heat for m in maps})
+        picture = save_picture(heat_sheet(maps), folder / f"{stem}.{method or chosen[0]}.png")
+        found += [(m, picture) for m in maps]
+    return found
+
+
+def _own_name(name: str, number: int, names: Sequence[str]) -> str:
+    """A file name for an image among others: its stem, and its number where another has the same."""
+    stem = Path(name).stem.replace("#", "image-")
+    return stem if sum(Path(n).stem == Path(name).stem for n in names) == 1 else f"{stem}-{number}"
 
 
 def _judge(predictor: Predictor, prepared: Prepared, part: str, console: Console) -> Evaluation:

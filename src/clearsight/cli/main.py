@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "ask a trained model what images show",
     "tune": "search for better training options by trying them",
     "evaluate": "judge a trained model on its test split or on other data",
+    "explain": "show what a model looked at, and whether to believe the picture",
     "index": "index images by what a model sees in them",
     "search": "find the images most similar to one",
     "check": "audit a data set without training",

@@ -7,10 +7,11 @@ import ast
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from clearsight.config import DataConfig, ModelConfig, RunConfig, TrainConfig, flag, value_type
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, DataError
 
 TITLES = {DataConfig: "data", ModelConfig: "network", TrainConfig: "training", RunConfig: "run"}
 
@@ -109,3 +110,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def print_json(content: Any) -> None:
     """One JSON object on standard output."""
     print(json.dumps(content, indent=1))
+
+
+def image_files(words: list[str]) -> list[str]:
+    """Every image meant: files as they are, folders by their images."""
+    from clearsight.data.pixels import EXTENSIONS
+
+    paths: list[str] = []
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
+            if not inside:
+                raise DataError(f"{word} holds no images", expected="files ending in .jpg, .png or the like")
+            paths += inside
+        else:
+            paths.append(str(path))
+    return paths

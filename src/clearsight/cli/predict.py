@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import add_json, image_files, print_json
 from clearsight.console import terminal
-from clearsight.errors import ConfigError, DataError, ImageError
+from clearsight.errors import ConfigError, ImageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.top < 1:
         raise ConfigError(f"--top {arguments.top} must be 1 or more")
-    paths = _files(arguments.images)
+    paths = image_files(arguments.images)
     with terminal() as console:
         from clearsight.predictor import Prediction
         from clearsight.workflow import load
@@ -60,20 +59,3 @@ def run(arguments: argparse.Namespace) -> int:
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0
-
-
-def _files(words: list[str]) -> list[str]:
-    """Every image meant: files as they are, folders by their images."""
-    from clearsight.data.pixels import EXTENSIONS
-
-    paths: list[str] = []
-    for word in words:
-        path = Path(word).expanduser()
-        if path.is_dir():
-            inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
-            if not inside:
-                raise DataError(f"{word} holds no images", expected="files ending in .jpg, .png or the like")
-            paths += inside
-        else:
-            paths.append(str(path))
-    return paths

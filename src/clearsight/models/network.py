@@ -156,14 +156,7 @@ class LayerOutput(nn.Module):
 
     def __init__(self, network: nn.Module, layer: str) -> None:
         super().__init__()
-        names = [name for name, _ in network.named_modules() if name]
-        for prefix in ("", "body.", "backbone."):
-            if prefix + layer in names:
-                layer = prefix + layer
-                break
-        else:
-            short = [name.removeprefix("body.").removeprefix("backbone.") for name in names]
-            raise ModelError(f"there is no layer {layer!r} in this model", fix=nearest(layer, short))
+        layer = layer_name(network, layer)
         self.network, self.layer = network, layer
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -172,6 +165,26 @@ class LayerOutput(nn.Module):
         if not isinstance(maps := seen.get(self.layer), torch.Tensor):
             raise ModelError(f"the layer {self.layer!r} gives out no maps", fix="name another")
         return maps.flatten(2).mean(2) if maps.ndim == 4 else maps.mean(1) if maps.ndim == 3 else maps
+
+
+def layer_name(network: nn.Module, layer: str) -> str:
+    """The full name of a module that may be named without the network's wrapping; ModelError names the near ones."""
+    names = [name for name, _ in network.named_modules() if name]
+    for prefix in PREFIXES:
+        if prefix + layer in names:
+            return prefix + layer
+    short = [_unwrapped(name) for name in names]
+    raise ModelError(f"there is no layer {layer!r} in this model", fix=nearest(layer, short))
+
+
+PREFIXES = ("", "body.", "backbone.", "members.0.", "members.0.body.", "members.0.backbone.")
+"""What a network's own names may stand behind."""
+
+
+def _unwrapped(name: str) -> str:
+    for prefix in sorted(PREFIXES, key=len, reverse=True):
+        name = name.removeprefix(prefix)
+    return name
 
 
 class Ensemble(nn.Module):

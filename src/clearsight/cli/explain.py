@@ -1,0 +1,61 @@
+"""Show what a model looked at: a heatmap beside the image and over it, the numbers, and whether to believe them.
+
+faithfulness is the area between the insertion and the deletion curve, less that of places in random order: at or below
+0 the map says no more than chance. A map that stays the same when all weights are shuffled shows the image, not the
+model. For each image and method OUT gets a picture and an .npz with the map.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from clearsight.cli.options import add_json, image_files, print_json
+from clearsight.console import terminal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
+    parser.add_argument(
+        "--method", metavar="NAME",
+        help="saliency, smoothgrad, integrated-gradients, guided, grad-cam, occlusion, lime, shap, or all that "
+        "the model has (default: smoothgrad, or occlusion for models without gradients)",
+    )  # fmt: skip
+    parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the answer)")
+    parser.add_argument("--layer", default="", metavar="NAME", help="layer of grad-cam (default: the last with maps)")
+    parser.add_argument(
+        "--samples", type=int, metavar="N", help="noisy copies or steps (default: 50), coalitions (default: 500)"
+    )
+    parser.add_argument("--noise", type=float, default=0.1, metavar="X", help="smoothgrad's, as a share (default: 0.1)")
+    parser.add_argument("--window", type=int, metavar="N", help="side of occlusion's square in pixels")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="images in memory (default: 16)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all noise (default: 0)")
+    parser.add_argument("--fast", action="store_true", help="do not judge how faithful the maps are")
+    parser.add_argument("--out", metavar="FOLDER", default="explained", help="folder to write (default: explained)")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    paths = image_files(arguments.images)
+    with terminal() as console:
+        from clearsight.explanation import METHODS, Settings
+        from clearsight.report.heatmaps import words
+        from clearsight.workflow import explain
+
+        settings = Settings(
+            samples=arguments.samples, noise=arguments.noise, layer=arguments.layer, window=arguments.window,
+            batch=arguments.batch_size, seed=arguments.seed,
+        )  # fmt: skip
+        found = explain(
+            arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
+            judged=not arguments.fast, out=arguments.out, console=console,
+        )  # fmt: skip
+    if arguments.json:
+        print_json({"explanations": [{**e.to_dict(), "picture": str(picture)} for e, picture in found]})
+        return 0
+    for e, picture in found:
+        print(f"{e.image}  {e.target} {e.belief:.1%}  {e.method} ({METHODS[e.method]}), {e.seconds:.1f} s")
+        if said := words(e):
+            print(f"    {said}")
+        print(f"    {picture}")
+    return 0

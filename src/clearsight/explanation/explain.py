@@ -1,0 +1,266 @@
+"""Heatmaps of a predictor's answers by any method, with what says whether to believe them.
+
+    for found in explain(predictor, ["new.jpg"], method="smoothgrad"):
+        found.heat, found.faithfulness.score
+
+Gradients come from the float32 PyTorch network; `Explanation.engine_difference` states how far its logits lie from
+those of the engine that answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from clearsight.console import Console, Silent
+from clearsight.errors import ConfigError, ModelError, nearest
+from clearsight.explanation import gradients, perturbation
+from clearsight.explanation.faithfulness import Faithfulness, faithfulness, randomisation
+from clearsight.predictor import Images, Predictor
+
+Floats = NDArray[np.float32]
+
+METHODS: dict[str, str] = {
+    "saliency": "absolute gradient of the class's logit, largest channel",
+    "smoothgrad": "the same, averaged over noisy copies of the image",
+    "integrated-gradients": "gradient averaged on the way from a black image, times the image",
+    "guided": "gradient that passes rectifiers only where it is positive",
+    "grad-cam": "a layer's maps, weighted by their gradients",
+    "occlusion": "how much the belief falls when a square is covered",
+    "lime": "superpixels' weights in a linear model around the image",
+    "shap": "Shapley values of superpixels",
+}
+"""The methods, and what each shows."""
+
+GRADIENT_METHODS = ("saliency", "smoothgrad", "integrated-gradients", "guided", "grad-cam")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an image got its answer, according to one method.
+
+    heat (H, W): larger for places that speak for the class; only Integrated Gradients, occlusion, LIME and SHAP also
+    have negative values, for places that speak against it. pixels (C, H, W) float32 in [0, 1], as the network sees
+    them. belief: calibrated, in `target`. randomised: see `faithfulness.randomisation`; None for methods without
+    gradients. facts: what else there is to say about this map, such as the completeness of Integrated Gradients.
+    """
+
+    image: str
+    method: str
+    target: str
+    belief: float
+    heat: Floats
+    pixels: Floats
+    settings: dict[str, Any]
+    facts: dict[str, Any]
+    faithfulness: Faithfulness | None
+    randomised: float | None
+    engine_difference: float | None
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the arrays."""
+        return {
+            "image": self.image, "method": self.method, "target": self.target, "belief": self.belief,
+            "settings": self.settings, "facts": self.facts, "randomised": self.randomised,
+            "faithfulness": self.faithfulness.to_dict() if self.faithfulness else None,
+            "engine_difference": self.engine_difference, "seconds": self.seconds,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to explain. samples: 50 noisy copies, 50 steps of integration, 500 coalitions, unless given. layer: of
+    Grad-CAM. batch: images in memory at once.
+    """
+
+    samples: int | None = None
+    noise: float = 0.1
+    layer: str = ""
+    window: int | None = None
+    batch: int = 16
+    seed: int = 0
+
+
+def methods_of(predictor: Predictor) -> list[str]:
+    """The methods a model can be explained by: those with gradients need a network that has them."""
+    return [m for m in METHODS if predictor.has_gradients or m not in GRADIENT_METHODS]
+
+
+def explain(
+    predictor: Predictor,
+    images: Images,
+    *,
+    method: str = "smoothgrad",
+    target: str | int | None = None,
+    settings: Settings | None = None,
+    judged: bool = True,
+    console: Console | None = None,
+) -> Iterator[Explanation]:
+    """Explain each image's answer, or a class given as `target`, one image after the other.
+
+    judged: say how faithful each map is. Raises ConfigError for an unknown method, class or setting, and ModelError
+    for a method the model does not have or a layer it has not.
+    """
+    settings, console = settings or Settings(), console or Silent()
+    check(predictor, method, settings)
+    wanted = None if target is None else class_number(predictor, target)
+    names = predictor.names(images)
+    number = 0
+    for pixels in predictor.pixels(images):
+        for one in pixels:
+            stage = console.stage(f"{method} of {names[number]}", "steps")
+            yield _one(predictor, names[number], one, method, wanted, settings, judged, stage)
+            number += 1
+
+
+def check(predictor: Predictor, method: str, settings: Settings) -> None:
+    """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
+    if method not in METHODS:
+        raise ConfigError(f"there is no method {method!r}", expected=", ".join(METHODS), fix=nearest(method, METHODS))
+    if method in GRADIENT_METHODS and not predictor.has_gradients:
+        spec: dict[str, Any] = predictor.bundle.network.spec  # type: ignore[assignment]
+        raise ModelError(
+            f"{method} needs gradients, which this model does not have",
+            found=str(spec.get("name", "an ensemble")),
+            expected=", ".join(methods_of(predictor)),
+        )
+    for name, value, least in (
+        ("samples", settings.samples, 2),
+        ("window", settings.window, 1),
+        ("batch", settings.batch, 1),
+    ):
+        if value is not None and value < least:
+            raise ConfigError(f"{name} is {value}", expected=f"{least} or more")
+    if not 0 <= settings.noise <= 1:
+        raise ConfigError(f"noise is {settings.noise}", expected="a share of the image's range, from 0 to 1")
+
+
+def class_number(predictor: Predictor, target: str | int) -> int:
+    """The number of a class given by name or number; ConfigError names the near ones."""
+    classes = predictor.classes
+    if target in classes:
+        return classes.index(str(target))
+    if isinstance(target, int) or str(target).isdecimal():
+        if int(target) < len(classes):
+            return int(target)
+        raise ConfigError(f"there is no class {target}", found=f"{len(classes)} classes, from 0 to {len(classes) - 1}")
+    raise ConfigError(f"there is no class {target!r}", fix=nearest(str(target), classes))
+
+
+def _one(
+    predictor: Predictor,
+    name: str,
+    pixels: Floats,
+    method: str,
+    wanted: int | None,
+    settings: Settings,
+    judged: bool,
+    progress: Callable[[int, int], None],
+) -> Explanation:
+    began = time.perf_counter()
+    belief = predictor.predict_proba(pixels[None])[0]
+    target = int(belief.argmax()) if wanted is None else wanted
+
+    def score(images: Floats) -> NDArray[np.floating]:
+        return predictor.predict_proba(images)[:, target]
+
+    facts: dict[str, Any] = {}
+    used: dict[str, Any] = {"seed": settings.seed}
+    difference = randomised = None
+    if method in GRADIENT_METHODS:
+        network = predictor.network
+
+        def again(other: nn.Module) -> Floats:
+            return _by_gradients(other, pixels, target, method, settings, {}, {}, None)
+
+        heat = _by_gradients(network, pixels, target, method, settings, used, facts, progress)
+        with torch.inference_mode():
+            own = network(torch.from_numpy(pixels[None])).numpy()
+        difference = float(np.abs(own - predictor.logits(pixels[None])).max())
+        if judged:
+            randomised = randomisation(heat, again, network, seed=settings.seed)
+    else:
+        heat = _by_score(score, pixels, method, settings, used, progress)
+    seconds = time.perf_counter() - began
+    found = faithfulness(score, pixels, heat, seed=settings.seed, batch=settings.batch) if judged else None
+    return Explanation(
+        image=name, method=method, target=predictor.classes[target], belief=float(belief[target]), heat=heat,
+        pixels=pixels, settings=used, facts=facts, faithfulness=found, randomised=randomised,
+        engine_difference=difference, seconds=seconds,
+    )  # fmt: skip
+
+
+def _by_gradients(
+    network: nn.Module,
+    pixels: Floats,
+    target: int,
+    method: str,
+    settings: Settings,
+    used: dict[str, Any],
+    facts: dict[str, Any],
+    progress: Callable[[int, int], None] | None,
+) -> Floats:
+    """The map (H, W) of one image; what was set and found goes into used and facts."""
+    x, classes = torch.from_numpy(pixels[None]), torch.tensor([target])
+    batch = settings.batch
+    if method == "saliency":
+        heat = gradients.saliency(network, x, classes, batch=batch).amax(1)
+    elif method == "guided":
+        heat = gradients.guided_backprop(network, x, classes, batch=batch).abs().amax(1)
+    elif method == "smoothgrad":
+        samples = settings.samples or 50
+        used |= {"samples": samples, "noise": settings.noise}
+        heat = gradients.smoothgrad(
+            network, x, classes, samples=samples, noise=settings.noise, seed=settings.seed, batch=batch,
+            progress=progress,
+        ).amax(1)  # fmt: skip
+    elif method == "integrated-gradients":
+        steps = settings.samples or 50
+        found = gradients.integrated_gradients(network, x, classes, steps=steps, batch=batch, progress=progress)
+        missed = float(gradients.completeness(network, x, classes, found))
+        while missed > 0.01 and settings.samples is None and steps < 800:
+            steps *= 2
+            found = gradients.integrated_gradients(network, x, classes, steps=steps, batch=batch, progress=progress)
+            missed = float(gradients.completeness(network, x, classes, found))
+        used["steps"] = steps
+        facts["completeness"] = missed
+        heat = found.sum(1)
+    else:
+        layer = settings.layer or gradients.last_maps(network, x)
+        used["layer"] = layer
+        maps = gradients.grad_cam(network, x, classes, layer=layer, batch=batch)
+        facts["map"] = f"{maps.shape[1]}x{maps.shape[2]}"
+        heat = torch.nn.functional.interpolate(maps[:, None], pixels.shape[1:], mode="bilinear")[:, 0]
+    return heat[0].numpy()
+
+
+def _by_score(
+    score: perturbation.Score,
+    pixels: Floats,
+    method: str,
+    settings: Settings,
+    used: dict[str, Any],
+    progress: Callable[[int, int], None],
+) -> Floats:
+    fill = pixels.mean((1, 2), keepdims=True)
+    if method == "occlusion":
+        window = settings.window or max(1, min(pixels.shape[1:]) // 8)
+        used["window"] = window
+        return perturbation.occlusion(score, pixels, window=window, fill=fill, batch=settings.batch, progress=progress)
+    samples = settings.samples or 500
+    used["samples"] = samples
+    segments = perturbation.superpixels(pixels)
+    used["superpixels"] = int(segments.max()) + 1
+    method_ = perturbation.lime if method == "lime" else perturbation.shap
+    return method_(
+        score, pixels, segments=segments, samples=samples, fill=fill, seed=settings.seed, batch=settings.batch,
+        progress=progress,
+    )  # fmt: skip

@@ -1,0 +1,242 @@
+"""Heatmaps from the gradient of a class's logit with respect to the pixels.
+
+All functions: network maps x (N, C, H, W) float32 in [0, 1] to logits (N, K); `classes` (N,) says whose logit is
+explained; `batch` bounds the images in memory, whatever the number of images, samples or steps; the result is
+(N, C, H, W) per pixel and channel, but (N, h, w) for Grad-CAM. The network's parameters take no gradient and are left
+as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from clearsight.errors import ModelError
+from clearsight.models.network import InputLayer, capture, layer_name
+
+Progress = Callable[[int, int], None]
+
+
+def saliency(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 16) -> torch.Tensor:
+    """Absolute gradient |d logit / d pixel| [Simonyan, Vedaldi, Zisserman 2014]."""
+    with frozen(network):
+        return torch.cat([_gradient(network, *part).abs() for part in _parts(batch, x, classes)])
+
+
+def smoothgrad(
+    network: nn.Module,
+    x: torch.Tensor,
+    classes: torch.Tensor,
+    *,
+    samples: int = 50,
+    noise: float = 0.1,
+    seed: int = 0,
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> torch.Tensor:
+    """Mean absolute gradient over noisy copies of each image [Smilkov et al. 2017].
+
+    noise: deviation of the Gaussian noise as a share of the image's range (max - min). Copies may leave [0, 1]: cut
+    back, they would be a different distribution. The noise follows from the seed and the number of the sample alone.
+    """
+    total = torch.zeros_like(x)
+    deviation = noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3)))
+    pairs = [(i, sample) for i in range(len(x)) for sample in range(samples)]
+    with frozen(network):
+        for start in range(0, len(pairs), batch):
+            chosen = pairs[start : start + batch]
+            rows = torch.tensor([i for i, _ in chosen])
+            moved = torch.stack([deviation[i] * gaussian(x.shape[1:], seed, sample) for i, sample in chosen])
+            found = _gradient(network, x[rows] + moved.to(x), classes[rows]).abs()
+            total.index_add_(0, rows.to(x.device), found)
+            if progress:
+                progress(min(len(pairs), start + batch), len(pairs))
+    return total / samples
+
+
+def gaussian(shape: torch.Size, seed: int, number: int) -> torch.Tensor:
+    """Standard normal noise that seed and number decide, on any machine."""
+    rng = np.random.default_rng([seed, number])
+    return torch.from_numpy(rng.standard_normal(tuple(shape), np.float32))
+
+
+def integrated_gradients(
+    network: nn.Module,
+    x: torch.Tensor,
+    classes: torch.Tensor,
+    *,
+    baseline: torch.Tensor | None = None,
+    steps: int = 50,
+    batch: int = 16,
+    progress: Progress | None = None,
+) -> torch.Tensor:
+    """(x - baseline) times the mean gradient on the straight way from baseline to x [Sundararajan, Taly, Yan 2017].
+
+    baseline: (C, H, W) or as x; black unless given. The integral is taken by Gauss-Legendre quadrature with so many
+    steps. The sum over an image is its logit less the baseline's (`completeness`), as far as the steps resolve it.
+    """
+    start_image = torch.zeros_like(x) if baseline is None else baseline.expand_as(x)
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    alphas, shares = torch.tensor((nodes + 1) / 2).to(x), torch.tensor(weights / 2).to(x)
+    total = torch.zeros_like(x)
+    pairs = [(i, step) for i in range(len(x)) for step in range(steps)]
+    with frozen(network):
+        for start in range(0, len(pairs), batch):
+            rows, at = (torch.tensor(part, device=x.device) for part in zip(*pairs[start : start + batch], strict=True))
+            alpha = alphas[at].view(-1, 1, 1, 1)
+            points = start_image[rows] + alpha * (x[rows] - start_image[rows])
+            found = _gradient(network, points, classes[rows]) * shares[at].view(-1, 1, 1, 1)
+            total.index_add_(0, rows, found)
+            if progress:
+                progress(min(len(pairs), start + batch), len(pairs))
+    return (x - start_image) * total
+
+
+def completeness(
+    network: nn.Module,
+    x: torch.Tensor,
+    classes: torch.Tensor,
+    attributions: torch.Tensor,
+    baseline: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """How far the attributions' sum misses the difference of logits it should be, as a share of this (N,)."""
+    start_image = torch.zeros_like(x) if baseline is None else baseline.expand_as(x)
+    with torch.no_grad():
+        gap = (network(x) - network(start_image)).gather(1, classes.view(-1, 1))[:, 0]
+    missed: torch.Tensor = (attributions.flatten(1).sum(1) - gap).abs() / gap.abs().clamp_min(1e-6)
+    return missed
+
+
+def guided_backprop(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 16) -> torch.Tensor:
+    """Gradient that passes a rectifier only where it is positive [Springenberg et al. 2015].
+
+    Every rectifier counts: nn.ReLU, nn.ReLU6, functional.relu, Tensor.relu, torch.relu. Networks without any (SiLU,
+    GELU) have nothing to guide, and the answer is the plain gradient. It shows edges rather than what decided [Adebayo
+    et al. 2018].
+    """
+    found = []
+    with frozen(network), _GuidedRectifiers():
+        found = [_gradient(network, *part) for part in _parts(batch, x, classes)]
+    return torch.cat(found)
+
+
+class _GuidedRectifiers(TorchFunctionMode):
+    """While active, a rectifier's output lets only positive gradients back."""
+
+    RECTIFIERS = frozenset(
+        {
+            F.relu, F.relu_, F.relu6, F.hardtanh, F.hardtanh_, torch.relu, torch.relu_, torch.Tensor.relu,
+            torch.Tensor.relu_,
+        }
+    )  # fmt: skip
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func in self.RECTIFIERS and isinstance(out, torch.Tensor) and out.requires_grad:
+            return _OnlyPositive.apply(out)
+        return out
+
+
+class _OnlyPositive(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return gradients[0].clamp_min(0)
+
+
+def grad_cam(
+    network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, layer: str = "", batch: int = 16
+) -> torch.Tensor:
+    """A layer's maps, weighted by their mean gradients, summed, and rectified: (N, h, w) [Selvaraju et al. 2017].
+
+    layer: name of a module; "" is the last one that gives maps. A transformer's tokens are laid back on their grid,
+    without the class token.
+    """
+    found = []
+    with frozen(network):
+        name = layer_name(network, layer) if layer else last_maps(network, x[:1])
+        for part, labels in _parts(batch, x, classes):
+            with capture(network, [name]) as seen, torch.enable_grad():
+                logits = network(part.clone().requires_grad_())
+            if not isinstance(maps := seen.get(name), torch.Tensor) or maps.ndim not in (3, 4):
+                raise ModelError(f"the layer {name!r} gives out no maps", fix="name another")
+            (gradient,) = torch.autograd.grad(logits.gather(1, labels.view(-1, 1)).sum(), maps)
+            maps, gradient = as_maps(maps.detach()), as_maps(gradient)
+            found.append((gradient.mean((2, 3), keepdim=True) * maps).sum(1).clamp_min(0))
+    return torch.cat(found)
+
+
+def as_maps(tensor: torch.Tensor) -> torch.Tensor:
+    """Maps (N, C, h, w); tokens (N, T, C) are laid on the largest square grid, those before it left out."""
+    if tensor.ndim == 4:
+        return tensor
+    side = int(tensor.shape[1] ** 0.5)
+    return tensor[:, tensor.shape[1] - side * side :].transpose(1, 2).reshape(len(tensor), -1, side, side)
+
+
+def last_maps(network: nn.Module, x: torch.Tensor) -> str:
+    """Name of the last module that gives maps, or tokens, through several places of which the logits go.
+
+    Of a transformer that answers from its class token, this is the last place where the other tokens still count.
+    ModelError for a network without maps.
+    """
+    found: list[tuple[str, torch.Tensor]] = []
+
+    def keep(name: str) -> Any:
+        def look(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor) and output.ndim in (3, 4) and output.requires_grad:
+                found.append((name, output))
+
+        return look
+
+    inside = [(n, m) for n, m in network.named_modules() if n and "attn" not in n and not isinstance(m, InputLayer)]
+    hooks = [module.register_forward_hook(keep(name)) for name, module in inside]
+    try:
+        with torch.enable_grad():
+            logits = network(x.clone().requires_grad_())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, maps in reversed(found):
+        (gradient,) = torch.autograd.grad(logits.sum(), maps, retain_graph=True, allow_unused=True)
+        if gradient is not None and int((as_maps(gradient) != 0).any(1).sum()) > 1:
+            return name
+    raise ModelError("this model has no layer of maps", fix="use saliency, smoothgrad or occlusion")
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Inside the block the network is in evaluation mode and its parameters take no gradient; then all is as it was."""
+    training = network.training
+    took = [(p, p.requires_grad) for p in network.parameters()]
+    network.eval()
+    for parameter, _ in took:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.train(training)
+        for parameter, before in took:
+            parameter.requires_grad_(before)
+
+
+def _gradient(network: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """d logit / d x (N, C, H, W) of one batch."""
+    with torch.enable_grad():
+        x = x.detach().clone().requires_grad_()
+        chosen = network(x).gather(1, classes.view(-1, 1)).sum()
+        return torch.autograd.grad(chosen, x)[0]
+
+
+def _parts(batch: int, x: torch.Tensor, classes: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    return zip(torch.split(x, batch), torch.split(classes, batch), strict=True)

@@ -1,0 +1,169 @@
+"""Whole explanations: every method on every kind of model, judged, drawn, and what cannot be explained."""
+
+import json
+
+import numpy as np
+import pytest
+
+import clearsight as cs
+from clearsight.cli.main import main
+from clearsight.data.pixels import read_image
+from clearsight.errors import ConfigError, ModelError
+from clearsight.explanation import GRADIENT_METHODS, METHODS, Settings, explain
+from clearsight.explanation.faithfulness import blur, faithfulness, randomisation
+
+
+@pytest.fixture(scope="module")
+def classical_run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return cs.fit("digits", model="hog+svm", out=str(tmp_path_factory.mktemp("runs") / "hog")).folder
+
+
+QUICK = Settings(samples=6, window=2)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_explains_a_network(method, digits_run, digits_arrays):
+    images, labels = digits_arrays
+    found = list(explain(cs.load(digits_run), images[:2], method=method, settings=QUICK))
+    for e, label in zip(found, labels[:2], strict=True):
+        assert e.target == str(label)
+        assert e.heat.shape == (8, 8)
+        assert np.isfinite(e.heat).all()
+        assert np.ptp(e.heat) > 0
+        assert 0 <= e.faithfulness.deletion <= 1
+        assert (e.randomised is None) == (method not in GRADIENT_METHODS)
+        json.dumps(e.to_dict())
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(GRADIENT_METHODS)))
+def test_models_without_gradients_are_explained_by_asking(method, classical_run, digits_arrays):
+    (e,) = explain(cs.load(classical_run), digits_arrays[0][:1], method=method, settings=QUICK)
+    assert np.ptp(e.heat) > 0
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+def test_models_without_gradients_say_what_they_have(method, classical_run, digits_arrays):
+    with pytest.raises(ModelError, match=rf"{method} needs gradients.*found hog\+svm; expected occlusion, lime, shap"):
+        list(explain(cs.load(classical_run), digits_arrays[0][:1], method=method))
+
+
+def test_gradient_maps_are_more_faithful_than_chance(digits_run, digits_arrays):
+    """On held-out digits; the figures are in benchmarks/."""
+    predictor = cs.load(digits_run)
+    images = digits_arrays[0][::90]
+    for method in ("smoothgrad", "integrated-gradients"):
+        scores = [e.faithfulness.score for e in explain(predictor, images, method=method)]
+        assert np.mean(scores) > 0.05, (method, scores)
+
+
+def test_a_map_of_what_decides_is_faithful_and_its_opposite_is_not():
+    rng = np.random.default_rng(0)
+    image = rng.random((1, 28, 28), np.float32)
+    image[:, 4:12, 6:14] = 1
+
+    def score(images):
+        return images[:, 0, 4:12, 6:14].mean((1, 2)) ** 4
+
+    heat = np.zeros((28, 28), np.float32)
+    heat[4:12, 6:14] = 1
+    good, bad = faithfulness(score, image, heat), faithfulness(score, image, -heat)
+    assert good.score > 0.3 > -0.3 > bad.score
+    flat = faithfulness(score, image, np.zeros((28, 28), np.float32))
+    assert abs(flat.score) < 0.35  # one random order among others
+    assert good.deletion_curve[0] == pytest.approx(float(score(image[None])[0]))
+    assert good.insertion_curve[-1] == good.deletion_curve[0]
+    assert good.insertion_curve[0] == pytest.approx(float(score(blur(image)[None])[0]))
+
+
+def test_shuffled_weights_change_the_map_of_a_model_but_not_of_the_image(digits_run, digits_arrays):
+    predictor = cs.load(digits_run)
+    (e,) = explain(predictor, digits_arrays[0][:1], method="smoothgrad")
+    assert e.randomised < 0.8
+    before = {k: v.clone() for k, v in predictor.network.state_dict().items()}
+    edges = np.abs(np.gradient(e.pixels[0])[0]).astype(np.float32)
+    assert randomisation(edges, lambda other: edges, predictor.network) == pytest.approx(1)
+    assert all((before[k] == v).all() for k, v in predictor.network.state_dict().items())
+
+
+def test_the_seed_decides(digits_run, digits_arrays):
+    predictor = cs.load(digits_run)
+    for method in ("smoothgrad", "shap"):
+        maps = [
+            next(
+                explain(
+                    predictor, digits_arrays[0][:1], method=method, settings=Settings(samples=8, seed=s), judged=False
+                )
+            )
+            for s in (0, 0, 1)
+        ]
+        np.testing.assert_array_equal(maps[0].heat, maps[1].heat)
+        assert not np.array_equal(maps[0].heat, maps[2].heat)
+
+
+def test_a_class_may_be_asked_for(digits_run, digits_arrays):
+    predictor = cs.load(digits_run)
+    for target in ("8", 8):
+        (e,) = explain(predictor, digits_arrays[0][:1], method="saliency", target=target, judged=False)
+        assert e.target == "8"
+        assert e.faithfulness is None
+
+
+def test_integrated_gradients_are_complete_to_a_hundredth(digits_run, digits_arrays):
+    for e in explain(cs.load(digits_run), digits_arrays[0][:5], method="integrated-gradients", judged=False):
+        assert e.facts["completeness"] <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"method": "smothgrad"}, ConfigError, "smoothgrad"),
+        ({"target": "cat"}, ConfigError, "there is no class 'cat'"),
+        ({"target": 10}, ConfigError, "10 classes, from 0 to 9"),
+        ({"method": "grad-cam", "settings": Settings(layer="layr1")}, ModelError, "layer1"),
+        ({"settings": Settings(samples=0)}, ConfigError, "samples is 0"),
+        ({"settings": Settings(batch=0)}, ConfigError, "batch is 0"),
+        ({"settings": Settings(noise=-1)}, ConfigError, "noise is -1"),
+        ({"method": "occlusion", "settings": Settings(window=0)}, ConfigError, "window is 0"),
+    ],
+)
+def test_bad_input(options, error, words, digits_run, digits_arrays):
+    with pytest.raises(error, match=words):
+        list(explain(cs.load(digits_run), digits_arrays[0][:1], **options))
+
+
+def test_images_of_another_size_and_kind_are_read_as_for_prediction(digits_run, photos, tmp_path):
+    (e,) = explain(cs.load(digits_run), str(photos / "cat" / "0.jpg"), method="saliency", judged=False)
+    assert e.pixels.shape == (1, 8, 8)
+
+
+def test_a_picture_and_the_numbers_for_every_image(photos_run, photos, tmp_path, capsys):
+    out = tmp_path / "maps"
+    words = ["explain", str(photos_run), str(photos / "cat" / "0.jpg"), str(photos / "rocket" / "0.jpg")]
+    options = ["--method", "grad-cam", "--out", str(out)]
+    assert main([*words, *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["explanations"]
+    assert [e["target"] for e in found] == ["cat", "rocket"]
+    assert found[0]["picture"] != found[1]["picture"]  # both images are called 0.jpg
+    for e in found:
+        assert read_image(e["picture"]).shape[2] >= 620
+        assert e["engine_difference"] < 1e-3
+    maps = np.load(out / "0-0.npz")
+    assert maps["grad-cam"].shape == (96, 96)
+    assert maps["pixels"].shape == (3, 96, 96)
+    assert main([*words[:3], *options]) == 0
+    assert "faithfulness" in capsys.readouterr().out
+
+
+def test_all_methods_on_one_sheet(classical_run, digit_folders, tmp_path, capsys):
+    image = str(digit_folders / "digit 1" / "0.png")
+    words = ["explain", str(classical_run), image, "--out", str(tmp_path / "maps"), "--samples", "20"]
+    assert main([*words, "--method", "all"]) == 0
+    assert sorted(np.load(tmp_path / "maps" / "0.npz")) == ["lime", "occlusion", "pixels", "shap"]
+    assert main(words) == 0
+    assert "occlusion" in capsys.readouterr().out
+    assert main([*words, "--method", "guided"]) == 2
+    assert "needs gradients" in capsys.readouterr().err
+    assert main(["explain", str(classical_run), str(tmp_path / "none.png")]) == 2
+    assert "none.png" in capsys.readouterr().err
