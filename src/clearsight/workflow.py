@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from clearsight.attacks import AttackCurve, Fooling
+from clearsight.attacks.gradient import Norm
 from clearsight.bundle import Bundle, versions
 from clearsight.comparison import Comparison
 from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Audit, Finding
 from clearsight.data.builtin import BUILTIN
-from clearsight.data.cache import CachedPixels, cached_pixels
+from clearsight.data.cache import CachedPixels, PixelView, cached_pixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat, decode, read_bytes
@@ -207,6 +209,31 @@ def evaluate(
     on its test split where it states one, else on all of it; its classes must be among the model's.
     """
     console = console or Silent()
+    held = held_out(model, data, console=console, data_dir=data_dir)
+    logits = held.predictor.logits(held.images, console.stage("judging on the test split" if held.own else "judging"))
+    bundle = held.predictor.bundle
+    return judge(logits, held.labels, bundle.classes, bundle.temperature, indices=held.rows, names=held.names)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Images a model was not trained on, as it sees them, with labels (N,) as it numbers its classes, their rows in
+    the data set and their names. own: they are the test split of its own run.
+    """
+
+    predictor: Predictor
+    images: PixelView
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    names: list[str]
+    own: bool
+
+
+def held_out(
+    model: str | Path | Predictor, data: Any = None, *, console: Console | None = None, data_dir: str | None = None
+) -> HeldOut:
+    """The images to judge a model by; see `evaluate` for which."""
+    console = console or Silent()
     predictor = model if isinstance(model, Predictor) else load(model)
     bundle = predictor.bundle
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
@@ -221,8 +248,11 @@ def evaluate(
             console.say(
                 "data: the images are no longer those the model was trained on, so some of this test may be known to it"
             )
-        return _judge(predictor, prepared, "test", console)
-    return _judge_other(predictor, dataset, scanned, console)
+        pixels, rows, labels = prepared.pixels, prepared.split.test, prepared.labels
+    else:
+        pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
+    names = [dataset.source.name(int(i)) for i in rows]
+    return HeldOut(predictor, pixels.view(rows), labels[rows], rows, names, own)
 
 
 def _own_data(bundle: Bundle) -> str:
@@ -398,6 +428,59 @@ def explain(
     return found
 
 
+def attack(
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    method: str = "pgd",
+    norm: Norm = "linf",
+    epsilons: Sequence[float] | None = None,
+    steps: int = 20,
+    target: str | int | None = None,
+    images: int = 500,
+    fool: bool = False,
+    batch: int = 64,
+    seed: int = 0,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> tuple[AttackCurve, Fooling | None, Path]:
+    """Attack a model on its test split, or on other data: `cs.attack("runs/photos", method="pgd", epsilons=[8/255])`.
+
+    The robust accuracy against epsilon, images that fool the model where asked for, and the page that shows both. At
+    most so many images are attacked, drawn at random by seed. out: the folder to write, RUN/attack unless given.
+    """
+    from clearsight.attacks import attack as attacked
+    from clearsight.attacks import fool as fooled
+    from clearsight.explanation.explain import class_number
+    from clearsight.report.attack_page import write_attack_page
+
+    console = console or Silent()
+    if images < 1:
+        raise ConfigError(f"--images {images} must be 1 or more")
+    predictor = model if isinstance(model, Predictor) else load(model)
+    goal = None if target is None else class_number(predictor, target)
+    held = held_out(model, data, console=console, data_dir=data_dir)
+    some = np.sort(np.random.default_rng(seed).permutation(len(held.rows))[:images])
+    found = attacked(
+        held.predictor, PixelView(held.images.array, held.images.indices[some]), held.labels[some],
+        names=[held.names[i] for i in some], method=method, norm=norm, epsilons=epsilons, steps=steps, target=goal,
+        seed=seed, batch=batch, console=console,
+    )  # fmt: skip
+    fooling = fooled(held.predictor, seed=seed, console=console) if fool else None
+    folder = (
+        Path(out).expanduser() if out else (Path("attack") if isinstance(model, Predictor) else Path(model) / "attack")
+    )
+    with disk_errors(folder, "the attack's page", "free some space or choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "attack.html"
+        write_attack_page(page, found, fooling)
+        write_json(folder / "attack.json", found.to_dict())
+        if fooling:
+            np.savez_compressed(folder / "fooling.npz", pixels=fooling.pixels, beliefs=fooling.beliefs)
+    return found, fooling, page
+
+
 def _own_name(name: str, number: int, names: Sequence[str]) -> str:
     """A file name for an image among others: its stem, and its number where another has the same."""
     stem = Path(name).stem.replace("#", "image-")
@@ -431,8 +514,10 @@ def _all_pixels(
     return pixels, np.flatnonzero(usable)
 
 
-def _judge_other(predictor: Predictor, dataset: Dataset, scanned: Scan, console: Console) -> Evaluation:
-    bundle = predictor.bundle
+def _other_images(
+    bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console
+) -> tuple[CachedPixels, NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels, the rows to judge by, and labels as the model numbers its classes, of a data set of any origin."""
     unknown = sorted(set(dataset.classes) - set(bundle.classes))
     if unknown:
         raise DataError(
@@ -445,6 +530,4 @@ def _judge_other(predictor: Predictor, dataset: Dataset, scanned: Scan, console:
         rows = rows[dataset.given[rows] == "test"]
         console.say(f"judging the test split that the data states: {len(rows)} of {len(dataset)} images")
     number = np.array([bundle.classes.index(c) for c in dataset.classes])
-    logits = predictor.logits(pixels.view(rows), console.stage("judging"))
-    names = [dataset.source.name(int(i)) for i in rows]
-    return judge(logits, number[dataset.labels[rows]], bundle.classes, bundle.temperature, indices=rows, names=names)
+    return pixels, rows, number[dataset.labels]

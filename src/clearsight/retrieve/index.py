@@ -183,7 +183,7 @@ def build_faiss(vectors: Floats, kind: str, code_bytes: int = 32, progress: Prog
             )
         parts = min(code_bytes, width)
         reduced = width // parts * parts
-        lists = int(min(4 * math.sqrt(n), n / 39)) or 1
+        lists = int(min(4 * math.sqrt(n), min(n, TRAINING) / 39)) or 1  # Faiss wants 39 to learn a centre from
         index = faiss.index_factory(width, f"OPQ{parts}_{reduced},IVF{lists},PQ{parts}", faiss.METRIC_INNER_PRODUCT)
         rows = np.sort(np.random.default_rng(0).permutation(n)[:TRAINING])
         if progress:

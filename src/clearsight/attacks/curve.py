@@ -1,0 +1,159 @@
+"""How far a model can be pushed: accuracy under attack against epsilon, with examples.
+
+found = attack(predictor, images, labels, method="pgd", epsilons=(0.01, 0.03))
+found.points[0].accuracy, found.points[0].interval
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clearsight.attacks.gradient import Norm, fgsm, pgd
+from clearsight.console import Console, Silent
+from clearsight.errors import ConfigError, ModelError
+from clearsight.explanation.gradients import frozen
+from clearsight.metrics import wilson_interval
+from clearsight.predictor import Images, Predictor
+
+Floats = NDArray[np.float32]
+
+EPSILONS = {"linf": (0.005, 0.01, 0.02, 0.05, 0.1, 0.2), "l2": (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)}
+EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Point:
+    """Robust accuracy at an epsilon: the share of images whose answer is right in spite of the attack, with its 95 %
+    interval. reached: of a targeted attack, the share that got the target's answer.
+    """
+
+    epsilon: float
+    accuracy: float
+    interval: tuple[float, float]
+    reached: float | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image, what it was taken for, and the attacked one at the smallest epsilon that turned the answer."""
+
+    image: str
+    epsilon: float
+    before: str
+    belief_before: float
+    after: str
+    belief_after: float
+    pixels: Floats
+    attacked: Floats
+
+
+@dataclass(frozen=True)
+class AttackCurve:
+    """Points at growing epsilon, the first of them 0: without an attack. Examples are images answered rightly."""
+
+    method: str
+    norm: str
+    steps: int
+    target: str | None
+    images: int
+    points: tuple[Point, ...]
+    examples: tuple[Example, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without pixels."""
+        keep = ("image", "epsilon", "before", "belief_before", "after", "belief_after")
+        return {
+            "method": self.method, "norm": self.norm, "steps": self.steps, "target": self.target,
+            "images": self.images, "points": [asdict(p) for p in self.points],
+            "examples": [{key: getattr(e, key) for key in keep} for e in self.examples],
+        }  # fmt: skip
+
+
+def attack(
+    predictor: Predictor,
+    images: Images,
+    labels: NDArray[np.integer],
+    *,
+    names: Sequence[str] | None = None,
+    method: str = "pgd",
+    norm: Norm = "linf",
+    epsilons: Sequence[float] | None = None,
+    steps: int = 20,
+    target: int | None = None,
+    seed: int = 0,
+    batch: int = 64,
+    console: Console | None = None,
+) -> AttackCurve:
+    """Attack images with known classes at each epsilon.
+
+    An attack succeeds at an epsilon where it did at a smaller one, as every smaller change is allowed there too.
+    labels (N,): numbers of the predictor's classes. target: a class to reach instead of leaving the true one; images of
+    that class are left out. Raises ModelError for a model without gradients, and ConfigError for options out of range.
+    """
+    if method not in ("fgsm", "pgd"):
+        raise ConfigError(f"there is no attack {method!r}", expected="fgsm or pgd")
+    if not predictor.has_gradients:
+        raise ModelError("attacks need gradients, which this model does not have", fix="try `clearsight audit`")
+    if norm not in EPSILONS:
+        raise ConfigError(f"there is no norm {norm!r}", expected="linf or l2")
+    console = console or Silent()
+    chosen = sorted(EPSILONS[norm] if epsilons is None else {float(e) for e in epsilons if e != 0})
+    x = torch.from_numpy(np.concatenate(list(predictor.pixels(images))))
+    truth = torch.from_numpy(np.asarray(labels, np.int64))
+    called = list(predictor.names(images) if names is None else names)
+    if target is not None:
+        kept = truth != target
+        x, truth, called = x[kept], truth[kept], [n for n, k in zip(called, kept.tolist(), strict=True) if k]
+    if not len(x):
+        raise ConfigError("there are no images to attack", found="only images of the target's class")
+    goal = truth if target is None else torch.full_like(truth, target)
+    network = predictor.network
+    advance = console.stage("attacking", "images")
+    belief = _belief(predictor, x)
+    right = belief.argmax(1) == truth.numpy()
+    reached = np.zeros(len(x), bool)
+    share = None if target is None else 0.0
+    points = [Point(0.0, float(right.mean()), wilson_interval(int(right.sum()), len(x)), share)]
+    examples: list[Example] = []
+    with frozen(network):
+        for number, epsilon in enumerate(chosen):
+            open_ = np.flatnonzero(right if target is None else ~reached)
+            if len(open_):
+                rows = torch.from_numpy(open_)
+                options: dict[str, Any] = {"norm": norm, "targeted": target is not None, "batch": batch}
+                if method == "pgd":
+                    options |= {"steps": steps, "seed": seed}
+                moved = (fgsm if method == "fgsm" else pgd)(network, x[rows], goal[rows], epsilon, **options)
+                after = _belief(predictor, moved)
+                for place, row in enumerate(open_):
+                    answer = int(after[place].argmax())
+                    turned = answer != int(truth[row])
+                    if turned and right[row] and len(examples) < EXAMPLES:
+                        first = int(belief[row].argmax())
+                        examples.append(
+                            Example(
+                                called[row], epsilon, predictor.classes[first], float(belief[row, first]),
+                                predictor.classes[answer], float(after[place, answer]), x[row].numpy(),
+                                moved[place].numpy(),
+                            )
+                        )  # fmt: skip
+                    right[row] &= not turned
+                    reached[row] |= target is not None and answer == target
+            share = float(reached.mean()) if target is not None else None
+            interval = wilson_interval(int(right.sum()), len(x))
+            points.append(Point(epsilon, float(right.mean()), interval, share))
+            advance((number + 1) * len(x), len(chosen) * len(x))
+    return AttackCurve(
+        method, norm, steps if method == "pgd" else 1, None if target is None else predictor.classes[target], len(x),
+        tuple(points), tuple(examples),
+    )  # fmt: skip
+
+
+def _belief(predictor: Predictor, x: torch.Tensor) -> NDArray[np.float64]:
+    return predictor.predict_proba(x.numpy())

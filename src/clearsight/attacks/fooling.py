@@ -1,0 +1,62 @@
+"""Fooling images: noise that a model takes for a class with great confidence [Nguyen, Yosinski, Clune 2015]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from clearsight.console import Console, Silent
+from clearsight.errors import ModelError
+from clearsight.explanation.gradients import frozen
+from clearsight.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Fooling:
+    """One image per class: pixels (K, C, H, W) float32 in [0, 1], and the calibrated belief in that class (K,)."""
+
+    classes: tuple[str, ...]
+    pixels: NDArray[np.float32]
+    beliefs: NDArray[np.float64]
+
+
+def fool(
+    predictor: Predictor,
+    *,
+    belief: float = 0.99,
+    rounds: int = 500,
+    rate: float = 0.05,
+    seed: int = 0,
+    console: Console | None = None,
+) -> Fooling:
+    """Begin with uniform noise and follow Adam until each class is believed as asked, or the rounds are over.
+
+    The image is a sigmoid of what is optimised, so that it stays in [0, 1]. Raises ModelError without gradients.
+    """
+    if not predictor.has_gradients:
+        raise ModelError("fooling images need gradients, which this model does not have")
+    network, classes = predictor.network, len(predictor.classes)
+    advance = (console or Silent()).stage("making fooling images", "rounds")
+    generator = torch.Generator().manual_seed(seed)
+    free = torch.logit(0.02 + 0.96 * torch.rand((classes, *predictor.shape), generator=generator)).requires_grad_()
+    goal = torch.arange(classes)
+    optimiser = torch.optim.Adam([free], lr=rate)
+    with frozen(network):
+        for round_ in range(rounds):
+            logits = network(free.sigmoid())
+            sure = (logits / predictor.bundle.temperature).softmax(1).gather(1, goal[:, None])[:, 0]
+            advance(round_, rounds)
+            if bool((sure > belief + (1 - belief) / 2).all()):
+                break
+            optimiser.zero_grad()
+            loss = F.cross_entropy(logits / predictor.bundle.temperature, goal, reduction="sum")
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    advance(rounds, rounds)
+    pixels = free.detach().sigmoid().numpy()
+    beliefs = predictor.predict_proba(pixels)[np.arange(classes), np.arange(classes)]
+    return Fooling(predictor.classes, pixels, beliefs)

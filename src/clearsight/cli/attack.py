@@ -1,0 +1,69 @@
+"""Try to break a model: how much its pixels must change before its answers do.
+
+Draws robust accuracy, the share of images answered rightly in spite of the attack, against epsilon: the largest change
+of any pixel, of pixels in [0, 1] (linf; 8/255 is 0.031), or the Euclidean length of all changes (l2). Without DATA the
+test split of the model's own run is attacked. --fool makes images from noise that the model is sure of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.console import terminal
+from clearsight.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: its own test split)")
+    parser.add_argument("--method", default="pgd", choices=("fgsm", "pgd"), help="one step or many (default: pgd)")
+    parser.add_argument("--norm", default="linf", choices=("linf", "l2"), help="how change is measured (default: linf)")
+    parser.add_argument("--epsilon", metavar="X,...", help="changes to try (default: 0.005,0.01,0.02,0.05,0.1,0.2)")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="of pgd (default: 20)")
+    parser.add_argument("--target", metavar="CLASS", help="class to reach (default: any wrong one)")
+    parser.add_argument("--images", type=int, default=500, metavar="N", help="attack at most so many (default: 500)")
+    parser.add_argument("--fool", action="store_true", help="make fooling images too, one per class")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images in memory (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes starts and choices (default: 0)")
+    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/attack)")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with terminal() as console:
+        from clearsight.workflow import attack
+
+        found, fooling, page = attack(
+            arguments.run, arguments.data, method=arguments.method, norm=arguments.norm,
+            epsilons=_numbers(arguments.epsilon), steps=arguments.steps, target=arguments.target,
+            images=arguments.images, fool=arguments.fool, batch=arguments.batch_size, seed=arguments.seed,
+            out=arguments.out, data_dir=arguments.data_dir, console=console,
+        )  # fmt: skip
+    if arguments.json:
+        sure = dict(zip(fooling.classes, fooling.beliefs.tolist(), strict=True)) if fooling else None
+        print_json({**found.to_dict(), "fooling": sure, "report": str(page)})
+        return 0
+    towards = f", towards {found.target}" if found.target else ""
+    print(f"{found.images:,} images, {found.method} in {found.norm}{towards}")
+    for p in found.points:
+        reached = "" if p.reached is None else f", {p.reached:.1%} taken for {found.target}"
+        print(f"  epsilon {p.epsilon:<7g} right {p.accuracy:.1%} ({p.interval[0]:.1%} to {p.interval[1]:.1%}){reached}")
+    if fooling:
+        fooled = int((fooling.beliefs >= 0.99).sum())
+        print(f"fooling images: {fooled} of {len(fooling.classes)} classes believed with 99 % or more")
+    print(f"  report   {os.path.relpath(page)}")
+    return 0
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"--epsilon {text} is not a list of numbers", expected="numbers with commas between, such as 0.01,0.03"
+        ) from None

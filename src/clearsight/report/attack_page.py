@@ -1,0 +1,91 @@
+"""The page of an attack: robust accuracy against epsilon, the images that turned, and images that fool the model."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from clearsight.attacks import AttackCurve, Fooling
+from clearsight.report.svg import Frame, chart, element, label, polyline, ticks
+from clearsight.report.wording import percent
+
+WIDTH = 640
+MAGNIFIED = 10
+"""Changes are drawn this many times as large, around gray."""
+
+
+def write_attack_page(path: Path, found: AttackCurve, fooling: Fooling | None) -> None:
+    """Write the page; it opens from disk and loads nothing."""
+    environment = Environment(loader=PackageLoader("clearsight.report"), autoescape=True, undefined=StrictUndefined)
+    examples = [
+        {
+            "before": f"{e.before} {percent(e.belief_before)}",
+            "after": f"{e.after} {percent(e.belief_after)}",
+            "epsilon": f"{e.epsilon:g}",
+            "image": e.image,
+            "pictures": [_uri(e.pixels), _uri(0.5 + MAGNIFIED * (e.attacked - e.pixels)), _uri(e.attacked)],
+        }
+        for e in found.examples
+    ]
+    page = environment.get_template("attack.html").render(
+        found=found,
+        measure="the largest change of any pixel" if found.norm == "linf" else "the Euclidean length of all changes",
+        plot=robust_chart(found),
+        rows=[
+            {
+                "epsilon": f"{p.epsilon:g}",
+                "accuracy": percent(p.accuracy),
+                "interval": f"{percent(p.interval[0])} to {percent(p.interval[1])}",
+                "reached": "" if p.reached is None else percent(p.reached),
+            }
+            for p in found.points
+        ],
+        examples=examples,
+        magnified=MAGNIFIED,
+        fooling=[
+            {"name": name, "belief": percent(float(belief)), "uri": _uri(pixels)}
+            for name, belief, pixels in zip(fooling.classes, fooling.beliefs, fooling.pixels, strict=True)
+        ]
+        if fooling
+        else [],
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def robust_chart(found: AttackCurve) -> Markup:
+    """Accuracy, with its interval, against epsilon; points stand at equal distances, as epsilons grow by factors."""
+    y_ticks = ticks(0.0, 1.0)
+    places = list(range(len(found.points)))
+    frame = Frame(52, 14, WIDTH - 80, 240, (0, max(1, len(places) - 1)), (0.0, 1.0))
+    drawn = frame.axes(places, y_ticks, lambda v: f"{found.points[round(v)].epsilon:g}", percent)
+    drawn.append(label("epsilon", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    for place, p in zip(places, found.points, strict=True):
+        x = frame.x(place)
+        low, high = frame.y(p.interval[0]), frame.y(p.interval[1])
+        drawn.append(element("line", x1=x, y1=low, x2=x, y2=high, class_="grid"))
+        words = f"epsilon {p.epsilon:g}: {percent(p.accuracy)} right"
+        drawn.append(element("circle", element("title", words), cx=x, cy=frame.y(p.accuracy), r=4, class_="dot val"))
+    drawn.append(
+        polyline([(frame.x(i), frame.y(p.accuracy)) for i, p in zip(places, found.points, strict=True)], "curve val")
+    )
+    said = "; ".join(f"{p.epsilon:g}: {percent(p.accuracy)}" for p in found.points)
+    return chart("robust", WIDTH, frame.bottom + 46, "Robust accuracy against epsilon", said, *drawn)
+
+
+def _uri(pixels: NDArray[np.floating]) -> str:
+    """(C, H, W) in [0, 1] as a PNG data URI, small images enlarged pixel by pixel."""
+    planes = pixels if pixels.shape[0] == 3 else np.repeat(pixels.mean(0, keepdims=True), 3, axis=0)
+    eight = np.round(np.clip(np.moveaxis(planes, 0, 2), 0, 1) * 255).astype(np.uint8)
+    scale = max(1, math.ceil(96 / max(eight.shape[:2])))
+    image = Image.fromarray(eight.repeat(scale, 0).repeat(scale, 1))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
