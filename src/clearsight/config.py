@@ -190,6 +190,15 @@ class TrainConfig:
     )
     mixup: float = option(0.0, "strength of mixing pairs of images, alpha of its Beta distribution", within="[0, inf)")
     cutmix: float = option(0.0, "strength of pasting parts of images into others, alpha", within="[0, inf)")
+    adversarial: str = option(
+        "none",
+        "train on attacked images, so that the network is harder to break",
+        choices={"none": "images as they are", "pgd": "projected gradient descent within --adversarial-epsilon"},
+    )
+    adversarial_epsilon: float = option(
+        0.03, "largest change of a pixel, of pixels in [0, 1], in adversarial training", within="(0, 1]"
+    )
+    adversarial_steps: int = option(7, "of each attack in adversarial training", within="[1, inf)")
     ema: float | None = option(
         None, "keep the running average of the weights with this decay, such as 0.99", within="(0, 1)"
     )
@@ -282,6 +291,8 @@ class Config:
             faults.append("--mixup and --cutmix both mix every batch: drop one")
         if t.loss in ("hinge", "focal") and (t.mixup or t.cutmix):
             faults.append(f"--loss {t.loss} has no meaning for the mixed targets of --mixup and --cutmix")
+        if t.adversarial == "none" and (t.adversarial_epsilon != 0.03 or t.adversarial_steps != 7):
+            faults.append("--adversarial-epsilon and --adversarial-steps are of --adversarial pgd: add that")
         if t.opt in ("lbfgs", "armijo") and t.amp == "fp16":
             faults.append(f"--opt {t.opt} searches along the loss, which --amp fp16 rescales")
         if t.opt == "gd" and t.accumulate > 1:

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from clearsight.adversary import Norm
 from clearsight.attacks import AttackCurve, Fooling
-from clearsight.attacks.gradient import Norm
 from clearsight.bundle import Bundle, versions
 from clearsight.comparison import Comparison
 from clearsight.config import Config

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.attacks.gradient import Norm, fgsm, pgd
+from clearsight.adversary import Norm, fgsm, frozen, pgd
 from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, ModelError
-from clearsight.explanation.gradients import frozen
 from clearsight.metrics import wilson_interval
 from clearsight.predictor import Images, Predictor
 

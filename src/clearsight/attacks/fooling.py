@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from clearsight.adversary import frozen
 from clearsight.console import Console, Silent
 from clearsight.errors import ModelError
-from clearsight.explanation.gradients import frozen
 from clearsight.predictor import Predictor
 
 
@@ -28,8 +28,8 @@ def fool(
     predictor: Predictor,
     *,
     belief: float = 0.99,
-    rounds: int = 500,
-    rate: float = 0.05,
+    rounds: int = 1000,
+    rate: float = 0.1,
     seed: int = 0,
     console: Console | None = None,
 ) -> Fooling:

@@ -9,7 +9,6 @@ as they were.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from clearsight.adversary import frozen
 from clearsight.errors import ModelError
 from clearsight.models.network import InputLayer, capture, layer_name
 
@@ -212,22 +212,6 @@ def last_maps(network: nn.Module, x: torch.Tensor) -> str:
         if gradient is not None and int((as_maps(gradient) != 0).any(1).sum()) > 1:
             return name
     raise ModelError("this model has no layer of maps", fix="use saliency, smoothgrad or occlusion")
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Inside the block the network is in evaluation mode and its parameters take no gradient; then all is as it was."""
-    training = network.training
-    took = [(p, p.requires_grad) for p in network.parameters()]
-    network.eval()
-    for parameter, _ in took:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.train(training)
-        for parameter, before in took:
-            parameter.requires_grad_(before)
 
 
 def _gradient(network: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:

@@ -238,7 +238,8 @@ class Job:
 
 _SHARED = (
     "max_steps", "accumulate", "loss", "opt", "sched", "warm_up", "momentum", "l1", "max_norm",
-    "label_smoothing", "class_weights", "augment", "mixup", "cutmix", "ema", "patience", "val_every", "compile",
+    "label_smoothing", "class_weights", "augment", "mixup", "cutmix", "adversarial",
+    "adversarial_epsilon", "adversarial_steps", "ema", "patience", "val_every", "compile",
 )  # fmt: skip
 
 

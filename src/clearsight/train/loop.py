@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from clearsight.adversary import frozen, pgd
 from clearsight.data.augment import augment
 from clearsight.data.loader import batches, to_float
 from clearsight.data.mix import mix
@@ -78,6 +79,9 @@ class Training:
     augment: str = "none"
     mixup: float = 0.0
     cutmix: float = 0.0
+    adversarial: str = "none"
+    adversarial_epsilon: float = 0.03
+    adversarial_steps: int = 7
     ema: float | None = None
     patience: int = 10
     val_every: int | None = None
@@ -200,6 +204,9 @@ def train_network(
         for group, peak in zip(optimiser.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         rate, waited = max(peaks) * factor, time.perf_counter() - asked
+        if how.adversarial == "pgd":
+            start = _mixed(seed, step, world.rank)
+            pieces = [(_attacked(network, x, target, how, start), target, w) for x, target, w in pieces]
 
         network.train()
         if how.frozen_norm:
@@ -285,6 +292,14 @@ def _batch(
     images, wanted = mix(images, wanted, noise, mixup=how.mixup, cutmix=how.cutmix)
     weights = torch.from_numpy(data.weights[rows]).to(device) * (wanted @ per_class.to(device))
     return images, wanted, weights
+
+
+def _attacked(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor, how: Training, seed: int) -> torch.Tensor:
+    """The images that the network, as it is in evaluation mode, finds hardest near these [Madry et al. 2018]."""
+    with frozen(network):
+        return pgd(
+            network, images, wanted, how.adversarial_epsilon, steps=how.adversarial_steps, seed=seed, batch=len(images)
+        )
 
 
 def _validate(network: nn.Module, data: Examples, how: Training, device: str, world: World) -> tuple[float, float]:

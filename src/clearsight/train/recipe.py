@@ -73,6 +73,17 @@ def _only_for_networks(config: Config) -> dict[str, bool]:
 
 def plan(config: Config, scanned: Scan) -> Recipe:
     """Choose network, weights and input size. ConfigError when the options exclude each other."""
+    recipe = _plan(config, scanned)
+    if config.train.adversarial != "none" and recipe.kind == "probe":
+        raise ConfigError(
+            "--adversarial trains a network from random weights, whose every layer meets the attacks",
+            found=f"{recipe.model}, which starts from published weights",
+            fix="add --no-pretrained, or a smaller network such as --model resnet8",
+        )
+    return recipe
+
+
+def _plan(config: Config, scanned: Scan) -> Recipe:
     model, size = config.model, config.data.img_size
     if model.model == "auto":
         return _automatic(config, scanned)

@@ -1,5 +1,7 @@
 """Attacks that follow the gradient: FGSM and PGD, in the L-infinity and the L2 norm, targeted or not.
 
+They stand below training, which may train on attacked images; `attacks` measures what they do to a finished model.
+
 x (N, C, H, W) float32 in [0, 1]; labels (N,), the true classes, or those to reach when targeted; epsilon is a distance
 in these pixels: the largest change of any one (linf), or the Euclidean length of all changes of an image (l2). Every
 result lies in [0, 1] and within epsilon of x. `batch` bounds the images in memory.
@@ -7,7 +9,8 @@ result lies in [0, 1] and within epsilon of x. `batch` bounds the images in memo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -126,3 +129,19 @@ def _checked(epsilon: float, norm: str) -> None:
             f"epsilon is {epsilon:g}",
             expected="from 0 to 1, as pixels lie in [0, 1] (8/255 is 0.031)" if norm == "linf" else "0 or more",
         )
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Inside the block the network is in evaluation mode and its parameters take no gradient; then all is as it was."""
+    training = network.training
+    took = [(p, p.requires_grad) for p in network.parameters()]
+    network.eval()
+    for parameter, _ in took:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.train(training)
+        for parameter, before in took:
+            parameter.requires_grad_(before)

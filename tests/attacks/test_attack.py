@@ -1,0 +1,119 @@
+"""Robust accuracy, fooling images, and the command that draws them."""
+
+import json
+
+import numpy as np
+import pytest
+
+import clearsight as cs
+from clearsight.attacks import attack, fool
+from clearsight.cli.main import main
+from clearsight.errors import ConfigError, ModelError
+
+
+@pytest.fixture(scope="module")
+def predictor(digits_run):
+    return cs.load(digits_run)
+
+
+@pytest.fixture(scope="module")
+def some(digits_arrays):
+    images, labels = digits_arrays
+    return images[-60:], labels[-60:]
+
+
+@pytest.fixture(scope="module")
+def curve(predictor, some):
+    return attack(predictor, *some, epsilons=(0.1, 0.02, 0.3), steps=10)
+
+
+def test_accuracy_falls_with_epsilon(curve, predictor, some):
+    assert [p.epsilon for p in curve.points] == [0, 0.02, 0.1, 0.3]
+    accuracy = [p.accuracy for p in curve.points]
+    assert accuracy == sorted(accuracy, reverse=True)
+    assert accuracy[0] == np.mean([p.label == str(t) for p, t in zip(predictor.predict(some[0]), some[1], strict=True)])
+    assert accuracy[-1] < 0.3
+    for p in curve.points:
+        assert p.interval[0] <= p.accuracy <= p.interval[1]
+
+
+def test_examples_are_what_the_deployed_model_says(curve, predictor):
+    assert curve.examples
+    for e in curve.examples:
+        assert np.abs(e.attacked - e.pixels).max() <= e.epsilon + 1e-6
+        before, after = predictor.predict(np.stack([e.pixels, e.attacked]))
+        assert (before.label, after.label) == (e.before, e.after)
+        assert e.before != e.after
+
+
+def test_many_steps_beat_one(predictor, some, curve):
+    one = attack(predictor, *some, method="fgsm", epsilons=(0.02, 0.1, 0.3))
+    assert one.points[2].accuracy >= curve.points[2].accuracy
+    assert one.steps == 1
+
+
+def test_targeted(predictor, some):
+    found = attack(predictor, *some, target=3, epsilons=(0.05, 0.4), norm="linf", steps=10)
+    assert found.target == "3"
+    assert found.images == int((some[1] != 3).sum())
+    assert found.points[0].reached == 0
+    assert found.points[1].reached <= found.points[2].reached
+    assert found.points[2].reached > 0.8
+
+
+def test_the_seed_decides(predictor, some):
+    first, again = (attack(predictor, *some, epsilons=(0.05,), seed=1).to_dict() for _ in range(2))
+    assert first == again
+
+
+def test_all_ten_digits_from_noise(predictor):
+    found = fool(predictor)
+    assert found.pixels.shape == (10, 1, 8, 8)
+    assert found.pixels.min() >= 0
+    assert found.pixels.max() <= 1
+    assert (found.beliefs >= 0.99).all()
+    assert [p.label for p in predictor.predict(found.pixels)] == list(predictor.classes)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "pdg"}, "no attack 'pdg'"),
+        ({"norm": "l1"}, "no norm 'l1'"),
+        ({"epsilons": (8,)}, "epsilon is 8"),
+        ({"epsilons": (-0.1,)}, "epsilon is -0.1"),
+        ({"steps": 0}, "0 steps"),
+    ],
+)
+def test_bad_input(predictor, some, options, words):
+    with pytest.raises(ConfigError, match=words):
+        attack(predictor, *some, **options)
+
+
+def test_models_without_gradients_say_so(tmp_path, some):
+    run = cs.fit("digits", model="pixels+knn", out=str(tmp_path / "run"))
+    with pytest.raises(ModelError, match="attacks need gradients"):
+        attack(run.predictor, *some)
+    with pytest.raises(ModelError, match="need gradients"):
+        fool(run.predictor)
+
+
+def test_command(digits_run, tmp_path, capsys):
+    out = str(tmp_path / "attack")
+    words = ["attack", str(digits_run), "--epsilon", "0.05,0.2", "--images", "40", "--steps", "5", "--out", out]
+    assert main([*words, "--fool", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["points"]) == 3
+    assert len(answer["fooling"]) == 10
+    page = (tmp_path / "attack" / "attack.html").read_text()
+    assert "Images that turned" in page
+    assert "Images that fool it" in page
+    assert np.load(tmp_path / "attack" / "fooling.npz")["pixels"].shape == (10, 1, 8, 8)
+    assert main([*words, "--target", "7"]) == 0
+    assert "taken for 7" in capsys.readouterr().out
+    assert main([*words[:3], "some", *words[4:]]) == 2
+    assert "numbers with commas" in capsys.readouterr().err
+    assert main([*words, "--target", "dog"]) == 2
+    assert "no class 'dog'" in capsys.readouterr().err
+    assert main([*words[:4], "--images", "0"]) == 2
+    assert "--images 0" in capsys.readouterr().err
