@@ -21,6 +21,8 @@ ALL = (
     "descriptors",
     "retrieval",
     "classical",
+    "explain",
+    "attacks",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

@@ -274,6 +274,8 @@ def _judged(
 def _advice(ranked: Sequence[Standing], right: dict[str, NDArray[np.bool_]]) -> tuple[str, str]:
     """The fastest rung that is as good as the best one to within a standard error, where that gains much."""
     best = ranked[0]
+    if len(ranked) == 1:
+        return best.name, "no other model was compared"
     as_good = [s for s in ranked if _within_an_error(right[best.name], right[s.name])]
     fastest = min(as_good, key=lambda s: s.image_seconds)
     times = best.image_seconds / fastest.image_seconds

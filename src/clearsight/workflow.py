@@ -39,6 +39,7 @@ from clearsight.explanation import Explanation, Settings
 from clearsight.healing import SickError, heal
 from clearsight.predictor import Predictor
 from clearsight.retrieve import Index, Retrieval
+from clearsight.robustness import Card
 from clearsight.runs import Run, events, history, resumed, run_folder, run_options
 from clearsight.train.distributed import ALONE, World, processes
 from clearsight.train.loop import Examples, Training
@@ -456,21 +457,15 @@ def attack(
     from clearsight.report.attack_page import write_attack_page
 
     console = console or Silent()
-    if images < 1:
-        raise ConfigError(f"--images {images} must be 1 or more")
-    predictor = model if isinstance(model, Predictor) else load(model)
-    goal = None if target is None else class_number(predictor, target)
-    held = held_out(model, data, console=console, data_dir=data_dir)
-    some = np.sort(np.random.default_rng(seed).permutation(len(held.rows))[:images])
+    held, some = _some(model, data, images, seed, console, data_dir)
+    goal = None if target is None else class_number(held.predictor, target)
     found = attacked(
         held.predictor, PixelView(held.images.array, held.images.indices[some]), held.labels[some],
         names=[held.names[i] for i in some], method=method, norm=norm, epsilons=epsilons, steps=steps, target=goal,
         seed=seed, batch=batch, console=console,
     )  # fmt: skip
     fooling = fooled(held.predictor, seed=seed, console=console) if fool else None
-    folder = (
-        Path(out).expanduser() if out else (Path("attack") if isinstance(model, Predictor) else Path(model) / "attack")
-    )
+    folder = _beside(model, "attack", out)
     with disk_errors(folder, "the attack's page", "free some space or choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         page = folder / "attack.html"
@@ -479,6 +474,61 @@ def attack(
         if fooling:
             np.savez_compressed(folder / "fooling.npz", pixels=fooling.pixels, beliefs=fooling.beliefs)
     return found, fooling, page
+
+
+def audit(
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    changes: Sequence[str] | None = None,
+    turns: Sequence[tuple[str | int, float, str | int]] = (),
+    images: int = 500,
+    seed: int = 0,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> tuple[Card, Path]:
+    """Make a model's invariance card on its test split, or on other data: `cs.audit("runs/photos")`.
+
+    changes: as `robustness.audit` takes them. turns: (class, degrees, class), what a class becomes when turned. At most
+    so many images, drawn at random by seed. out: the folder of the page, RUN/audit unless given.
+    """
+    from clearsight.explanation.explain import class_number
+    from clearsight.report.card_page import write_card_page
+    from clearsight.robustness import audit as audited
+
+    console = console or Silent()
+    held, some = _some(model, data, images, seed, console, data_dir)
+    predictor = held.predictor
+    turned = [(class_number(predictor, a), degrees, class_number(predictor, b)) for a, degrees, b in turns]
+    card = audited(
+        predictor, PixelView(held.images.array, held.images.indices[some]), held.labels[some],
+        names=[held.names[i] for i in some], changes=changes, turns=turned, seed=seed, console=console,
+    )  # fmt: skip
+    folder = _beside(model, "audit", out)
+    with disk_errors(folder, "the card", "free some space or choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "card.html"
+        write_card_page(page, card, str(predictor.bundle.data.get("name", "a model")))
+        write_json(folder / "robustness.json", card.to_dict())
+    return card, page
+
+
+def _some(
+    model: str | Path | Predictor, data: Any, images: int, seed: int, console: Console, data_dir: str | None
+) -> tuple[HeldOut, NDArray[np.int64]]:
+    """Images to judge by, and which of them to take: at most so many."""
+    if images < 1:
+        raise ConfigError(f"--images {images} must be 1 or more")
+    held = held_out(model, data, console=console, data_dir=data_dir)
+    return held, np.sort(np.random.default_rng(seed).permutation(len(held.rows))[:images])
+
+
+def _beside(model: str | Path | Predictor, name: str, out: str | Path | None) -> Path:
+    """The folder asked for, or one of this name in the run's, or here where there is no run's folder."""
+    if out:
+        return Path(out).expanduser()
+    return Path(name) if isinstance(model, Predictor) or not Path(model).expanduser().is_dir() else Path(model) / name
 
 
 def _own_name(name: str, number: int, names: Sequence[str]) -> str:

@@ -41,6 +41,9 @@ def test_raw_correlation_is_the_sum_of_products_and_prefers_bright_places():
 def test_nothing_to_compare_scores_nothing(picture):
     assert not match(picture, np.eye(3)).scores.any()
     assert not match(np.eye(8), picture[:3, :3]).scores.any()
+    red = np.zeros((3, 3, 3))
+    red[..., 0] = 1
+    assert not match(np.random.default_rng(0).random((8, 8, 3)), red).scores.any()
 
 
 @pytest.mark.parametrize(

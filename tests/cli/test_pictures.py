@@ -85,6 +85,7 @@ def test_a_piece_is_found_and_drawn(picture, tmp_path, capsys):
     [
         (["filter", "PICTURE", "--kernel", "sobl-x"], "sobel-x"),
         (["filter", "PICTURE", "--kernel", "1,2;3"], "kernel"),
+        (["filter", "PICTURE", "--kernel", "gaussian:-1"], "a number above 0"),
         (["filter", "PICTURE", "--kernel", "sobel", "--then", "box"], "joins with none"),
         (["filter", "PICTURE", "--kernel", "box", "--out", "x.nothing"], ".png"),
         (["filter", "missing.png", "--kernel", "box"], "missing.png"),

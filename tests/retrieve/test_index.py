@@ -108,5 +108,8 @@ def test_what_cannot_be_searched(indexed, digits_run, tmp_path, digit_folders):
     other = cs.fit(str(digit_folders), model="pixels+softmax", out=str(tmp_path / "other"))
     with pytest.raises(BundleError, match="the index was built with another model"):
         cs.search(other.folder, next(digit_folders.rglob("*.png")), index=str(folder))
-    with pytest.raises(ConfigError, match="product quantisation learns 256 codes; found 20 images"):
-        build_faiss(VECTORS[:20], "ivfpq")
+    with pytest.raises(ConfigError, match=r"from 9,984 images or more; found 60 images"):
+        cs.index(digits_run, str(digit_folders), kind="ivfpq", out=str(tmp_path / "coded"))
+    assert not (tmp_path / "coded").exists()
+    with pytest.raises(ConfigError, match="a code of 100 bytes; expected from 1 to 64"):
+        cs.index(digits_run, str(digit_folders), code_bytes=100, out=str(tmp_path / "coded"))

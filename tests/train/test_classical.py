@@ -109,7 +109,11 @@ def test_deep_features_take_any_classifier(tmp_path, scenes):
         ("hogg+svm", {}, "no descriptor 'hogg' in the model 'hogg\\+svm'; .* Did you mean hog"),
         ("hog+swm", {}, "no classifier 'swm' .* Did you mean svm"),
         ("hog+", {}, "no classifier ''"),
-        ("hog+svm", {"cel": 4}, "the descriptor hog has no option 'cel'. Did you mean cell"),
+        (
+            "hog+svm",
+            {"cel": 4},
+            "the descriptor hog has no option 'cel'; expected orientations, cell, block. Did you mean cell",
+        ),
         ("features+svm", {"cell": 4}, "has no option 'cell'; expected no options"),
     ],
 )

@@ -54,14 +54,15 @@ def kernel(text: str) -> Floats:
         return KERNELS[text]
     name, _, number = text.partition(":")
     try:
-        if name == "gaussian" and number:
-            return gaussian(float(number))
-        rows = [[float(cell) for cell in row.split(",")] for row in text.split(";")]
+        sigma = float(number) if name == "gaussian" and number else None
+        rows = [] if sigma is not None else [[float(cell) for cell in row.split(",")] for row in text.split(";")]
     except ValueError as error:
         hint = nearest(text, [*KERNELS, "sobel", "gaussian:SIGMA"])
         raise ConfigError(
             f"there is no kernel {text!r}", expected='a name, or numbers such as "0,1,0;1,-4,1;0,1,0"', fix=hint
         ) from error
+    if sigma is not None:
+        return gaussian(sigma)
     if len({len(row) for row in rows}) != 1:
         lengths = ", ".join(str(len(row)) for row in rows)
         raise ConfigError("the rows of a kernel differ in length", found=lengths)

@@ -44,7 +44,7 @@ def match(image: ArrayLike, template: ArrayLike, *, normalised: bool = True) -> 
     else:
         scores = cv2.matchTemplate(f, t, cv2.TM_CCOEFF_NORMED)
         scores[~_contrast(f, t.shape[:2])] = 0  # where the coefficient is nothing divided by nothing
-        scores = np.clip(scores, -1, 1) if np.ptp(t) > 0 else np.zeros_like(scores)
+        scores = np.clip(scores, -1, 1) if np.ptp(t, axis=(0, 1)).any() else np.zeros_like(scores)
     row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
     return Match(int(row), int(column), float(scores[row, column]), scores)
 

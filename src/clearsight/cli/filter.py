@@ -62,12 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
     written = [save_picture(as_drawn(found), out)]
     answer = {"picture": str(written[0]), "lowest": float(found.min()), "highest": float(found.max())}
     if difference is not None:
-        place = out.with_name(f"{out.stem}.difference{out.suffix}")
-        written.append(save_picture(difference / max(1e-12, difference.max()), place))
+        if difference.max() > 1e-6:
+            place = out.with_name(f"{out.stem}.difference{out.suffix}")
+            written.append(save_picture(difference / difference.max(), place))
         rim = sum(len(k) // 2 for k in (first, second) if k is not None)
         inside = difference[rim:-rim, rim:-rim]
         answer |= {
-            "difference": str(written[1]), "difference_at_border": float(difference.max()),
+            "difference": str(written[1]) if written[1:] else None, "difference_at_border": float(difference.max()),
             "difference_inside": float(inside.max()) if inside.size else 0.0,
         }  # fmt: skip
     if arguments.json:
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{written[0]}  values from {answer['lowest']:.3g} to {answer['highest']:.3g}, of pixels from 0 to 1")
     if difference is not None:
         print(
-            f"{written[1]}  joined against one after the other: {answer['difference_inside']:.1g} apart inside, "
+            f"{written[-1]}  joined against one after the other: {answer['difference_inside']:.1g} apart inside, "
             f"{answer['difference_at_border']:.2g} at the border"
         )
     return 0

@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "judge a trained model on its test split or on other data",
     "explain": "show what a model looked at, and whether to believe the picture",
     "attack": "try to break a model: accuracy against how far its pixels are pushed",
+    "audit": "make the invariance card: what a model's answers stand",
     "index": "index images by what a model sees in them",
     "search": "find the images most similar to one",
     "check": "audit a data set without training",
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(
             "clearsight: interrupted; what was finished is kept, nothing is half-written. "
-            "Run the command again to start anew; a training goes on with --resume.",
+            "The same command goes on with a comparison or a search for settings; a training goes on with --resume.",
             file=sys.stderr,
         )
         return 130

@@ -42,5 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"x": found.column, "y": found.row, "score": found.score, "picture": str(out)})
     else:
+        if not found.scores.any():
+            print(f"the template is of one colour, and no place fits it better than another; drawn in {out}")
+            return 0
         print(f"best at x = {found.column}, y = {found.row} with a score of {found.score:.3f}; drawn in {out}")
     return 0

@@ -25,7 +25,7 @@ from torch.nn import functional
 from clearsight.classical import colour, encodings, keypoints, surf, texture
 from clearsight.classical.hog import hog
 from clearsight.classical.sift import dense_sift
-from clearsight.errors import ModelError, nearest
+from clearsight.errors import DataError, ModelError, nearest
 from clearsight.models.heads import build_head
 
 Floats = NDArray[np.float32]
@@ -101,6 +101,8 @@ def _lbp(x: torch.Tensor, points: int = 8, radius: float = 1.0, method: str = "u
 
 def _hog(x: torch.Tensor, orientations: int = 9, cell: int = 8, block: int = 2) -> torch.Tensor:
     """`hog`, with the border repeated outwards until cells fill the image, so that no pixel is left out."""
+    if min(x.shape[2:]) <= (block - 1) * cell:
+        return hog(x, orientations, cell, block)  # which says that they are too small
     missing_y, missing_x = -x.shape[2] % cell, -x.shape[3] % cell
     left, above = missing_x // 2, missing_y // 2
     padded = functional.pad(x, (left, missing_x - left, above, missing_y - above), mode="replicate")
@@ -143,6 +145,12 @@ class Words(Descriptor):
 
     def learn(self, images: Callable[[], Any], seed: int, progress: Callable[[int, int], None] | None) -> None:
         sample = _sampled((self._local(batch) for batch in images()), seed)
+        if self.local != "dense" and len(sample) < self.words:
+            raise DataError(
+                f"the training images have too few key points to learn {self.words} words from",
+                found=f"{len(sample)} {self.local} key points in all",
+                fix="use --model-arg local=dense, or fewer words",
+            )
         self.vocabulary = torch.from_numpy(encodings.learn_words(sample, self.words, seed=seed, progress=progress))
 
     def _local(self, x: torch.Tensor) -> Floats:
@@ -260,7 +268,7 @@ def check_classical(name: str, options: dict[str, Any]) -> tuple[str, str]:
         own = descriptor_options(descriptor)
         raise ModelError(
             f"the descriptor {descriptor} has no option {unknown[0]!r}",
-            expected=None if own else "no options",
+            expected=", ".join(own) if own else "no options",
             fix=nearest(unknown[0], own) if own else None,
         )
     return descriptor, classifier

@@ -115,6 +115,12 @@ def entry(name: str) -> Entry:
     """The registry's entry; ModelError suggests near names for an unknown one."""
     _load_families()
     if name not in _ENTRIES:
+        from clearsight.models.classical import DESCRIPTORS
+
+        if name in DESCRIPTORS:
+            raise ModelError(
+                f"{name!r} is a descriptor and needs a classifier to be a model", fix=f"such as {name}+svm"
+            )
         raise ModelError(
             f"there is no network {name!r}",
             fix=nearest(name, _ENTRIES) + " `clearsight models` lists all; timm/NAME reaches timm's",

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import math
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
-from PIL import Image
 
 from clearsight.attacks import AttackCurve, Fooling
+from clearsight.report.pictures import data_uri
 from clearsight.report.svg import Frame, chart, element, label, polyline, ticks
 from clearsight.report.wording import percent
 
@@ -31,7 +26,7 @@ def write_attack_page(path: Path, found: AttackCurve, fooling: Fooling | None) -
             "after": f"{e.after} {percent(e.belief_after)}",
             "epsilon": f"{e.epsilon:g}",
             "image": e.image,
-            "pictures": [_uri(e.pixels), _uri(0.5 + MAGNIFIED * (e.attacked - e.pixels)), _uri(e.attacked)],
+            "pictures": [data_uri(e.pixels), data_uri(0.5 + MAGNIFIED * (e.attacked - e.pixels)), data_uri(e.attacked)],
         }
         for e in found.examples
     ]
@@ -51,7 +46,7 @@ def write_attack_page(path: Path, found: AttackCurve, fooling: Fooling | None) -
         examples=examples,
         magnified=MAGNIFIED,
         fooling=[
-            {"name": name, "belief": percent(float(belief)), "uri": _uri(pixels)}
+            {"name": name, "belief": percent(float(belief)), "uri": data_uri(pixels)}
             for name, belief, pixels in zip(fooling.classes, fooling.beliefs, fooling.pixels, strict=True)
         ]
         if fooling
@@ -78,14 +73,3 @@ def robust_chart(found: AttackCurve) -> Markup:
     )
     said = "; ".join(f"{p.epsilon:g}: {percent(p.accuracy)}" for p in found.points)
     return chart("robust", WIDTH, frame.bottom + 46, "Robust accuracy against epsilon", said, *drawn)
-
-
-def _uri(pixels: NDArray[np.floating]) -> str:
-    """(C, H, W) in [0, 1] as a PNG data URI, small images enlarged pixel by pixel."""
-    planes = pixels if pixels.shape[0] == 3 else np.repeat(pixels.mean(0, keepdims=True), 3, axis=0)
-    eight = np.round(np.clip(np.moveaxis(planes, 0, 2), 0, 1) * 255).astype(np.uint8)
-    scale = max(1, math.ceil(96 / max(eight.shape[:2])))
-    image = Image.fromarray(eight.repeat(scale, 0).repeat(scale, 1))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -242,7 +242,7 @@ def _scores(test: Evaluation, val: Evaluation) -> Iterator[ScoreRow]:
         "The gap before calibration",
         points(test.ece_uncalibrated),
         points(val.ece_uncalibrated),
-        "the same with the network's raw outputs",
+        "the same with the model's raw outputs",
     )
     yield row(
         "Log loss", f"{test.log_loss:.3f}", f"{val.log_loss:.3f}", "punishes sure mistakes hardest; 0 is best, in nats"

@@ -46,7 +46,7 @@ def draw_neighbours(
     query: NDArray[np.uint8], found: Sequence[NDArray[np.uint8]], words: Sequence[str], columns: int = 5
 ) -> NDArray[np.float64]:
     """A sheet: the query on the left, its neighbours (3, S, S) in rows beside it, words below each."""
-    side, text = query.shape[1], 16
+    side, text, columns = query.shape[1], 16, max(1, min(columns, len(found)))
     rows = -(-len(found) // columns)
     sheet = Image.new("RGB", ((columns + 1) * (side + 8) + 24, max(1, rows) * (side + text + 8) + 8), "white")
     pen = ImageDraw.Draw(sheet)
@@ -75,6 +75,7 @@ def save_picture(pixels: NDArray[Any], path: Path) -> Path:
     eight = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     image = Image.fromarray(eight[..., 0] if eight.ndim == 3 and eight.shape[2] == 1 else eight)
     with disk_errors(path.parent, "the picture", "free some space or choose another --out"):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             image.save(path)
         except ValueError as error:

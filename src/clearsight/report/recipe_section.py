@@ -95,10 +95,11 @@ def _summary(fitted: Fitted) -> str:
         return f"A network ({name}) was trained from random weights on these images alone, scaled to {size}."
     if fitted.recipe.kind == "classical":
         descriptor, _, classifier = name.partition("+")
+        chosen = ", ".join(f"{key} {value}" for key, value in fitted.recipe.knobs.items())
+        settings = f" ({chosen})" if chosen else ""
         return (
-            f"Each image, scaled to {size}, was turned into numbers by a fixed rule, not by a network trained on it: "
-            f"{DESCRIPTORS[descriptor]}. To these a classifier was fitted: {CLASSIFIERS[classifier]}. Nothing here is "
-            "trained by gradient descent through layers."
+            f"Each image, scaled to {size}, was described by numbers, {DESCRIPTORS[descriptor]}{settings}, and a "
+            f"classifier was fitted to these: {CLASSIFIERS[classifier]}. No layers were trained."
         )
     words = (
         f"A network ({name}) that had learned to see on ImageNet, a million photos of everyday things, turns each "

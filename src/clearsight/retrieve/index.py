@@ -35,6 +35,9 @@ Progress = Callable[[int, int], None]
 TRAINING = 100_000
 """Embeddings that axes, lists and codes are learned from."""
 
+CODED = 39 * 256
+"""Images from which codes can be learned: 39 for each of 256, as Faiss advises."""
+
 CHUNK = 10_000
 """Embeddings added to an index at once."""
 
@@ -136,6 +139,14 @@ def build_index(
     """
     if kind not in ("exact", "ivfpq"):
         raise ConfigError(f"there is no index {kind!r}", expected="exact or ivfpq")
+    if kind == "ivfpq" and len(rows) < CODED:
+        raise ConfigError(
+            f"product quantisation learns 256 codes, from {CODED:,} images or more",
+            found=f"{len(rows):,} images",
+            fix="use --kind exact, which is quick for so few",
+        )
+    if not 1 <= code_bytes <= 64:
+        raise ConfigError(f"a code of {code_bytes} bytes", expected="from 1 to 64")
     with disk_errors(folder, "the index", "free some space or choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
         stored: Any = None
@@ -177,10 +188,6 @@ def build_faiss(vectors: Floats, kind: str, code_bytes: int = 32, progress: Prog
     if kind == "exact":
         index = faiss.IndexFlatIP(width)
     else:
-        if n < 256:
-            raise ConfigError(
-                "product quantisation learns 256 codes", found=f"{n} images", fix="use the exact index for so few"
-            )
         parts = min(code_bytes, width)
         reduced = width // parts * parts
         lists = int(min(4 * math.sqrt(n), min(n, TRAINING) / 39)) or 1  # Faiss wants 39 to learn a centre from

@@ -164,7 +164,8 @@ def _machine(z: Floats, targets: Targets, c: float, gamma: float, mean: Floats, 
         machine = SVC(C=c, gamma=gamma, cache_size=1000)
         machine.fit(z, targets.labels, sample_weight=targets.weights)
     else:
-        kernel = intersection(torch.from_numpy(z), torch.from_numpy(z)).double().numpy()
+        x = torch.tensor(z)  # a copy: z may be a file that cannot be written to
+        kernel = intersection(x, x).double().numpy()
         machine = SVC(C=c, kernel="precomputed", cache_size=1000)
         machine.fit(kernel, targets.labels, sample_weight=targets.weights)
     support, classes = z[machine.support_], targets.classes

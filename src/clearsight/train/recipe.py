@@ -136,6 +136,7 @@ def _classical(config: Config, scanned: Scan) -> Recipe:
         return Recipe("classical", name, {}, size, tuple(decisions))
     size = config.data.img_size or max(8, min(LARGEST, scanned.short_side))
     cells = _cells(descriptor, size)
+    cells = {} if config.model.model_arg.get("local", "dense") != "dense" else {**cells, **config.model.model_arg}
     if cells:
         words = ", ".join(f"{k} {v}" for k, v in cells.items())
         decisions.append(Decision("cells", words, f"suits images of {size} pixels; --model-arg sets them"))

@@ -1,0 +1,75 @@
+"""Make a model's invariance card: what its answers stand, and whether they change where they should.
+
+Each image is changed in graded steps that leave its class as it is: size, rotation, viewpoint, deformation, occlusion,
+background, illumination, blur, noise, singly and several at once. Without DATA the test split of the model's own run
+is used. The card is RUN/audit/card.html; the numbers are beside it in robustness.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.console import terminal
+from clearsight.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: its own test split)")
+    parser.add_argument(
+        "--changes", metavar="NAME,...", help="changes to make; a+b makes several at once (default: all)"
+    )
+    parser.add_argument(
+        "--turns", metavar="CLASS:DEGREES:CLASS,...",
+        help="what a class becomes when turned, such as 6:180:9, for the sensitivity test",
+    )  # fmt: skip
+    parser.add_argument("--images", type=int, default=500, metavar="N", help="change at most so many (default: 500)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all chance (default: 0)")
+    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/audit)")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    changes = None if arguments.changes is None else [w.strip() for w in arguments.changes.split(",") if w.strip()]
+    with terminal() as console:
+        from clearsight.workflow import audit
+
+        card, page = audit(
+            arguments.run, arguments.data, changes=changes, turns=_turns(arguments.turns), images=arguments.images,
+            seed=arguments.seed, out=arguments.out, data_dir=arguments.data_dir, console=console,
+        )  # fmt: skip
+    if arguments.json:
+        print_json({**card.to_dict(), "report": str(page)})
+        return 0
+    width = max(len(name) for name in card.rows)
+    print(f"{card.images:,} images, {card.accuracy:.1%} right as they are\n")
+    print(f"  {'right at step':<{width}}      1      2      3      4      5  fails at")
+    for name, steps in card.rows.items():
+        shares = " ".join(f"{s.accuracy:6.1%}" for s in steps)
+        fails = card.fails[name]
+        worst = steps[-1].confusion
+        said = f"; at 5 mostly {worst[0]} taken for {worst[1]}" if worst and worst[2] > 2 else ""
+        verdict = "holds" if fails is None else f"step {fails} ({steps[fails - 1].amount:g}){said}"
+        print(f"  {name:<{width}} {shares}  {verdict}")
+    for s in card.sensitivity:
+        print(f"  {s.edit}: {s.changed:.1%} of {s.images:,} images")
+    print(f"\n  card   {os.path.relpath(page)}")
+    return 0
+
+
+def _turns(text: str | None) -> list[tuple[str, float, str]]:
+    if text is None:
+        return []
+    found = []
+    for word in text.split(","):
+        try:
+            start, degrees, end = word.split(":")
+            found.append((start.strip(), float(degrees), end.strip()))
+        except ValueError:
+            raise ConfigError(
+                f"--turns {word} cannot be read", expected="CLASS:DEGREES:CLASS, such as 6:180:9"
+            ) from None
+    return found

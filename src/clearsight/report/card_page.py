@@ -1,0 +1,98 @@
+"""The invariance card as a page: accuracy against each change, one image under all of them, groups, sensitivity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from clearsight.report.pictures import data_uri
+from clearsight.report.svg import Frame, chart, element, polyline, ticks
+from clearsight.report.wording import percent
+from clearsight.robustness import CHANGES, Card
+from clearsight.robustness.card import LOST
+
+CLUSTERS = 8
+
+
+def write_card_page(path: Path, card: Card, name: str) -> None:
+    """Write the page; it opens from disk and loads nothing."""
+    environment = Environment(loader=PackageLoader("clearsight.report"), autoescape=True, undefined=StrictUndefined)
+    rows = []
+    for number, (change, steps) in enumerate(card.rows.items()):
+        fails = card.fails[change]
+        worst = steps[-1].confusion
+        rows.append(
+            {
+                "name": change,
+                "words": CHANGES[change].words if change in CHANGES else "all of them, each at the same step",
+                "plot": change_chart(f"change-{number}", card, change),
+                "fails": f"fails at step {fails} of 5 ({steps[fails - 1].amount:g})"
+                if fails
+                else "holds through all steps",
+                "failed": fails is not None,
+                "confusion": f"at the last step, most often {worst[0]} taken for {worst[1]} ({worst[2]})"
+                if worst
+                else "",
+                "steps": [
+                    {
+                        "amount": f"{s.amount:g}",
+                        "accuracy": percent(s.accuracy),
+                        "interval": f"{percent(s.interval[0])} to {percent(s.interval[1])}",
+                        "consistency": percent(s.consistency),
+                    }
+                    for s in steps
+                ],
+                "strip": [{"uri": data_uri(pixels), "answer": answer} for pixels, answer in card.examples[change]],
+            }
+        )
+    page = environment.get_template("card.html").render(
+        name=name,
+        images=f"{card.images:,}",
+        accuracy=percent(card.accuracy),
+        interval=f"{percent(card.interval[0])} to {percent(card.interval[1])}",
+        lost=percent(LOST),
+        rows=rows,
+        clusters=[
+            {
+                "label": c.label,
+                "images": c.images,
+                "accuracy": percent(c.accuracy),
+                "interval": f"{percent(c.interval[0])} to {percent(c.interval[1])}",
+                "names": ", ".join(c.names),
+            }
+            for c in card.clusters[:CLUSTERS]
+        ],
+        more=max(0, len(card.clusters) - CLUSTERS),
+        sensitivity=[
+            {
+                "edit": s.edit,
+                "images": s.images,
+                "changed": percent(s.changed),
+                "interval": f"{percent(s.interval[0])} to {percent(s.interval[1])}",
+            }
+            for s in card.sensitivity
+        ],
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def change_chart(ident: str, card: Card, change: str) -> Markup:
+    """Accuracy with its interval, and consistency, at no change and at the five steps."""
+    steps = card.rows[change]
+    frame = Frame(46, 12, 300, 130, (0, 5), (0.0, 1.0))
+    drawn = frame.axes(
+        list(range(6)), ticks(0.0, 1.0), lambda v: f"{steps[round(v) - 1].amount:g}" if v else "none", percent
+    )
+    accuracy = [(card.accuracy, card.interval), *((s.accuracy, s.interval) for s in steps)]
+    for place, (value, (low, high)) in enumerate(accuracy):
+        x = frame.x(place)
+        drawn.append(element("line", x1=x, y1=frame.y(low), x2=x, y2=frame.y(high), class_="grid"))
+        words = f"{percent(value)} right"
+        drawn.append(element("circle", element("title", words), cx=x, cy=frame.y(value), r=3.5, class_="dot val"))
+    drawn.append(polyline([(frame.x(i), frame.y(v)) for i, (v, _) in enumerate(accuracy)], "curve val"))
+    same = [1.0, *(s.consistency for s in steps)]
+    drawn.append(polyline([(frame.x(i), frame.y(v)) for i, v in enumerate(same)], "curve train"))
+    said = "; ".join(f"{s.amount:g}: {percent(s.accuracy)} right" for s in steps)
+    return chart(ident, 366, frame.bottom + 30, f"Accuracy under {change}", said, *drawn)

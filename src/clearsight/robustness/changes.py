@@ -1,0 +1,142 @@
+"""Changes that leave the class as it is, each in five steps from slight to severe.
+
+images (N, C, H, W) float32 in [0, 1]; every change returns the same shape and range, and follows from the images, the
+amount and the generator alone. What random numbers decide, such as a direction, differs from image to image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from clearsight.data.augment import gaussian_blur, warp
+
+Function = Callable[[torch.Tensor, float, torch.Generator], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A kind of change: what an amount of it means, the amounts of its five steps, and the function that makes it."""
+
+    words: str
+    steps: tuple[float, float, float, float, float]
+    function: Function
+
+
+def scale(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """The image at `amount` times its size, its border going on around it; above 1 it is cut."""
+    return warp(images, torch.diag(torch.tensor([1 / amount, 1 / amount, 1.0])).expand(len(images), 3, 3))
+
+
+def rotation(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """Turned by `amount` degrees, to the left or to the right."""
+    angle = math.radians(amount) * _signs(len(images), generator)
+    aspect = images.shape[3] / images.shape[2]
+    m = torch.eye(3).repeat(len(images), 1, 1)
+    m[:, 0, 0] = m[:, 1, 1] = torch.cos(angle)
+    m[:, 0, 1], m[:, 1, 0] = -torch.sin(angle) / aspect, torch.sin(angle) * aspect
+    return warp(images, m)
+
+
+def viewpoint(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """Seen `amount` degrees from the side, from above or from below: the picture as a plane, tilted in space.
+
+    The camera stands two sides of the image away, so the near edge grows and the far one shrinks.
+    """
+    tilt = math.radians(amount)
+    sign, upright = _signs(len(images), generator), torch.rand(len(images), generator=generator) < 0.5
+    forward = torch.eye(3).repeat(len(images), 1, 1)  # a place on the plane -> its place in the picture
+    for axis, chosen in ((0, ~upright), (1, upright)):
+        forward[chosen, axis, axis] = math.cos(tilt)
+        forward[chosen, 2, axis] = sign[chosen] * math.sin(tilt) / 4
+    return warp(images, torch.linalg.inv(forward))
+
+
+def deformation(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """Pulled about as on rubber, by `amount` of the side (root mean square) [Simard, Steinkraus, Platt 2003]."""
+    n, _, height, width = images.shape
+    coarse = torch.randn(n, 2, 5, 5, generator=generator)
+    field = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
+    field = field / field.square().mean((1, 2, 3), keepdim=True).sqrt() * 2 * amount
+    y, x = (torch.linspace(-1, 1, k) * (k - 1) / k for k in (height, width))
+    grid = torch.stack([x.expand(height, width), y[:, None].expand(height, width)], -1) + field.permute(0, 2, 3, 1)
+    moved = F.grid_sample(images, grid.to(images), mode="bilinear", padding_mode="border", align_corners=False)
+    return moved.clamp(0, 1)
+
+
+def occlusion(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """A gray square over `amount` of the area, anywhere."""
+    n, _, height, width = images.shape
+    side = [max(1, round(k * math.sqrt(amount))) for k in (height, width)]
+    top, left = (
+        (torch.rand(n, generator=generator) * (k - s + 1)).long() for k, s in zip((height, width), side, strict=True)
+    )
+    rows, columns = torch.arange(height), torch.arange(width)
+    inside = (rows >= top[:, None]) & (rows < top[:, None] + side[0])
+    across = (columns >= left[:, None]) & (columns < left[:, None] + side[1])
+    return images.masked_fill((inside[:, None, :, None] & across[:, None, None, :]).to(images.device), 0.5)
+
+
+def background(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """What `object_mask` takes for background, mixed with clutter of the images' own colours in the share `amount`."""
+    n, channels, height, width = images.shape
+    patches = torch.rand(n, channels, max(2, height // 4), max(2, width // 4), generator=generator)
+    clutter = F.interpolate(patches, (height, width), mode="nearest").to(images)
+    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+    clutter = low + clutter * (high - low)
+    return torch.where(object_mask(images), images, (1 - amount) * images + amount * clutter)
+
+
+def illumination(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """`amount` of the light."""
+    return images * amount
+
+
+def blur(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """Out of focus: a Gaussian of `amount` of the shorter side."""
+    sigma = amount * min(images.shape[2:])
+    return gaussian_blur(images, torch.full((len(images),), sigma), max(1, math.ceil(3 * sigma))).clamp(0, 1)
+
+
+def noise(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
+    """Gaussian noise of deviation `amount`, each pixel and channel for itself."""
+    return (images + amount * torch.randn(images.shape, generator=generator).to(images)).clamp(0, 1)
+
+
+CHANGES: dict[str, Change] = {
+    "smaller": Change("size of the picture in the frame", (0.9, 0.75, 0.6, 0.45, 0.3), scale),
+    "larger": Change("magnification, cut to the frame", (1.1, 1.25, 1.5, 1.75, 2.0), scale),
+    "rotation": Change("degrees turned", (10.0, 30.0, 60.0, 90.0, 180.0), rotation),
+    "viewpoint": Change("degrees seen from the side", (15.0, 30.0, 40.0, 50.0, 60.0), viewpoint),
+    "deformation": Change("mean shift of pixels, of the side", (0.01, 0.02, 0.04, 0.06, 0.08), deformation),
+    "occlusion": Change("share of the area covered", (0.05, 0.1, 0.2, 0.35, 0.5), occlusion),
+    "background": Change("share of clutter in the background", (0.2, 0.4, 0.6, 0.8, 1.0), background),
+    "illumination": Change("share of the light left", (0.8, 0.6, 0.4, 0.25, 0.1), illumination),
+    "blur": Change("sigma, of the shorter side", (0.01, 0.02, 0.03, 0.05, 0.08), blur),
+    "noise": Change("deviation, of pixels from 0 to 1", (0.03, 0.06, 0.12, 0.2, 0.3), noise),
+}
+"""The changes, in the order in which several are made."""
+
+
+def object_mask(images: torch.Tensor) -> torch.Tensor:
+    """Where the object is thought to be (N, 1, H, W): pixels that differ from the border's median colour by more than
+    half of the largest difference. Of an image that fills its frame it is a guess; look at the card's pictures.
+    """
+    rim = torch.cat([images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]], 2)
+    away = (images - rim.median(2).values[:, :, None, None]).abs().amax(1, keepdim=True)
+    return away > 0.5 * away.amax((2, 3), keepdim=True)
+
+
+def painted_out(images: torch.Tensor) -> torch.Tensor:
+    """The object, as `object_mask` sees it, and two pixels around it, in the colour of the border."""
+    rim = torch.cat([images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]], 2)
+    grown = F.max_pool2d(object_mask(images).float(), 5, 1, 2) > 0
+    return torch.where(grown, rim.median(2).values[:, :, None, None], images)
+
+
+def _signs(n: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
