@@ -75,6 +75,10 @@ class Predictor:
         """(C, H, W) of the network's input."""
         return self.bundle.form.channels, self.bundle.geometry.height, self.bundle.geometry.width
 
+    def prepare(self, images: int) -> None:
+        """Choose the engine for so many images to come, in however many calls; "auto" looks at one call alone else."""
+        self._engine(images)
+
     def predict(self, images: Images, progress: Progress | None = None) -> list[Prediction]:
         """Class, calibrated probability and doubt of each image; ImageError for an image that cannot be read."""
         names = self.names(images)

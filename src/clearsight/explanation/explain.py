@@ -41,6 +41,9 @@ METHODS: dict[str, str] = {
 
 GRADIENT_METHODS = ("saliency", "smoothgrad", "integrated-gradients", "guided", "grad-cam")
 
+QUESTIONS = 350
+"""About how many images judging the faithfulness of a map asks about."""
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -113,6 +116,9 @@ def explain(
     check(predictor, method, settings)
     wanted = None if target is None else class_number(predictor, target)
     names = predictor.names(images)
+    predictor.prepare(
+        len(names) * (QUESTIONS * judged + (0 if method in GRADIENT_METHODS else settings.samples or 500))
+    )
     number = 0
     for pixels in predictor.pixels(images):
         for one in pixels:

@@ -117,6 +117,7 @@ def audit(
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(images))))
     truth = np.asarray(labels, np.int64)
     classes, n = predictor.classes, len(x)
+    predictor.prepare(5 * n * len(parts))
     own = predictor.logits(x.numpy())
     before = own.argmax(1)
     right = int((before == truth).sum())
