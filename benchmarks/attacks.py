@@ -14,7 +14,8 @@ BARS = {"undefended at 0.2": "<= 0.05", "hardened at 0.1": ">= 0.80 and 0.35 abo
 
 
 def measure() -> dict[str, Any]:
-    from clearsight.workflow import attack, fit
+    from clearsight.questions import attack
+    from clearsight.workflow import fit
 
     found: dict[str, Any] = {"bars": BARS}
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:

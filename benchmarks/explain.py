@@ -25,7 +25,7 @@ def _speed(repeats: int) -> dict[str, Any]:
     from skimage import data
 
     from clearsight.explanation.gradients import smoothgrad
-    from clearsight.workflow import load
+    from clearsight.loading import load
 
     predictor = load("efficientnet_lite0")
     pixels = next(iter(predictor.pixels(data.chelsea())))
@@ -55,7 +55,8 @@ def _speed(repeats: int) -> dict[str, Any]:
 
 def _faithful() -> dict[str, Any]:
     from clearsight.explanation import GRADIENT_METHODS, explain
-    from clearsight.workflow import fit, held_out
+    from clearsight.loading import held_out
+    from clearsight.workflow import fit
 
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         run = fit("digits", out=f"{folder}/run")

@@ -9,8 +9,7 @@ result lies in [0, 1] and within epsilon of x. `batch` bounds the images in memo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -129,19 +128,3 @@ def _checked(epsilon: float, norm: str) -> None:
             f"epsilon is {epsilon:g}",
             expected="from 0 to 1, as pixels lie in [0, 1] (8/255 is 0.031)" if norm == "linf" else "0 or more",
         )
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Inside the block the network is in evaluation mode and its parameters take no gradient; then all is as it was."""
-    training = network.training
-    took = [(p, p.requires_grad) for p in network.parameters()]
-    network.eval()
-    for parameter, _ in took:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.train(training)
-        for parameter, before in took:
-            parameter.requires_grad_(before)

@@ -49,6 +49,11 @@ class Rung:
     colour: bool = False
 
 
+def _place(folder: Path, rung: str) -> Path:
+    """A rung's own folder."""
+    return folder / "rungs" / rung.replace("/", "-").replace(" ", "-")
+
+
 def ladder(short_side: int) -> tuple[Rung, ...]:
     """The rungs for images of a median short side in pixels, classical to deep."""
     small = short_side < SMALL
@@ -139,7 +144,7 @@ def climb(
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for number, rung in enumerate(chosen):
-        place = folder / "rungs" / rung.name.replace("/", "-").replace(" ", "-")
+        place = _place(folder, rung.name)
         if (place / "rung.json").is_file():
             done[rung.name] = json.loads((place / "rung.json").read_text())
             continue
@@ -234,7 +239,7 @@ def _judged(
     found: dict[str, Standing] = {}
     prepared: Prepared | None = None
     for name, facts in done.items():
-        place = folder / "rungs" / name.replace("/", "-").replace(" ", "-")
+        place = _place(folder, name)
         bundle = Bundle.load(place)
         prepared = prepare(
             dataset, scanned, bundle.geometry, seed=config.run.seed, test_fraction=config.data.test_fraction,

@@ -68,15 +68,14 @@ class Terminal:
     def stage(self, title: str, unit: str = "images") -> Advance:
         import time
 
-        self.close()
         began = said = time.perf_counter()
-        self.task = task = self.progress.add_task(title, total=None)
+        task = self._begin(title)
         finished = False
 
         def advance(done: int, total: int) -> None:
-            nonlocal finished, said
-            if task not in self.progress.task_ids:
-                return  # another stage began before this one did anything
+            nonlocal began, finished, said, task
+            if task not in self.progress.task_ids:  # another stage came first; this one begins now
+                began, task = time.perf_counter(), self._begin(title)
             self.progress.update(task, completed=done, total=total)
             now = time.perf_counter()
             if done >= total and not finished:
@@ -88,6 +87,11 @@ class Terminal:
                 self.say(f"{title}: {done:,} of {total:,} {unit} ...")
 
         return advance
+
+    def _begin(self, title: str) -> TaskID:
+        self.close()
+        self.task = self.progress.add_task(title, total=None)
+        return self.task
 
     def close(self) -> None:
         """End the last stage's bar: full where it stopped early, gone where it had nothing to do."""

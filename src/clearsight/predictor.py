@@ -19,7 +19,7 @@ from clearsight.data.loader import to_float
 from clearsight.data.pixels import decode, from_array, quiet_pillow, read_bytes
 from clearsight.data.sources import as_source
 from clearsight.engines import BATCH, Engine, engine_for
-from clearsight.errors import ConfigError, DataError
+from clearsight.errors import ConfigError, DataError, nearest
 from clearsight.metrics import entropy, softmax
 from clearsight.models.classical import Classical
 from clearsight.models.heads import ForestHead, NeighbourHead
@@ -74,6 +74,18 @@ class Predictor:
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the network's input."""
         return self.bundle.form.channels, self.bundle.geometry.height, self.bundle.geometry.width
+
+    def class_number(self, target: str | int) -> int:
+        """The number of a class given by its name or number; ConfigError names the near ones."""
+        if target in self.classes:
+            return self.classes.index(str(target))
+        if isinstance(target, int) or target.isdecimal():
+            if int(target) < len(self.classes):
+                return int(target)
+            raise ConfigError(
+                f"there is no class {target}", found=f"{len(self.classes)} classes, from 0 to {len(self.classes) - 1}"
+            )
+        raise ConfigError(f"there is no class {target!r}", fix=nearest(target, self.classes))
 
     def prepare(self, images: int) -> None:
         """Choose the engine for so many images to come, in however many calls; "auto" looks at one call alone else."""

@@ -6,7 +6,7 @@ import torch
 from skimage.feature import fisher_vector
 from sklearn.mixture import GaussianMixture
 
-from clearsight.classical.encodings import bag, fisher, learn_mixture, learn_words, pyramid, words_of
+from clearsight.classical.encodings import bag, fisher, fisher_pyramid, learn_mixture, learn_words, pyramid, words_of
 from clearsight.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -69,3 +69,19 @@ def test_the_same_words_elsewhere_have_the_same_bag_and_another_pyramid():
 def test_too_few_descriptors():
     with pytest.raises(DataError, match="too few different descriptors for 5 words; found 2"):
         learn_words(np.repeat(np.eye(2, dtype=np.float32), 9, 0), 5, seed=0)
+
+
+def test_the_pyramid_of_fisher_vectors_is_that_of_its_cells():
+    rng = np.random.default_rng(0)
+    weights, means, variances = torch.tensor([0.4, 0.6]), torch.randn(2, 3), torch.rand(2, 3) + 0.5
+    local = torch.from_numpy(rng.normal(size=(2, 4, 6, 3)).astype(np.float32))
+    found = fisher_pyramid(local, weights, means, variances, 2)
+    cells = [local, local[:, :2, :3], local[:, :2, 3:], local[:, 2:, :3], local[:, 2:, 3:]]
+    expected = torch.cat([fisher(cell, weights, means, variances) for cell in cells], 1) / 5**0.5
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        fisher_pyramid(local, weights, means, variances), fisher(local, weights, means, variances)
+    )
+    tiny = fisher_pyramid(local[:, :1, :1], weights, means, variances, 2)
+    assert tiny.shape == found.shape
+    assert torch.isfinite(tiny).all()

@@ -188,3 +188,11 @@ def test_the_network_is_left_as_it_was(case):
     assert all(p.grad is None for p in net.parameters())
     assert all(torch.equal(before[name], p) for name, p in net.state_dict().items())
     net.eval()
+
+
+def test_modules_held_in_evaluation_mode_stay_there():
+    net = network("resnet8").train()
+    net.body.bn1.eval()
+    saliency(net, torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([0]))
+    assert net.body.conv1.training
+    assert not net.body.bn1.training

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.adversary import Norm, fgsm, frozen, pgd
+from clearsight.adversary import Norm, fgsm, pgd
 from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, ModelError
 from clearsight.metrics import wilson_interval
+from clearsight.models.network import frozen
 from clearsight.predictor import Images, Predictor
 
 Floats = NDArray[np.float32]

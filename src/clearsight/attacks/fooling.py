@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from clearsight.adversary import frozen
 from clearsight.console import Console, Silent
 from clearsight.errors import ModelError
+from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 
 

@@ -134,6 +134,23 @@ def pyramid_of_counts(counts: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts, 1)
 
 
+def fisher_pyramid(
+    local: torch.Tensor, weights: torch.Tensor, means: torch.Tensor, variances: torch.Tensor, levels: int = 1
+) -> torch.Tensor:
+    """Improved Fisher vectors of each cell of 1, 2x2, 4x4, ... grids, side by side, of length 1 together.
+
+    local (N, R, C, D) -> (N, (K + 2 K D) (4**levels - 1) / 3). A cell without descriptors gives zeros.
+    """
+    size = len(weights) * (2 * local.shape[3] + 1)
+    parts = [
+        fisher(cell, weights, means, variances) if cell.shape[1] * cell.shape[2] else local.new_zeros(len(local), size)
+        for level in range(levels)
+        for row in local.tensor_split(2**level, dim=1)
+        for cell in row.tensor_split(2**level, dim=2)
+    ]
+    return torch.nn.functional.normalize(torch.cat(parts, 1))
+
+
 def fisher(
     local: torch.Tensor,
     weights: torch.Tensor,

@@ -10,31 +10,26 @@ from __future__ import annotations
 import argparse
 import os
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import add_json, add_sample, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: its own test split)")
+    add_sample(parser, "RUN/attack")
     parser.add_argument("--method", default="pgd", choices=("fgsm", "pgd"), help="one step or many (default: pgd)")
     parser.add_argument("--norm", default="linf", choices=("linf", "l2"), help="how change is measured (default: linf)")
     parser.add_argument("--epsilon", metavar="X,...", help="changes to try (default: 0.005,0.01,0.02,0.05,0.1,0.2)")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="of pgd (default: 20)")
     parser.add_argument("--target", metavar="CLASS", help="class to reach (default: any wrong one)")
-    parser.add_argument("--images", type=int, default=500, metavar="N", help="attack at most so many (default: 500)")
     parser.add_argument("--fool", action="store_true", help="make fooling images too, one per class")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images in memory (default: 64)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes starts and choices (default: 0)")
-    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/attack)")
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
-        from clearsight.workflow import attack
+        from clearsight.questions import attack
 
         found, fooling, page = attack(
             arguments.run, arguments.data, method=arguments.method, norm=arguments.norm,

@@ -10,14 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import add_json, add_sample, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: its own test split)")
+    add_sample(parser, "RUN/audit")
     parser.add_argument(
         "--changes", metavar="NAME,...", help="changes to make; a+b makes several at once (default: all)"
     )
@@ -25,17 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--turns", metavar="CLASS:DEGREES:CLASS,...",
         help="what a class becomes when turned, such as 6:180:9, for the sensitivity test",
     )  # fmt: skip
-    parser.add_argument("--images", type=int, default=500, metavar="N", help="change at most so many (default: 500)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all chance (default: 0)")
-    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/audit)")
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     changes = None if arguments.changes is None else [w.strip() for w in arguments.changes.split(",") if w.strip()]
     with terminal() as console:
-        from clearsight.workflow import audit
+        from clearsight.questions import audit
 
         card, page = audit(
             arguments.run, arguments.data, changes=changes, turns=_turns(arguments.turns), images=arguments.images,

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
-        from clearsight.workflow import evaluate
+        from clearsight.questions import evaluate
 
         found = evaluate(arguments.run, arguments.data, console=console, data_dir=arguments.data_dir)
     if arguments.json:

@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     paths = image_files(arguments.images)
     with terminal() as console:
         from clearsight.explanation import METHODS, Settings
+        from clearsight.questions import explain
         from clearsight.report.heatmaps import words
-        from clearsight.workflow import explain
 
         settings = Settings(
             samples=arguments.samples, noise=arguments.noise, layer=arguments.layer, window=arguments.window,

@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--top {arguments.top} must be 1 or more")
     paths = image_files(arguments.images)
     with terminal() as console:
+        from clearsight.loading import load
         from clearsight.predictor import Prediction
-        from clearsight.workflow import load
 
         predictor = load(arguments.run, engine=arguments.engine)
         advance = console.stage("predicting") if len(paths) > 16 else None

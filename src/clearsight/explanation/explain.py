@@ -114,7 +114,7 @@ def explain(
     """
     settings, console = settings or Settings(), console or Silent()
     check(predictor, method, settings)
-    wanted = None if target is None else class_number(predictor, target)
+    wanted = None if target is None else predictor.class_number(target)
     names = predictor.names(images)
     predictor.prepare(
         len(names) * (QUESTIONS * judged + (0 if method in GRADIENT_METHODS else settings.samples or 500))
@@ -147,18 +147,6 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
             raise ConfigError(f"{name} is {value}", expected=f"{least} or more")
     if not 0 <= settings.noise <= 1:
         raise ConfigError(f"noise is {settings.noise}", expected="a share of the image's range, from 0 to 1")
-
-
-def class_number(predictor: Predictor, target: str | int) -> int:
-    """The number of a class given by name or number; ConfigError names the near ones."""
-    classes = predictor.classes
-    if target in classes:
-        return classes.index(str(target))
-    if isinstance(target, int) or str(target).isdecimal():
-        if int(target) < len(classes):
-            return int(target)
-        raise ConfigError(f"there is no class {target}", found=f"{len(classes)} classes, from 0 to {len(classes) - 1}")
-    raise ConfigError(f"there is no class {target!r}", fix=nearest(str(target), classes))
 
 
 def _one(

@@ -17,9 +17,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from clearsight.adversary import frozen
 from clearsight.errors import ModelError
-from clearsight.models.network import InputLayer, capture, layer_name
+from clearsight.models.network import InputLayer, capture, frozen, layer_name
 
 Progress = Callable[[int, int], None]
 

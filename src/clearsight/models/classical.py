@@ -177,7 +177,9 @@ class Words(Descriptor):
 
 
 class FisherVectors(Descriptor):
-    """Improved Fisher vectors of dense SIFT, reduced to `axes` numbers each, under a mixture of `components`."""
+    """Improved Fisher vectors of dense SIFT, reduced to `axes` numbers each, under a mixture of `components`, in a
+    spatial pyramid where levels > 1.
+    """
 
     axis: torch.Tensor
     centre: torch.Tensor
@@ -185,9 +187,9 @@ class FisherVectors(Descriptor):
     means: torch.Tensor
     variances: torch.Tensor
 
-    def __init__(self, components: int = 32, axes: int = 48, step: int = 4, cell: int = 4) -> None:
+    def __init__(self, components: int = 32, axes: int = 48, step: int = 4, cell: int = 4, levels: int = 1) -> None:
         super().__init__()
-        self.components, self.step, self.cell = components, step, cell
+        self.components, self.step, self.cell, self.levels = components, step, cell, levels
         for name, shape in {
             "axis": (128, axes), "centre": (128,), "weights": (components,), "means": (components, axes),
             "variances": (components, axes),
@@ -210,7 +212,8 @@ class FisherVectors(Descriptor):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         local = dense_sift(texture.gray(x), self.step, self.cell)
-        return encodings.fisher((local - self.centre) @ self.axis, self.weights, self.means, self.variances)
+        reduced = (local - self.centre) @ self.axis
+        return encodings.fisher_pyramid(reduced, self.weights, self.means, self.variances, self.levels)
 
 
 SAMPLE = 100_000

@@ -278,6 +278,23 @@ def pool(maps: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Inside the block the network is in evaluation mode and its parameters take no gradient; then all is as it was."""
+    modes = [(module, module.training) for module in network.modules()]
+    took = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    network.eval()
+    for parameter, _ in took:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, before in took:
+            parameter.requires_grad_(before)
+
+
+@contextmanager
 def capture(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
     """Collect the outputs of the named submodules in a forward pass; the hooks are gone afterwards, come what may."""
     seen: dict[str, torch.Tensor] = {}

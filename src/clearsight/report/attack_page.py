@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clearsight.attacks import AttackCurve, Fooling
 from clearsight.report.pictures import data_uri
+from clearsight.report.render import write_page
 from clearsight.report.svg import Frame, chart, element, label, polyline, ticks
 from clearsight.report.wording import percent
 
@@ -19,7 +19,6 @@ MAGNIFIED = 10
 
 def write_attack_page(path: Path, found: AttackCurve, fooling: Fooling | None) -> None:
     """Write the page; it opens from disk and loads nothing."""
-    environment = Environment(loader=PackageLoader("clearsight.report"), autoescape=True, undefined=StrictUndefined)
     examples = [
         {
             "before": f"{e.before} {percent(e.belief_before)}",
@@ -30,7 +29,9 @@ def write_attack_page(path: Path, found: AttackCurve, fooling: Fooling | None) -
         }
         for e in found.examples
     ]
-    page = environment.get_template("attack.html").render(
+    write_page(
+        path,
+        "attack.html",
         found=found,
         measure="the largest change of any pixel" if found.norm == "linf" else "the Euclidean length of all changes",
         plot=robust_chart(found),
@@ -52,7 +53,6 @@ def write_attack_page(path: Path, found: AttackCurve, fooling: Fooling | None) -
         if fooling
         else [],
     )
-    path.write_text(page, encoding="utf-8")
 
 
 def robust_chart(found: AttackCurve) -> Markup:

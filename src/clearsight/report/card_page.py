@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clearsight.report.pictures import data_uri
+from clearsight.report.render import write_page
 from clearsight.report.svg import Frame, chart, element, polyline, ticks
 from clearsight.report.wording import percent
 from clearsight.robustness import CHANGES, Card
@@ -18,7 +18,6 @@ CLUSTERS = 8
 
 def write_card_page(path: Path, card: Card, name: str) -> None:
     """Write the page; it opens from disk and loads nothing."""
-    environment = Environment(loader=PackageLoader("clearsight.report"), autoescape=True, undefined=StrictUndefined)
     rows = []
     for number, (change, steps) in enumerate(card.rows.items()):
         fails = card.fails[change]
@@ -47,7 +46,9 @@ def write_card_page(path: Path, card: Card, name: str) -> None:
                 "strip": [{"uri": data_uri(pixels), "answer": answer} for pixels, answer in card.examples[change]],
             }
         )
-    page = environment.get_template("card.html").render(
+    write_page(
+        path,
+        "card.html",
         name=name,
         images=f"{card.images:,}",
         accuracy=percent(card.accuracy),
@@ -75,7 +76,6 @@ def write_card_page(path: Path, card: Card, name: str) -> None:
             for s in card.sensitivity
         ],
     )
-    path.write_text(page, encoding="utf-8")
 
 
 def change_chart(ident: str, card: Card, change: str) -> Markup:

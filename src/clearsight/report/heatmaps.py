@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from clearsight.report.pictures import rgb
 
 if TYPE_CHECKING:
     from clearsight.explanation import Explanation
@@ -34,7 +36,7 @@ def overlay(pixels: NDArray[np.floating], heat: NDArray[np.floating], opacity: f
     """The image in gray (C, H, W) under the map's colours, as opaque as the map is strong: (H, W, 3)."""
     top = float(np.percentile(np.abs(heat), PERCENTILE)) or 1.0
     share = opacity * np.clip(np.abs(heat) / top, 0, 1)[..., None]
-    gray = np.repeat(_rgb(pixels).mean(2, keepdims=True), 3, axis=2)
+    gray = np.repeat(rgb(pixels).mean(2, keepdims=True), 3, axis=2)
     return np.asarray((1 - share) * gray + share * colours(heat))
 
 
@@ -47,8 +49,7 @@ def _row(e: Explanation) -> Colours:
     height, width = e.heat.shape
     scale = max(1, round(SIDE / max(height, width)))
     parts = [
-        np.repeat(np.repeat(p, scale, 0), scale, 1)
-        for p in (_rgb(e.pixels), colours(e.heat), overlay(e.pixels, e.heat))
+        np.repeat(np.repeat(p, scale, 0), scale, 1) for p in (rgb(e.pixels), colours(e.heat), overlay(e.pixels, e.heat))
     ]
     gap, text = 8, 44
     tall, wide = parts[0].shape[:2]
@@ -81,12 +82,6 @@ def words(e: Explanation) -> str:
             + (": it shows the image, not the model" if e.randomised > 0.7 else "")
         )
     return "; ".join(said)
-
-
-def _rgb(pixels: NDArray[Any]) -> Colours:
-    """(C, H, W) in [0, 1] as (H, W, 3); of many channels their mean."""
-    planes = pixels if pixels.shape[0] == 3 else np.repeat(pixels.mean(0, keepdims=True), 3, axis=0)
-    return np.asarray(np.moveaxis(planes, 0, 2), np.float64)
 
 
 def _padded(parts: Sequence[Colours]) -> list[Colours]:

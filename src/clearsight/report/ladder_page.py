@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clearsight.comparison import APART, Comparison, Standing
 from clearsight.report.charts import interval_bar
+from clearsight.report.render import write_page
 from clearsight.report.svg import Frame, chart, element, label, ticks
 from clearsight.report.wording import percent
 
@@ -18,7 +18,6 @@ WIDTH = 720
 
 def write_ladder_page(path: Path, found: Comparison) -> None:
     """Write the page; it opens from disk and loads nothing."""
-    environment = Environment(loader=PackageLoader("clearsight.report"), autoescape=True, undefined=StrictUndefined)
     rows = [
         {
             "place": place,
@@ -37,7 +36,9 @@ def write_ladder_page(path: Path, found: Comparison) -> None:
         for place, s in enumerate(found.standings, 1)
     ]
     images = ", ".join(f"{n:,} {part}" for part, n in found.images.items())
-    page = environment.get_template("ladder.html").render(
+    write_page(
+        path,
+        "ladder.html",
         name=found.name,
         summary=f"{len(rows)} models on one split ({images} images), ranked on the validation images. The test images "
         "were looked at once, after all training.",
@@ -48,7 +49,6 @@ def write_ladder_page(path: Path, found: Comparison) -> None:
         failed=found.failed,
         level=APART,
     )
-    path.write_text(page, encoding="utf-8")
 
 
 def ladder_chart(standings: tuple[Standing, ...], advice: str) -> Markup:

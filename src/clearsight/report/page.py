@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from clearsight.config import Config
@@ -12,6 +11,7 @@ from clearsight.diagnose import Diagnosis
 from clearsight.disk import whole_file
 from clearsight.evaluation import Evaluation
 from clearsight.report.content import Content, gather
+from clearsight.report.render import environment
 from clearsight.train.fit import Fitted
 
 
@@ -38,15 +38,9 @@ def write_report(
 
 def render(content: Content) -> str:
     """The page as HTML; every name from the data is escaped."""
-    environment = Environment(
-        loader=PackageLoader("clearsight.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["code"] = code
-    return environment.get_template("report.html").render(page=content)
+    templates = environment(trim_blocks=True, lstrip_blocks=True)
+    templates.filters["code"] = code
+    return templates.get_template("report.html").render(page=content)
 
 
 def code(text: str) -> Markup:

@@ -69,10 +69,15 @@ def _uri(image: Image.Image, kind: str) -> str:
 
 def data_uri(pixels: NDArray[np.floating]) -> str:
     """(C, H, W) in [0, 1] as a PNG data URI, small images enlarged pixel by pixel."""
-    planes = pixels if pixels.shape[0] == 3 else np.repeat(pixels.mean(0, keepdims=True), 3, axis=0)
-    eight = np.round(np.clip(np.moveaxis(planes, 0, 2), 0, 1) * 255).astype(np.uint8)
+    eight = np.round(np.clip(rgb(pixels), 0, 1) * 255).astype(np.uint8)
     scale = max(1, math.ceil(96 / max(eight.shape[:2])))
     image = Image.fromarray(eight.repeat(scale, 0).repeat(scale, 1))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def rgb(pixels: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(C, H, W) as (H, W, 3); of other than three channels their mean, in gray."""
+    planes = pixels if pixels.shape[0] == 3 else np.repeat(pixels.mean(0, keepdims=True), 3, axis=0)
+    return np.moveaxis(planes, 0, 2)

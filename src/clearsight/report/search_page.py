@@ -6,10 +6,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from clearsight.diagnose.command import option_flags
 from clearsight.report.charts import share_bar
+from clearsight.report.render import write_page
 from clearsight.train.search import Search
 
 
@@ -37,19 +36,17 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
         for t in ranked
     ]
     shares = sorted(search.importance.items(), key=lambda item: -item[1])
-    environment = Environment(loader=PackageLoader("clearsight.report"), autoescape=True, undefined=StrictUndefined)
-    path.write_text(
-        environment.get_template("search.html").render(
-            name=name,
-            summary=f"{len(search.trials)} trials, {cut} of them cut short, scored on {judged}; the test images were "
-            f"not touched. Trial {best.number} has the lowest log loss, {best.log_loss:.4f}, at an accuracy of "
-            f"{best.accuracy:.1%}.",
-            command=best_command(search, origin),
-            importance=[(option, f"{share:.0%}", share_bar([("right", share)])) for option, share in shares],
-            columns=columns,
-            rows=rows,
-        ),
-        encoding="utf-8",
+    write_page(
+        path,
+        "search.html",
+        name=name,
+        summary=f"{len(search.trials)} trials, {cut} of them cut short, scored on {judged}; the test images were not "
+        f"touched. Trial {best.number} has the lowest log loss, {best.log_loss:.4f}, at an accuracy of "
+        f"{best.accuracy:.1%}.",
+        command=best_command(search, origin),
+        importance=[(option, f"{share:.0%}", share_bar([("right", share)])) for option, share in shares],
+        columns=columns,
+        rows=rows,
     )
 
 

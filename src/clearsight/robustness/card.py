@@ -151,14 +151,14 @@ def audit(
 def _changed(x: torch.Tensor, words: Sequence[str], step: int, seed: int) -> torch.Tensor:
     for word in CHANGES:
         if word in words:
-            generator = torch.Generator().manual_seed(hash_of(word, step, seed))
+            generator = torch.Generator().manual_seed(_seed_of(word, step, seed))
             change = CHANGES[word]
             parts = [change.function(part, change.steps[step], generator) for part in torch.split(x, 256)]
             x = torch.cat(parts)
     return x
 
 
-def hash_of(word: str, step: int, seed: int) -> int:
+def _seed_of(word: str, step: int, seed: int) -> int:
     """A seed of its own for every change and step."""
     return int(np.random.default_rng([seed, step, *word.encode()]).integers(2**31))
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from clearsight import __version__
 from clearsight.belief.temperature import fit_temperature
 from clearsight.config import TrainConfig
-from clearsight.console import Advance
 from clearsight.data.loader import batches
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, Classical
@@ -108,14 +107,7 @@ def _described(job: Job, descriptor: str, rows: NDArray[np.int64]) -> tuple[Clas
             yield batch
 
     look = stage("descriptors to learn from")
-    learning: list[Advance] = []
-
-    def learn(done: int, total: int) -> None:
-        if not learning:  # its bar follows that of the descriptors
-            learning.append(stage(f"learning {DESCRIPTORS[descriptor]}", "rounds"))
-        learning[0](done, total)
-
-    network.describe.learn(images, seed, learn)
+    network.describe.learn(images, seed, stage(f"learning {DESCRIPTORS[descriptor]}", "rounds"))
     about = f"{descriptor} {__version__} {sorted(options.items())}"
     parts = outputs(network.describe, about, data.pixels, rows, device="cpu", progress=stage(DESCRIPTORS[descriptor]))
     return network, parts[0]

@@ -20,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.adversary import frozen, pgd
+from clearsight.adversary import pgd
 from clearsight.data.augment import augment
 from clearsight.data.loader import batches, to_float
 from clearsight.data.mix import mix
 from clearsight.errors import TrainingError
 from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
+from clearsight.models.network import frozen
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.distributed import ALONE, World
 from clearsight.train.losses import LOSSES, class_weights, targets

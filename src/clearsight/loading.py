@@ -1,0 +1,149 @@
+"""A finished model, and images to judge it by: what every whole job on one begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.bundle import Bundle
+from clearsight.console import Console, Silent
+from clearsight.data.builtin import BUILTIN
+from clearsight.data.cache import CachedPixels, PixelView, cached_pixels
+from clearsight.data.dataset import Dataset
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat
+from clearsight.data.prepare import Prepared, prepare
+from clearsight.data.scan import Scan, scan
+from clearsight.data.sources import read
+from clearsight.errors import BundleError, DataError
+from clearsight.predictor import Predictor
+from clearsight.runs import run_options
+
+
+def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Predictor:
+    """The predictor of a run's folder, or of a network with published ImageNet weights by its name."""
+    if not Path(folder).expanduser().exists():
+        from clearsight.models.pretrained import imagenet_network
+        from clearsight.models.published import published, weight_facts
+        from clearsight.models.registry import model_names
+
+        name = str(folder)
+        if (name in model_names() or name.startswith("timm/")) and published(name):
+            network, classes = imagenet_network(name)
+            side = weight_facts(name).img_size
+            bundle = Bundle(
+                network,
+                classes,
+                PixelFormat(3, 8),
+                Geometry(side, side, "crop"),
+                data={"name": "ImageNet-1k"},
+            )
+            return Predictor(bundle, engine=engine, device=device)
+        hint = f"{name} has no published weights; train it first" if name in model_names() else ""
+        close = get_close_matches(name, [n for n in model_names() if published(n)], n=1)
+        raise BundleError(f"{name} does not exist", fix=hint or (f"did you mean {close[0]}?" if close else None))
+    return Predictor(Bundle.load(folder), engine=engine, device=device)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Images a model was not trained on, as it sees them, with labels (N,) as it numbers its classes, their rows in
+    the data set and their names. own: they are the test split of its own run.
+    """
+
+    predictor: Predictor
+    images: PixelView
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    names: list[str]
+    own: bool
+
+    def sample(self, most: int, seed: int) -> HeldOut:
+        """At most so many of them, drawn at random by seed."""
+        some = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
+        images = PixelView(self.images.array, self.images.indices[some])
+        return replace(
+            self, images=images, labels=self.labels[some], rows=self.rows[some], names=[self.names[i] for i in some]
+        )
+
+
+def held_out(
+    model: str | Path | Predictor, data: Any = None, *, console: Console | None = None, data_dir: str | None = None
+) -> HeldOut:
+    """The images to judge a model by; see `evaluate` for which."""
+    console = console or Silent()
+    predictor = model if isinstance(model, Predictor) else load(model)
+    bundle = predictor.bundle
+    options = {} if isinstance(model, Predictor) else run_options(Path(model))
+    data = own_data(bundle) if data is None else data
+    dataset = read(data, data_dir=data_dir or options.get("data_dir"))
+    scanned = scan(dataset, console.stage("looking at the files"))
+    own = dataset.origin == bundle.data.get("origin") and dataset.classes == bundle.classes
+    if own:
+        prepared = as_trained(bundle, options, dataset, scanned, console)
+        if prepared.pixels.key != bundle.data.get("fingerprint"):
+            console.say(
+                "data: the images are no longer those the model was trained on, so some of this test may be known to it"
+            )
+        pixels, rows, labels = prepared.pixels, prepared.split.test, prepared.labels
+    else:
+        pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
+    names = [dataset.source.name(int(i)) for i in rows]
+    return HeldOut(predictor, pixels.view(rows), labels[rows], rows, names, own)
+
+
+def own_data(bundle: Bundle) -> str:
+    """What a model was trained on; BundleError where it does not say, or the images are gone."""
+    origin = bundle.data.get("origin")
+    if not origin:
+        raise BundleError("this model does not say what it was trained on", fix="name the data")
+    if origin not in BUILTIN and not Path(origin).exists():
+        raise BundleError(
+            "the images this model was trained on are gone",
+            found=f"{origin} does not exist" if origin != "arrays in memory" else "arrays that were in memory",
+            fix="name others: RUN DATA",
+        )
+    return str(origin)
+
+
+def as_trained(bundle: Bundle, options: dict[str, Any], dataset: Dataset, scanned: Scan, console: Console) -> Prepared:
+    """The data of a model's own run, split as it was then. options: those of the run."""
+    chosen = {key: options[key] for key in ("seed", "test_fraction", "folds") if key in options}
+    return prepare(dataset, scanned, bundle.geometry, **chosen, progress=console.stage("reading pixels"))
+
+
+def all_pixels(
+    bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console
+) -> tuple[CachedPixels, NDArray[np.int64]]:
+    """The pixels of a data set as a model wants them, and the positions of the images that can be read."""
+    pixels = cached_pixels(
+        dataset.source, scanned.digests, bundle.form, bundle.geometry, skip=frozenset(scanned.failed),
+        progress=console.stage("reading pixels"),
+    )  # fmt: skip
+    usable = np.ones(len(dataset), bool)
+    usable[[*scanned.failed, *pixels.failed]] = False
+    return pixels, np.flatnonzero(usable)
+
+
+def _other_images(
+    bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console
+) -> tuple[CachedPixels, NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels, the rows to judge by, and labels as the model numbers its classes, of a data set of any origin."""
+    unknown = sorted(set(dataset.classes) - set(bundle.classes))
+    if unknown:
+        raise DataError(
+            "the data has classes the model does not know",
+            found=", ".join(unknown[:8]),
+            expected=", ".join(bundle.classes[:8]) + (", ..." if len(bundle.classes) > 8 else ""),
+        )
+    pixels, rows = all_pixels(bundle, dataset, scanned, console)
+    if "test" in dataset.splits_given:
+        rows = rows[dataset.given[rows] == "test"]
+        console.say(f"judging the test split that the data states: {len(rows)} of {len(dataset)} images")
+    number = np.array([bundle.classes.index(c) for c in dataset.classes])
+    return pixels, rows, number[dataset.labels]

@@ -1,0 +1,278 @@
+"""Whole jobs on a finished model: judge it, search by it, explain its answers, attack it, audit it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearsight.adversary import Norm
+from clearsight.attacks import AttackCurve, Fooling
+from clearsight.console import Console, Silent
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat, decode, read_bytes
+from clearsight.data.scan import scan
+from clearsight.data.sources import read
+from clearsight.disk import disk_errors, write_json
+from clearsight.errors import ClearsightError, ConfigError
+from clearsight.evaluation import Evaluation
+from clearsight.evaluation import evaluate as judge
+from clearsight.explanation import Explanation, Settings
+from clearsight.loading import HeldOut, all_pixels, as_trained, held_out, load, own_data
+from clearsight.predictor import Predictor
+from clearsight.retrieve import Index, Retrieval
+from clearsight.robustness import Card
+from clearsight.runs import run_options
+
+
+def evaluate(
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    console: Console | None = None,
+    data_dir: str | None = None,
+) -> Evaluation:
+    """Judge a model on data it was not trained on.
+
+    Without data, or with the data it was trained on, the test split of its own run is used again. Other data is judged
+    on its test split where it states one, else on all of it; its classes must be among the model's.
+    """
+    console = console or Silent()
+    held = held_out(model, data, console=console, data_dir=data_dir)
+    logits = held.predictor.logits(held.images, console.stage("judging on the test split" if held.own else "judging"))
+    bundle = held.predictor.bundle
+    return judge(logits, held.labels, bundle.classes, bundle.temperature, indices=held.rows, names=held.names)
+
+
+def index(
+    model: str | Path,
+    data: Any = None,
+    *,
+    kind: str = "exact",
+    code_bytes: int = 32,
+    layer: str = "",
+    out: str | None = None,
+    k: int = 10,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> tuple[Index, Retrieval | None, Path]:
+    """Index images by a model's embeddings: `cs.index("runs/photos")`. The index, its scores at k neighbours (None
+    where nothing can be judged), its folder.
+
+    Without data, the run's training and validation images are indexed and its test images are the queries; other data
+    is indexed whole, and up to 2,000 of its images are queries among the others. kind, code_bytes, layer: as
+    `retrieve.build_index`.
+    """
+    from clearsight.retrieve import build_index, judge_index
+
+    console, path = console or Silent(), Path(model).expanduser()
+    predictor = load(model)
+    bundle, options = predictor.bundle, run_options(path)
+    own = data is None
+    dataset = read(own_data(bundle) if own else data, data_dir=data_dir or options.get("data_dir"))
+    scanned = scan(dataset, console.stage("looking at the files"))
+    if own:
+        prepared = as_trained(bundle, options, dataset, scanned, console)
+        pixels, rows, queries = prepared.pixels, np.sort(prepared.split.development), prepared.split.test
+    else:
+        pixels, rows = all_pixels(bundle, dataset, scanned, console)
+        queries = np.sort(np.random.default_rng(0).permutation(rows)[:2000])
+    folder = Path(out).expanduser() if out else path / "index"
+    made = build_index(
+        predictor, dataset, pixels.view(rows), rows, folder, layer=layer, kind=kind, code_bytes=code_bytes,
+        progress=console.stage("embedding"), adding=console.stage("indexing"),
+    )  # fmt: skip
+    judged = None
+    labelled = queries[dataset.labels[queries] >= 0]
+    if len(labelled) and len(made) > 1:
+        parts = predictor.embeddings(pixels.view(labelled), layer)
+        places = None if own else np.searchsorted(rows, labelled)
+        judged = judge_index(made, np.concatenate(list(parts)), dataset.labels[labelled], min(k, len(made) - 1), places)
+    return made, judged, folder
+
+
+def search(
+    model: str | Path,
+    image: str | Path,
+    *,
+    k: int = 10,
+    index: str | None = None,
+    out: str | None = None,
+    data_dir: str | None = None,
+) -> tuple[list[dict[str, Any]], Path | None]:
+    """The k indexed images most similar to one, as {"image", "label", "likeness"}, best first, and a picture of them
+    (None where the indexed images are gone).
+    """
+    from clearsight.report.drawings import draw_neighbours, save_picture
+    from clearsight.retrieve import Index, search_images
+
+    path = Path(model).expanduser()
+    predictor, found = load(model), Index.load(Path(index).expanduser() if index else path / "index")
+    likeness, places = search_images(found, predictor, [str(image)], k)
+    card = found.card
+    neighbours = [
+        {
+            "image": card.names[place],
+            "label": card.classes[card.labels[place]] if card.labels[place] >= 0 else "",
+            "likeness": float(score),
+        }
+        for score, place in zip(likeness[0], places[0], strict=True)
+    ]
+    try:
+        source = read(card.origin, data_dir=data_dir or run_options(path).get("data_dir")).source
+        shown = [source.decode(card.rows[place], PixelFormat(3, 8), Geometry(128, 128, "pad")) for place in places[0]]
+    except ClearsightError:
+        return neighbours, None
+    query = decode(read_bytes(image), str(image), PixelFormat(3, 8), Geometry(128, 128, "pad"))
+    words = [f"{n['likeness']:.2f} {n['label']}" for n in neighbours]
+    file = Path(out).expanduser() if out else Path(f"{Path(image).stem}.similar.png")
+    return neighbours, save_picture(draw_neighbours(query, shown, words), file)
+
+
+def explain(
+    model: str | Path | Predictor,
+    images: Any,
+    *,
+    method: str | None = None,
+    target: str | int | None = None,
+    settings: Settings | None = None,
+    judged: bool = True,
+    out: str | Path = "explained",
+    console: Console | None = None,
+) -> list[tuple[Explanation, Path]]:
+    """Heatmaps of images and the pictures of them: `cs.explain("runs/photos", "new.jpg", method="grad-cam")`.
+
+    method: as `explanation.METHODS` names them, or "all" for those the model has; smoothgrad unless given, occlusion
+    for a model without gradients. target: the class to explain, by name or number; the answer unless given. judged: say
+    how faithful each map is. out: the folder that gets, for each image, a picture, and an .npz with each method's map.
+    """
+    from clearsight.explanation import explain as explained
+    from clearsight.explanation import methods_of
+    from clearsight.report.drawings import save_picture
+    from clearsight.report.heatmaps import heat_sheet
+
+    predictor = model if isinstance(model, Predictor) else load(model)
+    methods = methods_of(predictor)
+    chosen = methods if method == "all" else [method or ("smoothgrad" if predictor.has_gradients else "occlusion")]
+    folder = Path(out).expanduser()
+    names = predictor.names(images)
+    found: list[tuple[Explanation, Path]] = []
+    runs = [
+        explained(predictor, images, method=m, target=target, settings=settings, judged=judged, console=console)
+        for m in chosen
+    ]
+    for number, (name, *maps) in enumerate(zip(names, *runs, strict=True)):
+        stem = _own_name(name, number, names)
+        with disk_errors(folder, "the heatmaps", "free some space or choose another --out"):
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(folder / f"{stem}.npz", pixels=maps[0].pixels, **{m.method: m.heat for m in maps})
+        picture = save_picture(heat_sheet(maps), folder / f"{stem}.{method or chosen[0]}.png")
+        found += [(m, picture) for m in maps]
+    return found
+
+
+def attack(
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    method: str = "pgd",
+    norm: Norm = "linf",
+    epsilons: Sequence[float] | None = None,
+    steps: int = 20,
+    target: str | int | None = None,
+    images: int = 500,
+    fool: bool = False,
+    batch: int = 64,
+    seed: int = 0,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> tuple[AttackCurve, Fooling | None, Path]:
+    """Attack a model on its test split, or on other data: `cs.attack("runs/photos", method="pgd", epsilons=[8/255])`.
+
+    The robust accuracy against epsilon, images that fool the model where asked for, and the page that shows both. At
+    most so many images are attacked, drawn at random by seed. out: the folder to write, RUN/attack unless given.
+    """
+    from clearsight.attacks import attack as attacked
+    from clearsight.attacks import fool as fooled
+    from clearsight.report.attack_page import write_attack_page
+
+    console = console or Silent()
+    held = _sample(model, data, images, seed, console, data_dir)
+    goal = None if target is None else held.predictor.class_number(target)
+    found = attacked(
+        held.predictor, held.images, held.labels, names=held.names, method=method,
+        norm=norm, epsilons=epsilons, steps=steps, target=goal,
+        seed=seed, batch=batch, console=console,
+    )  # fmt: skip
+    fooling = fooled(held.predictor, seed=seed, console=console) if fool else None
+    folder = _beside(model, "attack", out)
+    with disk_errors(folder, "the attack's page", "free some space or choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "attack.html"
+        write_attack_page(page, found, fooling)
+        write_json(folder / "attack.json", found.to_dict())
+        if fooling:
+            np.savez_compressed(folder / "fooling.npz", pixels=fooling.pixels, beliefs=fooling.beliefs)
+    return found, fooling, page
+
+
+def audit(
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    changes: Sequence[str] | None = None,
+    turns: Sequence[tuple[str | int, float, str | int]] = (),
+    images: int = 500,
+    seed: int = 0,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> tuple[Card, Path]:
+    """Make a model's invariance card on its test split, or on other data: `cs.audit("runs/photos")`.
+
+    changes: as `robustness.audit` takes them. turns: (class, degrees, class), what a class becomes when turned. At most
+    so many images, drawn at random by seed. out: the folder of the page, RUN/audit unless given.
+    """
+    from clearsight.report.card_page import write_card_page
+    from clearsight.robustness import audit as audited
+
+    console = console or Silent()
+    held = _sample(model, data, images, seed, console, data_dir)
+    predictor = held.predictor
+    turned = [(predictor.class_number(a), degrees, predictor.class_number(b)) for a, degrees, b in turns]
+    card = audited(
+        predictor, held.images, held.labels, names=held.names, changes=changes, turns=turned, seed=seed,
+        console=console,
+    )  # fmt: skip
+    folder = _beside(model, "audit", out)
+    with disk_errors(folder, "the card", "free some space or choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "card.html"
+        write_card_page(page, card, str(predictor.bundle.data.get("name", "a model")))
+        write_json(folder / "robustness.json", card.to_dict())
+    return card, page
+
+
+def _sample(
+    model: str | Path | Predictor, data: Any, images: int, seed: int, console: Console, data_dir: str | None
+) -> HeldOut:
+    """At most so many images to judge a model by."""
+    if images < 1:
+        raise ConfigError(f"--images {images} must be 1 or more")
+    return held_out(model, data, console=console, data_dir=data_dir).sample(images, seed)
+
+
+def _beside(model: str | Path | Predictor, name: str, out: str | Path | None) -> Path:
+    """The folder asked for, or one of this name in the run's, or here where there is no run's folder."""
+    if out:
+        return Path(out).expanduser()
+    return Path(name) if isinstance(model, Predictor) or not Path(model).expanduser().is_dir() else Path(model) / name
+
+
+def _own_name(name: str, number: int, names: Sequence[str]) -> str:
+    """A file name for an image among others: its stem, and its number where another has the same."""
+    stem = Path(name).stem.replace("#", "image-")
+    return stem if sum(Path(n).stem == Path(name).stem for n in names) == 1 else f"{stem}-{number}"
