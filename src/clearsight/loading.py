@@ -53,10 +53,11 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Pr
 @dataclass(frozen=True)
 class HeldOut:
     """Images a model was not trained on, as it sees them, with labels (N,) as it numbers its classes, their rows in
-    the data set and their names. own: they are the test split of its own run.
+    the data set, and their names. own: they are the test split of its own run.
     """
 
     predictor: Predictor
+    dataset: Dataset
     images: PixelView
     labels: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -94,7 +95,20 @@ def held_out(
     else:
         pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
     names = [dataset.source.name(int(i)) for i in rows]
-    return HeldOut(predictor, pixels.view(rows), labels[rows], rows, names, own)
+    return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own)
+
+
+def as_seen_by(predictor: Predictor, held: HeldOut, console: Console) -> PixelView:
+    """The same images as another model sees them. Where they are the first one's test split, the other should have been
+    trained on the same split; it is said where it was not.
+    """
+    bundle = predictor.bundle
+    scanned = scan(held.dataset, console.stage("looking at the files"))
+    mine, theirs = (b.data for b in (held.predictor.bundle, bundle))
+    if held.own and theirs.get("origin") == mine.get("origin") and theirs.get("split") != mine.get("split"):
+        console.say("data: the other model was trained on another split of these images, and knows some of them")
+    pixels, _ = all_pixels(bundle, held.dataset, scanned, console)
+    return pixels.view(held.rows)
 
 
 def own_data(bundle: Bundle) -> str:

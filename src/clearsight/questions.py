@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from clearsight.data.pixels import PixelFormat, decode, read_bytes
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
 from clearsight.disk import disk_errors, write_json
-from clearsight.errors import ClearsightError, ConfigError
-from clearsight.evaluation import Evaluation
+from clearsight.errors import ClearsightError, ConfigError, DataError
+from clearsight.evaluation import Evaluation, Paired, compare_paired, mean_of, views_of
 from clearsight.evaluation import evaluate as judge
 from clearsight.explanation import Explanation, Settings
-from clearsight.loading import HeldOut, all_pixels, as_trained, held_out, load, own_data
+from clearsight.loading import HeldOut, all_pixels, as_seen_by, as_trained, held_out, load, own_data
 from clearsight.predictor import Predictor
 from clearsight.retrieve import Index, Retrieval
 from clearsight.robustness import Card
@@ -44,6 +45,64 @@ def evaluate(
     logits = held.predictor.logits(held.images, console.stage("judging on the test split" if held.own else "judging"))
     bundle = held.predictor.bundle
     return judge(logits, held.labels, bundle.classes, bundle.temperature, indices=held.rows, names=held.names)
+
+
+def together(
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    views: str | None = None,
+    others: Sequence[str | Path | Predictor] = (),
+    console: Console | None = None,
+    data_dir: str | None = None,
+) -> list[Paired]:
+    """Whether several views of each image, or several models, do better than one model on one view:
+    `cs.together("runs/a", others=["runs/b"])`.
+
+    Each row is compared, image by image, with the model alone, on the images `evaluate` would take: first the model
+    itself, then its views together, each other model, and all models together. Views apply to every model.
+    """
+    console = console or Silent()
+    held = held_out(model, data, console=console, data_dir=data_dir)
+    predictors = {_short(model): held.predictor}
+    for other in others:
+        name = _short(other)
+        while name in predictors:
+            name += "'"
+        predictors[name] = other if isinstance(other, Predictor) else load(other)
+        if predictors[name].classes != held.predictor.classes:
+            raise DataError(
+                f"{name} knows other classes than {_short(model)}",
+                found=", ".join(predictors[name].classes[:8]),
+                expected=", ".join(held.predictor.classes[:8]),
+            )
+    alone = held.predictor.predict_proba(held.images, console.stage("judging"))
+    rows = [compare_paired(_short(model), alone, alone, held.labels)]
+    beliefs = []
+    for number, (name, predictor) in enumerate(predictors.items()):
+        images = held.images if not number else as_seen_by(predictor, held, console)
+        own = alone if not number else predictor.predict_proba(images, console.stage(f"judging {name}"))
+        if views is None:
+            beliefs.append(own)
+        else:
+            functions = views_of(views)
+            advance = console.stage(f"{views} of {name}", "views")
+            seen = [own]
+            for k, view in enumerate(functions[1:], 1):
+                advance(k, len(functions))
+                seen.append(predictor.viewed(images, view))
+            advance(len(functions), len(functions))
+            beliefs.append(mean_of(seen))
+            rows.append(compare_paired(f"{name}, {views}", alone, beliefs[-1], held.labels))
+        if number and views is None:
+            rows.append(compare_paired(name, alone, own, held.labels))
+    if len(beliefs) > 1:
+        rows.append(compare_paired("together", alone, mean_of(beliefs), held.labels))
+    return rows
+
+
+def _short(model: str | Path | Predictor) -> str:
+    return "the model" if isinstance(model, Predictor) else Path(model).name
 
 
 def index(
@@ -234,9 +293,10 @@ def audit(
     """Make a model's invariance card on its test split, or on other data: `cs.audit("runs/photos")`.
 
     changes: as `robustness.audit` takes them. turns: (class, degrees, class), what a class becomes when turned. At most
-    so many images, drawn at random by seed. out: the folder of the page, RUN/audit unless given.
+    so many images, drawn at random by seed. out: the folder of the page, RUN/audit unless given. The run's report
+    gets the card's verdicts, if the model is judged on its own test split.
     """
-    from clearsight.report.card_page import write_card_page
+    from clearsight.report.card_page import add_to_report, write_card_page
     from clearsight.robustness import audit as audited
 
     console = console or Silent()
@@ -253,6 +313,9 @@ def audit(
         page = folder / "card.html"
         write_card_page(page, card, str(predictor.bundle.data.get("name", "a model")))
         write_json(folder / "robustness.json", card.to_dict())
+        report = None if isinstance(model, Predictor) else Path(model).expanduser() / "report.html"
+        if held.own and report is not None and report.is_file():
+            add_to_report(report, card, os.path.relpath(page, report.parent))
     return card, page
 
 
