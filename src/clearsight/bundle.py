@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
@@ -86,7 +87,8 @@ class Bundle:
                 try:
                     save_file(tensors, str(temporary / "weights.safetensors"))
                     if self.limits:
-                        save_arrays(self.limits.to_arrays(), str(temporary / "limits.safetensors"))
+                        arrays = {k: np.ascontiguousarray(v) for k, v in self.limits.to_arrays().items()}
+                        save_arrays(arrays, str(temporary / "limits.safetensors"))  # which ignores strides
                 except SafetensorError as error:  # how safetensors reports a full disk
                     raise OSError(errno.EIO, str(error)) from error
                 (temporary / "card.json").write_text(json.dumps(self.card(), indent=1))

@@ -134,7 +134,7 @@ class Bank:
         """All of it as named arrays, for a file."""
         arrays = {k: v for k, v in vars(self).items() if isinstance(v, np.ndarray)}
         for name, near in (("features", self.features), ("pixels", self.pixels)):
-            arrays |= {f"{name}.{k}": np.asarray(v) for k, v in vars(near).items()}
+            arrays |= {f"{name}.{k}": np.atleast_1d(v) for k, v in vars(near).items()}
         return arrays
 
     @classmethod
@@ -142,7 +142,7 @@ class Bank:
         """The bank that `to_arrays` gave; KeyError where something is missing."""
         own = {k: arrays[k] for k in ("white", "middle", "means", "known_knn", "known_pixels")}
         features, pixels = (
-            Neighbours(arrays[f"{n}.centre"], arrays[f"{n}.axes"], arrays[f"{n}.points"], int(arrays[f"{n}.k"]))
+            Neighbours(arrays[f"{n}.centre"], arrays[f"{n}.axes"], arrays[f"{n}.points"], int(arrays[f"{n}.k"][0]))
             for n in ("features", "pixels")
         )
         return cls(features, pixels, **own)

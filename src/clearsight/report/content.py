@@ -195,7 +195,7 @@ def gather(
         command=train_command(audit.origin, config.changed()),
         options=tuple((f"--{k.replace('_', '-')}", str(v), words[k]) for k, v in config.changed().items()),
         uses=tuple(run_commands(run).items()),
-        audit_command=f"clearsight audit {shlex.quote(os.path.relpath(run))}",
+        audit_command=f"clearsight audit {shlex.quote(str(run))}",
     )
 
 

@@ -102,7 +102,7 @@ def limits_section(fitted: Fitted, check: LimitsCheck | None, test: Evaluation) 
         stated=percent(check.stated),
         mean_size=f"{check.mean_size:.2f}",
         sizes=tuple(
-            (count(size, "class", "classes") if size else "none", percent(n / check.n))
+            (f"sets of {count(size, 'class', 'classes')}" if size else "empty sets", percent(n / check.n))
             for size, n in enumerate(check.sizes)
             if n
         ),
