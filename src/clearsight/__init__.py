@@ -25,8 +25,10 @@ _HOMES = {
     "explain": "clearsight.questions",
     "fit": "clearsight.workflow",
     "index": "clearsight.questions",
+    "landscape": "clearsight.surroundings",
     "load": "clearsight.loading",
     "search": "clearsight.questions",
+    "shattered": "clearsight.surroundings",
 }
 
 __all__ = [
@@ -43,8 +45,10 @@ __all__ = [
     "explain",
     "fit",
     "index",
+    "landscape",
     "load",
     "search",
+    "shattered",
 ]
 
 
