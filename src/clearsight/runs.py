@@ -182,7 +182,7 @@ def run_options(folder: Path) -> dict[str, Any]:
 
 
 def run_recipe(folder: Path) -> dict[str, Any]:
-    """What config.json says was decided: kind, model, whether a pretrained network's own layers were trained, ...; nothing
-    where the folder is only a model.
+    """What config.json says was decided: kind, model, whether a pretrained network's own layers were trained (tuned),
+    and more; nothing where the folder is only a model.
     """
     return dict(_about(folder).get("recipe", {})) if (folder / "config.json").is_file() else {}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clearsight.console import Console, Silent
 from clearsight.data.geometry import Geometry
+from clearsight.data.loader import to_float
 from clearsight.data.pixels import PixelFormat, decode, read_bytes
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
@@ -147,8 +148,8 @@ def shattered(
     """How alike the gradients of nearby inputs are, at initialisation, against depth: `cs.shattered()`.
 
     The numbers and the page, in the folder `out`. Without models, the fully connected networks of the paper, of these
-    depths and kinds. models: networks of the registry, on the line between two images, which `between` names: photographs
-    of any size, squashed to img_size; two of the built-in digits unless given.
+    depths and kinds. models: networks of the registry, on the line between two images, which `between` names; they are
+    squashed to img_size. Two of the built-in digits unless given.
     """
     from clearsight.derivatives import shattered as measured
     from clearsight.derivatives import shattered_between
@@ -180,4 +181,4 @@ def _ends(between: tuple[str | Path, str | Path] | None, side: int) -> list[NDAr
     else:
         source = read("digits").source
         images = [source.decode(row, PixelFormat(1, 8), geometry) for row in (0, 1)]
-    return [image.astype(np.float32) / 255 for image in images]
+    return [to_float(image).numpy() for image in images]

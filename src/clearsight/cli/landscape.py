@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{one.name}: {which}, {one.parameters:,}; {one.loss}, batch normalisation in evaluation mode")
         for word, part in (("training", one.train), ("validation", one.val)):
             rises = ", ".join(f"{part.rise(one.steps, d):+.3g} at {d:g}" for d in (0.5, 1.0))
-            print(f"  {word:<10}  loss {part.loss:.4g} on {part.images:,} images; it rises by {rises} of the filters' length")
+            print(f"  {word:<10}  loss {part.loss:.4g} on {part.images:,} images; it rises by {rises} filter lengths")
         for line in edge_words(one):
             print(f"  {line}")
     print(f"\n  page   {os.path.relpath(page)}")

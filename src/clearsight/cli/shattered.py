@@ -1,8 +1,9 @@
 """Measure shattered gradients: how alike the gradients of nearby inputs are, in networks at initialisation.
 
-Without MODEL: fully connected networks of width 200, plain, with batch normalisation, and with skips, on numbers from -2
-to 2, as in Balduzzi et al. 2017. With MODEL...: networks of the registry, on the line between two images. The measure is
-the autocorrelation of the gradients against the lag: near 1 neighbours agree on where to go; white noise has 0.
+Without MODEL: fully connected networks of width 200, plain, with batch normalisation, and with skips, on numbers from
+-2 to 2, as in Balduzzi et al. 2017. With MODEL...: networks of the registry, on the line between two images. The
+measure is the autocorrelation of the gradients against the lag: near 1 neighbours agree on where to go; white noise
+has 0.
 """
 
 from __future__ import annotations
@@ -33,16 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    depths = _whole_numbers(arguments.depths)
-    if depths and arguments.models:
+    if arguments.depths and arguments.models:
         raise ConfigError("--depths is for the dense networks; a named network has its own depth", fix="drop one")
+    depths = None if arguments.depths is None else _whole_numbers(arguments.depths)
     with terminal() as console:
+        from clearsight.derivatives.shattered import DEPTHS
         from clearsight.surroundings import shattered
 
         found, page = shattered(
-            arguments.models, between=arguments.between, networks=arguments.networks, points=arguments.points,
-            lags=arguments.lags, img_size=arguments.img_size, seed=arguments.seed, out=arguments.out, console=console,
-            **({"depths": depths} if depths else {}),
+            arguments.models, depths=DEPTHS if depths is None else depths, between=arguments.between,
+            networks=arguments.networks, points=arguments.points, lags=arguments.lags,
+            img_size=arguments.img_size, seed=arguments.seed, out=arguments.out, console=console,
         )  # fmt: skip
     if arguments.json:
         print_json({**found.to_dict(), "report": str(page)})
@@ -52,16 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"autocorrelation of gradients, {found.points} {found.inputs}\n")
     print(f"  {'':<{width}} layers  " + " ".join(f"lag {k:<3}" for k in lags))
     for row in found.rows:
-        print(f"  {row.kind:<{width}} {row.depth:>6}  " + " ".join(f"{row.autocorrelation[k]:+7.2f}" for k in lags))
+        print(f"  {row.kind:<{width}} {row.depth:>6}  " + " ".join(f"{row.autocorrelation[k]:z7.2f}" for k in lags))
     for name, values in (("white noise", found.white), ("Brownian path", found.brownian)):
-        print(f"  {name:<{width + 7}}  " + " ".join(f"{values[k]:+7.2f}" for k in lags))
+        print(f"  {name:<{width + 7}}  " + " ".join(f"{values[k]:z7.2f}" for k in lags))
     print(f"\n  page   {os.path.relpath(page)}")
     return 0
 
 
-def _whole_numbers(text: str | None) -> list[int]:
-    if text is None:
-        return []
+def _whole_numbers(text: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError:

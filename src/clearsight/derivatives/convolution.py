@@ -63,9 +63,7 @@ def convolution_matrix(kernel: Floats, shape: tuple[int, int, int], stride: int 
     row = (k * rows + i) * columns + j
     column = (c * height + y) * width + x
     places = (row[inside], column[inside])
-    return csr_array(
-        (kernel[k, c, u, v][inside], places), shape=(outputs * rows * columns, channels * height * width)
-    )
+    return csr_array((kernel[k, c, u, v][inside], places), shape=(outputs * rows * columns, channels * height * width))
 
 
 def input_gradient(

@@ -43,6 +43,9 @@ COARSER = ((15, 31), (11, 21))
 
 FEWEST_IMAGES = 32
 
+FEATURES = 1024
+"""Feature vectors in memory at once, which are small beside images."""
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -148,9 +151,9 @@ def survey(
 
     train_images, val_images: N and M images as the network takes them, arrays or views. weights: "all", or "head", a
     probe's head on its frozen features. Of a kernel machine the coefficients vary and the support vectors, which are
-    images, do not; its outputs are no log-odds, so its loss is taken after the temperature. rates: of the run. points: steps along each
-    side of the plane, odd; chosen by the work unless given. Raises ModelError for a model without gradients, and
-    ConfigError for options out of range.
+    images, do not; its outputs are no log-odds, so its loss is taken after the temperature. rates: of the run. points:
+    steps along each side of the plane, odd; chosen by the work unless given. Raises ModelError for a model without
+    gradients, and ConfigError for options out of range.
     """
     began = time.perf_counter()
     if points is not None and (points < 3 or points % 2 == 0):
@@ -159,21 +162,21 @@ def survey(
     module, vary = varied(predictor, weights)
     head_only = module is not predictor.network
     temperature = predictor.bundle.temperature if any(isinstance(m, KernelHead) for m in module.modules()) else 1.0
-    kinds = []
+    objectives = []
     for images, labels, word in ((train_images, train_labels, "training"), (val_images, val_labels, "validation")):
         inputs = predictor.embed(images, console.stage(f"features, {word}")) if head_only else images
-        kinds.append(
+        objectives.append(
             Objective(
-                module, inputs, np.asarray(labels, np.int64), vary, len(predictor.classes), loss, smoothing, temperature,
-                batch,
+                module, inputs, np.asarray(labels, np.int64), vary, len(predictor.classes), loss=loss,
+                smoothing=smoothing, temperature=temperature, batch=max(batch, FEATURES) if head_only else batch,
             )
         )  # fmt: skip
-    train, val = kinds
+    train, val = objectives
     side, length = _sizes(module, train.inputs, len(train.labels) + len(val.labels), points)
     along, steps = np.linspace(-1, 1, length), np.linspace(-1, 1, side)
     centre = train.weights
     directions = [filter_normalised(train, seed=2 * seed + k) for k in (0, 1)]
-    cosine = float(torch.nn.functional.cosine_similarity(*directions, dim=0))
+    cosine = float(torch.cosine_similarity(directions[0], directions[1], dim=0))
     planes = []
     for objective, word in ((train, "training"), (val, "validation")):
         advance = console.stage(f"loss around, {word}", "points")
@@ -186,8 +189,9 @@ def survey(
         progress=console.stage("largest curvature", "products"),
     )  # fmt: skip
     return Landscape(
-        name, "head" if head_only else "all", len(centre), loss, temperature, along, steps, cosine, *planes, curvature,
-        float(train.gradient(centre).norm()), len(predictor.classes), rates, time.perf_counter() - began,
+        name, "head" if head_only else "all", len(centre), loss, temperature, along, steps, cosine, planes[0],
+        planes[1], curvature, float(train.gradient(centre).norm()), len(predictor.classes), rates,
+        time.perf_counter() - began,
     )  # fmt: skip
 
 
@@ -207,9 +211,7 @@ def varied(predictor: Predictor, weights: str) -> tuple[nn.Module, tuple[str, ..
             fix="use --weights all",
         )  # fmt: skip
     module = network.head if weights == "head" and isinstance(network, Probe) else network
-    still = {
-        f"{path}.support".lstrip(".") for path, m in module.named_modules() if isinstance(m, KernelHead)
-    }
+    still = {f"{path}.support".lstrip(".") for path, m in module.named_modules() if isinstance(m, KernelHead)}
     return module, tuple(key for key, _ in module.named_parameters() if key not in still)
 
 
@@ -225,7 +227,7 @@ def affordable_images(predictor: Predictor, weights: str) -> int:
 def _sizes(module: nn.Module, inputs: Any, images: int, points: int | None) -> tuple[int, int]:
     """Steps along each side of the plane, and along the line."""
     if points is not None:
-        return points, max(points, ALONG if points >= SIDE else points)
+        return points, max(points, min(ALONG, 2 * points + 1))
     each = operations(module, tuple(inputs.shape[1:])) * images
     for side, length in ((SIDE, ALONG), *COARSER):
         if each * (side**2 + length) <= WORK:
@@ -239,4 +241,4 @@ def _finite(value: float) -> float | None:
 
 def _listed(values: Floats) -> Any:
     """Nested lists with null for what is not finite."""
-    return np.where(np.isfinite(values), values, None).tolist()
+    return [_listed(row) for row in values] if values.ndim > 1 else [_finite(float(v)) for v in values]

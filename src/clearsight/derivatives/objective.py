@@ -86,7 +86,7 @@ class Objective:
     def split(self, point: torch.Tensor) -> list[torch.Tensor]:
         """A vector (P,) in the shapes of the parameters."""
         shapes = self.shapes
-        return [p.view(s) for p, s in zip(point.split([s.numel() for s in shapes]), shapes, strict=True)]
+        return [p.view(s) for p, s in zip(torch.split(point, [s.numel() for s in shapes]), shapes, strict=True)]
 
     def _own(self) -> list[nn.Parameter]:
         known = dict(self.module.named_parameters())

@@ -29,10 +29,10 @@ from clearsight.models.registry import build_model
 Floats = NDArray[np.float64]
 
 KINDS = {
-    "plain": "dense layers and rectifiers",
-    "bn": "the same with batch normalisation before each rectifier",
-    "residual": "normalisation, rectifier and dense layer, with a skip around the three",
-    "scaled": "the same, what joins the skip times 0.1",
+    "plain": "dense layers, rectifiers",
+    "bn": "batch normalisation too",
+    "residual": "normalisation and skips",
+    "scaled": "skips, blocks times 0.1",
 }
 SCALE = {"residual": 1.0, "scaled": 0.1}
 """What a block's output is multiplied by before it joins the skip: the paper's beta."""
@@ -93,7 +93,7 @@ class Shattered:
 def autocorrelation(series: Floats, lags: int) -> Floats:
     """Of values (n,) or vectors (n, D) along a line, at lags 0 to `lags` (lags + 1,); nan where they are all alike.
 
-        r_k = sum over i of <g_i - m, g_(i+k) - m>  /  sum over i of |g_i - m|^2,   m the mean
+    r_k = sum over i of <g_i - m, g_(i+k) - m>  /  sum over i of |g_i - m|^2,   m the mean
     """
     g = np.asarray(series, np.float64).reshape(len(series), -1)
     g = g - g.mean(0)
@@ -132,9 +132,7 @@ class DenseNet1d(nn.Module):
         super().__init__()
         self.kind = kind
         sides = [1, *[width] * depth]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in pairwise(sides)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sides))
         self.last = nn.Linear(width, 1)
         norms = 0 if kind == "plain" else depth
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(norms))

@@ -47,6 +47,7 @@ def write_landscape_page(path: Path, found: Sequence[Landscape]) -> None:
             {
                 "name": one.name,
                 "which": "the weights of its head, on frozen features" if one.weights == "head" else "all its weights",
+                "seen": one.weights == "head" and one.rates is None,
                 "parameters": f"{one.parameters:,}",
                 "loss": one.loss + (f", logits over {one.temperature:.2g}" if one.temperature != 1 else ""),
                 "cosine": f"{one.cosine:.3f}",
@@ -103,8 +104,7 @@ def edge_words(one: Landscape) -> list[str]:
     second = f"the run's rate with {rates.optimiser}: " + "; ".join(said)
     if rates.stable(1.0) is None:
         second += (
-            f"; {rates.optimiser} scales each weight's step by itself, so these bounds, which are gradient descent's, are "
-            "no bounds for it"
+            f"; {rates.optimiser} scales each weight's step by itself, so gradient descent's bounds do not bind it"
         )
     return [first, second]
 
@@ -150,7 +150,9 @@ def line_chart(ident: str, one: Landscape, decades: tuple[int, int]) -> Markup:
         drawn.append(polyline([(x_legend, 12), (x_legend + 22, 12)], f"curve {style}"))
         drawn.append(label(name, x_legend + 28, 16, "start", "name"))
         x_legend += 110
-        said.append(f"{name}: {part.line_loss[0]:.3g} at -1, {part.loss:.3g} at the weights, {part.line_loss[-1]:.3g} at 1")
+        said.append(
+            f"{name}: {part.line_loss[0]:.3g} at -1, {part.loss:.3g} at the weights, {part.line_loss[-1]:.3g} at 1"
+        )
     drawn.append(label("distance, in lengths of the filters", frame.left + 144, frame.bottom + 36, class_="name"))
     return chart(ident, 350, frame.bottom + 44, f"Loss along a line, {one.name}", "; ".join(said), *drawn)
 
@@ -161,12 +163,8 @@ def plane_chart(ident: str, steps: Floats, loss: Floats, levels: Floats, word: s
     half = [-1.0, -0.5, 0.0, 0.5, 1.0]
     drawn = frame.axes(half, half, lambda v: f"{v:g}", lambda v: f"{v:g}")
     uri = _picture(bands(loss, levels))
-    drawn.append(
-        element(
-            "image", href=uri, x=frame.left, y=frame.top, width=frame.width, height=frame.height,
-            preserveAspectRatio="none",
-        )  # fmt: skip
-    )
+    place = {"x": frame.left, "y": frame.top, "width": frame.width, "height": frame.height}
+    drawn.append(element("image", href=uri, preserveAspectRatio="none", **place))
     drawn.append(element("circle", cx=frame.x(0), cy=frame.y(0), r=4, class_="here"))
     middle = len(steps) // 2
     said = f"{word}: {loss[middle, middle]:.3g} in the middle, at most {np.nanmax(loss):.3g}"
@@ -187,7 +185,7 @@ def bands(loss: Floats, levels: Floats) -> NDArray[np.uint8]:
     edge[1:] |= number[1:] != number[:-1]
     edge[:, 1:] |= number[:, 1:] != number[:, :-1]
     colours[edge] *= 0.75
-    return np.round(255 * colours[::-1]).astype(np.uint8)
+    return np.asarray(np.round(255 * colours[::-1]), np.uint8)
 
 
 def scale_bar(levels: Floats) -> Markup:

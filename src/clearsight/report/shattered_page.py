@@ -36,6 +36,7 @@ def write_shattered_page(path: Path, found: Shattered) -> None:
         points=found.points,
         charts=charts,
         paths=[(f"{row.kind}, {row.depth} layers", _path(f"path-{i}", row)) for i, row in enumerate(found.rows)],
+        dense=found.rows[0].kind in KINDS,
         lags=lags,
         rows=[
             {
@@ -47,7 +48,7 @@ def write_shattered_page(path: Path, found: Shattered) -> None:
             for row in found.rows
         ],
         noises=[
-            {"kind": name, "values": [f"{values[k]:.2f}" for k in lags]}
+            {"kind": name, "values": [f"{values[k]:z.2f}" for k in lags]}
             for name, values in (("white noise", found.white), ("Brownian path", found.brownian))
         ],
     )
@@ -57,7 +58,7 @@ def _correlations(ident: str, rows: Sequence[Row], found: Shattered) -> Markup:
     """Autocorrelation against the lag, a curve for each row, between those of the two noises."""
     lags = len(found.white) - 1
     frame = Frame(40, 52, 294, 220, (0, lags), (-0.25, 1.0))
-    x_ticks = [k for k in range(0, lags + 1, max(1, lags // 5))]
+    x_ticks = list(range(0, lags + 1, max(1, lags // 5)))
     drawn = frame.axes(x_ticks, [-0.25, 0, 0.25, 0.5, 0.75, 1], lambda v: f"{v:g}", lambda v: f"{v:g}")
     drawn.append(label("lag, in points of the line", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
     for name, values in (("white noise", found.white), ("Brownian", found.brownian)):
@@ -91,4 +92,4 @@ def _path(ident: str, row: Row) -> Markup:
 def _with_error(value: float, error: float) -> str:
     if not np.isfinite(value):
         return "no change"
-    return f"{value:.2f}" + (f" ± {error:.2f}" if np.isfinite(error) else "")
+    return f"{value:z.2f}" + (f" ± {error:.2f}" if np.isfinite(error) else "")
