@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.console import Console, Silent
+from clearsight.console import Advance, Console, Silent
 from clearsight.derivatives.curvature import Curvature, Rates, largest_curvature
 from clearsight.derivatives.objective import Objective
-from clearsight.derivatives.slices import filter_normalised, line, plane
+from clearsight.derivatives.slices import Value, filter_normalised, line, plane
 from clearsight.engines import operations
 from clearsight.errors import ConfigError, ModelError
 from clearsight.models.heads import KernelHead
@@ -181,8 +182,9 @@ def survey(
     for objective, word in ((train, "training"), (val, "validation")):
         advance = console.stage(f"loss around, {word}", "points")
         here = objective.at(centre)
-        flat = line(objective.at, centre, directions[0], along)
-        over = plane(objective.at, centre, directions, steps, advance)
+        value = _counted(objective, advance, length + side**2)
+        flat = line(value, centre, directions[0], along)
+        over = plane(value, centre, directions, steps)
         planes.append(Plane(len(objective.labels), *here, *flat, *over))
     curvature = largest_curvature(
         lambda v: train.hessian_vector(centre, v), len(centre), seed=seed,
@@ -193,6 +195,18 @@ def survey(
         planes[1], curvature, float(train.gradient(centre).norm()), len(predictor.classes), rates,
         time.perf_counter() - began,
     )  # fmt: skip
+
+
+def _counted(objective: Objective, advance: Advance, total: int) -> Value:
+    """The objective's loss and accuracy, which move a bar."""
+    done = count(1)
+
+    def value(point: torch.Tensor) -> tuple[float, float]:
+        found = objective.at(point)
+        advance(next(done), total)
+        return found
+
+    return value
 
 
 def varied(predictor: Predictor, weights: str) -> tuple[nn.Module, tuple[str, ...]]:

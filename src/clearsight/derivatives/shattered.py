@@ -256,7 +256,7 @@ def shattered_between(
             paths.append(gradients_along(network, x))
             advance(place * networks + number + 1, len(models) * networks)
         rows.append(_row(name, layers_deep(network), paths, lags))
-    return Shattered(tuple(rows), "images between two", points, *noise_autocorrelation(points, lags))
+    return Shattered(tuple(rows), "images on the way from one to another", points, *noise_autocorrelation(points, lags))
 
 
 def layers_deep(network: nn.Module) -> int:

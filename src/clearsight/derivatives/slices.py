@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.console import Advance
 from clearsight.derivatives.objective import Objective
 
 Floats = NDArray[np.float64]
@@ -49,11 +48,7 @@ def line(value: Value, centre: torch.Tensor, direction: torch.Tensor, steps: Flo
 
 
 def plane(
-    value: Value,
-    centre: torch.Tensor,
-    directions: Sequence[torch.Tensor],
-    steps: Floats,
-    progress: Advance | None = None,
+    value: Value, centre: torch.Tensor, directions: Sequence[torch.Tensor], steps: Floats
 ) -> tuple[Floats, Floats]:
     """Loss and accuracy (S, S), (S, S) at centre + a first + b second: row i, column j have b = steps[i], a = steps[j].
 
@@ -61,10 +56,8 @@ def plane(
     """
     first, second = directions
     losses, rights = [], []
-    for number, b in enumerate(steps):
+    for b in steps:
         loss, right = line(value, centre + float(b) * second, first, steps)
         losses.append(loss)
         rights.append(right)
-        if progress:
-            progress((number + 1) * len(steps), len(steps) ** 2)
     return np.stack(losses), np.stack(rights)
