@@ -25,8 +25,10 @@ _HOMES = {
     "explain": "clearsight.questions",
     "fit": "clearsight.workflow",
     "index": "clearsight.questions",
+    "landscape": "clearsight.surroundings",
     "load": "clearsight.loading",
     "search": "clearsight.questions",
+    "shattered": "clearsight.surroundings",
     "together": "clearsight.questions",
 }
 
@@ -44,8 +46,10 @@ __all__ = [
     "explain",
     "fit",
     "index",
+    "landscape",
     "load",
     "search",
+    "shattered",
     "together",
 ]
 

@@ -181,3 +181,10 @@ def run_options(folder: Path) -> dict[str, Any]:
         return {}
     options = _about(folder)["options"]
     return {name: value for stage in options.values() for name, value in stage.items()}
+
+
+def run_recipe(folder: Path) -> dict[str, Any]:
+    """What config.json says was decided: kind, model, whether a pretrained network's own layers were trained (tuned),
+    and more; nothing where the folder is only a model.
+    """
+    return dict(_about(folder).get("recipe", {})) if (folder / "config.json").is_file() else {}

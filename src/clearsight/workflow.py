@@ -146,6 +146,7 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             "model": fitted.recipe.model,
             "img_size": fitted.recipe.img_size,
             "knobs": fitted.recipe.knobs,
+            "tuned": fitted.tuned,
             "decisions": [d.to_dict() for d in fitted.decisions],
             "candidates": [asdict(c) for c in fitted.candidates],
         }

@@ -23,6 +23,8 @@ COMMANDS = {
     "explain": "show what a model looked at, and whether to believe the picture",
     "attack": "try to break a model: accuracy against how far its pixels are pushed",
     "audit": "make the invariance card: what a model's answers stand",
+    "landscape": "draw the loss around a model's weights, and its largest curvature",
+    "shattered": "measure how alike the gradients of nearby inputs are, against depth",
     "index": "index images by what a model sees in them",
     "search": "find the images most similar to one",
     "check": "audit a data set without training",
