@@ -27,6 +27,7 @@ _HOMES = {
     "index": "clearsight.questions",
     "load": "clearsight.loading",
     "search": "clearsight.questions",
+    "see": "clearsight.questions",
 }
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "index",
     "load",
     "search",
+    "see",
 ]
 
 
