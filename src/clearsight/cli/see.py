@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         from clearsight.inside import Settings
         from clearsight.questions import see
 
-        steps = {} if arguments.steps is None else {name: arguments.steps for name in ("class_steps", "inversion_steps")}
+        steps = {} if arguments.steps is None else dict.fromkeys(("class_steps", "inversion_steps"), arguments.steps)
         settings = Settings(
             layer=arguments.layer, units=tuple(arguments.unit), classes=tuple(arguments.classes), modes=arguments.modes,
             batch=arguments.batch_size, seed=arguments.seed, **steps,
@@ -112,7 +112,9 @@ def _said(sight: Any) -> dict[str, str]:
             best.setdefault(c.label, []).append(c.belief)
         said["classes"] = ", ".join(f"{c} ({len(b)}, belief {max(b):.1%})" for c, b in best.items())
     if sight.inversion:
-        said["inversion"] = "relative error of features " + ", ".join(f"{i.layer} {i.error:.2f}" for i in sight.inversion)
+        said["inversion"] = "relative error of features " + ", ".join(
+            f"{i.layer} {i.error:.2f}" for i in sight.inversion
+        )
     if g := sight.gates:
         said["gates"] = f"{len(g.blocks)} blocks, {len(g.classes)} classes, {sum(g.images):,} images"
     return said

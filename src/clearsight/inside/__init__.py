@@ -1,4 +1,4 @@
-"""What a network sees: its filters, its maps of an image, the patches and pictures that excite it, what its layers keep."""
+"""What a network sees: its filters, its maps of an image, what excites its units and classes, what its layers keep."""
 
 from clearsight.inside.classes import ClassPicture, Start, class_pictures, mean_starts, noise_starts
 from clearsight.inside.depths import layers_of, named, overview, within_image

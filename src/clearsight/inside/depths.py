@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -30,9 +31,7 @@ def named(predictor: Predictor, layer: str) -> MapLayer:
     full = layer_name(predictor.network, layer)
     known = {found.name: found for found in layers_of(predictor)}
     if full not in known:
-        raise ModelError(
-            f"the layer {layer!r} gives no maps of its own", fix="`--layer list` shows those that do"
-        )
+        raise ModelError(f"the layer {layer!r} gives no maps of its own", fix="`--layer list` shows those that do")
     return known[full]
 
 
@@ -48,7 +47,7 @@ def overview(layers: Sequence[MapLayer], most: int = OVERVIEW) -> list[MapLayer]
     chosen = {0, *sorted(last_of_size.values())[-(most - 1) :]}
     while len(chosen) < min(most, len(ends)):
         places = [*sorted(chosen), len(ends)]
-        left, right = max(zip(places, places[1:], strict=False), key=lambda gap: gap[1] - gap[0])
+        left, right = max(pairwise(places), key=lambda gap: gap[1] - gap[0])
         chosen.add((left + right) // 2)
     return [ends[i] for i in sorted(chosen)]
 

@@ -1,7 +1,7 @@
 """Every way to look into a model, in one go: which parts it has, and what each shows.
 
-    sight = look(predictor, image, sample=sample)
-    sight.filters.weights, sight.maps[0].values, sight.left_out
+sight = look(predictor, image, sample=sample)
+sight.filters.weights, sight.maps[0].values, sight.left_out
 """
 
 from __future__ import annotations
@@ -248,9 +248,7 @@ class _Looking:
 
     def gates(self) -> ClassGates:
         sample, advance = self._sample(), self.console.stage("reading gates")
-        return class_gates(
-            self.predictor, sample.images, sample.labels, batch=self.settings.batch, progress=advance
-        )
+        return class_gates(self.predictor, sample.images, sample.labels, batch=self.settings.batch, progress=advance)
 
     def _layers(self) -> list[MapLayer]:
         if self.settings.layer:

@@ -1,7 +1,7 @@
-"""What pictures are like, for pictures made by following a gradient: near the mean, smooth, the same when moved a little.
+"""What pictures are like, for pictures made by following a gradient: near the middle, smooth, the same when moved.
 
-Shapes: x (N, C, H, W) in [0, 1]. All functions treat each image by itself, so that what becomes of it does not depend on
-its batch-mates.
+Shapes: x (N, C, H, W) in [0, 1]. All functions treat each image by itself, so that what becomes of it does not depend
+on its batch-mates.
 """
 
 from __future__ import annotations

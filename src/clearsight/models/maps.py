@@ -100,7 +100,7 @@ def _is_trunk(name: str, found: Sequence[MapLayer]) -> bool:
     return len({(layer.height, layer.width) for layer in parts}) > 1
 
 
-class _Reached(Exception):
+class _ReachedError(Exception):
     """The layer has run; nothing behind it is needed."""
 
 
@@ -115,12 +115,12 @@ def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     def stop(module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, torch.Tensor):
             seen.append(output)
-        raise _Reached
+        raise _ReachedError
 
     hook = network.get_submodule(name).register_forward_hook(stop)
     try:
         network(x)
-    except _Reached:
+    except _ReachedError:
         pass
     finally:
         hook.remove()

@@ -67,7 +67,11 @@ def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, deep: bool) -> NDArr
         key = "red above zero, blue below" if both else "dark is zero"
         few = f"the {len(tiles)} that vary most" if len(tiles) < layer.total else "all"
         rows.append(
-            Row(f"{layer.layer.short}: {layer.total} maps of {size}", tiles, f"{few}{silent}; {key}, each to its own top")
+            Row(
+                f"{layer.layer.short}: {layer.total} maps of {size}",
+                tiles,
+                f"{few}{silent}; {key}, each to its own top",
+            )
         )
     return tile_sheet(rows, side=128 if len(found) == 1 else 104)
 
@@ -78,7 +82,7 @@ def patch_sheet(found: ExcitingPatches, deep: bool) -> NDArray[np.float64]:
     rows = []
     for unit in found.units:
         tiles = [_patch_tile(p, deep) for p in unit.patches]
-        words = f"its largest activation in an image is {_number(unit.mean)} on average"
+        words = f"sees {height}x{width} pixels; its largest activation in an image is {_number(unit.mean)} on average"
         rows.append(Row(f"{found.layer.short}, unit {unit.unit}", tiles, words))
     return tile_sheet(rows, side=128)
 
@@ -138,7 +142,9 @@ def gate_sheet(found: ClassGates, width: int = 1160) -> NDArray[np.float64]:
     for block in found.blocks:
         channels = block.mean.shape[1]
         pen.text((10, top), f"{block.block}: {channels} gates", fill=INK, font=large)
-        words = f"differ by {block.spread:.3f} from class to class, by {block.within:.3f} from image to image of a class"
+        words = (
+            f"differ by {block.spread:.3f} from class to class, by {block.within:.3f} from image to image of a class"
+        )
         pen.text((10, top + 24), words, fill=SOFT, font=small)
         ordered = block.mean[: len(classes), np.argsort(block.mean.mean(0), kind="stable")]
         strip = _picture(bright(ordered, 0.0, 1.0)).resize(

@@ -1,4 +1,4 @@
-"""Sheets of small pictures: rows of tiles under headings, words below each tile, small images enlarged pixel by pixel."""
+"""Sheets of small pictures: rows of tiles under headings, words below each tile, few pixels enlarged to squares."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INK, SOFT, ABSENT = (28, 32, 36), (90, 97, 105), (226, 226, 218)
 @dataclass(frozen=True)
 class Tile:
     """A picture (H, W, 3) in [0, 1] with lines of words below. boxes: (top, left, bottom, right) in its pixels, each
-    drawn as an outline. smooth: a picture larger than the tile is scaled down without regard to single pixels.
+    drawn as an outline.
     """
 
     pixels: Colours
@@ -40,7 +40,7 @@ class Row:
 
 
 def tile_sheet(rows: Sequence[Row], *, side: int = 96, width: int = 1160) -> NDArray[np.float64]:
-    """The rows below each other as one picture (H, W, 3); tiles have no side above about `side`, rows wrap at `width`."""
+    """The rows below each other as one picture (H, W, 3). side: about a tile's longer one; rows wrap at `width`."""
     large, small, tiny = (ImageFont.load_default(size) for size in (17, 13, 12))
     placed: list[tuple[Row, list[list[tuple[Tile, Image.Image]]]]] = []
     for row in rows:
