@@ -194,7 +194,7 @@ def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, kn
         ("resnet18", "layer1", 160),
         ("resnet20", "layer2", 33),
         ("densenet121", "features.denseblock1", 161),
-        ("inception_v3", "Mixed_5b", 160),
+        ("inception_v3", "Mixed_5b", 139),  # a size that all its strides fit
         ("efficientnet_lite0", "blocks.2", 160),  # pads one side more than the other
         ("timm/vit_tiny_patch16_224", "patch_embed.proj", 224),
     ],

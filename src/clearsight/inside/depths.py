@@ -10,8 +10,7 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.anatomy import views
-from clearsight.models.maps import MapLayer, map_layers
-from clearsight.models.network import layer_name
+from clearsight.models.maps import MapLayer, map_layer, map_layers
 from clearsight.predictor import Predictor
 
 OVERVIEW = 6
@@ -28,11 +27,7 @@ def layers_of(predictor: Predictor) -> list[MapLayer]:
 
 def named(predictor: Predictor, layer: str) -> MapLayer:
     """The layer of this name; ModelError names the near ones, and says so where it gives no maps."""
-    full = layer_name(predictor.network, layer)
-    known = {found.name: found for found in layers_of(predictor)}
-    if full not in known:
-        raise ModelError(f"the layer {layer!r} gives no maps of its own", fix="`--layer list` shows those that do")
-    return known[full]
+    return map_layer(predictor.network, layer, torch.zeros(1, *predictor.shape))
 
 
 def overview(layers: Sequence[MapLayer], most: int = OVERVIEW) -> list[MapLayer]:

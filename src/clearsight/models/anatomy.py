@@ -108,8 +108,9 @@ def anatomy(
 def views(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, View]:
     """What the units of each module see of an image (C, H, W): `views(...)["layer1"].height.window(row)`.
 
-    Modules that do not run, or whose units stand at no places of the image, are not among them. Raises ModelError
-    for an image the network cannot take.
+    Modules that do not run, or whose units stand at no places of the image, are not among them. Where a stride does
+    not fit, windows at the far border hold the last pixels too, which no step reached. Raises ModelError for an image
+    the network cannot take.
     """
     trace, _ = _traced(network, type(network).__name__, shape)
     return {step.name: step.view for step in trace.steps if step.view}

@@ -73,10 +73,7 @@ def map_layers(network: nn.Module, x: torch.Tensor) -> list[MapLayer]:
                 if not found[-1].name.startswith(f"{name}.") or _is_trunk(name, found):
                     return
                 found.pop()
-            block = any(True for _ in module.children())
-            weighs = any(True for _ in module.parameters(recurse=False))
-            units, height, width = maps.shape[1:]
-            found.append(MapLayer(name, type(module).__name__, units, height, width, block, weighs))
+            found.append(_described(name, module, maps))
 
         return look
 
@@ -92,6 +89,20 @@ def map_layers(network: nn.Module, x: torch.Tensor) -> list[MapLayer]:
         for hook in hooks:
             hook.remove()
     return found
+
+
+def map_layer(network: nn.Module, layer: str, x: torch.Tensor) -> MapLayer:
+    """The layer of this name, whichever of the modules that hand on its maps is meant; ModelError as `maps_at`."""
+    name = layer_name(network, layer)
+    with torch.no_grad():
+        return _described(name, network.get_submodule(name), maps_at(network, name, x))
+
+
+def _described(name: str, module: nn.Module, maps: torch.Tensor) -> MapLayer:
+    block = any(True for _ in module.children())
+    weighs = any(True for _ in module.parameters(recurse=False))
+    units, height, width = maps.shape[1:]
+    return MapLayer(name, type(module).__name__, units, height, width, block, weighs)
 
 
 def _is_trunk(name: str, found: Sequence[MapLayer]) -> bool:
@@ -125,7 +136,7 @@ def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     finally:
         hook.remove()
     if not seen:
-        raise ModelError(f"the layer {layer!r} gives out nothing that can be looked at", fix="name another")
+        raise ModelError(f"the layer {short_name(name)!r} gives out nothing that can be looked at", fix="name another")
     return seen[0]
 
 
@@ -134,7 +145,7 @@ def maps_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     output = output_at(network, layer, x)
     if output.ndim not in (3, 4):
         raise ModelError(
-            f"the layer {layer!r} gives out no maps",
+            f"the layer {short_name(layer)!r} gives out no maps",
             found=f"{'x'.join(map(str, output.shape[1:]))} numbers for an image",
             fix="name one before it",
         )
