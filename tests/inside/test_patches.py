@@ -62,6 +62,10 @@ def test_units_are_drawn_by_the_seed_from_those_that_are_not_silent(made, noise)
     assert all(u.unit >= 4 for u in (*first.units, *other.units))
     assert first.to_dict() == again.to_dict()
     assert len(exciting_patches(predictor, layer, *noise, most=8).units) == 4
+    with torch.no_grad():
+        predictor.network.body.bn1.weight[:] = 0
+        predictor.network.body.bn1.bias[:] = -1
+    assert exciting_patches(predictor, layer, *noise).units == ()
 
 
 def test_the_batch_changes_nothing(small, noise, found):

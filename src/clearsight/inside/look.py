@@ -214,11 +214,13 @@ class _Looking:
 
     def patches(self) -> ExcitingPatches:
         sample, settings = self._sample(), self.settings
-        layers = self._layers() if settings.layer else layers_of(self.predictor)
+        if settings.layer:
+            layer = named(self.predictor, settings.layer)
+        else:
+            layer = within_image(self.predictor.network, layers_of(self.predictor), self.predictor.shape)
         return exciting_patches(
-            self.predictor, within_image(self.predictor.network, layers, self.predictor.shape), sample.images,
-            sample.labels, sample.names, units=settings.units, batch=settings.batch, seed=settings.seed,
-            progress=self.console.stage("searching for patches"),
+            self.predictor, layer, sample.images, sample.labels, sample.names, units=settings.units,
+            batch=settings.batch, seed=settings.seed, progress=self.console.stage("searching for patches"),
         )  # fmt: skip
 
     def classes(self) -> tuple[ClassPicture, ...]:

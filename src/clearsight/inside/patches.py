@@ -22,6 +22,7 @@ from clearsight.engines import engine_for
 from clearsight.inside.gates import gated_before
 from clearsight.inside.maps import checked_units
 from clearsight.models.anatomy import views
+from clearsight.models.blueprint import View
 from clearsight.models.maps import MapLayer, maps_at
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
@@ -115,10 +116,6 @@ def exciting_patches(
     if not units:
         chosen = np.sort(np.random.default_rng(seed).permutation(alive)[:most])
     view = views(predictor.network, predictor.shape).get(layer.name)
-    height, width = predictor.shape[1:]
-    whole = view is None or not view.height.jump
-    side = (height, width) if whole or view is None else (view.height.side, view.width.side)
-
     wanted = [(int(unit), int(i)) for unit in chosen for i in np.argsort(-peaks[:, unit], kind="stable")[:patches]]
     found: dict[int, list[Patch]] = {int(unit): [] for unit in chosen}
     for start in range(0, len(wanted), batch):
@@ -128,23 +125,33 @@ def exciting_patches(
         values, gradients = _gradients(predictor.network, layer, pixels, torch.tensor([u for u, _ in part]), flat)
         for (unit, i), place, value, gradient, own in zip(part, flat, values, gradients, pixels, strict=True):
             row, column = divmod(int(place), layer.width)
-            window = (0, 0, height, width)
-            if view is not None and not whole:
-                (top, bottom), (left, right) = view.height.window(row), view.width.window(column)
-                window = top, left, bottom, right
+            window = _window(view, row, column, predictor.shape)
             found[unit].append(
                 Patch(
                     image=names[i], label=predictor.classes[int(labels[i])], activation=float(value),
                     place=(row, column), window=window, looked_at=_box(gradient.numpy(), window), pixels=own.numpy(),
                 )
             )  # fmt: skip
+    top, left, bottom, right = _window(view, 0, 0, predictor.shape)
     return ExcitingPatches(
-        layer, side, len(images), layer.units - len(alive), gated_before(predictor.network, layer.name, pixels[:1]),
-        tuple(
+        layer=layer,
+        side=(bottom - top, right - left),
+        images=len(images),
+        silent=layer.units - len(alive),
+        gated=gated_before(predictor.network, layer.name, torch.zeros(1, *predictor.shape)),
+        units=tuple(
             UnitPatches(unit, float(peaks[:, unit].mean()), tuple(sorted(ps, key=lambda p: -p.activation)))
             for unit, ps in found.items()
         ),
-    )  # fmt: skip
+    )
+
+
+def _window(view: View | None, row: int, column: int, shape: tuple[int, int, int]) -> Box:
+    """What the unit at a place sees; the whole image (C, H, W) where all units see the same, or it is not known."""
+    if view is None or not view.height.jump:
+        return 0, 0, shape[1], shape[2]
+    (top, bottom), (left, right) = view.height.window(row), view.width.window(column)
+    return top, left, bottom, right
 
 
 class _Peaks(nn.Module):
