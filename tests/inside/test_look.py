@@ -57,7 +57,52 @@ def test_a_linear_network_shows_templates_and_classes(made, tmp_path):
     assert sight.layers == ()
 
 
-def test_sixteen_bits_and_colour(made, tmp_path, monkeypatch):
+def test_of_an_ensemble_the_first_member_is_seen_and_all_answer(made, tmp_path):
+    from dataclasses import replace
+
+    from clearsight.models.network import Ensemble
+    from clearsight.predictor import Predictor
+
+    first, second = made("resnet8", width=8), made("plain20", width=4)
+    joined = Ensemble.of([first.network, second.network], [1.0, 2.0])
+    predictor = Predictor(replace(first.bundle, network=joined))
+    image = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+    sight, _ = cs.see(predictor, image, settings=FAST, out=tmp_path)
+    alone, _ = cs.see(first, image, settings=FAST, out=tmp_path)
+    assert sight.layers == tuple(
+        replace(r, layer=replace(r.layer, name=f"members.0.{r.layer.name}")) for r in alone.layers
+    )
+    for a, b in zip(sight.maps, alone.maps, strict=True):
+        np.testing.assert_array_equal(a.values, b.values)
+    np.testing.assert_array_equal(sight.filters.weights, alone.filters.weights)
+    found = sight.classes[0]
+    assert found.belief == pytest.approx(predictor.predict_proba(found.pixels[None])[0, 0])
+
+
+def test_of_a_head_on_frozen_features_the_backbone_is_seen(made, tmp_path):
+    from dataclasses import replace
+
+    from clearsight.models.heads import build_head
+    from clearsight.models.network import Probe
+    from clearsight.predictor import Predictor
+
+    spec = {
+        "kind": "probe", "name": "resnet8", "img_size": 16, "knobs": {"width": 8}, "taps": ["layer2"], "parts": [0, 1],
+        "input": {"mean": [0.5] * 3, "std": [0.5] * 3}, "head": None,
+    }  # fmt: skip
+    head = {"kind": "softmax", "features": 3 * 16 + 32, "classes": 3}
+    probe = Probe(spec)
+    probe.set_head([0, 1], head, build_head(head))
+    predictor = Predictor(replace(made("resnet8", width=8).bundle, network=probe))
+    image = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+    sight, _ = cs.see(predictor, image, settings=FAST, out=tmp_path)
+    assert sight.layers[0].layer.short == "conv1"
+    assert sight.filters.weights.shape == (8, 3, 3, 3)  # gray was repeated
+    assert sight.classes[0].pixels.shape == (1, 16, 16)
+    assert len(sight.inversion) == len(sight.maps) > 2
+
+
+def test_sixteen_bits(made, tmp_path):
     """Twelve of sixteen bits are drawn as bright as a whole range, not almost black."""
     from dataclasses import replace
 

@@ -63,12 +63,8 @@ def class_gates(
 
     Raises ModelError for a network without gates.
     """
+    need_gates(predictor)
     network = predictor.network
-    if not has_gates(predictor):
-        raise ModelError(
-            "this network has no squeeze-and-excitation gates",
-            fix="train one that has: --model seresnet18, or --model-arg se=true with another",
-        )
     present, number = np.unique(labels, return_inverse=True)
     counts = np.bincount(number)
     sums: dict[str, NDArray[np.float64]] = {}
@@ -97,11 +93,15 @@ def class_gates(
     return ClassGates(tuple(predictor.classes[i] for i in present), tuple(int(n) for n in counts), tuple(blocks))
 
 
-def has_gates(predictor: Predictor) -> bool:
-    """Whether squeeze-and-excitation is part of the network."""
+def need_gates(predictor: Predictor) -> None:
+    """ModelError for a network without squeeze-and-excitation."""
     with frozen(predictor.network), torch.no_grad(), _watched(predictor.network) as seen:
         predictor.network(torch.zeros(1, *predictor.shape))
-    return bool(seen)
+    if not seen:
+        raise ModelError(
+            "this network has no squeeze-and-excitation gates",
+            fix="train one that has: --model seresnet18, or --model-arg se=true with another",
+        )
 
 
 def gated_before(network: nn.Module, layer: str, x: torch.Tensor) -> bool:

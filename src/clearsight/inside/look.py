@@ -19,7 +19,7 @@ from clearsight.errors import ConfigError, DataError, ModelError
 from clearsight.inside.classes import ClassPicture, class_pictures, mean_starts, noise_starts
 from clearsight.inside.depths import layers_of, named, overview, within_image
 from clearsight.inside.filters import Filters, first_filters
-from clearsight.inside.gates import ClassGates, class_gates
+from clearsight.inside.gates import ClassGates, class_gates, need_gates
 from clearsight.inside.inversion import Inversion, invert
 from clearsight.inside.maps import FeatureMaps, feature_maps
 from clearsight.inside.patches import ExcitingPatches, exciting_patches
@@ -249,6 +249,7 @@ class _Looking:
         return tuple(found)
 
     def gates(self) -> ClassGates:
+        need_gates(self.predictor)
         sample, advance = self._sample(), self.console.stage("reading gates")
         return class_gates(self.predictor, sample.images, sample.labels, batch=self.settings.batch, progress=advance)
 

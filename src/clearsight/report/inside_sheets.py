@@ -16,6 +16,9 @@ from clearsight.report.wording import percent
 
 Floats = NDArray[np.floating]
 
+DEAD = 0.01
+"""Share of a layer's strongest weight below which a filter stays as pale as it is."""
+
 MOST_FILTERS = 256
 MOST_CLASSES = 24
 """Filters and classes of gates drawn; there may be more."""
@@ -34,10 +37,12 @@ def shown(pixels: Floats, deep: bool, like: Floats | None = None) -> Colours:
 def filter_sheet(found: Filters) -> NDArray[np.float64]:
     """Filters of three channels in their own colours around gray; others red where positive and blue where negative."""
     colour = found.weights.shape[1] == 3 and not _same_channels(found.weights)
+    strongest = float(np.abs(found.weights).max()) or 1.0
     tiles = []
     for number, weight in enumerate(found.weights[:MOST_FILTERS]):
-        top = float(np.abs(weight).max()) or 1.0
-        drawn = rgb(0.5 + weight / (2 * top)) if colour else signed(weight.mean(0))
+        top = float(np.abs(weight).max())
+        full = max(top, DEAD * strongest)
+        drawn = rgb(0.5 + weight / (2 * full)) if colour else signed(weight.mean(0), full)
         name = found.classes[number] if found.classes else f"{number}"
         tiles.append(Tile(drawn, (name, f"±{top:.2g}")))
     count, _, height, width = found.weights.shape
