@@ -1,4 +1,4 @@
-"""Whole jobs on a finished model: judge it, search by it, explain its answers, attack it, audit it."""
+"""Whole jobs on a finished model: judge it, search by it, explain its answers, look into it, attack it, audit it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,28 @@ import numpy as np
 from clearsight.adversary import Norm
 from clearsight.attacks import AttackCurve, Fooling
 from clearsight.console import Console, Silent
+from clearsight.data.cache import PixelView
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat, decode, read_bytes
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
 from clearsight.disk import disk_errors, write_json
-from clearsight.errors import ClearsightError, ConfigError, DataError
+from clearsight.errors import BundleError, ClearsightError, ConfigError, DataError
 from clearsight.evaluation import Evaluation, Paired, compare_paired, mean_of, views_of
 from clearsight.evaluation import evaluate as judge
 from clearsight.explanation import Explanation, Settings
-from clearsight.loading import HeldOut, all_pixels, as_seen_by, as_trained, held_out, load, own_data
+from clearsight.inside import Sample, Sight
+from clearsight.inside import Settings as SightSettings
+from clearsight.loading import (
+    HeldOut,
+    all_pixels,
+    as_seen_by,
+    as_trained,
+    held_out,
+    load,
+    own_data,
+    training_images,
+)
 from clearsight.predictor import Predictor
 from clearsight.retrieve import Index, Retrieval
 from clearsight.robustness import Card
@@ -230,6 +242,75 @@ def explain(
         picture = save_picture(heat_sheet(maps), folder / f"{stem}.{method or chosen[0]}.png")
         found += [(m, picture) for m in maps]
     return found
+
+
+def see(
+    model: str | Path | Predictor,
+    image: Any = None,
+    *,
+    what: str = "all",
+    data: Any = None,
+    images: int = 500,
+    settings: SightSettings | None = None,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> tuple[Sight, dict[str, Path]]:
+    """Look into a network: `cs.see("runs/photos", "new.jpg")`. What was seen, and the files written: the picture of
+    each part and the page.
+
+    what: as `inside.PARTS` names the parts, or "all" that this model and data have. image: for maps and inversion; the
+    first of the images searched unless given. data: labelled images to search for patches, gates and starts of class
+    pictures, at most so many drawn by the seed; the model's own training images unless given. out: the folder to write,
+    RUN/see unless given.
+    """
+    from clearsight.inside import check, look
+    from clearsight.report.inside_page import write_inside_page
+
+    console, settings = console or Silent(), settings or SightSettings()
+    if images < 1:
+        raise ConfigError(f"--images {images} must be 1 or more")
+    predictor = model if isinstance(model, Predictor) else load(model)
+    check(predictor, what, settings)
+    sample = _searched(predictor, model, data, what, image is None, console, data_dir)
+    if sample:
+        some = np.sort(np.random.default_rng(settings.seed).permutation(len(sample.labels))[:images])
+        sample = Sample(
+            PixelView(sample.images.array, sample.images.indices[some]), sample.labels[some],
+            [sample.names[i] for i in some],
+        )  # fmt: skip
+    pixels, name = None, None
+    if image is not None:
+        pixels, name = next(iter(predictor.pixels(image)))[0], predictor.names(image)[0]
+    elif sample:
+        pixels, name = next(iter(predictor.pixels(sample.images)))[0], sample.names[0]
+    sight = look(predictor, pixels, image=name, what=what, sample=sample, settings=settings, console=console)
+    folder = _beside(model, "see", out)
+    with disk_errors(folder, "what was seen", "free some space or choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        files = write_inside_page(folder, sight, _called(model), predictor.bundle.form.bits == 16)
+        write_json(folder / "see.json", sight.to_dict())
+    return sight, files
+
+
+def _searched(
+    predictor: Predictor, model: Any, data: Any, what: str, imageless: bool, console: Console, data_dir: str | None
+) -> Sample | None:
+    """The images to search, where the parts asked for need them and the model or the user names some."""
+    if not (what in ("all", "patches", "gates", "classes") or (imageless and what in ("maps", "inversion"))):
+        return None
+    try:
+        return Sample(*training_images(predictor, model, data, console=console, data_dir=data_dir))
+    except BundleError as error:
+        if data is not None:
+            raise
+        console.say(f"no images to search: {error}")
+        return None
+
+
+def _called(model: str | Path | Predictor) -> str:
+    """What to call a model on its page."""
+    return str(model.bundle.data.get("name", "a model")) if isinstance(model, Predictor) else Path(model).name
 
 
 def attack(

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from clearsight.errors import ModelError
+from clearsight.models.maps import as_maps
 from clearsight.models.network import InputLayer, capture, frozen, layer_name
 from clearsight.train.loop import layout_for
 from clearsight.train.norms import folded_norms
@@ -198,14 +199,6 @@ def grad_cam(
             maps, gradient = as_maps(maps.detach()), as_maps(gradient)
             found.append((gradient.mean((2, 3), keepdim=True) * maps).sum(1).clamp_min(0))
     return torch.cat(found)
-
-
-def as_maps(tensor: torch.Tensor) -> torch.Tensor:
-    """Maps (N, C, h, w); tokens (N, T, C) are laid on the largest square grid, those before it left out."""
-    if tensor.ndim == 4:
-        return tensor
-    side = int(tensor.shape[1] ** 0.5)
-    return tensor[:, tensor.shape[1] - side * side :].transpose(1, 2).reshape(len(tensor), -1, side, side)
 
 
 def last_maps(network: nn.Module, x: torch.Tensor) -> str:
