@@ -36,8 +36,8 @@ FITTED = 3000
 COMMITTEE: dict[str, Setting] = {"rbf": {"C": 1, "gamma D": 1}, "forest": {"trees": 200}, "knn": {"k": 15}}
 """Three machines of different kinds: what one of them takes for a wrong label is often its own mistake."""
 
-SURE, DOUBTED = 0.5, 0.1
-"""The least belief in another class, and the most in the label, for a label to be doubted."""
+DOUBTED = 0.2
+"""The most that may be believed in a label that is doubted."""
 
 JUDGED = 50_000
 """Images that are looked at, at most."""
@@ -82,7 +82,7 @@ def find_suspects(job: Job) -> Suspects | None:
             data.dataset.classes[best], float(belief[i, labels[i]]), float(belief[i, best]),
         )
         for i in label_issues(labels, belief)
-        if belief[i].max() > SURE and belief[i, labels[i]] < DOUBTED and (best := int(belief[i].argmax())) >= 0
+        if (best := int(belief[i].argmax())) != labels[i] and belief[i, labels[i]] < DOUBTED
     ]  # fmt: skip
     return Suspects(rows, f"a kernel machine, a forest and nearest neighbours on {on}", tuple(found))
 
