@@ -26,8 +26,8 @@ def measure(repeats: int = 3) -> dict[str, Any]:
     from clearsight.engines import BATCH, OpenVinoEngine
     from clearsight.models.network import Backbone
     from clearsight.train.features import extract
+    from clearsight.train.frozen import new_probe
     from clearsight.train.recipe import plan
-    from clearsight.train.transfer import new_probe
 
     dataset = read("elpv")
     rows = np.arange(len(dataset))

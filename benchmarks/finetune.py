@@ -67,9 +67,10 @@ class _Ours:
     def all_layers(self, name: str, steps: int) -> float:
         from clearsight.models.heads import softmax_head
         from clearsight.models.network import Network
+        from clearsight.train.finetune import layer_groups
+        from clearsight.train.frozen import new_probe
         from clearsight.train.loop import Training
         from clearsight.train.recipe import plan
-        from clearsight.train.transfer import layer_groups, new_probe
 
         if name == "efficientnet_lite0":
             probe = new_probe(plan(self.config, self.scan))
@@ -89,9 +90,9 @@ class _Ours:
     def upper_blocks(self, steps: int) -> float:
         from clearsight.models.cut import cut
         from clearsight.train.features import outputs
+        from clearsight.train.frozen import new_probe
         from clearsight.train.loop import Training
         from clearsight.train.recipe import plan
-        from clearsight.train.transfer import new_probe
 
         probe = new_probe(plan(self.config, self.scan))
         lower, upper = cut(probe, probe.taps[-2])

@@ -228,7 +228,7 @@ class RunConfig:
     )
     heal: bool = option(False, "when the doctor finds why it does not learn, apply the cure and train once more")
     budget: str | None = option(
-        None, "time that may be spent on training layers, beyond a head on frozen features, such as 90s, 5m or 1h"
+        None, "time training may take, such as 90s, 5m or 1h; layers of a pretrained network are trained within it"
     )
     seed: int = option(
         0, "number that fixes the splits, the initial weights and the order of the data", within="[0, 4294967295]"

@@ -11,10 +11,11 @@ from clearsight.config import Config
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
 from clearsight.models.published import published_state
+from clearsight.train.finetune import layer_groups
 from clearsight.train.fit import fit
+from clearsight.train.frozen import new_probe
 from clearsight.train.recipe import plan
 from clearsight.train.scratch import new_network
-from clearsight.train.transfer import layer_groups, new_probe
 
 
 def test_small_images_are_learned_from_scratch():
@@ -60,14 +61,31 @@ def test_fit_auto_measures_and_says_so(tmp_path, photos):
 
 
 def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, photos):
-    run = cs.fit(photos, out=str(tmp_path / "run"), img_size=64, budget="20s", epochs=1)
+    run = cs.fit(photos, out=str(tmp_path / "run"), img_size=64, budget="1h", epochs=1)
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     for what in ("training the upper blocks", "training all layers"):
         assert decisions[what]["choice"] in ("kept", "not kept", "kept, beside what there was")
         assert "validation accuracy" in decisions[what]["why"]
     assert "count as more" in decisions["transfer"]["why"]
+    assert "log loss" in decisions["views"]["why"]
     history = (run.folder / "history.csv").read_text().splitlines()
-    assert len(history) == 3  # one epoch of each
+    assert len(history) == 1 + 5 + 1  # a line of names, one epoch for each fold, one of all layers
+
+
+def test_every_fold_gives_a_network_judged_on_what_it_had_not_seen(photos):
+    fitted = fit(read(photos), Config.from_options(img_size=64, freeze="lower", budget="1h", epochs=1))
+    split, network = fitted.prepared.split, fitted.bundle.network
+    assert sorted(fitted.judged) == sorted(split.development)
+    assert len(network.members) == len(split.folds) == 5
+    assert len({t for t in network.spec["temperatures"]}) == 1
+    own = network.members[2].eval()
+    judge = split.folds[2][1]
+    with torch.inference_mode():
+        logits = own(torch.from_numpy(fitted.prepared.pixels.array[judge] / np.float32(255)))
+    row_of = {int(image): row for row, image in enumerate(fitted.judged)}
+    expected = torch.log_softmax(logits / network.spec["temperatures"][0], 1)
+    found = fitted.val_logits[[row_of[int(image)] for image in judge]]
+    np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
 def test_a_budget_too_small_for_an_epoch_is_said(tmp_path, photos):

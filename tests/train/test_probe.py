@@ -8,6 +8,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from clearsight.models.heads import kernel_head
+from clearsight.models.network import AS_IT_IS
+from clearsight.train.features import Averaged
+from clearsight.train.frozen import MIRRORED
 from clearsight.train.probe import Targets, _Features, _fit, _kernel_weights, _softmax_weights, choose_head
 
 
@@ -108,19 +111,26 @@ def test_the_better_feature_set_and_head_win(blobs):
     assert any(c.head == "kernel SVM" for c in found.candidates)
 
 
-def test_mirror_images_are_taken_when_they_help(blobs):
-    """What the mirror images show, classes far apart, helps; with the classes exchanged it harms and is left out."""
+def test_views_are_averaged_when_that_lowers_the_log_loss(blobs):
+    """Features without noise from other views help; those of other images harm and are left out."""
     x, y = blobs
     rows = np.arange(240)
     folds = [(rows[rows % 4 != k], rows[rows % 4 == k]) for k in range(4)]
     noisy = x + np.random.default_rng(1).normal(scale=8, size=x.shape).astype(np.float32)
-    targets = Targets(y, np.ones(240, np.float32), 3)
-    plain = choose_head([noisy], {"all": (0,)}, targets, folds, rows, kernels=False)
     exchanged = noisy[np.argsort((y + 1) % 3, kind="stable")]
-    harmed = choose_head([noisy], {"all": (0,)}, targets, folds, rows, kernels=False, mirrored=lambda: [exchanged])
-    assert not harmed.chosen.mirrored
-    assert harmed.chosen.accuracy == plain.chosen.accuracy
-    better = choose_head([noisy], {"all": (0,)}, targets, folds, rows, kernels=False, mirrored=lambda: [x])
-    assert better.chosen.mirrored
-    assert "mirror images too" in better.chosen.words()
+    targets = Targets(y, np.ones(240, np.float32), 3)
+    two, all_four = MIRRORED
+
+    def found(views):
+        return choose_head([noisy], {"all": (0,)}, targets, folds, rows, kernels=False, views=views)
+
+    plain, harmed = found(None), found({two: lambda: [Averaged([noisy, exchanged])]})
+    assert harmed.chosen == plain.chosen
+    assert harmed.chosen.views == AS_IT_IS
+    better = found({two: lambda: [Averaged([noisy, x])], all_four: lambda: [Averaged([noisy, exchanged])]})
+    assert better.chosen.views == two
+    assert better.chosen.log_loss < plain.chosen.log_loss
+    assert "the mean over 2 views" in better.chosen.words()
     assert sorted(better.judged) == list(range(240))
+    rest = better.head(torch.from_numpy((noisy + x) / 2)).argmax(1).numpy()
+    assert (rest == y).mean() > 0.9, "the head is fitted on the averaged features"

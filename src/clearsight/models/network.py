@@ -28,6 +28,16 @@ from clearsight.models.heads import build_head
 from clearsight.models.layers import last_dense
 from clearsight.models.registry import build_model
 
+VIEWS: dict[str, tuple[int, ...]] = {
+    "as it is": (),
+    "left-right": (-1,),
+    "upside down": (-2,),
+    "half a turn": (-2, -1),
+}
+"""Mirror images of an image (..., H, W), and the axes that are turned round in them."""
+
+AS_IT_IS = ("as it is",)
+
 
 class InputLayer(nn.Module):
     """Normalise pixels, and repeat gray to the channels the network wants (rule D5).
@@ -96,6 +106,8 @@ class Probe(nn.Module):
     spec["taps"]: names of modules whose outputs are pooled by mean, maximum and standard deviation over the positions;
     the backbone's own pooled output closes the list of parts.
     spec["parts"]: which of these parts, by number, the head sees.
+    spec["views"]: names of `VIEWS`, by default the image as it is; features are the mean over them, and what the
+    network answers then does not change when the image is mirrored so.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -109,15 +121,29 @@ class Probe(nn.Module):
             raise ModelError(f"{spec['name']} has no layer {', '.join(sorted(missing))}")
         self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views features are averaged over, the image as it is first: its maps are the last that hooks see."""
+        return tuple(self.spec.get("views", AS_IT_IS))
+
+    def set_views(self, views: Sequence[str]) -> None:
+        """Average features over these views from now on, and say so in the spec."""
+        self.spec = {**self.spec, "views": list(views)}
+
     def set_head(self, parts: Sequence[int], spec: dict[str, Any], head: nn.Module) -> None:
         """Give the probe a head that sees the given parts, and say so in its spec."""
         self.head = head
         self.spec = {**self.spec, "parts": list(parts), "head": spec}
 
     def features(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Pooled features per tap (N, 3 C_tap), and the backbone's output (N, D) last."""
+        """Pooled features per tap (N, 3 C_tap), and the backbone's output (N, D) last: of each view, and their mean."""
+        x = self.input(x)
+        views = [self._parts(x.flip(VIEWS[name]) if VIEWS[name] else x) for name in reversed(self.views)]
+        return [torch.stack(same).mean(0) for same in zip(*views, strict=True)] if len(views) > 1 else views[0]
+
+    def _parts(self, x: torch.Tensor) -> list[torch.Tensor]:
         with capture(self.backbone, self.taps) as seen:
-            last = self.backbone(self.input(x))
+            last = self.backbone(x)
         return [pool(seen[name]) for name in self.taps] + [last]
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:

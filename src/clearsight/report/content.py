@@ -268,7 +268,7 @@ def _validation_words(fitted: Fitted) -> str:
     if len(fitted.judged) <= len(fitted.prepared.split.val):
         return "Validation helped to choose and to calibrate, so it flatters a little."
     return (
-        f"Validation here is cross-validation: each of {len(fitted.judged):,} images was judged by a head fitted "
+        f"Validation here is cross-validation: each of {len(fitted.judged):,} images was judged by weights fitted "
         "without it. It helped to choose and to calibrate, so it flatters a little."
     )
 

@@ -21,9 +21,9 @@ from clearsight.models.network import Probe
 from clearsight.models.published import DEFAULT_BACKBONE
 from clearsight.train.classifiers import ONE_CORE, Made, Setting, fit_classifier, settings_of
 from clearsight.train.features import extract, outputs
+from clearsight.train.frozen import new_probe
 from clearsight.train.job import Job, Outcome
 from clearsight.train.probe import Candidate, Targets
-from clearsight.train.transfer import new_probe
 
 SEEN = 3000
 """Training images whose local descriptors words and mixtures are learned from."""

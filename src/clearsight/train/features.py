@@ -16,7 +16,7 @@ from torch import nn
 from clearsight.data.cache import CachedPixels, Progress, entry
 from clearsight.data.loader import to_float
 from clearsight.engines import BATCH, engine_for, engine_name
-from clearsight.models.network import Backbone, Probe
+from clearsight.models.network import VIEWS, Backbone, Probe
 
 
 def extract(
@@ -25,17 +25,15 @@ def extract(
     indices: NDArray[np.int64],
     *,
     device: str,
-    mirrored: bool = False,
+    view: str = "as it is",
     progress: Progress | None = None,
 ) -> list[NDArray[np.float32]]:
     """Pooled features of some images: one array (len(indices), D_i) per part of the probe, memory-mapped.
 
     They are the same whatever run asks, so a second run on the same images and backbone reads them from the cache.
-    mirrored: of the images with left and right exchanged.
+    view: of the images turned round as `models.network.VIEWS` says.
     """
-    return outputs(
-        Backbone(probe), str(probe.taps), pixels, indices, device=device, mirrored=mirrored, progress=progress
-    )
+    return outputs(Backbone(probe), str(probe.taps), pixels, indices, device=device, view=view, progress=progress)
 
 
 def outputs(
@@ -45,7 +43,7 @@ def outputs(
     indices: NDArray[np.int64],
     *,
     device: str,
-    mirrored: bool = False,
+    view: str = "as it is",
     progress: Progress | None = None,
 ) -> list[NDArray[np.float32]]:
     """What a network returns for some images: one array (len(indices), ...) per output, memory-mapped.
@@ -54,13 +52,13 @@ def outputs(
     """
     shape: Any = pixels.array.shape[1:]
     name = engine_name(network, shape, len(indices), device)
-    key = _key(network, about, pixels.key, indices, f"{name} {device} {'mirrored' if mirrored else ''}")
+    key = _key(network, about, pixels.key, indices, f"{name} {device} {view}")
 
     def build(folder: Path) -> None:
         engine = engine_for(network, shape, len(indices), device, name)
         out: list[Any] = []
         done = 0
-        for parts in engine.stream(_batches(pixels, indices, mirrored)):
+        for parts in engine.stream(_batches(pixels, indices, VIEWS[view])):
             for k, part in enumerate(parts):
                 if len(out) == k:
                     path = folder / f"part{k}.npy"
@@ -80,10 +78,10 @@ def outputs(
     return [np.load(path, mmap_mode="r") for path in files]
 
 
-def _batches(pixels: CachedPixels, indices: NDArray[np.int64], mirrored: bool) -> Any:
+def _batches(pixels: CachedPixels, indices: NDArray[np.int64], turned: tuple[int, ...]) -> Any:
     for i in range(0, len(indices), BATCH):
         batch = to_float(pixels.array[indices[i : i + BATCH]]).numpy()
-        yield np.ascontiguousarray(batch[..., ::-1]) if mirrored else batch
+        yield np.ascontiguousarray(np.flip(batch, turned)) if turned else batch
 
 
 def _key(network: nn.Module, about: str, pixel_key: str, indices: NDArray[np.int64], how: str) -> str:
@@ -109,3 +107,14 @@ class Stacked:
             mine = rows // self.each == k
             out[mine] = array[rows[mine] - k * self.each]
         return out
+
+
+class Averaged:
+    """The mean of arrays of one shape (N, ...), read by rows without being held."""
+
+    def __init__(self, arrays: Sequence[NDArray[np.float32]]) -> None:
+        self.arrays = arrays
+        self.shape, self.dtype = arrays[0].shape, arrays[0].dtype
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.mean([array[rows] for array in self.arrays], axis=0, dtype=np.float32)

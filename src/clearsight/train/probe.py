@@ -11,7 +11,7 @@ with N, but for the kernel heads, whose N is limited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,17 +23,15 @@ from torch import nn
 from clearsight.belief.temperature import fit_temperature
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.heads import kernel_head, softmax_head
-from clearsight.train.features import Stacked
+from clearsight.models.network import AS_IT_IS
+from clearsight.train.features import Averaged
 
 Floats = NDArray[np.float32]
+Rows = Floats | Averaged
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 KERNEL_LIMIT = 6000
 """Development images up to which kernel heads are tried: their cost grows with the square of the number."""
-
-MIRROR_LIMIT = 3000
-"""Development images up to which mirror images are tried as well: they double what a head learns from, and their
-features cost as much as the images' own."""
 
 SELECT_LIMIT = 4000
 """Images on which candidates are compared; more would cost time and hardly change the choice."""
@@ -57,10 +55,6 @@ class Targets:
         """Those of some images."""
         return Targets(self.labels[rows], self.weights[rows], self.classes)
 
-    def twice(self) -> Targets:
-        """The same for the images and their mirror images behind them."""
-        return Targets(np.tile(self.labels, 2), np.tile(self.weights, 2), self.classes)
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -72,11 +66,12 @@ class Candidate:
     setting: dict[str, float]
     accuracy: float
     log_loss: float
-    mirrored: bool = False
+    views: tuple[str, ...] = AS_IT_IS
 
     def words(self) -> str:
         numbers = ", ".join(f"{k} {v:g}" for k, v in self.setting.items())
-        return f"{self.head} ({numbers}) on {self.features}" + (", mirror images too" if self.mirrored else "")
+        views = f", the mean over {len(self.views)} views ({', '.join(self.views)})" if len(self.views) > 1 else ""
+        return f"{self.head} ({numbers}) on {self.features}{views}"
 
 
 @dataclass(frozen=True)
@@ -96,13 +91,13 @@ class ProbeResult:
 
 
 def choose_head(
-    parts: Sequence[Floats],
+    parts: Sequence[Rows],
     feature_sets: dict[str, tuple[int, ...]],
     targets: Targets,
     folds: Sequence[Fold],
     everything: NDArray[np.int64],
     *,
-    mirrored: Callable[[], Sequence[Floats]] | None = None,
+    views: Mapping[tuple[str, ...], Callable[[], Sequence[Rows]]] | None = None,
     seed: int = 0,
     kernels: bool = True,
     progress: Callable[[int, int], None] | None = None,
@@ -110,9 +105,9 @@ def choose_head(
     """Cross-validate every candidate and fit the best on `everything`.
 
     parts: feature arrays (N, D_i), memory-mapped. feature_sets: name to the numbers of the parts it joins. folds,
-    everything: positions into the N images. mirrored: gives the same features of the mirror images, with which the best
-    candidate is tried once more. The best has the highest accuracy; of equals, the one with the lower calibrated log
-    loss.
+    everything: positions into the N images. views: by the views they are averaged over, what gives the same features,
+    on each of which the best candidate is tried once more. The best has the highest accuracy; of equals, the lower
+    calibrated log loss. Of views, which hardly differ in accuracy, it is the log loss that decides.
     """
     sample = _sample(everything, targets.labels, SELECT_LIMIT, seed)
     trial = folds if len(everything) <= SELECT_LIMIT else folds[:1]
@@ -128,45 +123,37 @@ def choose_head(
     logits_of: list[NDArray[np.float64]] = []
     judged = np.concatenate([judge for _, judge in trial])
     features: _Features | None = None
+    views = views or {}
 
-    def judge_candidate(
-        features: _Features, trial: Sequence[Fold], targets: Targets, like: tuple[Any, ...], **more: Any
-    ) -> None:
+    def judge_candidate(features: _Features, like: tuple[Any, ...], names: tuple[str, ...] = AS_IT_IS) -> None:
         name, numbers, head, setting = like
         z = np.concatenate([_logits(features, fit, judge, targets, head, setting) for fit, judge in trial])
         truth = targets.labels[judged]
         belief = softmax(z, fit_temperature(z, truth))
         scores = accuracy(truth, z.argmax(1)), log_loss(truth, belief)
-        found.append(Candidate(name, numbers, head, setting, *scores, **more))
+        found.append(Candidate(name, numbers, head, setting, *scores, names))
         logits_of.append(z)
         if progress:
-            progress(len(found), len(plans) + 2)
+            progress(len(found), len(plans) + len(views) + 1)
 
     for number, plan in enumerate(plans):
         if features is None or plan[0] != plans[number - 1][0]:
             features = _Features([parts[i] for i in plan[1]], sample)
-        judge_candidate(features, trial, targets, plan)
-    best = _best(found)
-    n = len(targets.labels)
-    if mirrored is not None and len(everything) <= MIRROR_LIMIT:
-        both = [Stacked([plain, mirror]) for plain, mirror in zip(parts, mirrored(), strict=True)]
-        doubled = [(np.concatenate([fit, fit + n]), judge) for fit, judge in trial]
-        features = _Features([both[i] for i in plans[best][1]], np.concatenate([sample, sample + n]))
-        judge_candidate(features, doubled, targets.twice(), plans[best], mirrored=True)
-        best = _best(found)
-    chosen, logits = found[best], logits_of[best]
-    if chosen.mirrored:
-        targets, rows = targets.twice(), np.concatenate([everything, everything + n])
-        features = _Features([both[i] for i in chosen.parts], rows)
-    else:
-        rows = everything
-        features = _Features([parts[i] for i in chosen.parts], rows)
+        judge_candidate(features, plan)
+    winner = best = _best(found)
+    seen: dict[tuple[str, ...], Sequence[Rows]] = {AS_IT_IS: parts}
+    for names, compute in views.items():
+        seen[names] = compute()
+        judge_candidate(_Features([seen[names][i] for i in plans[best][1]], sample), plans[best], names)
+        winner = min(winner, len(found) - 1, key=lambda i: found[i].log_loss)
+    chosen, logits = found[winner], logits_of[winner]
+    features = _Features([seen[chosen.views][i] for i in chosen.parts], everything)
     if len(everything) > SELECT_LIMIT:
         judged = folds[0][1]
         logits = _logits(features, folds[0][0], judged, targets, chosen.head, chosen.setting)
-    spec, head = _fit(features, rows, targets, chosen.head, chosen.setting)
+    spec, head = _fit(features, everything, targets, chosen.head, chosen.setting)
     if progress:
-        progress(len(plans) + 2, len(plans) + 2)
+        progress(len(plans) + len(views) + 1, len(plans) + len(views) + 1)
     temperature = fit_temperature(logits, targets.labels[judged])
     return ProbeResult(tuple(found), chosen, spec, head, judged, logits, temperature)
 
@@ -176,7 +163,7 @@ def _best(found: Sequence[Candidate]) -> int:
 
 
 def fit_softmax(
-    parts: Sequence[Floats], chosen: NDArray[np.int64], targets: Targets, strength: float
+    parts: Sequence[Rows], chosen: NDArray[np.int64], targets: Targets, strength: float
 ) -> tuple[dict[str, Any], nn.Module]:
     """A softmax head on some images: the point from which fine-tuning starts."""
     return _fit(_Features(parts, chosen), chosen, targets, "softmax", {"L2": strength})
@@ -192,7 +179,7 @@ def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
 class _Features:
     """Parts side by side, read in chunks and standardised; distances between images are computed once and kept."""
 
-    def __init__(self, parts: Sequence[Floats | Stacked], among: NDArray[np.int64], chunk: int = 512) -> None:
+    def __init__(self, parts: Sequence[Rows], among: NDArray[np.int64], chunk: int = 512) -> None:
         self.parts, self.chunk = parts, chunk
         self.width = sum(p.shape[1] for p in parts)
         self.rows = among
