@@ -22,14 +22,14 @@ from clearsight.bundle import Bundle
 from clearsight.console import Silent
 from clearsight.data.loader import to_float
 from clearsight.metrics import softmax
-from clearsight.models.network import Network, Probe
+from clearsight.models.network import AS_IT_IS, Network, Probe
 from clearsight.predictor import Predictor
 from clearsight.train.features import extract
+from clearsight.train.frozen import new_probe
 from clearsight.train.job import Job, Outcome
 from clearsight.train.loop import Examples, Training
 from clearsight.train.probe import Targets, fit_softmax
 from clearsight.train.scratch import new_network
-from clearsight.train.transfer import new_probe
 
 KNOWN = 2000
 """Validation images that scores are compared on at most."""
@@ -111,7 +111,7 @@ def _coarse(job: Job, rows: NDArray[np.int64]) -> Floats:
 def _features(job: Job, outcome: Outcome, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
     """Features below the head (N, D): for a head on a frozen backbone those in the cache, which it was chosen on."""
     split = job.data.split
-    if isinstance(bundle.network, Probe) and not outcome.tuned:
+    if isinstance(bundle.network, Probe) and not outcome.tuned and bundle.network.views == AS_IT_IS:
         everyone = np.sort(np.concatenate([split.train, split.val]))
         parts = extract(new_probe(job.recipe), job.data.pixels, everyone, device=job.device)
         places = np.searchsorted(everyone, rows)

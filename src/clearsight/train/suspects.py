@@ -21,9 +21,9 @@ from clearsight.metrics import softmax
 from clearsight.models.classical import build_descriptor
 from clearsight.train.classifiers import Setting, fit_classifier
 from clearsight.train.features import extract
+from clearsight.train.frozen import new_probe
 from clearsight.train.job import Job
 from clearsight.train.probe import Fold, Targets
-from clearsight.train.transfer import new_probe
 
 Floats = NDArray[np.float32]
 
