@@ -77,7 +77,7 @@ def test_every_fold_gives_a_network_judged_on_what_it_had_not_seen(photos):
     split, network = fitted.prepared.split, fitted.bundle.network
     assert sorted(fitted.judged) == sorted(split.development)
     assert len(network.members) == len(split.folds) == 5
-    assert len({t for t in network.spec["temperatures"]}) == 1
+    assert len(set(network.spec["temperatures"])) == 1
     own = network.members[2].eval()
     judge = split.folds[2][1]
     with torch.inference_mode():
