@@ -73,6 +73,7 @@ def test_all_ten_digits_from_noise(predictor):
     assert found.pixels.max() <= 1
     assert (found.beliefs >= 0.99).all()
     assert [p.label for p in predictor.predict(found.pixels)] == list(predictor.classes)
+    assert found.strange.mean() >= 0.95  # sure of every one, and none of these all the same
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,8 @@ def test_command(digits_run, tmp_path, capsys):
     page = (tmp_path / "attack" / "attack.html").read_text()
     assert "Images that turned" in page
     assert "Images that fool it" in page
+    assert "10 of 10 “none of these” all the same" in page
+    assert all(answer["fooling_none_of_these"].values())
     assert np.load(tmp_path / "attack" / "fooling.npz")["pixels"].shape == (10, 1, 8, 8)
     assert main([*words, "--target", "7"]) == 0
     assert "taken for 7" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """The invariance card: known weaknesses show on it, by name and step, and what cannot be audited is said."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -68,6 +69,24 @@ def test_bad_input(predictor, some):
         audit(predictor, *some, changes=["rotaton"])
     with pytest.raises(ConfigError, match="no images to audit"):
         audit(predictor, some[0][:0].reshape(0, 1, 8, 8), some[1][:0])
+
+
+def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    before = (run / "report.html").read_text()
+    assert "Not measured yet" in before
+    cs.audit(run, changes=["blur"], images=60)
+    after = (run / "report.html").read_text()
+    assert "Not measured yet" not in after
+    assert '<th scope="row">blur</th>' in after
+    assert 'href="audit/card.html"' in after
+    cs.audit(run, changes=["noise"], images=60)
+    last = (run / "report.html").read_text()
+    assert '<th scope="row">noise</th>' in last
+    assert '<th scope="row">blur</th>' not in last
+    assert last.split("<!-- card -->")[0] == before.split("<!-- card -->")[0]
+    assert last.split("<!-- /card -->")[1] == before.split("<!-- /card -->")[1]
 
 
 def test_command(digits_run, tmp_path, capsys):
