@@ -69,7 +69,7 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
     data, split, title = job.data, job.data.split, "training the upper blocks"
     place = _place_of_cut(job, frozen)
     at = frozen.probe.taps[place]
-    views = _training_views(job, frozen)
+    views, answering = _training_views(job, frozen), len(frozen.probe.views)
     lower, _ = cut(frozen.probe, at)
     maps = [
         outputs(
@@ -93,7 +93,6 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
 
     def new(fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
         probe = copy.deepcopy(frozen.probe)
-        probe.set_views(AS_IT_IS)
         upper = cut(probe, at)[1]
         spec, head = _softmax_head(job, frozen, parts, fit)
         upper.chosen, upper.head = [i - place for i in parts], head
@@ -118,7 +117,8 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
         probe.set_head(parts, spec, upper.head)
         members.append(probe.eval())
         judged.append(judge)
-        logits.append(logits_of(upper, seen.pixels, seen.val, how.batch_size, "cpu").double().numpy())
+        of_views = [logits_of(upper, seen.pixels, seen.val + k * n, how.batch_size, "cpu") for k in range(answering)]
+        logits.append(torch.stack(of_views).double().mean(0).numpy())  # of the mean features: the head is linear
     job.note(
         "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
     )
@@ -176,13 +176,13 @@ def _plan(
 
 
 def _training_views(job: Job, frozen: Frozen) -> tuple[str, ...]:
-    """Views whose outputs the upper blocks are trained on: those the head's features were averaged over, where mirror
-    images were tried, else left and right exchanged as well unless nothing is to be augmented.
+    """Views that the upper blocks are trained on: those of the head, which answers are averaged over, where mirror images
+    were tried; else left and right exchanged as well, unless nothing is to be augmented.
     """
-    if job.config.train.augment == "none":
-        return AS_IT_IS
     tried = any(c.views != AS_IT_IS for c in frozen.result.candidates)
-    return frozen.probe.views if tried else MIRRORED[0]
+    if tried or job.config.train.augment == "none":
+        return frozen.probe.views
+    return MIRRORED[0]
 
 
 def _outcome(
