@@ -23,6 +23,7 @@ ALL = (
     "classical",
     "explain",
     "attacks",
+    "limits",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

@@ -10,7 +10,12 @@ from typing import Any
 
 from benchmarks.harness import fresh_cache
 
-BARS = {"undefended at 0.2": "<= 0.05", "hardened at 0.1": ">= 0.80 and 0.35 above", "hardened, clean": ">= 0.97"}
+BARS = {
+    "undefended at 0.2": "<= 0.05",
+    "hardened at 0.1": ">= 0.80 and 0.35 above",
+    "hardened, clean": ">= 0.97",
+    "fooling": "ten, >= 95 % caught",
+}
 
 
 def measure() -> dict[str, Any]:
@@ -24,9 +29,12 @@ def measure() -> dict[str, Any]:
             run = fit("digits", out=f"{folder}/{name}", **own)
             curve, fooling, _ = attack(run.folder, epsilons=(0.1, 0.2), fool=True)
             assert fooling is not None
+            assert fooling.strange is not None
             found[name] = {
                 "accuracy": {f"{p.epsilon:g}": p.accuracy for p in curve.points},
                 "fooling_images_believed_99_percent": int((fooling.beliefs >= 0.99).sum()),
+                "fooling_images_called_none_of_these": int(fooling.strange.sum()),
+                "false_alarms_on_the_test_split": run.metrics["test"]["limits"]["false_alarms"],
                 "train_seconds": run.metrics["train_seconds"],
             }
     return found

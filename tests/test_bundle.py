@@ -25,6 +25,7 @@ def test_reloaded_logits_are_bit_equal(run, request, tmp_path):
     after = cs.load(tmp_path / "again", engine="torch")
     assert np.array_equal(before.logits(images), after.logits(images))
     assert np.array_equal(before.predict_proba(images), after.predict_proba(images))
+    assert before.predict(images) == after.predict(images)
 
 
 def test_a_trained_predictor_and_its_reload_agree_bit_for_bit(tmp_path):
@@ -34,7 +35,11 @@ def test_a_trained_predictor_and_its_reload_agree_bit_for_bit(tmp_path):
 
 
 def test_the_folder_holds_no_pickle(digits_run):
-    assert sorted(p.name for p in (digits_run / "model").iterdir()) == ["card.json", "weights.safetensors"]
+    assert sorted(p.name for p in (digits_run / "model").iterdir()) == [
+        "card.json",
+        "limits.safetensors",
+        "weights.safetensors",
+    ]
     card = json.loads((digits_run / "model" / "card.json").read_text())
     assert card["classes"] == [str(d) for d in range(10)]
     assert card["pixels"] == {"channels": 1, "bits": 8}
@@ -45,6 +50,8 @@ def test_others_may_read_it(digits_run):
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE((digits_run / "model").stat().st_mode) == 0o777 & ~umask
+    for file in (digits_run / "model").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~umask
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,32 @@ def test_predict_ranks_classes_and_states_doubt(digits_run, digits_arrays):
         assert 0 <= a.doubt <= 1
 
 
+def test_it_says_when_it_does_not_know(digits_run, digits_arrays):
+    """Noise, letters' mirror images and the like are none of the digits; most digits are."""
+    predictor, images = cs.load(digits_run), digits_arrays[0]
+    noise = np.random.default_rng(0).integers(0, 256, (100, 1, 8, 8), dtype=np.uint8)
+    assert np.mean([a.none_of_these for a in predictor.predict(noise)]) > 0.98
+    assert np.mean([a.none_of_these for a in predictor.predict(images[-400:])]) < 0.12
+    strangeness, strange = predictor.strangeness(noise)
+    assert strangeness.min() > 0.9
+    assert [a.none_of_these for a in predictor.predict(noise)] == strange.tolist()
+
+
+def test_prediction_sets_hold_the_likeliest_and_grow_with_coverage(digits_run, digits_arrays):
+    predictor, images = cs.load(digits_run), digits_arrays[0][-100:]
+    narrow, wide = predictor.predict(images, coverage=0.5), predictor.predict(images, coverage=0.999)
+    assert sum(len(a.set) for a in narrow) < sum(len(a.set) for a in wide)
+    for a in wide:
+        assert set(list(a.probabilities)[: len(a.set)]) == set(a.set)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        predictor.predict(images[:1], coverage=1.5)
+
+
+def test_a_network_that_was_not_trained_here_does_not_know_its_limits(photos):
+    answer = cs.load("efficientnet_lite0").predict(sorted(photos.rglob("*.jpg"))[0])[0]
+    assert (answer.set, answer.strangeness, answer.none_of_these) == (None, None, None)
+
+
 def test_embeddings_have_one_row_per_image(digits_run, photos_run, digits_arrays, photos):
     assert cs.load(digits_run).embed(digits_arrays[0][:7]).shape == (7, 128)
     assert cs.load(photos_run).embed(sorted(photos.rglob("*.jpg"))[:3]).shape[0] == 3

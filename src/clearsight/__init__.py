@@ -25,8 +25,12 @@ _HOMES = {
     "explain": "clearsight.questions",
     "fit": "clearsight.workflow",
     "index": "clearsight.questions",
+    "landscape": "clearsight.surroundings",
     "load": "clearsight.loading",
     "search": "clearsight.questions",
+    "see": "clearsight.questions",
+    "shattered": "clearsight.surroundings",
+    "together": "clearsight.questions",
 }
 
 __all__ = [
@@ -43,8 +47,12 @@ __all__ = [
     "explain",
     "fit",
     "index",
+    "landscape",
     "load",
     "search",
+    "see",
+    "shattered",
+    "together",
 ]
 
 

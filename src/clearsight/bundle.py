@@ -1,4 +1,5 @@
-"""One folder that is the model: `weights.safetensors` and `card.json`, read without running foreign code.
+"""One folder that is the model: `weights.safetensors`, `limits.safetensors` and `card.json`, read without running
+foreign code.
 
 The card holds everything that turns an image file into an answer: the network's spec, the pixel format, the geometry,
 the classes, the temperature; and where the model comes from: data, scores, versions.
@@ -16,11 +17,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from clearsight.belief.limits import Limits
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.disk import disk_errors
@@ -37,6 +42,7 @@ class Bundle:
 
     network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to logits (N, len(classes));
     softmax(logits / temperature) is its calibrated belief.
+    limits: what it knows of what it does not know; None for a network that was not trained here.
     """
 
     network: nn.Module
@@ -47,6 +53,7 @@ class Bundle:
     task: str = "classification"
     data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+    limits: Limits | None = None
 
     def with_scores(self, scores: dict[str, Any]) -> Bundle:
         """The same bundle with its measured scores."""
@@ -62,6 +69,7 @@ class Bundle:
             "pixels": self.form.to_dict(),
             "geometry": self.geometry.to_dict(),
             "temperature": self.temperature,
+            "limits": self.limits.card() if self.limits else None,
             "precision": "float32",
             "data": self.data,
             "scores": self.scores,
@@ -78,9 +86,14 @@ class Bundle:
                 tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
                 try:
                     save_file(tensors, str(temporary / "weights.safetensors"))
+                    if self.limits:
+                        arrays = {k: np.ascontiguousarray(v) for k, v in self.limits.to_arrays().items()}
+                        save_arrays(arrays, str(temporary / "limits.safetensors"))  # which ignores strides
                 except SafetensorError as error:  # how safetensors reports a full disk
                     raise OSError(errno.EIO, str(error)) from error
                 (temporary / "card.json").write_text(json.dumps(self.card(), indent=1))
+                for file in temporary.iterdir():  # safetensors lets the owner alone read what it writes
+                    file.chmod((temporary / "card.json").stat().st_mode)
                 if folder.exists():
                     old = temporary.with_suffix(".old")
                     folder.rename(old)
@@ -115,6 +128,7 @@ class Bundle:
                 )
             network = from_spec(card["network"])
             network.load_state_dict(load_file(str(weights_path)))
+            known = card.get("limits")
             return cls(
                 network=network.eval(),
                 classes=tuple(card["classes"]),
@@ -124,6 +138,7 @@ class Bundle:
                 task=card["task"],
                 data=card["data"],
                 scores=card["scores"],
+                limits=Limits.load(known, load_arrays(str(place / "limits.safetensors"))) if known else None,
             )
         except ClearsightError:
             raise

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,3 +50,13 @@ def write_json(path: Path, content: Any) -> None:
     """Write whole or not at all; OutputError when the disk refuses."""
     with disk_errors(path, "the run", "free some space or choose another --out"), whole_file(path) as stream:
         stream.write(json.dumps(content, indent=1).encode())
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same columns as CSV, whole or not at all; OutputError when the disk refuses."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    with disk_errors(path, "the run", "free some space or choose another --out"), whole_file(path) as stream:
+        stream.write(text.getvalue().encode(errors="replace"))

@@ -53,10 +53,11 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Pr
 @dataclass(frozen=True)
 class HeldOut:
     """Images a model was not trained on, as it sees them, with labels (N,) as it numbers its classes, their rows in
-    the data set and their names. own: they are the test split of its own run.
+    the data set, and their names. own: they are the test split of its own run.
     """
 
     predictor: Predictor
+    dataset: Dataset
     images: PixelView
     labels: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -94,7 +95,45 @@ def held_out(
     else:
         pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
     names = [dataset.source.name(int(i)) for i in rows]
-    return HeldOut(predictor, pixels.view(rows), labels[rows], rows, names, own)
+    return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own)
+
+
+def as_seen_by(predictor: Predictor, held: HeldOut, console: Console) -> PixelView:
+    """The same images as another model sees them. Where they are the first one's test split, the other should have been
+    trained on the same split; it is said where it was not.
+    """
+    bundle = predictor.bundle
+    scanned = scan(held.dataset, console.stage("looking at the files"))
+    mine, theirs = (b.data for b in (held.predictor.bundle, bundle))
+    if held.own and theirs.get("origin") == mine.get("origin") and theirs.get("split") != mine.get("split"):
+        console.say("data: the other model was trained on another split of these images, and knows some of them")
+    pixels, _ = all_pixels(bundle, held.dataset, scanned, console)
+    return pixels.view(held.rows)
+
+
+def training_images(
+    predictor: Predictor,
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    console: Console | None = None,
+    data_dir: str | None = None,
+) -> tuple[PixelView, NDArray[np.int64], list[str]]:
+    """The images a model was trained and validated on, as it sees them, with their labels and names; or other data,
+    less the test split it states. BundleError where a model's own images are not known or gone.
+    """
+    console, bundle = console or Silent(), predictor.bundle
+    options = {} if isinstance(model, Predictor) else run_options(Path(model))
+    dataset = read(own_data(bundle) if data is None else data, data_dir=data_dir or options.get("data_dir"))
+    scanned = scan(dataset, console.stage("looking at the files"))
+    if dataset.origin == bundle.data.get("origin") and dataset.classes == bundle.classes:
+        prepared = as_trained(bundle, options, dataset, scanned, console)
+        pixels, rows, labels = prepared.pixels, np.sort(prepared.split.development), prepared.labels
+    else:
+        labels = _as_numbered(bundle, dataset)
+        pixels, rows = all_pixels(bundle, dataset, scanned, console)
+        rows = rows[dataset.given[rows] != "test"]
+    return pixels.view(rows), labels[rows], [dataset.source.name(int(i)) for i in rows]
 
 
 def own_data(bundle: Bundle) -> str:
@@ -134,6 +173,16 @@ def _other_images(
     bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console
 ) -> tuple[CachedPixels, NDArray[np.int64], NDArray[np.int64]]:
     """Pixels, the rows to judge by, and labels as the model numbers its classes, of a data set of any origin."""
+    labels = _as_numbered(bundle, dataset)
+    pixels, rows = all_pixels(bundle, dataset, scanned, console)
+    if "test" in dataset.splits_given:
+        rows = rows[dataset.given[rows] == "test"]
+        console.say(f"judging the test split that the data states: {len(rows)} of {len(dataset)} images")
+    return pixels, rows, labels
+
+
+def _as_numbered(bundle: Bundle, dataset: Dataset) -> NDArray[np.int64]:
+    """The labels of a data set as the model numbers its classes; DataError for a class it does not know."""
     unknown = sorted(set(dataset.classes) - set(bundle.classes))
     if unknown:
         raise DataError(
@@ -141,9 +190,5 @@ def _other_images(
             found=", ".join(unknown[:8]),
             expected=", ".join(bundle.classes[:8]) + (", ..." if len(bundle.classes) > 8 else ""),
         )
-    pixels, rows = all_pixels(bundle, dataset, scanned, console)
-    if "test" in dataset.splits_given:
-        rows = rows[dataset.given[rows] == "test"]
-        console.say(f"judging the test split that the data states: {len(rows)} of {len(dataset)} images")
     number = np.array([bundle.classes.index(c) for c in dataset.classes])
-    return pixels, rows, number[dataset.labels]
+    return np.asarray(number[dataset.labels])

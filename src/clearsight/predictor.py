@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clearsight.belief.limits import COVERAGE
+from clearsight.belief.outliers import pooled
 from clearsight.bundle import Bundle
 from clearsight.data.cache import PixelView, Progress, threaded
 from clearsight.data.dataset import Array
@@ -19,7 +22,7 @@ from clearsight.data.loader import to_float
 from clearsight.data.pixels import decode, from_array, quiet_pillow, read_bytes
 from clearsight.data.sources import as_source
 from clearsight.engines import BATCH, Engine, engine_for
-from clearsight.errors import ConfigError, DataError, nearest
+from clearsight.errors import ConfigError, DataError, ModelError, nearest
 from clearsight.metrics import entropy, softmax
 from clearsight.models.classical import Classical
 from clearsight.models.heads import ForestHead, NeighbourHead
@@ -34,6 +37,9 @@ class Prediction:
     """The answer for one image.
 
     probabilities: class to calibrated belief, likeliest first. doubt: their entropy over log K, 0 = sure, 1 = no idea.
+    set: the classes that, together, hold the true one with the coverage asked for; empty where none is likely enough.
+    strangeness: the share of images known to belong that look less strange. none_of_these: it is unlike all the model
+    learned from. The last three are None where the model does not know its limits.
     """
 
     image: str
@@ -41,6 +47,20 @@ class Prediction:
     probability: float
     doubt: float
     probabilities: dict[str, float]
+    set: tuple[str, ...] | None = None
+    strangeness: float | None = None
+    none_of_these: bool | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a model makes of N images: logits (N, K), features below the head (N, D), and the images' own pixels on a
+    coarse grid (N, P).
+    """
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+    coarse: NDArray[np.float32]
 
 
 class Predictor:
@@ -91,30 +111,75 @@ class Predictor:
         """Choose the engine for so many images to come, in however many calls; "auto" looks at one call alone else."""
         self._engine(images)
 
-    def predict(self, images: Images, progress: Progress | None = None) -> list[Prediction]:
-        """Class, calibrated probability and doubt of each image; ImageError for an image that cannot be read."""
-        names = self.names(images)
-        belief = self.predict_proba(images, progress)
-        doubt = entropy(belief) / np.log(max(2, len(self.classes)))
-        answers = []
-        for name, p, d in zip(names, belief, doubt, strict=True):
-            order = np.argsort(-p, kind="stable")
-            ranked = {self.classes[i]: float(p[i]) for i in order}
-            best = int(order[0])
-            answers.append(Prediction(name, self.classes[best], float(p[best]), float(d), ranked))
+    def predict(
+        self, images: Images, progress: Progress | None = None, *, coverage: float = COVERAGE
+    ) -> list[Prediction]:
+        """The answer for each image; ImageError for an image that cannot be read.
+
+        coverage: the share of prediction sets that hold the true class; ConfigError outside (0, 1).
+        """
+        names, limits = self.names(images), self.bundle.limits
+        answers: list[Prediction] = []
+        for look in self._looks(images):
+            belief = softmax(look.logits, self.bundle.temperature)
+            doubt = entropy(belief) / np.log(max(2, len(self.classes)))
+            more: list[dict[str, Any]] = [{}] * len(belief)
+            if limits is not None:
+                inside = limits.sets(belief, coverage)
+                strangeness, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
+                more = [
+                    {
+                        "set": tuple(self.classes[k] for k in np.argsort(-belief[i], kind="stable") if inside[i, k]),
+                        "strangeness": float(strangeness[i]),
+                        "none_of_these": bool(strange[i]),
+                    }
+                    for i in range(len(belief))
+                ]
+            for p, d, known in zip(belief, doubt, more, strict=True):
+                order = np.argsort(-p, kind="stable")
+                ranked = {self.classes[i]: float(p[i]) for i in order}
+                best = int(order[0])
+                name = names[len(answers)]
+                answers.append(Prediction(name, self.classes[best], float(p[best]), float(d), ranked, **known))
+            if progress:
+                progress(len(answers), len(names))
         return answers
+
+    def strangeness(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Of each image the share of known images that look less strange (N,), and whether it is unlike all the model
+        learned from (N,). ModelError where the model does not know its limits.
+        """
+        limits = self.bundle.limits
+        if limits is None:
+            raise ModelError("this model does not know its limits", fix="train it again with this version")
+        look = self.look(images)
+        return limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
+
+    def look(self, images: Images, progress: Progress | None = None) -> Look:
+        """Logits, features and coarse pixels of all images, in one pass."""
+        total, found, done = len(self.names(images)), [], 0
+        for look in self._looks(images):
+            found.append(look)
+            done += len(look.logits)
+            if progress:
+                progress(done, total)
+        return Look(*(np.concatenate([getattr(f, name) for f in found]) for name in ("logits", "features", "coarse")))
 
     def predict_proba(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K)."""
         return softmax(self.logits(images, progress), self.bundle.temperature)
 
+    def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Calibrated class probabilities (N, K) of a view of each image: a function of batches (B, C, H, W)."""
+        return np.concatenate([self.predict_proba(np.ascontiguousarray(view(batch))) for batch in self.pixels(images)])
+
     def logits(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
         """Outputs of the network before the temperature (N, K)."""
-        return self._run(images, 0, progress)
+        return self._run(images, "logits", progress)
 
     def embed(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
         """Features below the head (N, D)."""
-        return self._run(images, 1, progress)
+        return self._run(images, "features", progress)
 
     def embeddings(self, images: Images, layer: str = "") -> Iterator[NDArray[np.float32]]:
         """Embeddings of all images, a batch (B, D) at a time. layer: name of a module, whose output is averaged over
@@ -137,20 +202,33 @@ class Predictor:
     def _core(self) -> torch.nn.Module:
         return Backbone(self.network) if isinstance(self.network, Probe) else _LogitsAndFeatures(self.network)
 
-    def _run(self, images: Images, output: int, progress: Progress | None) -> NDArray[np.float32]:
-        """Output 0 (logits) or 1 (features) of all images, a batch at a time."""
+    def _run(self, images: Images, output: str, progress: Progress | None) -> NDArray[np.float32]:
+        """The logits or the features of all images, a batch at a time."""
+        total = len(self.names(images))
+        found = []
+        done = 0
+        for look in self._looks(images, coarse=False):
+            found.append(getattr(look, output))
+            done += len(found[-1])
+            if progress:
+                progress(done, total)
+        return np.concatenate(found)
+
+    def _looks(self, images: Images, coarse: bool = True) -> Iterator[Look]:
+        """All images, a batch at a time, with their coarse pixels where asked for."""
         total = len(self.names(images))
         if not total:
             raise DataError("there are no images to look at", found="an empty list or array")
-        found = []
-        done = 0
+        waiting: deque[NDArray[np.float32]] = deque()
+
+        def watched() -> Iterator[NDArray[np.float32]]:
+            for batch in self.pixels(images):
+                waiting.append(pooled(batch) if coarse else batch[:0])
+                yield batch
+
         with quiet_pillow():
-            for outputs in self._engine(total).stream(self.pixels(images)):
-                found.append(self._finish(outputs)[output])
-                done += len(found[-1])
-                if progress:
-                    progress(done, total)
-        return np.concatenate(found)
+            for outputs in self._engine(total).stream(watched()):
+                yield Look(*self._finish(outputs), waiting.popleft())
 
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if not isinstance(self.network, Probe):

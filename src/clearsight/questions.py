@@ -1,7 +1,8 @@
-"""Whole jobs on a finished model: judge it, search by it, explain its answers, attack it, audit it."""
+"""Whole jobs on a finished model: judge it, search by it, explain its answers, look into it, attack it, audit it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,28 @@ import numpy as np
 from clearsight.adversary import Norm
 from clearsight.attacks import AttackCurve, Fooling
 from clearsight.console import Console, Silent
+from clearsight.data.cache import PixelView
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat, decode, read_bytes
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
 from clearsight.disk import disk_errors, write_json
-from clearsight.errors import ClearsightError, ConfigError
-from clearsight.evaluation import Evaluation
+from clearsight.errors import BundleError, ClearsightError, ConfigError, DataError
+from clearsight.evaluation import Evaluation, Paired, compare_paired, mean_of, views_of
 from clearsight.evaluation import evaluate as judge
 from clearsight.explanation import Explanation, Settings
-from clearsight.loading import HeldOut, all_pixels, as_trained, held_out, load, own_data
+from clearsight.inside import Sample, Sight
+from clearsight.inside import Settings as SightSettings
+from clearsight.loading import (
+    HeldOut,
+    all_pixels,
+    as_seen_by,
+    as_trained,
+    held_out,
+    load,
+    own_data,
+    training_images,
+)
 from clearsight.predictor import Predictor
 from clearsight.retrieve import Index, Retrieval
 from clearsight.robustness import Card
@@ -44,6 +57,64 @@ def evaluate(
     logits = held.predictor.logits(held.images, console.stage("judging on the test split" if held.own else "judging"))
     bundle = held.predictor.bundle
     return judge(logits, held.labels, bundle.classes, bundle.temperature, indices=held.rows, names=held.names)
+
+
+def together(
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    views: str | None = None,
+    others: Sequence[str | Path | Predictor] = (),
+    console: Console | None = None,
+    data_dir: str | None = None,
+) -> list[Paired]:
+    """Whether several views of each image, or several models, do better than one model on one view:
+    `cs.together("runs/a", others=["runs/b"])`.
+
+    Each row is compared, image by image, with the model alone, on the images `evaluate` would take: first the model
+    itself, then its views together, each other model, and all models together. Views apply to every model.
+    """
+    console = console or Silent()
+    held = held_out(model, data, console=console, data_dir=data_dir)
+    predictors = {_short(model): held.predictor}
+    for other in others:
+        name = _short(other)
+        while name in predictors:
+            name += "'"
+        predictors[name] = other if isinstance(other, Predictor) else load(other)
+        if predictors[name].classes != held.predictor.classes:
+            raise DataError(
+                f"{name} knows other classes than {_short(model)}",
+                found=", ".join(predictors[name].classes[:8]),
+                expected=", ".join(held.predictor.classes[:8]),
+            )
+    alone = held.predictor.predict_proba(held.images, console.stage("judging"))
+    rows = [compare_paired(_short(model), alone, alone, held.labels)]
+    beliefs = []
+    for number, (name, predictor) in enumerate(predictors.items()):
+        images = held.images if not number else as_seen_by(predictor, held, console)
+        own = alone if not number else predictor.predict_proba(images, console.stage(f"judging {name}"))
+        if views is None:
+            beliefs.append(own)
+        else:
+            functions = views_of(views)
+            advance = console.stage(f"{views} of {name}", "views")
+            seen = [own]
+            for k, view in enumerate(functions[1:], 1):
+                advance(k, len(functions))
+                seen.append(predictor.viewed(images, view))
+            advance(len(functions), len(functions))
+            beliefs.append(mean_of(seen))
+            rows.append(compare_paired(f"{name}, {views}", alone, beliefs[-1], held.labels))
+        if number and views is None:
+            rows.append(compare_paired(name, alone, own, held.labels))
+    if len(beliefs) > 1:
+        rows.append(compare_paired("together", alone, mean_of(beliefs), held.labels))
+    return rows
+
+
+def _short(model: str | Path | Predictor) -> str:
+    return "the model" if isinstance(model, Predictor) else Path(model).name
 
 
 def index(
@@ -173,6 +244,75 @@ def explain(
     return found
 
 
+def see(
+    model: str | Path | Predictor,
+    image: Any = None,
+    *,
+    what: str = "all",
+    data: Any = None,
+    images: int = 500,
+    settings: SightSettings | None = None,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> tuple[Sight, dict[str, Path]]:
+    """Look into a network: `cs.see("runs/photos", "new.jpg")`. What was seen, and the files written: the picture of
+    each part and the page.
+
+    what: as `inside.PARTS` names the parts, or "all" that this model and data have. image: for maps and inversion; the
+    first of the images searched unless given. data: labelled images to search for patches, gates and starts of class
+    pictures, at most so many drawn by the seed; the model's own training images unless given. out: the folder to write,
+    RUN/see unless given.
+    """
+    from clearsight.inside import check, look
+    from clearsight.report.inside_page import write_inside_page
+
+    console, settings = console or Silent(), settings or SightSettings()
+    if images < 1:
+        raise ConfigError(f"--images {images} must be 1 or more")
+    predictor = model if isinstance(model, Predictor) else load(model)
+    check(predictor, what, settings)
+    sample = _searched(predictor, model, data, what, image is None, console, data_dir)
+    if sample:
+        some = np.sort(np.random.default_rng(settings.seed).permutation(len(sample.labels))[:images])
+        sample = Sample(
+            PixelView(sample.images.array, sample.images.indices[some]), sample.labels[some],
+            [sample.names[i] for i in some],
+        )  # fmt: skip
+    pixels, name = None, None
+    if image is not None:
+        pixels, name = next(iter(predictor.pixels(image)))[0], predictor.names(image)[0]
+    elif sample:
+        pixels, name = next(iter(predictor.pixels(sample.images)))[0], sample.names[0]
+    sight = look(predictor, pixels, image=name, what=what, sample=sample, settings=settings, console=console)
+    folder = _beside(model, "see", out)
+    with disk_errors(folder, "what was seen", "free some space or choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        files = write_inside_page(folder, sight, _called(model), predictor.bundle.form.bits == 16)
+        write_json(folder / "see.json", sight.to_dict())
+    return sight, files
+
+
+def _searched(
+    predictor: Predictor, model: Any, data: Any, what: str, imageless: bool, console: Console, data_dir: str | None
+) -> Sample | None:
+    """The images to search, where the parts asked for need them and the model or the user names some."""
+    if not (what in ("all", "patches", "gates", "classes") or (imageless and what in ("maps", "inversion"))):
+        return None
+    try:
+        return Sample(*training_images(predictor, model, data, console=console, data_dir=data_dir))
+    except BundleError as error:
+        if data is not None:
+            raise
+        console.say(f"no images to search: {error}")
+        return None
+
+
+def _called(model: str | Path | Predictor) -> str:
+    """What to call a model on its page."""
+    return str(model.bundle.data.get("name", "a model")) if isinstance(model, Predictor) else Path(model).name
+
+
 def attack(
     model: str | Path | Predictor,
     data: Any = None,
@@ -234,9 +374,10 @@ def audit(
     """Make a model's invariance card on its test split, or on other data: `cs.audit("runs/photos")`.
 
     changes: as `robustness.audit` takes them. turns: (class, degrees, class), what a class becomes when turned. At most
-    so many images, drawn at random by seed. out: the folder of the page, RUN/audit unless given.
+    so many images, drawn at random by seed. out: the folder of the page, RUN/audit unless given. The run's report
+    gets the card's verdicts, if the model is judged on its own test split.
     """
-    from clearsight.report.card_page import write_card_page
+    from clearsight.report.card_page import add_to_report, write_card_page
     from clearsight.robustness import audit as audited
 
     console = console or Silent()
@@ -253,6 +394,9 @@ def audit(
         page = folder / "card.html"
         write_card_page(page, card, str(predictor.bundle.data.get("name", "a model")))
         write_json(folder / "robustness.json", card.to_dict())
+        report = None if isinstance(model, Predictor) else Path(model).expanduser() / "report.html"
+        if held.own and report is not None and report.is_file():
+            add_to_report(report, card, os.path.relpath(page, report.parent))
     return card, page
 
 

@@ -22,12 +22,13 @@ from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.predictor import Predictor
 from clearsight.train.observer import Epoch
+from clearsight.train.suspects import Suspects
 
 
 @dataclass(frozen=True)
 class Run:
     """A finished run: its folder, the predictor, the scores of metrics.json, the report, and what the doctor says of
-    the training (None where only a head was fitted).
+    the training (None where only a head was fitted); labels that are probably wrong.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Run:
     metrics: dict[str, Any] = field(repr=False)
     report: Path
     diagnosis: Diagnosis | None = field(default=None, repr=False)
+    suspects: Suspects | None = field(default=None, repr=False)
 
 
 @contextlib.contextmanager
@@ -179,3 +181,10 @@ def run_options(folder: Path) -> dict[str, Any]:
         return {}
     options = _about(folder)["options"]
     return {name: value for stage in options.values() for name, value in stage.items()}
+
+
+def run_recipe(folder: Path) -> dict[str, Any]:
+    """What config.json says was decided: kind, model, whether a pretrained network's own layers were trained (tuned),
+    and more; nothing where the folder is only a model.
+    """
+    return dict(_about(folder).get("recipe", {})) if (folder / "config.json").is_file() else {}

@@ -21,9 +21,9 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
 from clearsight.data.sources import read
 from clearsight.diagnose import Diagnosis, Vitals, diagnose
-from clearsight.disk import disk_errors, write_json
+from clearsight.disk import disk_errors, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
-from clearsight.evaluation import Evaluation
+from clearsight.evaluation import Evaluation, LimitsCheck, check_limits
 from clearsight.evaluation import evaluate as judge
 from clearsight.healing import SickError, heal
 from clearsight.loading import load
@@ -128,14 +128,15 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             write_json(folder / "diagnosis.json", diagnosis.to_dict())
         write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
         predictor = Predictor(fitted.bundle)
-        test = _judge(predictor, fitted.prepared, "test", console)
+        test, limits = _judge(predictor, fitted.prepared, "test", console)
         val = judge(
             fitted.val_logits, fitted.prepared.labels[fitted.judged], predictor.classes, fitted.bundle.temperature
         )
         metrics = {
-            "test": test.summary(),
+            "test": {**test.summary(), **({"limits": limits.summary()} if limits else {})},
             "val": val.summary(),
             "train_seconds": fitted.seconds,
+            "limits_seconds": fitted.limits_seconds,
             "images_per_second": fitted.images_per_second,
             "model": fitted.recipe.model,
             "recipe": [d.to_dict() for d in fitted.decisions],
@@ -145,19 +146,23 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             "model": fitted.recipe.model,
             "img_size": fitted.recipe.img_size,
             "knobs": fitted.recipe.knobs,
+            "tuned": fitted.tuned,
             "decisions": [d.to_dict() for d in fitted.decisions],
             "candidates": [asdict(c) for c in fitted.candidates],
         }
         write_json(folder / "config.json", about)
         write_report(
-            folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis
-        )
+            folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config,
+            diagnosis=diagnosis, limits=limits,
+        )  # fmt: skip
+        if fitted.suspects and fitted.suspects.found:
+            write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found])
         bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
         bundle.save(folder / "model")
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
     world.agree(None)  # the others may read it now
-    return Run(folder, Predictor(bundle), metrics, folder / "report.html", diagnosis)
+    return Run(folder, Predictor(bundle), metrics, folder / "report.html", diagnosis, fitted.suspects)
 
 
 def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit:
@@ -191,15 +196,11 @@ def compare(
     return found
 
 
-def _judge(predictor: Predictor, prepared: Prepared, part: str, console: Console) -> Evaluation:
-    rows = prepared.split.parts()[part]
-    logits = predictor.logits(prepared.pixels.view(rows), console.stage(f"judging on the {part} split"))
-    names = [prepared.dataset.source.name(int(i)) for i in rows]
-    return judge(
-        logits,
-        prepared.labels[rows],
-        predictor.classes,
-        predictor.bundle.temperature,
-        indices=rows,
-        names=names,
-    )
+def _judge(
+    predictor: Predictor, prepared: Prepared, part: str, console: Console
+) -> tuple[Evaluation, LimitsCheck | None]:
+    rows, bundle = prepared.split.parts()[part], predictor.bundle
+    look = predictor.look(prepared.pixels.view(rows), console.stage(f"judging on the {part} split"))
+    names, labels = [prepared.dataset.source.name(int(i)) for i in rows], prepared.labels[rows]
+    found = judge(look.logits, labels, predictor.classes, bundle.temperature, indices=rows, names=names)
+    return found, check_limits(bundle.limits, look, labels, bundle.temperature) if bundle.limits else None

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from clearsight.belief.conformal import conformal_scores, conformal_threshold, prediction_sets
+from clearsight.belief.conformal import conformal_scores, own_scores, prediction_sets, threshold_of
 from clearsight.errors import ConfigError, DataError
 
 
@@ -25,7 +25,7 @@ def test_sets_cover_what_they_state(kind, coverage):
     for seed in range(30):
         belief, labels = drawn(300, seed)
         new, truth = drawn(2000, 1000 + seed)
-        inside = prediction_sets(new, conformal_threshold(belief, labels, coverage, kind), kind)
+        inside = prediction_sets(new, threshold_of(own_scores(belief, labels, kind), coverage), kind)
         shares.append(inside[np.arange(len(truth)), truth].mean())
     error = np.std(shares) / len(shares) ** 0.5
     assert coverage - 3 * error <= np.mean(shares)
@@ -42,8 +42,8 @@ def test_scores_by_hand():
 def test_the_threshold_by_hand():
     belief = np.stack([np.arange(1, 11) / 20, 1 - np.arange(1, 11) / 20], 1)
     labels = np.zeros(10, int)  # scores 0.95, 0.9, ... 0.5
-    assert conformal_threshold(belief, labels, 0.8) == pytest.approx(0.9)  # the ceil(8.8) = 9th smallest
-    assert conformal_threshold(belief, labels, 0.95) == math.inf
+    assert threshold_of(own_scores(belief, labels), 0.8) == pytest.approx(0.9)  # the ceil(8.8) = 9th smallest
+    assert threshold_of(own_scores(belief, labels), 0.95) == math.inf
     assert prediction_sets(belief, math.inf).all()
 
 
@@ -73,7 +73,7 @@ def test_equal_to_mapie(kind, score):
     theirs.conformalize(belief, labels)
     options = {"conformity_score_params": {"include_last_label": True}} if score == "aps" else {}
     _, sets = theirs.predict_set(new, **options)
-    ours = prediction_sets(new, conformal_threshold(belief, labels, 0.9, kind), kind)
+    ours = prediction_sets(new, threshold_of(own_scores(belief, labels, kind), 0.9), kind)
     agree = (sets[:, :, 0] == ours).mean()
     assert agree == 1 if kind == "least" else agree > 0.9  # theirs holds the class at which the sum passes, too
 
@@ -88,10 +88,10 @@ def test_bad_input():
     belief, labels = drawn(20, 0)
     for coverage in (0, 1, 1.5, float("nan")):
         with pytest.raises(ConfigError, match="between 0 and 1"):
-            conformal_threshold(belief, labels, coverage)
+            threshold_of(own_scores(belief, labels), coverage)
     with pytest.raises(DataError, match="two classes or more; found 20 images, 1 classes"):
-        conformal_threshold(np.ones((20, 1)), np.zeros(20, int))
+        own_scores(np.ones((20, 1)), np.zeros(20, int))
     with pytest.raises(DataError, match="found 0 images"):
-        conformal_threshold(belief[:0], labels[:0])
+        own_scores(belief[:0], labels[:0])
     with pytest.raises(ConfigError, match="least or adaptive"):
         conformal_scores(belief, "most")

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from clearsight.belief.outliers import SCORES, Bank, auroc, pooled, threshold, unit
+from clearsight.belief.outliers import AXES, SCORES, Bank, Neighbours, auroc, pooled, unit
 from clearsight.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
@@ -21,7 +21,7 @@ def world(n, classes=(0, 1, 2)):
     pixels = RNG.random((n, 1, 12, 12), np.float32) * 0.3
     for row, label in enumerate(labels):
         pixels[row, 0, 6 * (label // 2) : 6 * (label // 2) + 6, 6 * (label % 2) : 6 * (label % 2) + 6] += 0.6
-    return features, pixels, labels
+    return features, pooled(pixels), labels
 
 
 TRAIN, KNOWN, STRANGE = world(400), world(200), world(200, classes=(3,))
@@ -42,7 +42,25 @@ def test_another_class_is_strange(name):
 
 def test_knn_equals_scikit_learn():
     found = NearestNeighbors(n_neighbors=10).fit(unit(TRAIN[0])).kneighbors(unit(KNOWN[0]))[0][:, -1]
-    np.testing.assert_allclose(BANK.knn(KNOWN[0]), found, atol=1e-3)
+    np.testing.assert_allclose(BANK.features.distance(unit(KNOWN[0])), found, atol=1e-3)
+
+
+def test_with_few_axes_distances_are_bounded_from_below_and_keep_their_order():
+    """Vectors of more dimensions than axes are kept: what lies outside them counts by its length."""
+    many = RNG.normal(size=(300, 4 * AXES)) * np.linspace(3, 0.1, 4 * AXES)
+    train, new = many[:200].astype(np.float32), many[200:].astype(np.float32)
+    new[:30] += 2 * RNG.normal(size=(30, 4 * AXES)).astype(np.float32)  # strange in every direction
+    exact = NearestNeighbors(n_neighbors=10).fit(train).kneighbors(new)[0][:, -1]
+    found = Neighbours.fit(train).distance(new)
+    assert (found <= exact * 1.001).all()
+    assert found[:30].min() > found[30:].max()
+
+
+def test_a_bank_comes_back_from_its_arrays():
+    again = Bank.from_arrays(BANK.to_arrays())
+    z = logits(KNOWN[0])
+    for name in SCORES:
+        np.testing.assert_array_equal(again.score(name, z, *KNOWN[:2], 1.0), BANK.score(name, z, *KNOWN[:2], 1.0))
 
 
 def test_mahalanobis_equals_the_textbook():
@@ -53,7 +71,8 @@ def test_mahalanobis_equals_the_textbook():
     inverse = np.linalg.inv(LedoitWolf(assume_centered=True).fit(turned - means[labels]).covariance_)
     away = inner.transform(KNOWN[0])[:, None] - means
     expected = np.sqrt(np.einsum("nki,ij,nkj->nk", away, inverse, away).min(1))
-    np.testing.assert_allclose(BANK.mahalanobis(KNOWN[0]), expected, rtol=1e-3)
+    found = BANK.score("mahalanobis", np.zeros((1, 3)), *KNOWN[:2], 1.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
 def test_energy_by_hand():
@@ -65,21 +84,16 @@ def test_joint_sees_either_strangeness():
     """Features that look right with pixels that do not, and the other way round."""
     features, pixels = KNOWN[0], KNOWN[1]
     noise = RNG.random(pixels.shape, np.float32)
-    known = BANK.joint(features, pixels)
-    assert auroc(known, BANK.joint(features, noise)) > 0.99
-    assert auroc(known, BANK.joint(STRANGE[0], pixels)) > 0.95
+    z = np.zeros((1, 3))
+    known = BANK.score("joint", z, features, pixels, 1.0)
+    assert auroc(known, BANK.score("joint", z, features, noise, 1.0)) > 0.99
+    assert auroc(known, BANK.score("joint", z, STRANGE[0], pixels, 1.0)) > 0.95
 
 
 def test_auroc_equals_scikit_learn_with_ties():
     known, strange = RNG.integers(0, 6, 300) / 6, RNG.integers(2, 9, 200) / 6
     truth = np.r_[np.zeros(300), np.ones(200)]
     assert auroc(known, strange) == pytest.approx(roc_auc_score(truth, np.r_[known, strange]))
-
-
-def test_the_threshold_lets_its_share_through():
-    known = RNG.normal(size=1000)
-    assert (known > threshold(known, 0.05)).mean() == pytest.approx(0.05, abs=0.002)
-    assert threshold(np.ones(5)) == 1  # nothing is above what all have
 
 
 def test_pooling_is_the_mean_of_parts():
@@ -95,7 +109,5 @@ def test_pooling_is_the_mean_of_parts():
 def test_bad_input():
     with pytest.raises(ConfigError, match=r"no outlier score 'kn'.*knn"):
         BANK.score("kn", logits(TRAIN[0]), TRAIN[0], TRAIN[1], 1.0)
-    with pytest.raises(DataError, match="found 1; expected 2 or more"):
+    with pytest.raises(DataError, match="found 1 and 200; expected 2 and 1, or more"):
         Bank.fit(TRAIN[0][:1], TRAIN[1][:1], TRAIN[2][:1], KNOWN[0], KNOWN[1])
-    with pytest.raises(ConfigError, match="between 0 and 1"):
-        threshold(np.ones(3), 1.0)

@@ -65,6 +65,10 @@ def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypa
     answer = json.loads(capsys.readouterr().out)["predictions"][0]
     assert answer["label"] == "cat"
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    assert answer["set"] == ["cat"]
+    assert answer["none_of_these"] is False
+    assert main(["predict", "runs/photos", image, "--coverage", "0.9"]) == 0
+    assert "at 90%: cat" in capsys.readouterr().out
 
     assert main(["evaluate", "runs/photos", "--json"]) == 0
     judged = json.loads(capsys.readouterr().out)
@@ -76,6 +80,20 @@ def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypa
 
     assert main(["train", str(photos), "--img-size", "96", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["run"] == "runs/photos-2"
+
+
+def test_evaluate_compares_views_and_models_on_the_same_images(capsys, digits_run):
+    assert main(["evaluate", str(digits_run), "--views", "shifts", "--with", str(digits_run), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["together"]
+    name = digits_run.name
+    assert [r["name"] for r in rows] == [name, f"{name}, shifts", f"{name}', shifts", "together"]
+    assert rows[1]["accuracy"] == rows[2]["accuracy"]
+    assert all(r["n"] == 450 for r in rows)
+    assert all(r["interval"][0] <= r["difference"] <= r["interval"][1] for r in rows)
+    assert main(["evaluate", str(digits_run), "--with", str(digits_run)]) == 0
+    assert "together" in capsys.readouterr().out
+    assert main(["evaluate", str(digits_run), "--views", "shift"]) == 2
+    assert "did you mean shifts" in capsys.readouterr().err.lower()
 
 
 def test_models_lists_every_network_as_published(capsys):

@@ -18,6 +18,7 @@ from clearsight.explanation.gradients import (
     last_maps,
     saliency,
     smoothgrad,
+    swift,
 )
 from clearsight.models.network import Network
 
@@ -196,3 +197,22 @@ def test_modules_held_in_evaluation_mode_stay_there():
     saliency(net, torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([0]))
     assert net.body.conv1.training
     assert not net.body.bn1.training
+
+
+@pytest.mark.parametrize("name", ["resnet8", "efficientnet_lite0"])
+def test_the_swift_pass_is_the_plain_one_and_leaves_every_bit_and_stride(name):
+    net = network(name, 64).float()
+    x, classes = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2)), torch.tensor([1, 2])
+    before = {k: (v.clone(), v.stride()) for k, v in net.state_dict().items()}
+    in_place = [m.inplace for m in net.modules() if hasattr(m, "inplace")]
+    plain = saliency(net.double(), x.double(), classes)
+    net.float()
+    with swift(net, x[:1]):
+        assert not any(getattr(m, "inplace", False) for m in net.modules())
+        assert any(v.is_contiguous(memory_format=torch.channels_last) for v in net.state_dict().values() if v.ndim == 4)
+        found = saliency(net, x, classes)
+    assert np.corrcoef(found.ravel(), plain.ravel())[0, 1] > 0.999  # a rectifier may flip between two ways to round
+    assert [m.inplace for m in net.modules() if hasattr(m, "inplace")] == in_place
+    for k, v in net.state_dict().items():
+        assert torch.equal(v, before[k][0])
+        assert v.stride() == before[k][1]

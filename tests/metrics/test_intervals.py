@@ -24,3 +24,10 @@ def test_by_hand():
 
 def test_no_trial_says_nothing():
     assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_the_share_itself_lies_within_however_it_rounds():
+    for n in range(1, 200):
+        for k in (0, n // 2, n):
+            low, high = wilson_interval(k, n)
+            assert low <= k / n <= high

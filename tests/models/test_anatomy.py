@@ -13,7 +13,7 @@ from timm.layers import set_fused_attn
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.anatomy import Anatomy, anatomy
+from clearsight.models.anatomy import Anatomy, anatomy, views
 from clearsight.models.blueprint import no_data
 from clearsight.models.catalogue import catalogue, measure
 from clearsight.models.published import PUBLISHED
@@ -143,6 +143,19 @@ def test_published_receptive_fields(name: str, side: int) -> None:
     assert anatomy(name).receptive_field == side
 
 
+def all_positive(network: nn.Module) -> None:
+    """Give the network weights with which every unit has a gradient at every pixel it sees."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.constant_(module.weight, 1.0 / module.weight[0].numel())
+        if module.__class__.__name__ == "SqueezeExcitation":
+            module.forward = lambda x: x  # the gate sees everything and is left out of the field
+        if isinstance(module, nn.MaxPool2d):  # a maximum has a gradient at one pixel, a mean at all
+            size, step, pad = module.kernel_size, module.stride, module.padding
+            mean = nn.AvgPool2d(size, step, pad, module.ceil_mode)
+            module.forward = mean.forward
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "knobs"),
     [
@@ -163,15 +176,7 @@ def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, kn
     side = next(row for row in reversed(body.layers) if row.name.startswith(layer)).receptive_field
     assert side is not None
     assert side < 130
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.constant_(module.weight, 1.0 / module.weight[0].numel())
-        if module.__class__.__name__ == "SqueezeExcitation":
-            module.forward = lambda x: x  # the gate sees everything and is left out of the field
-        if isinstance(module, nn.MaxPool2d):  # a maximum has a gradient at one pixel, a mean at all
-            size, step, pad = module.kernel_size, module.stride, module.padding
-            mean = nn.AvgPool2d(size, step, pad, module.ceil_mode)
-            module.forward = mean.forward
+    all_positive(network)
     image = torch.rand(1, 1, 160, 160, dtype=torch.float64).requires_grad_()
     maps: list[torch.Tensor] = []
     network.get_submodule(layer).register_forward_hook(lambda _m, _i, output: maps.append(output))
@@ -181,6 +186,42 @@ def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, kn
     assert image.grad is not None
     rows = image.grad[0, 0].abs().sum(1).nonzero().flatten()
     assert int(rows[-1] - rows[0]) + 1 == side
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "size"),
+    [
+        ("resnet18", "layer1", 160),
+        ("resnet20", "layer2", 33),
+        ("densenet121", "features.denseblock1", 161),
+        ("inception_v3", "Mixed_5b", 139),  # a size that all its strides fit
+        ("efficientnet_lite0", "blocks.2", 160),  # pads one side more than the other
+        ("timm/vit_tiny_patch16_224", "patch_embed.proj", 224),
+    ],
+)
+def test_a_units_window_is_where_its_gradient_reaches(name: str, layer: str, size: int) -> None:
+    """At the corner, at the far border and in between."""
+    network = build_model(name, classes=2, channels=1, img_size=size).eval().double()
+    all_positive(network)
+    view = views(network, (1, size, size))[layer]
+    image = torch.rand(1, 1, size, size, dtype=torch.float64).requires_grad_()
+    maps: list[torch.Tensor] = []
+    network.get_submodule(layer).register_forward_hook(lambda _m, _i, output: maps.append(output))
+    network(image)
+    height, width = maps[0].shape[2:]
+    for row, column in ((0, 1), (height // 2, width - 1), (height - 1, width // 2)):
+        (gradient,) = torch.autograd.grad(maps[0][0, :, row, column].sum(), image, retain_graph=True)
+        for reached, (first, last) in (
+            (gradient[0, 0].abs().sum(1).nonzero().flatten(), view.height.window(row)),
+            (gradient[0, 0].abs().sum(0).nonzero().flatten(), view.width.window(column)),
+        ):
+            assert (int(reached[0]), int(reached[-1]) + 1) == (max(0, first), min(size, last))
+
+
+def test_behind_attention_every_unit_sees_the_whole_image() -> None:
+    network = build_model("timm/vit_tiny_patch16_224", classes=2, channels=3, img_size=224)
+    view = views(network, (3, 224, 224))["blocks.1"]
+    assert view.height.window(0) == view.height.window(13) == (0, 224)
 
 
 @pytest.mark.parametrize("name", model_names())

@@ -92,6 +92,7 @@ def make_run() -> Callable[..., Parts]:
             candidates=(),
             tuned=False,
             seconds=12.3,
+            limits_seconds=1.5,
             images_per_second=456.0,
         )
         config = changes.pop("config", Config())

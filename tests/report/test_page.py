@@ -25,7 +25,7 @@ from clearsight.train.recipe import Recipe
 MakeRun = Callable[..., dict[str, Any]]
 Judged = Callable[..., Evaluation]
 
-SECTIONS = ["verdict", "data", "recipe", "curves", "confusion", "classes", "belief", "mistakes", "use"]
+SECTIONS = ["verdict", "data", "recipe", "curves", "confusion", "classes", "belief", "mistakes", "robustness", "use"]
 
 
 class Page(HTMLParser):

@@ -17,11 +17,15 @@ from clearsight.predictor import Predictor
 
 @dataclass(frozen=True)
 class Fooling:
-    """One image per class: pixels (K, C, H, W) float32 in [0, 1], and the calibrated belief in that class (K,)."""
+    """One image per class: pixels (K, C, H, W) float32 in [0, 1], and the calibrated belief in that class (K,).
+
+    strange (K,): whether the model calls it "none of these" all the same; None where it does not know its limits.
+    """
 
     classes: tuple[str, ...]
     pixels: NDArray[np.float32]
     beliefs: NDArray[np.float64]
+    strange: NDArray[np.bool_] | None = None
 
 
 def fool(
@@ -59,4 +63,5 @@ def fool(
     advance(rounds, rounds)
     pixels = free.detach().sigmoid().numpy()
     beliefs = predictor.predict_proba(pixels)[np.arange(classes), np.arange(classes)]
-    return Fooling(predictor.classes, pixels, beliefs)
+    strange = predictor.strangeness(pixels)[1] if predictor.bundle.limits else None
+    return Fooling(predictor.classes, pixels, beliefs, strange)

@@ -41,23 +41,27 @@ def conformal_scores(belief: Floats, kind: Kind = "least") -> Floats:
     return scores
 
 
-def conformal_threshold(
-    belief: Floats, labels: NDArray[np.integer], coverage: float = 0.9, kind: Kind = "least"
-) -> float:
-    """The largest score a class in a set may have; infinite where so few images cannot promise so much.
+def own_scores(belief: Floats, labels: NDArray[np.integer], kind: Kind = "least") -> Floats:
+    """The sorted scores of the true classes (N,): all that thresholds of any coverage need.
 
-    Raises ConfigError for a coverage outside (0, 1), and DataError without images or with a single class.
+    Raises DataError without images or with a single class.
     """
-    if not 0 < coverage < 1:
-        raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
     if not len(labels) or belief.shape[1] < 2:
         raise DataError(
             "prediction sets need images of two classes or more",
             found=f"{len(labels)} images, {belief.shape[1]} classes",
         )
-    own = np.sort(conformal_scores(belief, kind)[np.arange(len(labels)), labels])
-    place = math.ceil((len(own) + 1) * coverage)
-    return float(own[place - 1]) if place <= len(own) else math.inf
+    return np.sort(conformal_scores(belief, kind)[np.arange(len(labels)), labels])
+
+
+def threshold_of(scores: Floats, coverage: float = 0.9) -> float:
+    """The largest score a class in a set may have, from `own_scores`; infinite where so few images cannot promise so
+    much. Raises ConfigError for a coverage outside (0, 1).
+    """
+    if not 0 < coverage < 1:
+        raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
+    place = math.ceil((len(scores) + 1) * coverage)
+    return float(scores[place - 1]) if place <= len(scores) else math.inf
 
 
 def prediction_sets(belief: Floats, threshold: float, kind: Kind = "least") -> NDArray[np.bool_]:

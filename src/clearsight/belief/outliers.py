@@ -8,12 +8,14 @@
     joint         the larger of knn and pixels, each as its rank among images known to belong
 
 A score is fitted to training images and compared with those of validation images, which the model has not seen.
-Shapes: features (N, D) float32; logits (N, K); pixels (N, C, H, W) in [0, 1].
+Shapes: features (N, D) float32; logits (N, K); pixels (N, P), as `pooled` gives them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,82 +27,86 @@ Floats = NDArray[np.float32]
 
 SCORES = ("max-softmax", "energy", "knn", "mahalanobis", "pixels", "joint")
 
-BANK = 5000
-"""Training images whose features are kept, drawn at random; more would make bundles large and answers slow."""
+OF_LOGITS = ("max-softmax", "energy")
+"""Scores that stand on the logits."""
+
+BANK = 2000
+"""Training images that are remembered, drawn at random; more would make bundles large and answers slow, and gain
+little [Sun et al. 2022, table 4]."""
 
 GRID = 16
 """Side of the coarse grid that pixels are pooled to, where the images are larger."""
 
 AXES = 64
-"""Principal axes that the covariance is taken over."""
+"""Principal axes that neighbours and covariance are taken over; what lies outside them counts by its length."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Training vectors by which others are judged: the distance to the k-th nearest.
+
+    Kept in few numbers: centre (D,), axes (D, A) orthonormal, points (M, A + 1), the last of which is the length of
+    what the axes leave out. With all axes distances are exact, with fewer they are bounded from below.
+    """
+
+    centre: Floats
+    axes: Floats
+    points: Floats
+    k: int
+
+    @classmethod
+    def fit(cls, vectors: Floats, k: int = 10) -> Neighbours:
+        """Remember vectors (M, D)."""
+        centre = vectors.mean(0)
+        axes = _main_axes(vectors - centre)
+        k = max(1, min(k, len(vectors) - 1))
+        return cls(centre, axes, _within(vectors, centre, axes), k)
+
+    def distance(self, vectors: Floats) -> Floats:
+        """Distance of each (N, D) to its k-th nearest (N,)."""
+        points = _within(vectors, self.centre, self.axes)
+        parts = [
+            np.partition(_squared(points[i : i + 512], self.points), self.k - 1, axis=1)[:, self.k - 1]
+            for i in range(0, len(points), 512)
+        ]
+        return np.asarray(np.sqrt(np.concatenate(parts)), np.float32)
 
 
 @dataclass(frozen=True)
 class Bank:
-    """What the scores remember of the training images: arrays, so that a bundle can keep them.
+    """What the scores remember of the training images.
 
-    features (M, D), pixels (M, P): of some training images, at length 1 and standardised. axes (D, A), centre (D,),
-    means (K, A): the space in which the covariance is the identity, and the classes in it. known_knn, known_pixels: the
-    sorted scores of validation images, for ranks.
+    white (D, A), middle (D,), means (K, A): the space in which the covariance within classes is the identity, and the
+    classes in it. known_knn, known_pixels: the sorted scores of validation images, for ranks.
     """
 
-    features: Floats
-    pixels: Floats
-    pixel_mean: Floats
-    pixel_scale: Floats
-    axes: Floats
-    centre: Floats
+    features: Neighbours
+    pixels: Neighbours
+    white: Floats
+    middle: Floats
     means: Floats
     known_knn: Floats
     known_pixels: Floats
-    k: int
 
     @classmethod
     def fit(
-        cls,
-        features: Floats,
-        pixels: Floats,
-        labels: NDArray[np.integer],
-        known_features: Floats,
-        known_pixels: Floats,
-        *,
-        k: int = 10,
-        seed: int = 0,
+        cls, features: Floats, pixels: Floats, labels: NDArray[np.integer], known_features: Floats, known_pixels: Floats
     ) -> Bank:
         """Learn from training images, and rank against others that belong. DataError for fewer than two images."""
-        if len(features) < 2:
+        if len(features) < 2 or not len(known_features):
             raise DataError(
-                "an outlier score learns from training images", found=f"{len(features)}", expected="2 or more"
+                "an outlier score learns from training images and is judged by others",
+                found=f"{len(features)} and {len(known_features)}",
+                expected="2 and 1, or more",
             )
-        some = np.sort(np.random.default_rng(seed).permutation(len(features))[:BANK])
-        coarse = pooled(pixels)
-        mean = coarse.mean(0)
-        scale = np.full_like(mean, max(float(coarse.std()), 1e-6))
-        axes, centre, means = _whitened(features, labels)
-        bank = cls(
-            unit(features[some]), (coarse[some] - mean) / scale, mean, scale, axes, centre, means,
-            np.zeros(1, np.float32), np.zeros(1, np.float32), min(k, len(some)),
-        )  # fmt: skip
-        knn = np.sort(bank.knn(known_features))
-        near = np.sort(bank.of_pixels(known_pixels))
-        return cls(**{**vars(bank), "known_knn": knn, "known_pixels": near})
-
-    def knn(self, features: Floats) -> Floats:
-        """Distance to the k-th nearest training features (N,)."""
-        return _kth(unit(features), self.features, self.k)
-
-    def of_pixels(self, pixels: Floats) -> Floats:
-        """Distance to the k-th nearest training images, as coarse pixels (N,)."""
-        return _kth((pooled(pixels) - self.pixel_mean) / self.pixel_scale, self.pixels, self.k)
-
-    def mahalanobis(self, features: Floats) -> Floats:
-        """Distance to the nearest class (N,)."""
-        white = (features - self.centre) @ self.axes
-        return np.asarray(np.sqrt(_squared(np.asarray(white, np.float32), self.means).min(1)), np.float32)
-
-    def joint(self, features: Floats, pixels: Floats) -> Floats:
-        """The larger of two ranks, from 0 to 1, and above 1 by as much as the distance exceeds all known ones (N,)."""
-        return np.maximum(_rank(self.knn(features), self.known_knn), _rank(self.of_pixels(pixels), self.known_pixels))
+        near_features, near_pixels = Neighbours.fit(unit(features)), Neighbours.fit(pixels)
+        return cls(
+            near_features,
+            near_pixels,
+            *_whitened(features, labels),
+            known_knn=np.sort(near_features.distance(unit(known_features))),
+            known_pixels=np.sort(near_pixels.distance(known_pixels)),
+        )
 
     def score(
         self, name: str, logits: NDArray[np.floating], features: Floats, pixels: Floats, temperature: float
@@ -113,14 +119,33 @@ class Bank:
             top = scaled.max(1)
             return np.asarray(-temperature * (top + np.log(np.exp(scaled - top[:, None]).sum(1))), np.float32)
         if name == "knn":
-            return self.knn(features)
+            return self.features.distance(unit(features))
         if name == "mahalanobis":
-            return self.mahalanobis(features)
+            white = np.asarray((features - self.middle) @ self.white, np.float32)
+            return np.asarray(np.sqrt(_squared(white, self.means).min(1)), np.float32)
         if name == "pixels":
-            return self.of_pixels(pixels)
+            return self.pixels.distance(pixels)
         if name == "joint":
-            return self.joint(features, pixels)
+            knn, near = self.features.distance(unit(features)), self.pixels.distance(pixels)
+            return np.maximum(_rank(knn, self.known_knn), _rank(near, self.known_pixels))
         raise ConfigError(f"there is no outlier score {name!r}", expected=", ".join(SCORES), fix=nearest(name, SCORES))
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as named arrays, for a file."""
+        arrays = {k: v for k, v in vars(self).items() if isinstance(v, np.ndarray)}
+        for name, near in (("features", self.features), ("pixels", self.pixels)):
+            arrays |= {f"{name}.{k}": np.atleast_1d(v) for k, v in vars(near).items()}
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Bank:
+        """The bank that `to_arrays` gave; KeyError where something is missing."""
+        own = {k: arrays[k] for k in ("white", "middle", "means", "known_knn", "known_pixels")}
+        features, pixels = (
+            Neighbours(arrays[f"{n}.centre"], arrays[f"{n}.axes"], arrays[f"{n}.points"], int(arrays[f"{n}.k"][0]))
+            for n in ("features", "pixels")
+        )
+        return cls(features, pixels, **own)
 
 
 def auroc(known: NDArray[np.floating], strange: NDArray[np.floating]) -> float:
@@ -130,13 +155,6 @@ def auroc(known: NDArray[np.floating], strange: NDArray[np.floating]) -> float:
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     of_strange = ranks[len(known) :].sum() - len(strange) * (len(strange) + 1) / 2
     return float(of_strange / (len(known) * len(strange)))
-
-
-def threshold(known: NDArray[np.floating], false_alarms: float = 0.05) -> float:
-    """The score above which an image counts as strange, so that this share of known ones does."""
-    if not 0 < false_alarms < 1:
-        raise ConfigError(f"a share of false alarms of {false_alarms:g}", expected="between 0 and 1, such as 0.05")
-    return float(np.quantile(known, 1 - false_alarms, method="higher"))
 
 
 def pooled(pixels: Floats) -> Floats:
@@ -155,13 +173,18 @@ def unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
 
 
-def _kth(points: Floats, bank: Floats, k: int) -> Floats:
-    """Distance of each point to its k-th nearest of the bank."""
-    parts = []
-    for start in range(0, len(points), 512):
-        squared = _squared(points[start : start + 512], bank)
-        parts.append(np.partition(squared, k - 1, axis=1)[:, k - 1])
-    return np.asarray(np.sqrt(np.concatenate(parts)) if parts else np.zeros(0), np.float32)
+def _within(vectors: Floats, centre: Floats, axes: Floats) -> Floats:
+    """Coordinates along the axes, and the length of the rest (N, A + 1)."""
+    spread = vectors - centre
+    inside = spread @ axes
+    rest = np.sqrt(np.maximum((spread**2).sum(1) - (inside**2).sum(1), 0))
+    return np.asarray(np.concatenate([inside, rest[:, None]], axis=1), np.float32)
+
+
+def _main_axes(spread: Floats) -> Floats:
+    """At most AXES orthonormal directions of the largest spread (D, A)."""
+    _, _, turned = np.linalg.svd(spread[:BANK].astype(np.float64), full_matrices=False)
+    return np.asarray(turned[:AXES].T, np.float32)
 
 
 def _squared(a: Floats, b: Floats) -> Floats:
@@ -169,6 +192,7 @@ def _squared(a: Floats, b: Floats) -> Floats:
 
 
 def _rank(scores: Floats, known: Floats) -> Floats:
+    """Share of known scores that are not larger, and above 1 by as much as the score exceeds them all."""
     share = np.searchsorted(known, scores, side="right") / len(known)
     beyond = np.maximum(0, scores / max(float(known[-1]), 1e-12) - 1)
     return np.asarray(share + beyond, np.float32)
@@ -179,10 +203,8 @@ def _whitened(features: Floats, labels: NDArray[np.integer]) -> tuple[Floats, Fl
     from sklearn.covariance import LedoitWolf
 
     centre = features.mean(0)
-    spread = features - centre
-    _, _, turned = np.linalg.svd(spread[:2000], full_matrices=False)
-    main = turned[:AXES].T  # (D, A)
-    inner = spread @ main
+    main = _main_axes(features - centre)
+    inner = (features - centre) @ main
     classes = np.unique(labels)
     means = np.stack([inner[labels == c].mean(0) for c in classes])
     within = inner - means[np.searchsorted(classes, labels)]

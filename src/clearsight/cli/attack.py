@@ -39,7 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     if arguments.json:
         sure = dict(zip(fooling.classes, fooling.beliefs.tolist(), strict=True)) if fooling else None
-        print_json({**found.to_dict(), "fooling": sure, "report": str(page)})
+        flagged = None
+        if fooling and fooling.strange is not None:
+            flagged = dict(zip(fooling.classes, fooling.strange.tolist(), strict=True))
+        print_json({**found.to_dict(), "fooling": sure, "fooling_none_of_these": flagged, "report": str(page)})
         return 0
     towards = f", towards {found.target}" if found.target else ""
     print(f"{found.images:,} images, {found.method} in {found.norm}{towards}")
@@ -48,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  epsilon {p.epsilon:<7g} right {p.accuracy:.1%} ({p.interval[0]:.1%} to {p.interval[1]:.1%}){reached}")
     if fooling:
         fooled = int((fooling.beliefs >= 0.99).sum())
-        print(f"fooling images: {fooled} of {len(fooling.classes)} classes believed with 99 % or more")
+        caught = "" if fooling.strange is None else f'; {fooling.strange.sum()} are called "none of these"'
+        print(f"fooling images: {fooled} of {len(fooling.classes)} classes believed with 99 % or more{caught}")
     print(f"  report   {os.path.relpath(page)}")
     return 0
 

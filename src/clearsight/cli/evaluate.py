@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.options import add_json, print_json
 from clearsight.console import terminal
+
+if TYPE_CHECKING:
+    from clearsight.evaluation import Paired
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a trained model's folder")
     parser.add_argument("data", metavar="DATA", nargs="?", help="other labelled images (default: the run's test split)")
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument(
+        "--views",
+        metavar="NAME",
+        help="also judge several views of each image together: mirror, flips, turns, shifts, ten",
+    )
+    parser.add_argument(
+        "--with", dest="others", metavar="RUN,...", help="other models to compare on the same images, and to join"
+    )
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
-        from clearsight.questions import evaluate
+        from clearsight.questions import evaluate, together
 
-        found = evaluate(arguments.run, arguments.data, console=console, data_dir=arguments.data_dir)
+        where: dict[str, Any] = {"console": console, "data_dir": arguments.data_dir}
+        found = evaluate(arguments.run, arguments.data, **where)
+        others = [word.strip() for word in (arguments.others or "").split(",") if word.strip()]
+        more = []
+        if arguments.views or others:
+            more = together(arguments.run, arguments.data, views=arguments.views, others=others, **where)
     if arguments.json:
         print_json(
             {
@@ -29,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "per_class": [asdict(c) for c in found.per_class],
                 "confusion": found.confusion.tolist(),
                 "mistakes": [asdict(m) for m in found.mistakes],
+                **({"together": [row.to_dict() for row in more]} if more else {}),
             }
         )
         return 0
@@ -47,4 +66,21 @@ def run(arguments: argparse.Namespace) -> int:
         how = "sure and wrong" if m.probability > 0.8 else "wrong"
         print(f"\n{how}: {m.image} is {m.label}, called {m.predicted} with {m.probability:.1%}", end="")
     print()
+    if more:
+        _print_together(more)
     return 0
+
+
+def _print_together(rows: Sequence[Paired]) -> None:
+    """Each row against the model alone."""
+    width = max(len(row.name) for row in rows)
+    print(f"\n{'':<{width}}  accuracy  log loss  against the model alone")
+    for number, row in enumerate(rows):
+        words = ""
+        if number:
+            low, high = row.interval
+            words = (
+                f"{100 * row.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {row.gained} won, "
+                f"{row.lost} lost, p = {row.p_value:.2g}"
+            )
+        print(f"{row.name:<{width}}  {row.accuracy:8.1%}  {row.log_loss:8.3f}  {words}".rstrip())

@@ -1,5 +1,7 @@
 """Ask a trained model what images show: class, calibrated probability, and doubt (0 = sure, 1 = no idea).
 
+An image unlike all the model learned from is answered with "none of these".
+
 RUN is a folder written by `clearsight train`, or the name of a network with published ImageNet weights, such as
 efficientnet_lite0. IMAGE is an image file or a folder of them.
 """
@@ -9,10 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from clearsight.cli.options import add_json, image_files, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from clearsight.predictor import Prediction
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="what runs the network (default: auto)",
     )
+    parser.add_argument(
+        "--coverage", type=float, metavar="X",
+        help="print prediction sets: the classes that hold the true one with this probability, such as 0.9",
+    )  # fmt: skip
     add_json(parser)
 
 
@@ -33,19 +43,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--top {arguments.top} must be 1 or more")
     paths = image_files(arguments.images)
     with terminal() as console:
+        from clearsight.belief.limits import COVERAGE
         from clearsight.loading import load
-        from clearsight.predictor import Prediction
 
         predictor = load(arguments.run, engine=arguments.engine)
         advance = console.stage("predicting") if len(paths) > 16 else None
         answers: list[Prediction] = []
+        coverage = COVERAGE if arguments.coverage is None else arguments.coverage
         failed: dict[str, str] = {}
         try:
-            answers = predictor.predict(paths, advance)
+            answers = predictor.predict(paths, advance, coverage=coverage)
         except ImageError:  # at least one is unreadable: say which, answer for the others
             for path in paths:
                 try:
-                    answers += predictor.predict(path)
+                    answers += predictor.predict(path, coverage=coverage)
                 except ImageError as error:
                     failed[path] = str(error)
     if arguments.json:
@@ -55,7 +66,16 @@ def run(arguments: argparse.Namespace) -> int:
         for a in answers:
             ranked = list(a.probabilities.items())[: max(1, arguments.top)]
             words = "  ".join(f"{name} {p:.1%}" for name, p in ranked)
-            print(f"{a.image:<{min(width, 48)}}  {words}  (doubt {a.doubt:.2f})")
+            if a.none_of_these:
+                words = f"none of these, stranger than {a.strangeness:.0%} of known images; nearest {words}"
+            held = "" if arguments.coverage is None else f"  {_set(a, arguments.coverage)}"
+            print(f"{a.image:<{min(width, 48)}}  {words}  (doubt {a.doubt:.2f}){held}")
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _set(answer: Prediction, coverage: float) -> str:
+    if answer.set is None:
+        return "no prediction set: this model does not know its limits"
+    return f"at {coverage:.0%}: {', '.join(answer.set) or 'no class is likely enough'}"

@@ -11,11 +11,15 @@ import os
 import shutil
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
 from clearsight.config import Config
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clearsight.runs import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +59,26 @@ def run(arguments: argparse.Namespace) -> int:
         f"(95 % interval {low:.1%} to {high:.1%})\n"
         f"it says {test['mean_confidence']:.1%} on average; its belief is off by {test['ece']:.1%} "
         f"({test['ece_uncalibrated']:.1%} before calibration)\n"
-        f"trained in {finished.metrics['train_seconds']:.0f} s\n"
+        f"trained in {finished.metrics['train_seconds']:.0f} s\n{_limits(finished)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
         f"  next     {_program()} predict {folder} IMAGE"
     )
     return 0
+
+
+def _limits(run: Run) -> str:
+    """What the model knows of its limits, and labels to doubt, in a line each."""
+    said = ""
+    if (found := run.metrics["test"].get("limits")) is not None:
+        said += (
+            f"90 % prediction sets hold the truth in {found['coverage']:.1%}, with {found['mean_size']:.2f} classes; "
+            f'{found["false_alarms"]:.1%} of these images are called "none of these"\n'
+        )
+    if run.suspects and run.suspects.found:
+        n = len(run.suspects.found)
+        said += f"{n} label{'s' * (n > 1)} may be wrong: {os.path.relpath(run.folder / 'suspects.csv')}\n"
+    return said
 
 
 def _program() -> str:

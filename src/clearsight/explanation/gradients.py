@@ -9,6 +9,7 @@ as they were.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from clearsight.errors import ModelError
+from clearsight.models.maps import as_maps
 from clearsight.models.network import InputLayer, capture, frozen, layer_name
+from clearsight.train.loop import layout_for
+from clearsight.train.norms import folded_norms
 
 Progress = Callable[[int, int], None]
 
@@ -48,7 +52,7 @@ def smoothgrad(
     total = torch.zeros_like(x)
     deviation = noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3)))
     pairs = [(i, sample) for i in range(len(x)) for sample in range(samples)]
-    with frozen(network):
+    with swift(network, x[:1]):
         for start in range(0, len(pairs), batch):
             chosen = pairs[start : start + batch]
             rows = torch.tensor([i for i, _ in chosen])
@@ -86,7 +90,7 @@ def integrated_gradients(
     alphas, shares = torch.tensor((nodes + 1) / 2).to(x), torch.tensor(weights / 2).to(x)
     total = torch.zeros_like(x)
     pairs = [(i, step) for i in range(len(x)) for step in range(steps)]
-    with frozen(network):
+    with swift(network, x[:1]):
         for start in range(0, len(pairs), batch):
             rows, at = (torch.tensor(part, device=x.device) for part in zip(*pairs[start : start + batch], strict=True))
             alpha = alphas[at].view(-1, 1, 1, 1)
@@ -96,6 +100,28 @@ def integrated_gradients(
             if progress:
                 progress(min(len(pairs), start + batch), len(pairs))
     return (x - start_image) * total
+
+
+@contextmanager
+def swift(network: nn.Module, image: torch.Tensor) -> Iterator[None]:
+    """As `frozen`, and inside the block a pass costs less and gives the same up to rounding: channels last, batch
+    normalisations folded into the convolutions before them, rectifiers out of place (in place, each keeps a copy of
+    what it overwrites). image (1, C, H, W): to check the folding on.
+    """
+    tensors = [(tensor, tensor.data) for tensor in [*network.parameters(), *network.buffers()]]
+    in_place: list[Any] = [m for m in network.modules() if getattr(m, "inplace", False)]
+    with frozen(network):
+        try:
+            network.to(memory_format=layout_for(network, image.device.type))
+            for module in in_place:
+                module.inplace = False
+            with folded_norms(network, image):
+                yield
+        finally:
+            for module in in_place:
+                module.inplace = True
+            for tensor, data in tensors:
+                tensor.data = data
 
 
 def completeness(
@@ -173,14 +199,6 @@ def grad_cam(
             maps, gradient = as_maps(maps.detach()), as_maps(gradient)
             found.append((gradient.mean((2, 3), keepdim=True) * maps).sum(1).clamp_min(0))
     return torch.cat(found)
-
-
-def as_maps(tensor: torch.Tensor) -> torch.Tensor:
-    """Maps (N, C, h, w); tokens (N, T, C) are laid on the largest square grid, those before it left out."""
-    if tensor.ndim == 4:
-        return tensor
-    side = int(tensor.shape[1] ** 0.5)
-    return tensor[:, tensor.shape[1] - side * side :].transpose(1, 2).reshape(len(tensor), -1, side, side)
 
 
 def last_maps(network: nn.Module, x: torch.Tensor) -> str:

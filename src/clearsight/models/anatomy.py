@@ -22,7 +22,7 @@ from torch import nn
 from torch.func import functional_call
 
 from clearsight.errors import ModelError
-from clearsight.models.blueprint import Step, Trace, no_data
+from clearsight.models.blueprint import Step, Trace, View, no_data
 from clearsight.models.gateway import PREFIX, default_img_size
 from clearsight.models.registry import build_model, entry
 
@@ -105,19 +105,35 @@ def anatomy(
     return _dissect(built, network, img_size, channels)
 
 
-def _dissect(network: nn.Module, name: str, img_size: int, channels: int) -> Anatomy:
-    image = torch.empty(1, channels, img_size, img_size, device="meta")
+def views(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, View]:
+    """What the units of each module see of an image (C, H, W): `views(...)["layer1"].height.window(row)`.
+
+    Modules that do not run, or whose units stand at no places of the image, are not among them. Where a stride does
+    not fit, windows at the far border hold the last pixels too, which no step reached. Raises ModelError for an image
+    the network cannot take.
+    """
+    trace, _ = _traced(network, type(network).__name__, shape)
+    return {step.name: step.view for step in trace.steps if step.view}
+
+
+def _traced(network: nn.Module, name: str, shape: tuple[int, int, int]) -> tuple[Trace, torch.Tensor]:
+    """The trace of one image of this shape, and the output."""
+    image = torch.empty(1, *shape, device="meta")
     tensors = dict(network.named_parameters()) | dict(network.named_buffers())
     without_data = {key: tensor.detach().to("meta") for key, tensor in tensors.items()}
     trace = Trace(network, image)
     with evaluating(network), torch.no_grad(), trace:
         try:
-            output = functional_call(network, without_data, (image,))
+            return trace, functional_call(network, without_data, (image,))
         except RuntimeError as error:
             raise ModelError(
                 f"{name} cannot take such images",
-                found=f"{channels} channels of {img_size}x{img_size} pixels: {str(error).splitlines()[0]}",
+                found=f"{shape[0]} channels of {shape[1]}x{shape[2]} pixels: {str(error).splitlines()[0]}",
             ) from error
+
+
+def _dissect(network: nn.Module, name: str, img_size: int, channels: int) -> Anatomy:
+    trace, output = _traced(network, name, (channels, img_size, img_size))
     layers = tuple(_layers(network, trace.steps))
     maps = trace.reach if any(isinstance(m, nn.Conv2d) for m in network.modules()) else img_size
     return Anatomy(

@@ -99,17 +99,26 @@ def conv_multiply_adds(
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """The window of the input image one unit sees.
+    """The window of the input image one unit sees, along one axis.
 
-    side: of the window, in pixels of the image. jump: between the windows of neighbouring units, in pixels.
+    side: of the window, in pixels of the image. jump: between the windows of neighbouring units, in pixels; 0
+    where all units see the same. start: the first pixel of the first unit's window, below 0 where it begins in
+    the padding. Unit i sees the pixels from start + i * jump on.
     """
 
     side: int = 1
     jump: int = 1
+    start: int = 0
 
-    def through(self, filter_side: int, stride: int = 1, dilation: int = 1) -> ReceptiveField:
-        """The field after a layer: side + (P - 1) * dilation * jump, and jump * s."""
-        return ReceptiveField(self.side + (filter_side - 1) * dilation * self.jump, self.jump * stride)
+    def through(self, filter_side: int, stride: int = 1, dilation: int = 1, padding: int = 0) -> ReceptiveField:
+        """The field after a layer: side + (P - 1) * dilation * jump, jump * s, and start - z * jump."""
+        side = self.side + (filter_side - 1) * dilation * self.jump
+        return ReceptiveField(side, self.jump * stride, self.start - padding * self.jump)
+
+    def window(self, unit: int) -> tuple[int, int]:
+        """The first pixel a unit sees, and the one after the last; both may lie beyond the image."""
+        first = self.start + unit * self.jump
+        return first, first + self.side
 
 
 def receptive_field(layers: Iterable[tuple[int, int]]) -> int:

@@ -11,7 +11,7 @@ filters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -162,7 +162,12 @@ class Trace(TorchFunctionMode):
         return View(_widest(v.height for v in views), _widest(v.width for v in views), all(v.pooled for v in views))
 
     def through(
-        self, x: torch.Tensor, window: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+        self,
+        x: torch.Tensor,
+        window: tuple[int, int],
+        stride: tuple[int, int],
+        dilation: tuple[int, int],
+        padding: tuple[int, int],
     ) -> View | None:
         """The view behind a filter or pooling window over x, noting how far the maps reach."""
         view = self.view(x)
@@ -170,8 +175,8 @@ class Trace(TorchFunctionMode):
             return None
         view = replace(
             view,
-            height=view.height.through(window[0], stride[0], dilation[0]),
-            width=view.width.through(window[1], stride[1], dilation[1]),
+            height=view.height.through(window[0], stride[0], dilation[0], padding[0]),
+            width=view.width.through(window[1], stride[1], dilation[1], padding[1]),
         )
         if not view.pooled:
             self.reach = max(self.reach, view.side)
@@ -204,8 +209,11 @@ def _places(x: torch.Tensor) -> int:
 
 
 def _widest(fields: Iterable[ReceptiveField]) -> ReceptiveField:
+    """The window that holds all of them, in the steps of the widest."""
     fields = list(fields)
-    return ReceptiveField(max(f.side for f in fields), max(f.jump for f in fields))
+    start = min(f.start for f in fields)
+    jump = max(fields, key=lambda f: (f.side, f.jump)).jump
+    return ReceptiveField(max(f.start + f.side for f in fields) - start, jump, start)
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -228,7 +236,8 @@ def _conv2d(
     p, s, dil = tuple(weight.shape[2:]), _pair(stride), _pair(dilation)
     span = [(side - 1) * step + 1 for side, step in zip(p, dil, strict=True)]
     if isinstance(padding, str):
-        z = tuple((side - 1) // 2 if padding == "same" else 0 for side in span)
+        same = padding == "same"
+        z = ((span[0] - 1) // 2, (span[1] - 1) // 2) if same else (0, 0)
     else:
         z = _pair(padding)
     sizes = x.shape[2:]
@@ -246,7 +255,7 @@ def _conv2d(
         f"{_sizes(sizes, span, s, z, n)}; {each} = {count:,} parameters; "
         f"{weights}*{filters}*{n[0]}*{n[1]} = {adds:,} multiply-adds",
     )
-    return x.new_empty(x.shape[0], filters, *n), trace.through(x, (p[0], p[1]), s, dil)
+    return x.new_empty(x.shape[0], filters, *n), trace.through(x, (p[0], p[1]), s, dil, z)
 
 
 def _sizes(sizes: Any, span: Any, stride: Any, padding: Any, outputs: Any) -> str:
@@ -303,7 +312,7 @@ def _pool(
     sizes = x.shape[2:]
     n = [output_size(sizes[i], span[i], stride=s[i], padding=z[i], rounding=rounding) for i in (0, 1)]
     trace.note(0, _sizes(sizes, span, s, z, n))
-    return x.new_empty(*x.shape[:2], *n), trace.through(x, p, s, dil)
+    return x.new_empty(*x.shape[:2], *n), trace.through(x, p, s, dil, z)
 
 
 def _max_pool2d(trace: Trace, x: torch.Tensor, kernel_size: Any, *args: Any, **kwargs: Any) -> Measured:
@@ -322,6 +331,15 @@ def _avg_pool2d(
     **__: Any,
 ) -> Measured:
     return _pool(trace, x, kernel_size, stride, padding, ceil_mode=ceil_mode)
+
+
+def _pad(trace: Trace, x: torch.Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Measured:
+    output, view = F.pad(x, pad, mode, value), trace.view(x)
+    if view is None or x.dim() != 4:
+        return output, view
+    left, top = pad[0], pad[2] if len(pad) > 2 else 0
+    width, height = view.width.through(1, padding=left), view.height.through(1, padding=top)
+    return output, replace(view, height=height, width=width)
 
 
 def _adaptive_avg_pool2d(trace: Trace, x: torch.Tensor, output_size: Any) -> Measured:
@@ -363,7 +381,7 @@ def _attention(trace: Trace, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, 
 def _seen_all(trace: Trace) -> View:
     """Attention joins all tokens, so that each has seen the whole image."""
     trace.reach = trace.whole
-    all_of_it = ReceptiveField(trace.whole, trace.whole)
+    all_of_it = ReceptiveField(trace.whole, jump=0)
     return View(all_of_it, all_of_it)
 
 
@@ -374,6 +392,7 @@ _MEASURED: dict[Callable[..., Any], Callable[..., Measured]] = {
     F.max_pool2d: _max_pool2d,
     F.avg_pool2d: _avg_pool2d,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
+    F.pad: _pad,
     F.scaled_dot_product_attention: _attention,
     torch.mean: _mean,
     torch.Tensor.mean: _mean,

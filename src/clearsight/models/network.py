@@ -199,7 +199,7 @@ def layer_name(network: nn.Module, layer: str) -> str:
     for prefix in PREFIXES:
         if prefix + layer in names:
             return prefix + layer
-    short = [_unwrapped(name) for name in names]
+    short = [short_name(name) for name in names]
     raise ModelError(f"there is no layer {layer!r} in this model", fix=nearest(layer, short))
 
 
@@ -207,7 +207,8 @@ PREFIXES = ("", "body.", "backbone.", "members.0.", "members.0.body.", "members.
 """What a network's own names may stand behind."""
 
 
-def _unwrapped(name: str) -> str:
+def short_name(name: str) -> str:
+    """A module's name without the network's wrapping."""
     for prefix in sorted(PREFIXES, key=len, reverse=True):
         name = name.removeprefix(prefix)
     return name

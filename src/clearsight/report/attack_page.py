@@ -47,11 +47,21 @@ def write_attack_page(path: Path, found: AttackCurve, fooling: Fooling | None) -
         examples=examples,
         magnified=MAGNIFIED,
         fooling=[
-            {"name": name, "belief": percent(float(belief)), "uri": data_uri(pixels)}
-            for name, belief, pixels in zip(fooling.classes, fooling.beliefs, fooling.pixels, strict=True)
+            {
+                "name": name,
+                "belief": percent(float(belief)),
+                "uri": data_uri(pixels),
+                "caught": fooling.strange is not None and bool(fooling.strange[k]),
+            }
+            for k, (name, belief, pixels) in enumerate(
+                zip(fooling.classes, fooling.beliefs, fooling.pixels, strict=True)
+            )
         ]
         if fooling
         else [],
+        caught=""
+        if fooling is None or fooling.strange is None
+        else f"{int(fooling.strange.sum())} of {len(fooling.strange)}",
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
+from clearsight.disk import whole_file
 from clearsight.report.pictures import data_uri
-from clearsight.report.render import write_page
+from clearsight.report.render import environment, write_page
 from clearsight.report.svg import Frame, chart, element, polyline, ticks
 from clearsight.report.wording import percent
 from clearsight.robustness import CHANGES, Card
@@ -20,20 +22,10 @@ def write_card_page(path: Path, card: Card, name: str) -> None:
     """Write the page; it opens from disk and loads nothing."""
     rows = []
     for number, (change, steps) in enumerate(card.rows.items()):
-        fails = card.fails[change]
-        worst = steps[-1].confusion
         rows.append(
             {
-                "name": change,
-                "words": CHANGES[change].words if change in CHANGES else "all of them, each at the same step",
+                **_verdict(card, change),
                 "plot": change_chart(f"change-{number}", card, change),
-                "fails": f"fails at step {fails} of 5 ({steps[fails - 1].amount:g})"
-                if fails
-                else "holds through all steps",
-                "failed": fails is not None,
-                "confusion": f"at the last step, most often {worst[0]} taken for {worst[1]} ({worst[2]})"
-                if worst
-                else "",
                 "steps": [
                     {
                         "amount": f"{s.amount:g}",
@@ -50,10 +42,7 @@ def write_card_page(path: Path, card: Card, name: str) -> None:
         path,
         "card.html",
         name=name,
-        images=f"{card.images:,}",
-        accuracy=percent(card.accuracy),
-        interval=f"{percent(card.interval[0])} to {percent(card.interval[1])}",
-        lost=percent(LOST),
+        **_facts(card),
         rows=rows,
         clusters=[
             {
@@ -66,7 +55,49 @@ def write_card_page(path: Path, card: Card, name: str) -> None:
             for c in card.clusters[:CLUSTERS]
         ],
         more=max(0, len(card.clusters) - CLUSTERS),
-        sensitivity=[
+    )
+
+
+def add_to_report(report: Path, card: Card, link: str) -> bool:
+    """Put the card's verdicts into a run's report, in the place of earlier ones; False where the page has no place for
+    them. link: to the whole card. OSError when the disk refuses.
+    """
+    text = report.read_text()
+    start, end = text.find(START), text.find(END)
+    if start < 0 or end < start:
+        return False
+    rows = [_verdict(card, change) for change in card.rows]
+    summary = environment().get_template("card_summary.html").render(**_facts(card), rows=rows, link=link)
+    with whole_file(report) as stream:
+        stream.write((text[: start + len(START)] + summary + text[end:]).encode(errors="replace"))
+    return True
+
+
+START, END = "<!-- card -->", "<!-- /card -->"
+"""What stands around the card's place in a report."""
+
+
+def _verdict(card: Card, change: str) -> dict[str, Any]:
+    """One row of the overview."""
+    steps, fails = card.rows[change], card.fails[change]
+    worst = steps[-1].confusion
+    return {
+        "name": change,
+        "words": CHANGES[change].words if change in CHANGES else "all of them, each at the same step",
+        "fails": f"fails at step {fails} of 5 ({steps[fails - 1].amount:g})" if fails else "holds through all steps",
+        "failed": fails is not None,
+        "confusion": f"at the last step, most often {worst[0]} taken for {worst[1]} ({worst[2]})" if worst else "",
+    }
+
+
+def _facts(card: Card) -> dict[str, Any]:
+    """What page and summary both say."""
+    return {
+        "images": f"{card.images:,}",
+        "accuracy": percent(card.accuracy),
+        "interval": f"{percent(card.interval[0])} to {percent(card.interval[1])}",
+        "lost": percent(LOST),
+        "sensitivity": [
             {
                 "edit": s.edit,
                 "images": s.images,
@@ -75,7 +106,7 @@ def write_card_page(path: Path, card: Card, name: str) -> None:
             }
             for s in card.sensitivity
         ],
-    )
+    }
 
 
 def change_chart(ident: str, card: Card, change: str) -> Markup:

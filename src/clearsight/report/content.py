@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from clearsight.bundle import versions
 from clearsight.config import Config
 from clearsight.diagnose import Diagnosis
 from clearsight.diagnose.command import train_command
-from clearsight.evaluation import Evaluation
+from clearsight.evaluation import Evaluation, LimitsCheck
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.report.charts import Point, interval_bar, reliability
@@ -22,6 +23,7 @@ from clearsight.report.command import option_words, run_commands
 from clearsight.report.confusion import Matrix, matrix
 from clearsight.report.data_section import DataSection, data_section
 from clearsight.report.doctor_section import DoctorSection, doctor_section
+from clearsight.report.limits_section import LimitsSection, SuspectsSection, limits_section, suspects_section
 from clearsight.report.pictures import Picture, picture
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.verdict import Verdict, judge
@@ -106,6 +108,8 @@ class Content:
     data: DataSection
     recipe: RecipeSection
     doctor: DoctorSection | None
+    limits: LimitsSection | None
+    suspects: SuspectsSection | None
     confusion: Matrix
     classes: tuple[ClassRow, ...]
     scores: tuple[ScoreRow, ...]
@@ -122,6 +126,7 @@ class Content:
     command: str
     options: tuple[tuple[str, str, str], ...]
     uses: tuple[tuple[str, str], ...]
+    audit_command: str
 
 
 def gather(
@@ -132,6 +137,7 @@ def gather(
     config: Config,
     run: Path,
     diagnosis: Diagnosis | None = None,
+    limits: LimitsCheck | None = None,
 ) -> Content:
     """Collect the page's content. run: the folder the page is written to. diagnosis: of the training, if any."""
     prepared, audit = fitted.prepared, fitted.prepared.audit
@@ -161,6 +167,8 @@ def gather(
         data=data_section(prepared),
         recipe=recipe_section(fitted, config.run.seed),
         doctor=doctor_section(diagnosis),
+        limits=limits_section(fitted, limits, test),
+        suspects=suspects_section(fitted),
         confusion=matrix(test.confusion, test.classes),
         classes=tuple(_class_rows(test)),
         scores=tuple(_scores(test, val)),
@@ -187,6 +195,7 @@ def gather(
         command=train_command(audit.origin, config.changed()),
         options=tuple((f"--{k.replace('_', '-')}", str(v), words[k]) for k, v in config.changed().items()),
         uses=tuple(run_commands(run).items()),
+        audit_command=f"clearsight audit {shlex.quote(str(run))}",
     )
 
 

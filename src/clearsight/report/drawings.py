@@ -53,7 +53,7 @@ def draw_neighbours(
 
     def place(image: NDArray[np.uint8], left: int, top: int, below: str) -> None:
         sheet.paste(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), (left, top))
-        pen.text((left, top + side + 2), _fitting(pen, below, side), fill="black")
+        pen.text((left, top + side + 2), fitting(pen, below, side), fill="black")
 
     place(query, 8, 8, "query")
     for i, (image, below) in enumerate(zip(found, words, strict=True)):
@@ -63,9 +63,9 @@ def draw_neighbours(
     return np.asarray(sheet) / 255
 
 
-def _fitting(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
+def fitting(pen: ImageDraw.ImageDraw, text: str, width: int, font: Any = None) -> str:
     """The text, cut where it is too wide."""
-    while len(text) > 1 and pen.textlength(text) > width:
+    while len(text) > 1 and pen.textlength(text, font) > width:
         text = text[:-2].rstrip() + "…"
     return text
 

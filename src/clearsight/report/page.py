@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from clearsight.config import Config
 from clearsight.diagnose import Diagnosis
 from clearsight.disk import whole_file
-from clearsight.evaluation import Evaluation
+from clearsight.evaluation import Evaluation, LimitsCheck
 from clearsight.report.content import Content, gather
 from clearsight.report.render import environment
 from clearsight.train.fit import Fitted
@@ -23,14 +23,22 @@ def write_report(
     validation: Evaluation,
     config: Config,
     diagnosis: Diagnosis | None = None,
+    limits: LimitsCheck | None = None,
 ) -> None:
     """Write the report of a run, whole or not at all.
 
     evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
-    diagnosis: what the doctor says of the training, None where there was none. Raises OSError when the disk refuses.
+    diagnosis: what the doctor says of the training, None where there was none. limits: what became of the model's word
+    on its limits on the test split. Raises OSError when the disk refuses.
     """
     content = gather(
-        fitted=fitted, test=evaluation, val=validation, config=config, run=path.parent, diagnosis=diagnosis
+        fitted=fitted,
+        test=evaluation,
+        val=validation,
+        config=config,
+        run=path.parent,
+        diagnosis=diagnosis,
+        limits=limits,
     )
     with whole_file(path) as stream:
         stream.write(render(content).encode(errors="replace"))

@@ -117,4 +117,4 @@ class Averaged:
         self.shape, self.dtype = arrays[0].shape, arrays[0].dtype
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.mean([array[rows] for array in self.arrays], axis=0, dtype=np.float32)
+        return np.asarray(np.mean([array[rows] for array in self.arrays], axis=0, dtype=np.float32))

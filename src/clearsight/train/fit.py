@@ -5,6 +5,7 @@ read -> scan -> plan -> prepare -> transfer from a pretrained network | from scr
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,11 +28,13 @@ from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
 from clearsight.train.hardware import device_of
 from clearsight.train.job import Job, Outcome, Watch
+from clearsight.train.limits import fit_limits
 from clearsight.train.loop import Training
 from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
 from clearsight.train.recipe import Recipe, check_names, plan
 from clearsight.train.scratch import from_scratch
+from clearsight.train.suspects import Suspects, find_suspects
 from clearsight.train.transfer import transfer
 
 TRAIN: dict[str, Callable[[Job], Outcome]] = {"probe": transfer, "scratch": from_scratch, "classical": classical}
@@ -44,7 +47,9 @@ class Fitted:
 
     judged (M,): positions of the validation images; val_logits (M, K): their logits by weights that had not seen them.
     history is empty where no network was trained by gradient descent. tuned: a pretrained network was trained further
-    and kept. images_per_second: of training or of features. training: how the loop ran, if it did.
+    and kept. seconds: of training; limits_seconds: of finding out what the model does not know and which labels to
+    doubt. images_per_second: of training or of features. training: how the loop ran, if it did. suspects: labels that
+    are probably wrong.
     """
 
     bundle: Bundle
@@ -57,8 +62,10 @@ class Fitted:
     candidates: tuple[Candidate, ...]
     tuned: bool
     seconds: float
+    limits_seconds: float
     images_per_second: float
     training: Training | None = None
+    suspects: Suspects | None = None
 
 
 def fit(
@@ -96,6 +103,7 @@ def fit(
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
     job = Job(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world)
     outcome = TRAIN[recipe.kind](job)
+    trained = time.perf_counter()
     bundle = Bundle(
         network=outcome.network.eval(),
         classes=dataset.classes,
@@ -107,21 +115,29 @@ def fit(
             "origin": dataset.origin,
             "images": len(dataset),
             "fingerprint": prepared.pixels.key,
+            "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
         },
     )
+    suspects = None
+    if world.rank == 0:
+        alone = replace(job, world=ALONE)
+        bundle = replace(bundle, limits=fit_limits(alone, outcome, bundle))
+        suspects = find_suspects(alone)
     return Fitted(
         bundle=bundle,
         prepared=prepared,
         recipe=recipe,
-        decisions=(*decisions, *outcome.decisions),
+        decisions=(*decisions, *job.notes),
         judged=outcome.judged,
         val_logits=outcome.logits,
         history=outcome.history,
         candidates=outcome.candidates,
         tuned=outcome.tuned,
-        seconds=time.perf_counter() - began,
+        seconds=trained - began,
+        limits_seconds=time.perf_counter() - trained,
         images_per_second=outcome.images_per_second,
         training=outcome.training,
+        suspects=suspects,
     )
 
 

@@ -63,15 +63,18 @@ def from_scratch(job: Job) -> Outcome:
     )
 
 
-def new_network(recipe: Recipe, data: Prepared, seed: int) -> Network:
-    """A network with random weights whose input layer has the training split's mean and deviation."""
+def new_network(recipe: Recipe, data: Prepared, seed: int, classes: int | None = None) -> Network:
+    """A network with random weights whose input layer has the training split's mean and deviation.
+
+    classes: how many it tells apart, those of the data unless given.
+    """
     mean, std = channel_statistics(data)
     torch.manual_seed(seed)
     return Network(
         {
             "kind": "network",
             "name": recipe.model,
-            "classes": len(data.dataset.classes),
+            "classes": classes or len(data.dataset.classes),
             "img_size": recipe.img_size,
             "knobs": recipe.knobs,
             "input": {"mean": mean, "std": std, "mode": "fixed"},

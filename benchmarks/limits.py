@@ -1,0 +1,108 @@
+"""What a model knows of its limits: outlier scores, coverage of prediction sets, wrong labels found.
+
+Strange images: two classes are left out of training and validation; their images are compared with the test images of
+the others, by every score and by the one that training chose without them. Coverage: 20 splits of the digits. Wrong
+labels: 5 % of the digits' labels are changed to another class, and the suspects compared with them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import fresh_cache, spread
+
+PAIRS = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
+
+IMAGES = 10_000
+"""Of Fashion-MNIST, drawn at random."""
+
+BARS = {
+    "digits": "mean AUROC of the default score >= 0.95",
+    "fashion-mnist": ">= max-softmax on average",
+    "coverage": "0.885 to 0.92 on average",
+    "wrong labels": "precision >= 0.90, recall >= 0.80",
+}
+
+
+def measure() -> dict[str, Any]:
+    return {
+        "bars": BARS,
+        "digits": _strange("digits", None),
+        "coverage": _coverage(20),
+        "wrong labels": [_labels(seed) for seed in range(3)],
+        "fashion-mnist": _strange("fashion-mnist", IMAGES),
+    }
+
+
+def _strange(name: str, images: int | None) -> dict[str, Any]:
+    """AUROC of every score, and of the default one, by pair of classes left out."""
+    from clearsight.belief.outliers import SCORES, auroc
+    from clearsight.data.sources import read
+    from clearsight.loading import held_out
+    from clearsight.workflow import fit
+
+    dataset = read(name)
+    everything = np.asarray(dataset.source.images)
+    some = np.random.default_rng(0).permutation(len(everything))[:images]
+    pixels, labels = everything[some], dataset.labels[some]
+    found: dict[str, Any] = {}
+    for pair in PAIRS:
+        with fresh_cache(), tempfile.TemporaryDirectory() as folder:
+            known = ~np.isin(labels, pair)
+            words = [str(label) for label in labels[known]]
+            run = fit(pixels[known], words, out=f"{folder}/run")
+            limits, bundle = run.predictor.bundle.limits, run.predictor.bundle
+            assert limits is not None
+            held = held_out(run.predictor, (pixels[known], words))
+            looks = [run.predictor.look(held.images), run.predictor.look(pixels[~known])]
+            scores = {
+                score: auroc(
+                    *(limits.bank.score(score, k.logits, k.features, k.coarse, bundle.temperature) for k in looks)
+                )
+                for score in SCORES
+            }
+            found[f"without {pair}"] = {
+                **{score: round(value, 4) for score, value in scores.items()},
+                "default": limits.score,
+                "auroc of the default": round(scores[limits.score], 4),
+            }
+    means = {s: float(np.mean([row[s] for row in found.values()])) for s in (*SCORES, "auroc of the default")}
+    return {**found, "mean": {score: round(value, 4) for score, value in means.items()}}
+
+
+def _coverage(splits: int) -> dict[str, Any]:
+    """What 90 % sets cover on the test split, over splits."""
+    from clearsight.workflow import fit
+
+    checks = []
+    for seed in range(splits):
+        with fresh_cache(), tempfile.TemporaryDirectory() as folder:
+            checks.append(fit("digits", out=f"{folder}/run", seed=seed).metrics["test"]["limits"])
+    return {
+        name: {**spread([c[name] for c in checks]), "mean": float(np.mean([c[name] for c in checks]))}
+        for name in ("coverage", "mean_size", "empty", "false_alarms")
+    }
+
+
+def _labels(seed: int) -> dict[str, Any]:
+    """Precision and recall of the suspects when 5 % of the labels are changed."""
+    from clearsight.data.sources import read
+    from clearsight.workflow import fit
+
+    dataset = read("digits")
+    draw = np.random.default_rng(seed)
+    labels = dataset.labels.copy()
+    changed = draw.permutation(len(labels))[: round(0.05 * len(labels))]
+    labels[changed] = (labels[changed] + draw.integers(1, 10, len(changed))) % 10
+    with fresh_cache(), tempfile.TemporaryDirectory() as folder:
+        run = fit(replace(dataset, labels=labels, origin="arrays in memory"), out=f"{folder}/run", seed=seed, epochs=2)
+        assert run.suspects is not None
+        looked = set(run.suspects.rows.tolist())
+        suspects = {s.index for s in run.suspects.found}
+    wrong = {int(i) for i in changed} & looked
+    hits = len(suspects & wrong)
+    return {"suspects": len(suspects), "precision": hits / max(1, len(suspects)), "recall": hits / len(wrong)}

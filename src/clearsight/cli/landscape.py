@@ -1,0 +1,61 @@
+"""Draw the loss around a trained model's weights, and measure its largest curvature.
+
+The weights are moved along random directions in which every filter has its own length: biases and normalisations stay,
+batch normalisation is in evaluation mode. The images are some of the run's own training and validation images. Gradient
+descent leaves the place at rates above 2 / the largest curvature; the run's recorded rate stands beside it. The model
+itself is not changed. RUN/landscape/landscape.html shows it, landscape.json has the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.console import terminal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="its images, if they have moved")
+    parser.add_argument("--against", metavar="RUN", nargs="+", default=[], help="runs to draw beside it, on one scale")
+    parser.add_argument(
+        "--weights", default="auto", choices=("auto", "head", "all"),
+        help="which ones move: a probe's head, or all (default: the head where only that was trained)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--images", type=int, metavar="N", help="use at most so many of each split (default: 256, fewer if costly)"
+    )
+    parser.add_argument(
+        "--points", type=int, metavar="N", help="along each side of the plane, odd (default: 21, fewer if costly)"
+    )
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images in memory (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes directions and images (default: 0)")
+    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/landscape)")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with terminal() as console:
+        from clearsight.report.landscape_page import edge_words
+        from clearsight.surroundings import landscape
+
+        found, page = landscape(
+            arguments.run, arguments.data, against=arguments.against, weights=arguments.weights,
+            images=arguments.images, points=arguments.points, batch=arguments.batch_size, seed=arguments.seed,
+            out=arguments.out, data_dir=arguments.data_dir, console=console,
+        )  # fmt: skip
+    if arguments.json:
+        print_json({"landscapes": [one.to_dict() for one in found], "report": str(page)})
+        return 0
+    for one in found:
+        which = "the head's weights" if one.weights == "head" else "all weights"
+        print(f"{one.name}: {which}, {one.parameters:,}; {one.loss}, batch normalisation in evaluation mode")
+        for word, part in (("training", one.train), ("validation", one.val)):
+            rises = ", ".join(f"{part.rise(one.steps, d):+.3g} at {d:g}" for d in (0.5, 1.0))
+            print(f"  {word:<10}  loss {part.loss:.4g} on {part.images:,} images; it rises by {rises} filter lengths")
+        for line in edge_words(one):
+            print(f"  {line}")
+    print(f"\n  page   {os.path.relpath(page)}")
+    return 0

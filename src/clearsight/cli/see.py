@@ -1,0 +1,120 @@
+"""Look into a network: what its first weights, its layers and its classes look like.
+
+  filters    the weights that meet the pixels; a linear classifier's are a template per class
+  maps       what layers make of an image
+  patches    the image patches that excite a unit most
+  classes    images that maximise a class, several for each
+  inversion  an image rebuilt from what a layer kept of it
+  gates      squeeze-and-excitation gates of each class
+
+RUN may also be a network with published weights, such as efficientnet_lite0; name images to search with --data then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.console import terminal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("image", metavar="IMAGE", nargs="?", help="for maps and inversion (default: one of its own)")
+    parser.add_argument(
+        "--what", default="all", metavar="PART",
+        help="filters, maps, patches, classes, inversion, gates, or all that the model has (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--layer", default="", metavar="NAME",
+        help="of maps, patches and inversion; `list` shows the names (default: a few over the depth)",
+    )  # fmt: skip
+    parser.add_argument("--unit", type=int, action="append", default=[], metavar="N", help="of the layer; repeatable")
+    parser.add_argument(
+        "--class", dest="classes", action="append", default=[], metavar="CLASS",
+        help="class to picture; repeatable (default: all, or those likeliest for the image)",
+    )  # fmt: skip
+    parser.add_argument("--modes", type=int, default=3, metavar="N", help="pictures for each class (default: 3)")
+    parser.add_argument("--steps", type=int, metavar="N", help="of class pictures (default: 64), inversion (100)")
+    parser.add_argument("--data", metavar="DATA", help="labelled images to search (default: its training images)")
+    parser.add_argument("--images", type=int, default=500, metavar="N", help="search at most so many (default: 500)")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="images in memory (default: 16)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all chance (default: 0)")
+    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/see)")
+    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.layer == "list":
+        return _list(arguments)
+    with terminal() as console:
+        from clearsight.inside import Settings
+        from clearsight.questions import see
+
+        steps = {} if arguments.steps is None else dict.fromkeys(("class_steps", "inversion_steps"), arguments.steps)
+        settings = Settings(
+            layer=arguments.layer, units=tuple(arguments.unit), classes=tuple(arguments.classes), modes=arguments.modes,
+            batch=arguments.batch_size, seed=arguments.seed, **steps,
+        )  # fmt: skip
+        sight, files = see(
+            arguments.run, arguments.image, what=arguments.what, data=arguments.data, images=arguments.images,
+            settings=settings, out=arguments.out, data_dir=arguments.data_dir, console=console,
+        )  # fmt: skip
+    if arguments.json:
+        print_json({**sight.to_dict(), "files": {part: str(path) for part, path in files.items()}})
+        return 0
+    for part, words in _said(sight).items():
+        print(f"{part:<10} {words}")
+        print(f"           {os.path.relpath(files[part])}")
+    for part, why in sight.left_out.items():
+        print(f"{part:<10} not shown: {why}")
+    print(f"\n  report   {os.path.relpath(files['page'])}")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    """The layers that --layer takes."""
+    with terminal():
+        from clearsight.inside import layer_rows
+        from clearsight.loading import load
+
+        rows = layer_rows(load(arguments.run))
+    if arguments.json:
+        print_json({"layers": [row.to_dict() for row in rows]})
+        return 0
+    width = max(len(row.layer.short) for row in rows)
+    print(f"{'layer':<{width}}  {'units':>5}  {'map':>9}  {'sees':>5}  kind")
+    for row in rows:
+        found = row.layer
+        size = f"{found.height}x{found.width}"
+        print(f"{found.short:<{width}}  {found.units:>5}  {size:>9}  {row.receptive_field or '':>5}  {found.kind}")
+    print("\nsees: side of a unit's receptive field in pixels")
+    return 0
+
+
+def _said(sight: Any) -> dict[str, str]:
+    """A line about each part."""
+    said = {}
+    if f := sight.filters:
+        count, _, height, width = f.weights.shape
+        said["filters"] = f"{count} of {height}x{width} in {f.layer}" + (", a template per class" if f.classes else "")
+    if sight.maps:
+        said["maps"] = f"{', '.join(m.layer.short for m in sight.maps)} of {sight.image}"
+    if p := sight.patches:
+        units = ", ".join(str(u.unit) for u in p.units)
+        said["patches"] = f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are silent"
+    if sight.classes:
+        best: dict[str, list[float]] = {}
+        for c in sight.classes:
+            best.setdefault(c.label, []).append(c.belief)
+        said["classes"] = ", ".join(f"{c} ({len(b)}, belief {max(b):.1%})" for c, b in best.items())
+    if sight.inversion:
+        said["inversion"] = "relative error of features " + ", ".join(
+            f"{i.layer} {i.error:.2f}" for i in sight.inversion
+        )
+    if g := sight.gates:
+        said["gates"] = f"{len(g.blocks)} blocks, {len(g.classes)} classes, {sum(g.images):,} images"
+    return said

@@ -1,0 +1,70 @@
+"""Measure shattered gradients: how alike the gradients of nearby inputs are, in networks at initialisation.
+
+Without MODEL: fully connected networks of width 200, plain, with batch normalisation, and with skips, on numbers from
+-2 to 2, as in Balduzzi et al. 2017. With MODEL...: networks of the registry, on the line between two images. The
+measure is the autocorrelation of the gradients against the lag: near 1 neighbours agree on where to go; white noise
+has 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.console import terminal
+from clearsight.errors import ConfigError
+
+LAGS = (1, 2, 5, 10)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="networks to measure between two images")
+    parser.add_argument(
+        "--between", metavar="IMAGE", nargs=2, help="the two images (default: a 0 and a 1 of the built-in digits)"
+    )
+    parser.add_argument("--img-size", type=int, default=32, metavar="N", help="side of the images (default: 32)")
+    parser.add_argument("--depths", metavar="N,...", help="hidden layers of the dense networks (default: 2,10,24,50)")
+    parser.add_argument("--networks", type=int, default=10, metavar="N", help="how many are averaged (default: 10)")
+    parser.add_argument("--points", type=int, default=256, metavar="N", help="inputs on the line (default: 256)")
+    parser.add_argument("--lags", type=int, default=15, metavar="N", help="longest lag, in points (default: 15)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes the networks (default: 0)")
+    parser.add_argument("--out", metavar="FOLDER", default="shattered", help="folder to write (default: shattered)")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.depths and arguments.models:
+        raise ConfigError("--depths is for the dense networks; a named network has its own depth", fix="drop one")
+    depths = None if arguments.depths is None else _whole_numbers(arguments.depths)
+    with terminal() as console:
+        from clearsight.derivatives.shattered import DEPTHS
+        from clearsight.surroundings import shattered
+
+        found, page = shattered(
+            arguments.models, depths=DEPTHS if depths is None else depths, between=arguments.between,
+            networks=arguments.networks, points=arguments.points, lags=arguments.lags,
+            img_size=arguments.img_size, seed=arguments.seed, out=arguments.out, console=console,
+        )  # fmt: skip
+    if arguments.json:
+        print_json({**found.to_dict(), "report": str(page)})
+        return 0
+    lags = [k for k in LAGS if k <= arguments.lags]
+    width = max(12, *(len(row.kind) for row in found.rows))
+    print(f"autocorrelation of gradients, {found.points} {found.inputs}\n")
+    print(f"  {'':<{width}} layers  " + " ".join(f"lag {k:<3}" for k in lags))
+    for row in found.rows:
+        print(f"  {row.kind:<{width}} {row.depth:>6}  " + " ".join(f"{row.autocorrelation[k]:z7.2f}" for k in lags))
+    for name, values in (("white noise", found.white), ("Brownian path", found.brownian)):
+        print(f"  {name:<{width + 7}}  " + " ".join(f"{values[k]:z7.2f}" for k in lags))
+    print(f"\n  page   {os.path.relpath(page)}")
+    return 0
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"--depths {text} is not a list of whole numbers", expected="numbers with commas between, such as 2,10,50"
+        ) from None

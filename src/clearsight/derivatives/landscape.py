@@ -1,0 +1,258 @@
+"""The landscape of a trained model's loss: slices around its weights, sharpness, and its largest curvature.
+
+found = survey(predictor, train_images, train_labels, val_images, val_labels, weights="all")
+found.curvature.largest, found.train.losses
+
+Shapes: S steps along an axis, from -1 to 1, in filter-normalised directions: at 1 every filter has moved by its own
+length.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from clearsight.console import Advance, Console, Silent
+from clearsight.derivatives.curvature import Curvature, Rates, largest_curvature
+from clearsight.derivatives.objective import Objective
+from clearsight.derivatives.slices import Value, filter_normalised, line, plane
+from clearsight.engines import operations
+from clearsight.errors import ConfigError, ModelError
+from clearsight.models.heads import KernelHead
+from clearsight.models.network import Probe
+from clearsight.predictor import Images, Predictor
+from clearsight.train.range_test import largest_stable_rate
+
+Floats = NDArray[np.float64]
+
+WORK = 1e12
+"""Operations that both slices may cost before they are drawn coarser: about 20 seconds on two cores."""
+
+IMAGES, SIDE, ALONG = 256, 21, 51
+"""Images of each kind, steps along each side of the plane, and along the line, where the work allows."""
+
+COARSER = ((15, 31), (11, 21))
+"""Sides of the plane and steps along the line to fall back to."""
+
+FEWEST_IMAGES = 32
+
+FEATURES = 1024
+"""Feature vectors in memory at once, which are small beside images."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Loss and accuracy of images along a line (L,) and over a plane (S, S), row i at second[i], column j at first[j].
+
+    loss, accuracy: at the model's own weights.
+    """
+
+    images: int
+    loss: float
+    accuracy: float
+    line_loss: Floats
+    line_accuracy: Floats
+    plane_loss: Floats
+    plane_accuracy: Floats
+
+    def rise(self, steps: Floats, distance: float) -> float:
+        """Mean rise of the loss at this distance from the weights, over the four points on the plane's axes."""
+        centre, far = len(steps) // 2, int(np.abs(steps - distance).argmin())
+        near = len(steps) - 1 - far
+        grid = self.plane_loss
+        around = [grid[centre, far], grid[centre, near], grid[far, centre], grid[near, centre]]
+        return float(np.mean(around) - self.loss)
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What surrounds the weights of one model.
+
+    name: what to call it. weights: "all" or "head", those that vary, and how many. loss: the kind, on the model's
+    logits over temperature. along (L,), steps (S,): where line and plane were measured. cosine: of the angle between
+    the two directions. train, val: of training and of validation images. curvature: of the training images' loss;
+    gradient: length of its gradient. rates: of the training that led here, None where only a head was fitted.
+    """
+
+    name: str
+    weights: str
+    parameters: int
+    loss: str
+    temperature: float
+    along: Floats
+    steps: Floats
+    cosine: float
+    train: Plane
+    val: Plane
+    curvature: Curvature
+    gradient: float
+    classes: int
+    rates: Rates | None
+    seconds: float
+
+    @property
+    def largest_rate(self) -> float | None:
+        """2 / M: gradient descent leaves this place at larger rates; None where the loss bends down everywhere."""
+        return largest_stable_rate(self.curvature.largest) if self.curvature.largest > 0 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; numbers that are not finite are null."""
+
+        def slices(p: Plane) -> dict[str, Any]:
+            return {
+                "images": p.images, "loss": p.loss, "accuracy": p.accuracy,
+                "rise": {f"{d:g}": _finite(p.rise(self.steps, d)) for d in (0.5, 1.0)},
+                "line": {"loss": _listed(p.line_loss), "accuracy": _listed(p.line_accuracy)},
+                "plane": {"loss": _listed(p.plane_loss), "accuracy": _listed(p.plane_accuracy)},
+            }  # fmt: skip
+
+        c, r = self.curvature, self.rates
+        return {
+            "name": self.name, "weights": self.weights, "parameters": self.parameters, "loss": self.loss,
+            "temperature": self.temperature, "gradient_norm": self.gradient,
+            "curvature": {
+                "largest": _finite(c.largest), "error": _finite(c.error), "least_met": _finite(c.least),
+                "steps": c.steps, "converged": c.converged, "largest_stable_rate": self.largest_rate,
+            },
+            "rates": r and {
+                "optimiser": r.optimiser, "momentum": r.momentum, "peak": r.peak, "kept": r.kept,
+                "stable_curvature_at_peak": r.stable(r.peak), "stable_curvature_at_kept": r.stable(r.kept),
+            },
+            "along": _listed(self.along), "steps": _listed(self.steps), "cosine": self.cosine,
+            "train": slices(self.train), "val": slices(self.val), "seconds": self.seconds,
+        }  # fmt: skip
+
+
+def survey(
+    predictor: Predictor,
+    train_images: Images,
+    train_labels: NDArray[np.int64],
+    val_images: Images,
+    val_labels: NDArray[np.int64],
+    *,
+    name: str = "model",
+    weights: str = "all",
+    loss: str = "cross-entropy",
+    smoothing: float = 0.0,
+    rates: Rates | None = None,
+    points: int | None = None,
+    batch: int = 64,
+    seed: int = 0,
+    console: Console | None = None,
+) -> Landscape:
+    """Measure the landscape of a model's loss around its weights, which stay as they are to the last bit.
+
+    train_images, val_images: N and M images as the network takes them, arrays or views. weights: "all", or "head", a
+    probe's head on its frozen features. Of a kernel machine the coefficients vary and the support vectors, which are
+    images, do not; its outputs are no log-odds, so its loss is taken after the temperature. rates: of the run. points:
+    steps along each side of the plane, odd; chosen by the work unless given. Raises ModelError for a model without
+    gradients, and ConfigError for options out of range.
+    """
+    began = time.perf_counter()
+    if points is not None and (points < 3 or points % 2 == 0):
+        raise ConfigError(f"--points {points}", expected="an odd number of 3 or more, so that one is at the weights")
+    console = console or Silent()
+    module, vary = varied(predictor, weights)
+    head_only = module is not predictor.network
+    temperature = predictor.bundle.temperature if any(isinstance(m, KernelHead) for m in module.modules()) else 1.0
+    objectives = []
+    for images, labels, word in ((train_images, train_labels, "training"), (val_images, val_labels, "validation")):
+        inputs = predictor.embed(images, console.stage(f"features, {word}")) if head_only else images
+        objectives.append(
+            Objective(
+                module, inputs, np.asarray(labels, np.int64), vary, len(predictor.classes), loss=loss,
+                smoothing=smoothing, temperature=temperature, batch=max(batch, FEATURES) if head_only else batch,
+            )
+        )  # fmt: skip
+    train, val = objectives
+    side, length = _sizes(module, train.inputs, len(train.labels) + len(val.labels), points)
+    along, steps = np.linspace(-1, 1, length), np.linspace(-1, 1, side)
+    centre = train.weights
+    directions = [filter_normalised(train, seed=2 * seed + k) for k in (0, 1)]
+    cosine = float(torch.cosine_similarity(directions[0], directions[1], dim=0))
+    planes = []
+    for objective, word in ((train, "training"), (val, "validation")):
+        advance = console.stage(f"loss around, {word}", "points")
+        here = objective.at(centre)
+        value = _counted(objective, advance, length + side**2)
+        flat = line(value, centre, directions[0], along)
+        over = plane(value, centre, directions, steps)
+        planes.append(Plane(len(objective.labels), *here, *flat, *over))
+    curvature = largest_curvature(
+        lambda v: train.hessian_vector(centre, v), len(centre), seed=seed,
+        progress=console.stage("largest curvature", "products"),
+    )  # fmt: skip
+    return Landscape(
+        name, "head" if head_only else "all", len(centre), loss, temperature, along, steps, cosine, planes[0],
+        planes[1], curvature, float(train.gradient(centre).norm()), len(predictor.classes), rates,
+        time.perf_counter() - began,
+    )  # fmt: skip
+
+
+def _counted(objective: Objective, advance: Advance, total: int) -> Value:
+    """The objective's loss and accuracy, which move a bar."""
+    done = count(1)
+
+    def value(point: torch.Tensor) -> tuple[float, float]:
+        found = objective.at(point)
+        advance(next(done), total)
+        return found
+
+    return value
+
+
+def varied(predictor: Predictor, weights: str) -> tuple[nn.Module, tuple[str, ...]]:
+    """The module whose weights vary, and their names in it; see `survey`."""
+    if weights not in ("all", "head"):
+        raise ConfigError(f"there are no weights {weights!r}", expected="head or all")
+    if not predictor.has_gradients:
+        raise ModelError(
+            "a loss landscape needs gradients, which this model does not have",
+            fix="look at a network; `clearsight audit` examines any model",
+        )
+    network = predictor.network
+    if weights == "head" and not isinstance(network, Probe):
+        raise ConfigError(
+            "only a head on frozen features can be looked at alone", found=type(network).__name__.lower(),
+            fix="use --weights all",
+        )  # fmt: skip
+    module = network.head if weights == "head" and isinstance(network, Probe) else network
+    still = {f"{path}.support".lstrip(".") for path, m in module.named_modules() if isinstance(m, KernelHead)}
+    return module, tuple(key for key, _ in module.named_parameters() if key not in still)
+
+
+def affordable_images(predictor: Predictor, weights: str) -> int:
+    """Images of each kind that the coarsest slices can be measured on within the work, from 32 to 256."""
+    if weights == "head":
+        return IMAGES
+    side, length = COARSER[-1]
+    each = operations(predictor.network, predictor.shape) * 2 * (side**2 + length)
+    return int(np.clip(WORK // max(1, each), FEWEST_IMAGES, IMAGES))
+
+
+def _sizes(module: nn.Module, inputs: Any, images: int, points: int | None) -> tuple[int, int]:
+    """Steps along each side of the plane, and along the line."""
+    if points is not None:
+        return points, max(points, min(ALONG, 2 * points + 1))
+    each = operations(module, tuple(inputs.shape[1:])) * images
+    for side, length in ((SIDE, ALONG), *COARSER):
+        if each * (side**2 + length) <= WORK:
+            break
+    return side, length
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _listed(values: Floats) -> Any:
+    """Nested lists with null for what is not finite."""
+    return [_listed(row) for row in values] if values.ndim > 1 else [_finite(float(v)) for v in values]

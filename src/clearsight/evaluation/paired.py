@@ -1,0 +1,67 @@
+"""Two classifiers on the same images: by how much does one beat the other, and could that be chance?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, norm
+
+from clearsight.metrics import accuracy, log_loss, wilson_interval
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A second classifier against a first. Intervals hold with 95 % confidence.
+
+    difference: its accuracy less the first one's, over the same n images. gained, lost: images that only it, and only
+    the first one, is right about. p_value: how often so uneven a division of these would come by chance.
+    """
+
+    name: str
+    n: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    log_loss: float
+    difference: float
+    interval: tuple[float, float]
+    gained: int
+    lost: int
+    p_value: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare_paired(
+    name: str, first: NDArray[np.floating], second: NDArray[np.floating], targets: NDArray[np.integer]
+) -> Paired:
+    """Compare beliefs (N, K) with beliefs (N, K) about the same images.
+
+    The interval is Bonett and Price's adjusted Wald interval [2012, "Adjusted Wald confidence interval for a difference
+    of binomial proportions based on paired data"], the p-value McNemar's exact one.
+    """
+    right, now = first.argmax(1) == targets, second.argmax(1) == targets
+    n, gained, lost = len(targets), int((now & ~right).sum()), int((right & ~now).sum())
+    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = float(norm.ppf(0.975)) * float(np.sqrt((up + down - (up - down) ** 2) / (n + 2)))
+    return Paired(
+        name=name,
+        n=n,
+        accuracy=accuracy(targets, second.argmax(1)),
+        accuracy_interval=wilson_interval(int(now.sum()), n),
+        log_loss=log_loss(targets, second),
+        difference=(gained - lost) / n,
+        interval=(up - down - half, up - down + half),
+        gained=gained,
+        lost=lost,
+        p_value=float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0,
+    )
+
+
+def mean_of(beliefs: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """What several views or models believe together: the mean of their beliefs (N, K)."""
+    return np.asarray(np.mean(beliefs, axis=0))

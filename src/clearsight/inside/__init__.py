@@ -1,0 +1,43 @@
+"""What a network sees: its filters, its maps of an image, what excites its units and classes, what its layers keep."""
+
+from clearsight.inside.classes import ClassPicture, Start, class_pictures, mean_starts, noise_starts
+from clearsight.inside.depths import layers_of, named, overview, within_image
+from clearsight.inside.filters import Filters, first_filters
+from clearsight.inside.gates import BlockGates, ClassGates, class_gates
+from clearsight.inside.inversion import Inversion, invert
+from clearsight.inside.look import PARTS, LayerRow, Sample, Settings, Sight, check, layer_rows, look
+from clearsight.inside.maps import FeatureMaps, feature_maps
+from clearsight.inside.patches import ExcitingPatches, Patch, UnitPatches, exciting_patches
+
+__all__ = [
+    "PARTS",
+    "BlockGates",
+    "ClassGates",
+    "ClassPicture",
+    "ExcitingPatches",
+    "FeatureMaps",
+    "Filters",
+    "Inversion",
+    "LayerRow",
+    "Patch",
+    "Sample",
+    "Settings",
+    "Sight",
+    "Start",
+    "UnitPatches",
+    "check",
+    "class_gates",
+    "class_pictures",
+    "exciting_patches",
+    "feature_maps",
+    "first_filters",
+    "invert",
+    "layer_rows",
+    "layers_of",
+    "look",
+    "mean_starts",
+    "named",
+    "noise_starts",
+    "overview",
+    "within_image",
+]

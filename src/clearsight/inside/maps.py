@@ -1,0 +1,71 @@
+"""What a network's layers make of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clearsight.errors import ConfigError
+from clearsight.models.maps import MapLayer, maps_at
+from clearsight.models.network import frozen
+from clearsight.predictor import Predictor
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """Maps of one layer for one image. values (U, h, w) of the units numbered in `units` (U,), out of `total`.
+
+    silent: how many of all units are the same at every place.
+    """
+
+    layer: MapLayer
+    units: NDArray[np.int64]
+    values: Floats
+    total: int
+    silent: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the maps."""
+        return {
+            "layer": self.layer.short, "kind": self.layer.kind, "units": self.total, "silent": self.silent,
+            "size": [self.layer.height, self.layer.width], "shown": self.units.tolist(),
+            "largest": self.values.max((1, 2)).tolist() if len(self.units) else [],
+        }  # fmt: skip
+
+
+def feature_maps(
+    predictor: Predictor, pixels: Floats, layers: Sequence[MapLayer], *, most: int = 16, units: Sequence[int] = ()
+) -> list[FeatureMaps]:
+    """Maps of one image (C, H, W) in [0, 1]. Of each layer at most so many units, those that vary most over the image,
+    in their order in the network; or the units asked for.
+
+    Raises ConfigError for a unit a layer does not have.
+    """
+    found = []
+    for layer in layers:
+        with frozen(predictor.network), torch.no_grad():
+            maps = maps_at(predictor.network, layer.name, torch.from_numpy(pixels[None]))[0].cpu().numpy()
+        spread = maps.std((1, 2))
+        if units:
+            chosen = checked_units(layer, units)
+        else:
+            chosen = np.sort(np.argsort(-spread, kind="stable")[:most])
+        found.append(FeatureMaps(layer, chosen, maps[chosen], len(maps), int((spread == 0).sum())))
+    return found
+
+
+def checked_units(layer: MapLayer, units: Sequence[int]) -> NDArray[np.int64]:
+    """Numbers of units as an array; ConfigError for one the layer does not have."""
+    for unit in units:
+        if not 0 <= unit < layer.units:
+            raise ConfigError(
+                f"the layer {layer.short} has no unit {unit}", found=f"{layer.units} units, from 0 to {layer.units - 1}"
+            )
+    return np.array(units, np.int64)

@@ -1,0 +1,42 @@
+"""Wrong labels are found among right ones, and right ones are left alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import clearsight as cs
+from clearsight.data.builtin import digits
+from clearsight.train.suspects import label_issues
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.05])
+def test_changed_labels_of_digits_are_found(tmp_path, wrong):
+    dataset = digits(None)
+    draw = np.random.default_rng(7)
+    labels = dataset.labels.copy()
+    changed = draw.permutation(len(labels))[: round(wrong * len(labels))]
+    labels[changed] = (labels[changed] + draw.integers(1, 10, len(changed))) % 10
+    run = cs.fit(replace(dataset, labels=labels, origin="arrays in memory"), out=str(tmp_path / "run"), epochs=1)
+    looked, found = set(run.suspects.rows.tolist()), {s.index for s in run.suspects.found}
+    flipped = set(changed.tolist()) & looked
+    assert len(looked) == 1347  # training and validation images; never the test's
+    if not wrong:
+        assert len(found) <= 8
+        return
+    assert len(found & flipped) >= 0.8 * len(flipped)
+    assert len(found & flipped) >= 0.9 * len(found)
+    suggested = {s.index: s.suggested for s in run.suspects.found}
+    assert np.mean([suggested[i] == str(dataset.labels[i]) for i in found & flipped]) > 0.95
+    lines = (tmp_path / "run" / "suspects.csv").read_text().splitlines()
+    assert lines[0] == "index,image,label,suggested,belief_in_label,belief_in_suggested"
+    assert len(lines) == 1 + len(found)
+    assert "Labels to doubt" in run.report.read_text()
+
+
+def test_a_class_without_images_does_not_matter():
+    belief = np.full((30, 4), 0.01)
+    labels = np.arange(30) % 3
+    belief[np.arange(30), labels] = 0.97
+    belief[0] = [0.01, 0.97, 0.01, 0.01]
+    assert label_issues(labels, belief).tolist() == [0]
