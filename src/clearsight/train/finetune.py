@@ -163,7 +163,9 @@ def _plan(
     most: int,
     folds: int,
 ) -> _Plan | None:
-    """The epochs asked for, or those the budget allows and `most`, on all folds if each gets enough; None for no epoch."""
+    """The epochs asked for, or those the budget allows, at most `most`, on all folds if each gets enough; None where it
+    allows none.
+    """
     asked = job.config.train.epochs
     if clock.total is None:
         return _Plan(asked or 5, 1)
@@ -184,8 +186,8 @@ def _plan(
 
 
 def _training_views(job: Job, frozen: Frozen) -> tuple[str, ...]:
-    """Views that the upper blocks are trained on: those of the head, which answers are averaged over, where mirror images
-    were tried; else left and right exchanged as well, unless nothing is to be augmented.
+    """Views that the upper blocks are trained on: those of the head, which answers are averaged over, where mirror
+    images were tried; else left and right exchanged as well, unless nothing is to be augmented.
     """
     tried = any(c.views != AS_IT_IS for c in frozen.result.candidates)
     if tried or job.config.train.augment == "none":
