@@ -61,22 +61,21 @@ def test_fit_auto_measures_and_says_so(tmp_path, photos):
 
 
 def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, photos):
-    run = cs.fit(photos, out=str(tmp_path / "run"), img_size=64, budget="1h", epochs=1)
+    run = cs.fit(photos, out=str(tmp_path / "run"), img_size=64, budget="1h", epochs=1, folds=3)
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
-    for what in ("training the upper blocks", "training all layers"):
-        assert decisions[what]["choice"] in ("kept", "not kept", "kept, beside what there was")
-        assert "validation accuracy" in decisions[what]["why"]
+    assert decisions["training the upper blocks"]["choice"] in ("kept", "not kept", "kept, beside what there was")
+    assert "validation accuracy" in decisions["training the upper blocks"]["why"]
     assert "count as more" in decisions["transfer"]["why"]
     assert "log loss" in decisions["views"]["why"]
     history = (run.folder / "history.csv").read_text().splitlines()
-    assert len(history) == 1 + 5 + 1  # a line of names, one epoch for each fold, one of all layers
+    assert len(history) == 1 + 3  # a line of names, one epoch for each fold
 
 
 def test_every_fold_gives_a_network_judged_on_what_it_had_not_seen(photos):
-    fitted = fit(read(photos), Config.from_options(img_size=64, freeze="lower", budget="1h", epochs=1))
+    fitted = fit(read(photos), Config.from_options(img_size=64, freeze="lower", budget="1h", epochs=1, folds=3))
     split, network = fitted.prepared.split, fitted.bundle.network
     assert sorted(fitted.judged) == sorted(split.development)
-    assert len(network.members) == len(split.folds) == 5
+    assert len(network.members) == len(split.folds) == 3
     assert len(set(network.spec["temperatures"])) == 1
     own = network.members[2].eval()
     judge = split.folds[2][1]
@@ -91,7 +90,7 @@ def test_every_fold_gives_a_network_judged_on_what_it_had_not_seen(photos):
 def test_a_budget_too_small_for_an_epoch_is_said(tmp_path, photos):
     run = cs.fit(photos, out=str(tmp_path / "run"), img_size=64, budget="0.01s")
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
-    assert decisions["fine-tuning"]["choice"] == "left out"
+    assert decisions["training the upper blocks"]["choice"] == "left out"
 
 
 @pytest.mark.parametrize("freeze", ["lower", "none"])

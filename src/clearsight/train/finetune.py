@@ -10,6 +10,7 @@ that had not seen it, which tells small differences apart, and the networks of a
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,10 +34,14 @@ LAYER_DECAY = 0.6
 """Rate of a stage as a share of the next deeper one's, when every layer is trained."""
 
 MOST_EPOCHS = 30
-"""Passes over the training images that a budget is spent on at most."""
+"""Epochs that a budget is spent on at most."""
 
 FEWEST_EPOCHS = 3
-"""Passes that every fold's network must get for the budget to be shared among the folds."""
+"""Epochs that every fold's network must get for the budget to be shared among the folds."""
+
+ENOUGH_EPOCHS, ENOUGH_STEPS = 4, 400
+"""The larger of the two is what the upper blocks are trained for at most: their outputs are the same in each epoch, and
+on the solar cells the validation loss rises from the third of four epochs of 99 steps on."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
     data, split, title = job.data, job.data.split, "training the upper blocks"
     place = _place_of_cut(job, frozen)
     at = frozen.probe.taps[place]
-    views = _training_views(job, frozen)
+    views, answering = _training_views(job, frozen), len(frozen.probe.views)
     lower, _ = cut(frozen.probe, at)
     maps = [
         outputs(
@@ -93,7 +98,6 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
 
     def new(fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
         probe = copy.deepcopy(frozen.probe)
-        probe.set_views(AS_IT_IS)
         upper = cut(probe, at)[1]
         spec, head = _softmax_head(job, frozen, parts, fit)
         upper.chosen, upper.head = [i - place for i in parts], head
@@ -104,7 +108,9 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
     how = job.training(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
     how = replace(how, augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
     folds = split.folds if split.carved_validation else split.folds[:1]
-    plan = _plan(job, upper, how, groups, title, clock, examples(split.train, split.val), len(folds))
+    first = examples(split.train, split.val)
+    enough = max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / how.steps_per_epoch(len(first.train))))
+    plan = _plan(job, upper, how, groups, title, clock, first, min(enough, MOST_EPOCHS), len(folds))
     if plan is None:
         return None
     how = replace(how, epochs=plan.epochs)
@@ -118,7 +124,8 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
         probe.set_head(parts, spec, upper.head)
         members.append(probe.eval())
         judged.append(judge)
-        logits.append(logits_of(upper, seen.pixels, seen.val, how.batch_size, "cpu").double().numpy())
+        of_views = [logits_of(upper, seen.pixels, seen.val + k * n, how.batch_size, "cpu") for k in range(answering)]
+        logits.append(torch.stack(of_views).double().mean(0).numpy())  # of the mean features: the head is linear
     job.note(
         "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
     )
@@ -136,7 +143,7 @@ def train_all(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
     probe.set_head(parts, spec, head)
     how = job.training(probe, batch=32, fine_tuning=True, shape=job.data.pixels.array.shape[1:])
     groups = layer_groups(probe, job.rate(fine_tuning=True))
-    plan = _plan(job, probe, how, groups, title, clock, job.examples, folds=1)
+    plan = _plan(job, probe, how, groups, title, clock, job.examples, MOST_EPOCHS, folds=1)
     if plan is None:
         return None
     how = replace(how, epochs=plan.epochs)
@@ -153,20 +160,23 @@ def _plan(
     title: str,
     clock: Clock,
     examples: Examples,
+    most: int,
     folds: int,
 ) -> _Plan | None:
-    """The epochs asked for, or those the budget allows, on all folds if each gets enough; None where it allows none."""
+    """The epochs asked for, or those the budget allows, at most `most`, on all folds if each gets enough; None where it
+    allows none.
+    """
     asked = job.config.train.epochs
     if clock.total is None:
         return _Plan(asked or 5, 1)
     each = job.decided(f"seconds of {title}", lambda: job.epoch_seconds(network, how, groups, examples))
     left = clock.left(job, title) or 0.0
     words = f"one takes {each:.1f} s here, and {left:.0f} s may be spent"
-    epochs = asked or min(MOST_EPOCHS, int(left // (each * folds)))
+    epochs = asked or min(most, int(left // (each * folds)))
     if folds > 1 and (asked or epochs >= FEWEST_EPOCHS) and epochs * each * folds <= left:
         job.note(f"epochs of {title}", f"{epochs} for each of {folds} folds", words)
         return _Plan(epochs, folds)
-    epochs = asked or min(MOST_EPOCHS, int(left // each))
+    epochs = asked or min(most, int(left // each))
     if epochs < 1:
         job.note(title, "left out", f"one epoch would take {each:.0f} s and {left:.0f} s of the budget are left")
         return None
@@ -176,13 +186,13 @@ def _plan(
 
 
 def _training_views(job: Job, frozen: Frozen) -> tuple[str, ...]:
-    """Views whose outputs the upper blocks are trained on: those the head's features were averaged over, where mirror
-    images were tried, else left and right exchanged as well unless nothing is to be augmented.
+    """Views that the upper blocks are trained on: those of the head, which answers are averaged over, where mirror
+    images were tried; else left and right exchanged as well, unless nothing is to be augmented.
     """
-    if job.config.train.augment == "none":
-        return AS_IT_IS
     tried = any(c.views != AS_IT_IS for c in frozen.result.candidates)
-    return frozen.probe.views if tried else MIRRORED[0]
+    if tried or job.config.train.augment == "none":
+        return frozen.probe.views
+    return MIRRORED[0]
 
 
 def _outcome(

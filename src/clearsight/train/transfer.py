@@ -4,8 +4,9 @@
     lower    the lower blocks stay frozen and run once per image; the blocks above are trained on their cached outputs
     none     every layer is trained, deeper ones at smaller rates (both `train.finetune`)
 
-What training layers gives is kept beside what there was, or one of them alone where that is clearly better
-(`train.together`).
+A budget goes to the blocks above the cut, which see four times as many images in it as the whole network does; every
+layer is trained where there is no place to cut. What training gives is kept beside what there was, or one of them alone
+where that is clearly better (`train.together`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def transfer(job: Job) -> Outcome:
     best = frozen.outcome
     if how in ("lower", "auto") and frozen.probe.taps:
         best = better(job, best, train_upper(job, frozen, clock), "the upper blocks", forced=how == "lower")
-    if how in ("none", "auto"):
+    elif how in ("none", "auto"):
         best = better(job, best, train_all(job, frozen, clock), "all layers", forced=how == "none")
     return replace(best, decisions=tuple(job.notes))
 
