@@ -14,7 +14,7 @@ from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.builtin import BUILTIN
 from clearsight.data.cache import CachedPixels, PixelView, cached_pixels
-from clearsight.data.dataset import Dataset
+from clearsight.data.dataset import Dataset, Source
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.prepare import Prepared, prepare
@@ -53,7 +53,7 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Pr
 @dataclass(frozen=True)
 class HeldOut:
     """Images a model was not trained on, as it sees them, with labels (N,) as it numbers its classes, their rows in
-    the data set and their names. own: they are the test split of its own run.
+    the data set, their names, and where they come from. own: they are the test split of its own run.
     """
 
     predictor: Predictor
@@ -61,6 +61,7 @@ class HeldOut:
     labels: NDArray[np.int64]
     rows: NDArray[np.int64]
     names: list[str]
+    source: Source
     own: bool
 
     def sample(self, most: int, seed: int) -> HeldOut:
@@ -94,7 +95,29 @@ def held_out(
     else:
         pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
     names = [dataset.source.name(int(i)) for i in rows]
-    return HeldOut(predictor, pixels.view(rows), labels[rows], rows, names, own)
+    return HeldOut(predictor, pixels.view(rows), labels[rows], rows, names, dataset.source, own)
+
+
+@dataclass(frozen=True)
+class Development:
+    """The training and the validation images of a model's own run, as it sees them, with the latter's labels (N,)."""
+
+    train: PixelView
+    val: PixelView
+    val_labels: NDArray[np.int64]
+
+
+def development(
+    model: str | Path | Predictor, *, console: Console | None = None, data_dir: str | None = None
+) -> Development:
+    """What a model was trained and validated on; BundleError where the images are gone."""
+    console = console or Silent()
+    bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
+    options = {} if isinstance(model, Predictor) else run_options(Path(model))
+    dataset = read(own_data(bundle), data_dir=data_dir or options.get("data_dir"))
+    data = as_trained(bundle, options, dataset, scan(dataset, console.stage("looking at the files")), console)
+    val = data.split.folds[0][1]
+    return Development(data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), data.labels[val])
 
 
 def own_data(bundle: Bundle) -> str:
