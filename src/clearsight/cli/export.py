@@ -1,8 +1,9 @@
 """Write a model as one file that other programs run: raw images in, calibrated probabilities out.
 
-The resize rule, normalisation and temperature are inside. The file is loaded again in its engine and compared with the
-model on real images: those of the run's own test split, or DATA's. A file that does not give the same class and
-probabilities within 1e-4 is not kept. card.json and run.py, which reads image files as training did, lie beside it.
+The resize rule, normalisation and temperature are inside (OpenVINO cannot hold the resize rule). The file is loaded
+again in its engine and compared with the model on real images: those of the run's own test split, or DATA's. A file
+that does not give the same class and probabilities within 1e-4 is not kept. card.json lies beside it, and run.py, which
+reads image files as training did.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"  card     {os.path.relpath(found.file.parent / 'card.json')}")
     print(f"  runner   python {os.path.relpath(found.file.parent / 'run.py')} {file} IMAGE...")
     print("\n" + USE[found.format].format(file=file))
-    shape = ", ".join(str(n) for n in found.card["input"]["shape"])
+    shape = ", ".join(str(n) for n in found.shape)
     print(f"  # images: {found.card['input']['dtype']} ({shape})")
     return 0
 

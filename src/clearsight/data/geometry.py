@@ -5,7 +5,7 @@ pad     the whole image, scaled to fit inside, its border filled with zeros: not
 crop    scaled to cover, its centre kept: nothing is stretched, the border of the longer side is lost
 
 Shapes: arrays (H, W, C), uint8 or uint16. Scaling averages over the source (antialiased bicubic).
-A graph that scales images itself (`exporting.resample`) follows the same rule, to the order of its roundings.
+`exporting.resample` is the same rule as a graph, which a change here must follow.
 """
 
 from __future__ import annotations
@@ -88,14 +88,11 @@ def resize(image: NDArray[Any], width: int, height: int, box: Box | None = None)
     if image.shape[:2] == (height, width) and box in (None, whole):
         return image
     left, top, right, bottom = box or whole
-    reach = 2 * max(1.0, (bottom - top) / height) + 1  # of the kernel, beyond the box
-    first, last = max(0, int(top - reach)), min(image.shape[0], int(bottom + reach) + 1)
-    image = image[first:last]
+    how, rows = Image.Resampling.BICUBIC, image.shape[0]
 
     def scaled(plane: NDArray[Any]) -> NDArray[Any]:
-        how, rows = Image.Resampling.BICUBIC, plane.shape[0]
-        wide = Image.fromarray(np.ascontiguousarray(plane)).resize((width, rows), how, (left, 0, right, rows))
-        return np.asarray(wide.resize((width, height), how, (0, top - first, width, bottom - first)))
+        wide = Image.fromarray(plane).resize((width, rows), how, (left, 0, right, rows))
+        return np.asarray(wide.resize((width, height), how, (0, top, width, bottom)))
 
     if image.dtype == np.uint8:
         if image.shape[2] == 3:

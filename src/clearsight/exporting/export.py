@@ -37,13 +37,15 @@ class Export:
     """What was written, and what it was found to be worth.
 
     file: the model; card and runner lie beside it. bytes: of the model's files. parity: on images at working size,
-    None where none could be had; own_size: on images that the file itself scales. int8: what quantisation cost and
+    None where none could be had; own_size: on images that the file itself scales.
+    shape: of its input, (N, C, H, W) with names for what is open. int8: what quantisation cost and
     gained, None for float32.
     """
 
     file: Path
     format: str
     bytes: int
+    shape: tuple[int | str, ...]
     card: dict[str, Any] = field(repr=False)
     parity: Parity | None
     own_size: Parity | None
@@ -54,7 +56,7 @@ class Export:
             "file": str(self.file),
             "format": self.format,
             "bytes": self.bytes,
-            "input": self.card["input"],
+            "input": {**self.card["input"], "shape": list(self.shape)},
             "parity": self.parity and self.parity.to_dict(),
             "own_size": self.own_size and self.own_size.to_dict(),
             "int8": self.int8 and self.int8.to_dict(),
@@ -78,7 +80,8 @@ def export(
     It takes raw images (N, C, H, W), uint8 or uint16, and gives calibrated `probabilities` (N, K) and `logits` (N, K).
     format: onnx, openvino or torch. out: the file, RUN/export/model.onnx and the like unless given; `card.json` and
     `run.py` are written beside it. quantize: "int8", calibrated on the run's training images. fixed_size: take images
-    of the working size alone. images: compare on at most so many of the test split, or of `data`.
+    of the working size alone, as OpenVINO's files do. images: compare on at most so many of the test split, or of
+    `data`.
 
     Raises ExportError, and keeps no file, where the file does not give the same class and probabilities within 1e-4;
     ModelError for a classical model; ConfigError and OutputError for what cannot be asked or written.
@@ -94,8 +97,9 @@ def export(
     given = model if isinstance(model, Predictor) else load(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
     bundle = predictor.bundle
-    module = deployed(bundle, fixed_size)
-    card = export_card(bundle, fixed_size)
+    fixed = fixed_size or not chosen.resizes
+    module = deployed(bundle, fixed)
+    card = export_card(bundle)
     file = _destination(model, chosen.suffix, out, quantize)
     _check_beside(file, card)
     held = _real_images(model, data, images, data_dir, console)
@@ -110,7 +114,7 @@ def export(
             chosen.write(module, example(bundle.form, bundle.geometry.height, bundle.geometry.width), card, written)
             exported = Exported(written)
             parity = None if held is None else _compare(predictor, exported, held, console)
-            own = None if held is None or fixed_size else _compare_own_size(predictor, exported, held)
+            own = None if held is None or fixed else _compare_own_size(predictor, exported, held)
             for found in (parity, own):
                 _must_hold(found, format)
             report = None
@@ -123,19 +127,19 @@ def export(
                 written.with_suffix(part).replace(file.with_suffix(part))
         (file.parent / "card.json").write_text(json.dumps(card, indent=1))
         (file.parent / "run.py").write_text(runner())
-    return Export(file, format, weight(file), card, parity, own, report)
+    size = (bundle.geometry.height, bundle.geometry.width) if fixed else ("height", "width")
+    return Export(file, format, weight(file), ("N", bundle.form.channels, *size), card, parity, own, report)
 
 
-def export_card(bundle: Bundle, fixed_size: bool = False) -> dict[str, Any]:
+def export_card(bundle: Bundle) -> dict[str, Any]:
     """The bundle's card, and what a program needs to call the file."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in bundle.network.state_dict().items():
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    size = [bundle.geometry.height, bundle.geometry.width] if fixed_size else ["height", "width"]
     call = {
         "weights": digest.hexdigest(),
-        "input": {"name": "images", "shape": ["N", bundle.form.channels, *size], "dtype": bundle.form.dtype.name},
-        "outputs": {"probabilities": ["N", len(bundle.classes)], "logits": ["N", len(bundle.classes)]},
+        "input": {"name": "images", "layout": "NCHW", "dtype": bundle.form.dtype.name},
+        "outputs": ["probabilities", "logits"],
     }
     return {**bundle.card(), **call}
 
@@ -202,7 +206,8 @@ def _compare(predictor: Predictor, exported: Exported, held: HeldOut, console: C
 def _compare_own_size(predictor: Predictor, exported: Exported, held: HeldOut) -> Parity | None:
     """On some images whose own size is not the working size, scaled by the file's own rule."""
     bundle = predictor.bundle
-    found, names = [], []
+    found: list[NDArray[Any]] = []
+    names: list[str] = []
     for row, name in zip(held.rows, held.names, strict=True):
         if len(found) == OWN_SIZE:
             break

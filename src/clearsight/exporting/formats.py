@@ -4,7 +4,9 @@
     openvino  .xml + .bin    OpenVINO; the card in its rt_info
     torch     .pt2           torch.export, read by PyTorch alone without Clearsight; the card as an extra file
 
-Batch, and for a graph with the resize rule height and width too, stay open. Numbers are float32.
+Batch, and for a graph with the resize rule height and width too, stay open. Numbers are float32, but for the resize
+rule's, which are float64. OpenVINO computes those in float32 on a CPU, too coarse for the rule, so its files take
+images of the working size, and the runner beside them scales.
 """
 
 from __future__ import annotations
@@ -31,15 +33,14 @@ Card = dict[str, Any]
 
 @dataclass(frozen=True)
 class Format:
-    """suffix of its file; packages it needs beyond Clearsight's own; write(module, example, card, path)."""
+    """suffix of its file; packages it needs beyond Clearsight's own; whether it holds the resize rule;
+    write(module, example, card, path).
+    """
 
     suffix: str
     needs: tuple[str, ...]
+    resizes: bool
     write: Callable[[Deployed, torch.Tensor, Card, Path], None]
-
-    def files(self, path: Path) -> list[Path]:
-        """What it leaves, the file that is opened last."""
-        return [path.with_suffix(".bin"), path] if self.suffix == ".xml" else [path]
 
 
 def format_named(name: str) -> Format:
@@ -101,8 +102,7 @@ def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: P
     openvino = openvino_without_telemetry()
     with hushed():  # torch.jit.trace is deprecated, and OpenVINO's own way in
         model = openvino.convert_model(module, example_input=example)
-    size = [-1, -1] if module.resize is not None else list(example.shape[2:])
-    model.reshape([-1, example.shape[1], *size])
+    model.reshape([-1, *example.shape[1:]])
     model.inputs[0].get_tensor().set_names({"images"})
     for port, name in zip(model.outputs, OUTPUTS, strict=True):
         port.get_tensor().set_names({name})
@@ -127,7 +127,7 @@ def _metadata(card: Card) -> dict[str, str]:
 
 
 FORMATS = {
-    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime"), _write_onnx),
-    "openvino": Format(".xml", (), _write_openvino),
-    "torch": Format(".pt2", (), _write_torch),
+    "onnx": Format(".onnx", ("onnx", "onnxscript", "onnxruntime"), True, _write_onnx),
+    "openvino": Format(".xml", (), False, _write_openvino),
+    "torch": Format(".pt2", (), True, _write_torch),
 }

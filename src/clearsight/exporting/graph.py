@@ -36,8 +36,9 @@ class Deployed(nn.Module):
 def deployed(bundle: Bundle, fixed: bool = False) -> Deployed:
     """The module to export, in evaluation mode; ModelError for classical models, which are no graph of tensors."""
     if not traceable(bundle.network):
+        name = bundle.card()["network"].get("name", "this model")
         raise ModelError(
-            f"{bundle.network.spec.get('name', 'a classical model')} cannot be exported",
+            f"{name} cannot be exported",
             found="a classical model, whose descriptor runs in NumPy and OpenCV",
             expected="a network",
             fix="use `clearsight predict`, or train a network: `clearsight compare` shows what it gains",

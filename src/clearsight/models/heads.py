@@ -46,8 +46,8 @@ class KernelHead(nn.Module):
 
 def intersection(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """What histograms share: the sum over d of min(a_id, b_jd), (N, D), (S, D) -> (N, S)."""
-    if torch.jit.is_tracing() or torch.compiler.is_exporting():  # a loop would fix the number of rows
-        return torch.minimum(a[:, None], b).sum(2)
+    if torch.jit.is_tracing() or torch.compiler.is_exporting():  # type: ignore[attr-defined, no-untyped-call]
+        return torch.minimum(a[:, None], b).sum(2)  # a loop would fix the number of rows
     return torch.stack([torch.minimum(row, b).sum(1) for row in a])
 
 
