@@ -55,7 +55,7 @@ def require(packages: tuple[str, ...], what: str) -> None:
     """ConfigError where one of these packages is missing."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        raise ConfigError(f"{what} needs {', '.join(missing)}", fix="pip install 'clearsight[export]'")
+        raise ConfigError(f"{what} needs {', '.join(missing)}", fix="run pip install 'clearsight[export]'")
 
 
 @contextlib.contextmanager
