@@ -23,6 +23,7 @@ ALL = (
     "classical",
     "explain",
     "attacks",
+    "export",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

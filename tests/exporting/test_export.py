@@ -254,7 +254,7 @@ def test_files_in_the_way(tmp_path):
         cs.export(model, format="openvino", out=tmp_path)
     with pytest.raises(ConfigError, match=r"wrong ending; found \.onnx; expected \.xml"):
         cs.export(model, format="openvino", out=tmp_path / "m.onnx")
-    with pytest.raises(OutputError, match="there is no folder .*nowhere"):
+    with pytest.raises(OutputError, match=r"there is no folder .*nowhere"):
         cs.export(model, format="openvino", out=tmp_path / "nowhere" / "m.xml")
     (tmp_path / "run.py").write_text("print('mine')")
     with pytest.raises(OutputError, match=r"run\.py is in the way"):

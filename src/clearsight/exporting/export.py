@@ -26,6 +26,7 @@ from clearsight.exporting.parity import BAR, Parity, compare
 from clearsight.exporting.runner import FIRST_LINE, runner
 from clearsight.exporting.runtime import BATCH, Exported
 from clearsight.loading import HeldOut, development, held_out, load, own_data
+from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 
 OWN_SIZE = 16
@@ -111,7 +112,9 @@ def export(
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", suffix=".partial", dir=file.parent) as folder:
             written = Path(folder) / file.name
             console.say(f"export: writing {format}, which takes from some seconds to a minute")
-            chosen.write(module, example(bundle.form, bundle.geometry.height, bundle.geometry.width), card, written)
+            with frozen(module):
+                size = bundle.geometry.height, bundle.geometry.width
+                chosen.write(module, example(bundle.form, *size), card, written)
             exported = Exported(written)
             parity = None if held is None else _compare(predictor, exported, held, console)
             own = None if held is None or fixed else _compare_own_size(predictor, exported, held)
@@ -127,8 +130,8 @@ def export(
                 written.with_suffix(part).replace(file.with_suffix(part))
         (file.parent / "card.json").write_text(json.dumps(card, indent=1))
         (file.parent / "run.py").write_text(runner())
-    size = (bundle.geometry.height, bundle.geometry.width) if fixed else ("height", "width")
-    return Export(file, format, weight(file), ("N", bundle.form.channels, *size), card, parity, own, report)
+    shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
+    return Export(file, format, weight(file), shape, card, parity, own, report)
 
 
 def export_card(bundle: Bundle) -> dict[str, Any]:

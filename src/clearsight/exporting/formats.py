@@ -101,8 +101,11 @@ def _write_onnx(module: Deployed, example: torch.Tensor, card: Card, path: Path)
 def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
     openvino = openvino_without_telemetry()
     with hushed():  # torch.jit.trace is deprecated, and OpenVINO's own way in
-        model = openvino.convert_model(module, example_input=example)
+        model = openvino.convert_model(module, example_input=example.float())
     model.reshape([-1, *example.shape[1:]])
+    raw = openvino.preprocess.PrePostProcessor(model)  # as its way in knows no uint16
+    raw.input().tensor().set_element_type(openvino.Type.u8 if example.dtype == torch.uint8 else openvino.Type.u16)
+    model = raw.build()
     model.inputs[0].get_tensor().set_names({"images"})
     for port, name in zip(model.outputs, OUTPUTS, strict=True):
         port.get_tensor().set_names({name})
