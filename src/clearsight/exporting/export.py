@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.geometry import Geometry
-from clearsight.disk import disk_errors
+from clearsight.disk import disk_errors, whole_file
 from clearsight.errors import BundleError, ConfigError, ExportError, ImageError, OutputError
 from clearsight.exporting.formats import FORMATS, format_named
 from clearsight.exporting.graph import deployed, example
@@ -25,7 +25,7 @@ from clearsight.exporting.int8 import Quantised, judge, quantise, require_int8, 
 from clearsight.exporting.parity import BAR, Parity, compare
 from clearsight.exporting.runner import FIRST_LINE, runner
 from clearsight.exporting.runtime import BATCH, Exported
-from clearsight.loading import HeldOut, development, held_out, load, own_data
+from clearsight.loading import Development, HeldOut, development, held_out, load, own_data
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 
@@ -104,7 +104,7 @@ def export(
     file = _destination(model, chosen.suffix, out, quantize)
     _check_beside(file, card)
     held = _real_images(model, data, images, data_dir, console)
-    own_images = development(model, console=console, data_dir=data_dir) if quantize else None
+    own_images = _calibration(model, console, data_dir) if quantize else None
 
     with disk_errors(file, "the model", "free some space or choose another --out"):
         if out is None:
@@ -128,8 +128,9 @@ def export(
                 written = small
             for part in (".bin", ".xml") if chosen.suffix == ".xml" else (chosen.suffix,):
                 written.with_suffix(part).replace(file.with_suffix(part))
-        (file.parent / "card.json").write_text(json.dumps(card, indent=1))
-        (file.parent / "run.py").write_text(runner())
+        for name, text in (("card.json", json.dumps(card, indent=1)), ("run.py", runner())):
+            with whole_file(file.parent / name) as stream:
+                stream.write(text.encode())
     shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
     return Export(file, format, weight(file), shape, card, parity, own, report)
 
@@ -193,6 +194,18 @@ def _real_images(
             console.say(f"export: not compared on real images: {error.happened}")
             return None
     return held_out(model, data, console=console, data_dir=data_dir).sample(images, 0)
+
+
+def _calibration(model: str | Path | Predictor, console: Console, data_dir: str | None) -> Development:
+    """The images the model was trained on; ConfigError where they are gone."""
+    try:
+        return development(model, console=console, data_dir=data_dir)
+    except BundleError as error:
+        raise ConfigError(
+            "--quantize int8 reads ranges from the training images, which cannot be had",
+            found=error.found or error.happened,
+            fix="put them back where they were, or leave --quantize out",
+        ) from error
 
 
 def _compare(predictor: Predictor, exported: Exported, held: HeldOut, console: Console) -> Parity | None:
