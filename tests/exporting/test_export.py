@@ -186,17 +186,25 @@ def test_a_file_that_says_otherwise_is_not_kept(digits_run, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_compare_names_the_worst_image(digits_run):
-    model = cs.load(digits_run, engine="torch")
-    images = digits(None).source.images[:6, None]
-    beliefs = model.predict_proba(images)
-    beliefs[4] += 0.25
-    found = compare(model, lambda batch: (beliefs, None), [images], list("abcdef"))
-    assert (found.images, found.same_class, found.worst) == (6, 6, "e")
-    assert found.largest == pytest.approx(0.25)
-    assert not found.holds
-    beliefs[2] = np.nan
-    assert compare(model, lambda batch: (beliefs, None), [images], list("abcdef")).worst == "c"
+def test_compare_names_the_worst_image():
+    rng = np.random.default_rng(0)
+    expected = rng.dirichlet(np.ones(4), 6)
+    found, parts, names = expected.copy(), [np.zeros((n, 1)) for n in (2, 3, 1)], list("abcdef")
+
+    def answers():
+        rest = iter(np.split(found, [2, 5]))
+        return lambda images: (next(rest), None)
+
+    assert compare(expected, answers(), parts, names).largest == 0
+    found[3] += [0.25, 0.25, 0.25, 0.25]
+    parity = compare(expected, answers(), parts, names)
+    assert (parity.images, parity.same_class, parity.worst) == (6, 6, "d")
+    assert parity.largest == pytest.approx(0.25)
+    assert not parity.holds
+    found[1] = expected[1][::-1]
+    assert compare(expected, answers(), parts, names).same_class == 5
+    found[5] = np.nan
+    assert compare(expected, answers(), parts, names).worst == "f"
 
 
 def test_int8_openvino_and_what_it_costs(digits_run, tmp_path):

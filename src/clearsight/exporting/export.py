@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
@@ -209,14 +210,15 @@ def _calibration(model: str | Path | Predictor, console: Console, data_dir: str 
 
 
 def _compare(predictor: Predictor, exported: Exported, held: HeldOut, console: Console) -> Parity | None:
-    advance = console.stage("comparing with the model")
+    expected = predictor.predict_proba(held.images, console.stage("asking the model"))
+    advance = console.stage("asking the file")
 
     def batches() -> Iterator[NDArray[Any]]:
         for start in range(0, len(held.rows), BATCH):
             yield held.images[start : start + BATCH]
             advance(min(start + BATCH, len(held.rows)), len(held.rows))
 
-    return compare(predictor, exported, batches(), held.names)
+    return compare(expected, exported, batches(), held.names)
 
 
 def _compare_own_size(predictor: Predictor, exported: Exported, held: HeldOut) -> Parity | None:
@@ -236,7 +238,8 @@ def _compare_own_size(predictor: Predictor, exported: Exported, held: HeldOut) -
         except ImageError:  # gone since the pixels were cached
             continue
         names.append(name)
-    return compare(predictor, exported, found, names)
+    expected = [predictor.predict_proba(image) for image in found]
+    return compare(np.concatenate(expected), exported, found, names) if found else None
 
 
 def _must_hold(parity: Parity | None, format: str) -> None:

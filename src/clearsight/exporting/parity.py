@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.exporting.runtime import Exported
-from clearsight.predictor import Predictor
 
 BAR = 1e-4
 """Largest difference of a probability that counts as rounding."""
@@ -36,19 +35,18 @@ class Parity:
 
 
 def compare(
-    predictor: Predictor, exported: Exported, batches: Iterable[NDArray[Any]], names: Sequence[str]
+    expected: NDArray[np.float64], exported: Exported, batches: Iterable[NDArray[Any]], names: Sequence[str]
 ) -> Parity | None:
-    """The model and its file on the same raw images, batches (B, C, H, W) of any sizes; None where there are none.
-
-    names: of the images, in the batches' order.
+    """A file's answers to raw images, batches (B, C, H, W) of any sizes, against the model's probabilities (N, K);
+    None where there are none. names: of the images, in the batches' order.
     """
     same, largest, worst, done = 0, -1.0, "", 0
     for images in batches:
-        expected, found = predictor.predict_proba(images), exported(images)[0]
-        apart = np.abs(expected - found).max(axis=1)
+        beliefs, found = expected[done : done + len(images)], exported(images)[0]
+        apart = np.abs(beliefs - found).max(axis=1)
         apart[~np.isfinite(apart)] = np.inf
         # equal beliefs, as those of a fair coin, have no class to agree on
-        same += int(((expected.argmax(1) == found.argmax(1)) | (_margin(expected) < BAR)).sum())
+        same += int(((beliefs.argmax(1) == found.argmax(1)) | (_margin(beliefs) < BAR)).sum())
         if len(apart) and apart.max() > largest:
             largest, worst = float(apart.max()), names[done + int(apart.argmax())]
         done += len(images)
