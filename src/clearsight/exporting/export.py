@@ -123,7 +123,8 @@ def export(
                 _must_hold(found, format)
             report = None
             if own_images is not None:
-                small = Path(folder) / f"int8{chosen.suffix}"
+                small = Path(folder) / "int8" / file.name
+                small.parent.mkdir()
                 number = quantise(written, small, own_images.train, console)
                 report = judge(written, small, own_images, number, console)
                 written = small
