@@ -24,6 +24,7 @@ ALL = (
     "explain",
     "attacks",
     "limits",
+    "export",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

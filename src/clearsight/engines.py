@@ -62,7 +62,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, network: nn.Module, shape: Shape) -> None:
-        self.ov = _openvino()
+        self.ov = openvino_without_telemetry()
         folder = entry("openvino", self._key(network, shape), lambda f: self._convert(network, shape, f))
         core = self.ov.Core()
         self.compiled = core.compile_model(
@@ -143,7 +143,7 @@ def operations(network: nn.Module, shape: Shape) -> int:
     return int(counter.get_total_flops())
 
 
-def _openvino() -> Any:
+def openvino_without_telemetry() -> Any:
     """The openvino module, with its telemetry made unimportable first: nothing leaves the machine."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino

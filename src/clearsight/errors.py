@@ -60,6 +60,10 @@ class CheckpointError(ClearsightError, ValueError):
     """A saved training state is damaged or belongs to another run."""
 
 
+class ExportError(ClearsightError, RuntimeError):
+    """An exported file does not say what its model says."""
+
+
 class OutputError(ClearsightError, OSError):
     """A file or folder cannot be written: no permission, no space."""
 

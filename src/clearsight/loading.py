@@ -136,6 +136,28 @@ def training_images(
     return pixels.view(rows), labels[rows], [dataset.source.name(int(i)) for i in rows]
 
 
+@dataclass(frozen=True)
+class Development:
+    """The training and the validation images of a model's own run, as it sees them, with the latter's labels (N,)."""
+
+    train: PixelView
+    val: PixelView
+    val_labels: NDArray[np.int64]
+
+
+def development(
+    model: str | Path | Predictor, *, console: Console | None = None, data_dir: str | None = None
+) -> Development:
+    """What a model was trained and validated on; BundleError where the images are gone."""
+    console = console or Silent()
+    bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
+    options = {} if isinstance(model, Predictor) else run_options(Path(model))
+    dataset = read(own_data(bundle), data_dir=data_dir or options.get("data_dir"))
+    data = as_trained(bundle, options, dataset, scan(dataset, console.stage("looking at the files")), console)
+    val = data.split.folds[0][1]
+    return Development(data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), data.labels[val])
+
+
 def own_data(bundle: Bundle) -> str:
     """What a model was trained on; BundleError where it does not say, or the images are gone."""
     origin = bundle.data.get("origin")

@@ -39,7 +39,7 @@ from clearsight.data.pixels import PixelFormat, quiet_pillow
 from clearsight.disk import disk_errors
 from clearsight.errors import ConfigError, ImageError, OutputError
 
-VERSION = 2
+VERSION = 3
 """Raise when decoding or scaling changes what the same inputs give."""
 
 Progress = Callable[[int, int], None]

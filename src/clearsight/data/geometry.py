@@ -5,6 +5,7 @@ pad     the whole image, scaled to fit inside, its border filled with zeros: not
 crop    scaled to cover, its centre kept: nothing is stretched, the border of the longer side is lost
 
 Shapes: arrays (H, W, C), uint8 or uint16. Scaling averages over the source (antialiased bicubic).
+`exporting.resample` is the same rule as a graph, which a change here must follow.
 """
 
 from __future__ import annotations
@@ -78,18 +79,26 @@ Box = tuple[float, float, float, float]
 
 
 def resize(image: NDArray[Any], width: int, height: int, box: Box | None = None) -> NDArray[Any]:
-    """Scale (H, W, C) uint8 or uint16, or the box of it, to (height, width, C) by antialiased bicubic interpolation."""
+    """Scale (H, W, C) uint8 or uint16, or the box of it, to (height, width, C) by antialiased bicubic interpolation.
+
+    Width first, then height, 8-bit values rounded between: Pillow's versions differ in which comes first, and pixels
+    must not follow from a version, nor differ from those of an exported graph.
+    """
     whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
     if image.shape[:2] == (height, width) and box in (None, whole):
         return image
-    size, how = (width, height), Image.Resampling.BICUBIC
+    left, top, right, bottom = box or whole
+    how, rows = Image.Resampling.BICUBIC, image.shape[0]
+
+    def scaled(plane: NDArray[Any]) -> NDArray[Any]:
+        wide = Image.fromarray(plane).resize((width, rows), how, (left, 0, right, rows))
+        return np.asarray(wide.resize((width, height), how, (0, top, width, bottom)))
+
     if image.dtype == np.uint8:
         if image.shape[2] == 3:
-            return np.asarray(Image.fromarray(image).resize(size, how, box))
-        planes = [np.asarray(Image.fromarray(image[:, :, c]).resize(size, how, box)) for c in range(image.shape[2])]
-        return np.stack(planes, axis=2)
+            return scaled(image)
+        return np.stack([scaled(image[:, :, c]) for c in range(image.shape[2])], axis=2)
     deep = [  # Pillow scales 16-bit integers by nearest neighbour only, so go through floats
-        np.asarray(Image.fromarray(image[:, :, c].astype(np.float32)).resize(size, how, box))
-        for c in range(image.shape[2])
+        scaled(image[:, :, c].astype(np.float32)) for c in range(image.shape[2])
     ]
     return np.asarray(np.clip(np.rint(np.stack(deep, axis=2)), 0, 65535).astype(np.uint16))

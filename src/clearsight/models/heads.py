@@ -46,6 +46,8 @@ class KernelHead(nn.Module):
 
 def intersection(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """What histograms share: the sum over d of min(a_id, b_jd), (N, D), (S, D) -> (N, S)."""
+    if torch.jit.is_tracing() or torch.compiler.is_exporting():  # type: ignore[attr-defined, no-untyped-call]
+        return torch.minimum(a[:, None], b).sum(2)  # a loop would fix the number of rows
     return torch.stack([torch.minimum(row, b).sum(1) for row in a])
 
 
@@ -56,9 +58,9 @@ def _votes(decisions: torch.Tensor, classes: int) -> torch.Tensor:
     """
     first, second = torch.triu_indices(classes, classes, 1, device=decisions.device)
     won = (decisions >= 0).to(decisions.dtype)
-    votes = decisions.new_zeros(len(decisions), classes)
+    votes = decisions.new_zeros(decisions.shape[0], classes)
     votes = votes.index_add(1, first, won).index_add(1, second, 1 - won)
-    sums = decisions.new_zeros(len(decisions), classes)
+    sums = decisions.new_zeros(decisions.shape[0], classes)
     sums = sums.index_add(1, first, decisions).index_add(1, second, -decisions)
     return votes + sums / (3 * (sums.abs() + 1))
 
@@ -114,7 +116,7 @@ class ForestHead(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tree = torch.arange(len(self.feature), device=x.device)
-        node = torch.zeros(len(x), len(tree), dtype=torch.int64, device=x.device)
+        node = torch.zeros(x.shape[0], len(tree), dtype=torch.int64, device=x.device)
         wide = x.double()
         for _ in range(self.depth):
             right = wide.gather(1, self.feature[tree, node]) > self.threshold[tree, node]
@@ -126,7 +128,7 @@ class ForestHead(nn.Module):
         if self.classes == 2:
             total = sums.sum(1) / 2
             return torch.stack([-total, total], 1).to(x.dtype) + self.start
-        return sums.view(len(x), -1, self.classes).sum(1).to(x.dtype) + self.start
+        return sums.view(x.shape[0], -1, self.classes).sum(1).to(x.dtype) + self.start
 
 
 class Reduced(nn.Module):

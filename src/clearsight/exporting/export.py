@@ -1,0 +1,254 @@
+"""The whole job: write a model as a file, load it again in its engine, compare it with the model on real images, keep
+it only if it says the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.bundle import Bundle
+from clearsight.console import Console, Silent
+from clearsight.data.geometry import Geometry
+from clearsight.disk import disk_errors, whole_file
+from clearsight.errors import BundleError, ConfigError, ExportError, ImageError, OutputError
+from clearsight.exporting.formats import FORMATS, format_named
+from clearsight.exporting.graph import deployed, example
+from clearsight.exporting.int8 import Quantised, judge, quantise, require_int8, weight
+from clearsight.exporting.parity import BAR, Parity, compare
+from clearsight.exporting.runner import FIRST_LINE, runner
+from clearsight.exporting.runtime import BATCH, Exported
+from clearsight.loading import Development, HeldOut, development, held_out, load, own_data
+from clearsight.models.network import frozen
+from clearsight.predictor import Predictor
+
+OWN_SIZE = 16
+"""Images that are compared at their own size too, where that is not the working size."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written, and what it was found to be worth.
+
+    file: the model; card and runner lie beside it. bytes: of the model's files. parity: on images at working size,
+    None where none could be had; own_size: on images that the file itself scales.
+    shape: of its input, (N, C, H, W) with names for what is open. int8: what quantisation cost and
+    gained, None for float32.
+    """
+
+    file: Path
+    format: str
+    bytes: int
+    shape: tuple[int | str, ...]
+    card: dict[str, Any] = field(repr=False)
+    parity: Parity | None
+    own_size: Parity | None
+    int8: Quantised | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "file": str(self.file),
+            "format": self.format,
+            "bytes": self.bytes,
+            "input": {**self.card["input"], "shape": list(self.shape)},
+            "parity": self.parity and self.parity.to_dict(),
+            "own_size": self.own_size and self.own_size.to_dict(),
+            "int8": self.int8 and self.int8.to_dict(),
+        }
+
+
+def export(
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    format: str = "onnx",
+    out: str | Path | None = None,
+    quantize: str | None = None,
+    fixed_size: bool = False,
+    images: int = 256,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> Export:
+    """Write a model as one file that other programs run: `cs.export("runs/photos", format="onnx")`.
+
+    It takes raw images (N, C, H, W), uint8 or uint16, and gives calibrated `probabilities` (N, K) and `logits` (N, K).
+    format: onnx, openvino or torch. out: the file, RUN/export/model.onnx and the like unless given; `card.json` and
+    `run.py` are written beside it. quantize: "int8", calibrated on the run's training images. fixed_size: take images
+    of the working size alone, as OpenVINO's files do. images: compare on at most so many of the test split, or of
+    `data`.
+
+    Raises ExportError, and keeps no file, where the file does not give the same class and probabilities within 1e-4;
+    ModelError for a classical model; ConfigError and OutputError for what cannot be asked or written.
+    """
+    console = console or Silent()
+    chosen = format_named(format)
+    if quantize not in (None, "int8"):
+        raise ConfigError(f"--quantize {quantize} is not known", expected="int8")
+    if quantize:
+        require_int8(format)
+    if images < 1:
+        raise ConfigError(f"--images {images} must be 1 or more")
+    given = model if isinstance(model, Predictor) else load(model)
+    predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
+    bundle = predictor.bundle
+    fixed = fixed_size or not chosen.resizes
+    module = deployed(bundle, fixed)
+    card = export_card(bundle)
+    file = _destination(model, chosen.suffix, out, quantize)
+    _check_beside(file, card)
+    held = _real_images(model, data, images, data_dir, console)
+    own_images = _calibration(model, console, data_dir) if quantize else None
+
+    with disk_errors(file, "the model", "free some space or choose another --out"):
+        if out is None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", suffix=".partial", dir=file.parent) as folder:
+            written = Path(folder) / file.name
+            console.say(f"export: writing {format}, which takes from some seconds to a minute")
+            with frozen(module):
+                size = bundle.geometry.height, bundle.geometry.width
+                chosen.write(module, example(bundle.form, *size), card, written)
+            exported = Exported(written)
+            parity = None if held is None else _compare(predictor, exported, held, console)
+            own = None if held is None or fixed else _compare_own_size(predictor, exported, held)
+            for found in (parity, own):
+                _must_hold(found, format)
+            report = None
+            if own_images is not None:
+                small = Path(folder) / "int8" / file.name
+                small.parent.mkdir()
+                number = quantise(written, small, own_images.train, console)
+                report = judge(written, small, own_images, number, console)
+                written = small
+            for part in (".bin", ".xml") if chosen.suffix == ".xml" else (chosen.suffix,):
+                written.with_suffix(part).replace(file.with_suffix(part))
+        for name, text in (("card.json", json.dumps(card, indent=1)), ("run.py", runner())):
+            with whole_file(file.parent / name) as stream:
+                stream.write(text.encode())
+    shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
+    return Export(file, format, weight(file), shape, card, parity, own, report)
+
+
+def export_card(bundle: Bundle) -> dict[str, Any]:
+    """The bundle's card, and what a program needs to call the file."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in bundle.network.state_dict().items():
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    call = {
+        "weights": digest.hexdigest(),
+        "input": {"name": "images", "layout": "NCHW", "dtype": bundle.form.dtype.name},
+        "outputs": ["probabilities", "logits"],
+    }
+    return {**bundle.card(), **call}
+
+
+def _destination(model: str | Path | Predictor, suffix: str, out: str | Path | None, quantize: str | None) -> Path:
+    """The file to write; ConfigError or OutputError where it cannot be that."""
+    if out is None:
+        run = Path() if isinstance(model, Predictor) else Path(model).expanduser()
+        folder = (run if run.is_dir() and not isinstance(model, Predictor) else Path()) / "export"
+        file = folder / f"model{'-int8' if quantize else ''}{suffix}"
+    else:
+        file = Path(out).expanduser()
+        folder = file.parent
+        if file.is_dir():
+            raise OutputError(f"--out {out} is a folder", expected="a file", fix=f"name a file in it: model{suffix}")
+        if file.suffix != suffix:
+            raise ConfigError(f"--out {out} has the wrong ending", found=file.suffix or "none", expected=suffix)
+        if not folder.is_dir():
+            raise OutputError(f"there is no folder {folder}", fix="make it first, or choose another --out")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file", expected="a folder to write to", fix="choose another --out")
+    return file
+
+
+def _check_beside(file: Path, card: dict[str, Any]) -> None:
+    """OutputError where the names of card and runner are taken by files that are not this model's."""
+    beside, script = file.parent / "card.json", file.parent / "run.py"
+    try:
+        mine = not beside.exists() or json.loads(beside.read_text())["weights"] == card["weights"]
+    except (ValueError, KeyError, TypeError, OSError):
+        mine = False
+    ours = not script.exists() or (script.is_file() and script.read_bytes().startswith(FIRST_LINE.encode()))
+    for path, free in ((beside, mine), (script, ours)):
+        if not free:
+            raise OutputError(
+                f"{path} is in the way", found="a file of something else", fix="choose another folder for --out"
+            )
+
+
+def _real_images(
+    model: str | Path | Predictor, data: Any, images: int, data_dir: str | None, console: Console
+) -> HeldOut | None:
+    """Images to compare on; None, and said so, where the run's own are gone and no others were named."""
+    if data is None:
+        try:
+            own_data((model if isinstance(model, Predictor) else load(model)).bundle)
+        except BundleError as error:
+            console.say(f"export: not compared on real images: {error.happened}")
+            return None
+    return held_out(model, data, console=console, data_dir=data_dir).sample(images, 0)
+
+
+def _calibration(model: str | Path | Predictor, console: Console, data_dir: str | None) -> Development:
+    """The images the model was trained on; ConfigError where they are gone."""
+    try:
+        return development(model, console=console, data_dir=data_dir)
+    except BundleError as error:
+        raise ConfigError(
+            "--quantize int8 reads ranges from the training images, which cannot be had",
+            found=error.found or error.happened,
+            fix="put them back where they were, or leave --quantize out",
+        ) from error
+
+
+def _compare(predictor: Predictor, exported: Exported, held: HeldOut, console: Console) -> Parity | None:
+    expected = predictor.predict_proba(held.images, console.stage("asking the model"))
+    advance = console.stage("asking the file")
+
+    def batches() -> Iterator[NDArray[Any]]:
+        for start in range(0, len(held.rows), BATCH):
+            yield held.images[start : start + BATCH]
+            advance(min(start + BATCH, len(held.rows)), len(held.rows))
+
+    return compare(expected, exported, batches(), held.names)
+
+
+def _compare_own_size(predictor: Predictor, exported: Exported, held: HeldOut) -> Parity | None:
+    """On some images whose own size is not the working size, scaled by the file's own rule."""
+    bundle = predictor.bundle
+    found: list[NDArray[Any]] = []
+    names: list[str] = []
+    for row, name in zip(held.rows, held.names, strict=True):
+        if len(found) == OWN_SIZE:
+            break
+        try:
+            header = held.dataset.source.inspect(int(row))[1]
+            size = Geometry(header.height, header.width)
+            if header.oriented or (size.height, size.width) == (bundle.geometry.height, bundle.geometry.width):
+                continue
+            found.append(held.dataset.source.decode(int(row), bundle.form, size)[None])
+        except ImageError:  # gone since the pixels were cached
+            continue
+        names.append(name)
+    expected = [predictor.predict_proba(image) for image in found]
+    return compare(np.concatenate(expected), exported, found, names) if found else None
+
+
+def _must_hold(parity: Parity | None, format: str) -> None:
+    if parity and not parity.holds:
+        raise ExportError(
+            f"the {format} file does not say what the model says, and is not kept",
+            found=f"{parity.same_class} of {parity.images} images with the same class, "
+            f"probabilities up to {parity.largest:.1e} apart ({parity.worst})",
+            expected=f"all of them, and at most {BAR:g}",
+            fix="try another --format" + (f": {', '.join(f for f in FORMATS if f != format)}"),
+        )

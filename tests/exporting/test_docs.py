@@ -1,0 +1,50 @@
+"""What docs/export.md tells to type works as it is written."""
+
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from clearsight.cli.main import main
+
+DOCS = (Path(__file__).parent.parent.parent / "docs" / "export.md").read_text()
+
+
+@pytest.fixture
+def desk(tmp_path, photos, photos_run, monkeypatch):
+    """A folder as the page imagines it: runs/photos and new.jpg."""
+    shutil.copytree(photos_run, tmp_path / "runs" / "photos")
+    shutil.copy(photos / "cat" / "0.jpg", tmp_path / "new.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("run", None)
+
+
+def test_its_commands_and_blocks_run(desk, monkeypatch, capsys):
+    lines = [
+        line.split("#")[0] for block in re.findall(r"```bash\n(.*?)```", DOCS, re.S) for line in block.splitlines()
+    ]
+    commands = [shlex.split(line) for line in lines if line.startswith(("clearsight ", "python "))]
+    assert len(commands) == 5
+    for words in commands:
+        if words[0] == "clearsight":
+            assert main([*words[1:], "--images", "4"]) == 0
+    script = commands[-1]
+    monkeypatch.setattr(sys, "argv", script[1:])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(script[1], run_name="__main__")
+    assert ended.value.code == 0
+    assert "new.jpg\tcat\t" in capsys.readouterr().out
+
+    names = {}
+    blocks = re.findall(r"```python\n(.*?)```", DOCS, re.S)
+    assert len(blocks) == 5
+    for block in blocks:
+        exec(block, names)
+    assert names["best"] == "cat"
+    assert names["exported"].predict_proba(["new.jpg"]).shape == (1, 4)
