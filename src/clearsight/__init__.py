@@ -28,6 +28,7 @@ _HOMES = {
     "landscape": "clearsight.surroundings",
     "load": "clearsight.loading",
     "search": "clearsight.questions",
+    "serve": "clearsight.serving.launch",
     "shattered": "clearsight.surroundings",
     "together": "clearsight.questions",
 }
@@ -49,6 +50,7 @@ __all__ = [
     "landscape",
     "load",
     "search",
+    "serve",
     "shattered",
     "together",
 ]

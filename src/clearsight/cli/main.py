@@ -27,6 +27,7 @@ COMMANDS = {
     "shattered": "measure how alike the gradients of nearby inputs are, against depth",
     "index": "index images by what a model sees in them",
     "search": "find the images most similar to one",
+    "serve": "answer questions about images over HTTP",
     "check": "audit a data set without training",
     "compare": "rank models from classical to deep on one data set",
     "doctor": "say why a run does not learn, and the command that cures it",
