@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -26,7 +26,6 @@ from clearsight.retrieve import Index
 from clearsight.serving import schemas
 from clearsight.serving.card import model_card
 from clearsight.serving.guard import Guard
-from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.pages import mount_pages
 from clearsight.serving.problems import MEDIA_TYPE, ProblemDetails, RefusedError, problem_response
@@ -58,10 +57,12 @@ def build_app(
     index: Index | None = None,
     token: str | None = None,
     local: bool = True,
+    failed: Callable[[BaseException], None] = lambda error: None,
 ) -> FastAPI:
     """The application for one model. It warms its engine when started, and says so at /health.
 
     token: what clients of /v1 and /metrics must show; None lets all ask. local: answer to requests for localhost alone.
+    failed: called where the engine cannot be made.
     """
     config, metrics = config or ServeConfig(), Metrics()
     worker = Worker(predictor, config, metrics, index)
@@ -70,7 +71,7 @@ def build_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         def warmed(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()):
-                event("defect", level=40, error=error)
+                failed(error)
 
         with quiet_pillow():
             starting = asyncio.get_running_loop().create_task(worker.start())

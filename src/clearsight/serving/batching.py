@@ -71,7 +71,7 @@ class Batcher(Generic[Item, Result]):
             pressed = size > 1 and time.perf_counter() - ended < max(self.linger, 0.002)
             if self.linger and pressed and len(self._waiting) < min(size, self.most):
                 await asyncio.sleep(self.linger)
-            batch = []
+            batch: list[tuple[Item, asyncio.Future[Result]]] = []
             while self._waiting and len(batch) < self.most:
                 item, future = self._waiting.popleft()
                 if not future.done():  # whoever asked has given up

@@ -92,8 +92,17 @@ def serve(
         made = token is None and not local
         token = secrets.token_urlsafe(24) if made else token
         log_to_stderr()
-        app = build_app(predictor, config=config, index=index, token=token, local=local)
+        failures: list[BaseException] = []
+
+        def failed(error: BaseException) -> None:
+            failures.append(error)
+            server.should_exit = True
+
+        app = build_app(predictor, config=config, index=index, token=token, local=local, failed=failed)
+        server = make_server(app, config)
         shown = f"[{name}]" if ":" in name else name
         if started:
             started(Address(f"http://{shown}:{number}", token, made))
-        make_server(app, config).run([listening])
+        server.run([listening])
+    if failures:
+        raise failures[0]

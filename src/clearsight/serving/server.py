@@ -39,8 +39,8 @@ class Connection(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_timer = _cancelled(self._head_timer)
-        self._read_timer = _cancelled(self._read_timer)
+        self._end_head_timer()
+        self._end_read_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -58,7 +58,7 @@ class Connection(HttpToolsProtocol):
             self._await_head()
 
     def on_headers_complete(self) -> None:
-        self._head_timer = _cancelled(self._head_timer)
+        self._end_head_timer()
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
@@ -67,17 +67,22 @@ class Connection(HttpToolsProtocol):
             self._read_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._read_timer = _cancelled(self._read_timer)
+        self._end_read_timer()
         super().resume_writing()
 
     def _await_head(self) -> None:
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
+    def _end_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-def _cancelled(timer: TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
+    def _end_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
 
 class Server(uvicorn.Server):

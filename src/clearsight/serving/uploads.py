@@ -9,6 +9,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
+from typing import TYPE_CHECKING
 
 import python_multipart
 from pydantic import ValidationError
@@ -19,6 +20,9 @@ from clearsight.errors import ClearsightError, DataError
 from clearsight.serving.problems import RefusedError
 from clearsight.serving.schemas import ImagesBody
 from clearsight.serving.settings import ServeConfig
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 RAW = ("application/octet-stream", "image/*")
 FORM = "multipart/form-data"
@@ -181,11 +185,17 @@ class _Form:
 
 def _form(body: bytes, boundary: bytes, most: int) -> list[Upload]:
     form = _Form(most)
-    names = (
-        "on_part_begin", "on_header_field", "on_header_value", "on_header_end", "on_part_data", "on_part_end", "on_end"
-    )  # fmt: skip
+    callbacks: MultipartCallbacks = {
+        "on_part_begin": form.on_part_begin,
+        "on_header_field": form.on_header_field,
+        "on_header_value": form.on_header_value,
+        "on_header_end": form.on_header_end,
+        "on_part_data": form.on_part_data,
+        "on_part_end": form.on_part_end,
+        "on_end": form.on_end,
+    }
     try:
-        parser = MultipartParser(boundary, {name: getattr(form, name) for name in names})  # type: ignore[misc]
+        parser = MultipartParser(boundary, callbacks)
         parser.write(body)
         parser.finalize()
     except ClearsightError:

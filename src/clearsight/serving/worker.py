@@ -98,7 +98,8 @@ class Worker:
         if not 1 <= k <= len(index):
             raise ConfigError(f"k is {k}", expected=f"from 1 to {len(index):,}, the images in the index")
         self._admit([image])
-        return (await self._in_time([self._take(self._neighbours(index, image, k))]))[0]
+        found: list[list[dict[str, Any]]] = await self._in_time([self._take(self._neighbours(index, image, k))])
+        return found[0]
 
     async def explain(
         self, image: Upload, method: str | None, target: str | None, settings: Settings, judged: bool
