@@ -24,6 +24,7 @@ ALL = (
     "explain",
     "attacks",
     "limits",
+    "serving",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

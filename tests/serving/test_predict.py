@@ -52,7 +52,7 @@ def test_photographs_and_a_thousand_classes(photos, serving):
         found = client.post("/v1/predict", files=form([p.read_bytes() for p in paths])).json()["predictions"]
         few = client.post("/v1/predict?top=3", content=paths[0].read_bytes()).json()["predictions"][0]
     same(found, predictor.predict(paths))
-    assert len(found[0]["probabilities"]) == 1000
+    assert len(found[0]["probabilities"]) == len(set(predictor.classes)) > 990  # two cranes share a name
     assert list(few["probabilities"].items()) == list(found[0]["probabilities"].items())[:3]
     assert few["strangeness"] is None
 
