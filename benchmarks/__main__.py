@@ -25,6 +25,7 @@ ALL = (
     "attacks",
     "limits",
     "export",
+    "serving",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

@@ -30,6 +30,7 @@ _HOMES = {
     "load": "clearsight.loading",
     "search": "clearsight.questions",
     "see": "clearsight.questions",
+    "serve": "clearsight.serving.launch",
     "shattered": "clearsight.surroundings",
     "together": "clearsight.questions",
 }
@@ -53,6 +54,7 @@ __all__ = [
     "load",
     "search",
     "see",
+    "serve",
     "shattered",
     "together",
 ]

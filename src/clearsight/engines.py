@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,10 @@ from clearsight.errors import ConfigError
 
 Outputs = list[NDArray[np.float32]]
 Shape = tuple[int, int, int]
+
+Hint = Literal["throughput", "latency"]
+"""Whether OpenVINO runs several batches side by side, or gives every core to one: the first for much work known in
+advance, the second for answers that somebody waits for."""
 
 BATCH = 16
 """Images per request of an engine; throughput is flat from 8 to 32 on the processors measured."""
@@ -61,14 +65,14 @@ class OpenVinoEngine:
     The converted network is kept in the cache under the digest of its weights, so it is converted once per machine.
     """
 
-    def __init__(self, network: nn.Module, shape: Shape) -> None:
+    def __init__(self, network: nn.Module, shape: Shape, hint: Hint = "throughput") -> None:
         self.ov = openvino_without_telemetry()
         folder = entry("openvino", self._key(network, shape), lambda f: self._convert(network, shape, f))
         core = self.ov.Core()
         self.compiled = core.compile_model(
             core.read_model(str(folder / "network.xml")),
             "CPU",
-            {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"},
+            {"PERFORMANCE_HINT": hint.upper(), "INFERENCE_PRECISION_HINT": "f32"},
         )
         self.in_flight = 1 + int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
@@ -125,13 +129,15 @@ def traceable(network: nn.Module) -> bool:
     return all(getattr(module, "traceable", True) for module in network.modules())
 
 
-def engine_for(network: nn.Module, shape: Shape, images: int, device: str, name: str = "auto") -> Engine:
+def engine_for(
+    network: nn.Module, shape: Shape, images: int, device: str, name: str = "auto", hint: Hint = "throughput"
+) -> Engine:
     """The engine of that name, or for `auto` the one that suits so many images."""
     if name == "auto":
         name = engine_name(network, shape, images, device)
     if name == "openvino" and not traceable(network):
         raise ConfigError("classical models run in PyTorch alone", fix="use the engine auto or torch")
-    return OpenVinoEngine(network, shape) if name == "openvino" else TorchEngine(network.to(device), device)
+    return OpenVinoEngine(network, shape, hint) if name == "openvino" else TorchEngine(network.to(device), device)
 
 
 def operations(network: nn.Module, shape: Shape) -> int:

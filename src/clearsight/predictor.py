@@ -21,7 +21,7 @@ from clearsight.data.dataset import Array
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import decode, from_array, quiet_pillow, read_bytes
 from clearsight.data.sources import as_source
-from clearsight.engines import BATCH, Engine, engine_for
+from clearsight.engines import BATCH, Engine, Hint, engine_for
 from clearsight.errors import ConfigError, DataError, ModelError, nearest
 from clearsight.metrics import entropy, softmax
 from clearsight.models.classical import Classical
@@ -68,13 +68,13 @@ class Predictor:
 
     engine: "auto" takes OpenVINO for much work on a CPU and PyTorch otherwise; "torch" or "openvino" fix it. The
     engines agree within 1e-4 in logits; one engine gives the same bits for the same batch of images.
-    device: "cpu" or "cuda".
+    device: "cpu" or "cuda". hint: "latency" where answers are waited for one by one, as in serving.
     """
 
-    def __init__(self, bundle: Bundle, *, engine: str = "auto", device: str = "cpu") -> None:
+    def __init__(self, bundle: Bundle, *, engine: str = "auto", device: str = "cpu", hint: Hint = "throughput") -> None:
         if engine not in ("auto", "torch", "openvino"):
             raise ConfigError(f"there is no engine {engine!r}", expected="auto, torch or openvino")
-        self.bundle, self.engine, self.device = bundle, engine, device
+        self.bundle, self.engine, self.device, self.hint = bundle, engine, device, hint
         self.network = bundle.network.eval()
         self._engines: dict[str, Engine] = {}
 
@@ -118,32 +118,38 @@ class Predictor:
 
         coverage: the share of prediction sets that hold the true class; ConfigError outside (0, 1).
         """
-        names, limits = self.names(images), self.bundle.limits
+        names = self.names(images)
         answers: list[Prediction] = []
         for look in self._looks(images):
-            belief = softmax(look.logits, self.bundle.temperature)
-            doubt = entropy(belief) / np.log(max(2, len(self.classes)))
-            more: list[dict[str, Any]] = [{}] * len(belief)
-            if limits is not None:
-                inside = limits.sets(belief, coverage)
-                strangeness, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
-                more = [
-                    {
-                        "set": tuple(self.classes[k] for k in np.argsort(-belief[i], kind="stable") if inside[i, k]),
-                        "strangeness": float(strangeness[i]),
-                        "none_of_these": bool(strange[i]),
-                    }
-                    for i in range(len(belief))
-                ]
-            for p, d, known in zip(belief, doubt, more, strict=True):
-                order = np.argsort(-p, kind="stable")
-                ranked = {self.classes[i]: float(p[i]) for i in order}
-                best = int(order[0])
-                name = names[len(answers)]
-                answers.append(Prediction(name, self.classes[best], float(p[best]), float(d), ranked, **known))
+            answers += self.answers(look, names[len(answers) : len(answers) + len(look.logits)], coverage)
             if progress:
                 progress(len(answers), len(names))
         return answers
+
+    def answers(self, look: Look, names: Sequence[str], coverage: float = COVERAGE) -> list[Prediction]:
+        """What a look at images, so named, answers; coverage as for `predict`."""
+        limits = self.bundle.limits
+        belief = softmax(look.logits, self.bundle.temperature)
+        doubt = entropy(belief) / np.log(max(2, len(self.classes)))
+        more: list[dict[str, Any]] = [{}] * len(belief)
+        if limits is not None:
+            inside = limits.sets(belief, coverage)
+            strangeness, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
+            more = [
+                {
+                    "set": tuple(self.classes[k] for k in np.argsort(-belief[i], kind="stable") if inside[i, k]),
+                    "strangeness": float(strangeness[i]),
+                    "none_of_these": bool(strange[i]),
+                }
+                for i in range(len(belief))
+            ]
+        found = []
+        for name, p, d, known in zip(names, belief, doubt, more, strict=True):
+            order = np.argsort(-p, kind="stable")
+            ranked = {self.classes[i]: float(p[i]) for i in order}
+            best = int(order[0])
+            found.append(Prediction(name, self.classes[best], float(p[best]), float(d), ranked, **known))
+        return found
 
     def strangeness(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Of each image the share of known images that look less strange (N,), and whether it is unlike all the model
@@ -243,11 +249,11 @@ class Predictor:
         if name == "auto" and "openvino" in self._engines:
             name = "openvino"
         if name == "auto":
-            made = engine_for(self._core, self.shape, images, self.device)
+            made = engine_for(self._core, self.shape, images, self.device, hint=self.hint)
             name = "torch" if type(made).__name__ == "TorchEngine" else "openvino"
             return self._engines.setdefault(name, made)
         if name not in self._engines:
-            self._engines[name] = engine_for(self._core, self.shape, images, self.device, name)
+            self._engines[name] = engine_for(self._core, self.shape, images, self.device, name, self.hint)
         return self._engines[name]
 
     def names(self, images: Images) -> list[str]:

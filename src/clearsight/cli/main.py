@@ -29,6 +29,7 @@ COMMANDS = {
     "index": "index images by what a model sees in them",
     "search": "find the images most similar to one",
     "export": "write a model as an ONNX, OpenVINO or torch.export file, checked against it",
+    "serve": "answer questions about images over HTTP",
     "check": "audit a data set without training",
     "compare": "rank models from classical to deep on one data set",
     "doctor": "say why a run does not learn, and the command that cures it",

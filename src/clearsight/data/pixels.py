@@ -112,28 +112,15 @@ def read_bytes(path: str | Path) -> bytes:
 def read_header(content: bytes, name: str) -> Header:
     """Read size, mode and bit depth without decoding; ImageError for what is no image or too large to decode."""
     with _open(content, name) as image:
+        _check_size(image, name, MAX_PIXELS)
         width, height = image.size
-        if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-            raise ImageError(
-                f"{name} is too large to decode",
-                found=f"{width}x{height} = {width * height / 1e6:.0f} million pixels",
-                expected=f"at most {MAX_PIXELS // 10**6} million, and {MAX_SIDE} a side",
-                fix="scale it down first",
-            )
-        if image.mode == "F":
-            raise ImageError(
-                f"{name} holds floating-point pixels, whose range is not known",
-                found="mode F",
-                expected="8 or 16 bits per channel",
-                fix="convert it to 16-bit PNG with a range of your choice",
-            )
         try:
             return Header(
                 width=width,
                 height=height,
                 mode=_true_mode(image, content),
                 format=image.format or "",
-                bits=16 if image.mode.startswith("I") or _deep_colour(image, content) else 8,
+                bits=_bits(image, content),
                 frames=_frames(image),
                 oriented=_orientation(image, content) != 1,
                 alpha=_has_alpha(image),
@@ -142,24 +129,30 @@ def read_header(content: bytes, name: str) -> Header:
             raise ImageError(f"{name} does not open", found=_reason(error)) from error
 
 
-def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry) -> Pixels:
+def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode one image to (C, H, W) at the geometry's size and in the given form.
 
-    Raises ImageError, naming the image, for anything that does not decode to the end.
+    Raises ImageError, naming the image, for anything that does not decode to the end or has more than max_pixels. The
+    frames of an animation are not counted: a small file can hold a million.
     """
-    header = read_header(content, name)
     with _open(content, name) as image:
+        _check_size(image, name, max_pixels)
         try:
-            if image.format in ("JPEG", "MPO"):  # decode at 1/2, 1/4 or 1/8 scale where that still exceeds the need
+            bits = _bits(image, content)
+        except Exception as error:  # a broken header can fail anywhere inside a plug-in
+            raise ImageError(f"{name} does not open", found=_reason(error)) from error
+        kind = image.format
+        try:
+            if kind in ("JPEG", "MPO"):  # decode at 1/2, 1/4 or 1/8 scale where that still exceeds the need
                 image.draft(None, geometry.needed(image.size))
             image.load()
-            deep = header.bits == 16 and not image.mode.startswith("I")
+            deep = bits == 16 and not image.mode.startswith("I")
             array = _decode_deep_colour(image, content) if deep else _to_array(image, form)
             # asked after loading: a TIFF is turned by then, and says so
             array = _TURN[_orientation(image, content)](array)
         except Exception as error:  # Pillow's plug-ins raise many kinds for broken files
             raise ImageError(
-                f"{name} does not decode", found=_reason(error), expected=f"a whole {header.format} file"
+                f"{name} does not decode", found=_reason(error), expected=f"a whole {kind} file"
             ) from error
     return _finish(array, form, geometry)
 
@@ -219,6 +212,29 @@ def _open(content: bytes, name: str) -> Image.Image:
         ) from error
     except Exception as error:  # a broken header can fail anywhere inside a plug-in
         raise ImageError(f"{name} does not open", found=_reason(error)) from error
+
+
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    """Raise ImageError for an image too large to decode, or of a kind whose range is not known."""
+    width, height = image.size
+    if width * height > max_pixels or max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"{name} is too large to decode",
+            found=f"{width}x{height} = {width * height / 1e6:.0f} million pixels",
+            expected=f"at most {max_pixels / 1e6:.4g} million, and {MAX_SIDE} a side",
+            fix="scale it down first",
+        )
+    if image.mode == "F":
+        raise ImageError(
+            f"{name} holds floating-point pixels, whose range is not known",
+            found="mode F",
+            expected="8 or 16 bits per channel",
+            fix="convert it to 16-bit PNG with a range of your choice",
+        )
+
+
+def _bits(image: Image.Image, content: bytes) -> Literal[8, 16]:
+    return 16 if image.mode.startswith("I") or _deep_colour(image, content) else 8
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,60 @@
+"""Serve a model over HTTP: predict, explain, search, the model's card, /health, /metrics, and /docs that describes all.
+
+It answers this machine alone unless --host names another address; then every request needs the token. One process uses
+all cores; for more, start several behind a load balancer. Ctrl-C or SIGTERM stops it once requests in progress are
+answered. Logs go to standard error, one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from clearsight.cli.options import add_json, print_json
+from clearsight.serving.settings import ServeConfig
+
+if TYPE_CHECKING:
+    from clearsight.serving.launch import Address
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port, 0 for any free one (default: 8000)")
+    parser.add_argument(
+        "--token", metavar="WORD",
+        help="what clients must show (default: $CLEARSIGHT_TOKEN, or one is made and printed where --host is named)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network (default: auto)"
+    )
+    group = parser.add_argument_group("limits")
+    for f in fields(ServeConfig):
+        default = "a thread per core, at most 8" if f.name == "workers" else f"{f.default:g}"
+        group.add_argument(
+            f"--{f.name.replace('_', '-')}", type=type(f.default), default=f.default, metavar=f.metadata["metavar"],
+            help=f"{f.metadata['help']} (default: {default})",
+        )  # fmt: skip
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from clearsight.serving.launch import serve
+
+    def started(address: Address) -> None:
+        if arguments.json:
+            print_json({"url": address.url, "run": arguments.run, "token": address.token})
+        else:
+            print(f"serving {arguments.run} at {address.url}, described at {address.url}/docs; Ctrl-C stops it")
+            if address.made:
+                print(f"token: {address.token}")
+        sys.stdout.flush()
+
+    limits = {f.name: getattr(arguments, f.name) for f in fields(ServeConfig)}
+    serve(
+        arguments.run, host=arguments.host, port=arguments.port, token=arguments.token, engine=arguments.engine,
+        config=ServeConfig(**limits), started=started,
+    )  # fmt: skip
+    return 0

@@ -1,0 +1,108 @@
+"""`serve`: a model behind HTTP until the process is told to stop."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clearsight.errors import ConfigError
+from clearsight.serving.settings import ServeConfig
+
+if TYPE_CHECKING:
+    from clearsight.predictor import Predictor
+
+PACKAGES = ("fastapi", "fastapi_offline", "httptools", "prometheus_client", "pydantic", "python_multipart", "uvicorn")
+
+LEAST_TOKEN = 16
+"""Characters of a token, at least: a short one can be guessed."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens, and the token that its clients must show, if any. made: it was generated."""
+
+    url: str
+    token: str | None
+    made: bool
+
+
+def serve(
+    model: str | Path | Predictor,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    engine: str = "auto",
+    config: ServeConfig | None = None,
+    started: Callable[[Address], None] | None = None,
+) -> None:
+    """Serve a model over HTTP until SIGINT or SIGTERM: `cs.serve("runs/photos")`.
+
+    Loopback alone unless another host is named; then clients need a token: the given one, that of CLEARSIGHT_TOKEN, or
+    one that is made. port: 0 takes any that is free. started: called with the address once the port is open; the
+    engine warms after that, and /health says when it is ready. ConfigError for a port that cannot be had, a weak token
+    or packages that are missing; BundleError for a folder without a model.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            "serving needs packages that are not installed",
+            found=f"no {', '.join(missing)}",
+            fix="pip install 'clearsight[serve]'",
+        )
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"--port {port} should lie in [0, 65535]")
+    config = config or ServeConfig()
+    token = token or os.environ.get("CLEARSIGHT_TOKEN") or None
+    if token is not None and (
+        len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
+    ):
+        raise ConfigError(
+            "the token is too weak or not plain",
+            expected=f"{LEAST_TOKEN} or more ASCII characters without spaces",
+            fix="leave it out, and one is made when it is needed",
+        )
+
+    from clearsight.loading import load
+    from clearsight.predictor import Predictor
+    from clearsight.retrieve import Index
+    from clearsight.serving.app import build_app
+    from clearsight.serving.logs import log_to_stderr
+    from clearsight.serving.server import bound, make_server
+
+    index = None
+    if isinstance(model, Predictor):
+        predictor = model
+    else:
+        predictor = Predictor(load(model).bundle, engine=engine, hint="latency")
+        folder = Path(model).expanduser() / "index"
+        if folder.is_dir():
+            index = Index.load(folder)
+            index.check(predictor.bundle)
+    listening = bound(host, port)
+    with listening:
+        name, number = listening.getsockname()[:2]
+        local = ipaddress.ip_address(name.partition("%")[0]).is_loopback
+        made = token is None and not local
+        token = secrets.token_urlsafe(24) if made else token
+        log_to_stderr()
+        failures: list[BaseException] = []
+
+        def failed(error: BaseException) -> None:
+            failures.append(error)
+            server.should_exit = True
+
+        app = build_app(predictor, config=config, index=index, token=token, local=local, failed=failed)
+        server = make_server(app, config)
+        shown = f"[{name}]" if ":" in name else name
+        if started:
+            started(Address(f"http://{shown}:{number}", token, made))
+        server.run([listening])
+    if failures:
+        raise failures[0]

@@ -1,0 +1,42 @@
+"""What Prometheus reads at /metrics: counts, times and sizes; nothing about what images show."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+class Metrics:
+    """The figures of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "clearsight_requests_total", "Requests answered", ("route", "method", "status"), registry=self.registry
+        )
+        self.seconds = Histogram(
+            "clearsight_request_seconds", "Time of a request, from its headers to its answer", ("route",),
+            buckets=SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.refused = Counter(
+            "clearsight_refused_total", "Requests answered 429, by what was full", ("reason",), registry=self.registry
+        )
+        self.images = Counter(
+            "clearsight_images_total", "Images, answered or unreadable", ("outcome",), registry=self.registry
+        )
+        self.in_progress = Gauge("clearsight_requests_in_progress", "Requests at work", registry=self.registry)
+        self.queue = Gauge("clearsight_images_in_progress", "Images taken on, not answered yet", registry=self.registry)
+        self.batch = Histogram(
+            "clearsight_batch_images", "Images in a batch of the engine", buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self.registry,
+        )  # fmt: skip
+        self.engine = Histogram(
+            "clearsight_engine_seconds", "Time of a batch in the engine", buckets=SECONDS, registry=self.registry
+        )
+        self.ready = Gauge("clearsight_ready", "1 when the engine is warm", registry=self.registry)
+        ProcessCollector(registry=self.registry)
+
+    def text(self) -> bytes:
+        """All figures in Prometheus's text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,75 @@
+"""How much a server takes on: every limit in one place, with its default and its range."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from clearsight.errors import ConfigError
+
+
+def _limit(default: Any, text: str, metavar: str, low: float, high: float) -> Any:
+    return field(default=default, metadata={"help": text, "metavar": metavar, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """Limits of a server. What they bound together: memory, since at most `max_requests` bodies of `max_body` and
+    `workers` decoded images exist at once, and waiting, since at most `queue` images do.
+
+    Raises ConfigError that names every value out of range.
+    """
+
+    max_body: float = _limit(16.0, "largest body of a request in MB", "MB", 0.001, 1024)
+    max_pixels: float = _limit(25.0, "largest image in millions of pixels", "M", 0.0001, 89)
+    max_images: int = _limit(16, "images in one request", "N", 1, 1000)
+    max_requests: int = _limit(64, "requests taken on at once; more are answered 429", "N", 1, 10_000)
+    queue: int = _limit(128, "images taken on at once; more are answered 429", "N", 1, 100_000)
+    timeout: float = _limit(30.0, "seconds to send a request, and again to answer it", "S", 0.1, 3600)
+    explain_timeout: float = _limit(60.0, "seconds for an explanation", "S", 0.1, 3600)
+    batch_size: int = _limit(16, "images in one batch of the engine", "N", 1, 256)
+    linger: float = _limit(2.0, "milliseconds a batch waits for more images while others come in", "MS", 0, 1000)
+    workers: int = _limit(min(8, os.cpu_count() or 1), "threads that decode images", "N", 1, 64)
+
+    def __post_init__(self) -> None:
+        wrong = []
+        for f in fields(self):
+            value, low, high = getattr(self, f.name), f.metadata["low"], f.metadata["high"]
+            whole = isinstance(f.default, int)
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                wrong.append(f"{_flag(f.name)} {value!r} should be a {'whole ' * whole}number")
+            elif not low <= value <= high:
+                wrong.append(f"{_flag(f.name)} {value} should lie in [{low}, {high}]")
+        if self.max_images > self.queue:
+            wrong.append(f"--queue {self.queue} is less than one request may hold (--max-images {self.max_images})")
+        if wrong:
+            raise ConfigError("the server cannot be set up so", found="; ".join(wrong))
+
+    @property
+    def body_bytes(self) -> int:
+        return int(self.max_body * 1e6)
+
+    @property
+    def pixels(self) -> int:
+        return int(self.max_pixels * 1e6)
+
+
+HEAD_BYTES = 65_536
+"""Most bytes of a request's first line and headers."""
+
+HEAD_SECONDS = 10.0
+"""Most seconds a client takes to send them, and to read what is answered once its buffers are full."""
+
+CONNECTIONS = 512
+"""Most connections at once, idle ones included."""
+
+WAITING_EXPLANATIONS = 2
+"""Explanations that may wait for the one at work."""
+
+MAX_SAMPLES = 2000
+"""Most noisy copies, steps or coalitions an explanation may be asked for."""
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,207 @@
+"""From a request to the bytes of images. What they are is found out by decoding them; types and names that a client
+states are not trusted, and there is no way to name a file of this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from dataclasses import dataclass
+from pathlib import PureWindowsPath
+from typing import TYPE_CHECKING
+
+import python_multipart
+from pydantic import ValidationError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from clearsight.errors import ClearsightError, DataError
+from clearsight.serving.problems import RefusedError
+from clearsight.serving.schemas import ImagesBody
+from clearsight.serving.settings import ServeConfig
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+RAW = ("application/octet-stream", "image/*")
+FORM = "multipart/form-data"
+JSON = "application/json"
+
+DISCARDED = 256_000_000
+"""Most bytes of an unwanted body that are read and thrown away, so that the client comes to read its answer."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One image as it was sent: what to call it, and its bytes."""
+
+    name: str
+    content: bytes
+
+
+async def read_body(request: Request, config: ServeConfig) -> bytes:
+    """The whole body; RefusedError 413 where it is too large, 408 where it comes too slowly."""
+    parts: list[bytes] = []
+    total = 0
+    try:
+        async with asyncio.timeout(config.timeout):
+            async for part in request.stream():
+                total += len(part)
+                if total > config.body_bytes:
+                    parts.clear()
+                    if total > DISCARDED:
+                        break
+                else:
+                    parts.append(part)
+    except TimeoutError:
+        raise RefusedError(
+            408,
+            DataError(
+                "the request did not arrive in time",
+                found=f"{total:,} bytes in {config.timeout:g} s",
+                fix="send it faster, or raise --timeout",
+            ),
+            close=True,
+        ) from None
+    if total > config.body_bytes:
+        raise too_large(config, close=total > DISCARDED)
+    return b"".join(parts)
+
+
+def too_large(config: ServeConfig, *, close: bool) -> RefusedError:
+    """413 for a body over the limit."""
+    return RefusedError(
+        413,
+        DataError(
+            "the request is too large",
+            expected=f"at most {config.max_body:g} MB",
+            fix="scale the images down, send fewer, or raise --max-body",
+        ),
+        close=close,
+    )
+
+
+def uploads(content_type: str, body: bytes, most: int) -> list[Upload]:
+    """The images in a body, at most so many; RefusedError 415 for another kind of body, 422 for one that holds none."""
+    kind, options = parse_options_header(content_type)
+    media = kind.decode("latin-1")
+    try:
+        if media == FORM:
+            found = _form(body, options.get(b"boundary", b""), most)
+        elif media == JSON:
+            found = _json(body, most)
+        elif not media or media == RAW[0] or media.startswith("image/"):
+            found = [Upload("#0", body)] if body else []
+        else:
+            raise RefusedError(
+                415,
+                DataError(
+                    "this kind of request is not read",
+                    found=f"Content-Type {media[:60]!r}",
+                    expected=f"{FORM}, {JSON}, {' or '.join(RAW)}",
+                ),
+            )
+        if not found:
+            raise DataError("the request holds no image", found="an empty body or form", expected="one image or more")
+    except DataError as error:
+        raise RefusedError(422, error) from None
+    return found
+
+
+def too_many(most: int) -> DataError:
+    return DataError("too many images in one request", expected=f"at most {most}", fix="send several requests")
+
+
+def _json(body: bytes, most: int) -> list[Upload]:
+    try:
+        texts = ImagesBody.model_validate_json(body).images
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(
+            "the JSON is not as expected",
+            found=f"{place}: {first['msg']}" if place else first["msg"],
+            expected='{"images": ["BASE64", ...]}',
+        ) from None
+    if len(texts) > most:
+        raise too_many(most)
+    found = []
+    for number, text in enumerate(texts):
+        head, comma, tail = text.partition(",")
+        try:
+            content = base64.b64decode(tail if comma and head.startswith("data:") else text, validate=True)
+        except (binascii.Error, ValueError):
+            raise DataError(f"image #{number} is not base64", expected="A-Z a-z 0-9 + / and = at the end") from None
+        found.append(Upload(f"#{number}", content))
+    return found
+
+
+class _Form:
+    """Collects the files of a multipart body in memory; fields without a file name are refused, as none is known."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.found: list[Upload] = []
+        self._field, self._value = b"", b""
+        self._disposition = b""
+        self._content: list[bytes] = []
+        self.ended = False
+
+    def on_part_begin(self) -> None:
+        if len(self.found) >= self.most:
+            raise too_many(self.most)
+        self._disposition, self._content = b"", []
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def on_header_end(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._field = self._value = b""
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._content.append(data[start:end])
+
+    def on_part_end(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"filename" not in options:
+            raise DataError(
+                "a field of the form is no file",
+                expected="files alone; top and coverage belong in the address",
+                fix="with curl: -F image=@photo.jpg",
+            )
+        name = PureWindowsPath(options[b"filename"].decode("utf-8", "replace")).name  # knows / and \\ alike
+        shown = "".join(c if c.isprintable() else "?" for c in name)[:100]
+        self.found.append(Upload(shown or f"#{len(self.found)}", b"".join(self._content)))
+
+    def on_end(self) -> None:
+        self.ended = True
+
+
+def _form(body: bytes, boundary: bytes, most: int) -> list[Upload]:
+    form = _Form(most)
+    callbacks: MultipartCallbacks = {
+        "on_part_begin": form.on_part_begin,
+        "on_header_field": form.on_header_field,
+        "on_header_value": form.on_header_value,
+        "on_header_end": form.on_header_end,
+        "on_part_data": form.on_part_data,
+        "on_part_end": form.on_part_end,
+        "on_end": form.on_end,
+    }
+    try:
+        parser = MultipartParser(boundary, callbacks)
+        parser.write(body)
+        parser.finalize()
+    except ClearsightError:
+        raise
+    except (python_multipart.exceptions.FormParserError, ValueError) as error:
+        raise DataError("the form cannot be read", found=" ".join(str(error).split())[:120]) from None
+    if not form.ended:
+        raise DataError("the form cannot be read", found="no end", expected="the boundary after the last file")
+    return form.found

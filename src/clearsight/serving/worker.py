@@ -1,0 +1,284 @@
+"""A model at work: decoding in a bounded pool, one engine fed in batches, explanations and searches beside it.
+
+Counted as taken on is an image until its work has truly ended, even where whoever asked has been told to come again; so
+what runs at once is bounded whatever clients do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from clearsight.console import Advance
+from clearsight.data.pixels import Pixels, decode
+from clearsight.errors import ClearsightError, ConfigError, DataError, ImageError
+from clearsight.explanation import Explanation, Settings, explain
+from clearsight.explanation.explain import check
+from clearsight.predictor import Look, Prediction, Predictor
+from clearsight.retrieve import Index
+from clearsight.serving.batching import Batcher
+from clearsight.serving.logs import event
+from clearsight.serving.metrics import Metrics
+from clearsight.serving.problems import RefusedError, overloaded
+from clearsight.serving.settings import WAITING_EXPLANATIONS, ServeConfig
+from clearsight.serving.uploads import Upload
+
+Result = TypeVar("Result")
+
+WARM = (1, 2, 4, 8, 16)
+"""Sizes of the batches that warm the engine."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One image's answer and its features (D,)."""
+
+    prediction: Prediction
+    features: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Question:
+    pixels: Pixels
+    name: str
+    coverage: float
+
+
+class Worker:
+    """Answers for one model. Its coroutines belong to one event loop; `start` before, `stop` after."""
+
+    def __init__(self, predictor: Predictor, config: ServeConfig, metrics: Metrics, index: Index | None = None) -> None:
+        self.predictor, self.config, self.metrics, self.index = predictor, config, metrics, index
+        self.ready = False
+        self.taken = self._explaining = 0
+        self._decoders = ThreadPoolExecutor(config.workers, "decode")
+        self._explainer = ThreadPoolExecutor(1, "explain")
+        self._searcher = ThreadPoolExecutor(1, "search")  # one: Faiss's lists are widened during a search
+        self._batcher: Batcher[_Question, Seen] = Batcher(
+            self._infer, config.batch_size, config.linger / 1000, self._observed
+        )
+        self._own: Predictor | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Make the engine and run it on batches of several sizes; then it is ready."""
+        Image.init()  # plug-ins are found once, before threads look for them
+        self._batcher.start()
+        began = time.perf_counter()
+        await self._batcher.call(self._warm)
+        self.ready = True
+        self.metrics.ready.set(1)
+        event("ready", seconds=round(time.perf_counter() - began, 3))
+
+    async def stop(self) -> None:
+        """Finish what is at work and end the threads."""
+        self.ready = False
+        self.metrics.ready.set(0)
+        await self._batcher.stop()
+        for pool in (self._decoders, self._explainer, self._searcher):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    async def predict(self, images: Sequence[Upload], coverage: float) -> list[Seen | ImageError]:
+        """What each image's answer is, or why it cannot be read."""
+        return await self._in_time([self._take(self._see(image, coverage)) for image in self._admit(images)])
+
+    async def search(self, image: Upload, k: int) -> list[dict[str, Any]]:
+        """The k indexed images most similar to one, best first."""
+        index = self.index
+        assert index is not None
+        if not 1 <= k <= len(index):
+            raise ConfigError(f"k is {k}", expected=f"from 1 to {len(index):,}, the images in the index")
+        self._admit([image])
+        found: list[list[dict[str, Any]]] = await self._in_time([self._take(self._neighbours(index, image, k))])
+        return found[0]
+
+    async def explain(
+        self, image: Upload, method: str | None, target: str | None, settings: Settings, judged: bool
+    ) -> Explanation:
+        """A heatmap of one image. RefusedError 422 where it takes longer than it may, 429 where others wait."""
+        chosen = method or ("smoothgrad" if self.predictor.has_gradients else "occlusion")
+        check(self.predictor, chosen, settings)
+        if target is not None:
+            self.predictor.class_number(target)
+        if self._explaining > WAITING_EXPLANATIONS:
+            self.metrics.refused.labels("explanations").inc()
+            raise overloaded("other explanations are waiting", self.config.explain_timeout / 4)
+        self._explaining += 1
+        task = self._keep(self._explain(image, chosen, target, settings, judged))
+        task.add_done_callback(lambda _: self._explained())
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), self.config.explain_timeout)
+        except (TimeoutError, _OutOfTimeError):
+            raise RefusedError(
+                422,
+                ConfigError(
+                    "the explanation takes longer than it may",
+                    found=f"more than {self.config.explain_timeout:g} s with those that waited",
+                    fix="ask for fewer samples, for judged=false, for grad-cam, or raise --explain-timeout",
+                ),
+            ) from None
+
+    def _explained(self) -> None:
+        self._explaining -= 1
+
+    def _admit(self, images: Sequence[Upload]) -> Sequence[Upload]:
+        """The images, if they can be answered in time; else RefusedError 429."""
+        wait = (self._batcher.seconds_per_item or 0.0) * self.taken
+        if self.taken + len(images) > self.config.queue or wait > self.config.timeout:
+            self.metrics.refused.labels("images").inc()
+            raise overloaded("too many images are waiting", wait)
+        return images
+
+    def _take(self, work: Any) -> asyncio.Task[Any]:
+        """Begin work on an image, counted until it ends."""
+        self.taken += 1
+        self.metrics.queue.set(self.taken)
+        task = self._keep(work)
+        task.add_done_callback(lambda _: self._given_back())
+        return task
+
+    def _given_back(self) -> None:
+        self.taken -= 1
+        self.metrics.queue.set(self.taken)
+
+    def _keep(self, work: Any) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())  # nobody may be left to ask for it
+        return task
+
+    async def _in_time(self, tasks: list[asyncio.Task[Any]]) -> list[Any]:
+        """The tasks' results; RefusedError 429 where they take longer than a request may."""
+        _, late = await asyncio.wait(tasks, timeout=self.config.timeout)
+        if late:
+            self.metrics.refused.labels("time").inc()
+            raise overloaded("the answer takes too long", (self._batcher.seconds_per_item or 0.0) * self.taken)
+        return [task.result() for task in tasks]
+
+    async def _see(self, image: Upload, coverage: float) -> Seen | ImageError:
+        began = time.perf_counter()
+        try:
+            pixels = await self._decoded(image)
+        except ImageError as error:
+            self.metrics.images.labels("unreadable").inc()
+            return error
+        if time.perf_counter() - began > self.config.timeout:  # whoever asked has been answered
+            return ImageError(f"{image.name} takes too long to decode")
+        seen = await self._batcher.submit(_Question(pixels, image.name, coverage))
+        self.metrics.images.labels("answered").inc()
+        return seen
+
+    async def _decoded(self, image: Upload) -> Pixels:
+        form, geometry = self.predictor.bundle.form, self.predictor.bundle.geometry
+        if not image.content:
+            raise ImageError(f"{image.name} is empty", found="0 bytes", expected="an image")
+        return await self._in(
+            self._decoders, lambda: decode(image.content, image.name, form, geometry, self.config.pixels)
+        )
+
+    async def _in(self, pool: ThreadPoolExecutor, function: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(pool, function)
+
+    async def _neighbours(self, index: Index, image: Upload, k: int) -> list[dict[str, Any]]:
+        if index.card.layer:
+            pixels, layer = await self._decoded(image), index.card.layer
+            features = await self._batcher.call(lambda: next(iter(self.predictor.embeddings(pixels[None], layer))))
+        else:
+            seen = await self._see(image, 0.9)
+            if isinstance(seen, ImageError):
+                raise seen
+            features = seen.features[None]
+        likeness, places = await self._in(self._searcher, lambda: index.search(features, k))
+        card = index.card
+        return [
+            {
+                "image": card.names[place],
+                "label": card.classes[card.labels[place]] if card.labels[place] >= 0 else "",
+                "likeness": float(score),
+            }
+            for score, place in zip(likeness[0], places[0], strict=True)
+        ]
+
+    async def _explain(
+        self, image: Upload, method: str, target: str | None, settings: Settings, judged: bool
+    ) -> Explanation:
+        pixels = await self._decoded(image)
+        until = time.perf_counter() + self.config.explain_timeout
+
+        def work() -> Explanation:
+            found = explain(
+                self._explained_predictor(), pixels[None], method=method, target=target, settings=settings,
+                judged=judged, console=_Deadline(until),
+            )  # fmt: skip
+            return replace(next(iter(found)), image=image.name)
+
+        return await self._in(self._explainer, work)
+
+    def _explained_predictor(self) -> Predictor:
+        """A predictor with weights of its own: some methods change the network while they look at it."""
+        if self._own is None:
+            bundle = self.predictor.bundle
+            own = replace(bundle, network=copy.deepcopy(bundle.network))
+            self._own = Predictor(own, engine=self.predictor.engine, device=self.predictor.device)
+        return self._own
+
+    def _warm(self) -> None:
+        self.predictor.prepare(10**9)
+        blank = np.zeros(self.predictor.shape, self.predictor.bundle.form.dtype)
+        for size in WARM:
+            if size <= self.config.batch_size:
+                self._infer([_Question(blank, "", 0.9)] * size)
+
+    def _infer(self, questions: list[_Question]) -> list[Seen]:
+        look = self.predictor.look(np.stack([q.pixels for q in questions]))
+        found: list[Seen | None] = [None] * len(questions)
+        for coverage in {q.coverage for q in questions}:
+            rows = [i for i, q in enumerate(questions) if q.coverage == coverage]
+            part = Look(look.logits[rows], look.features[rows], look.coarse[rows])
+            answers = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
+            for i, answer in zip(rows, answers, strict=True):
+                found[i] = Seen(answer, look.features[i])
+        return [seen for seen in found if seen is not None]
+
+    def _observed(self, size: int, seconds: float) -> None:
+        self.metrics.batch.observe(size)
+        self.metrics.engine.observe(seconds)
+
+
+class _OutOfTimeError(ClearsightError):
+    """An explanation has used up its time."""
+
+
+class _Deadline:
+    """A console that says nothing and ends the work when its time is up."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+    def stage(self, title: str, unit: str = "images") -> Advance:
+        def advance(done: int, total: int) -> None:
+            if time.perf_counter() > self.until:
+                raise _OutOfTimeError("the explanation takes longer than it may")
+
+        advance(0, 1)
+        return advance
+
+    def say(self, text: str) -> None:
+        pass
+
+
+def one_image(images: Sequence[Upload]) -> Upload:
+    """The only image of a request; DataError where there are more."""
+    if len(images) != 1:
+        raise DataError("this asks about one image", found=f"{len(images)} images", fix="send one request for each")
+    return images[0]

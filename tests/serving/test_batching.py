@@ -1,0 +1,119 @@
+"""Batches form from what waits, and nothing waits without need."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from clearsight.serving.batching import Batcher
+
+
+def run(scenario, function, most=4, linger=0.0):
+    """Run a scenario of a batcher; the batches it made."""
+    seen = []
+
+    def work(items):
+        seen.append(list(items))
+        return function(items)
+
+    async def main():
+        batcher = Batcher(work, most, linger)
+        batcher.start()
+        try:
+            await scenario(batcher)
+        finally:
+            await batcher.stop()
+
+    asyncio.run(main())
+    return seen
+
+
+def squares(items):
+    return [i * i for i in items]
+
+
+def test_what_arrives_while_the_engine_works_is_the_next_batch():
+    gate = threading.Event()
+
+    def blocked(items):
+        assert gate.wait(10)
+        return squares(items)
+
+    async def scenario(batcher):
+        asked = [asyncio.create_task(batcher.submit(0))]
+        await asyncio.sleep(0.05)
+        asked += [asyncio.create_task(batcher.submit(i)) for i in range(1, 7)]
+        await asyncio.sleep(0.05)
+        gate.set()
+        assert await asyncio.gather(*asked) == [0, 1, 4, 9, 16, 25, 36]
+
+    assert run(scenario, blocked) == [[0], [1, 2, 3, 4], [5, 6]]
+
+
+def test_a_lone_item_does_not_linger():
+    async def scenario(batcher):
+        for i in range(5):
+            began = time.perf_counter()
+            await batcher.submit(i)
+            assert time.perf_counter() - began < 2
+
+    assert run(scenario, squares, linger=5.0) == [[0], [1], [2], [3], [4]]
+
+
+def test_under_load_a_small_batch_waits_for_more():
+    async def scenario(batcher):
+        await asyncio.gather(*(batcher.submit(i) for i in range(4)))
+        first = asyncio.create_task(batcher.submit(4))
+        await asyncio.sleep(0.01)
+        await asyncio.gather(first, *(batcher.submit(i) for i in range(5, 8)))
+
+    assert run(scenario, squares, linger=0.5) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_an_error_reaches_everyone_in_the_batch_and_no_one_else():
+    def broken(items):
+        if 1 in items:
+            raise ValueError("one")
+        return squares(items)
+
+    async def scenario(batcher):
+        found = await asyncio.gather(*(batcher.submit(i) for i in (1, 2)), return_exceptions=True)
+        assert [str(e) for e in found] == ["one", "one"]
+        assert await batcher.submit(3) == 9
+        assert batcher.seconds_per_item < 1
+
+    assert run(scenario, broken) == [[1, 2], [3]]
+
+
+def test_who_has_given_up_is_not_worked_for():
+    gate = threading.Event()
+
+    def blocked(items):
+        assert gate.wait(10)
+        return squares(items)
+
+    async def scenario(batcher):
+        first, second, third = (asyncio.create_task(batcher.submit(i)) for i in range(3))
+        await asyncio.sleep(0.05)
+        fourth = asyncio.create_task(batcher.submit(3))
+        await asyncio.sleep(0.05)
+        fourth.cancel()
+        await asyncio.sleep(0.05)
+        gate.set()
+        await asyncio.gather(first, second, third)
+        assert await batcher.call(lambda: "between") == "between"
+
+    assert run(scenario, blocked) == [[0, 1, 2]]
+
+
+def test_stopping_cancels_what_waits():
+    async def main():
+        batcher = Batcher(squares, 4, 0.0)
+        waiting = asyncio.create_task(batcher.submit(1))  # never started
+        await asyncio.sleep(0)
+        await batcher.stop()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())

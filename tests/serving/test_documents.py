@@ -1,0 +1,73 @@
+"""The commands and programs of docs/serve.md work as they are written."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import clearsight as cs
+from clearsight.cli.main import main
+from clearsight.serving.settings import ServeConfig
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+TEXT = (DOCS / "serve.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory, pngs):
+    folder = tmp_path_factory.mktemp("desk")
+    for name, content in zip(("new.jpg", "other.jpg"), pngs, strict=False):
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.S)
+
+
+def test_every_request_of_the_page_is_answered(predictor, listening, desk):
+    curl = shutil.which("curl")
+    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("curl ")]
+    assert len(commands) >= 5
+    with listening(predictor) as (_, port):
+        for program in blocks("python"):
+            here = program.replace(":8000", f":{port}")
+            done = subprocess.run([sys.executable, "-c", here], cwd=desk, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.split()[0] in predictor.classes
+        if curl is None:
+            pytest.skip("there is no curl here")
+        for command in commands:
+            words = shlex.split(command.replace(":8000", f":{port}"))
+            done = subprocess.run([curl, "-sf", *words[1:]], cwd=desk, capture_output=True, text=True)
+            assert done.returncode == 0, (command, done.stderr)
+            json.loads(done.stdout)
+
+
+def test_the_table_of_limits_is_that_of_the_server(capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    help_text = capsys.readouterr().out
+    for option in set(re.findall(r"`(--[a-z-]+)`", TEXT)):
+        assert option in help_text, option
+    defaults = {f"--{f.name.replace('_', '-')}": f.default for f in fields(ServeConfig)}
+    for option, default in re.findall(r"^\| `(--[a-z-]+)` \| (\d+)", TEXT, re.M):
+        assert defaults[option] == float(default), option
+
+
+def test_the_named_files_and_functions_exist():
+    from clearsight.serving.app import build_app
+
+    for name in re.findall(r"\]\((deploy/[^)]+)\)", TEXT):
+        assert (DOCS / name).is_file()
+    assert callable(cs.serve)
+    assert callable(build_app)
+    image = (DOCS / "deploy" / "Dockerfile").read_text()
+    assert "USER clearsight" in image
+    assert "HEALTHCHECK" in image

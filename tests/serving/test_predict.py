@@ -1,0 +1,195 @@
+"""Answers over HTTP are the predictor's, however the images are sent."""
+
+import base64
+import concurrent.futures
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import clearsight as cs
+
+
+def same(answers, expected):
+    assert [a["label"] for a in answers] == [e.label for e in expected]
+    for a, e in zip(answers, expected, strict=True):
+        assert a["probabilities"] == pytest.approx(e.probabilities, abs=1e-4)
+        assert a["doubt"] == pytest.approx(e.doubt, abs=1e-4)
+        assert a["set"] == (None if e.set is None else list(e.set))
+        assert a["none_of_these"] == e.none_of_these
+
+
+def form(files):
+    return [("images", (f"{i}.png", content)) for i, content in enumerate(files)]
+
+
+def test_files_bytes_and_base64_are_answered_as_the_predictor_does(client, predictor, digits_arrays, pngs):
+    expected = predictor.predict(digits_arrays[0][-40:][:12])
+    files = client.post("/v1/predict", files=form(pngs[:12]))
+    same(files.json()["predictions"], expected)
+    assert [a["image"] for a in files.json()["predictions"]][:2] == ["0.png", "1.png"]
+    texts = [base64.b64encode(c).decode() for c in pngs[:12]]
+    texts[1] = f"data:image/png;base64,{texts[1]}"
+    same(client.post("/v1/predict", json={"images": texts}).json()["predictions"], expected)
+    for kind in ("image/png", "application/octet-stream", "image/jpeg"):  # what it is called does not matter
+        one = client.post("/v1/predict", content=pngs[0], headers={"Content-Type": kind})
+        same(one.json()["predictions"], expected[:1])
+
+
+def test_openvino_behind_http_agrees_with_pytorch(digits_run, predictor, digits_arrays, pngs, serving):
+    quick = cs.load(digits_run)
+    with serving(type(quick)(quick.bundle, hint="latency")) as client:
+        answers = client.post("/v1/predict", files=form(pngs[:9])).json()["predictions"]
+    same(answers, predictor.predict(digits_arrays[0][-40:][:9]))
+    assert client.app.routes
+
+
+def test_photographs_and_a_thousand_classes(photos, serving):
+    paths = sorted(photos.rglob("*.jpg"))[::40]
+    predictor = cs.load("efficientnet_lite0", engine="torch")
+    with serving(predictor) as client:
+        found = client.post("/v1/predict", files=form([p.read_bytes() for p in paths])).json()["predictions"]
+        few = client.post("/v1/predict?top=3", content=paths[0].read_bytes()).json()["predictions"][0]
+    same(found, predictor.predict(paths))
+    assert len(found[0]["probabilities"]) == len(set(predictor.classes)) > 990  # two cranes share a name
+    assert list(few["probabilities"].items()) == list(found[0]["probabilities"].items())[:3]
+    assert few["strangeness"] is None
+
+
+def test_coverage_is_each_request_s_own(client, predictor, digits_arrays, pngs):
+    def ask(coverage):
+        return client.post(f"/v1/predict?coverage={coverage}", files=form(pngs[:16])).json()["predictions"]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        wide, narrow, *_ = pool.map(ask, (0.999, 0.5, 0.999, 0.5))
+    images = digits_arrays[0][-40:][:16]
+    same(wide, predictor.predict(images, coverage=0.999))
+    same(narrow, predictor.predict(images, coverage=0.5))
+
+
+def test_a_bad_image_among_good_ones_is_told_in_its_place(client, pngs):
+    found = client.post("/v1/predict", files=form([pngs[0], b"no picture", pngs[1][:40]]))
+    assert found.status_code == 200
+    good, text, cut = found.json()["predictions"]
+    assert good["label"]
+    assert text == {"image": "1.png", "error": text["error"]}
+    assert "1.png is not an image; found text" in text["error"]
+    assert "2.png does not decode" in cut["error"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "words"),
+    [
+        ({"content": b"no picture"}, 422, "is not an image; found text"),
+        ({"content": b""}, 422, "the request holds no image"),
+        ({"files": [("a", ("x.png", b""))]}, 422, "x.png is empty; found 0 bytes"),
+        ({"json": {"images": []}}, 422, "the JSON is not as expected; found images"),
+        ({"json": {"images": ["/etc/passwd"]}}, 422, "image #0 is not base64"),
+        ({"json": {"images": ["aGk="], "path": "/etc/passwd"}}, 422, "path: Extra inputs"),
+        ({"content": b"[" * 10_000, "headers": {"Content-Type": "application/json"}}, 422, "the JSON is not as"),
+        ({"data": {"path": "/etc/passwd"}, "files": [("path", (None, b"/etc/passwd"))]}, 422, "is no file"),
+        ({"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415, "found Content-Type 'text/plain'"),
+        ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data; boundary=y"}}, 422, "cannot be read"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 422, "cannot be read"),
+        ({"json": {"images": ["aGk="] * 17}}, 422, "too many images in one request; expected at most 16"),
+    ],
+)
+def test_a_request_that_cannot_be_used_is_told_why(client, request_, status, words):
+    found = client.post("/v1/predict", **request_)
+    assert (found.status_code, found.headers["content-type"]) == (status, "application/problem+json")
+    problem = found.json()
+    assert words in problem["detail"]
+    assert problem["request_id"] == found.headers["x-request-id"]
+    assert problem["status"] == status
+
+
+def test_options_out_of_range(client, pngs):
+    for query, words in (("top=0", "top: "), ("coverage=1", "coverage: "), ("top=x", "top: ")):
+        found = client.post(f"/v1/predict?{query}", content=pngs[0])
+        assert found.status_code == 422
+        assert words in found.json()["detail"]
+    assert client.get("/v1/predict").status_code == 405
+    assert client.get("/v1/nothing").json()["title"] == "Not Found"
+
+
+def test_the_heatmap_is_that_of_the_library(client, predictor, digits_arrays, pngs):
+    from clearsight.explanation import explain
+
+    image = digits_arrays[0][-40:][:1]
+    found = client.post("/v1/explain?method=saliency&heat=true&target=3", content=pngs[0]).json()
+    expected = next(explain(predictor, image, method="saliency", target="3", judged=False))
+    np.testing.assert_allclose(found["heat"], expected.heat, rtol=1e-3, atol=1e-5)
+    assert (found["target"], found["shape"]) == ("3", [8, 8])
+    assert found["belief"] == pytest.approx(expected.belief, abs=1e-4)
+    head, _, data = found["picture"].partition(",")
+    assert head == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert picture.mode == "RGB"
+    judged = client.post("/v1/explain?method=occlusion&judged=true&picture=false", content=pngs[0]).json()
+    assert judged["picture"] is None
+    assert "faithfulness" in judged["verdict"]
+    assert -2 <= judged["faithfulness"]["score"] <= 2
+
+
+def test_an_explanation_that_cannot_be_had(client, predictor, pngs, serving):
+    from clearsight.serving.settings import ServeConfig
+
+    for query, words in (
+        ("method=grad-cat", "did you mean grad-cam"),
+        ("target=12", "there is no class 12"),
+        ("samples=1", "samples: "),
+    ):
+        found = client.post(f"/v1/explain?{query}", content=pngs[0])
+        assert found.status_code == 422
+        assert words.lower() in found.json()["detail"].lower()
+    two = client.post("/v1/explain", files=form(pngs[:2]))
+    assert "this asks about one image; found 2 images" in two.json()["detail"]
+    with serving(predictor, config=ServeConfig(explain_timeout=0.1)) as hasty:
+        late = hasty.post("/v1/explain?method=smoothgrad&samples=2000", content=pngs[0])
+    assert late.status_code == 422
+    assert "takes longer than it may" in late.json()["detail"]
+
+
+def test_neighbours_are_those_of_the_index(digits_run, predictor, digits_arrays, pngs, tmp_path, serving):
+    index, _, _ = cs.index(digits_run, out=str(tmp_path / "index"))
+    with serving(predictor, index=index) as client:
+        found = client.post("/v1/search?k=5", content=pngs[0]).json()["neighbours"]
+        assert client.post("/v1/search?k=1001", content=pngs[0]).status_code == 422
+        assert client.get("/v1/model").json()["search"] is True
+    likeness, places = index.search(predictor.embed(digits_arrays[0][-40:][:1]), 5)
+    assert [n["image"] for n in found] == [index.card.names[p] for p in places[0]]
+    assert [n["likeness"] for n in found] == pytest.approx(likeness[0].tolist(), abs=1e-4)
+
+
+def test_without_an_index_it_says_how_to_make_one(client, pngs):
+    found = client.post("/v1/search", content=pngs[0])
+    assert found.status_code == 404
+    assert "Run `clearsight index RUN`" in found.json()["detail"]
+
+
+def test_the_card_tells_what_the_model_is_and_not_where(client, predictor, digits_run):
+    text = client.get("/v1/model").text
+    card = client.get("/v1/model").json()
+    assert card["classes"] == list(predictor.classes)
+    assert card["scores"]["test"]["n"] == 450
+    assert card["limits"]["outliers"]["score"]
+    assert "smoothgrad" in card["methods"]
+    assert str(digits_run.parent) not in text
+    assert "origin" not in text
+
+
+def test_one_by_one_equals_all_at_once(client, pngs):
+    together = client.post("/v1/predict", files=form(pngs[:16])).json()["predictions"]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        alone = list(pool.map(lambda c: client.post("/v1/predict", content=c).json()["predictions"][0], pngs[:16]))
+    for a, b in zip(alone, together, strict=True):
+        assert a["probabilities"] == pytest.approx(b["probabilities"], abs=1e-4)
+
+
+def test_a_picture_of_another_size_and_kind(client, predictor, tmp_path, png):
+    array = np.random.default_rng(0).integers(0, 256, (50, 30, 3), dtype=np.uint8)
+    for kind in ("PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM"):
+        (tmp_path / kind).write_bytes(png(array, kind))
+        found = client.post("/v1/predict", content=(tmp_path / kind).read_bytes()).json()["predictions"]
+        same(found, predictor.predict(str(tmp_path / kind)))
