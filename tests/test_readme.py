@@ -66,7 +66,7 @@ def test_the_public_names_are_these():
 
 
 def test_options_named_by_the_readme_exist(capsys):
-    for command in ("train", "predict", "evaluate", "models", "tune", "filter", "explain", "attack"):
+    for command in ("train", "predict", "evaluate", "models", "tune", "filter", "explain", "attack", "export"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
     help_text = capsys.readouterr().out
