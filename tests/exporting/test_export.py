@@ -19,6 +19,7 @@ from clearsight.errors import ConfigError, ExportError, ModelError, OutputError
 from clearsight.exporting import parity as parity_module
 from clearsight.exporting.int8 import quantise
 from clearsight.exporting.parity import compare
+from clearsight.exporting.runtime import Exported
 from clearsight.loading import development
 from clearsight.models.network import Ensemble, from_spec
 from clearsight.predictor import Predictor
@@ -140,6 +141,8 @@ def test_16_bit_gray(tmp_path):
         found = cs.export(model, format=format, out=tmp_path / f"model{suffix}", fixed_size=format == "onnx")
         assert found.card["input"]["dtype"] == "uint16"
         assert np.abs(run(tmp_path / f"model{suffix}", images)[0] - model.predict_proba(images)).max() < 1e-5
+    images.flags.writeable = False  # as arrays from Pillow and from memory maps are
+    assert np.abs(Exported(tmp_path / "model.pt2")(images)[0] - model.predict_proba(images)).max() < 1e-5
 
 
 @pytest.fixture(scope="module")

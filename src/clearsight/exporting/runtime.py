@@ -108,8 +108,9 @@ def _open_torch(path: str, threads: int) -> tuple[Runner, str]:
     module = torch.export.load(path, extra_files=extra).module()
 
     def run(images: NDArray[Any]) -> Outputs:
+        own = images if images.flags.writeable else images.copy()  # PyTorch warns of the others
         with torch.inference_mode():
-            probabilities, logits = module(torch.from_numpy(images))
+            probabilities, logits = module(torch.from_numpy(own))
         return probabilities.numpy(), logits.numpy()
 
     return run, extra["card.json"]
