@@ -33,6 +33,17 @@ def test_every_answer_carries_security_headers_and_an_identity(client, pngs):
     assert client.get("/health", headers={"X-Request-ID": "a b"}).headers["x-request-id"] != "a b"
 
 
+def test_no_address_leads_to_a_file_of_this_machine(client):
+    for path in (
+        "/static/..%2f..%2flaunch.py",
+        "/static/%00",
+        "/static/%2e%2e/launch.py",
+        "/swagger//etc/passwd",
+        "/%ff",
+    ):
+        assert client.get(path).status_code == 404, path
+
+
 def test_pages_load_nothing_from_elsewhere(client):
     for path in ("/", "/docs", "/static/docs.js", "/static/pages.css"):
         text = client.get(path).text
@@ -59,7 +70,10 @@ def test_a_token_is_needed_for_the_model_and_the_figures_alone(predictor, pngs, 
 
 
 def test_other_names_and_foreign_pages_are_refused_on_loopback(client, pngs):
-    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+    for headers in (
+        {"Host": "evil.example"}, {"Host": "[::1"}, {"Host": "localhost@evil.example"},
+        {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://[::1"},
+    ):  # fmt: skip
         assert client.post("/v1/predict", content=pngs[0], headers=headers).status_code == 403
     for headers in ({"Host": "127.0.0.1:8000"}, {"Host": "[::1]:8000"}, {"Origin": "http://localhost"}):
         assert client.get("/health", headers=headers).status_code == 200

@@ -175,7 +175,9 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
         """Classes, scores, what the model knows of its limits, and what a request may hold."""
         return JSONResponse(card)
 
-    @app.get("/health", response_model=schemas.Health, summary="Is it ready?", responses=_problems(403, 503))
+    @app.get(
+        "/health", response_model=schemas.Health, summary="Is it ready?", responses=_problems(403, 503), tags=["server"]
+    )
     async def health() -> Response:
         """200 once the engine is warm, 503 before."""
         ready = worker.ready
@@ -184,7 +186,7 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
     @app.get(
         "/metrics", summary="Figures for Prometheus",
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **_problems(401, 403)},
-        response_class=Response,
+        response_class=Response, tags=["server"],
     )  # fmt: skip
     async def metrics() -> Response:
         """Counts, times and sizes in Prometheus's text format."""

@@ -106,15 +106,14 @@ class Guard:
 
     def _permit(self, scope: Scope, headers: Headers) -> None:
         """Raise RefusedError 401 without the token, 403 for a request that a foreign web page makes."""
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-        if self.local and host not in LOCAL:
+        if self.local and _host(headers.get("host", "")) not in LOCAL:
             raise RefusedError(
                 403,
                 ConfigError("this server answers to its own machine alone", expected="localhost as Host",
                             fix="start it with --host to serve others"),
             )  # fmt: skip
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host", ""):
+        if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
             raise RefusedError(
                 403, ConfigError("a web page of another origin asks", expected="this server's own pages")
             )
@@ -148,6 +147,14 @@ class Guard:
             "request", request_id=identity, method=method, route=route, status=status,
             milliseconds=round(1000 * seconds, 2), images=scope.get("state", {}).get("images", 0),
         )  # fmt: skip
+
+
+def _host(text: str) -> str:
+    """The name in a Host header, without its port; "" for what is none."""
+    try:
+        return urlsplit(f"//{text}").hostname or ""
+    except ValueError:
+        return ""
 
 
 async def _discard(headers: Headers, receive: Receive) -> bool:
