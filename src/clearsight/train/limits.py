@@ -113,7 +113,8 @@ def _features(job: Job, outcome: Outcome, bundle: Bundle, rows: NDArray[np.int64
     split = job.data.split
     if isinstance(bundle.network, Probe) and not outcome.tuned and bundle.network.views == AS_IT_IS:
         everyone = np.sort(np.concatenate([split.train, split.val]))
-        parts = extract(new_probe(job.recipe), job.data.pixels, everyone, device=job.device)
+        bare = new_probe(replace(job.recipe, model=bundle.network.spec["name"]))  # a classical recipe names both
+        parts = extract(bare, job.data.pixels, everyone, device=job.device)
         places = np.searchsorted(everyone, rows)
         return np.concatenate([parts[i][places] for i in bundle.network.spec["parts"]], axis=1)
     predictor = Predictor(bundle, device=job.device)
