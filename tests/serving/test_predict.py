@@ -53,7 +53,9 @@ def test_photographs_and_a_thousand_classes(photos, serving):
         few = client.post("/v1/predict?top=3", content=paths[0].read_bytes()).json()["predictions"][0]
     same(found, predictor.predict(paths))
     assert len(found[0]["probabilities"]) == len(set(predictor.classes)) > 990  # two cranes share a name
-    assert list(few["probabilities"].items()) == list(found[0]["probabilities"].items())[:3]
+    likeliest = list(found[0]["probabilities"].items())[:3]
+    assert list(few["probabilities"]) == [name for name, _ in likeliest]
+    assert list(few["probabilities"].values()) == pytest.approx([p for _, p in likeliest], abs=1e-5)
     assert few["strangeness"] is None
 
 
@@ -69,7 +71,7 @@ def test_coverage_is_each_request_s_own(client, predictor, digits_arrays, pngs):
 
 
 def test_a_bad_image_among_good_ones_is_told_in_its_place(client, pngs):
-    found = client.post("/v1/predict", files=form([pngs[0], b"no picture", pngs[1][:-20]]))
+    found = client.post("/v1/predict", files=form([pngs[0], b"no picture", pngs[1][: len(pngs[1]) // 2]]))
     assert found.status_code == 200
     good, text, cut = found.json()["predictions"]
     assert good["label"]
