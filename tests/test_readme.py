@@ -46,15 +46,31 @@ def test_every_command_of_the_readme_runs(desk, monkeypatch, capsys):
     assert {"train", "predict", "check"} <= set(ran)
 
 
-def test_every_expression_of_the_map_runs(desk, monkeypatch):
-    monkeypatch.chdir(desk)
-    rows = re.findall(r"^\|[^|]*\|[^|]*\| `(.*cs\..*)` \|$", README, re.M)
-    assert len(rows) >= 6
+EXPRESSIONS = re.findall(r"^\|[^|]*\|[^|]*\| `(.*cs\..*)` \|$", README, re.M)
+
+
+@pytest.fixture(scope="module")
+def trained(desk, tmp_path_factory):
+    """The same folder after `cs.fit("photos/")`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.chdir(desk)
+        if not (desk / "runs" / "photos").exists():
+            cs.fit("photos/")
+    return desk
+
+
+def test_the_map_has_expressions():
+    assert len(EXPRESSIONS) >= 15
+
+
+@pytest.mark.parametrize("row", EXPRESSIONS)
+def test_every_expression_of_the_map_runs(row, trained, monkeypatch):
+    monkeypatch.chdir(trained)
     rng = np.random.default_rng(0)
     X, y = rng.integers(0, 256, (60, 8, 8), dtype=np.uint8), np.arange(60) % 2
     names = {"cs": cs, "X": X, "y": y, "X_new": X, "y_new": y}
-    for row in rows:
-        exec(row, names)
+    exec(row, names)
 
 
 def test_the_public_names_are_these():
