@@ -2,7 +2,7 @@
 
 The range of every activation is read from training images (static quantisation); weights are scaled channel by
 channel [Jacob et al. 2018]. The resize rule and the head, whose distances and exponentials do not stand rounding, stay
-in float32. Weights have seven bits: processors without VNNI overflow at eight, which cost 12 points of accuracy in one
+in float32. Weights have seven bits: processors without VNNI overflow at eight, which cost 10 points of accuracy in one
 setting measured. They may gain nothing either, so both files are timed here.
 """
 
