@@ -94,7 +94,7 @@ def _augmentation(job: Job, network: Network, how: Training, epochs: int) -> str
 
     def ask() -> dict[str, Any]:
         trial = mirror_trial(job, network, replace(how, adversarial="none"), job.rate(fine_tuning=False))
-        return {"advised": trial.advised, "harm": trial.harm, "error": trial.error}
+        return {"advised": trial.advised, "plain": float(trial.plain.mean()), "rise": trial.rise, "error": trial.error}
 
     found = job.decided("mirror images", ask)
     chosen = "mirror" if found["advised"] else "none"
@@ -102,8 +102,8 @@ def _augmentation(job: Job, network: Network, how: Training, epochs: int) -> str
         "augmentation",
         chosen,
         f"each of {images:,} images is seen {epochs} times only, too seldom for shifts and turns to pay; in short "
-        f"trainings mirror images changed validation accuracy by {-found['harm']:+.1%} (standard error "
-        f"{found['error']:.1%}), and they are taken unless they clearly harm",
+        f"trainings the validation loss was {found['plain']:.3f}, with mirror images {found['rise']:+.3f} (standard "
+        f"error {found['error']:.3f}), and they are taken unless that is over a tenth more",
     )
     return chosen
 
