@@ -185,8 +185,12 @@ class TrainConfig:
         "how much each class counts",
         choices={"none": "every image the same", "balanced": "every class the same"},
     )
-    augment: str = option(
-        "light", "changes to training images, or several joined by +", choices=AUGMENTATIONS, joined=True
+    augment: str | None = option(
+        None,
+        "changes to training images, or several joined by + (default: light; where many images are seen a few times "
+        "each, none, or mirror if that does no harm)",
+        choices=AUGMENTATIONS,
+        joined=True,
     )
     mixup: float = option(0.0, "strength of mixing pairs of images, alpha of its Beta distribution", within="[0, inf)")
     cutmix: float = option(0.0, "strength of pasting parts of images into others, alpha", within="[0, inf)")

@@ -35,7 +35,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: int | None = None,
         batch_size: int | None = None,
         lr: float | None = None,
-        augment: str = "light",
+        augment: str | None = None,
         seed: int = 0,
     ) -> None:
         self.model = model

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +23,7 @@ from clearsight.belief.temperature import fit_temperature
 from clearsight.metrics import accuracy, softmax
 from clearsight.models.cut import Upper, cut
 from clearsight.models.network import AS_IT_IS, Ensemble, Probe
+from clearsight.train.clock import Clock
 from clearsight.train.features import Stacked, outputs
 from clearsight.train.frozen import MIRRORED, Frozen
 from clearsight.train.job import Job, Outcome
@@ -42,23 +42,6 @@ FEWEST_EPOCHS = 3
 ENOUGH_EPOCHS, ENOUGH_STEPS = 4, 400
 """The larger of the two is what the upper blocks are trained for at most: their outputs are the same in each epoch, and
 on the solar cells the validation loss rises from the third of four epochs of 99 steps on."""
-
-
-@dataclass(frozen=True)
-class Clock:
-    """What a budget leaves: `total` seconds from `began` on (time.perf_counter), None for no limit."""
-
-    began: float
-    total: float | None
-
-    def left(self, job: Job, title: str) -> float | None:
-        """Seconds left for one part of a run; a resumed run is told what the first one was."""
-        total = self.total
-        if total is None:
-            return None
-        return float(
-            job.decided(f"seconds left for {title}", lambda: max(0.0, total - (time.perf_counter() - self.began)))
-        )
 
 
 @dataclass(frozen=True)

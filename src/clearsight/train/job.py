@@ -119,6 +119,7 @@ class Job:
         if precision == "fp16" and self.device == "cpu":
             raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
         same = {name: getattr(options, name) for name in _SHARED}
+        same["augment"] = options.augment or "light"
         return Training(
             epochs=1,
             batch_size=size,

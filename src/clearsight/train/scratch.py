@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,34 +17,35 @@ from clearsight.data.prepare import Prepared
 from clearsight.engines import operations
 from clearsight.models.initialise import BEST_OF, initialise
 from clearsight.models.network import Network
+from clearsight.train.clock import Clock
 from clearsight.train.job import Job, Outcome
-from clearsight.train.loop import logits_of
-from clearsight.train.recipe import Recipe
+from clearsight.train.loop import Training, logits_of
+from clearsight.train.mirror import mirror_trial
+from clearsight.train.recipe import MANY_SMALL, Recipe
 
 WORK = 4e12
 """Operations that training from scratch may cost before epochs are cut, about two minutes on two cores."""
 
+OFTEN = 30
+"""Epochs from which images are shifted, turned and zoomed a little however many there are."""
+
 
 def from_scratch(job: Job) -> Outcome:
     """Train the recipe's network from random weights; how long follows from the work and the budget."""
-    data, options = job.data, job.config.train
+    began, data, options = time.perf_counter(), job.data, job.config.train
     split, shape = data.split, data.pixels.array.shape[1:]
     network = new_network(job.recipe, data, job.config.run.seed)
     _initialise(network, job)
     how = job.training(network, batch=64 if len(split.train) < 5000 else 128, fine_tuning=False, shape=shape)
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
-    epochs = options.epochs
-    if epochs is None and job.config.run.budget is not None:
-        per_epoch = job.decided("epoch seconds", lambda: job.epoch_seconds(network, how, groups))
-        epochs = int(np.clip(seconds(job.config.run.budget) // per_epoch, 1, 60))
-        job.note("epochs", str(epochs), f"one takes {per_epoch:.1f} s here and the budget is {job.config.run.budget}")
-    elif epochs is None:
-        cost = 3 * operations(network, shape) * len(split.train)  # the backward pass costs twice the forward one
-        epochs = int(np.clip(WORK // cost, 8, 40))
-        job.note(
-            "epochs", str(epochs), f"a pass over {len(split.train):,} images costs {cost / 1e9:,.0f} billion operations"
-        )
-    elif job.config.run.budget is not None:
+    clock = Clock(began, seconds(job.config.run.budget) if job.config.run.budget else None)
+    if options.augment is None:
+        planned, _ = _epochs(job, network, how, groups, clock.left(job, "a plan"))
+        how = replace(how, augment=_augmentation(job, network, how, planned))
+    epochs, why = _epochs(job, network, how, groups, clock.left(job, "training"))
+    if options.epochs is None:
+        job.note("epochs", str(epochs), why)
+    elif clock.total is not None:
         job.note("without effect", "--budget", "--epochs says how long training takes")
     how = replace(how, epochs=epochs)
     trained = job.train(network, how, groups, "training")
@@ -61,6 +64,48 @@ def from_scratch(job: Job) -> Outcome:
         images_per_second=trained.images_per_second,
         training=how,
     )
+
+
+def _epochs(
+    job: Job, network: Network, how: Training, groups: list[dict[str, Any]], left: float | None
+) -> tuple[int, str]:
+    """How many epochs: those asked for, or those that `left` seconds or else `WORK` allow; and why."""
+    if job.config.train.epochs is not None:
+        return job.config.train.epochs, "asked for"
+    if left is not None:
+        per_epoch = job.decided("epoch seconds", lambda: job.epoch_seconds(network, how, groups))
+        epochs = int(np.clip(left // per_epoch, 1, 60))
+        return (
+            epochs,
+            f"one takes {per_epoch:.1f} s here, and {left:.0f} s of --budget {job.config.run.budget} are left",
+        )
+    images = len(job.data.split.train)
+    cost = 3 * operations(network, job.data.pixels.array.shape[1:]) * images  # backward costs twice as much as forward
+    return int(
+        np.clip(WORK // cost, 8, 40)
+    ), f"a pass over {images:,} images costs {cost / 1e9:,.0f} billion operations"
+
+
+def _augmentation(job: Job, network: Network, how: Training, epochs: int) -> str:
+    """Changes to training images where the user names none, noted where they are not the usual ones."""
+    images = len(job.data.split.train)
+    if images < MANY_SMALL or epochs >= OFTEN:
+        return "light"
+
+    def ask() -> dict[str, Any]:
+        trial = mirror_trial(job, network, replace(how, adversarial="none"), job.rate(fine_tuning=False))
+        return {"advised": trial.advised, "plain": float(trial.plain.mean()), "rise": trial.rise, "error": trial.error}
+
+    found = job.decided("mirror images", ask)
+    chosen = "mirror" if found["advised"] else "none"
+    job.note(
+        "augmentation",
+        chosen,
+        f"each of {images:,} images is seen {epochs} times only, too seldom for shifts and turns to pay; in short "
+        f"trainings the validation loss was {found['plain']:.3f}, with mirror images {found['rise']:+.3f} (standard "
+        f"error {found['error']:.3f}), and they are taken unless that is over a tenth more",
+    )
+    return chosen
 
 
 def new_network(recipe: Recipe, data: Prepared, seed: int, classes: int | None = None) -> Network:

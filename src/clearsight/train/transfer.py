@@ -15,7 +15,8 @@ import time
 from dataclasses import replace
 
 from clearsight.config import TrainConfig, seconds
-from clearsight.train.finetune import Clock, train_all, train_upper
+from clearsight.train.clock import Clock
+from clearsight.train.finetune import train_all, train_upper
 from clearsight.train.frozen import Frozen, best_of, frozen_head
 from clearsight.train.job import Job, Outcome
 from clearsight.train.together import better
