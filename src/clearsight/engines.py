@@ -41,13 +41,19 @@ FEW = 16
 
 
 class Engine(Protocol):
-    """Runs a network over batches; `stream` keeps the order and may work on several batches at once."""
+    """Runs a network over batches; `stream` keeps the order and may work on several batches at once, `lanes` of them
+    to good effect. Several threads may stream at once.
+    """
+
+    lanes: int
 
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Outputs]: ...
 
 
 class TorchEngine:
     """Eager PyTorch in evaluation mode."""
+
+    lanes = 1
 
     def __init__(self, network: nn.Module, device: str = "cpu") -> None:
         self.network, self.device = network.eval(), device
@@ -74,12 +80,12 @@ class OpenVinoEngine:
             "CPU",
             {"PERFORMANCE_HINT": hint.upper(), "INFERENCE_PRECISION_HINT": "f32"},
         )
-        self.in_flight = 1 + int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self.lanes = int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Outputs]:
         # Plain requests, collected in order, and no completion callbacks: those run in OpenVINO's threads, need the
         # interpreter's lock, and can wait forever for a thread that holds it while it frees a request.
-        idle = [self.compiled.create_infer_request() for _ in range(self.in_flight)]
+        idle = [self.compiled.create_infer_request() for _ in range(self.lanes + 1)]
         busy: deque[Any] = deque()
         for batch in batches:
             if not idle:

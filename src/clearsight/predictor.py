@@ -107,9 +107,11 @@ class Predictor:
             )
         raise ConfigError(f"there is no class {target!r}", fix=nearest(target, self.classes))
 
-    def prepare(self, images: int) -> None:
-        """Choose the engine for so many images to come, in however many calls; "auto" looks at one call alone else."""
-        self._engine(images)
+    def prepare(self, images: int) -> int:
+        """Choose the engine for so many images to come, in however many calls; "auto" looks at one call alone else. The
+        number of batches that it works on side by side.
+        """
+        return self._engine(images).lanes
 
     def predict(
         self, images: Images, progress: Progress | None = None, *, coverage: float = COVERAGE
@@ -146,7 +148,7 @@ class Predictor:
         found = []
         for name, p, d, known in zip(names, belief, doubt, more, strict=True):
             order = np.argsort(-p, kind="stable")
-            ranked = {self.classes[i]: float(p[i]) for i in order}
+            ranked = dict(zip((self.classes[i] for i in order.tolist()), p[order].tolist(), strict=True))
             best = int(order[0])
             found.append(Prediction(name, self.classes[best], float(p[best]), float(d), ranked, **known))
         return found

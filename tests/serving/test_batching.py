@@ -9,17 +9,17 @@ import pytest
 from clearsight.serving.batching import Batcher
 
 
-def run(scenario, function, most=4, linger=0.0):
+def run(scenario, function, most=4, linger=0.0, lanes=1):
     """Run a scenario of a batcher; the batches it made."""
     seen = []
 
-    def work(items):
+    def work(items, alone):
         seen.append(list(items))
         return function(items)
 
     async def main():
         batcher = Batcher(work, most, linger)
-        batcher.start()
+        batcher.start(lanes)
         try:
             await scenario(batcher)
         finally:
@@ -49,6 +49,33 @@ def test_what_arrives_while_the_engine_works_is_the_next_batch():
         assert await asyncio.gather(*asked) == [0, 1, 4, 9, 16, 25, 36]
 
     assert run(scenario, blocked) == [[0], [1, 2, 3, 4], [5, 6]]
+
+
+def test_lanes_work_side_by_side_and_the_first_knows_that_it_is_alone():
+    gate, told = threading.Barrier(3, timeout=20), []
+
+    async def main():
+        def work(items, alone):
+            told.append((list(items), alone))
+            gate.wait()
+            return squares(items)
+
+        batcher = Batcher(work, 4, 0.0)
+        batcher.start(2)
+        asked = []
+        for i in range(2):
+            asked.append(asyncio.create_task(batcher.submit(i)))
+            await asyncio.sleep(0.05)
+        asked += [asyncio.create_task(batcher.submit(i)) for i in range(2, 7)]
+        await asyncio.sleep(0.05)
+        assert told == [([0], True), ([1], False)]
+        await asyncio.to_thread(gate.wait)
+        await asyncio.to_thread(gate.wait)
+        assert await asyncio.gather(*asked) == squares(range(7))
+        await batcher.stop()
+
+    asyncio.run(main())
+    assert sorted(items for items, _ in told[2:]) == [[2, 3, 4, 5], [6]]
 
 
 def test_a_lone_item_does_not_linger():

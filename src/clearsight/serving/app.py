@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from clearsight import __version__
@@ -125,7 +126,7 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
             first = next(f for f in found if isinstance(f, ImageError))
             error = first if len(found) == 1 else ImageError("none of the images can be read")
             raise RefusedError(422, error, images=failed)
-        return JSONResponse(
+        return _json(
             {
                 "predictions": [
                     {"image": image.name, "error": str(f)} if isinstance(f, ImageError) else _answer(f.prediction, top)
@@ -150,7 +151,7 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
         """A heatmap of one image's answer, and on request whether to believe it. Few run at once."""
         image = one_image(await images_of(request, 2))
         found = await worker.explain(image, method, target, Settings(samples=samples), judged)
-        return JSONResponse(await asyncio.to_thread(_explanation, found, picture, heat))
+        return _json(await asyncio.to_thread(_explanation, found, picture, heat))
 
     @app.post(
         "/v1/search", response_model=schemas.Neighbours, openapi_extra=_body(), summary="Which known images are alike?",
@@ -191,6 +192,11 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
     async def metrics() -> Response:
         """Counts, times and sizes in Prometheus's text format."""
         return Response(worker.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _json(content: dict[str, Any]) -> Response:
+    """Plain values as JSON, by Pydantic's serialiser: for a thousand classes ten times as fast as Python's."""
+    return Response(to_json(content), media_type="application/json")
 
 
 def _answer(found: Prediction, top: int | None) -> dict[str, Any]:

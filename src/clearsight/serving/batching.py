@@ -19,15 +19,16 @@ Other = TypeVar("Other")
 
 
 class Batcher(Generic[Item, Result]):
-    """Runs a function of batches in one thread of its own.
+    """Runs a function of batches in threads of its own.
 
-    run: maps up to `most` items to as many results. linger: in seconds. seconds_per_item: a running mean, None before
-    the first batch. observe: called with each batch's size and seconds.
+    run: maps up to `most` items to as many results; told whether no other batch is at work. linger: in
+    seconds. seconds_per_item: a running mean, None before the first batch. observe: called
+    with each batch's size and seconds.
     """
 
     def __init__(
         self,
-        run: Callable[[list[Item]], Sequence[Result]],
+        run: Callable[[list[Item], bool], Sequence[Result]],
         most: int,
         linger: float,
         observe: Callable[[int, float], None] = lambda size, seconds: None,
@@ -36,22 +37,27 @@ class Batcher(Generic[Item, Result]):
         self.seconds_per_item: float | None = None
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "engine")
+        self._last = (0, 0.0)  # size of the batch that ended last, and when
+        self._at_work: set[asyncio.Task[None]] = set()
+        self._threads: ThreadPoolExecutor | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    def start(self, lanes: int = 1) -> None:
         """Begin to work, in the running event loop."""
-        self._task = asyncio.get_running_loop().create_task(self._work())
+        self._threads = ThreadPoolExecutor(lanes, "engine")
+        self._task = asyncio.get_running_loop().create_task(self._work(asyncio.Semaphore(lanes)))
 
     async def stop(self) -> None:
         """End the work; what waits is cancelled."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._at_work, *([self._task] if self._task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for _, future in self._waiting:
             future.cancel()
         self._waiting.clear()
-        self._thread.shutdown()
+        if self._threads:
+            self._threads.shutdown()
 
     async def submit(self, item: Item) -> Result:
         """The result of one item, whatever batch it goes into."""
@@ -61,31 +67,38 @@ class Batcher(Generic[Item, Result]):
         return await future
 
     async def call(self, function: Callable[[], Other]) -> Other:
-        """The result of a function that needs the engine's thread, between two batches."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        """The result of a function that needs the engine, as soon as a thread of it is free."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
-    async def _work(self) -> None:
-        size, ended = 0, 0.0
+    async def _work(self, lanes: asyncio.Semaphore) -> None:
         while True:
-            await self._arrived.wait()
-            pressed = size > 1 and time.perf_counter() - ended < max(self.linger, 0.002)
-            if self.linger and pressed and len(self._waiting) < min(size, self.most):
-                await asyncio.sleep(self.linger)
+            await lanes.acquire()
             batch: list[tuple[Item, asyncio.Future[Result]]] = []
-            while self._waiting and len(batch) < self.most:
-                item, future = self._waiting.popleft()
-                if not future.done():  # whoever asked has given up
-                    batch.append((item, future))
-            if not self._waiting:
-                self._arrived.clear()
-            if batch:
-                await self._answer(batch)
-            size, ended = len(batch), time.perf_counter()
+            while not batch:
+                await self._arrived.wait()
+                await self._gather()
+                while self._waiting and len(batch) < self.most:
+                    item, future = self._waiting.popleft()
+                    if not future.done():  # else whoever asked has given up
+                        batch.append((item, future))
+                if not self._waiting:
+                    self._arrived.clear()
+            task = asyncio.get_running_loop().create_task(self._answer(batch, not self._at_work))
+            self._at_work.add(task)
+            task.add_done_callback(self._at_work.discard)
+            task.add_done_callback(lambda _: lanes.release())
 
-    async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _gather(self) -> None:
+        """Wait for more, where more is to be expected."""
+        size, ended = self._last
+        pressed = size > 1 and time.perf_counter() - ended < self.linger
+        if pressed and len(self._waiting) < min(size, self.most):
+            await asyncio.sleep(self.linger)
+
+    async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]], alone: bool) -> None:
         began = time.perf_counter()
         try:
-            results = await self.call(lambda: self.run([item for item, _ in batch]))
+            results = await self.call(lambda: self.run([item for item, _ in batch], alone))
         except Exception as error:
             for _, future in batch:
                 if not future.done():
@@ -95,10 +108,11 @@ class Batcher(Generic[Item, Result]):
             for _, future in batch:
                 future.cancel()
             raise
-        seconds = time.perf_counter() - began
-        share = seconds / len(batch)
+        now = time.perf_counter()
+        share = (now - began) / len(batch) / max(1, len(self._at_work))
         self.seconds_per_item = share if self.seconds_per_item is None else 0.8 * self.seconds_per_item + 0.2 * share
-        self.observe(len(batch), seconds)
+        self._last = len(batch), now
+        self.observe(len(batch), now - began)
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)

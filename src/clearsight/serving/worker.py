@@ -1,4 +1,8 @@
-"""A model at work: decoding in a bounded pool, one engine fed in batches, explanations and searches beside it.
+"""A model at work: decoding in a bounded pool, an engine fed in batches, explanations and searches beside it.
+
+On a CPU the engine is there twice. A batch that comes while no other is at work gets all cores at once; under load
+several batches run side by side, a core each, which takes less of the processor in all (measured on two cores: 18 ms of
+a core per image of EfficientNet-Lite0 in place of 23) and does not stall when decoding needs a core.
 
 Counted as taken on is an image until its work has truly ended, even where whoever asked has been told to come again; so
 what runs at once is bounded whatever clients do.
@@ -66,15 +70,15 @@ class Worker:
         self._batcher: Batcher[_Question, Seen] = Batcher(
             self._infer, config.batch_size, config.linger / 1000, self._observed
         )
+        self._wide: Predictor | None = None
         self._own: Predictor | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Make the engine and run it on batches of several sizes; then it is ready."""
         Image.init()  # plug-ins are found once, before threads look for them
-        self._batcher.start()
         began = time.perf_counter()
-        await self._batcher.call(self._warm)
+        self._batcher.start(await asyncio.to_thread(self._warm))
         self.ready = True
         self.metrics.ready.set(1)
         event("ready", seconds=round(time.perf_counter() - began, 3))
@@ -232,15 +236,24 @@ class Worker:
             self._own = Predictor(own, engine=self.predictor.engine, device=self.predictor.device)
         return self._own
 
-    def _warm(self) -> None:
-        self.predictor.prepare(10**9)
-        blank = np.zeros(self.predictor.shape, self.predictor.bundle.form.dtype)
+    def _warm(self) -> int:
+        """Make the engines and run them; how many batches they work on side by side."""
+        one = self.predictor
+        one.prepare(10**9)
+        wide = Predictor(one.bundle, engine=one.engine, device=one.device)
+        lanes = wide.prepare(10**9)
+        if lanes > 1:
+            self._wide = wide
+        blank = np.zeros(one.shape, one.bundle.form.dtype)
         for size in WARM:
             if size <= self.config.batch_size:
-                self._infer([_Question(blank, "", 0.9)] * size)
+                for alone in (True, False):
+                    self._infer([_Question(blank, "", 0.9)] * size, alone)
+        return lanes
 
-    def _infer(self, questions: list[_Question]) -> list[Seen]:
-        look = self.predictor.look(np.stack([q.pixels for q in questions]))
+    def _infer(self, questions: list[_Question], alone: bool) -> list[Seen]:
+        predictor = self.predictor if alone or self._wide is None else self._wide
+        look = predictor.look(np.stack([q.pixels for q in questions]))
         found: list[Seen | None] = [None] * len(questions)
         for coverage in {q.coverage for q in questions}:
             rows = [i for i, q in enumerate(questions) if q.coverage == coverage]
