@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clearsight.console import Advance
 from clearsight.data.pixels import Pixels, decode
-from clearsight.errors import ClearsightError, ConfigError, DataError, ImageError
+from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
 from clearsight.explanation.explain import check
 from clearsight.predictor import Look, Prediction, Predictor
 from clearsight.retrieve import Index
 from clearsight.serving.batching import Batcher
+from clearsight.serving.deadline import Deadline, OutOfTimeError
 from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.problems import RefusedError, overloaded
@@ -44,10 +44,11 @@ WARM = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Seen:
-    """One image's answer and its features (D,)."""
+    """One image's answer, its features (D,), and its pixels (C, H, W) as the network got them."""
 
     prediction: Prediction
     features: NDArray[np.float32]
+    pixels: Pixels
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Worker:
         task.add_done_callback(lambda _: self._explained())
         try:
             return await asyncio.wait_for(asyncio.shield(task), self.config.explain_timeout)
-        except (TimeoutError, _OutOfTimeError):
+        except (TimeoutError, OutOfTimeError):
             raise RefusedError(
                 422,
                 ConfigError(
@@ -172,7 +173,7 @@ class Worker:
     async def _see(self, image: Upload, coverage: float) -> Seen | ImageError:
         began = time.perf_counter()
         try:
-            pixels = await self._decoded(image)
+            pixels = await self.decoded(image)
         except ImageError as error:
             self.metrics.images.labels("unreadable").inc()
             return error
@@ -182,7 +183,8 @@ class Worker:
         self.metrics.images.labels("answered").inc()
         return seen
 
-    async def _decoded(self, image: Upload) -> Pixels:
+    async def decoded(self, image: Upload) -> Pixels:
+        """The pixels of an image as the model wants them; ImageError for what is none."""
         form, geometry = self.predictor.bundle.form, self.predictor.bundle.geometry
         if not image.content:
             raise ImageError(f"{image.name} is empty", found="0 bytes", expected="an image")
@@ -195,7 +197,7 @@ class Worker:
 
     async def _neighbours(self, index: Index, image: Upload, k: int) -> list[dict[str, Any]]:
         if index.card.layer:
-            pixels, layer = await self._decoded(image), index.card.layer
+            pixels, layer = await self.decoded(image), index.card.layer
             features = await self._batcher.call(lambda: next(iter(self.predictor.embeddings(pixels[None], layer))))
         else:
             seen = await self._see(image, 0.9)
@@ -209,6 +211,7 @@ class Worker:
                 "image": card.names[place],
                 "label": card.classes[card.labels[place]] if card.labels[place] >= 0 else "",
                 "likeness": float(score),
+                "place": int(place),
             }
             for score, place in zip(likeness[0], places[0], strict=True)
         ]
@@ -216,13 +219,13 @@ class Worker:
     async def _explain(
         self, image: Upload, method: str, target: str | None, settings: Settings, judged: bool
     ) -> Explanation:
-        pixels = await self._decoded(image)
+        pixels = await self.decoded(image)
         until = time.perf_counter() + self.config.explain_timeout
 
         def work() -> Explanation:
             found = explain(
                 self._explained_predictor(), pixels[None], method=method, target=target, settings=settings,
-                judged=judged, console=_Deadline(until),
+                judged=judged, console=Deadline(until),
             )  # fmt: skip
             return replace(next(iter(found)), image=image.name)
 
@@ -260,34 +263,12 @@ class Worker:
             part = Look(look.logits[rows], look.features[rows], look.coarse[rows])
             answers = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
             for i, answer in zip(rows, answers, strict=True):
-                found[i] = Seen(answer, look.features[i])
+                found[i] = Seen(answer, look.features[i], questions[i].pixels)
         return [seen for seen in found if seen is not None]
 
     def _observed(self, size: int, seconds: float) -> None:
         self.metrics.batch.observe(size)
         self.metrics.engine.observe(seconds)
-
-
-class _OutOfTimeError(ClearsightError):
-    """An explanation has used up its time."""
-
-
-class _Deadline:
-    """A console that says nothing and ends the work when its time is up."""
-
-    def __init__(self, until: float) -> None:
-        self.until = until
-
-    def stage(self, title: str, unit: str = "images") -> Advance:
-        def advance(done: int, total: int) -> None:
-            if time.perf_counter() > self.until:
-                raise _OutOfTimeError("the explanation takes longer than it may")
-
-        advance(0, 1)
-        return advance
-
-    def say(self, text: str) -> None:
-        pass
 
 
 def one_image(images: Sequence[Upload]) -> Upload:

@@ -1,0 +1,267 @@
+"""What a person at the page waits for: attacks, layers, units. Each in its turn, on modules of its own, and dropped as
+soon as nobody waits for it any more.
+
+The weights are the engine's, not copies: what is done here to a network leaves them as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect, Request
+
+from clearsight.adversary import Norm
+from clearsight.attacks import Attacked, attack_one
+from clearsight.attacks.curve import check as check_attack
+from clearsight.data.loader import to_float
+from clearsight.errors import ConfigError, ModelError
+from clearsight.inside import (
+    ExcitingPatches,
+    FeatureMaps,
+    Peaks,
+    Settings,
+    UnitSight,
+    check,
+    checked_node,
+    exciting_patches,
+    feature_maps,
+    search,
+    unit_sight,
+)
+from clearsight.inside.maps import checked_units
+from clearsight.models.anatomy import Layer, layers_by_name
+from clearsight.models.network import as_it_is, twin
+from clearsight.models.wiring import Node, wiring
+from clearsight.predictor import Predictor
+from clearsight.serving.deadline import Deadline, OutOfTimeError
+from clearsight.serving.folder import RunFolder
+from clearsight.serving.problems import RefusedError, overloaded
+from clearsight.serving.settings import KEPT_LAYERS, WAITING_LOOKS
+from clearsight.serving.uploads import Upload
+from clearsight.serving.worker import Worker
+
+Result = TypeVar("Result")
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes of a network, and what is known of the layers among them, by full name."""
+
+    nodes: tuple[Node, ...]
+    layers: dict[str, Layer]
+
+
+class Looker:
+    """Looks into the model of a worker. Its coroutines belong to the worker's event loop."""
+
+    def __init__(self, worker: Worker, folder: RunFolder) -> None:
+        self.worker, self.folder = worker, folder
+        self._hands = _Hands("look")
+        self._searchers = _Hands("patches")
+        self._peaks: OrderedDict[int, Peaks] = OrderedDict()
+        self._making = threading.Lock()
+
+    def stop(self) -> None:
+        """End the threads; what waits is dropped."""
+        self._hands.stop()
+        self._searchers.stop()
+
+    def left_out(self) -> dict[str, str]:
+        """What this model does not have, and why."""
+        found = self.folder.missing()
+        if self.worker.index is None:
+            found["search"] = "This model has no index. Run `clearsight index RUN` and serve again."
+        try:
+            check_attack(self.worker.predictor, "pgd", "linf")
+        except ModelError as error:
+            found["attack"] = str(error)
+        try:
+            check(self.worker.predictor, "maps", Settings())
+        except ModelError as error:
+            found["network"] = str(error)
+        return found
+
+    async def attack(
+        self, request: Request, image: Upload, epsilon: float, method: str, norm: Norm, steps: int, target: str | None
+    ) -> Attacked:
+        """The image attacked; ModelError for a model without gradients, ConfigError for options out of range."""
+        check_attack(self.worker.predictor, method, norm)
+        goal = None if target is None else self.worker.predictor.class_number(target)
+        pixels = await self._pixels(image)
+
+        def work(deadline: Deadline) -> Attacked:
+            found = attack_one(self._twin, pixels, epsilon, method=method, norm=norm, steps=steps, target=goal)
+            return replace(found, before=replace(found.before, image=image.name))
+
+        return await self._do(self._hands, request, work)
+
+    async def graph(self, request: Request) -> Graph:
+        """The network as a graph; ModelError for a classical model."""
+        check(self.worker.predictor, "maps", Settings())
+        return await self._do(self._hands, request, lambda deadline: self._graph)
+
+    async def maps(
+        self, request: Request, image: Upload, layer: int | None, start: int, most: int
+    ) -> tuple[list[FeatureMaps], list[int]]:
+        """Maps of one layer, from unit `start` on; or of all, of each those that vary most. And their numbers."""
+        check(self.worker.predictor, "maps", Settings())
+        pixels = await self._pixels(image)
+
+        def work(deadline: Deadline) -> tuple[list[FeatureMaps], list[int]]:
+            nodes = self._graph.nodes
+            if layer is None:
+                shown = [node for node in nodes if node.visible]
+                found = feature_maps(self._twin, pixels, [node.layer() for node in shown], most=most)
+                by_name = {f.layer.name: f for f in found}
+                return [by_name[n.name] for n in shown if n.name in by_name], [
+                    n.number for n in shown if n.name in by_name
+                ]
+            node = checked_node(nodes, layer).layer()
+            checked_units(node, [start])
+            units = range(start, min(node.units, start + most))
+            return feature_maps(self._twin, pixels, [node], units=units), [layer]
+
+        return await self._do(self._hands, request, work)
+
+    async def unit(self, request: Request, image: Upload, layer: int, unit: int) -> UnitSight:
+        """One unit's map of an image and what feeds it."""
+        check(self.worker.predictor, "maps", Settings())
+        pixels = await self._pixels(image)
+        return await self._do(
+            self._hands, request, lambda deadline: unit_sight(self._twin, pixels, self._graph.nodes, layer, unit)
+        )
+
+    async def patches(self, request: Request, layer: int, unit: int) -> ExcitingPatches:
+        """The places in training images that excite a unit most; BundleError where there are no such images."""
+        check(self.worker.predictor, "maps", Settings())
+
+        def work(deadline: Deadline) -> ExcitingPatches:
+            chosen = checked_node(self._graph.nodes, layer).layer()
+            checked_units(chosen, [unit])
+            sample = self.folder.sample()
+            deadline.check()
+            peaks = self._peaks.pop(layer, None)
+            if peaks is None:
+                peaks = search(self._searching, chosen, sample.images, progress=deadline.stage("searching"))
+            self._peaks[layer] = peaks
+            while len(self._peaks) > KEPT_LAYERS:
+                self._peaks.popitem(last=False)
+            return exciting_patches(
+                self._searching, chosen, sample.images, sample.labels, sample.names, units=[unit], found=peaks
+            )
+
+        return await self._do(self._searchers, request, work)
+
+    async def _pixels(self, image: Upload) -> Floats:
+        """The image (C, H, W) as the network sees it."""
+        pixels = await self.worker.decoded(image)
+        return to_float(pixels).numpy()
+
+    async def _do(self, hands: _Hands, request: Request, work: Callable[[Deadline], Result]) -> Result:
+        seconds = self.worker.config.explain_timeout
+        async with leaving(request) as left:
+            try:
+                return await hands.do(work, seconds, left)
+            except TimeoutError:
+                raise RefusedError(
+                    422,
+                    ConfigError(
+                        "the answer takes longer than it may",
+                        found=f"more than {seconds:g} s with those that waited",
+                        fix="ask for fewer steps, or raise --explain-timeout",
+                    ),
+                ) from None
+            except OverflowError:
+                self.worker.metrics.refused.labels("looks").inc()
+                raise overloaded("others are looking into the network", 2) from None
+
+    @cached_property
+    def _twin(self) -> Predictor:
+        return self._own()
+
+    @cached_property
+    def _searching(self) -> Predictor:
+        return self._own()
+
+    def _own(self) -> Predictor:
+        one = self.worker.predictor
+        return Predictor(replace(one.bundle, network=twin(one.bundle.network)), engine="torch", device=one.device)
+
+    @cached_property
+    def _graph(self) -> Graph:
+        with self._making:
+            network, shape = twin(self.worker.predictor.network), self.worker.predictor.shape
+            return Graph(wiring(network, shape), layers_by_name(as_it_is(network), shape))
+
+
+class _Hands:
+    """A thread, and those who wait for it, at most `WAITING_LOOKS`."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, name)
+        self._waiting: set[Future[object]] = set()
+
+    def stop(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def do(self, work: Callable[[Deadline], Result], seconds: float, left: asyncio.Future[None]) -> Result:
+        """The result. TimeoutError where it takes longer; OverflowError where too many wait; ClientDisconnect as soon
+        as `left` is done.
+        """
+        if len(self._waiting) > WAITING_LOOKS:
+            raise OverflowError
+        gone = threading.Event()
+        deadline = Deadline(time.perf_counter() + seconds, gone)
+
+        def guarded() -> Result:
+            deadline.check()
+            return work(deadline)
+
+        future = self._pool.submit(guarded)
+        waiting: Future[object] = future  # type: ignore[assignment]
+        self._waiting.add(waiting)
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._waiting.discard, waiting))
+        result = asyncio.wrap_future(future)
+        try:
+            await asyncio.wait((result, left), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if left.done() and not result.done():
+                raise ClientDisconnect
+            if not result.done():
+                raise TimeoutError
+            return result.result()
+        except OutOfTimeError:
+            raise TimeoutError from None
+        finally:
+            gone.set()  # what still runs stops at its next step
+            result.cancel()
+
+
+@asynccontextmanager
+async def leaving(request: Request) -> AsyncIterator[asyncio.Future[None]]:
+    """A future that is done when the client leaves, its body having been read."""
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    task = asyncio.get_running_loop().create_task(watch())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
