@@ -75,7 +75,7 @@ class LayerMaps(BaseModel):
 
 
 class MapsBody(BaseModel):
-    """Maps of an image. picture: square tiles of `side` pixels in rows of `columns`, each to its own strongest value."""
+    """Maps of an image. picture: square tiles of `side` pixels in rows of `columns`, each to its own strongest."""
 
     layers: list[LayerMaps]
     side: int

@@ -1,0 +1,51 @@
+// The training images that look most alike to the model.
+import { ask, latest } from "./api.js";
+import { at, h } from "./dom.js";
+import { absent, busy, say, trouble } from "./say.js";
+import { on, state } from "./state.js";
+
+const COUNT = 12;
+
+export function alikeView() {
+  const root = at("alike");
+  const once = latest();
+  let shown = null;
+  const missing = state.card.left_out.search;
+  if (missing) absent(root, missing);
+
+  async function request() {
+    if (missing || !state.answer || root.hidden) return;
+    shown = state.image;
+    busy(root, "Searching");
+    try {
+      const found = await once((signal) => ask("/v1/search", shown, { k: COUNT, pictures: true }, signal));
+      if (found) draw(found.neighbours);
+    } catch (error) {
+      shown = null;
+      trouble(root, error, request);
+    }
+  }
+
+  function draw(list) {
+    const answer = state.answer.label;
+    const agree = list.filter((one) => one.label === answer).length;
+    say(`${agree} of the ${list.length} most alike are ${answer}`);
+    root.replaceChildren(
+      h("p", { class: "lead" }, h("strong", {}, `${agree} of ${list.length}`), ` most alike known images are “${answer}”, the answer.`),
+      h("ol", { class: "alike" }, list.map((one) => h("li", { class: one.label === answer ? "" : "other" },
+        one.picture ? h("img", { src: one.picture, alt: `known image ${one.image}` }) : h("div", { class: "gone" }, "not there any more"),
+        h("p", {}, h("strong", {}, one.label || "no label"), h("span", { class: "soft" }, one.likeness.toFixed(3))),
+        h("p", { class: "soft small file" }, one.image)))),
+      h("p", { class: "soft small" }, "The number is the cosine between what the network makes of the two images: 1 is the same."));
+  }
+
+  on("image", () => { shown = null; });
+  on("answer", request);
+  return {
+    show: () => {
+      if (missing) return;
+      if (!state.image) absent(root, "Give an image, and the known images most like it appear here.");
+      else if (shown !== state.image) request();
+    },
+  };
+}
