@@ -80,4 +80,4 @@ def difference(before: Floats, after: Floats) -> tuple[Colours, float]:
     largest = float(np.abs(change).max())
     gain = 0.5 / largest if largest > 0 else 1.0
     planes = change if len(change) == 3 else np.repeat(change.mean(0, keepdims=True), 3, axis=0)
-    return np.moveaxis(0.5 + gain * planes, 0, 2), 2 * gain
+    return np.moveaxis(0.5 + gain * planes, 0, 2), gain

@@ -13,9 +13,9 @@ import numpy as np
 from clearsight.data.cache import PixelView
 from clearsight.errors import BundleError, ClearsightError
 from clearsight.inside import Sample
-from clearsight.loading import training_images
+from clearsight.loading import own_data, training_images
 from clearsight.predictor import Predictor
-from clearsight.report.pictures import eight_bits
+from clearsight.report.pictures import PIXEL_ART, eight_bits
 from clearsight.report.sprites import png
 from clearsight.retrieve import Index, Originals
 from clearsight.runs import run_options
@@ -39,6 +39,13 @@ class RunFolder:
         self._sample: Sample | BundleError | None = None
         self._originals: Originals | ClearsightError | None = None
 
+    @property
+    def _side(self) -> int:
+        """Of a thumbnail: small images stay pixel by pixel."""
+        geometry = self.predictor.bundle.geometry
+        longer = max(geometry.height, geometry.width)
+        return longer if longer <= PIXEL_ART else SIDE
+
     def page(self, name: str) -> bytes:
         """The report or the card; BundleError tells the command that makes it."""
         file = self.path / FILES[name] if self.path else None
@@ -51,8 +58,12 @@ class RunFolder:
         return file.read_bytes()
 
     def missing(self) -> dict[str, str]:
-        """Which of the pages is not there, and why."""
+        """Which of the pages is not there, and whether the images it learned from are not; and why."""
         found = {}
+        try:
+            own_data(self.predictor.bundle)
+        except BundleError as error:
+            found["patches"] = str(BundleError(error.happened, found=error.found))
         for name in FILES:
             try:
                 self.page(name)
@@ -92,6 +103,6 @@ class RunFolder:
         if isinstance(self._originals, ClearsightError):
             return None
         try:
-            return png(eight_bits(self._originals.picture(place, SIDE)) / 255)
+            return png(eight_bits(self._originals.picture(place, self._side)) / 255)
         except ClearsightError:
             return None

@@ -1,8 +1,8 @@
 // The answer: which class, how sure, how much doubt, none of these, and the set of classes that holds the true one.
 import { ask, latest } from "./api.js";
-import { bars } from "./bars.js";
+import { bars, byBelief } from "./bars.js";
 import { segments } from "./controls.js";
-import { at, h } from "./dom.js";
+import { at, h, put } from "./dom.js";
 import { busy, say, trouble } from "./say.js";
 import { on, state, tell } from "./state.js";
 import { doubt, percent } from "./words.js";
@@ -31,18 +31,19 @@ export function answerView() {
     } catch (error) {
       document.body.classList.add("failed");
       trouble(place, error, () => request(true));
+      tell("failed");
     }
   }
 
   function draw(answer) {
     document.body.classList.remove("failed");
     const inside = new Set(answer.set ?? []);
-    const rows = Object.entries(answer.probabilities).map(([name, value]) => ({ name, value, inside: inside.has(name) }));
-    place.replaceChildren(
+    const rows = byBelief(Object.entries(answer.probabilities).map(([name, value]) => ({ name, value, inside: inside.has(name) })));
+    put(place,
       h("p", { class: "looks soft" }, answer.none_of_these ? "If anything, it looks like" : "It looks like"),
       h("p", { class: "label" }, answer.label),
       h("p", { class: "sure" }, h("strong", {}, percent(answer.probability)), " belief, ", doubt(answer.doubt),
-        h("span", { class: "soft" }, ` (${answer.doubt.toFixed(2)} of 1)`)),
+        h("span", { class: "soft" }, ` (${answer.doubt.toFixed(2)})`)),
       answer.none_of_these && h("div", { class: "warning" },
         h("strong", {}, "None of these. "), "The image is unlike all that the model learned from, so its answer is a guess."),
       bars(rows),

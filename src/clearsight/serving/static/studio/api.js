@@ -55,10 +55,11 @@ function address(path, params) {
 export const read = async (path, params = {}, signal) => (await answered(address(path, params), { signal })).json();
 export const page = async (path, signal) => (await answered(path, { signal })).text();
 
-/** Ask about an image. What a file is, the server finds out by decoding it, so it is sent as plain bytes. */
+/** Ask about an image. It goes as a file with its name, by which the server calls it when it cannot be read. */
 export async function ask(path, image, params = {}, signal) {
-  const headers = { "Content-Type": "application/octet-stream" };
-  return (await answered(address(path, params), { method: "POST", body: image, headers, signal })).json();
+  const body = new FormData();
+  body.append("image", image, image.name ?? "pasted image");
+  return (await answered(address(path, params), { method: "POST", body, signal })).json();
 }
 
 export async function health() {

@@ -1,8 +1,8 @@
 // How little it takes to turn the answer: the image attacked as far as the slider says, while it is moved.
 import { ask, latest } from "./api.js";
-import { bars } from "./bars.js";
+import { bars, byBelief } from "./bars.js";
 import { choice, segments, slider } from "./controls.js";
-import { at, h } from "./dom.js";
+import { at, h, put } from "./dom.js";
 import { picture } from "./picture.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { on, state } from "./state.js";
@@ -13,6 +13,7 @@ const STEPS = 60; // positions of the slider; they lie denser where epsilon is s
 
 export function attackView() {
   const root = at("attack");
+  root.classList.add("asks");
   const missing = state.card.left_out.attack;
   if (missing) {
     absent(root, missing);
@@ -33,7 +34,7 @@ export function attackView() {
     soon();
   });
   const place = h("div", { class: "attacked" });
-  root.replaceChildren(
+  put(root,
     h("div", { class: "controls" },
       h("div", { class: "wide" }, strength.element),
       choice("Towards", [["", "anything but the answer"], ...state.card.classes.map((name) => [name, name])], "", set("target")),
@@ -74,8 +75,9 @@ export function attackView() {
     const { before, after } = found;
     const turned = before.label !== after.label;
     const size = [height, width];
-    const names = [...new Set([before.label, after.label, found.target, ...Object.keys(after.probabilities)])].filter((n) => n !== null);
-    const rows = names.map((name) => ({ name, value: after.probabilities[name] ?? 0, before: before.probabilities[name] ?? 0 }));
+    const rows = byBelief(Object.entries(after.probabilities).map(([name, value]) => ({ name, value, before: before.probabilities[name] ?? 0 })));
+    const first = [after.label, before.label, found.target];
+    rows.sort((a, b) => first.includes(b.name) - first.includes(a.name));
     const words = turned
       ? [h("strong", {}, "Turned: "), `“${before.label}” (${percent(before.probability)}) became “${after.label}” (${percent(after.probability)}).`]
       : [h("strong", {}, "It stands: "), `still “${after.label}”, ${percent(before.probability)} before and ${percent(after.probability)} after.`];
@@ -83,7 +85,7 @@ export function attackView() {
       ? " The model noticed: it says none of these." : turned ? " The model did not notice." : "";
     say(`Epsilon ${told(chosen.at)}. ${turned ? "Turned" : "Stands"}: ${after.label}, ${percent(after.probability)}`);
     place.classList.remove("old");
-    place.replaceChildren(
+    put(place,
       h("p", { class: `lead ${turned ? "turned" : ""}` }, words, noticed),
       h("div", { class: "three" },
         figure("the image", picture(found.picture, "the image before the attack", size)),
@@ -95,11 +97,13 @@ export function attackView() {
         `Largest change ${number(found.largest)} (${number(255 * found.largest)} of 255 levels), length ${number(found.length)}; ${found.steps === 1 ? "one step" : `${found.steps} steps`} along the gradient.`));
   }
 
+  const wait = () => absent(place, state.image ? "There is no answer to turn." : "Give an image, and move the slider.");
   on("image", () => { shown = null; });
   on("answer", request);
+  on("failed", wait);
   return {
     show: () => {
-      if (!state.image) absent(place, "Give an image, and move the slider.");
+      if (!state.answer) wait();
       else if (shown !== state.image) request();
     },
   };

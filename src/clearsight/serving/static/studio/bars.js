@@ -1,12 +1,12 @@
 // Beliefs as bars. rows: { name, value, before?, inside? }; `before` is drawn as a mark on the bar.
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { percent } from "./words.js";
 
 const FEW = 5;
 
 export function bars(rows, { few = FEW, label = "belief per class" } = {}) {
   const list = h("ul", { class: "bars", "aria-label": label });
-  const draw = (count) => list.replaceChildren(...rows.slice(0, count).map(bar));
+  const draw = (count) => put(list, ...rows.slice(0, count).map(bar));
   const rest = rows.length - few;
   draw(rest > 1 ? few : rows.length);
   if (rest <= 1) return list;
@@ -25,6 +25,9 @@ export function bars(rows, { few = FEW, label = "belief per class" } = {}) {
   }, closed);
   return h("div", {}, list, more);
 }
+
+/** Strongest first. A plain object does not keep the order of names that are numbers. */
+export const byBelief = (rows) => rows.sort((a, b) => b.value - a.value);
 
 function bar(row) {
   return h("li", { class: row.inside ? "inside" : "" },

@@ -28,7 +28,7 @@ export function slider(label, range, shown, change) {
     input.style.setProperty("--at", (input.value - range.min) / (range.max - range.min));
   };
   tell();
-  return { element: h("div", { class: "slider" }, h("label", { for: id }, label), input, output), input, tell };
+  return { element: h("div", { class: "slider" }, h("label", { for: id }, label), output, input), input, tell };
 }
 
 export function choice(label, options, chosen, change) {

@@ -9,9 +9,14 @@ function fill(element, props, children) {
     else if (name === "value") element.value = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...real(children));
   return element;
 }
+
+const real = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+
+/** Fill a place anew; null and false stand for nothing, as in `h`. */
+export const put = (place, ...children) => place.replaceChildren(...real(children));
 
 export const h = (tag, props = {}, ...children) => fill(document.createElement(tag), props, children);
 export const s = (tag, props = {}, ...children) => fill(document.createElementNS(SVG, tag), props, children);

@@ -1,11 +1,11 @@
 // Where the model looked: a map by any method it has, over the image, with what says whether to believe it.
 import { ask, latest } from "./api.js";
 import { choice, slider } from "./controls.js";
-import { at, h, s } from "./dom.js";
+import { at, h, put, s } from "./dom.js";
 import { picture } from "./picture.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { on, state } from "./state.js";
-import { percent, signed, sentence } from "./words.js";
+import { percent, signed } from "./words.js";
 
 const NAMES = {
   "grad-cam": "Grad-CAM: a layer's maps, weighted by their gradients",
@@ -21,6 +21,7 @@ const SLOW = ["lime", "shap", "occlusion"]; // what asks the model often is aske
 
 export function heatmapView() {
   const root = at("heatmap");
+  root.classList.add("asks");
   const methods = Object.keys(NAMES).filter((name) => state.card.methods.includes(name));
   const once = latest();
   const chosen = { method: methods[0], target: "", opacity: 0.75 };
@@ -29,10 +30,10 @@ export function heatmapView() {
   const judged = h("div", { class: "judged" });
   const classes = [["", "the answer"], ...state.card.classes.map((name) => [name, name])];
   const opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, value: chosen.opacity }, (v) => `${Math.round(100 * v)}%`, fade);
-  root.replaceChildren(
+  put(root,
     h("div", { class: "controls" },
       choice("Method", methods.map((m) => [m, NAMES[m]]), chosen.method, (value) => { chosen.method = value; request(); }),
-      choice("Speaks for", classes, "", (value) => { chosen.target = value; request(); })),
+      choice("What speaks for", classes, "", (value) => { chosen.target = value; request(); })),
     h("div", { class: "heat" }, h("div", {}, stage, opacity.element), judged));
 
   function fade(value) {
@@ -72,7 +73,7 @@ export function heatmapView() {
     view.querySelector("img").classList.add("under");
     view.append(over);
     stage.classList.remove("old");
-    stage.replaceChildren(view);
+    put(stage, view);
     fade(chosen.opacity);
   }
 
@@ -81,15 +82,15 @@ export function heatmapView() {
     const verdict = f.score > 0.02 ? "better than chance" : f.score < -0.02 ? "worse than chance: misleading" : "no better than chance";
     const bad = f.score <= 0.02;
     say(`Map of ${found.target}: faithfulness ${signed(f.score)}, ${verdict}`);
-    judged.replaceChildren(
+    put(judged,
       h("h3", {}, "Is it true to the model?"),
-      h("p", { class: `verdict ${bad ? "bad" : ""}` }, `${sentence(verdict)}.`),
+      h("p", { class: `verdict ${bad ? "bad" : ""}` }, `${signed(Number(f.score.toFixed(2)))}, `, verdict),
       gauge(f.score),
       h("p", { class: "soft small" }, "Faithfulness: how much sooner belief falls when the marked places are taken away, and rises when they are put back, than in a random order."),
       h("dl", { class: "figures" },
         figure("taken away", f.deletion, f.random_deletion), figure("put back", f.insertion, f.random_insertion)),
       found.randomised !== null && h("p", { class: found.randomised > 0.7 ? "warning" : "soft small" },
-        `With shuffled weights the map correlates ${found.randomised.toFixed(2)} with this one`,
+        `With shuffled weights the map correlates ${signed(Number(found.randomised.toFixed(2)))} with this one`,
         found.randomised > 0.7 ? ": it shows the image, not the model." : ", so it depends on what the model learned."),
       h("p", { class: "key soft small" }, found.signed
         ? [h("span", { class: "swatch for" }), "speaks for ", found.target, h("span", { class: "swatch against" }), "speaks against"]
@@ -97,14 +98,21 @@ export function heatmapView() {
       h("p", { class: "soft small" }, `Belief in ${found.target}: ${percent(found.belief)}. Took ${found.seconds.toFixed(1)} s.`));
   }
 
+  function wait() {
+    put(judged);
+    stage.classList.remove("old");
+    absent(stage, state.image ? "There is no answer to explain." : "Give an image, and what the model looked at appears here.");
+  }
+
   on("image", () => { shown = null; });
   on("answer", request);
-  if (!methods.length) absent(root, "This model has no way to make a heatmap.");
-  return { show: () => { if (shown !== state.image) request(); waitFor(stage); } };
-}
-
-function waitFor(stage) {
-  if (!state.image && !stage.children.length) absent(stage, "Give an image, and its map appears here.");
+  on("failed", wait);
+  return {
+    show: () => {
+      if (!state.answer) wait();
+      else if (shown !== state.image) request();
+    },
+  };
 }
 
 function figure(name, own, chance) {

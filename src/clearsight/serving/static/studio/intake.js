@@ -1,5 +1,5 @@
 // How an image comes in: dropped, pasted, chosen, photographed or drawn.
-import { at, fresh, h } from "./dom.js";
+import { at, fresh, h, put } from "./dom.js";
 import { pad } from "./draw.js";
 import { say } from "./say.js";
 import { on, state, tell } from "./state.js";
@@ -10,7 +10,7 @@ export function intake() {
   const { channels, height, width } = state.card.input;
   const drawn = channels === 1 && Math.max(height, width) <= SMALL;
   const touch = matchMedia("(pointer: coarse)").matches;
-  at("actions").replaceChildren(
+  put(at("actions"),
     file("Choose an image", { id: "choose", class: "primary" }),
     ...(touch ? [file("Take a photo", { id: "camera", capture: "environment" })] : []),
     ...(drawn ? [h("button", { type: "button", id: "draw", on: { click: () => draw() } }, "Draw one")] : []));
@@ -50,7 +50,8 @@ export function take(blob, kept = false) {
     return;
   }
   if (!kept) preview(blob);
-  document.body.classList.remove("empty");
+  document.body.classList.remove("empty", "failed");
+  document.body.classList.add("asked");
   state.image = blob;
   state.answer = null;
   tell("image", blob);
@@ -62,8 +63,8 @@ function preview(blob) {
   const image = h("img", { src: uri, alt: "the image you gave" });
   const free = () => URL.revokeObjectURL(uri);
   image.addEventListener("load", free);
-  image.addEventListener("error", () => { free(); image.remove(); });
-  at("shown").replaceChildren(image);
+  image.addEventListener("error", () => { free(); image.remove(); }); // a kind that the server reads and the browser does not
+  put(at("shown"), image);
   at("caption").textContent = "";
 }
 
@@ -71,7 +72,7 @@ function draw() {
   document.body.classList.remove("empty");
   document.body.classList.add("drawing");
   at("caption").textContent = "";
-  at("shown").replaceChildren(pad(state.card.input, (blob) => take(blob, true)));
+  put(at("shown"), pad(state.card.input, (blob) => take(blob, true)));
   at("shown").querySelector("canvas").focus();
 }
 
@@ -82,9 +83,9 @@ function show(answer) {
   const image = h("img", { src: answer.picture, alt: "the image as the network sees it", class: small ? "pixelated" : "" });
   const words = `as the network sees it: ${width}×${height} pixels, ${channels === 1 ? "gray" : "colour"}`;
   if (document.body.classList.contains("drawing")) {
-    at("caption").replaceChildren(h("span", { class: "inset" }, image), words);
+    put(at("caption"), h("span", { class: "inset" }, image), words);
   } else {
-    at("shown").replaceChildren(image);
+    put(at("shown"), image);
     at("caption").textContent = words;
   }
 }

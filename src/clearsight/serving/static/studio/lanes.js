@@ -46,7 +46,7 @@ const cut = (lane) => Math.min(MOST - 1, lane);
 /** A way as pieces from row to row: [[row, lane], ...] each. */
 function strokes({ points, ends }) {
   return ends.map(([row, lane]) => {
-    const through = points.filter(([at]) => at <= row);
+    const through = points.filter(([at]) => at < row);
     return [...through, [row, lane]].map(([at, l]) => [at, cut(l)]);
   });
 }

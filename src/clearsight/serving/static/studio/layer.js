@@ -1,7 +1,7 @@
 // One layer: what it is, who feeds it, and its maps of the image, each a way to its unit.
 import { ask, latest } from "./api.js";
 import { roving } from "./controls.js";
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { called, kind, size } from "./graph.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { state } from "./state.js";
@@ -46,7 +46,7 @@ export function layerView(root) {
     const place = h("div", { class: "maps-place" });
     const fed = node.inputs.map((input) => way(graph, input));
     const feeds = graph.feeds[node.number].map((next) => way(graph, next));
-    root.replaceChildren(
+    put(root,
       h("p", { class: "crumbs" }, h("a", { href: "#network" }, "All layers")),
       h("h3", { class: "layer-title" }, called(node)),
       h("dl", { class: "facts" },
@@ -86,7 +86,7 @@ export function layerView(root) {
         h("span", { class: "map", vars: { "--x": i % found.columns, "--y": Math.floor(i / found.columns) } }),
         h("span", { class: "tile-words", "aria-hidden": "true" }, h("span", {}, u), h("span", { class: "soft" }, number(one.peaks[i]))))));
     place.classList.remove("old");
-    place.replaceChildren(
+    put(place,
       h("div", { class: "pager" },
         h("h4", {}, node.units > PAGE ? `Units ${start} to ${end - 1} of ${node.units.toLocaleString("en")}` : several(node.units, "unit")),
         node.units > PAGE && [

@@ -3,7 +3,7 @@ import { answerView } from "./answer.js";
 import { health, read } from "./api.js";
 import { alikeView } from "./alike.js";
 import { attackView } from "./attack.js";
-import { at, h } from "./dom.js";
+import { at, h, put } from "./dom.js";
 import { heatmapView } from "./heatmap.js";
 import { intake } from "./intake.js";
 import { lock } from "./lock.js";
@@ -27,13 +27,13 @@ async function begin() {
     trouble(at("caption"), error, begin);
     return;
   }
-  at("caption").replaceChildren();
+  put(at("caption"));
   about(state.card);
   intake();
   answerView();
   tabs([
     ["heatmap", "Heatmap", heatmapView()],
-    ["alike", "Alike", alikeView()],
+    ["alike", "Similar", alikeView()],
     ["attack", "Attack", attackView()],
     ["network", "Network", networkView()],
     ["report", "Report", reportView()],
@@ -47,13 +47,13 @@ function about(card) {
   const known = card.classes.length;
   at("name").textContent = card.name;
   document.title = `${card.name}: Clearsight studio`;
-  const right = card.scores.accuracy;
+  const test = card.scores.test ?? {};
   const facts = [
-    card.network, several(known, "class").replace("classs", "classes"),
+    card.network, `${known.toLocaleString("en")} classes`,
     `${width}×${height} ${channels === 1 ? "gray" : "colour"}`,
-    typeof right === "number" && `${percent(right)} right on ${several(card.scores.images ?? 0, "test image")}`,
+    typeof test.accuracy === "number" && `right on ${percent(test.accuracy)} of ${several(test.n ?? 0, "test image")}`,
   ].filter(Boolean);
-  at("about").replaceChildren(...facts.flatMap((fact, i) => (i ? [h("span", { "aria-hidden": "true" }, " · "), fact] : [fact])));
+  put(at("about"), ...facts.flatMap((fact, i) => (i ? [h("span", { "aria-hidden": "true" }, " · "), fact] : [fact])));
 }
 
 begin();

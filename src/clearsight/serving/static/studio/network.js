@@ -1,7 +1,7 @@
 // The network to walk through: its layers in order beside the lines of who feeds whom, each with a few of its maps.
 import { ask, latest } from "./api.js";
 import { roving } from "./controls.js";
-import { at, h, s } from "./dom.js";
+import { at, h, put, s } from "./dom.js";
 import { called, kind, loadGraph, size } from "./graph.js";
 import { lanes, path } from "./lanes.js";
 import { layerView } from "./layer.js";
@@ -29,7 +29,7 @@ export function networkView() {
   let mapped = null;
   let settle = () => {};
   const layer = layerView(detail);
-  root.replaceChildren(h("div", { class: "walk" }, list, detail));
+  put(root, h("div", { class: "walk" }, list, detail));
 
   async function load() {
     loading = true;
@@ -67,7 +67,7 @@ export function networkView() {
     const lines = s("svg", { class: "lines", width: x(count), height: y, "aria-hidden": "true" },
       ways.map((points) => s("path", { d: path(points, x, middle, ROW) })),
       graph.nodes.map((node, i) => s("circle", { cx: x(lane[i]), cy: middle(node.number), r: node.visible ? 4.5 : 3, class: node.visible ? "" : "meet" })));
-    list.replaceChildren(
+    put(list,
       h("p", { class: "soft small totals" }, `${graph.nodes.filter((n) => n.visible).length} layers, ${large(graph.parameters)} parameters, ${large(graph.multiply_adds)} multiply-adds an image`),
       h("nav", { class: "rows", "aria-label": "Layers, in the order they run; arrow keys move" }, lines, rows));
     settle = roving(list, "a.row");
@@ -76,12 +76,19 @@ export function networkView() {
 
   function row(node, count) {
     const text = [
-      h("span", { class: "row-name" }, called(node)),
-      h("span", { class: "row-kind soft" }, node.name ? kind(node) : node.kind === "image" ? "what goes in" : "", h("span", { class: "row-size" }, size(node))),
+      h("span", { class: "row-name" }, within(node)),
+      h("span", { class: "row-kind soft" }, [node.name ? kind(node) : node.kind === "image" ? "what goes in" : "", size(node)].filter(Boolean).join("  ·  ")),
       h("span", { class: "minis", id: `minis-${node.number}`, "aria-hidden": "true" }),
     ];
     const props = { class: "row", vars: { "--lanes": count } };
     return node.visible ? h("a", { ...props, href: `#network/${node.number}`, id: `layer-${node.number}` }, text) : h("div", props, text);
+  }
+
+  /** The name without that of its block, which stands above. */
+  function within(node) {
+    const prefix = `${node.group}.`;
+    if (!node.group || !node.name.startsWith(prefix)) return called(node);
+    return [h("span", { class: "hidden" }, prefix), node.name.slice(prefix.length)];
   }
 
   /** A few maps of every layer, once for each image. */
@@ -93,14 +100,14 @@ export function networkView() {
       if (!found) return;
       const rows = found.tiles / found.columns;
       for (const one of found.layers) {
-        at(`minis-${one.layer}`).replaceChildren(...one.units.map((_, i) => h("span", {
+        put(at(`minis-${one.layer}`), ...one.units.map((_, i) => h("span", {
           class: "mini", vars: {
             "--sheet": `url("${found.picture}")`, "--columns": found.columns, "--rows": rows,
             "--x": (one.first + i) % found.columns, "--y": Math.floor((one.first + i) / found.columns),
           },
         })));
       }
-      at("minis-0").replaceChildren(h("img", { src: state.answer.picture, alt: "", class: "mini" }));
+      put(at("minis-0"), h("img", { src: state.answer.picture, alt: "", class: "mini" }));
       say("Every layer's maps are there");
     } catch (error) {
       mapped = null;

@@ -8,6 +8,16 @@ export function picture(uri, alt, [height, width]) {
   return h("div", { class: "picture", vars: { "--ratio": `${width} / ${height}` } }, image);
 }
 
+/** The part of a picture within a box [top, left, bottom, right], enlarged; what lies beyond the picture stays empty. */
+export function enlarged(uri, alt, [top, left, bottom, right], [height, width]) {
+  const [h1, w1] = [bottom - top, right - left];
+  const image = h("img", {
+    src: uri, alt, class: Math.max(h1, w1) <= PIXEL_ART ? "pixelated" : "",
+    vars: { "--w": width / w1, "--h": height / h1, "--l": -left / w1, "--t": -top / h1 },
+  });
+  return h("div", { class: "picture part", vars: { "--ratio": `${w1} / ${h1}` } }, image);
+}
+
 /** Draw a box [top, left, bottom, right] over a picture of so many pixels, cut at its edge where it reaches beyond. */
 export function box(place, kind, [top, left, bottom, right], [height, width]) {
   place.querySelector(`.box.${kind}`)?.remove();

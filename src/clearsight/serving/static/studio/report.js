@@ -1,7 +1,7 @@
 // The run's own pages, as they stand in its folder: the report of the training and the audit card.
-import { page } from "./api.js";
+import { hasToken, page } from "./api.js";
 import { segments } from "./controls.js";
-import { at, h } from "./dom.js";
+import { at, h, put } from "./dom.js";
 import { absent, busy, trouble } from "./say.js";
 import { state } from "./state.js";
 
@@ -14,7 +14,7 @@ export function reportView() {
   const root = at("report");
   const place = h("div", { class: "paper" });
   let shown = "";
-  root.replaceChildren(
+  put(root,
     h("div", { class: "controls" },
       segments("Page", Object.entries(PAGES).map(([name, [word, , title]]) => [name, word, title]), "report", open)),
     place);
@@ -44,9 +44,10 @@ export function reportView() {
     for (const script of parsed.querySelectorAll("script")) script.remove();
     for (const link of parsed.querySelectorAll("a[href]:not([href^='#'])")) link.replaceWith(...link.childNodes);
     const uri = URL.createObjectURL(new Blob(["<!doctype html>", parsed.documentElement.outerHTML], { type: "text/html" }));
+    const alone = hasToken() ? null : h("p", { class: "small" }, h("a", { href: PAGES[shown][1], target: "_blank", rel: "noopener" }, "Open in a tab of its own"));
     const frame = h("iframe", { src: uri, title: `${word}: ${what}`, sandbox: "" });
     frame.addEventListener("load", () => URL.revokeObjectURL(uri), { once: true });
-    place.replaceChildren(frame);
+    put(place, frame, alone);
   }
 
   return { show: () => { if (!shown) open("report"); } };

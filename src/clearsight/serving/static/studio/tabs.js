@@ -1,5 +1,5 @@
 // Tabs whose place stands in the address: #heatmap, #network/12/5. Arrow keys move, the browser's Back goes back.
-import { at, h } from "./dom.js";
+import { at, h, put } from "./dom.js";
 
 /** Where the address points: the tab, and what follows it. */
 export function here() {
@@ -14,7 +14,7 @@ export function tabs(parts) {
     type: "button", role: "tab", id: `tab-${id}`, "aria-controls": id,
     on: { click: () => { location.hash = id; } },
   }, word));
-  at("tabs").replaceChildren(...buttons);
+  put(at("tabs"), ...buttons);
   for (const [id] of parts) {
     at(id).setAttribute("role", "tabpanel");
     at(id).setAttribute("aria-labelledby", `tab-${id}`);

@@ -1,8 +1,8 @@
 // One unit: its map, what it sees of the image, the sum that its value is, and what excites it in known images.
 import { ask, latest, read } from "./api.js";
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { called, links } from "./graph.js";
-import { box, picture } from "./picture.js";
+import { box, enlarged, picture } from "./picture.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { state } from "./state.js";
 import { number, several, signed } from "./words.js";
@@ -25,7 +25,7 @@ export function unitView() {
       const found = await once((signal) => ask("/v1/units", image, { layer: node.number, unit }, signal));
       if (!found) return;
       const strip = h("div", { class: "patches" });
-      root.replaceChildren(draw(graph, node, found, strip));
+      put(root, draw(graph, node, found, strip));
       if (moved) root.focus();
       say(`${title}: strongest value ${number(found.activation)}`);
       patches(node, unit, strip);
@@ -38,6 +38,7 @@ export function unitView() {
     const { height, width } = state.card.input;
     const seen = picture(state.answer?.picture ?? "", "the image, with what the unit sees", [height, width]);
     const map = picture(found.picture, `the map of unit ${found.unit}`, [node.height, node.width]);
+    const near = h("figure", {});
     const where = h("p", { class: "soft small" });
     const point = ([row, column]) => {
       box(map, "place", [row, column, row + 1, column + 1], [node.height, node.width]);
@@ -47,6 +48,8 @@ export function unitView() {
         ? [window[0], window[1], window[0] + found.view.side[0], window[1] + found.view.side[1]] : found.window;
       box(seen, "window", sees, [height, width]);
       seen.querySelector(".box.looked")?.remove();
+      near.hidden = 2 * Math.max(sees[2] - sees[0], sees[3] - sees[1]) > Math.max(height, width);
+      if (!near.hidden) put(near, enlarged(state.answer.picture, "what the unit sees, enlarged", sees, [height, width]), h("figcaption", {}, "the part, enlarged"));
       if (strongest && found.looked_at) box(seen, "looked", found.looked_at, [height, width]);
       where.textContent = `${strongest ? "At its strongest place" : "At this place"}, row ${row + 1}, column ${column + 1}, the unit sees ${sees[3] - sees[1]}×${sees[2] - sees[0]} pixels${strongest && found.looked_at ? "; 90% of its gradient lies in the dashed box" : ""}.`;
     };
@@ -59,6 +62,7 @@ export function unitView() {
         step(node, found.unit - 1, "Before"), step(node, found.unit + 1, "Next")),
       h("div", { class: "pair" },
         h("figure", {}, seen, h("figcaption", {}, "what it sees of the image")),
+        near,
         h("figure", {}, map, h("figcaption", {}, `its map, strongest ${number(found.activation)}`))),
       where,
       h("h4", {}, "What feeds it"),
@@ -75,7 +79,7 @@ export function unitView() {
     try {
       const found = await often((signal) => read("/v1/patches", { layer: node.number, unit }, signal));
       if (!found) return;
-      strip.replaceChildren(
+      put(strip,
         h("ol", {}, found.patches.map((one) => {
           const view = picture(one.picture, `part of known image ${one.image}, ${one.label}`, one.size);
           box(view, "looked", one.looked_at, one.size);

@@ -28,5 +28,6 @@ export function doubt(value) {
   return "it does not know";
 }
 
-export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** With a capital, unless it begins with a name such as that of a file. */
+export const sentence = (text) => (/^[a-z]+[ ,']/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text);
 export const several = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
