@@ -14,20 +14,15 @@ export function layerView(root) {
   const once = latest();
   const unit = unitView();
   let start = 0;
-  let last = "";
 
   function none() {
     unit.leave();
-    last = "";
     absent(root, state.image
       ? "Choose a layer to see all its maps, and in it a unit to see what feeds it."
       : "Choose a layer. With an image, each shows what it makes of it.");
   }
 
-  function show(graph, node, which) {
-    const key = `${node.number}/${which ?? ""}`;
-    const moved = last !== "" && last !== key;
-    last = key;
+  function show(graph, node, which, moved) {
     if (!node.visible) {
       absent(root, "This is a place where ways meet. Choose a layer before or behind it.");
       return;
@@ -39,7 +34,7 @@ export function layerView(root) {
     unit.leave();
     start = which === null ? 0 : Math.floor(which / PAGE) * PAGE;
     draw(graph, node);
-    if (moved) root.focus({ preventScroll: false });
+    if (moved) root.focus();
   }
 
   function draw(graph, node) {
@@ -47,7 +42,7 @@ export function layerView(root) {
     const fed = node.inputs.map((input) => way(graph, input));
     const feeds = graph.feeds[node.number].map((next) => way(graph, next));
     put(root,
-      h("p", { class: "crumbs" }, h("a", { href: "#network" }, "All layers")),
+      h("p", { class: "crumbs" }, h("a", { href: "#/network" }, "All layers")),
       h("h3", { class: "layer-title" }, called(node)),
       h("dl", { class: "facts" },
         fact("kind", kind(node)), fact("gives out", size(node)),
@@ -81,7 +76,7 @@ export function layerView(root) {
     const go = (to) => { start = to; maps(node, place); };
     const sheet = h("div", { class: "tiles", vars: { "--sheet": `url("${found.picture}")`, "--columns": found.columns, "--rows": rows } },
       one.units.map((u, i) => h("a", {
-        class: "tile", href: `#network/${node.number}/${u}`, "aria-label": `unit ${u}, up to ${number(one.peaks[i])}`,
+        class: "tile", href: `#/network/${node.number}/${u}`, "aria-label": `unit ${u}, up to ${number(one.peaks[i])}`,
       },
         h("span", { class: "map", vars: { "--x": i % found.columns, "--y": Math.floor(i / found.columns) } }),
         h("span", { class: "tile-words", "aria-hidden": "true" }, h("span", {}, u), h("span", { class: "soft" }, number(one.peaks[i]))))));
@@ -107,7 +102,7 @@ export function layerView(root) {
 /** A link to another node, or its name where there is nothing to look at. */
 export function way(graph, to) {
   const node = graph.nodes[to];
-  if (node.visible) return h("a", { href: `#network/${to}` }, called(node));
+  if (node.visible) return h("a", { href: `#/network/${to}` }, called(node));
   const sign = { add: " + ", multiply: " × ", concat: ", ", join: " and " }[node.kind];
   if (!sign) return h("span", {}, called(node));
   return h("span", {}, `${kind(node)} of `, node.inputs.flatMap((input, i) => (i ? [sign, way(graph, input)] : [way(graph, input)])));

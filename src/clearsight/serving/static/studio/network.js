@@ -7,6 +7,7 @@ import { lanes, path } from "./lanes.js";
 import { layerView } from "./layer.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { on, state } from "./state.js";
+import { here } from "./tabs.js";
 import { large } from "./words.js";
 
 const ROW = 46;
@@ -77,11 +78,11 @@ export function networkView() {
   function row(node, count) {
     const text = [
       h("span", { class: "row-name" }, within(node)),
-      h("span", { class: "row-kind soft" }, [node.name ? kind(node) : node.kind === "image" ? "what goes in" : "", size(node)].filter(Boolean).join("  ·  ")),
+      h("span", { class: "row-kind soft" }, [size(node), node.name ? kind(node) : node.kind === "image" ? "what goes in" : ""].filter(Boolean).join("  ·  ")),
       h("span", { class: "minis", id: `minis-${node.number}`, "aria-hidden": "true" }),
     ];
     const props = { class: "row", vars: { "--lanes": count } };
-    return node.visible ? h("a", { ...props, href: `#network/${node.number}`, id: `layer-${node.number}` }, text) : h("div", props, text);
+    return node.visible ? h("a", { ...props, href: `#/network/${node.number}`, id: `layer-${node.number}` }, text) : h("div", props, text);
   }
 
   /** The name without that of its block, which stands above. */
@@ -115,29 +116,34 @@ export function networkView() {
     }
   }
 
-  function open(rest = location.hash.startsWith("#network") ? location.hash.slice(1).split("/").slice(1) : []) {
+  /** Show what the address points at. Whoever walks on in the detail, or sees it alone, is taken along; a reader of the
+   * list stays there. */
+  function open(rest = here().tab === "network" ? here().rest : [], moved = false) {
     if (!graph) return;
     minis();
     const [number, unit] = rest.map(Number);
     const node = graph.nodes[number];
+    const before = list.querySelector("[aria-current]");
     for (const other of list.querySelectorAll("[aria-current]")) other.removeAttribute("aria-current");
     root.querySelector(".walk").classList.toggle("deep", Boolean(node));
     if (!node) {
       layer.none();
+      if (moved && detail.contains(document.activeElement)) before?.focus();
       return;
     }
+    const reading = list.contains(document.activeElement) && list.offsetParent !== null;
     const link = at(`layer-${number}`);
     link?.setAttribute("aria-current", "true");
     settle();
     link?.scrollIntoView({ block: "nearest" });
-    layer.show(graph, node, Number.isInteger(unit) ? unit : null);
+    layer.show(graph, node, Number.isInteger(unit) ? unit : null, moved && !reading);
   }
 
   on("answer", () => { if (!root.hidden) open(); });
   return {
-    show: (rest) => {
+    show: (rest, moved) => {
       if (!graph && !loading) load();
-      else open(rest);
+      else open(rest, moved);
     },
   };
 }

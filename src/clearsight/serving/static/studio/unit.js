@@ -56,7 +56,7 @@ export function unitView() {
     if (found.view) walkable(map, node, found.place, point);
     point(found.place);
     return h("div", { class: "unit" },
-      h("p", { class: "crumbs" }, h("a", { href: "#network" }, "All layers"), " / ", h("a", { href: `#network/${node.number}` }, called(node))),
+      h("p", { class: "crumbs" }, h("a", { href: "#/network" }, "All layers"), " / ", h("a", { href: `#/network/${node.number}` }, called(node))),
       h("div", { class: "pager" },
         h("h3", { class: "layer-title" }, `Unit ${found.unit}`),
         step(node, found.unit - 1, "Before"), step(node, found.unit + 1, "Next")),
@@ -96,7 +96,7 @@ export function unitView() {
 }
 
 const step = (node, unit, word) => (unit >= 0 && unit < node.units
-  ? h("a", { class: "button", href: `#network/${node.number}/${unit}` }, word)
+  ? h("a", { class: "button", href: `#/network/${node.number}/${unit}` }, word)
   : h("span", { class: "button off" }, word));
 
 /** Pointer and arrow keys choose a place of the map. */
@@ -143,7 +143,7 @@ function source(node, unit) {
     const { channels } = state.card.input;
     return channels === 1 ? "the image" : `the image's ${["red", "green", "blue"][unit] ?? `channel ${unit}`}`;
   }
-  return h("a", { href: `#network/${node.number}/${unit}` }, `${called(node)}, unit ${unit}`);
+  return h("a", { href: `#/network/${node.number}/${unit}` }, `${called(node)}, unit ${unit}`);
 }
 
 function term(name, amount, most, counts, weights) {
