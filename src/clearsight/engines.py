@@ -149,19 +149,20 @@ def engine_for(
 
 def operations(network: nn.Module, shape: Shape) -> int:
     """Floating-point operations for one image (a multiply-add is two)."""
-    with _Operations() as counter, torch.no_grad():
+    counter = _Operations()
+    with counter, torch.no_grad():
         network.eval()(torch.zeros(1, *shape, device=next(network.parameters()).device))
     return counter.total
 
 
-class _Operations(TorchDispatchMode):
-    """Counts the operations of this thread. PyTorch's own counter hooks every module of the process, and a gradient that
-    another thread takes meanwhile fails on its hooks.
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operations of this thread. PyTorch's own counter hooks every module of the process, and gradients that
+    other threads take meanwhile fail on its hooks.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         from torch.utils.flop_counter import flop_registry

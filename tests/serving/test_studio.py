@@ -62,7 +62,9 @@ def test_an_attack_is_that_of_the_library(run_client, predictor, pngs, pixels):
     assert (picture(still["difference"]) == 128).all()
 
 
-@pytest.mark.parametrize("query", ["epsilon=2", "epsilon=0.1&method=x", "epsilon=0.1&steps=0", "epsilon=0.1&target=x", ""])
+@pytest.mark.parametrize(
+    "query", ["epsilon=2", "epsilon=0.1&method=x", "epsilon=0.1&steps=0", "epsilon=0.1&target=x", ""]
+)
 def test_attacks_that_cannot_be(run_client, pngs, query):
     found = run_client.post(f"/v1/attack?{query}", content=pngs[0])
     assert found.status_code == 422

@@ -29,7 +29,7 @@ def _running(app):
     server = make_server(app, ServeConfig())
     thread = threading.Thread(target=server.run, args=([made],))
     thread.start()
-    address = "http://127.0.0.1:{}".format(made.getsockname()[1])
+    address = f"http://127.0.0.1:{made.getsockname()[1]}"
     try:
         until = time.monotonic() + 120
         while httpx2.get(f"{address}/health").status_code != 200:
@@ -129,5 +129,5 @@ def five(tmp_path_factory, digits_arrays) -> Path:
     """A digit as a file."""
     images, labels = digits_arrays
     path = tmp_path_factory.mktemp("image") / "five.png"
-    Image.fromarray(images[[i for i in range(1700, 1797) if labels[i] == 5][0], 0]).save(path)
+    Image.fromarray(images[next(i for i in range(1700, 1797) if labels[i] == 5), 0]).save(path)
     return path
