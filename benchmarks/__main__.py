@@ -26,6 +26,7 @@ ALL = (
     "limits",
     "export",
     "serving",
+    "studio",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 
