@@ -18,8 +18,8 @@ from clearsight.inside import feature_maps, unit_sight
 from clearsight.models.wiring import wiring
 from clearsight.serving.app import build_app
 from clearsight.serving.folder import RunFolder
-from clearsight.serving.looking import _Hands
 from clearsight.serving.settings import WAITING_LOOKS, ServeConfig
+from clearsight.serving.turns import Turns
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_what_nobody_waits_for_is_not_begun():
     """Of looks that wait, those whose client leaves make room, and more than may wait are refused."""
 
     async def scene():
-        hands, gate, begun = _Hands("test"), threading.Event(), []
+        turns, gate, begun = Turns("test", WAITING_LOOKS), threading.Event(), []
         loop = asyncio.get_running_loop()
 
         def work(number):
@@ -221,20 +221,20 @@ def test_what_nobody_waits_for_is_not_begun():
             return run
 
         clients = [loop.create_future() for _ in range(WAITING_LOOKS + 1)]
-        tasks = [loop.create_task(hands.do(work(i), 30, left)) for i, left in enumerate(clients)]
+        tasks = [loop.create_task(turns.take(work(i), 30, left)) for i, left in enumerate(clients)]
         while not begun:
             await asyncio.sleep(0.01)
         with pytest.raises(OverflowError):
-            await hands.do(work(99), 30, loop.create_future())
+            await turns.take(work(99), 30, loop.create_future())
         clients[2].set_result(None)
         with pytest.raises(ClientDisconnect):
             await tasks[2]
         await asyncio.sleep(0.05)
-        more = loop.create_task(hands.do(work(100), 30, loop.create_future()))
+        more = loop.create_task(turns.take(work(100), 30, loop.create_future()))
         await asyncio.sleep(0)
         gate.set()
         done = await asyncio.gather(*(t for i, t in enumerate(tasks) if i != 2), more)
-        hands.stop()
+        turns.stop()
         return done, begun
 
     done, begun = asyncio.run(scene())
@@ -244,7 +244,7 @@ def test_what_nobody_waits_for_is_not_begun():
 
 def test_a_deadline_ends_work_that_looks_at_it():
     async def scene():
-        hands = _Hands("test")
+        turns = Turns("test", WAITING_LOOKS)
         left = asyncio.get_running_loop().create_future()
 
         def work(deadline):
@@ -254,9 +254,9 @@ def test_a_deadline_ends_work_that_looks_at_it():
 
         try:
             with pytest.raises(TimeoutError):
-                await hands.do(work, 0.05, left)
+                await turns.take(work, 0.05, left)
         finally:
-            hands.stop()  # returns, so the work has ended
+            turns.stop()  # returns, so the work has ended
 
     asyncio.run(scene())
 

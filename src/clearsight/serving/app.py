@@ -32,6 +32,7 @@ from clearsight.serving.pages import mount_pages
 from clearsight.serving.problems import RefusedError, problem_response
 from clearsight.serving.settings import MAX_SAMPLES, ServeConfig
 from clearsight.serving.studio import add_studio_routes
+from clearsight.serving.turns import leaving
 from clearsight.serving.uploads import Upload, read_body, uploads
 from clearsight.serving.worker import Worker, one_image
 
@@ -152,7 +153,8 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
     ) -> Response:
         """A heatmap of one image's answer, and on request whether to believe it. Few run at once."""
         image = one_image(await images_of(request, 2))
-        found = await worker.explain(image, method, target, Settings(samples=samples), judged)
+        async with leaving(request) as left:
+            found = await worker.explain(image, method, target, Settings(samples=samples), judged, left)
         made = await asyncio.to_thread(explanation, found, picture=picture, heat=heat, apart=apart, deep=deep)
         return json_response(made)
 

@@ -48,6 +48,9 @@ class RunFolder:
 
     def page(self, name: str) -> bytes:
         """The report or the card; BundleError tells the command that makes it."""
+        return self._file(name).read_bytes()
+
+    def _file(self, name: str) -> Path:
         file = self.path / FILES[name] if self.path else None
         if file is None or not file.is_file():
             raise BundleError(
@@ -55,7 +58,7 @@ class RunFolder:
                 fix={"report": "`clearsight train DATA` writes one beside the model",
                      "card": "run `clearsight audit RUN`"}[name],
             )  # fmt: skip
-        return file.read_bytes()
+        return file
 
     def missing(self) -> dict[str, str]:
         """Which of the pages is not there, and whether the images it learned from are not; and why."""
@@ -66,8 +69,8 @@ class RunFolder:
             found["patches"] = str(BundleError(error.happened, found=error.found))
         for name in FILES:
             try:
-                self.page(name)
-            except (BundleError, OSError) as error:
+                self._file(name)
+            except BundleError as error:
                 found[name] = str(error)
         return found
 

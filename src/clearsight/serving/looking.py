@@ -6,21 +6,16 @@ The weights are the engine's, not copies: what is done here to a network leaves 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from clearsight.adversary import Norm
 from clearsight.attacks import Attacked, attack_one
@@ -45,10 +40,10 @@ from clearsight.models.anatomy import Layer, layers_by_name
 from clearsight.models.network import as_it_is, twin
 from clearsight.models.wiring import Node, wiring
 from clearsight.predictor import Predictor
-from clearsight.serving.deadline import Deadline, OutOfTimeError
 from clearsight.serving.folder import RunFolder
 from clearsight.serving.problems import RefusedError, overloaded
 from clearsight.serving.settings import KEPT_LAYERS, WAITING_LOOKS
+from clearsight.serving.turns import Deadline, Turns, leaving
 from clearsight.serving.uploads import Upload
 from clearsight.serving.worker import Worker
 
@@ -69,15 +64,15 @@ class Looker:
 
     def __init__(self, worker: Worker, folder: RunFolder) -> None:
         self.worker, self.folder = worker, folder
-        self._hands = _Hands("look")
-        self._searchers = _Hands("patches")
+        self._looks = Turns("look", WAITING_LOOKS)
+        self._searches = Turns("patches", WAITING_LOOKS)
         self._peaks: OrderedDict[int, Peaks] = OrderedDict()
         self._making = threading.Lock()
 
     def stop(self) -> None:
         """End the threads; what waits is dropped."""
-        self._hands.stop()
-        self._searchers.stop()
+        self._looks.stop()
+        self._searches.stop()
 
     def left_out(self) -> dict[str, str]:
         """What this model does not have, and why."""
@@ -106,12 +101,12 @@ class Looker:
             found = attack_one(self._twin, pixels, epsilon, method=method, norm=norm, steps=steps, target=goal)
             return replace(found, before=replace(found.before, image=image.name))
 
-        return await self._do(self._hands, request, work)
+        return await self._do(self._looks, request, work)
 
     async def graph(self, request: Request) -> Graph:
         """The network as a graph; ModelError for a classical model."""
         check(self.worker.predictor, "maps", Settings())
-        return await self._do(self._hands, request, lambda deadline: self._graph)
+        return await self._do(self._looks, request, lambda deadline: self._graph)
 
     async def maps(
         self, request: Request, image: Upload, layer: int | None, start: int, most: int
@@ -134,14 +129,14 @@ class Looker:
             units = range(start, min(node.units, start + most))
             return feature_maps(self._twin, pixels, [node], units=units), [layer]
 
-        return await self._do(self._hands, request, work)
+        return await self._do(self._looks, request, work)
 
     async def unit(self, request: Request, image: Upload, layer: int, unit: int) -> UnitSight:
         """One unit's map of an image and what feeds it."""
         check(self.worker.predictor, "maps", Settings())
         pixels = await self._pixels(image)
         return await self._do(
-            self._hands, request, lambda deadline: unit_sight(self._twin, pixels, self._graph.nodes, layer, unit)
+            self._looks, request, lambda deadline: unit_sight(self._twin, pixels, self._graph.nodes, layer, unit)
         )
 
     async def patches(self, request: Request, layer: int, unit: int) -> ExcitingPatches:
@@ -163,18 +158,18 @@ class Looker:
                 self._searching, chosen, sample.images, sample.labels, sample.names, units=[unit], found=peaks
             )
 
-        return await self._do(self._searchers, request, work)
+        return await self._do(self._searches, request, work)
 
     async def _pixels(self, image: Upload) -> Floats:
         """The image (C, H, W) as the network sees it."""
         pixels = await self.worker.decoded(image)
         return to_float(pixels).numpy()
 
-    async def _do(self, hands: _Hands, request: Request, work: Callable[[Deadline], Result]) -> Result:
+    async def _do(self, turns: Turns, request: Request, work: Callable[[Deadline], Result]) -> Result:
         seconds = self.worker.config.explain_timeout
         async with leaving(request) as left:
             try:
-                return await hands.do(work, seconds, left)
+                return await turns.take(work, seconds, left)
             except TimeoutError:
                 raise RefusedError(
                     422,
@@ -205,63 +200,3 @@ class Looker:
         with self._making:
             network, shape = twin(self.worker.predictor.network), self.worker.predictor.shape
             return Graph(wiring(network, shape), layers_by_name(as_it_is(network), shape))
-
-
-class _Hands:
-    """A thread, and those who wait for it, at most `WAITING_LOOKS`."""
-
-    def __init__(self, name: str) -> None:
-        self._pool = ThreadPoolExecutor(1, name)
-        self._waiting: set[Future[object]] = set()
-
-    def stop(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    async def do(self, work: Callable[[Deadline], Result], seconds: float, left: asyncio.Future[None]) -> Result:
-        """The result. TimeoutError where it takes longer; OverflowError where too many wait; ClientDisconnect as soon
-        as `left` is done.
-        """
-        if len(self._waiting) > WAITING_LOOKS:
-            raise OverflowError
-        gone = threading.Event()
-        deadline = Deadline(time.perf_counter() + seconds, gone)
-
-        def guarded() -> Result:
-            deadline.check()
-            return work(deadline)
-
-        future = self._pool.submit(guarded)
-        waiting: Future[object] = future  # type: ignore[assignment]
-        self._waiting.add(waiting)
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._waiting.discard, waiting))
-        result = asyncio.wrap_future(future)
-        try:
-            await asyncio.wait((result, left), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if left.done() and not result.done():
-                raise ClientDisconnect
-            if not result.done():
-                raise TimeoutError
-            return result.result()
-        except OutOfTimeError:
-            raise TimeoutError from None
-        finally:
-            gone.set()  # what still runs stops at its next step
-            result.cancel()
-
-
-@asynccontextmanager
-async def leaving(request: Request) -> AsyncIterator[asyncio.Future[None]]:
-    """A future that is done when the client leaves, its body having been read."""
-
-    async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    task = asyncio.get_running_loop().create_task(watch())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

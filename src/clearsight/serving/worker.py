@@ -29,11 +29,11 @@ from clearsight.explanation.explain import check
 from clearsight.predictor import Look, Prediction, Predictor
 from clearsight.retrieve import Index
 from clearsight.serving.batching import Batcher
-from clearsight.serving.deadline import Deadline, OutOfTimeError
 from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.problems import RefusedError, overloaded
 from clearsight.serving.settings import WAITING_EXPLANATIONS, ServeConfig
+from clearsight.serving.turns import Deadline, Left, Turns
 from clearsight.serving.uploads import Upload
 
 Result = TypeVar("Result")
@@ -64,9 +64,9 @@ class Worker:
     def __init__(self, predictor: Predictor, config: ServeConfig, metrics: Metrics, index: Index | None = None) -> None:
         self.predictor, self.config, self.metrics, self.index = predictor, config, metrics, index
         self.ready = False
-        self.taken = self._explaining = 0
+        self.taken = 0
         self._decoders = ThreadPoolExecutor(config.workers, "decode")
-        self._explainer = ThreadPoolExecutor(1, "explain")
+        self._explanations = Turns("explain", WAITING_EXPLANATIONS)
         self._searcher = ThreadPoolExecutor(1, "search")  # one: Faiss's lists are widened during a search
         self._batcher: Batcher[_Question, Seen] = Batcher(
             self._infer, config.batch_size, config.linger / 1000, self._observed
@@ -89,7 +89,8 @@ class Worker:
         self.ready = False
         self.metrics.ready.set(0)
         await self._batcher.stop()
-        for pool in (self._decoders, self._explainer, self._searcher):
+        self._explanations.stop()
+        for pool in (self._decoders, self._searcher):
             pool.shutdown(wait=True, cancel_futures=True)
 
     async def predict(self, images: Sequence[Upload], coverage: float) -> list[Seen | ImageError]:
@@ -107,22 +108,30 @@ class Worker:
         return found[0]
 
     async def explain(
-        self, image: Upload, method: str | None, target: str | None, settings: Settings, judged: bool
+        self, image: Upload, method: str | None, target: str | None, settings: Settings, judged: bool, left: Left
     ) -> Explanation:
-        """A heatmap of one image. RefusedError 422 where it takes longer than it may, 429 where others wait."""
+        """A heatmap of one image, given up when `left` is done. RefusedError 422 where it takes longer than it may, 429
+        where others wait.
+        """
         chosen = method or ("smoothgrad" if self.predictor.has_gradients else "occlusion")
         check(self.predictor, chosen, settings)
         if target is not None:
             self.predictor.class_number(target)
-        if self._explaining > WAITING_EXPLANATIONS:
-            self.metrics.refused.labels("explanations").inc()
-            raise overloaded("other explanations are waiting", self.config.explain_timeout / 4)
-        self._explaining += 1
-        task = self._keep(self._explain(image, chosen, target, settings, judged))
-        task.add_done_callback(lambda _: self._explained())
+        pixels = await self.decoded(image)
+
+        def work(deadline: Deadline) -> Explanation:
+            found = explain(
+                self._explained_predictor(), pixels[None], method=chosen, target=target, settings=settings,
+                judged=judged, console=deadline,
+            )  # fmt: skip
+            return replace(next(iter(found)), image=image.name)
+
         try:
-            return await asyncio.wait_for(asyncio.shield(task), self.config.explain_timeout)
-        except (TimeoutError, OutOfTimeError):
+            return await self._explanations.take(work, self.config.explain_timeout, left)
+        except OverflowError:
+            self.metrics.refused.labels("explanations").inc()
+            raise overloaded("other explanations are waiting", self.config.explain_timeout / 4) from None
+        except TimeoutError:
             raise RefusedError(
                 422,
                 ConfigError(
@@ -131,9 +140,6 @@ class Worker:
                     fix="ask for fewer samples, for judged=false, for grad-cam, or raise --explain-timeout",
                 ),
             ) from None
-
-    def _explained(self) -> None:
-        self._explaining -= 1
 
     def _admit(self, images: Sequence[Upload]) -> Sequence[Upload]:
         """The images, if they can be answered in time; else RefusedError 429."""
@@ -215,21 +221,6 @@ class Worker:
             }
             for score, place in zip(likeness[0], places[0], strict=True)
         ]
-
-    async def _explain(
-        self, image: Upload, method: str, target: str | None, settings: Settings, judged: bool
-    ) -> Explanation:
-        pixels = await self.decoded(image)
-        until = time.perf_counter() + self.config.explain_timeout
-
-        def work() -> Explanation:
-            found = explain(
-                self._explained_predictor(), pixels[None], method=method, target=target, settings=settings,
-                judged=judged, console=Deadline(until),
-            )  # fmt: skip
-            return replace(next(iter(found)), image=image.name)
-
-        return await self._in(self._explainer, work)
 
     def _explained_predictor(self) -> Predictor:
         """A predictor with weights of its own: some methods change the network while they look at it."""

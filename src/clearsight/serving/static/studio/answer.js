@@ -47,6 +47,7 @@ export function answerView() {
       answer.none_of_these && h("div", { class: "warning" },
         h("strong", {}, "None of these. "), "The image is unlike all that the model learned from, so its answer is a guess."),
       bars(rows),
+      calibrated(),
       answer.strangeness !== null && h("p", { class: "strange soft" },
         `${percent(answer.strangeness)} of known images look less strange to the model than this one.`),
       answer.set === null ? h("p", { class: "soft" }, "This model knows no sets: it was not calibrated on images of its own.") : setOf(answer));
@@ -62,6 +63,13 @@ export function answerView() {
   }
 
   on("image", () => request(true));
+}
+
+/** How far belief can be taken at its word, as measured on the test images. */
+function calibrated() {
+  const gap = state.card.scores.test?.ece;
+  return typeof gap === "number" && h("p", { class: "strange soft" },
+    `On its test images belief and truth lay ${(100 * gap).toFixed(1)} points apart on average.`);
 }
 
 const headline = (answer) => (answer.none_of_these ? `none of these; if anything ${answer.label}` : answer.label);
