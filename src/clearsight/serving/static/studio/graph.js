@@ -26,6 +26,8 @@ export function links(graph, number, unit) {
   if (node.kind === "image") return [{ node, unit }];
   if (node.visible) return [{ node, unit }];
   if (node.kind === "concat") {
+    const whole = node.inputs.reduce((sum, input) => sum + graph.nodes[input].units, 0) === node.units;
+    if (!whole) return []; // pooled in several ways before they meet
     let left = unit;
     for (const input of node.inputs) {
       if (left < graph.nodes[input].units) return links(graph, input, left);
