@@ -47,7 +47,7 @@ def test_a_pair_of_paths(tmp_path):
         (GRAY.astype(np.int64), LABELS, r"an array holds no images; found shape \(6, 5, 4\), int64; expected"),
         (GRAY.reshape(6, 20), LABELS, r"an array holds no images; found shape \(6, 20\)"),
         (np.zeros((6, 5, 4, 4), np.uint8), LABELS, "with 1 or 3 channels"),
-        (GRAY, np.eye(6), r"labels have more than one axis; found shape \(6, 6\)"),
+        (GRAY, np.full((6, 2), "a"), r"labels have more than one axis; found shape \(6, 2\)"),
     ],
 )
 def test_faults_of_a_pair(images, labels, message):

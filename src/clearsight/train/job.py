@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.config import Config
+from clearsight.answers import Answer, answer_for
+from clearsight.config import Config, low_high
 from clearsight.console import Console
 from clearsight.data.augment import augment
 from clearsight.data.loader import to_float
@@ -30,7 +32,7 @@ from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
 from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
 from clearsight.train.loop import Examples, Trained, Training, train_network
-from clearsight.train.losses import LOSSES, targets
+from clearsight.train.losses import ALL_LOSSES, loss_for
 from clearsight.train.norms import folded_norms, hold_norms
 from clearsight.train.observer import Epoch, Observer
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser, default_lr, default_weight_decay
@@ -49,7 +51,7 @@ Watch = Callable[[nn.Module, Training, Examples], Observer]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a way of training leaves; see `fit.Fitted` for the fields."""
+    """What a way of training leaves; see `fit.Fitted` for the fields. answer: fitted, where it is not one class."""
 
     network: Network | Probe | Ensemble | Classical
     temperature: float
@@ -61,6 +63,7 @@ class Outcome:
     images_per_second: float
     tuned: bool = False
     training: Training | None = None
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,31 @@ class Job:
     def classes(self) -> int:
         return len(self.data.dataset.classes)
 
+    @cached_property
+    def answer(self) -> Answer | None:
+        """What is to be predicted where it is not one class, nothing of it learned yet."""
+        table, data = self.data.dataset.targets, self.config.data
+        if table is None:
+            return None
+        within = low_high(data.within) if data.within else None
+        spread = self.config.train.loss == "gaussian-nll"
+        return answer_for(table, self.data.split.train, angle=data.angle, within=within, spread=spread)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the network gives for an image."""
+        return self.answer.outputs if self.answer else self.classes
+
     @property
     def examples(self) -> Examples:
         """The images at their working size with the split's own train and validation parts."""
-        data = self.data
-        return Examples(data.pixels.array, data.labels, data.weights, data.split.train, data.split.val, self.classes)
+        data, targets = self.data, None
+        if self.answer and data.dataset.targets:
+            targets = self.answer.encode(data.dataset.targets.values)
+        return Examples(
+            data.pixels.array, data.labels, data.weights, data.split.train, data.split.val, self.classes,
+            data.dataset.task, targets,
+        )  # fmt: skip
 
     def note(self, what: str, choice: str, why: str) -> None:
         """Record a decision and say it."""
@@ -120,6 +143,7 @@ class Job:
             raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
         same = {name: getattr(options, name) for name in _SHARED}
         same["augment"] = options.augment or "light"
+        same["loss"] = loss_for(self.data.dataset.task, options.loss)
         return Training(
             epochs=1,
             batch_size=size,
@@ -153,7 +177,8 @@ class Job:
             every = self.config.run.checkpoint_every
             fingerprint = self._fingerprint(how, groups)
             checkpoint = Checkpoint(path, fingerprint, every=every, writes=self.world.rank == 0)
-        observer = self.watch(network, how, examples) if self.watch else None
+        watched = self.watch if self.answer is None else None  # the doctor knows classes alone
+        observer = watched(network, how, examples) if watched else None
         with self.world.whole_batch_norms(network), less_work(network, how, examples, self.device):
             return train_network(
                 network,
@@ -270,10 +295,10 @@ def single_steps(
     def step(rate: float) -> float:
         rows = order.choice(data.train, min(how.batch_size, len(data.train)), replace=False)
         images = augment(to_float(data.pixels[rows]).to(device), how.augment, noise)
-        wanted = targets(torch.from_numpy(data.labels[rows]), data.classes, how.label_smoothing).to(device)
+        wanted = data.wanted(rows, how.label_smoothing).to(device)
         optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
-        loss = LOSSES[how.loss](network(images), wanted).mean()
+        loss = ALL_LOSSES[how.loss](network(images), wanted).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         limit_gradient(network, how.clip)
         optimiser.step()

@@ -34,7 +34,7 @@ def from_scratch(job: Job) -> Outcome:
     """Train the recipe's network from random weights; how long follows from the work and the budget."""
     began, data, options = time.perf_counter(), job.data, job.config.train
     split, shape = data.split, data.pixels.array.shape[1:]
-    network = new_network(job.recipe, data, job.config.run.seed)
+    network = new_network(job.recipe, data, job.config.run.seed, job.outputs)
     _initialise(network, job)
     how = job.training(network, batch=64 if len(split.train) < 5000 else 128, fine_tuning=False, shape=shape)
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
@@ -53,9 +53,10 @@ def from_scratch(job: Job) -> Outcome:
         why = f"no better validation loss in {options.patience} epochs"
         job.note("stop", f"after epoch {len(trained.history)}", why)
     logits = logits_of(network, data.pixels.array, split.val, how.batch_size, "cpu").double().numpy()
+    table = data.dataset.targets
     return Outcome(
         network=network,
-        temperature=fit_temperature(logits, data.labels[split.val]),
+        temperature=1.0 if table else fit_temperature(logits, data.labels[split.val]),
         judged=split.val,
         logits=logits,
         history=trained.history,
@@ -63,6 +64,7 @@ def from_scratch(job: Job) -> Outcome:
         decisions=tuple(job.notes),
         images_per_second=trained.images_per_second,
         training=how,
+        answer=job.answer.fitted(logits, table.values[split.val]) if job.answer and table else None,
     )
 
 
@@ -108,10 +110,10 @@ def _augmentation(job: Job, network: Network, how: Training, epochs: int) -> str
     return chosen
 
 
-def new_network(recipe: Recipe, data: Prepared, seed: int, classes: int | None = None) -> Network:
+def new_network(recipe: Recipe, data: Prepared, seed: int, outputs: int | None = None) -> Network:
     """A network with random weights whose input layer has the training split's mean and deviation.
 
-    classes: how many it tells apart, those of the data unless given.
+    outputs: how many numbers it gives, one per class of the data unless said.
     """
     mean, std = channel_statistics(data)
     torch.manual_seed(seed)
@@ -119,7 +121,7 @@ def new_network(recipe: Recipe, data: Prepared, seed: int, classes: int | None =
         {
             "kind": "network",
             "name": recipe.model,
-            "classes": classes or len(data.dataset.classes),
+            "classes": outputs or len(data.dataset.classes),
             "img_size": recipe.img_size,
             "knobs": recipe.knobs,
             "input": {"mean": mean, "std": std, "mode": "fixed"},
