@@ -51,6 +51,7 @@ OPTIMISERS = {
     "adamw": "Adam with weight decay apart from the gradient",
     "radam": "Adam whose first steps are rectified",
     "adabelief": "Adam whose rates follow how far gradients surprise",
+    "muon": "momentum whose steps move every direction of a weight matrix alike",
     "lars": "momentum with a rate per layer, for large batches",
     "lbfgs": "quasi-Newton with line search; takes large batches",
     "armijo": "SGD whose rate each step is found by Armijo line search",
@@ -175,7 +176,7 @@ class TrainConfig:
     )
     max_steps: int | None = option(None, "steps after which training ends, whatever the epochs", within="[1, inf)")
     batch_size: int | None = option(
-        None, "images per batch (default: 128, smaller for little data or memory)", within="[1, inf)"
+        None, "images per batch (default: 128, 256 with muon, smaller for little data or memory)", within="[1, inf)"
     )
     accumulate: int = option(1, "batches whose gradients are summed before each step", within="[1, inf)")
     loss: str | None = option(
@@ -183,7 +184,9 @@ class TrainConfig:
         "what is minimised (default: cross-entropy; bce for several labels, huber for numbers)",
         choices={**LOSSES, **NUMBER_LOSSES},
     )
-    opt: str = option("adamw", "the optimiser", choices=OPTIMISERS)
+    opt: str | None = option(
+        None, "the optimiser (default: adamw; muon for many small images from scratch)", choices=OPTIMISERS
+    )
     lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
     lr_find: bool = option(False, "set the rate by a range test before training")
     sched: str = option("one-cycle", "how the rate changes over the run", choices=SCHEDULES)

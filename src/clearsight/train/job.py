@@ -38,7 +38,7 @@ from clearsight.train.observer import Epoch, Observer
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser, default_lr, default_weight_decay
 from clearsight.train.probe import Candidate
 from clearsight.train.range_test import range_test
-from clearsight.train.recipe import Recipe
+from clearsight.train.recipe import Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
 
 FINE_TUNING = 0.06
@@ -137,27 +137,34 @@ class Job:
             size, why = fitting_batch(network, shape, min(batch, images), self.device)
             if why:
                 self.note("batch", str(size), why)
-        decay = options.weight_decay
+        decay, opt = options.weight_decay, self.optimiser
         precision = automatic_precision(self.device, network) if options.amp == "auto" else options.amp
         if precision == "fp16" and self.device == "cpu":
             raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
         same = {name: getattr(options, name) for name in _SHARED}
-        same["augment"] = options.augment or "light"
-        same["loss"] = loss_for(self.data.dataset.task, options.loss)
+        task = self.data.dataset.task
+        unchanged = "none" if task == "regression" else "light"  # what turns an image may turn the answer
+        same |= {"augment": options.augment or unchanged, "opt": opt, "loss": loss_for(task, options.loss)}
         return Training(
             epochs=1,
             batch_size=size,
-            weight_decay=default_weight_decay(options.opt) if decay is None else decay,
-            clip=(None if options.opt in LINE_SEARCHES else 1.0) if options.clip is None else options.clip,
+            weight_decay=default_weight_decay(opt) if decay is None else decay,
+            clip=(None if opt in LINE_SEARCHES else 1.0) if options.clip is None else options.clip,
             amp=precision,
             frozen_norm=fine_tuning,
             **same,
         )
 
+    @property
+    def optimiser(self) -> str:
+        """The optimiser asked for, or what learns soonest: many small images are seen a few times each."""
+        few = self.recipe.kind != "scratch" or not many_small(self.recipe.img_size, len(self.data.dataset))
+        return self.config.train.opt or ("adamw" if few else "muon")
+
     def rate(self, fine_tuning: bool) -> float:
         """The peak rate: the user's or the optimiser's own, smaller for weights that are already good."""
         options = self.config.train
-        return options.lr or default_lr(options.opt) * (FINE_TUNING if fine_tuning else 1)
+        return options.lr or default_lr(self.optimiser) * (FINE_TUNING if fine_tuning else 1)
 
     def train(
         self,

@@ -43,7 +43,7 @@ RETRAINED = 2
 SHARE = 0.12
 """Work of one such training as a share of the model's own."""
 
-MOST = 40_000
+MOST = 20_000
 """Images, over all epochs, that one such training sees at most."""
 
 FOOLED = 0.03

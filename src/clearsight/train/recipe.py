@@ -27,6 +27,11 @@ MANY_SMALL = 10_000
 from deserves more weights, and the coarser stem pays for them."""
 
 
+def many_small(img_size: int, images: int) -> bool:
+    """Whether there are many small images, at least so large that a stem can take squares of 2x2 pixels."""
+    return images >= MANY_SMALL and 24 <= img_size <= 64
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The plan of a run. kind: probe (a head on frozen features, perhaps fine-tuned), scratch, or classical (a
@@ -173,7 +178,7 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
         )
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
-        many = len(scanned.digests) >= MANY_SMALL and size >= 24
+        many = many_small(size, len(scanned.digests))
         knobs = {"width": 48, "patch": 2} if many else {"width": 32 if size <= 16 else 16}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
