@@ -133,7 +133,9 @@ class DataConfig:
     )
     task: str = option("auto", "what is to be predicted", choices=TASKS)
     angle: str | None = option(
-        None, "the numbers to predict are angles, in this unit: 359 and 1 degrees are near", choices=("degrees", "radians")
+        None,
+        "the numbers to predict are angles, in this unit: 359 and 1 degrees are near",
+        choices=("degrees", "radians"),
     )
     within: str | None = option(None, "range of the numbers to predict, such as -30,30; answers stay inside")
     folds: int = option(5, "parts the development images are cut into; one of them validates", within="[2, inf)")

@@ -190,17 +190,30 @@ class Predictor:
     def predict_proba(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K); of labels, each an own belief. ModelError for a model of numbers."""
         if self.bundle.task == "regression":
-            raise ModelError("this model gives numbers, not probabilities", fix="ask `values` in place of predict_proba")
+            raise ModelError(
+                "this model gives numbers, not probabilities", fix="ask `values` in place of predict_proba"
+            )
         logits = self.logits(images, progress)
         return self.bundle.answer.values(logits) if self.bundle.answer else softmax(logits, self.bundle.temperature)
 
     def values(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
-        """The numbers (N, T), in the unit of the training data; beliefs in labels for a model of those. ModelError for a
-        classifier.
+        """The numbers (N, T), in the unit of the training data; beliefs in labels for a model of those. ModelError for
+        a classifier.
         """
         if self.bundle.answer is None:
             raise ModelError("this model gives classes, not numbers", fix="ask `predict_proba` in place of values")
         return self.bundle.answer.values(self.logits(images, progress))
+
+    def told(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
+        """What is answered as an array (N, T): probabilities of classes or labels, or numbers."""
+        return (self.values if self.bundle.task == "regression" else self.predict_proba)(images, progress)
+
+    def classifies(self, what: str) -> None:
+        """ModelError where the model does not give one class per image, which `what` is about."""
+        if self.bundle.task != "classification":
+            raise ModelError(
+                f"{what} is for models that give one class per image", found=f"a model of {self.bundle.task}"
+            )
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K) of a view of each image: a function of batches (B, C, H, W)."""

@@ -84,6 +84,7 @@ def _surveyed(
     from clearsight.derivatives.landscape import affordable_images, varied
 
     predictor, options = load(run), run_options(run)
+    predictor.classifies("the landscape")
     if weights == "auto":
         head = isinstance(predictor.network, Probe) and not run_recipe(run).get("tuned", False)
         weights = "head" if head else "all"
@@ -103,7 +104,7 @@ def _surveyed(
     train, val = (np.sort(rng.permutation(rows)[:most]) for rows in (prepared.split.train, prepared.split.val))
     return survey(
         predictor, prepared.pixels.view(train), prepared.labels[train], prepared.pixels.view(val),
-        prepared.labels[val], name=name, weights=weights, loss=options.get("loss", "cross-entropy"),
+        prepared.labels[val], name=name, weights=weights, loss=options.get("loss") or "cross-entropy",
         smoothing=options.get("label_smoothing", 0.0), rates=None if weights == "head" else recorded_rates(run),
         points=points, batch=batch, seed=seed, console=console,
     )  # fmt: skip

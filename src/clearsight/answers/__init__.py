@@ -1,7 +1,7 @@
 """What a model answers where it is not one class: any number of labels, or numbers.
 
-An answer object says how targets become what a network learns, what its outputs mean, and how sure that is. It is fitted
-on validation images, kept in the bundle's card, and is the only place that knows which task a model has.
+An answer object says how targets become what a network learns, what its outputs mean, and how sure that is. It is
+fitted on validation images, kept in the bundle's card, and is the only place that knows which task a model has.
 """
 
 from collections.abc import Mapping

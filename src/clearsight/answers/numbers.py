@@ -127,23 +127,24 @@ class Numbers:
         """Numbers in the user's unit (N, T): angles in [0, one turn)."""
         z, t = np.asarray(outputs, np.float64), len(self.names)
         if self.kind == "number":
-            return np.clip(z[:, :t] * np.array(self.std) + np.array(self.mean), self.low, self.high)
+            return np.asarray(np.clip(z[:, :t] * np.array(self.std) + np.array(self.mean), self.low, self.high))
         if self.kind == "direction":
             length = np.hypot(*z.T)
             return np.where(length[:, None] > 0, z / np.where(length > 0, length, 1)[:, None], [1.0, 0.0])
         turn = ANGLES[self.unit]
-        return np.arctan2(z[:, t:], z[:, :t]) / (2 * math.pi) * turn % turn
+        return np.asarray(np.arctan2(z[:, t:], z[:, :t]) / (2 * math.pi) * turn % turn)
 
     def deviations(self, outputs: NDArray[np.floating]) -> Floats:
-        """How far off the network says it may be, in the user's unit (N, T); ones where it says nothing."""
+        """How far off the network says it may be, in the user's unit (N, T); ones where it says nothing, (N, 1) for a
+        direction.
+        """
         t = len(self.names)
         if not self.spread:
-            return np.ones((len(outputs), len(self.errors) or t))
+            return np.ones((len(outputs), 1 if self.kind == "direction" else t))
         return np.asarray(np.exp(0.5 * np.asarray(outputs[:, t:], np.float64)) * np.array(self.std))
 
     def differences(self, values: Floats, targets: NDArray[np.floating]) -> Floats:
-        """Answer less truth (N, T); the short way round for angles; for directions the angle between in degrees (N, 1).
-        """
+        """Answer less truth (N, T); for angles the short way round; for directions the degrees between them (N, 1)."""
         if self.kind == "number":
             return np.asarray(values - targets)
         if self.kind == "direction":

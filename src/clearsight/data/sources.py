@@ -116,7 +116,9 @@ IN_MEMORY = "arrays in memory"
 
 def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str]]:
     """What labels handed over in Python say: a table of targets, or a class name each."""
-    listed = not isinstance(labels, np.ndarray) and any(isinstance(one, list | tuple | set | frozenset) for one in labels)
+    listed = not isinstance(labels, np.ndarray) and any(
+        isinstance(one, list | tuple | set | frozenset) for one in labels
+    )
     if listed and any(isinstance(word, str) for one in labels for word in one):
         cells = [SEPARATORS[0].join(map(str, one)) for one in labels]
         return several_labels(cells, IN_MEMORY, "multilabel" if task == "auto" else task), cells
@@ -131,7 +133,9 @@ def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str]
         return from_numbers(columns, said.astype(np.float64), IN_MEMORY, task), []
     if said.ndim != 1:
         raise DataError(
-            "labels have more than one axis", found=f"shape {said.shape}", expected="one label or row of numbers per image"
+            "labels have more than one axis",
+            found=f"shape {said.shape}",
+            expected="one label or row of numbers per image",
         )
     finite = numbers and said.dtype.kind == "f" and (said[np.isfinite(said)] % 1 != 0).any()
     if task == "regression" or (task == "auto" and finite):

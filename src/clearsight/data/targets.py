@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -80,7 +81,9 @@ def several_labels(cells: Sequence[str], origin: str, asked: str) -> TargetTable
 def from_numbers(columns: Sequence[str], rows: NDArray[Any], origin: str, asked: str) -> TargetTable:
     """Columns of numbers (N, T): labels if there are several and they hold 0 and 1 alone, else what to predict."""
     binary = bool(np.isin(rows, (0, 1)).all())
-    task: Task = "multilabel" if asked == "multilabel" or (asked == "auto" and binary and rows.shape[1] > 1) else "regression"
+    task: Task = (
+        "multilabel" if asked == "multilabel" or (asked == "auto" and binary and rows.shape[1] > 1) else "regression"
+    )
     if task == "multilabel" and not binary:
         raise DataError(
             f"labels in columns of {origin} are 0 or 1",
@@ -160,5 +163,5 @@ def _tenths(numbers: NDArray[np.float64], name: str) -> tuple[NDArray[np.int64],
         return group, (f"{name} low", f"{name} high")
     group = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
     used = np.unique(group)
-    words = [f"{name} {a:.4g} to {b:.4g}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    words = [f"{name} {a:.4g} to {b:.4g}" for a, b in pairwise(edges)]
     return np.searchsorted(used, group).astype(np.int64), tuple(words[g] for g in used)

@@ -85,6 +85,7 @@ def serve(
         if folder.is_dir():
             index = Index.load(folder)
             index.check(predictor.bundle)
+    predictor.classifies("the server")
     listening = bound(host, port)
     with listening:
         name, number = listening.getsockname()[:2]

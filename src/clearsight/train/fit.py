@@ -31,8 +31,8 @@ from clearsight.train.distributed import ALONE, World
 from clearsight.train.hardware import device_of
 from clearsight.train.job import Job, Outcome, Watch
 from clearsight.train.limits import fit_limits
-from clearsight.train.losses import loss_for
 from clearsight.train.loop import Training, score_of
+from clearsight.train.losses import loss_for
 from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
 from clearsight.train.recipe import Recipe, check_names, plan
@@ -161,7 +161,9 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
         return
     if recipe.kind == "classical":
         raise ConfigError(
-            f"the classical model {recipe.model} tells classes apart", found=task, fix="leave out --model, or name a network"
+            f"the classical model {recipe.model} tells classes apart",
+            found=task,
+            fix="leave out --model, or name a network",
         )
     wrong = {
         "--class-weights": options.class_weights != "none",
@@ -171,7 +173,9 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
         "--heal": config.run.heal,
     }
     if given := [flag for flag, asked in wrong.items() if asked]:
-        raise ConfigError(f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task}", fix="leave that out")
+        raise ConfigError(
+            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task}", fix="leave that out"
+        )
 
 
 def _prepare(

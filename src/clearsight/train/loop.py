@@ -155,7 +155,9 @@ def train_network(
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
     def loss_and_gradient(pieces: Sequence[Batch], weight: float) -> tuple[float, float, torch.Tensor]:
-        """Loss of a step's batches together, sum of the images' scores, logits of the last batch; gradients are left in place."""
+        """Loss of a step's batches together, sum of the images' scores, logits of the last batch; gradients are left in
+        place.
+        """
         optimiser.zero_grad(set_to_none=True)
         value, right = 0.0, 0.0
         for number, (images, target, w) in enumerate(pieces):

@@ -57,7 +57,9 @@ def answers_head(job: Job) -> Outcome:
     wanted = _wanted(answer, data.dataset.targets.values[rows])
     folds = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds]
     everything = np.searchsorted(rows, split.development)
-    found, outputs = _judged(parts, feature_sets(probe), wanted, folds, everything, job.console.stage("choosing the head", "candidates"))
+    found, outputs = _judged(
+        parts, feature_sets(probe), wanted, folds, everything, job.console.stage("choosing the head", "candidates")
+    )
     best = min(range(len(found)), key=lambda i: found[i].log_loss)
     chosen = found[best]
     features = StandardFeatures([parts[i] for i in chosen.parts], everything)
@@ -70,8 +72,8 @@ def answers_head(job: Job) -> Outcome:
     job.note(
         "head",
         chosen.words(),
-        f"explains the most of what varies in validation images, {chosen.accuracy:.1%}, of {len(found)} candidates; the best "
-        f"on the last features alone {ends.accuracy:.1%}",
+        f"explains the most of what varies in validation images, {chosen.accuracy:.1%}, of {len(found)} candidates; "
+        f"the best on the last features alone {ends.accuracy:.1%}",
     )
     return Outcome(
         network=probe, temperature=1.0, judged=judged, logits=outputs[best], history=(), candidates=tuple(found),
@@ -110,7 +112,9 @@ def _judged(
     for number, plan in enumerate(plans):
         if features is None or plan.features != of:
             features, of = StandardFeatures([parts[i] for i in plan.parts], everything), plan.features
-        out = np.concatenate([_applied(features, _fitted(features, fit, wanted, plan), judge, plan) for fit, judge in folds])
+        out = np.concatenate(
+            [_applied(features, _fitted(features, fit, wanted, plan), judge, plan) for fit, judge in folds]
+        )
         error = float(np.mean((out - truth) ** 2))
         explained = 1 - error / float(np.mean((truth - truth.mean(0)) ** 2))
         found.append(Candidate(plan.features, plan.parts, plan.head, plan.setting, explained, error))
