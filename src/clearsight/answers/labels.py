@@ -1,7 +1,7 @@
 """Any number of labels per image: each an own yes-or-no question.
 
-p_k = sigmoid(scale_k z_k + shift_k) [Platt 1999]. A label is given where p_k reaches its threshold, the one with the
-highest F1 on validation images. The beliefs do not sum to 1: an image may show everything, or nothing.
+p_k = sigmoid(scale_k z_k + shift_k) [Platt 1999]. A label is given where p_k reaches its threshold, the one from which
+validation images lead to expect the highest F1. The beliefs do not sum to 1: an image may show everything, or nothing.
 
 Shapes: N images, K labels; outputs z, beliefs and targets (N, K).
 """
@@ -72,7 +72,7 @@ class Labels:
             if t.all() or not t.any():
                 continue
             scale[k], shift[k] = platt(z, t)
-            thresholds[k] = best_threshold(sigmoid(scale[k] * z + shift[k]), t)
+            thresholds[k] = best_threshold(sigmoid(scale[k] * z + shift[k]))
         return Labels(self.names, tuple(scale), tuple(shift), tuple(thresholds))
 
     def values(self, outputs: NDArray[np.floating]) -> Floats:
@@ -148,11 +148,13 @@ def platt(z: Floats, truth: NDArray[np.bool_]) -> tuple[float, float]:
     return float(a / spread), float(b - a * centre / spread)
 
 
-def best_threshold(belief: Floats, truth: NDArray[np.bool_]) -> float:
-    """The threshold with the highest F1, halfway between two beliefs that occur; of equals the nearest to 1/2."""
-    order = np.argsort(-belief, kind="stable")
-    p, hits = belief[order], np.cumsum(truth[order])
-    f1 = 2 * hits / (np.arange(1, len(p) + 1) + truth.sum())
+def best_threshold(belief: Floats) -> float:
+    """The threshold with the highest F1 that calibrated beliefs (M,) lead to expect: of the images given the label, the
+    sum of their beliefs is right [Lipton, Elkan, Narayanaswamy 2014]. Halfway between two beliefs that occur. Counting
+    labels in place of beliefs would follow the chance of few images.
+    """
+    p = np.sort(belief)[::-1]
+    f1 = 2 * np.cumsum(p) / (np.arange(1, len(p) + 1) + p.sum())
     ends = np.append(p[1:] < p[:-1], True)  # a threshold cannot part equal beliefs
     halfway = np.append((p[1:] + p[:-1]) / 2, p[-1] / 2)
     best = np.flatnonzero(ends & (f1 >= f1[ends].max() - 1e-12))
