@@ -118,7 +118,10 @@ class DataConfig:
     test_fraction: float = option(
         0.25, "share of the images held out for the test, where no test split is given", within="(0, 1)"
     )
-    folds: int = option(5, "parts the development images are cut into; one of them validates", within="[2, inf)")
+    folds: int | None = option(
+        None, "parts the development images are cut into; one of them validates (default: 5, 10 of many images)",
+        within="[2, inf)",
+    )  # fmt: skip
     data_dir: str | None = option(None, "folder that holds the files of a built-in data set (mnist, ...)")
 
 
@@ -180,8 +183,10 @@ class TrainConfig:
         "largest norm of the whole gradient, 0 for no limit (default: 1; none for line searches)",
         within="[0, inf)",
     )
-    label_smoothing: float = option(
-        0.0, "share of belief spread evenly over all classes in the target", within="[0, 1)"
+    label_smoothing: float | None = option(
+        None,
+        "share of belief spread evenly over all classes in the target (default: 0; 0.1 for many small images)",
+        within="[0, 1)",
     )
     class_weights: str = option(
         "none",

@@ -104,7 +104,7 @@ def _surveyed(
     return survey(
         predictor, prepared.pixels.view(train), prepared.labels[train], prepared.pixels.view(val),
         prepared.labels[val], name=name, weights=weights, loss=options.get("loss", "cross-entropy"),
-        smoothing=options.get("label_smoothing", 0.0), rates=None if weights == "head" else recorded_rates(run),
+        smoothing=options.get("label_smoothing") or 0.0, rates=None if weights == "head" else recorded_rates(run),
         points=points, batch=batch, seed=seed, console=console,
     )  # fmt: skip
 
