@@ -138,7 +138,10 @@ class DataConfig:
         choices=("degrees", "radians"),
     )
     within: str | None = option(None, "range of the numbers to predict, such as -30,30; answers stay inside")
-    folds: int = option(5, "parts the development images are cut into; one of them validates", within="[2, inf)")
+    folds: int | None = option(
+        None, "parts the development images are cut into; one of them validates (default: 5, 10 of many images)",
+        within="[2, inf)",
+    )  # fmt: skip
     data_dir: str | None = option(None, "folder that holds the files of a built-in data set (mnist, ...)")
 
 
@@ -204,8 +207,10 @@ class TrainConfig:
         "largest norm of the whole gradient, 0 for no limit (default: 1; none for line searches)",
         within="[0, inf)",
     )
-    label_smoothing: float = option(
-        0.0, "share of belief spread evenly over all classes in the target", within="[0, 1)"
+    label_smoothing: float | None = option(
+        None,
+        "share of belief spread evenly over all classes in the target (default: 0; 0.1 for many small images)",
+        within="[0, 1)",
     )
     class_weights: str = option(
         "none",

@@ -149,6 +149,7 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             "tuned": fitted.tuned,
             "decisions": [d.to_dict() for d in fitted.decisions],
             "candidates": [asdict(c) for c in fitted.candidates],
+            "training": asdict(fitted.training) if fitted.training else None,
         }
         write_json(folder / "config.json", about)
         report(folder / "report.html", diagnosis)

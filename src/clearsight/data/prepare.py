@@ -47,7 +47,7 @@ def prepare(
     *,
     seed: int = 0,
     test_fraction: float | None = 0.25,
-    folds: int = 5,
+    folds: int | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Decode (or find in the cache), set aside what does not decode, split, audit.

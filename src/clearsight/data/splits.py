@@ -22,6 +22,9 @@ from clearsight.errors import DataError
 
 Indices = NDArray[np.int64]
 
+MANY = 2000
+"""Images that are enough to validate on: on so many, an accuracy of 90 % has a standard error of 0.7 points."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -58,14 +61,14 @@ def assign(
     duplicates: Indices | None = None,
     seed: int = 0,
     test_fraction: float | None = 0.25,
-    folds: int = 5,
+    folds: int | None = None,
 ) -> Split:
     """Assign every usable image to a part.
 
     labels (N,) class indices; given (N,) "train", "val", "test" or ""; usable (N,) False for images set aside.
     groups (N,): images that belong together by the user's word. duplicates (N,): equal numbers for equal contents.
-    Both are kept together where we carve. test_fraction None: no test split is carved. Raises DataError for fewer
-    than two classes or a class too small to be split.
+    Both are kept together where we carve. test_fraction None: no test split is carved. folds None: 5, or 10 where a
+    tenth is MANY images. Raises DataError for fewer than two classes or a class too small to be split.
     """
     rng = np.random.default_rng(seed)
     everything = np.flatnonzero(usable)
@@ -93,6 +96,7 @@ def assign(
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
         return Split(rest, val, test, pairs, False, "; ".join(rules) or "as the data states")
+    folds = folds or (10 if len(rest) >= 10 * MANY else 5)
     number = units.folds(rest, folds, rng)
     _require_classes_in_train(labels, rest[number != 0], rest, classes)
     pairs = tuple((rest[number != k], rest[number == k]) for k in range(folds) if (number == k).any())

@@ -168,7 +168,7 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
     wrong = {
         "--class-weights": options.class_weights != "none",
         "--adversarial": options.adversarial != "none",
-        "--label-smoothing": options.label_smoothing > 0 and task == "regression",
+        "--label-smoothing": bool(options.label_smoothing) and task == "regression",
         "--freeze none or lower": model.freeze in ("none", "lower") and recipe.kind == "probe",
         "--heal": config.run.heal,
     }
