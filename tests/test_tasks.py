@@ -68,7 +68,7 @@ def test_labels_are_found_in_scenes(labelled):
 
 
 def test_a_model_of_labels_answers_with_any_number_of_them(labelled):
-    images, truth = scenes(60, seed=2)
+    images, _ = scenes(60, seed=2)
     answers = labelled.predictor.predict(images)
     assert {len(a.labels) for a in answers} >= {0, 1, 2}
     sure = [a for a in answers if a.doubt < 0.05]
@@ -93,7 +93,7 @@ def test_angles_are_learned_across_the_turn(turned):
 
 
 def test_evaluate_repeats_the_test(labelled, turned, capsys):
-    run, folder = turned
+    run, _ = turned
     assert main(["evaluate", str(run.folder), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["per_number"]["heading"]["median_error"] == pytest.approx(

@@ -105,7 +105,7 @@ def _surveyed(
     train, val = (np.sort(rng.permutation(rows)[:most]) for rows in (prepared.split.train, prepared.split.val))
     return survey(
         predictor, prepared.pixels.view(train), prepared.labels[train], prepared.pixels.view(val),
-        prepared.labels[val], name=name, weights=weights, loss=how.get("loss") or options.get("loss") or "cross-entropy",
+        prepared.labels[val], name=name, weights=weights, loss=how.get("loss", "cross-entropy"),
         smoothing=how.get("label_smoothing") or 0.0, rates=None if weights == "head" else recorded_rates(run),
         points=points, batch=batch, seed=seed, console=console,
     )  # fmt: skip

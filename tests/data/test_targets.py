@@ -66,7 +66,11 @@ def test_measurements_as_labels_are_numbers_and_counts_are_classes(pictures):
 @pytest.mark.parametrize(
     ("columns", "task", "message"),
     [
-        ({"x": ["1.5"] * 39 + ["much"]}, "auto", "column 'x' of .* mixes numbers and other things; found 'much' in row 41"),
+        (
+            {"x": ["1.5"] * 39 + ["much"]},
+            "auto",
+            "column 'x' of .* mixes numbers and other things; found 'much' in row 41",
+        ),
         ({"x": [1.5, *[0.5] * 38, float("nan")]}, "auto", "mixes numbers and other things; found nothing in row 41"),
         ({"x": [1.5, *[0.5] * 38, "nan"]}, "auto", "mixes numbers|no finite numbers"),
         ({"x": [2.5] * 40}, "auto", "1 target.* never change; found 'x' is 2.5 for all images"),
