@@ -26,6 +26,7 @@ ALL = (
     "limits",
     "export",
     "serving",
+    "tasks",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 
