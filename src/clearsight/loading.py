@@ -19,7 +19,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
-from clearsight.data.sources import read
+from clearsight.data.sources import IN_MEMORY, read
 from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs import run_options
@@ -90,7 +90,10 @@ def held_out(
     own = dataset.origin == bundle.data.get("origin") and dataset.answers == bundle.classes
     if own:
         prepared = as_trained(bundle, options, dataset, scanned, console)
-        if prepared.pixels.key != bundle.data.get("fingerprint"):
+        changed = prepared.pixels.key != bundle.data.get("fingerprint")
+        own = not (changed and dataset.origin == IN_MEMORY)  # other arrays, which have no name to tell them by
+    if own:
+        if changed:
             console.say(
                 "data: the images are no longer those the model was trained on, so some of this test may be known to it"
             )
@@ -172,7 +175,7 @@ def own_data(bundle: Bundle) -> str:
     if origin not in BUILTIN and not Path(origin).exists():
         raise BundleError(
             "the images this model was trained on are gone",
-            found=f"{origin} does not exist" if origin != "arrays in memory" else "arrays that were in memory",
+            found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays that were in memory",
             fix="name others: RUN DATA",
         )
     return str(origin)

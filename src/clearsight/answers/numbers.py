@@ -150,7 +150,7 @@ class Numbers:
         if self.kind == "direction":
             a, b = np.asarray(values, np.float64), np.asarray(targets, np.float64)
             cross, dot = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], (a * b).sum(1)
-            return np.degrees(np.abs(np.arctan2(cross, dot)))[:, None]
+            return np.asarray(np.degrees(np.abs(np.arctan2(cross, dot)))[:, None])
         turn = ANGLES[self.unit]
         return np.asarray((values - targets + turn / 2) % turn - turn / 2)
 

@@ -71,5 +71,6 @@ def prepare(
         seed=seed,
         test_fraction=test_fraction,
         folds=folds,
+        strata=dataset.targets is not None,
     )
     return Prepared(dataset, scanned, form, geometry, pixels, split, audit(dataset, scanned, pixels, split, set_aside))

@@ -62,18 +62,21 @@ def assign(
     seed: int = 0,
     test_fraction: float | None = 0.25,
     folds: int | None = None,
+    strata: bool = False,
 ) -> Split:
     """Assign every usable image to a part.
 
     labels (N,) class indices; given (N,) "train", "val", "test" or ""; usable (N,) False for images set aside.
     groups (N,): images that belong together by the user's word. duplicates (N,): equal numbers for equal contents.
     Both are kept together where we carve. test_fraction None: no test split is carved. folds None: 5, or 10 where a
-    tenth is MANY images. Raises DataError for fewer than two classes or a class too small to be split.
+    tenth is MANY images. strata: the classes are only groups to spread evenly, so one that is too small joins the
+    largest. Raises DataError for fewer than two classes or a class too small to be split.
     """
     rng = np.random.default_rng(seed)
     everything = np.flatnonzero(usable)
     stated = set(np.unique(given[everything])) - {""}
-    _require_classes(labels[everything], classes)
+    if not strata:
+        _require_classes(labels[everything], classes)
     rules = []
 
     test = everything[given[everything] == "test"]
@@ -85,7 +88,14 @@ def assign(
     carve_test = not len(test) and test_fraction is not None
     needed = 1 + carve_test + (not len(val))
     units = _Units(labels, groups, duplicates)
-    _require_sizes(units, rest, classes, needed, "train" if stated else "the data")
+    where = "train" if stated else "the data"
+    if strata:
+        alike = _Units(np.zeros_like(labels), groups, duplicates)
+        _require_sizes(alike, rest, ("images that differ",), needed, where)
+        labels = _joined(units, rest, len(classes), needed)
+        units = _Units(labels, groups, duplicates)
+    else:
+        _require_sizes(units, rest, classes, needed, where)
 
     if carve_test and test_fraction is not None:
         test = units.fraction(rest, test_fraction, rng)
@@ -181,6 +191,14 @@ class _Units:
             members = rng.permutation(np.flatnonzero(label == c))
             fold_of_unit[members] = np.arange(len(members)) % count
         return fold_of_unit[np.searchsorted(units, self.unit[among])]
+
+
+def _joined(units: _Units, among: Indices, classes: int, needed: int) -> Indices:
+    """Labels (N,) in which groups of fewer units than `needed` have joined the largest one."""
+    counts = units.count(among, classes)
+    labels = units.labels.copy()
+    labels[counts[labels] < needed] = counts.argmax()
+    return labels
 
 
 def _require_classes(labels: Indices, classes: Sequence[str]) -> None:

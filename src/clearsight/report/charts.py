@@ -157,7 +157,8 @@ def parity(
     """What was said (y) against the truth (x), a dot for each image, and below how far off answers are: errors with
     their sign, and the span from -width to width that an interval allows.
     """
-    low, high = (float(f(f(truth), f(said))) for f in (np.min, np.max))
+    both = np.concatenate([truth, said])
+    low, high = float(both.min()), float(both.max())
     marks = ticks(low, high)
     frame = Frame(54, 14, WIDTH - 70, 260, (marks[0], marks[-1]), (marks[0], marks[-1]))
     drawn = frame.axes(marks, marks, _plain, _plain)
@@ -173,7 +174,7 @@ def parity(
     below = Frame(frame.left, frame.bottom + 58, frame.width, 60, (-far, far), (0, float(counts.max()) or 1.0))
     if math.isfinite(width) and width < far:
         left, right = below.x(-width), below.x(width)
-        drawn.append(element("rect", x=left, y=below.top, width=right - left, height=below.height, class_="range"))
+        drawn.append(element("rect", x=left, y=below.top, width=right - left, height=below.height, class_="allowed"))
     for n, a, b in zip(counts, edges[:-1], edges[1:], strict=True):
         top = below.y(float(n))
         drawn.append(
