@@ -139,7 +139,7 @@ def test_npz_that_names_its_arrays_twice_is_read_once(tmp_path):
         ),
         ({}, "found nothing"),
         ({"images": GRAY, "labels": LABELS[:3]}, r"images and labels do not fit; found shapes \(6, 5, 4\) and \(3,\)"),
-        ({"images": GRAY, "labels": np.eye(6)}, r"do not fit; found shapes \(6, 5, 4\) and \(6, 6\)"),
+        ({"images": GRAY, "labels": np.eye(6)[None]}, r"do not fit; found shapes \(6, 5, 4\) and \(1, 6, 6\)"),
         ({"images": np.array(3), "labels": LABELS}, "do not fit"),
         (
             {"x_train": GRAY, "y_train": LABELS, "x_test": GRAY[:, 1:], "y_test": LABELS},
