@@ -26,6 +26,7 @@ ALL = (
     "limits",
     "export",
     "serving",
+    "studio",
     "tasks",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")

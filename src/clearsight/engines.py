@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from clearsight.data.cache import entry
 from clearsight.errors import ConfigError
@@ -148,11 +149,35 @@ def engine_for(
 
 def operations(network: nn.Module, shape: Shape) -> int:
     """Floating-point operations for one image (a multiply-add is two)."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    counter = _Operations()
+    with counter, torch.no_grad():
         network.eval()(torch.zeros(1, *shape, device=next(network.parameters()).device))
-    return int(counter.get_total_flops())
+    return counter.total
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operations of this thread. PyTorch's own counter hooks every module of the process, and gradients that
+    other threads take meanwhile fail on its hooks.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        from torch.utils.flop_counter import flop_registry
+
+        kwargs = kwargs or {}
+        count = flop_registry.get(func._overloadpacket)
+        if count is None and func is not torch.ops.prim.device.default:
+            with self:
+                found = func.decompose(*args, **kwargs)
+                if found is not NotImplemented:
+                    return found
+        output = func(*args, **kwargs)
+        if count is not None:
+            self.total += int(count(*args, **kwargs, out_val=output))
+        return output
 
 
 def openvino_without_telemetry() -> Any:

@@ -189,7 +189,7 @@ def search(
     (None where the indexed images are gone).
     """
     from clearsight.report.drawings import draw_neighbours, save_picture
-    from clearsight.retrieve import Index, search_images
+    from clearsight.retrieve import Index, Originals, search_images
 
     path = Path(model).expanduser()
     predictor, found = load(model), Index.load(Path(index).expanduser() if index else path / "index")
@@ -204,8 +204,8 @@ def search(
         for score, place in zip(likeness[0], places[0], strict=True)
     ]
     try:
-        source = read(card.origin, data_dir=data_dir or run_options(path).get("data_dir")).source
-        shown = [source.decode(card.rows[place], PixelFormat(3, 8), Geometry(128, 128, "pad")) for place in places[0]]
+        originals = Originals(found, data_dir or run_options(path).get("data_dir"))
+        shown = [originals.picture(int(place)) for place in places[0]]
     except ClearsightError:
         return neighbours, None
     query = decode(read_bytes(image), str(image), PixelFormat(3, 8), Geometry(128, 128, "pad"))

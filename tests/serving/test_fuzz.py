@@ -64,7 +64,10 @@ def test_spoilt_uploads_are_answered_and_never_fail(client, pngs):
     assert client.post("/v1/predict", content=pngs[0]).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/predict", "/v1/explain", "/v1/search"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/predict", "/v1/explain", "/v1/search", "/v1/attack?epsilon=0.1", "/v1/maps", "/v1/units?layer=1&unit=0"],
+)
 def test_any_json_is_answered(client, path):
     values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=20),

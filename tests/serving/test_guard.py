@@ -45,7 +45,14 @@ def test_no_address_leads_to_a_file_of_this_machine(client):
 
 
 def test_pages_load_nothing_from_elsewhere(client):
-    for path in ("/", "/docs", "/static/docs.js", "/static/pages.css"):
+    for path in (
+        "/",
+        "/docs",
+        "/static/docs.js",
+        "/static/docs.css",
+        "/static/studio/main.js",
+        "/static/studio/base.css",
+    ):
         text = client.get(path).text
         assert "https://" not in text
         assert "cdn" not in text

@@ -3,5 +3,6 @@
 from clearsight.adversary import fgsm, pgd
 from clearsight.attacks.curve import EPSILONS, AttackCurve, attack
 from clearsight.attacks.fooling import Fooling, fool
+from clearsight.attacks.single import Attacked, attack_one
 
-__all__ = ["EPSILONS", "AttackCurve", "Fooling", "attack", "fgsm", "fool", "pgd"]
+__all__ = ["EPSILONS", "AttackCurve", "Attacked", "Fooling", "attack", "attack_one", "fgsm", "fool", "pgd"]

@@ -75,6 +75,16 @@ class AttackCurve:
         }  # fmt: skip
 
 
+def check(predictor: Predictor, method: str, norm: str) -> None:
+    """Raise ModelError for a model without gradients, ConfigError for an attack or a norm that does not exist."""
+    if method not in ("fgsm", "pgd"):
+        raise ConfigError(f"there is no attack {method!r}", expected="fgsm or pgd")
+    if not predictor.has_gradients:
+        raise ModelError("attacks need gradients, which this model does not have", fix="try `clearsight audit`")
+    if norm not in EPSILONS:
+        raise ConfigError(f"there is no norm {norm!r}", expected="linf or l2")
+
+
 def attack(
     predictor: Predictor,
     images: Images,
@@ -96,12 +106,7 @@ def attack(
     labels (N,): numbers of the predictor's classes. target: a class to reach instead of leaving the true one; images of
     that class are left out. Raises ModelError for a model without gradients, and ConfigError for options out of range.
     """
-    if method not in ("fgsm", "pgd"):
-        raise ConfigError(f"there is no attack {method!r}", expected="fgsm or pgd")
-    if not predictor.has_gradients:
-        raise ModelError("attacks need gradients, which this model does not have", fix="try `clearsight audit`")
-    if norm not in EPSILONS:
-        raise ConfigError(f"there is no norm {norm!r}", expected="linf or l2")
+    check(predictor, method, norm)
     console = console or Silent()
     chosen = sorted(EPSILONS[norm] if epsilons is None else {float(e) for e in epsilons if e != 0})
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(images))))

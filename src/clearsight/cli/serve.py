@@ -1,4 +1,5 @@
-"""Serve a model over HTTP: predict, explain, search, the model's card, /health, /metrics, and /docs that describes all.
+"""Serve a model over HTTP: the studio at /, a page to ask it and look into it; for programs predict, explain, search,
+attack and more under /v1, /health, /metrics, and /docs that describes all.
 
 It answers this machine alone unless --host names another address; then every request needs the token. One process uses
 all cores; for more, start several behind a load balancer. Ctrl-C or SIGTERM stops it once requests in progress are

@@ -122,8 +122,7 @@ def explain(
     number = 0
     for pixels in predictor.pixels(images):
         for one in pixels:
-            stage = console.stage(f"{method} of {names[number]}", "steps")
-            yield _one(predictor, names[number], one, method, wanted, settings, judged, stage)
+            yield _one(predictor, names[number], one, method, wanted, settings, judged, console)
             number += 1
 
 
@@ -157,9 +156,10 @@ def _one(
     wanted: int | None,
     settings: Settings,
     judged: bool,
-    progress: Callable[[int, int], None],
+    console: Console,
 ) -> Explanation:
     began = time.perf_counter()
+    progress = console.stage(f"{method} of {name}", "steps")
     belief = predictor.told(pixels[None])[0]
     target = wanted if wanted is not None else 0 if predictor.bundle.task == "regression" else int(belief.argmax())
 
@@ -184,7 +184,10 @@ def _one(
     else:
         heat = _by_score(score, pixels, method, settings, used, progress)
     seconds = time.perf_counter() - began
-    found = faithfulness(score, pixels, heat, seed=settings.seed, batch=settings.batch) if judged else None
+    found = None
+    if judged:
+        advance = console.stage(f"judging {method} of {name}", "orders")
+        found = faithfulness(score, pixels, heat, seed=settings.seed, batch=settings.batch, progress=advance)
     return Explanation(
         image=name, method=method, target=predictor.classes[target], belief=float(belief[target]), heat=heat,
         pixels=pixels, settings=used, facts=facts, faithfulness=found, randomised=randomised,

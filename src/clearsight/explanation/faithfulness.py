@@ -54,17 +54,30 @@ class Faithfulness:
         return {"score": self.score, **asdict(self)}
 
 
-def faithfulness(score: Score, image: Floats, heat: Floats, *, seed: int = 0, batch: int = 16) -> Faithfulness:
-    """Judge the map heat (H, W) of an image (C, H, W) by a score from (B, C, H, W) to beliefs (B,)."""
+def faithfulness(
+    score: Score,
+    image: Floats,
+    heat: Floats,
+    *,
+    seed: int = 0,
+    batch: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> Faithfulness:
+    """Judge the map heat (H, W) of an image (C, H, W) by a score from (B, C, H, W) to beliefs (B,). progress: called as
+    orders are tried.
+    """
+    advance = progress or (lambda done, total: None)
     rows, columns = (min(CELLS, n) for n in image.shape[1:])
     worth = cv2.resize(heat, (columns, rows), interpolation=cv2.INTER_AREA).ravel()
     blurred = blur(image)
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.random(worth.size), -worth))  # ties at random
     own = _curves(score, image, blurred, order, (rows, columns), batch)
-    others = [
-        _curves(score, image, blurred, rng.permutation(worth.size), (rows, columns), batch) for _ in range(RANDOM)
-    ]
+    others = []
+    for number in range(RANDOM):
+        advance(number + 1, RANDOM + 1)
+        others.append(_curves(score, image, blurred, rng.permutation(worth.size), (rows, columns), batch))
+    advance(RANDOM + 1, RANDOM + 1)
     areas = [_area(curve) for curve in own]
     chance = [float(np.mean([_area(curves[k]) for curves in others])) for k in range(2)]
     return Faithfulness(

@@ -7,7 +7,8 @@ from clearsight.inside.gates import BlockGates, ClassGates, class_gates
 from clearsight.inside.inversion import Inversion, invert
 from clearsight.inside.look import PARTS, LayerRow, Sample, Settings, Sight, check, layer_rows, look
 from clearsight.inside.maps import FeatureMaps, feature_maps
-from clearsight.inside.patches import ExcitingPatches, Patch, UnitPatches, exciting_patches
+from clearsight.inside.patches import ExcitingPatches, Patch, Peaks, UnitPatches, exciting_patches, search
+from clearsight.inside.walk import Feeder, UnitSight, checked_node, unit_sight
 
 __all__ = [
     "PARTS",
@@ -16,16 +17,20 @@ __all__ = [
     "ClassPicture",
     "ExcitingPatches",
     "FeatureMaps",
+    "Feeder",
     "Filters",
     "Inversion",
     "LayerRow",
     "Patch",
+    "Peaks",
     "Sample",
     "Settings",
     "Sight",
     "Start",
     "UnitPatches",
+    "UnitSight",
     "check",
+    "checked_node",
     "class_gates",
     "class_pictures",
     "exciting_patches",
@@ -39,5 +44,7 @@ __all__ = [
     "named",
     "noise_starts",
     "overview",
+    "search",
+    "unit_sight",
     "within_image",
 ]

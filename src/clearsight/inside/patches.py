@@ -23,7 +23,7 @@ from clearsight.inside.gates import gated_before
 from clearsight.inside.maps import checked_units
 from clearsight.models.anatomy import views
 from clearsight.models.blueprint import View
-from clearsight.models.maps import MapLayer, maps_at
+from clearsight.models.maps import MapLayer, units_at
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 
@@ -67,6 +67,16 @@ class UnitPatches:
 
 
 @dataclass(frozen=True)
+class Peaks:
+    """What N images excite in a layer: the largest value of each of its K units (N, K), and its place (N, K), counted
+    row by row.
+    """
+
+    values: Floats
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class ExcitingPatches:
     """Patches of some units of a layer. side: of the receptive field in pixels, height and width. images: how many were
     searched. silent: units that are the same on all of them. gated: squeeze-and-excitation stands before the layer, so
@@ -103,21 +113,24 @@ def exciting_patches(
     patches: int = 8,
     batch: int = 16,
     seed: int = 0,
+    found: Peaks | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExcitingPatches:
     """Search images (N, C, H, W), with labels (N,) and names, for the places that excite units of a layer most.
 
     units: their numbers; else `most` of those that are not silent, drawn by the seed and not picked for their looks.
-    patches: for each unit. Raises ConfigError for a unit the layer does not have.
+    patches: for each unit. found: the layer's peaks, where these images were searched before. Raises ConfigError for a
+    unit the layer does not have.
     """
     chosen = checked_units(layer, units)
-    peaks, places = _peaks(predictor, layer, images, batch, progress)
+    searched = found or search(predictor, layer, images, batch=batch, progress=progress)
+    peaks, places = searched.values, searched.places
     alive = np.flatnonzero(peaks.max(0) > peaks.min(0))
     if not units:
         chosen = np.sort(np.random.default_rng(seed).permutation(alive)[:most])
     view = views(predictor.network, predictor.shape).get(layer.name)
     wanted = [(int(unit), int(i)) for unit in chosen for i in np.argsort(-peaks[:, unit], kind="stable")[:patches]]
-    found: dict[int, list[Patch]] = {int(unit): [] for unit in chosen}
+    made: dict[int, list[Patch]] = {int(unit): [] for unit in chosen}
     for start in range(0, len(wanted), batch):
         part = wanted[start : start + batch]
         pixels = to_float(images.array[images.indices[[i for _, i in part]]])
@@ -125,14 +138,14 @@ def exciting_patches(
         values, gradients = _gradients(predictor.network, layer, pixels, torch.tensor([u for u, _ in part]), flat)
         for (unit, i), place, value, gradient, own in zip(part, flat, values, gradients, pixels, strict=True):
             row, column = divmod(int(place), layer.width)
-            window = _window(view, row, column, predictor.shape)
-            found[unit].append(
+            window = window_of(view, row, column, predictor.shape)
+            made[unit].append(
                 Patch(
                     image=names[i], label=predictor.classes[int(labels[i])], activation=float(value),
                     place=(row, column), window=window, looked_at=_box(gradient.numpy(), window), pixels=own.numpy(),
                 )
             )  # fmt: skip
-    top, left, bottom, right = _window(view, 0, 0, predictor.shape)
+    top, left, bottom, right = window_of(view, 0, 0, predictor.shape)
     return ExcitingPatches(
         layer=layer,
         side=(bottom - top, right - left),
@@ -141,17 +154,26 @@ def exciting_patches(
         gated=gated_before(predictor.network, layer.name, torch.zeros(1, *predictor.shape)),
         units=tuple(
             UnitPatches(unit, float(peaks[:, unit].mean()), tuple(sorted(ps, key=lambda p: -p.activation)))
-            for unit, ps in found.items()
+            for unit, ps in made.items()
         ),
     )
 
 
-def _window(view: View | None, row: int, column: int, shape: tuple[int, int, int]) -> Box:
+def window_of(view: View | None, row: int, column: int, shape: tuple[int, int, int]) -> Box:
     """What the unit at a place sees; the whole image (C, H, W) where all units see the same, or it is not known."""
     if view is None or not view.height.jump:
         return 0, 0, shape[1], shape[2]
     (top, bottom), (left, right) = view.height.window(row), view.width.window(column)
     return top, left, bottom, right
+
+
+def looked_at(
+    predictor: Predictor, layer: MapLayer, pixels: Floats, unit: int, place: tuple[int, int], window: Box
+) -> Box:
+    """The box within the window that a unit at a place of an image (C, H, W) does look at; see `Patch`."""
+    flat = torch.tensor([place[0] * layer.width + place[1]])
+    _, gradients = _gradients(predictor.network, layer, torch.from_numpy(pixels[None]), torch.tensor([unit]), flat)
+    return _box(gradients[0].numpy(), window)
 
 
 class _Peaks(nn.Module):
@@ -162,17 +184,19 @@ class _Peaks(nn.Module):
         self.network, self.layer = network, layer
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        value, place = maps_at(self.network, self.layer, x).flatten(2).max(2)
+        value, place = units_at(self.network, self.layer, x).flatten(2).max(2)
         return value, place.float()
 
 
-def _peaks(
+def search(
     predictor: Predictor,
     layer: MapLayer,
     images: PixelView,
-    batch: int,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[Floats, NDArray[np.int64]]:
+    *,
+    batch: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> Peaks:
+    """What images (N, C, H, W) excite in every unit of a layer."""
     network = _Peaks(predictor.network, layer.name)
     engine = engine_for(network, predictor.shape, len(images), predictor.device, predictor.engine)
     parts = (to_float(images[i : i + batch]).numpy() for i in range(0, len(images), batch))
@@ -183,7 +207,7 @@ def _peaks(
         places.append(place)
         if progress:
             progress(min(len(values) * batch, len(images)), len(images))
-    return np.concatenate(values), np.concatenate(places).astype(np.int64)
+    return Peaks(np.concatenate(values), np.concatenate(places).astype(np.int64))
 
 
 def _gradients(
@@ -192,7 +216,7 @@ def _gradients(
     """Activations (N,) of one unit at one place of each image, and their absolute gradients (N, H, W)."""
     with frozen(network), torch.enable_grad():
         x = pixels.clone().requires_grad_()
-        values = maps_at(network, layer.name, x).flatten(2)[torch.arange(len(x)), units, places]
+        values = units_at(network, layer.name, x).flatten(2)[torch.arange(len(x)), units, places]
         (gradient,) = torch.autograd.grad(values.sum(), x)
     return values.detach(), gradient.abs().sum(1)
 

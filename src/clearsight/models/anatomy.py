@@ -116,6 +116,12 @@ def views(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, View]:
     return {step.name: step.view for step in trace.steps if step.view}
 
 
+def layers_by_name(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, Layer]:
+    """The layers of a module for images (C, H, W), as in `Anatomy.layers`, by name; ModelError as `views`."""
+    trace, _ = _traced(network, type(network).__name__, shape)
+    return {layer.name: layer for layer in _layers(network, trace.steps)}
+
+
 def _traced(network: nn.Module, name: str, shape: tuple[int, int, int]) -> tuple[Trace, torch.Tensor]:
     """The trace of one image of this shape, and the output."""
     image = torch.empty(1, *shape, device="meta")

@@ -1,12 +1,12 @@
 """What the inner layers of a network give out, as maps over the image.
 
 Shapes: x (N, C, H, W) in [0, 1]; maps (N, K, h, w), K channels ("units") at h x w places. A transformer's tokens
-(N, T, K) are laid on their grid.
+(N, T, K) are laid on their grid. A network that looks at mirror images too is asked about the image as it is alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.network import Ensemble, InputLayer, layer_name, short_name
+from clearsight.models.network import Ensemble, InputLayer, as_it_is, layer_name, short_name
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ def as_maps(tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     side = int(tensor.shape[1] ** 0.5)
     return tensor[:, tensor.shape[1] - side * side :].transpose(1, 2).reshape(len(tensor), -1, side, side)
+
+
+def as_units(tensor: torch.Tensor) -> torch.Tensor:
+    """`as_maps`, and for a vector (N, K) units that stand at one place (N, K, 1, 1)."""
+    return tensor[:, :, None, None] if tensor.ndim == 2 else as_maps(tensor)
 
 
 def map_layers(network: nn.Module, x: torch.Tensor) -> list[MapLayer]:
@@ -84,7 +89,7 @@ def map_layers(network: nn.Module, x: torch.Tensor) -> list[MapLayer]:
     ]
     try:
         with torch.no_grad():
-            network(x)
+            as_it_is(network)(x)
     finally:
         for hook in hooks:
             hook.remove()
@@ -130,7 +135,7 @@ def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
 
     hook = network.get_submodule(name).register_forward_hook(stop)
     try:
-        network(x)
+        as_it_is(network)(x)
     except _ReachedError:
         pass
     finally:
@@ -150,3 +155,35 @@ def maps_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
             fix="name one before it",
         )
     return as_maps(output)
+
+
+def units_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
+    """`output_at` as units at places (N, K, h, w), for maps, tokens and vectors alike."""
+    return as_units(output_at(network, layer, x))
+
+
+Take = Callable[[torch.Tensor, torch.Tensor], None]
+"""Takes what went into a layer first and what came out, as they are at that moment: later layers may overwrite both."""
+
+
+def each_layer(network: nn.Module, x: torch.Tensor, takes: Mapping[str, Take]) -> None:
+    """Run the network once, and hand each named module's tensors to its function. Of one that runs several times in a
+    pass, those of the first.
+    """
+    waiting = dict(takes)
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            take = waiting.pop(name, None)
+            tensors = [i for i in inputs if isinstance(i, torch.Tensor)]
+            if take and tensors and isinstance(output, torch.Tensor):
+                take(tensors[0], output)
+
+        return hook
+
+    hooks = [network.get_submodule(name).register_forward_hook(look(name)) for name in takes]
+    try:
+        as_it_is(network)(x)
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -13,6 +13,7 @@ Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -323,6 +324,27 @@ def pool(maps: torch.Tensor) -> torch.Tensor:
     flat = maps.flatten(2)  # (N, C, positions)
     deviation = (flat.var(dim=2, correction=0) + 1e-6).sqrt()
     return torch.cat([flat.mean(dim=2), flat.amax(dim=2), deviation], dim=1)
+
+
+def as_it_is(network: nn.Module) -> nn.Module:
+    """The same network, with the same layers, that looks at the image as it is alone: no mirror images of it. So each
+    layer runs once for an image, and its maps lie as the image does.
+    """
+    if isinstance(network, Probe) and network.views != AS_IT_IS:
+        plain = copy.copy(network)
+        plain.set_views(AS_IT_IS)
+        return plain
+    if isinstance(network, Ensemble):
+        joined = copy.copy(network)
+        joined._modules = {**network._modules, "members": nn.ModuleList(as_it_is(m) for m in network.members)}
+        return joined
+    return network
+
+
+def twin(network: nn.Module) -> nn.Module:
+    """The same weights, not copied, in modules of their own: hooks and modes set on one are not seen by the other."""
+    shared: dict[int, Any] = {id(t): t for t in (*network.parameters(), *network.buffers())}
+    return copy.deepcopy(network, shared)
 
 
 @contextmanager

@@ -34,10 +34,15 @@ def colours(heat: NDArray[np.floating]) -> Colours:
 
 def overlay(pixels: NDArray[np.floating], heat: NDArray[np.floating], opacity: float = 0.6) -> Colours:
     """The image in gray (C, H, W) under the map's colours, as opaque as the map is strong: (H, W, 3)."""
-    top = float(np.percentile(np.abs(heat), PERCENTILE)) or 1.0
-    share = opacity * np.clip(np.abs(heat) / top, 0, 1)[..., None]
+    share = opacity * strength(heat)[..., None]
     gray = np.repeat(rgb(pixels).mean(2, keepdims=True), 3, axis=2)
     return np.asarray((1 - share) * gray + share * colours(heat))
+
+
+def strength(heat: NDArray[np.floating]) -> Colours:
+    """How strong a map (H, W) is at each place, from 0 to 1."""
+    top = float(np.percentile(np.abs(heat), PERCENTILE)) or 1.0
+    return np.asarray(np.clip(np.abs(heat) / top, 0, 1), np.float64)
 
 
 def heat_sheet(found: Sequence[Explanation]) -> Colours:

@@ -5,46 +5,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from clearsight import __version__
 from clearsight.belief.limits import COVERAGE
 from clearsight.data.pixels import quiet_pillow
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ImageError
-from clearsight.explanation import METHODS, Explanation, Settings
-from clearsight.predictor import Prediction, Predictor
-from clearsight.report.heatmaps import overlay, words
-from clearsight.report.pictures import data_uri
+from clearsight.explanation import METHODS, Settings
+from clearsight.predictor import Predictor
 from clearsight.retrieve import Index
 from clearsight.serving import schemas
+from clearsight.serving.answers import answer, explanation, json_response, seen_picture
 from clearsight.serving.card import model_card
+from clearsight.serving.describing import body, described, problems
+from clearsight.serving.folder import RunFolder
 from clearsight.serving.guard import Guard
+from clearsight.serving.looking import Looker
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.pages import mount_pages
-from clearsight.serving.problems import MEDIA_TYPE, ProblemDetails, RefusedError, problem_response
+from clearsight.serving.problems import RefusedError, problem_response
 from clearsight.serving.settings import MAX_SAMPLES, ServeConfig
-from clearsight.serving.uploads import FORM, JSON, RAW, Upload, read_body, uploads
+from clearsight.serving.studio import add_studio_routes
+from clearsight.serving.turns import leaving
+from clearsight.serving.uploads import Upload, read_body, uploads
 from clearsight.serving.worker import Worker, one_image
 
-WORDS = {
-    401: "the token is missing or another",
-    403: "asked by a web page of another origin, or, on a loopback server, by another name",
-    404: "there is no index",
-    408: "the request came too slowly",
-    413: "the request is too large",
-    415: "this kind of body is not read",
-    422: "the images or options cannot be used",
-    429: "too much is asked at once; Retry-After says when to come again",
-    503: "the server is starting",
-}
+PICTURES = 50
+"""Most images that are drawn beside what a search finds."""
 
 Top = Annotated[int | None, Query(ge=1, description="classes to list per image (default: all)")]
 Coverage = Annotated[float, Query(gt=0, lt=1, description="share of prediction sets that hold the true class")]
@@ -56,17 +49,20 @@ def build_app(
     *,
     config: ServeConfig | None = None,
     index: Index | None = None,
+    run: Path | None = None,
     token: str | None = None,
     local: bool = True,
     failed: Callable[[BaseException], None] = lambda error: None,
 ) -> FastAPI:
     """The application for one model. It warms its engine when started, and says so at /health.
 
-    token: what clients of /v1 and /metrics must show; None lets all ask. local: answer to requests for localhost alone.
+    run: the folder of the model, whose report, card and training images are shown. token: what clients of /v1 and
+    /metrics must show; None lets all ask. local: answer to requests for localhost alone.
     failed: called where the engine cannot be made.
     """
     config, metrics = config or ServeConfig(), Metrics()
     worker = Worker(predictor, config, metrics, index)
+    looker = Looker(worker, RunFolder(run, predictor, index))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,6 +75,7 @@ def build_app(
             starting.add_done_callback(warmed)
             yield
             await asyncio.gather(starting, return_exceptions=True)
+            await asyncio.to_thread(looker.stop)
             await worker.stop()
 
     app = FastAPI(
@@ -86,15 +83,16 @@ def build_app(
         description="Image classification that says how sure it is, and when it does not know.",
     )  # fmt: skip
     app.add_middleware(Guard, config=config, metrics=metrics, token=token, local=local)
-    _add_routes(app, worker)
+    _add_routes(app, worker, looker)
     _add_errors(app)
     mount_pages(app)
-    app.openapi = lambda: _described(app, token is not None)  # type: ignore[method-assign]
+    app.openapi = lambda: described(app, token is not None)  # type: ignore[method-assign]
     return app
 
 
-def _add_routes(app: FastAPI, worker: Worker) -> None:
-    config = worker.config
+def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
+    config, folder = worker.config, looker.folder
+    deep = worker.predictor.bundle.form.bits == 16
 
     async def images_of(request: Request, most: int) -> list[Upload]:
         """The images of a request, once the engine is warm."""
@@ -102,18 +100,23 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
             raise RefusedError(
                 503, ClearsightError("the server is starting", fix="ask again soon"), headers={"Retry-After": "1"}
             )
-        body = await read_body(request, config)
+        content = await read_body(request, config)
         kind = request.headers.get("content-type", "")
-        small = len(body) < 100_000
-        found = uploads(kind, body, most) if small else await asyncio.to_thread(uploads, kind, body, most)
+        small = len(content) < 100_000
+        found = uploads(kind, content, most) if small else await asyncio.to_thread(uploads, kind, content, most)
         request.state.images = len(found)
         return found
 
     @app.post(
-        "/v1/predict", response_model=schemas.Predictions, openapi_extra=_body(), summary="What do images show?",
-        responses=_problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
+        "/v1/predict", response_model=schemas.Predictions, openapi_extra=body(), summary="What do images show?",
+        responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
-    async def predict(request: Request, top: Top = None, coverage: Coverage = COVERAGE) -> Response:
+    async def predict(
+        request: Request,
+        top: Top = None,
+        coverage: Coverage = COVERAGE,
+        picture: Annotated[bool, Query(description="each image as the network sees it, as a PNG data URI")] = False,
+    ) -> Response:
         """Class, calibrated probabilities, doubt, prediction set and strangeness of each image.
 
         Send files of a form, the bytes of one image, or JSON with base64. An image that cannot be read is told in its
@@ -126,18 +129,17 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
             first = next(f for f in found if isinstance(f, ImageError))
             error = first if len(found) == 1 else ImageError("none of the images can be read")
             raise RefusedError(422, error, images=failed)
-        return _json(
-            {
-                "predictions": [
-                    {"image": image.name, "error": str(f)} if isinstance(f, ImageError) else _answer(f.prediction, top)
-                    for image, f in zip(sent, found, strict=True)
-                ]
-            }
-        )
+        answers = [
+            {"image": image.name, "error": str(f)}
+            if isinstance(f, ImageError)
+            else answer(f.prediction, top, seen_picture(f.pixels) if picture else None)
+            for image, f in zip(sent, found, strict=True)
+        ]
+        return json_response({"predictions": answers})
 
     @app.post(
-        "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=_body(), summary="What did it look at?",
-        responses=_problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
+        "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=body(), summary="What did it look at?",
+        responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def explain(
         request: Request,
@@ -146,38 +148,58 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
         samples: Annotated[int | None, Query(ge=2, le=MAX_SAMPLES, description="copies, steps or coalitions")] = None,
         judged: Annotated[bool, Query(description="measure how faithful the map is, which takes longer")] = False,
         picture: Annotated[bool, Query(description="the map over the image, as a PNG data URI")] = True,
+        apart: Annotated[bool, Query(description="the image and the map as two PNG data URIs")] = False,
         heat: Annotated[bool, Query(description="the map as numbers")] = False,
     ) -> Response:
         """A heatmap of one image's answer, and on request whether to believe it. Few run at once."""
         image = one_image(await images_of(request, 2))
-        found = await worker.explain(image, method, target, Settings(samples=samples), judged)
-        return _json(await asyncio.to_thread(_explanation, found, picture, heat))
+        async with leaving(request) as left:
+            found = await worker.explain(image, method, target, Settings(samples=samples), judged, left)
+        made = await asyncio.to_thread(explanation, found, picture=picture, heat=heat, apart=apart, deep=deep)
+        return json_response(made)
 
     @app.post(
-        "/v1/search", response_model=schemas.Neighbours, openapi_extra=_body(), summary="Which known images are alike?",
-        responses=_problems(401, 403, 404, 408, 413, 415, 422, 429, 503), tags=["model"],
+        "/v1/search", response_model=schemas.Neighbours, openapi_extra=body(), summary="Which known images are alike?",
+        responses=problems(401, 403, 404, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
-    async def search(request: Request, k: Count = 10) -> Response:
+    async def search(
+        request: Request,
+        k: Count = 10,
+        pictures: Annotated[bool, Query(description="each image as a small PNG data URI; for k up to 50")] = False,
+    ) -> Response:
         """The images of the model's index most similar to one."""
         if worker.index is None:
             raise RefusedError(
                 404, BundleError("this model has no index", fix="run `clearsight index RUN` and serve again")
             )
         image = one_image(await images_of(request, 2))
-        return JSONResponse({"image": image.name, "neighbours": await worker.search(image, k)})
+        found = await worker.search(image, k)
+        drawn: list[str | None] = [None] * k
+        if pictures and k <= PICTURES:
+            drawn = await asyncio.to_thread(lambda: [folder.thumbnail(one["place"]) for one in found])
+        return json_response(
+            {
+                "image": image.name,
+                "neighbours": [
+                    {key: one[key] for key in ("image", "label", "likeness")} | {"picture": uri}
+                    for one, uri in zip(found, drawn, strict=True)
+                ],
+            }
+        )
 
+    add_studio_routes(app, looker, images_of)
     card = model_card(worker)
 
     @app.get(
-        "/v1/model", response_model=schemas.ModelCard, summary="Which model is this?", responses=_problems(401, 403),
+        "/v1/model", response_model=schemas.ModelCard, summary="Which model is this?", responses=problems(401, 403),
         tags=["model"],
     )  # fmt: skip
     async def model() -> Response:
         """Classes, scores, what the model knows of its limits, and what a request may hold."""
-        return JSONResponse(card)
+        return JSONResponse(card | {"left_out": await asyncio.to_thread(looker.left_out)})
 
     @app.get(
-        "/health", response_model=schemas.Health, summary="Is it ready?", responses=_problems(403, 503), tags=["server"]
+        "/health", response_model=schemas.Health, summary="Is it ready?", responses=problems(403, 503), tags=["server"]
     )
     async def health() -> Response:
         """200 once the engine is warm, 503 before."""
@@ -186,40 +208,12 @@ def _add_routes(app: FastAPI, worker: Worker) -> None:
 
     @app.get(
         "/metrics", summary="Figures for Prometheus",
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **_problems(401, 403)},
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems(401, 403)},
         response_class=Response, tags=["server"],
     )  # fmt: skip
     async def metrics() -> Response:
         """Counts, times and sizes in Prometheus's text format."""
         return Response(worker.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _json(content: dict[str, Any]) -> Response:
-    """Plain values as JSON, by Pydantic's serialiser: for a thousand classes ten times as fast as Python's."""
-    return Response(to_json(content), media_type="application/json")
-
-
-def _answer(found: Prediction, top: int | None) -> dict[str, Any]:
-    listed = dict(list(found.probabilities.items())[:top])
-    return {
-        "image": found.image, "label": found.label, "probability": found.probability, "doubt": found.doubt,
-        "probabilities": listed, "set": None if found.set is None else list(found.set),
-        "strangeness": found.strangeness, "none_of_these": found.none_of_these,
-    }  # fmt: skip
-
-
-def _explanation(found: Explanation, picture: bool, heat: bool) -> dict[str, Any]:
-    faithful = found.faithfulness
-    names = ("score", "deletion", "insertion", "random_deletion", "random_insertion")
-    drawn = overlay(found.pixels, found.heat).transpose(2, 0, 1) if picture else None
-    return {
-        "image": found.image, "method": found.method, "target": found.target, "belief": found.belief,
-        "shape": list(found.heat.shape), "picture": None if drawn is None else data_uri(drawn),
-        "heat": [[float(f"{v:.6g}") for v in row] for row in found.heat.tolist()] if heat else None,
-        "faithfulness": {name: getattr(faithful, name) for name in names} if faithful else None,
-        "randomised": found.randomised, "verdict": words(found), "settings": found.settings,
-        "seconds": round(found.seconds, 3),
-    }  # fmt: skip
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -250,41 +244,3 @@ def _add_errors(app: FastAPI) -> None:
     app.add_exception_handler(ClearsightError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, by_status)
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    return {status: {"description": WORDS[status], "content": content} for status in statuses}
-
-
-def _body() -> dict[str, Any]:
-    """The three forms of a request with images, for OpenAPI."""
-    binary = {"type": "string", "format": "binary"}
-    files = {"type": "array", "items": binary, "minItems": 1}
-    kinds: dict[str, Any] = {
-        FORM: {"schema": {"type": "object", "properties": {"images": files}, "required": ["images"]}},
-        JSON: {"schema": {"$ref": "#/components/schemas/ImagesBody"}},
-    }
-    return {"requestBody": {"required": True, "content": kinds | {kind: {"schema": binary} for kind in RAW}}}
-
-
-def _described(app: FastAPI, token: bool) -> dict[str, Any]:
-    """The OpenAPI schema, made once."""
-    if app.openapi_schema:
-        return app.openapi_schema
-    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    components = schema.setdefault("components", {}).setdefault("schemas", {})
-    extra: tuple[type[BaseModel], ...] = (ProblemDetails, schemas.ImagesBody)
-    for model in extra:
-        components[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema["paths"]["/health"]["get"]["responses"]["503"] = {
-        "description": WORDS[503], "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Health"}}},
-    }  # fmt: skip
-    if token:
-        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in schema["paths"].items():
-            if path.startswith("/v1/") or path == "/metrics":
-                for operation in operations.values():
-                    operation["security"] = [{"token": []}]
-    app.openapi_schema = schema
-    return schema

@@ -76,14 +76,15 @@ def serve(
     from clearsight.serving.logs import log_to_stderr
     from clearsight.serving.server import bound, make_server
 
-    index = None
+    index = run = None
     if isinstance(model, Predictor):
         predictor = model
     else:
         predictor = Predictor(load(model).bundle, engine=engine, hint="latency")
-        folder = Path(model).expanduser() / "index"
-        if folder.is_dir():
-            index = Index.load(folder)
+        path = Path(model).expanduser()
+        run = path if path.is_dir() else None
+        if (path / "index").is_dir():
+            index = Index.load(path / "index")
             index.check(predictor.bundle)
     predictor.classifies("the server")
     listening = bound(host, port)
@@ -99,7 +100,7 @@ def serve(
             failures.append(error)
             server.should_exit = True
 
-        app = build_app(predictor, config=config, index=index, token=token, local=local, failed=failed)
+        app = build_app(predictor, config=config, index=index, run=run, token=token, local=local, failed=failed)
         server = make_server(app, config)
         shown = f"[{name}]" if ":" in name else name
         if started:

@@ -21,8 +21,8 @@ class Answer(BaseModel):
 
     probabilities: class to calibrated belief, likeliest first. doubt: their entropy, 0 = sure, 1 = no idea. set:
     classes that together hold the true one with the coverage asked for. strangeness: the share of known images that
-    look less strange. none_of_these: unlike all the model learned from. The last three are null for a model that does
-    not know its limits.
+    look less strange. none_of_these: unlike all the model learned from. These three are null for a model that does not
+    know its limits. picture: a PNG data URI of the image as the network sees it, where asked for.
     """
 
     image: str
@@ -33,6 +33,7 @@ class Answer(BaseModel):
     set: list[str] | None
     strangeness: float | None
     none_of_these: bool | None
+    picture: str | None = None
 
 
 class Unreadable(BaseModel):
@@ -62,8 +63,10 @@ class FaithfulnessBody(BaseModel):
 
 
 class ExplanationBody(BaseModel):
-    """A heatmap. picture: a PNG data URI of the image in gray under the map's colours. heat: rows of the map, where
-    asked for; shape: its height and width. verdict: what says whether to believe it, in words.
+    """A heatmap. picture: a PNG data URI of the image in gray under the map's colours. below, above: the image as the
+    network sees it, and the map in colours as opaque as it is strong, to lay over it, where asked for. signed: places
+    may speak against the class. heat: rows of the map, where asked for; shape: its height and width. verdict: what says
+    whether to believe it, in words.
     """
 
     image: str
@@ -72,6 +75,9 @@ class ExplanationBody(BaseModel):
     belief: float
     shape: tuple[int, int]
     picture: str | None
+    below: str | None
+    above: str | None
+    signed: bool
     heat: list[list[float]] | None
     faithfulness: FaithfulnessBody | None
     randomised: float | None
@@ -81,11 +87,14 @@ class ExplanationBody(BaseModel):
 
 
 class Neighbour(BaseModel):
-    """An indexed image. likeness: cosine of the embeddings. label: "" where it has none."""
+    """An indexed image. likeness: cosine of the embeddings. label: "" where it has none. picture: a PNG data URI of it,
+    where asked for and the image is still there.
+    """
 
     image: str
     label: str
     likeness: float
+    picture: str | None = None
 
 
 class Neighbours(BaseModel):
@@ -96,8 +105,9 @@ class Neighbours(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """The model in service. methods: those `explain` takes. search: whether it has an index. accepts: limits of a
-    request.
+    """The model in service. methods: those `explain` takes. search: whether it has an index. left_out: what this model
+    or its folder does not have, each with the reason and what would bring it: search, attack, network, patches, report,
+    card. accepts: limits of a request.
     """
 
     name: str
@@ -112,6 +122,7 @@ class ModelCard(BaseModel):
     engine: str
     methods: list[str]
     search: bool
+    left_out: dict[str, str]
     accepts: dict[str, float]
 
 

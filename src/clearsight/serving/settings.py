@@ -67,6 +67,12 @@ CONNECTIONS = 512
 WAITING_EXPLANATIONS = 2
 """Explanations that may wait for the one at work."""
 
+WAITING_LOOKS = 4
+"""Attacks and looks into the network that may wait for the one at work."""
+
+KEPT_LAYERS = 8
+"""Layers of which is remembered what training images excite in them."""
+
 MAX_SAMPLES = 2000
 """Most noisy copies, steps or coalitions an explanation may be asked for."""
 

@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clearsight.console import Advance
 from clearsight.data.pixels import Pixels, decode
-from clearsight.errors import ClearsightError, ConfigError, DataError, ImageError
+from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
 from clearsight.explanation.explain import check
 from clearsight.predictor import Look, Prediction, Predictor
@@ -34,6 +33,7 @@ from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.problems import RefusedError, overloaded
 from clearsight.serving.settings import WAITING_EXPLANATIONS, ServeConfig
+from clearsight.serving.turns import Deadline, Left, Turns
 from clearsight.serving.uploads import Upload
 
 Result = TypeVar("Result")
@@ -44,10 +44,11 @@ WARM = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Seen:
-    """One image's answer and its features (D,)."""
+    """One image's answer, its features (D,), and its pixels (C, H, W) as the network got them."""
 
     prediction: Prediction
     features: NDArray[np.float32]
+    pixels: Pixels
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class Worker:
     def __init__(self, predictor: Predictor, config: ServeConfig, metrics: Metrics, index: Index | None = None) -> None:
         self.predictor, self.config, self.metrics, self.index = predictor, config, metrics, index
         self.ready = False
-        self.taken = self._explaining = 0
+        self.taken = 0
         self._decoders = ThreadPoolExecutor(config.workers, "decode")
-        self._explainer = ThreadPoolExecutor(1, "explain")
+        self._explanations = Turns("explain", WAITING_EXPLANATIONS)
         self._searcher = ThreadPoolExecutor(1, "search")  # one: Faiss's lists are widened during a search
         self._batcher: Batcher[_Question, Seen] = Batcher(
             self._infer, config.batch_size, config.linger / 1000, self._observed
@@ -88,7 +89,8 @@ class Worker:
         self.ready = False
         self.metrics.ready.set(0)
         await self._batcher.stop()
-        for pool in (self._decoders, self._explainer, self._searcher):
+        self._explanations.stop()
+        for pool in (self._decoders, self._searcher):
             pool.shutdown(wait=True, cancel_futures=True)
 
     async def predict(self, images: Sequence[Upload], coverage: float) -> list[Seen | ImageError]:
@@ -106,22 +108,30 @@ class Worker:
         return found[0]
 
     async def explain(
-        self, image: Upload, method: str | None, target: str | None, settings: Settings, judged: bool
+        self, image: Upload, method: str | None, target: str | None, settings: Settings, judged: bool, left: Left
     ) -> Explanation:
-        """A heatmap of one image. RefusedError 422 where it takes longer than it may, 429 where others wait."""
+        """A heatmap of one image, given up when `left` is done. RefusedError 422 where it takes longer than it may, 429
+        where others wait.
+        """
         chosen = method or ("smoothgrad" if self.predictor.has_gradients else "occlusion")
         check(self.predictor, chosen, settings)
         if target is not None:
             self.predictor.class_number(target)
-        if self._explaining > WAITING_EXPLANATIONS:
-            self.metrics.refused.labels("explanations").inc()
-            raise overloaded("other explanations are waiting", self.config.explain_timeout / 4)
-        self._explaining += 1
-        task = self._keep(self._explain(image, chosen, target, settings, judged))
-        task.add_done_callback(lambda _: self._explained())
+        pixels = await self.decoded(image)
+
+        def work(deadline: Deadline) -> Explanation:
+            found = explain(
+                self._explained_predictor(), pixels[None], method=chosen, target=target, settings=settings,
+                judged=judged, console=deadline,
+            )  # fmt: skip
+            return replace(next(iter(found)), image=image.name)
+
         try:
-            return await asyncio.wait_for(asyncio.shield(task), self.config.explain_timeout)
-        except (TimeoutError, _OutOfTimeError):
+            return await self._explanations.take(work, self.config.explain_timeout, left)
+        except OverflowError:
+            self.metrics.refused.labels("explanations").inc()
+            raise overloaded("other explanations are waiting", self.config.explain_timeout / 4) from None
+        except TimeoutError:
             raise RefusedError(
                 422,
                 ConfigError(
@@ -130,9 +140,6 @@ class Worker:
                     fix="ask for fewer samples, for judged=false, for grad-cam, or raise --explain-timeout",
                 ),
             ) from None
-
-    def _explained(self) -> None:
-        self._explaining -= 1
 
     def _admit(self, images: Sequence[Upload]) -> Sequence[Upload]:
         """The images, if they can be answered in time; else RefusedError 429."""
@@ -172,7 +179,7 @@ class Worker:
     async def _see(self, image: Upload, coverage: float) -> Seen | ImageError:
         began = time.perf_counter()
         try:
-            pixels = await self._decoded(image)
+            pixels = await self.decoded(image)
         except ImageError as error:
             self.metrics.images.labels("unreadable").inc()
             return error
@@ -182,7 +189,8 @@ class Worker:
         self.metrics.images.labels("answered").inc()
         return seen
 
-    async def _decoded(self, image: Upload) -> Pixels:
+    async def decoded(self, image: Upload) -> Pixels:
+        """The pixels of an image as the model wants them; ImageError for what is none."""
         form, geometry = self.predictor.bundle.form, self.predictor.bundle.geometry
         if not image.content:
             raise ImageError(f"{image.name} is empty", found="0 bytes", expected="an image")
@@ -195,7 +203,7 @@ class Worker:
 
     async def _neighbours(self, index: Index, image: Upload, k: int) -> list[dict[str, Any]]:
         if index.card.layer:
-            pixels, layer = await self._decoded(image), index.card.layer
+            pixels, layer = await self.decoded(image), index.card.layer
             features = await self._batcher.call(lambda: next(iter(self.predictor.embeddings(pixels[None], layer))))
         else:
             seen = await self._see(image, 0.9)
@@ -209,24 +217,10 @@ class Worker:
                 "image": card.names[place],
                 "label": card.classes[card.labels[place]] if card.labels[place] >= 0 else "",
                 "likeness": float(score),
+                "place": int(place),
             }
             for score, place in zip(likeness[0], places[0], strict=True)
         ]
-
-    async def _explain(
-        self, image: Upload, method: str, target: str | None, settings: Settings, judged: bool
-    ) -> Explanation:
-        pixels = await self._decoded(image)
-        until = time.perf_counter() + self.config.explain_timeout
-
-        def work() -> Explanation:
-            found = explain(
-                self._explained_predictor(), pixels[None], method=method, target=target, settings=settings,
-                judged=judged, console=_Deadline(until),
-            )  # fmt: skip
-            return replace(next(iter(found)), image=image.name)
-
-        return await self._in(self._explainer, work)
 
     def _explained_predictor(self) -> Predictor:
         """A predictor with weights of its own: some methods change the network while they look at it."""
@@ -260,34 +254,12 @@ class Worker:
             part = Look(look.logits[rows], look.features[rows], look.coarse[rows])
             answers = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
             for i, answer in zip(rows, answers, strict=True):
-                found[i] = Seen(cast(Prediction, answer), look.features[i])
+                found[i] = Seen(cast(Prediction, answer), look.features[i], questions[i].pixels)
         return [seen for seen in found if seen is not None]
 
     def _observed(self, size: int, seconds: float) -> None:
         self.metrics.batch.observe(size)
         self.metrics.engine.observe(seconds)
-
-
-class _OutOfTimeError(ClearsightError):
-    """An explanation has used up its time."""
-
-
-class _Deadline:
-    """A console that says nothing and ends the work when its time is up."""
-
-    def __init__(self, until: float) -> None:
-        self.until = until
-
-    def stage(self, title: str, unit: str = "images") -> Advance:
-        def advance(done: int, total: int) -> None:
-            if time.perf_counter() > self.until:
-                raise _OutOfTimeError("the explanation takes longer than it may")
-
-        advance(0, 1)
-        return advance
-
-    def say(self, text: str) -> None:
-        pass
 
 
 def one_image(images: Sequence[Upload]) -> Upload:

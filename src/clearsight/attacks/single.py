@@ -1,0 +1,75 @@
+"""One image attacked once, and what the model says of it before and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clearsight.adversary import Norm, fgsm, pgd
+from clearsight.attacks.curve import check
+from clearsight.models.network import frozen
+from clearsight.predictor import Prediction, Predictor
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """An image (C, H, W) in [0, 1] and the one that the attack made of it, with the answer for each. target: the class
+    to reach, None where the attack leads away from the answer. largest, length: of the change, as L-infinity and L2
+    measure it.
+    """
+
+    method: str
+    norm: Norm
+    epsilon: float
+    steps: int
+    target: str | None
+    pixels: Floats
+    attacked: Floats
+    before: Prediction
+    after: Prediction
+
+    @property
+    def largest(self) -> float:
+        return float(np.abs(self.attacked - self.pixels).max())
+
+    @property
+    def length(self) -> float:
+        return float(np.linalg.norm((self.attacked - self.pixels).ravel()))
+
+
+def attack_one(
+    predictor: Predictor,
+    pixels: Floats,
+    epsilon: float,
+    *,
+    method: str = "pgd",
+    norm: Norm = "linf",
+    steps: int = 20,
+    target: int | None = None,
+    seed: int = 0,
+) -> Attacked:
+    """Attack an image (C, H, W) in [0, 1]: away from the model's own answer, or towards a class.
+
+    As the true class is not known here, the answer takes its place. Raises ModelError for a model without gradients,
+    and ConfigError for options out of range.
+    """
+    check(predictor, method, norm)
+    before = predictor.predict(pixels[None])[0]
+    goal = predictor.class_number(before.label) if target is None else target
+    options: dict[str, Any] = {"norm": norm, "targeted": target is not None}
+    if method == "pgd":
+        options |= {"steps": steps, "seed": seed}
+    with frozen(predictor.network):
+        run = fgsm if method == "fgsm" else pgd
+        moved = run(predictor.network, torch.from_numpy(pixels[None]), torch.tensor([goal]), epsilon, **options)
+    attacked = moved[0].detach().numpy()
+    return Attacked(
+        method, norm, epsilon, steps if method == "pgd" else 1, None if target is None else predictor.classes[target],
+        pixels, attacked, before, predictor.predict(attacked[None])[0],
+    )  # fmt: skip

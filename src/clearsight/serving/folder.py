@@ -1,0 +1,111 @@
+"""What a run's folder holds besides its model: the report, the audit card, and the way to the images it learned from.
+
+Nothing a request says becomes part of a path: the files are these, and images are found by their position.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from clearsight.data.cache import PixelView
+from clearsight.errors import BundleError, ClearsightError
+from clearsight.inside import Sample
+from clearsight.loading import own_data, training_images
+from clearsight.predictor import Predictor
+from clearsight.report.pictures import PIXEL_ART, eight_bits
+from clearsight.report.sprites import png
+from clearsight.retrieve import Index, Originals
+from clearsight.runs import run_options
+
+SEARCHED = 300
+"""Training images that are searched for what excites a unit."""
+
+SIDE = 112
+"""Of a thumbnail in pixels."""
+
+FILES = {"report": "report.html", "card": "audit/card.html"}
+"""The pages of a run that are served as they are."""
+
+
+class RunFolder:
+    """The folder of the model in service; path is None for a model that has none."""
+
+    def __init__(self, path: Path | None, predictor: Predictor, index: Index | None) -> None:
+        self.path, self.predictor, self.index = path, predictor, index
+        self._reading = threading.Lock()
+        self._sample: Sample | BundleError | None = None
+        self._originals: Originals | ClearsightError | None = None
+
+    @property
+    def _side(self) -> int:
+        """Of a thumbnail: small images stay pixel by pixel."""
+        geometry = self.predictor.bundle.geometry
+        longer = max(geometry.height, geometry.width)
+        return longer if longer <= PIXEL_ART else SIDE
+
+    def page(self, name: str) -> bytes:
+        """The report or the card; BundleError tells the command that makes it."""
+        return self._file(name).read_bytes()
+
+    def _file(self, name: str) -> Path:
+        file = self.path / FILES[name] if self.path else None
+        if file is None or not file.is_file():
+            raise BundleError(
+                {"report": "this model has no report", "card": "this model has no audit card"}[name],
+                fix={"report": "`clearsight train DATA` writes one beside the model",
+                     "card": "run `clearsight audit RUN`"}[name],
+            )  # fmt: skip
+        return file
+
+    def missing(self) -> dict[str, str]:
+        """Which of the pages is not there, and whether the images it learned from are not; and why."""
+        found = {}
+        try:
+            own_data(self.predictor.bundle)
+        except BundleError as error:
+            found["patches"] = str(BundleError(error.happened, found=error.found))
+        for name in FILES:
+            try:
+                self._file(name)
+            except BundleError as error:
+                found[name] = str(error)
+        return found
+
+    def sample(self) -> Sample:
+        """Some of the images the model learned from, the same each time; slow the first time. BundleError where they
+        are not known or gone.
+        """
+        with self._reading:
+            if self._sample is None:
+                try:
+                    self._sample = self._read()
+                except ClearsightError as error:
+                    self._sample = BundleError(error.happened, found=error.found, fix=error.fix)
+        if isinstance(self._sample, BundleError):
+            raise self._sample
+        return self._sample
+
+    def _read(self) -> Sample:
+        images, labels, names = training_images(self.predictor, self.path or self.predictor)
+        some = np.sort(np.random.default_rng(0).permutation(len(labels))[:SEARCHED])
+        return Sample(PixelView(images.array, images.indices[some]), labels[some], [names[i] for i in some])
+
+    def thumbnail(self, place: int) -> str | None:
+        """The indexed image at a position as a PNG data URI; None where the images are gone."""
+        if self.index is None:
+            return None
+        if self._originals is None:
+            options = run_options(self.path) if self.path else {}
+            try:
+                self._originals = Originals(self.index, options.get("data_dir"))
+            except ClearsightError as error:
+                self._originals = error
+        if isinstance(self._originals, ClearsightError):
+            return None
+        try:
+            return png(eight_bits(self._originals.picture(place, self._side)) / 255)
+        except ClearsightError:
+            return None

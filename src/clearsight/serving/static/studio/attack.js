@@ -1,0 +1,112 @@
+// How little it takes to turn the answer: the image attacked as far as the slider says, while it is moved.
+import { ask, latest } from "./api.js";
+import { bars, byBelief } from "./bars.js";
+import { choice, segments, slider } from "./controls.js";
+import { at, h, put } from "./dom.js";
+import { picture } from "./picture.js";
+import { absent, busy, say, trouble } from "./say.js";
+import { on, state } from "./state.js";
+import { number, percent } from "./words.js";
+
+const PAUSE = 120; // ms without a move before the server is asked
+const STEPS = 60; // positions of the slider; they lie denser where epsilon is small
+
+export function attackView() {
+  const root = at("attack");
+  root.classList.add("asks");
+  const missing = state.card.left_out.attack;
+  if (missing) {
+    absent(root, missing);
+    return { show: () => {} };
+  }
+  const { channels, height, width } = state.card.input;
+  const most = { linf: 0.3, l2: 0.15 * Math.sqrt(channels * height * width) };
+  const chosen = { method: "pgd", norm: "linf", target: "", at: 20 };
+  const once = latest();
+  let timer = 0;
+  let shown = null;
+  const epsilon = (position = chosen.at) => most[chosen.norm] * (position / STEPS) ** 2;
+  const told = (position) => (chosen.norm === "linf"
+    ? `${number(epsilon(position))}, ${number(255 * epsilon(position))} of 255 levels`
+    : `${number(epsilon(position))} in length`);
+  const strength = slider("Epsilon", { min: 0, max: STEPS, step: 1, value: chosen.at }, told, (value) => {
+    chosen.at = value;
+    soon();
+  });
+  const place = h("div", { class: "attacked" });
+  put(root,
+    h("div", { class: "controls" },
+      h("div", { class: "wide" }, strength.element),
+      choice("Towards", [["", "anything but the answer"], ...state.card.classes.map((name) => [name, name])], "", set("target")),
+      segments("Method", [["pgd", "PGD", "many small steps"], ["fgsm", "FGSM", "one step"]], "pgd", set("method")),
+      segments("Measured as", [["linf", "largest change", "L-infinity"], ["l2", "length of all", "L2"]], "linf", set("norm"))),
+    place);
+
+  function set(name) {
+    return (value) => {
+      chosen[name] = value;
+      strength.tell();
+      soon();
+    };
+  }
+  function soon() {
+    clearTimeout(timer);
+    place.classList.add("old");
+    timer = setTimeout(request, PAUSE);
+  }
+
+  async function request() {
+    if (!state.answer || root.hidden) return;
+    const image = (shown = state.image);
+    if (!place.querySelector("figure")) busy(place, "Attacking");
+    place.classList.add("old");
+    const { method, norm, target } = chosen;
+    try {
+      const found = await once((signal) => ask("/v1/attack", image, { epsilon: epsilon(), method, norm, target }, signal));
+      if (found) draw(found);
+    } catch (error) {
+      shown = null;
+      place.classList.remove("old");
+      trouble(place, error, request);
+    }
+  }
+
+  function draw(found) {
+    const { before, after } = found;
+    const turned = before.label !== after.label;
+    const size = [height, width];
+    const rows = byBelief(Object.entries(after.probabilities).map(([name, value]) => ({ name, value, before: before.probabilities[name] ?? 0 })));
+    const first = [after.label, before.label, found.target];
+    rows.sort((a, b) => first.includes(b.name) - first.includes(a.name));
+    const words = turned
+      ? [h("strong", {}, "Turned: "), `“${before.label}” (${percent(before.probability)}) became “${after.label}” (${percent(after.probability)}).`]
+      : [h("strong", {}, "It stands: "), `still “${after.label}”, ${percent(before.probability)} before and ${percent(after.probability)} after.`];
+    const noticed = after.none_of_these === null ? "" : after.none_of_these
+      ? " The model noticed: it says none of these." : turned ? " The model did not notice." : "";
+    say(`Epsilon ${told(chosen.at)}. ${turned ? "Turned" : "Stands"}: ${after.label}, ${percent(after.probability)}`);
+    place.classList.remove("old");
+    put(place,
+      h("p", { class: `lead ${turned ? "turned" : ""}` }, words, noticed),
+      h("div", { class: "three" },
+        figure("the image", picture(found.picture, "the image before the attack", size)),
+        figure("attacked", picture(found.attacked, "the image after the attack", size)),
+        figure(`what changed, ${number(found.gain)} times enlarged`, picture(found.difference, "the difference around gray", size))),
+      h("h3", {}, "Belief before and after"),
+      bars(rows, { few: 5, label: "belief before and after the attack" }),
+      h("p", { class: "soft small" },
+        `Largest change ${number(found.largest)} (${number(255 * found.largest)} of 255 levels), length ${number(found.length)}; ${found.steps === 1 ? "one step" : `${found.steps} steps`} along the gradient.`));
+  }
+
+  const wait = () => absent(place, state.image ? "There is no answer to turn." : "Give an image, and move the slider.");
+  on("image", () => { shown = null; });
+  on("answer", request);
+  on("failed", wait);
+  return {
+    show: () => {
+      if (!state.answer) wait();
+      else if (shown !== state.image) request();
+    },
+  };
+}
+
+const figure = (words, view) => h("figure", {}, view, h("figcaption", {}, words));

@@ -1,0 +1,132 @@
+// Where the model looked: a map by any method it has, over the image, with what says whether to believe it.
+import { ask, latest } from "./api.js";
+import { choice, slider } from "./controls.js";
+import { at, h, put, s } from "./dom.js";
+import { picture } from "./picture.js";
+import { absent, busy, say, trouble } from "./say.js";
+import { on, state } from "./state.js";
+import { percent, signed } from "./words.js";
+
+const NAMES = {
+  "grad-cam": "Grad-CAM: a layer's maps, weighted by their gradients",
+  saliency: "Saliency: the gradient of the class's logit",
+  smoothgrad: "SmoothGrad: the gradient, averaged over noisy copies",
+  "integrated-gradients": "Integrated Gradients: on the way from black",
+  guided: "Guided backpropagation: only positive gradients pass",
+  occlusion: "Occlusion: how belief falls when a square is covered",
+  lime: "LIME: superpixels in a linear model around the image",
+  shap: "SHAP: Shapley values of superpixels",
+};
+const SLOW = ["lime", "shap", "occlusion"]; // what asks the model often is asked once, and judged at the same time
+
+export function heatmapView() {
+  const root = at("heatmap");
+  root.classList.add("asks");
+  const methods = Object.keys(NAMES).filter((name) => state.card.methods.includes(name));
+  const once = latest();
+  const chosen = { method: methods[0], target: "", opacity: 0.75 };
+  let shown = null; // what the map on the screen is of
+  const stage = h("div", { class: "heat-stage" });
+  const judged = h("div", { class: "judged" });
+  const classes = [["", "the answer"], ...state.card.classes.map((name) => [name, name])];
+  const opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, value: chosen.opacity }, (v) => `${Math.round(100 * v)}%`, fade);
+  put(root,
+    h("div", { class: "controls" },
+      choice("Method", methods.map((m) => [m, NAMES[m]]), chosen.method, (value) => { chosen.method = value; request(); }),
+      choice("What speaks for", classes, "", (value) => { chosen.target = value; request(); })),
+    h("div", { class: "heat" }, h("div", {}, stage, opacity.element), judged));
+
+  function fade(value) {
+    chosen.opacity = value;
+    stage.style.setProperty("--opacity", value);
+  }
+
+  async function request() {
+    if (!state.answer || root.hidden) return;
+    const { method, target } = chosen;
+    const image = (shown = state.image);
+    const slow = SLOW.includes(method);
+    if (!stage.querySelector(".over")) busy(stage, "Making the map");
+    stage.classList.add("old");
+    busy(judged, slow ? "Covering and asking again: some seconds" : "Making the map");
+    const options = { method, target, apart: true, picture: false, judged: slow };
+    try {
+      const found = await once(async (signal) => {
+        const first = await ask("/v1/explain", image, options, signal);
+        if (signal.aborted) return first;
+        draw(first);
+        if (slow) return first;
+        busy(judged, "Judging the map: is it true to the model?");
+        return ask("/v1/explain", image, { ...options, apart: false, judged: true }, signal);
+      });
+      if (found) judge(found);
+    } catch (error) {
+      shown = null;
+      stage.classList.remove("old");
+      trouble(judged, error, request);
+    }
+  }
+
+  function draw(found) {
+    const over = h("img", { src: found.above, alt: "", class: "over" });
+    const view = picture(found.below, `the image under the ${found.method} map of ${found.target}`, found.shape);
+    view.querySelector("img").classList.add("under");
+    view.append(over);
+    stage.classList.remove("old");
+    put(stage, view);
+    fade(chosen.opacity);
+  }
+
+  function judge(found) {
+    const f = found.faithfulness;
+    const verdict = f.score > 0.02 ? "better than chance" : f.score < -0.02 ? "worse than chance: misleading" : "no better than chance";
+    const bad = f.score <= 0.02;
+    say(`Map of ${found.target}: faithfulness ${signed(f.score)}, ${verdict}`);
+    put(judged,
+      h("h3", {}, "Is it true to the model?"),
+      h("p", { class: `verdict ${bad ? "bad" : ""}` }, `${signed(Number(f.score.toFixed(2)))}, `, verdict),
+      gauge(f.score),
+      h("p", { class: "soft small" }, "Faithfulness: how much sooner belief falls when the marked places are taken away, and rises when they are put back, than in a random order."),
+      h("dl", { class: "figures" },
+        figure("taken away", f.deletion, f.random_deletion), figure("put back", f.insertion, f.random_insertion)),
+      found.randomised !== null && h("p", { class: found.randomised > 0.7 ? "warning" : "soft small" },
+        `With shuffled weights the map correlates ${signed(Number(found.randomised.toFixed(2)))} with this one`,
+        found.randomised > 0.7 ? ": it shows the image, not the model." : ", so it depends on what the model learned."),
+      h("p", { class: "key soft small" }, found.signed
+        ? [h("span", { class: "swatch for" }), "speaks for ", found.target, h("span", { class: "swatch against" }), "speaks against"]
+        : [h("span", { class: "ramp" }), "weak to strong"]),
+      h("p", { class: "soft small" }, `Belief in ${found.target}: ${percent(found.belief)}. Took ${found.seconds.toFixed(1)} s.`));
+  }
+
+  function wait() {
+    put(judged);
+    stage.classList.remove("old");
+    absent(stage, state.image ? "There is no answer to explain." : "Give an image, and what the model looked at appears here.");
+  }
+
+  on("image", () => { shown = null; });
+  on("answer", request);
+  on("failed", wait);
+  return {
+    show: () => {
+      if (!state.answer) wait();
+      else if (shown !== state.image) request();
+    },
+  };
+}
+
+function figure(name, own, chance) {
+  return [h("dt", {}, name), h("dd", {}, own.toFixed(2), h("span", { class: "soft" }, ` (random ${chance.toFixed(2)})`))];
+}
+
+/** The score on a line from -1 to 1, chance in the middle. */
+function gauge(score) {
+  const x = (value) => 100 + 96 * Math.max(-1, Math.min(1, value));
+  return s("svg", { class: "gauge", viewBox: "0 0 200 34", role: "img", "aria-label": `faithfulness ${signed(score)}, from -1 to 1` },
+    s("line", { x1: 4, x2: 196, y1: 10, y2: 10, class: "track" }),
+    s("rect", { x: x(-0.02), width: x(0.02) - x(-0.02), y: 4, height: 12, class: "chance" }),
+    s("line", { x1: x(0), x2: x(score), y1: 10, y2: 10, class: score > 0.02 ? "good" : "poor" }),
+    s("circle", { cx: x(score), cy: 10, r: 5, class: score > 0.02 ? "good" : "poor" }),
+    s("text", { x: 4, y: 31 }, "misleading"), s("text", { x: 100, y: 31, "text-anchor": "middle" }, "chance"),
+    s("text", { x: 196, y: 31, "text-anchor": "end" }, "faithful"));
+}

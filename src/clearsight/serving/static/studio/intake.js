@@ -1,0 +1,91 @@
+// How an image comes in: dropped, pasted, chosen, photographed or drawn.
+import { at, fresh, h, put } from "./dom.js";
+import { pad } from "./draw.js";
+import { say } from "./say.js";
+import { on, state, tell } from "./state.js";
+
+const SMALL = 64;
+
+export function intake() {
+  const { channels, height, width } = state.card.input;
+  const drawn = channels === 1 && Math.max(height, width) <= SMALL;
+  const touch = matchMedia("(pointer: coarse)").matches;
+  put(at("actions"),
+    file("Choose an image", { id: "choose", class: "primary" }),
+    ...(touch ? [file("Take a photo", { id: "camera", capture: "environment" })] : []),
+    ...(drawn ? [h("button", { type: "button", id: "draw", on: { click: () => draw() } }, "Draw one")] : []));
+  if (drawn) at("hint").append(h("span", {}, "or draw one"));
+  at("stage").style.setProperty("--ratio", `${width} / ${height}`);
+  dropped();
+  addEventListener("paste", (event) => take([...event.clipboardData.files][0]));
+  on("answer", show);
+}
+
+function file(text, { id, ...more }) {
+  const input = h("input", {
+    type: "file", accept: "image/*", id: fresh(id), class: "hidden", ...(more.capture ? { capture: more.capture } : {}),
+    on: { change: () => { take(input.files[0]); input.value = ""; } },
+  });
+  return h("label", { class: `button ${more.class ?? ""}`, for: input.id }, input, text);
+}
+
+function dropped() {
+  let depth = 0;
+  const over = (is) => document.body.classList.toggle("over", is);
+  addEventListener("dragenter", (event) => { event.preventDefault(); depth += 1; over(true); });
+  addEventListener("dragleave", () => { depth -= 1; over(depth > 0); });
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    depth = 0;
+    over(false);
+    take([...event.dataTransfer.files][0]);
+  });
+}
+
+/** Ask about an image from now on. */
+export function take(blob, kept = false) {
+  if (!blob) {
+    say("That holds no file");
+    return;
+  }
+  if (!kept) preview(blob);
+  document.body.classList.remove("empty", "failed");
+  document.body.classList.add("asked");
+  state.image = blob;
+  state.answer = null;
+  tell("image", blob);
+}
+
+function preview(blob) {
+  document.body.classList.remove("drawing");
+  const uri = URL.createObjectURL(blob);
+  const image = h("img", { src: uri, alt: "the image you gave" });
+  const free = () => URL.revokeObjectURL(uri);
+  image.addEventListener("load", free);
+  image.addEventListener("error", () => { free(); image.remove(); }); // a kind that the server reads and the browser does not
+  put(at("shown"), image);
+  at("caption").textContent = "";
+}
+
+function draw() {
+  document.body.classList.remove("empty");
+  document.body.classList.add("drawing");
+  at("caption").textContent = "";
+  put(at("shown"), pad(state.card.input, (blob) => take(blob, true)));
+  at("shown").querySelector("canvas").focus();
+}
+
+/** The network's own view takes the place of the preview; beside a drawing it stands small. */
+function show(answer) {
+  const { channels, height, width } = state.card.input;
+  const small = Math.max(height, width) <= 96;
+  const image = h("img", { src: answer.picture, alt: "the image as the network sees it", class: small ? "pixelated" : "" });
+  const words = `as the network sees it: ${width}×${height} pixels, ${channels === 1 ? "gray" : "colour"}`;
+  if (document.body.classList.contains("drawing")) {
+    put(at("caption"), h("span", { class: "inset" }, image), words);
+  } else {
+    put(at("shown"), image);
+    at("caption").textContent = words;
+  }
+}

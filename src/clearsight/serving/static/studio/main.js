@@ -1,0 +1,59 @@
+// Puts the page together: waits for the server, reads the model's card, and hands each part its place.
+import { answerView } from "./answer.js";
+import { health, read } from "./api.js";
+import { alikeView } from "./alike.js";
+import { attackView } from "./attack.js";
+import { at, h, put } from "./dom.js";
+import { heatmapView } from "./heatmap.js";
+import { intake } from "./intake.js";
+import { lock } from "./lock.js";
+import { networkView } from "./network.js";
+import { reportView } from "./report.js";
+import { busy, say, trouble } from "./say.js";
+import { state } from "./state.js";
+import { tabs } from "./tabs.js";
+import { percent, several } from "./words.js";
+
+const wait = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+
+async function begin() {
+  at("origin").textContent = location.origin;
+  lock();
+  busy(at("caption"), "The server is getting ready");
+  while (!(await health())) await wait(0.3);
+  try {
+    state.card = await read("/v1/model");
+  } catch (error) {
+    trouble(at("caption"), error, begin);
+    return;
+  }
+  put(at("caption"));
+  about(state.card);
+  intake();
+  answerView();
+  tabs([
+    ["heatmap", "Heatmap", heatmapView()],
+    ["alike", "Similar", alikeView()],
+    ["attack", "Attack", attackView()],
+    ["network", "Network", networkView()],
+    ["report", "Report", reportView()],
+  ]);
+  document.body.classList.add("ready");
+  say("Ready for an image");
+}
+
+function about(card) {
+  const { width, height, channels } = card.input;
+  const known = card.classes.length;
+  at("name").textContent = card.name;
+  document.title = `${card.name}: Clearsight studio`;
+  const test = card.scores.test ?? {};
+  const facts = [
+    card.network, `${known.toLocaleString("en")} classes`,
+    `${width}×${height} ${channels === 1 ? "gray" : "colour"}`,
+    typeof test.accuracy === "number" && `right on ${percent(test.accuracy)} of ${several(test.n ?? 0, "test image")}`,
+  ].filter(Boolean);
+  put(at("about"), ...facts.flatMap((fact, i) => (i ? [h("span", { "aria-hidden": "true" }, " · "), fact] : [fact])));
+}
+
+begin();

@@ -1,0 +1,33 @@
+// Numbers and judgements in words.
+export function percent(share) {
+  if (share > 0 && share < 0.001) return "<0.1%";
+  if (share > 0.999 && share < 1) return ">99.9%";
+  return `${(100 * share).toFixed(1)}%`;
+}
+
+export function number(value) {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1000) return Math.round(value).toLocaleString("en");
+  return size >= 0.01 ? Number(value.toPrecision(3)).toString() : value.toExponential(1);
+}
+
+export const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + number(Math.abs(value));
+
+export function large(count) {
+  for (const [step, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (count >= step) return `${Number((count / step).toPrecision(3))} ${letter}`;
+  }
+  return String(count);
+}
+
+export function doubt(value) {
+  if (value < 0.05) return "hardly any doubt";
+  if (value < 0.25) return "some doubt";
+  if (value < 0.6) return "much doubt";
+  return "it does not know";
+}
+
+/** With a capital, unless it begins with a name such as that of a file. */
+export const sentence = (text) => (/^[a-z]+[ ,']/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text);
+export const several = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;

@@ -1,0 +1,121 @@
+"""The routes behind the studio: attacks, the network to walk through, the run's own pages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Query, Request, Response
+
+from clearsight.errors import BundleError
+from clearsight.serving import answers, looks
+from clearsight.serving.answers import json_response
+from clearsight.serving.describing import Images, body, problems
+from clearsight.serving.looking import Looker
+from clearsight.serving.problems import RefusedError
+from clearsight.serving.worker import one_image
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts",
+}
+"""Of a run's pages: they work by themselves, in an origin of their own that cannot ask this server anything."""
+
+COLUMNS = 16
+"""Tiles in a row of maps of one layer."""
+
+Layer = Annotated[int, Query(ge=0, description="number of the layer in /v1/network")]
+Unit = Annotated[int, Query(ge=0, description="number of the unit")]
+
+
+def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
+    """Attacks, looks into the network, and the run's pages."""
+    deep = looker.worker.predictor.bundle.form.bits == 16
+
+    @app.post(
+        "/v1/attack", response_model=looks.AttackBody, openapi_extra=body(), summary="What change turns the answer?",
+        responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
+    )  # fmt: skip
+    async def attack(
+        request: Request,
+        epsilon: Annotated[float, Query(ge=0, le=1000, description="how far, in pixels' range from 0 to 1")],
+        method: Annotated[Literal["fgsm", "pgd"], Query(description="one step, or many")] = "pgd",
+        norm: Annotated[Literal["linf", "l2"], Query(description="largest change, or length of all")] = "linf",
+        steps: Annotated[int, Query(ge=1, le=100, description="of pgd")] = 10,
+        target: Annotated[str | None, Query(description="class to reach (default: any other)")] = None,
+    ) -> Response:
+        """One image attacked within epsilon, away from the model's answer or towards a class."""
+        image = one_image(await images_of(request, 2))
+        found = await looker.attack(request, image, epsilon, method, norm, steps, target)
+        return json_response(await asyncio.to_thread(answers.attacked, found, deep))
+
+    @app.get(
+        "/v1/network", response_model=looks.NetworkBody, summary="Which layer feeds which?",
+        responses=problems(401, 403, 422, 429), tags=["studio"],
+    )  # fmt: skip
+    async def network(request: Request) -> Response:
+        """The network as a graph of its layers."""
+        graph = await looker.graph(request)
+        return json_response(answers.network(graph.nodes, graph.layers))
+
+    @app.post(
+        "/v1/maps", response_model=looks.MapsBody, openapi_extra=body(), summary="What do layers make of an image?",
+        responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
+    )  # fmt: skip
+    async def maps(
+        request: Request,
+        layer: Annotated[int | None, Query(ge=0, description="number of the layer (default: all)")] = None,
+        start: Annotated[int, Query(ge=0, description="first unit to show of a layer")] = 0,
+        most: Annotated[int, Query(ge=1, le=256, description="units of a layer")] = 64,
+    ) -> Response:
+        """Maps of one layer, or of all layers those few that vary most."""
+        image = one_image(await images_of(request, 2))
+        few = min(most, 8)
+        found, numbers = await looker.maps(request, image, layer, start, most if layer is not None else few)
+        columns = COLUMNS if layer is not None else few
+        return json_response(await asyncio.to_thread(answers.maps, found, numbers, columns))
+
+    @app.post(
+        "/v1/units", response_model=looks.UnitBody, openapi_extra=body(), summary="What feeds a unit?",
+        responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
+    )  # fmt: skip
+    async def units(request: Request, layer: Layer, unit: Unit) -> Response:
+        """A unit's map of an image, what it sees, and the sum that its largest value is."""
+        image = one_image(await images_of(request, 2))
+        found = await looker.unit(request, image, layer, unit)
+        return json_response(answers.unit(found))
+
+    @app.get(
+        "/v1/patches", response_model=looks.PatchesBody, summary="What excites a unit most?",
+        responses=problems(401, 403, 404, 422, 429), tags=["studio"],
+    )  # fmt: skip
+    async def patches(request: Request, layer: Layer, unit: Unit) -> Response:
+        """The places in training images that excite a unit most."""
+        try:
+            found = await looker.patches(request, layer, unit)
+        except BundleError as error:
+            raise RefusedError(404, error) from None
+        return json_response(await asyncio.to_thread(answers.patches, found, layer, deep))
+
+    for path, name, words in (
+        ("/v1/report.html", "report", "The report of the model's training"),
+        ("/v1/audit/card.html", "card", "The card of what the model's answers stand"),
+    ):
+        app.add_api_route(
+            path, _page(looker, name), methods=["GET"], summary=words, response_class=Response, tags=["studio"],
+            responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(401, 403, 404)},
+        )  # fmt: skip
+
+
+def _page(looker: Looker, name: str):  # type: ignore[no-untyped-def]
+    async def page() -> Response:
+        """A page of the run's own folder, as it stands there."""
+        try:
+            content = await asyncio.to_thread(looker.folder.page, name)
+        except (BundleError, OSError) as error:
+            told = error if isinstance(error, BundleError) else BundleError(f"the {name} cannot be read")
+            raise RefusedError(404, told) from None
+        return Response(content, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+
+    page.__name__ = name
+    return page

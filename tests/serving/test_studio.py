@@ -1,0 +1,274 @@
+"""What the studio asks over HTTP is what the functions behind it find."""
+
+import asyncio
+import base64
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.requests import ClientDisconnect
+
+import clearsight as cs
+from clearsight.attacks import attack_one
+from clearsight.errors import BundleError
+from clearsight.inside import feature_maps, unit_sight
+from clearsight.models.wiring import wiring
+from clearsight.serving.app import build_app
+from clearsight.serving.folder import RunFolder
+from clearsight.serving.settings import WAITING_LOOKS, ServeConfig
+from clearsight.serving.turns import Turns
+
+
+@pytest.fixture(scope="module")
+def run_client(digits_run, predictor, serving):
+    with serving(predictor, run=digits_run) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def nodes(predictor):
+    return wiring(predictor.network, predictor.shape)
+
+
+@pytest.fixture(scope="module")
+def pixels(digits_arrays):
+    """The first of the images that `pngs` holds, as the network sees it."""
+    return digits_arrays[0][-40].astype(np.float32) / 255
+
+
+def picture(uri):
+    """A PNG data URI as an array."""
+    head, _, content = uri.partition(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+def test_an_attack_is_that_of_the_library(run_client, predictor, pngs, pixels):
+    found = run_client.post("/v1/attack?epsilon=0.1&target=3&steps=5", content=pngs[0]).json()
+    expected = attack_one(predictor, pixels, 0.1, steps=5, target=3)
+    assert found["before"]["probabilities"] == pytest.approx(expected.before.probabilities, abs=1e-5)
+    assert found["after"]["probabilities"] == pytest.approx(expected.after.probabilities, abs=1e-3)
+    assert found["target"] == "3"
+    assert found["largest"] == pytest.approx(0.1, abs=1e-6)
+    before, after = picture(found["picture"]), picture(found["attacked"])
+    assert before.shape == (8, 8, 3)
+    assert np.abs(after.astype(int) - before).max() in (25, 26)  # a tenth of 255
+    still = run_client.post("/v1/attack?epsilon=0&method=fgsm", content=pngs[0]).json()
+    assert still["largest"] == 0
+    assert still["before"]["probabilities"] == still["after"]["probabilities"]
+    assert (picture(still["difference"]) == 128).all()
+
+
+@pytest.mark.parametrize(
+    "query", ["epsilon=2", "epsilon=0.1&method=x", "epsilon=0.1&steps=0", "epsilon=0.1&target=x", ""]
+)
+def test_attacks_that_cannot_be(run_client, pngs, query):
+    found = run_client.post(f"/v1/attack?{query}", content=pngs[0])
+    assert found.status_code == 422
+    assert found.headers["content-type"] == "application/problem+json"
+
+
+def test_the_graph_is_that_of_the_network(run_client, predictor, nodes):
+    found = run_client.get("/v1/network").json()
+    assert [layer["inputs"] for layer in found["layers"]] == [list(n.inputs) for n in nodes]
+    assert found["parameters"] == sum(p.numel() for p in predictor.network.parameters())
+    conv = next(layer for layer in found["layers"] if layer["name"] == "layer1.0.conv1")
+    assert (conv["units"], conv["height"], conv["receptive_field"]) == (32, 8, 5)
+    assert "3*3*32*32" in conv["arithmetic"]
+
+
+def test_maps_are_tiles_of_one_picture(run_client, predictor, nodes, pngs, pixels):
+    node = next(n for n in nodes if n.name.endswith("layer2.0.act2"))
+    found = run_client.post(f"/v1/maps?layer={node.number}&start=8&most=20", content=pngs[0]).json()
+    (one,) = found["layers"]
+    assert one["units"] == list(range(8, 28))
+    assert (one["total"], one["below_zero"]) == (64, False)
+    (own,) = feature_maps(predictor, pixels, [node.layer()], units=range(8, 28))
+    assert one["peaks"] == pytest.approx(own.values.max((1, 2)), abs=1e-4)
+    sheet = picture(found["picture"])
+    side, columns = found["side"], found["columns"]
+    assert sheet.shape == (2 * side, columns * side, 3)
+    alive = int(np.argmax(own.values.max((1, 2))))
+    tile = sheet[alive // columns * side :, alive % columns * side :][:side, :side].astype(int).sum(2)
+    brightest = np.unravel_index(own.values[alive].argmax(), own.values[alive].shape)
+    assert tile[brightest] == tile.max()
+    few = run_client.post("/v1/maps?most=3", content=pngs[0]).json()
+    assert [layer["layer"] for layer in few["layers"]] == [n.number for n in nodes if n.visible]
+    assert {len(layer["units"]) for layer in few["layers"]} == {3}
+    for query in ("layer=99", "layer=0", f"layer={node.number}&start=64"):
+        assert run_client.post(f"/v1/maps?{query}", content=pngs[0]).status_code == 422
+
+
+def test_a_unit_is_the_sum_of_what_feeds_it(run_client, predictor, nodes, pngs, pixels):
+    node = next(n for n in nodes if n.name.endswith("layer2.0.conv2"))
+    found = run_client.post(f"/v1/units?layer={node.number}&unit=7", content=pngs[0]).json()
+    expected = unit_sight(predictor, pixels, nodes, node.number, 7)
+    assert found["activation"] == pytest.approx(expected.activation, abs=1e-4)
+    assert found["place"] == list(expected.place)
+    assert found["window"] == list(expected.window)
+    total = sum(f["amount"] for f in found["feeders"]) + found["rest"] + found["bias"]
+    assert total == pytest.approx(found["activation"], abs=1e-3)
+    assert [f["unit"] for f in found["feeders"]] == [f.unit for f in expected.feeders]
+    assert picture(found["picture"]).shape == (4, 4, 3)
+    missing = run_client.post(f"/v1/units?layer={node.number}&unit=64", content=pngs[0])
+    assert "found 64 units, from 0 to 63" in missing.json()["detail"]
+
+
+def test_patches_come_from_the_images_it_learned_from(run_client, predictor, nodes):
+    node = next(n for n in nodes if n.name.endswith("act1"))
+    found = run_client.get(f"/v1/patches?layer={node.number}&unit=3").json()
+    assert found["images"] == 300
+    strengths = [p["activation"] for p in found["patches"]]
+    assert strengths == sorted(strengths, reverse=True)
+    assert len({p["image"] for p in found["patches"]}) == 8
+    for patch in found["patches"]:
+        height, width = patch["size"]
+        assert picture(patch["picture"]).shape == (height, width, 3)
+        assert max(height, width) <= 3
+        top, left, bottom, right = patch["looked_at"]
+        assert 0 <= top < bottom <= height
+        assert 0 <= left < right <= width
+
+
+def test_what_is_not_there_is_told_with_what_would_bring_it(client, predictor, digits_run, serving, tmp_path):
+    card = client.get("/v1/model").json()
+    assert "clearsight index RUN" in card["left_out"]["search"]
+    assert "clearsight audit RUN" in card["left_out"]["card"]
+    assert "report" in card["left_out"]
+    assert "network" not in card["left_out"]
+    for page in ("/v1/report.html", "/v1/audit/card.html"):
+        assert client.get(page).status_code == 404
+    with serving(predictor, run=digits_run) as other:
+        left = other.get("/v1/model").json()["left_out"]
+        assert set(left) == {"search", "card"}
+        page = other.get("/v1/report.html")
+        assert page.content == (digits_run / "report.html").read_bytes()
+        assert "sandbox allow-scripts" in page.headers["content-security-policy"]
+        for path in ("/v1/../report.html", "/v1/report.html/../model/card.json", "/v1/audit/../config.json"):
+            assert other.get(path).status_code == 404
+
+
+def test_images_that_are_gone_are_told(predictor, tmp_path):
+    folder = RunFolder(tmp_path, predictor, None)
+    predictor_data = predictor.bundle.data
+    folder.predictor = cs.load  # anything: nothing of it is reached
+    folder._sample = BundleError("the images this model was trained on are gone")
+    with pytest.raises(BundleError, match="are gone"):
+        folder.sample()
+    assert folder.thumbnail(0) is None
+    assert predictor.bundle.data is predictor_data
+
+
+def test_pictures_of_answers_and_of_what_is_found(digits_run, predictor, pngs, serving, tmp_path):
+    from clearsight import questions
+    from clearsight.retrieve import Index
+
+    questions.index(digits_run, out=str(tmp_path / "index"))
+    with serving(predictor, run=digits_run, index=Index.load(tmp_path / "index")) as client:
+        found = client.post("/v1/search?k=3&pictures=true", content=pngs[0]).json()["neighbours"]
+        plain = client.post("/v1/search?k=3", content=pngs[0]).json()["neighbours"]
+        answer = client.post("/v1/predict?picture=true", content=pngs[0]).json()["predictions"][0]
+        apart = client.post("/v1/explain?method=saliency&apart=true&picture=false", content=pngs[0]).json()
+    assert [n["image"] for n in found] == [n["image"] for n in plain]
+    assert {n["picture"] for n in plain} == {None}
+    assert all(picture(n["picture"]).shape[:2] == (8, 8) for n in found)
+    own = np.asarray(Image.open(io.BytesIO(pngs[0])))
+    assert (picture(answer["picture"])[..., 0] == own).all()
+    assert (picture(apart["below"])[..., 0] == own).all()
+    assert picture(apart["above"]).shape == (8, 8, 4)
+    assert picture(apart["above"])[..., 3].max() == 255
+    assert apart["picture"] is None
+
+
+def test_a_classical_model_shows_what_it_has_and_says_why_not_more(digits_arrays, pngs, serving, tmp_path):
+    from clearsight.workflow import fit
+
+    run = fit("digits", out=str(tmp_path / "classical"), model="hog+knn").folder
+    with serving(cs.load(run), run=run) as client:
+        left = client.get("/v1/model").json()["left_out"]
+        assert "need gradients" in left["attack"]
+        assert "no layers to look into" in left["network"]
+        assert client.post("/v1/attack?epsilon=0.1", content=pngs[0]).status_code == 422
+        assert client.get("/v1/network").status_code == 422
+        assert client.post("/v1/maps", content=pngs[0]).status_code == 422
+        assert client.post("/v1/predict", content=pngs[0]).status_code == 200
+
+
+def test_looks_that_take_too_long_are_ended(predictor, digits_run, pngs, serving):
+    with serving(predictor, run=digits_run, config=ServeConfig(explain_timeout=0.1)) as client:
+        found = client.post("/v1/attack?epsilon=0.1&steps=100", content=pngs[0])
+        if found.status_code != 200:  # a quick machine may be done in time
+            assert found.status_code == 422
+            assert "takes longer than it may" in found.json()["detail"]
+
+
+def test_what_nobody_waits_for_is_not_begun():
+    """Of looks that wait, those whose client leaves make room, and more than may wait are refused."""
+
+    async def scene():
+        turns, gate, begun = Turns("test", WAITING_LOOKS), threading.Event(), []
+        loop = asyncio.get_running_loop()
+
+        def work(number):
+            def run(deadline):
+                begun.append(number)
+                assert gate.wait(30)
+                return number
+
+            return run
+
+        clients = [loop.create_future() for _ in range(WAITING_LOOKS + 1)]
+        tasks = [loop.create_task(turns.take(work(i), 30, left)) for i, left in enumerate(clients)]
+        while not begun:
+            await asyncio.sleep(0.01)
+        with pytest.raises(OverflowError):
+            await turns.take(work(99), 30, loop.create_future())
+        clients[2].set_result(None)
+        with pytest.raises(ClientDisconnect):
+            await tasks[2]
+        await asyncio.sleep(0.05)
+        more = loop.create_task(turns.take(work(100), 30, loop.create_future()))
+        await asyncio.sleep(0)
+        gate.set()
+        done = await asyncio.gather(*(t for i, t in enumerate(tasks) if i != 2), more)
+        turns.stop()
+        return done, begun
+
+    done, begun = asyncio.run(scene())
+    assert done == [0, 1, 3, 4, 100]
+    assert 2 not in begun
+
+
+def test_a_deadline_ends_work_that_looks_at_it():
+    async def scene():
+        turns = Turns("test", WAITING_LOOKS)
+        left = asyncio.get_running_loop().create_future()
+
+        def work(deadline):
+            while True:
+                time.sleep(0.01)
+                deadline.check()
+
+        try:
+            with pytest.raises(TimeoutError):
+                await turns.take(work, 0.05, left)
+        finally:
+            turns.stop()  # returns, so the work has ended
+
+    asyncio.run(scene())
+
+
+def test_the_token_guards_the_studio_s_requests(predictor, digits_run, pngs):
+    from starlette.testclient import TestClient
+
+    app = build_app(predictor, run=digits_run, token="correct-horse-battery-staple", local=False)
+    client = TestClient(app, base_url="http://localhost")
+    for path in ("/v1/network", "/v1/patches?layer=1&unit=0", "/v1/report.html", "/v1/audit/card.html"):
+        assert client.get(path).status_code == 401
+    for path in ("/v1/attack?epsilon=0.1", "/v1/maps", "/v1/units?layer=1&unit=0"):
+        assert client.post(path, content=pngs[0]).status_code == 401
+    assert client.get("/").status_code == 200
+    assert client.get("/static/studio/main.js").status_code == 200

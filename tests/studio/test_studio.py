@@ -1,0 +1,257 @@
+"""What a visitor can do, in a real browser against a real server."""
+
+import base64
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+TOKEN = "correct-horse-battery-staple"
+
+
+def give(page, path):
+    page.set_input_files("input[type=file]", str(path))
+    page.wait_for_selector("#answer .label")
+
+
+def text(page, selector):
+    return page.locator(selector).first.inner_text()
+
+
+def open_tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def test_an_image_is_answered_with_belief_doubt_and_a_set(visit, studio, five):
+    page = visit(studio).ready()
+    assert "digits" in text(page, "h1")
+    assert "right on" in text(page, "#about")
+    give(page, five)
+    assert text(page, "#answer .label") == "5"
+    assert "doubt" in text(page, "#answer .sure")
+    shares = [float(t.strip("<>%")) for t in page.locator("#answer .bar-value").all_inner_texts()]
+    assert shares == sorted(shares, reverse=True)
+    assert len(shares) == 5
+    page.get_by_role("button", name=re.compile("Show all 10")).click()
+    assert page.locator("#answer .bars li").count() == 10
+    few = page.locator(".members .chip").count()
+    page.get_by_label("99%").check(force=True)
+    expect(page.locator(".set .small")).to_contain_text("99 of 100")
+    assert page.locator(".members .chip").count() >= few
+    assert page.locator("#shown img").get_attribute("alt") == "the image as the network sees it"
+    assert "8×8" in text(page, "#caption")
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_an_image_can_be_dropped_or_pasted(visit, studio, five, way):
+    page = visit(studio).ready()
+    page.evaluate(
+        """([content, way]) => {
+          const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+          const held = new DataTransfer();
+          held.items.add(new File([bytes], "five.png", { type: "image/png" }));
+          dispatchEvent(way === "drop" ? new DragEvent("drop", { dataTransfer: held, cancelable: true })
+            : new ClipboardEvent("paste", { clipboardData: held }));
+        }""",
+        [base64.b64encode(five.read_bytes()).decode(), way],
+    )
+    page.wait_for_selector("#answer .label")
+    assert text(page, "#answer .label") == "5"
+
+
+def test_a_drawing_is_answered_and_can_be_made_by_keys(visit, studio):
+    page = visit(studio).ready()
+    page.get_by_role("button", name="Draw one").click()
+    edge = page.locator("canvas").bounding_box()
+    page.mouse.move(edge["x"] + 0.5 * edge["width"], edge["y"] + 0.08 * edge["height"])
+    page.mouse.down()
+    page.mouse.move(edge["x"] + 0.5 * edge["width"], edge["y"] + 0.92 * edge["height"], steps=6)
+    page.mouse.up()
+    page.wait_for_selector("#answer .label")
+    assert page.locator(".inset img").is_visible()
+    page.get_by_role("button", name="Clear").click()
+    page.locator("canvas").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Space")
+    for _ in range(8):
+        page.keyboard.press("ArrowDown")
+    with page.expect_response("**/v1/predict*") as asked:
+        page.keyboard.press("Space")
+    assert asked.value.status == 200
+
+
+def test_a_heatmap_fades_and_says_whether_to_believe_it(visit, studio, five):
+    page = visit(studio).ready()
+    give(page, five)
+    page.wait_for_selector("#heatmap .verdict")
+    assert "chance" in text(page, "#heatmap .verdict")
+    assert page.locator("#heatmap .gauge").is_visible()
+    over = page.locator("#heatmap img.over")
+    page.get_by_label("Opacity").fill("0.2")
+    assert float(over.evaluate("e => getComputedStyle(e).opacity")) == pytest.approx(0.2)
+    before = over.get_attribute("src")
+    page.get_by_label("Method").select_option("occlusion")
+    expect(over).not_to_have_attribute("src", before)
+    page.get_by_label("What speaks for").select_option("3")
+    expect(page.locator("#heatmap .judged")).to_contain_text("Belief in 3")
+
+
+def test_the_slider_attacks_and_only_the_last_move_counts(visit, studio, five):
+    page = visit(studio).ready()
+    give(page, five)
+    open_tab(page, "Attack")
+    page.wait_for_selector("#attack .three")
+    slider = page.get_by_label("Epsilon")
+    slider.fill("0")
+    expect(page.locator("#attack .lead")).to_contain_text("It stands")
+    asked = []
+    page.on("request", lambda r: asked.append(r.url) if "/v1/attack" in r.url else None)
+    for value in range(10, 61, 10):
+        slider.fill(str(value))
+    expect(page.locator("#attack .lead")).to_contain_text("Turned")
+    assert len(asked) <= 3  # moves that follow each other at once are one request
+    assert page.locator("#attack .three img").count() == 3
+    assert "times enlarged" in text(page, "#attack")
+    page.get_by_label("Towards").select_option("8")
+    expect(page.locator("#attack .lead")).to_contain_text("8")
+
+
+def test_similar_images_and_the_run_s_pages(visit, studio, five):
+    page = visit(studio).ready()
+    give(page, five)
+    open_tab(page, "Similar")
+    page.wait_for_selector("#alike li")
+    assert page.locator("#alike li img").count() == 12
+    assert "of 12" in text(page, "#alike .lead")
+    open_tab(page, "Report")
+    frame = page.frame_locator("#report iframe")
+    assert "never seen" in frame.locator("#verdict").inner_text()
+    page.get_by_label("Audit card").check(force=True)
+    page.frame_locator("#report iframe[title^='Audit']").locator("h1").wait_for()
+
+
+def test_a_walk_through_the_network(visit, studio, five):
+    page = visit(studio).ready()
+    open_tab(page, "Network")
+    page.wait_for_selector("#network a.row")
+    assert page.locator("#network .lines path").count() > page.locator("#network a.row").count()  # skips too
+    give(page, five)
+    page.wait_for_selector("#network a.row .mini")
+    page.get_by_role("link", name=re.compile(r"layer1\.0\.\s*conv2")).click()
+    page.wait_for_selector("#network .tile")
+    assert page.locator("#network .tile").count() == 32
+    page.locator("#network .tile").nth(5).click()
+    page.wait_for_selector("#network .terms li")
+    assert page.url.endswith("/5")
+    assert page.locator(".box.window").is_visible()
+    sums = [t.replace("−", "-") for t in page.locator(".terms .term-value").all_inner_texts()]
+    total = float(text(page, ".total strong").replace("−", "-"))
+    assert sum(map(float, sums)) == pytest.approx(total, abs=0.02 * sum(abs(float(s)) for s in sums))
+    page.wait_for_selector(".patches li")
+    assert page.locator(".patches li").count() == 8
+    page.locator(".terms a").first.click()  # back to what feeds it
+    expect(page.locator(".crumbs")).to_contain_text("layer1.0.act1")
+    page.go_back()
+    expect(page.locator(".crumbs")).to_contain_text("layer1.0.conv2")
+
+
+def test_everything_by_keyboard_alone(visit, studio, five):
+    page = visit(studio).ready()
+
+    def tab_to(test, most=60):
+        for _ in range(most):
+            page.keyboard.press("Tab")
+            if page.evaluate(f"(() => {{ const e = document.activeElement; return Boolean({test}); }})()"):
+                return
+        raise AssertionError(f"Tab does not reach {test}")
+
+    page.on("filechooser", lambda chooser: chooser.set_files(str(five)))
+    tab_to("e.type === 'file'")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#answer .label")
+    tab_to("e.getAttribute('role') === 'tab'")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#network a.row .mini")
+    tab_to("e.matches('a.row')")
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#network .tile")
+    assert page.evaluate("document.activeElement.className") == "row"  # the list and the layer stand side by side
+    tab_to("e.matches('a.tile')")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".unit")
+    assert page.evaluate("document.activeElement.className") == "detail"
+    tab_to("e.getAttribute('role') === 'application'")
+    before = page.locator(".box.window").get_attribute("style")
+    for _ in range(4):
+        page.keyboard.press("ArrowDown")
+    for _ in range(4):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    assert page.locator(".box.window").get_attribute("style") != before
+
+
+def test_a_file_that_is_no_image_is_told_in_the_server_s_words(visit, studio, five, tmp_path):
+    wrong = tmp_path / "notes.txt"
+    wrong.write_text("no image")
+    made = visit(studio)
+    page = made.ready()
+    give(page, five)
+    page.wait_for_selector("#heatmap .verdict")
+    page.set_input_files("input[type=file]", str(wrong))
+    page.wait_for_selector("#answer .trouble")
+    told = text(page, "#answer .trouble")
+    assert "notes.txt is not an image" in told
+    assert "BMP, GIF, JPEG" in told
+    assert "no answer to explain" in text(page, "#heatmap")
+    assert "notes.txt" in page.locator("#live").inner_text()
+    made.complaints = [c for c in made.complaints if "422" not in c]
+    give(page, five)
+    page.wait_for_selector("#heatmap .verdict")
+
+
+def test_a_server_that_is_gone_is_told_and_asked_again(visit, studio, five):
+    made = visit(studio)
+    page = made.ready()
+    page.context.set_offline(True)
+    page.set_input_files("input[type=file]", str(five))
+    page.wait_for_selector("#answer .trouble")
+    assert "does not answer" in text(page, "#answer .trouble")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_selector("#answer .label")
+    made.complaints = [c for c in made.complaints if "ERR_INTERNET_DISCONNECTED" not in c]
+
+
+def test_the_token_is_asked_for_and_kept_in_the_tab(visit, locked, five):
+    made = visit(locked)
+    page = made.page
+    page.wait_for_selector("#lock[open]")
+    page.get_by_role("textbox", name="Token").fill("another token, a wrong one")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#lock-wrong:not([hidden])")
+    page.get_by_role("textbox", name="Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    made.ready()
+    give(page, five)
+    assert text(page, "#answer .label") == "5"
+    page.wait_for_selector("#heatmap .verdict")
+    open_tab(page, "Similar")
+    assert "clearsight index RUN" in text(page, "#alike .absent")  # no index: the command that makes one
+    open_tab(page, "Report")
+    assert "no report" in text(page, "#report .absent")
+    page.reload()
+    made.ready()
+    assert not page.locator("#lock").is_visible()
+    assert page.evaluate("[Object.keys(localStorage).length, document.cookie]") == [0, ""]
+    made.complaints = [c for c in made.complaints if "401" not in c]
+
+
+def test_motion_is_spared_who_asks_for_it(visit, studio):
+    page = visit(studio, reduced_motion="reduce").ready()
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<span class=spin></span>')")
+    assert page.locator(".spin").last.evaluate("e => getComputedStyle(e).animationName") == "none"
