@@ -34,7 +34,9 @@ export function alikeView() {
     put(root,
       h("p", { class: "lead" }, h("strong", {}, `${agree} of ${list.length}`), ` most similar known images are “${answer}”, the answer.`),
       h("ol", { class: "alike" }, list.map((one) => h("li", { class: one.label === answer ? "" : "other" },
-        one.picture ? h("img", { src: one.picture, class: tiny ? "pixelated" : "", alt: `known image ${one.image}` }) : h("div", { class: "gone" }, "not there any more"),
+        one.picture
+          ? h("img", { src: one.picture, class: tiny ? "pixelated" : "", alt: `known image ${one.image}` })
+          : h("div", { class: "gone" }, "not there any more"),
         h("p", {}, h("strong", {}, one.label || "no label"), h("span", { class: "soft" }, one.likeness.toFixed(3))),
         h("p", { class: "soft small file" }, one.image)))),
       h("p", { class: "soft small" }, "The number is the cosine between what the network makes of the two images: 1 is the same."));

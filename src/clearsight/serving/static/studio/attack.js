@@ -6,7 +6,7 @@ import { at, h, put } from "./dom.js";
 import { picture } from "./picture.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { on, state } from "./state.js";
-import { number, percent } from "./words.js";
+import { number, percent, several } from "./words.js";
 
 const PAUSE = 120; // ms without a move before the server is asked
 const STEPS = 60; // positions of the slider; they lie denser where epsilon is small
@@ -94,7 +94,8 @@ export function attackView() {
       h("h3", {}, "Belief before and after"),
       bars(rows, { few: 5, label: "belief before and after the attack" }),
       h("p", { class: "soft small" },
-        `Largest change ${number(found.largest)} (${number(255 * found.largest)} of 255 levels), length ${number(found.length)}; ${found.steps === 1 ? "one step" : `${found.steps} steps`} along the gradient.`));
+        `Largest change ${number(found.largest)} (${number(255 * found.largest)} of 255 levels), `,
+        `length ${number(found.length)}; ${several(found.steps, "step")} along the gradient.`));
   }
 
   const wait = () => absent(place, state.image ? "There is no answer to turn." : "Give an image, and move the slider.");

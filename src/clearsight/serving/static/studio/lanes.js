@@ -3,7 +3,7 @@
 
 const MOST = 7;
 
-/** For each node its lane, and for each of its inputs the lanes that way takes, row by row: [row, lane] points. */
+/** For nodes in the order they run: the lane of each, every way as points [row, lane], and how many lanes there are. */
 export function lanes(nodes) {
   const last = new Map(); // number of a node -> the last node that reads it
   for (const node of nodes) for (const input of node.inputs) last.set(input, node.number);
@@ -20,7 +20,7 @@ export function lanes(nodes) {
     const ending = held.filter((at) => last.get(taken[at]) === node.number);
     const own = ending.length ? Math.min(...ending) : held.length ? Math.min(...held) : free(0);
     const staying = taken[own];
-    if (staying !== undefined && last.get(staying) !== node.number) { // its output goes on: it makes room
+    if (staying !== undefined && last.get(staying) !== node.number) { // its output goes on, and makes room
       const aside = free(own + 1);
       taken[aside] = staying;
       ways.get(staying).points.push([row, aside]);
@@ -38,12 +38,14 @@ export function lanes(nodes) {
     taken[own] = last.has(node.number) ? node.number : undefined;
     ways.set(node.number, { points: [[row, own]], ends: [] });
   });
-  return { lane: lane.map(cut), ways: [...ways.values()].map((way) => strokes(way)).flat(), count: Math.min(MOST, Math.max(1, ...lane.map((l) => l + 1), ...[...ways.values()].flatMap((w) => w.points.map(([, l]) => l + 1)))) };
+  const drawn = [...ways.values()].flatMap(strokes);
+  const widest = Math.max(...drawn.flat().map(([, at]) => at), 0);
+  return { lane: lane.map(cut), ways: drawn, count: widest + 1 };
 }
 
 const cut = (lane) => Math.min(MOST - 1, lane);
 
-/** A way as pieces from row to row: [[row, lane], ...] each. */
+/** A way as one line for each node that it ends at. */
 function strokes({ points, ends }) {
   return ends.map(([row, lane]) => {
     const through = points.filter(([at]) => at < row);

@@ -74,12 +74,14 @@ export function layerView(root) {
     const rows = Math.ceil(found.tiles / found.columns);
     const end = Math.min(node.units, start + PAGE);
     const go = (to) => { start = to; maps(node, place); };
-    const sheet = h("div", { class: "tiles", vars: { "--sheet": `url("${found.picture}")`, "--columns": found.columns, "--rows": rows } },
+    const vars = { "--sheet": `url("${found.picture}")`, "--columns": found.columns, "--rows": rows };
+    const sheet = h("div", { class: "tiles", vars },
       one.units.map((u, i) => h("a", {
         class: "tile", href: `#/network/${node.number}/${u}`, "aria-label": `unit ${u}, up to ${number(one.peaks[i])}`,
       },
         h("span", { class: "map", vars: { "--x": i % found.columns, "--y": Math.floor(i / found.columns) } }),
-        h("span", { class: "tile-words", "aria-hidden": "true" }, h("span", {}, u), h("span", { class: "soft" }, number(one.peaks[i]))))));
+        h("span", { class: "tile-words", "aria-hidden": "true" },
+          h("span", {}, u), h("span", { class: "soft" }, number(one.peaks[i]))))));
     place.classList.remove("old");
     put(place,
       h("div", { class: "pager" },

@@ -67,9 +67,13 @@ export function networkView() {
     const middle = (number) => tops[number] + ROW / 2;
     const lines = s("svg", { class: "lines", width: x(count), height: y, "aria-hidden": "true" },
       ways.map((points) => s("path", { d: path(points, x, middle, ROW) })),
-      graph.nodes.map((node, i) => s("circle", { cx: x(lane[i]), cy: middle(node.number), r: node.visible ? 4.5 : 3, class: node.visible ? "" : "meet" })));
+      graph.nodes.map((node, i) => s("circle", {
+        cx: x(lane[i]), cy: middle(node.number), r: node.visible ? 4.5 : 3, class: node.visible ? "" : "meet",
+      })));
     put(list,
-      h("p", { class: "soft small totals" }, `${graph.nodes.filter((n) => n.visible).length} layers, ${large(graph.parameters)} parameters, ${large(graph.multiply_adds)} multiply-adds an image`),
+      h("p", { class: "soft small totals" },
+        `${graph.nodes.filter((n) => n.visible).length} layers, ${large(graph.parameters)} parameters, `,
+        `${large(graph.multiply_adds)} multiply-adds an image`),
       h("nav", { class: "rows", "aria-label": "Layers, in the order they run; arrow keys move" }, lines, rows));
     settle = roving(list, "a.row");
     settle();
@@ -78,12 +82,14 @@ export function networkView() {
   function row(node, count) {
     const text = [
       h("span", { class: "row-name" }, within(node)),
-      h("span", { class: "row-kind soft" }, [size(node), node.name ? kind(node) : node.kind === "image" ? "what goes in" : ""].filter(Boolean).join("  ·  ")),
+      h("span", { class: "row-kind soft" }, [size(node), what(node)].filter(Boolean).join("  ·  ")),
       h("span", { class: "minis", id: `minis-${node.number}`, "aria-hidden": "true" }),
     ];
     const props = { class: "row", vars: { "--lanes": count } };
     return node.visible ? h("a", { ...props, href: `#/network/${node.number}`, id: `layer-${node.number}` }, text) : h("div", props, text);
   }
+
+  const what = (node) => (node.name ? kind(node) : node.kind === "image" ? "what goes in" : "");
 
   /** The name without that of its block, which stands above. */
   function within(node) {

@@ -48,10 +48,14 @@ export function unitView() {
         ? [window[0], window[1], window[0] + found.view.side[0], window[1] + found.view.side[1]] : found.window;
       box(seen, "window", sees, [height, width]);
       seen.querySelector(".box.looked")?.remove();
-      near.hidden = 2 * Math.max(sees[2] - sees[0], sees[3] - sees[1]) > Math.max(height, width);
-      if (!near.hidden) put(near, enlarged(state.answer.picture, "what the unit sees, enlarged", sees, [height, width]), h("figcaption", {}, "the part, enlarged"));
       if (strongest && found.looked_at) box(seen, "looked", found.looked_at, [height, width]);
-      where.textContent = `${strongest ? "At its strongest place" : "At this place"}, row ${row + 1}, column ${column + 1}, the unit sees ${sees[3] - sees[1]}×${sees[2] - sees[0]} pixels${strongest && found.looked_at ? "; 90% of its gradient lies in the dashed box" : ""}.`;
+      const dashed = strongest && found.looked_at ? "; 90% of its gradient lies in the dashed box" : "";
+      where.textContent = `${strongest ? "At its strongest place" : "At this place"}, row ${row + 1}, column ${column + 1}, `
+        + `the unit sees ${sees[3] - sees[1]}×${sees[2] - sees[0]} pixels${dashed}.`;
+      near.hidden = 2 * Math.max(sees[2] - sees[0], sees[3] - sees[1]) > Math.max(height, width);
+      if (near.hidden) return;
+      put(near, enlarged(state.answer.picture, "what the unit sees, enlarged", sees, [height, width]),
+        h("figcaption", {}, "the part, enlarged"));
     };
     if (found.view) walkable(map, node, found.place, point);
     point(found.place);
@@ -85,7 +89,8 @@ export function unitView() {
           box(view, "looked", one.looked_at, one.size);
           return h("li", {}, view, h("p", {}, h("strong", {}, one.label), h("span", { class: "soft" }, number(one.activation))));
         })),
-        h("p", { class: "soft small" }, `The strongest places of ${several(found.images, "known image")}, one an image; the dashed box holds 90% of the gradient.`,
+        h("p", { class: "soft small" },
+          `The strongest places of ${several(found.images, "known image")}, one an image; the dashed box holds 90% of the gradient.`,
           found.gated && " Gates before this layer let the whole image in, too."));
     } catch (error) {
       trouble(strip, error, error.status === 404 ? null : () => patches(node, unit, strip));
@@ -128,7 +133,8 @@ function sum(graph, node, found) {
   const amounts = [...terms.map((t) => t.amount), found.rest, found.bias].filter((v) => v !== null);
   const most = Math.max(1e-9, ...amounts.map(Math.abs));
   const rest = found.inputs - terms.length;
-  const rows = terms.map((t) => term(t.to.length ? t.to.flatMap(({ node: from, unit }, i) => [i ? " + " : "", source(from, unit)]) : `input ${t.unit}`, t.amount ?? t.value, most, t.amount !== null, t.weights));
+  const from = (t) => (t.to.length ? t.to.flatMap((one, i) => [i ? " + " : "", source(one.node, one.unit)]) : `input ${t.unit}`);
+  const rows = terms.map((t) => term(from(t), t.amount ?? t.value, most, t.amount !== null, t.weights));
   if (rest > 0 && found.rest !== null) rows.push(term(`${rest} others`, found.rest, most, true));
   if (found.bias) rows.push(term(node.kind.includes("Norm") ? "shift" : "bias", found.bias, most, true));
   const whole = found.bias !== null && amounts.length > 0;
