@@ -14,31 +14,36 @@ export function answerView() {
   const place = at("answer-body");
   let coverage = 0.9;
 
-  async function request(waiting) {
-    at("answer").hidden = false;
-    if (waiting) busy(place, "Asking the model");
-    const image = state.image;
+  /** The answer for the image on the page; null where it failed, or is no longer wanted. */
+  async function request() {
     try {
-      const found = await once((signal) => ask("/v1/predict", image, { coverage, picture: true }, signal));
-      if (!found) return;
-      const [answer] = found.predictions;
-      draw(answer);
-      if (state.answer === null) {
-        state.answer = answer;
-        tell("answer", answer);
-        say(`${headline(answer)}, ${percent(answer.probability)}, ${doubt(answer.doubt)}`);
-      }
+      const found = await once((signal) => ask("/v1/predict", state.image, { coverage, picture: true }, signal));
+      return found && found.predictions[0];
     } catch (error) {
       document.body.classList.add("failed");
-      trouble(place, error, () => request(true));
+      trouble(place, error, begin);
       tell("failed");
+      return null;
     }
   }
 
-  function draw(answer) {
+  async function begin() {
+    at("answer").hidden = false;
+    busy(place, "Asking the model");
+    const answer = await request();
+    if (!answer) return;
     document.body.classList.remove("failed");
-    const inside = new Set(answer.set ?? []);
-    const rows = byBelief(Object.entries(answer.probabilities).map(([name, value]) => ({ name, value, inside: inside.has(name) })));
+    draw(answer);
+    state.answer = answer;
+    tell("answer", answer);
+    say(`${headline(answer)}, ${percent(answer.probability)}, ${doubt(answer.doubt)}`);
+  }
+
+  const beliefs = h("div", {});
+  const members = h("p", { class: "members", role: "group", "aria-label": "classes in the set" });
+  const promise = h("p", { class: "soft small" });
+
+  function draw(answer) {
     put(place,
       h("p", { class: "looks soft" }, answer.none_of_these ? "If anything, it looks like" : "It looks like"),
       h("p", { class: "label" }, answer.label),
@@ -46,23 +51,38 @@ export function answerView() {
         h("span", { class: "soft" }, ` (${answer.doubt.toFixed(2)})`)),
       answer.none_of_these && h("div", { class: "warning" },
         h("strong", {}, "None of these. "), "The image is unlike all that the model learned from, so its answer is a guess."),
-      bars(rows),
+      beliefs,
       calibrated(),
       answer.strangeness !== null && h("p", { class: "strange soft" },
         `${percent(answer.strangeness)} of known images look less strange to the model than this one.`),
-      answer.set === null ? h("p", { class: "soft" }, "This model knows no sets: it was not calibrated on images of its own.") : setOf(answer));
+      answer.set === null
+        ? h("p", { class: "strange soft" }, "This model knows no sets: it was not calibrated on images of its own.")
+        : h("div", { class: "set" },
+          segments("Set of classes that holds the true one", COVERAGES.map((c) => [c, `${Math.round(100 * c)}%`]), coverage, cover),
+          members, promise));
+    settle(answer);
   }
 
-  function setOf(answer) {
-    return h("div", { class: "set" },
-      segments("Set of classes that holds the true one", COVERAGES.map((c) => [c, `${Math.round(100 * c)}%`]), coverage,
-        (value) => { coverage = value; request(false).then(() => place.querySelector(".set :checked")?.focus()); }),
-      h("p", { class: "members", role: "group", "aria-label": "classes in the set" },
-        answer.set.length ? answer.set.map((name) => h("span", { class: "chip" }, name)) : h("span", { class: "soft" }, "empty: no class is likely enough")),
-      h("p", { class: "soft small" }, `Sets made like this hold the true class for ${Math.round(100 * coverage)} of 100 images.`));
+  /** What depends on the coverage: the set, and which bars are in it. */
+  function settle(answer) {
+    const inside = new Set(answer.set ?? []);
+    const rows = Object.entries(answer.probabilities).map(([name, value]) => ({ name, value, inside: inside.has(name) }));
+    put(beliefs, bars(byBelief(rows)));
+    put(members, answer.set?.length
+      ? answer.set.map((name) => h("span", { class: "chip" }, name))
+      : h("span", { class: "soft" }, "empty: no class is likely enough"));
+    promise.textContent = `Sets made like this hold the true class for ${Math.round(100 * coverage)} of 100 images.`;
   }
 
-  on("image", () => request(true));
+  async function cover(value) {
+    coverage = value;
+    const answer = await request();
+    if (!answer) return;
+    settle(answer);
+    say(`The set holds ${answer.set.length ? answer.set.join(", ") : "no class"}`);
+  }
+
+  on("image", begin);
 }
 
 /** How far belief can be taken at its word, as measured on the test images. */
