@@ -35,7 +35,8 @@ def test_an_image_is_answered_with_belief_doubt_and_a_set(visit, studio, five):
     page.get_by_role("button", name=re.compile("Show all 10")).click()
     assert page.locator("#answer .bars li").count() == 10
     few = page.locator(".members .chip").count()
-    page.get_by_label("99%").check(force=True)
+    page.locator(".set label", has_text="99%").click()
+    expect(page.get_by_label("99%")).to_be_checked()
     expect(page.locator(".set .small")).to_contain_text("99 of 100")
     assert page.locator(".members .chip").count() >= few
     assert page.locator("#shown img").get_attribute("alt") == "the image as the network sees it"
@@ -126,7 +127,8 @@ def test_similar_images_and_the_run_s_pages(visit, studio, five):
     open_tab(page, "Report")
     frame = page.frame_locator("#report iframe")
     assert "never seen" in frame.locator("#verdict").inner_text()
-    page.get_by_label("Audit card").check(force=True)
+    page.locator("label", has_text="Audit card").click()
+    expect(page.get_by_label("Audit card")).to_be_checked()
     page.frame_locator("#report iframe[title^='Audit']").locator("h1").wait_for()
 
 
