@@ -64,6 +64,7 @@ def test_the_map_has_expressions():
     assert len(EXPRESSIONS) >= 15
 
 
+@pytest.mark.timeout(900)  # some train many models
 @pytest.mark.parametrize("row", EXPRESSIONS)
 def test_every_expression_of_the_map_runs(row, trained, monkeypatch):
     monkeypatch.chdir(trained)
