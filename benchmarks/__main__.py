@@ -27,6 +27,7 @@ ALL = (
     "export",
     "serving",
     "studio",
+    "tasks",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

@@ -64,12 +64,14 @@ def test_the_map_has_expressions():
     assert len(EXPRESSIONS) >= 15
 
 
+@pytest.mark.timeout(900)  # some train many models
 @pytest.mark.parametrize("row", EXPRESSIONS)
 def test_every_expression_of_the_map_runs(row, trained, monkeypatch):
     monkeypatch.chdir(trained)
     rng = np.random.default_rng(0)
     X, y = rng.integers(0, 256, (60, 8, 8), dtype=np.uint8), np.arange(60) % 2
-    names = {"cs": cs, "X": X, "y": y, "X_new": X, "y_new": y}
+    Y = rng.integers(0, 2, (60, 3))
+    names = {"cs": cs, "X": X, "y": y, "Y": Y, "X_new": X, "y_new": y}
     exec(row, names)
 
 

@@ -25,9 +25,11 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from clearsight.answers import Answer, load_answer
 from clearsight.belief.limits import Limits
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.data.targets import Task
 from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, ClearsightError
 from clearsight.models.network import from_spec
@@ -41,7 +43,8 @@ class Bundle:
     """A network and everything needed to use it.
 
     network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to logits (N, len(classes));
-    softmax(logits / temperature) is its calibrated belief.
+    softmax(logits / temperature) is its calibrated belief. Where an image is not of one class, `answer` says what the
+    outputs mean, and classes are the names of the labels or numbers.
     limits: what it knows of what it does not know; None for a network that was not trained here.
     """
 
@@ -50,10 +53,15 @@ class Bundle:
     form: PixelFormat
     geometry: Geometry
     temperature: float = 1.0
-    task: str = "classification"
+    answer: Answer | None = None
     data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     limits: Limits | None = None
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return self.answer.task if self.answer else "classification"
 
     def with_scores(self, scores: dict[str, Any]) -> Bundle:
         """The same bundle with its measured scores."""
@@ -69,6 +77,7 @@ class Bundle:
             "pixels": self.form.to_dict(),
             "geometry": self.geometry.to_dict(),
             "temperature": self.temperature,
+            "answer": self.answer.card() if self.answer else None,
             "limits": self.limits.card() if self.limits else None,
             "precision": "float32",
             "data": self.data,
@@ -135,7 +144,7 @@ class Bundle:
                 form=PixelFormat(**card["pixels"]),
                 geometry=Geometry(**card["geometry"]),
                 temperature=float(card["temperature"]),
-                task=card["task"],
+                answer=load_answer(card["answer"]) if card.get("answer") else None,
                 data=card["data"],
                 scores=card["scores"],
                 limits=Limits.load(known, load_arrays(str(place / "limits.safetensors"))) if known else None,

@@ -135,7 +135,7 @@ def climb(
     config = Config.from_options(**options)
     if images is not None and images < 20:
         raise ConfigError(f"--images {images} must be 20 or more")
-    dataset = read(data, data_dir=config.data.data_dir)
+    dataset = read(data, data_dir=config.data.data_dir, task="classification")
     if images is not None:
         dataset = sampled(dataset, images, config.run.seed)
     scanned = scan(dataset, console.stage("looking at the files"))

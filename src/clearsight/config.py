@@ -17,6 +17,13 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from clearsight.errors import ConfigError, nearest
 
+TASKS = {
+    "auto": "what the labels are: names, several names in one cell, or numbers",
+    "classification": "one class per image",
+    "multilabel": "any number of labels per image",
+    "regression": "numbers, angles, or a direction in the plane",
+}
+
 LOSSES = {
     "cross-entropy": "minus log belief in the true class, from a stable log-softmax",
     "bce": "one yes-or-no question per class: binary cross-entropy, summed",
@@ -25,6 +32,12 @@ LOSSES = {
     "kl": "divergence of the belief from the target; with soft targets not the cross-entropy",
     "mse": "squared distance of the outputs from the one-hot target, mean over classes",
 }
+
+NUMBER_LOSSES = {
+    "huber": "squared distance where it is small, absolute where it is large",
+    "gaussian-nll": "the network says its own variance: minus log likelihood of a normal distribution",
+}
+"""Losses for numbers alone, beside mse."""
 
 OPTIMISERS = {
     "gd": "gradient descent on all training images at once",
@@ -38,6 +51,7 @@ OPTIMISERS = {
     "adamw": "Adam with weight decay apart from the gradient",
     "radam": "Adam whose first steps are rectified",
     "adabelief": "Adam whose rates follow how far gradients surprise",
+    "muon": "momentum whose steps move every direction of a weight matrix alike",
     "lars": "momentum with a rate per layer, for large batches",
     "lbfgs": "quasi-Newton with line search; takes large batches",
     "armijo": "SGD whose rate each step is found by Armijo line search",
@@ -117,7 +131,17 @@ class DataConfig:
     test_fraction: float = option(
         0.25, "share of the images held out for the test, where no test split is given", within="(0, 1)"
     )
-    folds: int = option(5, "parts the development images are cut into; one of them validates", within="[2, inf)")
+    task: str = option("auto", "what is to be predicted", choices=TASKS)
+    angle: str | None = option(
+        None,
+        "the numbers to predict are angles, in this unit: 359 and 1 degrees are near",
+        choices=("degrees", "radians"),
+    )
+    within: str | None = option(None, "range of the numbers to predict, such as -30,30; answers stay inside")
+    folds: int | None = option(
+        None, "parts the development images are cut into; one of them validates (default: 5, 10 of many images)",
+        within="[2, inf)",
+    )  # fmt: skip
     data_dir: str | None = option(None, "folder that holds the files of a built-in data set (mnist, ...)")
 
 
@@ -157,11 +181,17 @@ class TrainConfig:
     )
     max_steps: int | None = option(None, "steps after which training ends, whatever the epochs", within="[1, inf)")
     batch_size: int | None = option(
-        None, "images per batch (default: 128, smaller for little data or memory)", within="[1, inf)"
+        None, "images per batch (default: 128, 256 with muon, smaller for little data or memory)", within="[1, inf)"
     )
     accumulate: int = option(1, "batches whose gradients are summed before each step", within="[1, inf)")
-    loss: str = option("cross-entropy", "what is minimised", choices=LOSSES)
-    opt: str = option("adamw", "the optimiser", choices=OPTIMISERS)
+    loss: str | None = option(
+        None,
+        "what is minimised (default: cross-entropy; bce for several labels, huber for numbers)",
+        choices={**LOSSES, **NUMBER_LOSSES},
+    )
+    opt: str | None = option(
+        None, "the optimiser (default: adamw; muon for many small images from scratch)", choices=OPTIMISERS
+    )
     lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
     lr_find: bool = option(False, "set the rate by a range test before training")
     sched: str = option("one-cycle", "how the rate changes over the run", choices=SCHEDULES)
@@ -177,8 +207,10 @@ class TrainConfig:
         "largest norm of the whole gradient, 0 for no limit (default: 1; none for line searches)",
         within="[0, inf)",
     )
-    label_smoothing: float = option(
-        0.0, "share of belief spread evenly over all classes in the target", within="[0, 1)"
+    label_smoothing: float | None = option(
+        None,
+        "share of belief spread evenly over all classes in the target (default: 0; 0.1 for many small images)",
+        within="[0, 1)",
     )
     class_weights: str = option(
         "none",
@@ -287,6 +319,15 @@ class Config:
             faults.append("--init draws weights that --pretrained would load: drop one")
         if m.freeze in ("all", "lower") and m.pretrained is False:
             faults.append(f"--freeze {m.freeze} needs the published weights that --no-pretrained refuses")
+        if self.data.within is not None:
+            try:
+                low_high(self.data.within)
+            except ConfigError as error:
+                faults.append(str(error).rstrip("."))
+            if self.data.angle:
+                faults.append("--within is the range of plain numbers, and --angle says that they are angles: drop one")
+        if t.loss == "gaussian-nll" and self.data.angle:
+            faults.append("--loss gaussian-nll is for plain numbers, and --angle says that they are angles: drop one")
         if t.lr is not None and t.lr_find:
             faults.append("--lr sets the rate that --lr-find would look for: drop one")
         if t.lr_find and t.opt in ("lbfgs", "armijo"):
@@ -316,6 +357,17 @@ class Config:
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The config as plain values for JSON, by stage."""
         return dataclasses.asdict(self)
+
+
+def low_high(text: str) -> tuple[float, float]:
+    """Read a range: `-30,30`."""
+    try:
+        low, high = (float(x) for x in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not low < high:
+        raise ConfigError("a range cannot be read", found=repr(text), expected="low,high, such as --within=-30,30")
+    return low, high
 
 
 def seconds(text: str) -> float:

@@ -19,7 +19,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
-from clearsight.data.sources import read
+from clearsight.data.sources import IN_MEMORY, read
 from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs import run_options
@@ -53,7 +53,8 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Pr
 @dataclass(frozen=True)
 class HeldOut:
     """Images a model was not trained on, as it sees them, with labels (N,) as it numbers its classes, their rows in
-    the data set, and their names. own: they are the test split of its own run.
+    the data set, and their names. own: they are the test split of its own run. targets (N, T): where it is not one
+    class per image; labels are then of no use.
     """
 
     predictor: Predictor
@@ -63,14 +64,16 @@ class HeldOut:
     rows: NDArray[np.int64]
     names: list[str]
     own: bool
+    targets: NDArray[np.float32] | None = None
 
     def sample(self, most: int, seed: int) -> HeldOut:
         """At most so many of them, drawn at random by seed."""
         some = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
         images = PixelView(self.images.array, self.images.indices[some])
         return replace(
-            self, images=images, labels=self.labels[some], rows=self.rows[some], names=[self.names[i] for i in some]
-        )
+            self, images=images, labels=self.labels[some], rows=self.rows[some], names=[self.names[i] for i in some],
+            targets=None if self.targets is None else self.targets[some],
+        )  # fmt: skip
 
 
 def held_out(
@@ -82,12 +85,15 @@ def held_out(
     bundle = predictor.bundle
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
     data = own_data(bundle) if data is None else data
-    dataset = read(data, data_dir=data_dir or options.get("data_dir"))
+    dataset = read(data, data_dir=data_dir or options.get("data_dir"), task=bundle.task)
     scanned = scan(dataset, console.stage("looking at the files"))
-    own = dataset.origin == bundle.data.get("origin") and dataset.classes == bundle.classes
+    own = dataset.origin == bundle.data.get("origin") and dataset.answers == bundle.classes
     if own:
         prepared = as_trained(bundle, options, dataset, scanned, console)
-        if prepared.pixels.key != bundle.data.get("fingerprint"):
+        changed = prepared.pixels.key != bundle.data.get("fingerprint")
+        own = not (changed and dataset.origin == IN_MEMORY)  # other arrays, which have no name to tell them by
+    if own:
+        if changed:
             console.say(
                 "data: the images are no longer those the model was trained on, so some of this test may be known to it"
             )
@@ -95,7 +101,8 @@ def held_out(
     else:
         pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
     names = [dataset.source.name(int(i)) for i in rows]
-    return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own)
+    targets = None if dataset.targets is None else _as_named(bundle, dataset)[rows]
+    return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own, targets)
 
 
 def as_seen_by(predictor: Predictor, held: HeldOut, console: Console) -> PixelView:
@@ -124,9 +131,11 @@ def training_images(
     """
     console, bundle = console or Silent(), predictor.bundle
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
-    dataset = read(own_data(bundle) if data is None else data, data_dir=data_dir or options.get("data_dir"))
+    dataset = read(
+        own_data(bundle) if data is None else data, data_dir=data_dir or options.get("data_dir"), task=bundle.task
+    )
     scanned = scan(dataset, console.stage("looking at the files"))
-    if dataset.origin == bundle.data.get("origin") and dataset.classes == bundle.classes:
+    if dataset.origin == bundle.data.get("origin") and dataset.answers == bundle.classes:
         prepared = as_trained(bundle, options, dataset, scanned, console)
         pixels, rows, labels = prepared.pixels, np.sort(prepared.split.development), prepared.labels
     else:
@@ -152,7 +161,7 @@ def development(
     console = console or Silent()
     bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
-    dataset = read(own_data(bundle), data_dir=data_dir or options.get("data_dir"))
+    dataset = read(own_data(bundle), data_dir=data_dir or options.get("data_dir"), task=bundle.task)
     data = as_trained(bundle, options, dataset, scan(dataset, console.stage("looking at the files")), console)
     val = data.split.folds[0][1]
     return Development(data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), data.labels[val])
@@ -166,7 +175,7 @@ def own_data(bundle: Bundle) -> str:
     if origin not in BUILTIN and not Path(origin).exists():
         raise BundleError(
             "the images this model was trained on are gone",
-            found=f"{origin} does not exist" if origin != "arrays in memory" else "arrays that were in memory",
+            found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays that were in memory",
             fix="name others: RUN DATA",
         )
     return str(origin)
@@ -205,6 +214,8 @@ def _other_images(
 
 def _as_numbered(bundle: Bundle, dataset: Dataset) -> NDArray[np.int64]:
     """The labels of a data set as the model numbers its classes; DataError for a class it does not know."""
+    if bundle.task != "classification":
+        return dataset.labels
     unknown = sorted(set(dataset.classes) - set(bundle.classes))
     if unknown:
         raise DataError(
@@ -214,3 +225,19 @@ def _as_numbered(bundle: Bundle, dataset: Dataset) -> NDArray[np.int64]:
         )
     number = np.array([bundle.classes.index(c) for c in dataset.classes])
     return np.asarray(number[dataset.labels])
+
+
+def _as_named(bundle: Bundle, dataset: Dataset) -> NDArray[np.float32]:
+    """Targets (N, T) in the model's order; DataError where one is missing."""
+    assert dataset.targets is not None
+    missing = [name for name in bundle.classes if name not in dataset.targets.names]
+    if (missing and bundle.task == "regression") or not set(dataset.targets.names) <= set(bundle.classes):
+        raise DataError(
+            "the data names other things than the model predicts",
+            found=", ".join(dataset.targets.names[:8]),
+            expected=", ".join(bundle.classes[:8]),
+        )
+    found = np.zeros((len(dataset), len(bundle.classes)), np.float32)  # a label nobody has is one that never holds
+    for k, name in enumerate(dataset.targets.names):
+        found[:, bundle.classes.index(name)] = dataset.targets.values[:, k]
+    return found

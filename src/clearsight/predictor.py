@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clearsight.answers import LabelsPrediction, NumbersPrediction
 from clearsight.belief.limits import COVERAGE
 from clearsight.belief.outliers import pooled
 from clearsight.bundle import Bundle
@@ -50,6 +51,10 @@ class Prediction:
     set: tuple[str, ...] | None = None
     strangeness: float | None = None
     none_of_these: bool | None = None
+
+
+AnyPrediction = Prediction | LabelsPrediction | NumbersPrediction
+"""The answer of a classifier, of a model of several labels, or of one of numbers."""
 
 
 @dataclass(frozen=True)
@@ -115,22 +120,31 @@ class Predictor:
 
     def predict(
         self, images: Images, progress: Progress | None = None, *, coverage: float = COVERAGE
-    ) -> list[Prediction]:
+    ) -> list[AnyPrediction]:
         """The answer for each image; ImageError for an image that cannot be read.
 
-        coverage: the share of prediction sets that hold the true class; ConfigError outside (0, 1).
+        coverage: the share of prediction sets, or of intervals around numbers, that hold the truth; ConfigError outside
+        (0, 1).
         """
         names = self.names(images)
-        answers: list[Prediction] = []
+        answers: list[AnyPrediction] = []
         for look in self._looks(images):
             answers += self.answers(look, names[len(answers) : len(answers) + len(look.logits)], coverage)
             if progress:
                 progress(len(answers), len(names))
         return answers
 
-    def answers(self, look: Look, names: Sequence[str], coverage: float = COVERAGE) -> list[Prediction]:
+    def answers(self, look: Look, names: Sequence[str], coverage: float = COVERAGE) -> list[AnyPrediction]:
         """What a look at images, so named, answers; coverage as for `predict`."""
+        if not 0 < coverage < 1:
+            raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
         limits = self.bundle.limits
+        if self.bundle.answer is not None:
+            known: list[dict[str, Any]] = [{}] * len(look.logits)
+            if limits is not None:
+                judged = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
+                known = [{"strangeness": float(a), "none_of_these": bool(b)} for a, b in zip(*judged, strict=True)]
+            return self.bundle.answer.predictions(look.logits, list(names), known, coverage)
         belief = softmax(look.logits, self.bundle.temperature)
         doubt = entropy(belief) / np.log(max(2, len(self.classes)))
         more: list[dict[str, Any]] = [{}] * len(belief)
@@ -145,12 +159,12 @@ class Predictor:
                 }
                 for i in range(len(belief))
             ]
-        found = []
-        for name, p, d, known in zip(names, belief, doubt, more, strict=True):
+        found: list[AnyPrediction] = []
+        for name, p, d, facts in zip(names, belief, doubt, more, strict=True):
             order = np.argsort(-p, kind="stable")
             ranked = dict(zip((self.classes[i] for i in order.tolist()), p[order].tolist(), strict=True))
             best = int(order[0])
-            found.append(Prediction(name, self.classes[best], float(p[best]), float(d), ranked, **known))
+            found.append(Prediction(name, self.classes[best], float(p[best]), float(d), ranked, **facts))
         return found
 
     def strangeness(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -174,8 +188,32 @@ class Predictor:
         return Look(*(np.concatenate([getattr(f, name) for f in found]) for name in ("logits", "features", "coarse")))
 
     def predict_proba(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
-        """Calibrated class probabilities (N, K)."""
-        return softmax(self.logits(images, progress), self.bundle.temperature)
+        """Calibrated class probabilities (N, K); of labels, each an own belief. ModelError for a model of numbers."""
+        if self.bundle.task == "regression":
+            raise ModelError(
+                "this model gives numbers, not probabilities", fix="ask `values` in place of predict_proba"
+            )
+        logits = self.logits(images, progress)
+        return self.bundle.answer.values(logits) if self.bundle.answer else softmax(logits, self.bundle.temperature)
+
+    def values(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
+        """The numbers (N, T), in the unit of the training data; beliefs in labels for a model of those. ModelError for
+        a classifier.
+        """
+        if self.bundle.answer is None:
+            raise ModelError("this model gives classes, not numbers", fix="ask `predict_proba` in place of values")
+        return self.bundle.answer.values(self.logits(images, progress))
+
+    def told(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
+        """What is answered as an array (N, T): probabilities of classes or labels, or numbers."""
+        return (self.values if self.bundle.task == "regression" else self.predict_proba)(images, progress)
+
+    def classifies(self, what: str) -> None:
+        """ModelError where the model does not give one class per image, which `what` is about."""
+        if self.bundle.task != "classification":
+            raise ModelError(
+                f"{what} is for models that give one class per image", found=f"a model of {self.bundle.task}"
+            )
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K) of a view of each image: a function of batches (B, C, H, W)."""

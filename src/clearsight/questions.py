@@ -19,7 +19,16 @@ from clearsight.data.scan import scan
 from clearsight.data.sources import read
 from clearsight.disk import disk_errors, write_json
 from clearsight.errors import BundleError, ClearsightError, ConfigError, DataError
-from clearsight.evaluation import Evaluation, Paired, compare_paired, mean_of, views_of
+from clearsight.evaluation import (
+    Evaluation,
+    LabelsEvaluation,
+    NumbersEvaluation,
+    Paired,
+    compare_paired,
+    evaluate_answers,
+    mean_of,
+    views_of,
+)
 from clearsight.evaluation import evaluate as judge
 from clearsight.explanation import Explanation, Settings
 from clearsight.inside import Sample, Sight
@@ -46,7 +55,7 @@ def evaluate(
     *,
     console: Console | None = None,
     data_dir: str | None = None,
-) -> Evaluation:
+) -> Evaluation | LabelsEvaluation | NumbersEvaluation:
     """Judge a model on data it was not trained on.
 
     Without data, or with the data it was trained on, the test split of its own run is used again. Other data is judged
@@ -56,6 +65,8 @@ def evaluate(
     held = held_out(model, data, console=console, data_dir=data_dir)
     logits = held.predictor.logits(held.images, console.stage("judging on the test split" if held.own else "judging"))
     bundle = held.predictor.bundle
+    if bundle.answer is not None and held.targets is not None:
+        return evaluate_answers(bundle.answer, logits, held.targets, indices=held.rows, images=held.names)
     return judge(logits, held.labels, bundle.classes, bundle.temperature, indices=held.rows, names=held.names)
 
 
@@ -76,6 +87,7 @@ def together(
     """
     console = console or Silent()
     held = held_out(model, data, console=console, data_dir=data_dir)
+    held.predictor.classifies("comparing views and models")
     predictors = {_short(model): held.predictor}
     for other in others:
         name = _short(other)
@@ -271,6 +283,7 @@ def see(
     if images < 1:
         raise ConfigError(f"--images {images} must be 1 or more")
     predictor = model if isinstance(model, Predictor) else load(model)
+    predictor.classifies("looking inside")
     check(predictor, what, settings)
     sample = _searched(predictor, model, data, what, image is None, console, data_dir)
     if sample:
@@ -341,6 +354,7 @@ def attack(
 
     console = console or Silent()
     held = _sample(model, data, images, seed, console, data_dir)
+    held.predictor.classifies("an attack")
     goal = None if target is None else held.predictor.class_number(target)
     found = attacked(
         held.predictor, held.images, held.labels, names=held.names, method=method,
@@ -383,6 +397,7 @@ def audit(
     console = console or Silent()
     held = _sample(model, data, images, seed, console, data_dir)
     predictor = held.predictor
+    predictor.classifies("the audit")
     turned = [(predictor.class_number(a), degrees, predictor.class_number(b)) for a, degrees, b in turns]
     card = audited(
         predictor, held.images, held.labels, names=held.names, changes=changes, turns=turned, seed=seed,

@@ -83,9 +83,11 @@ def _surveyed(
     """The landscape of one run."""
     from clearsight.derivatives.landscape import affordable_images, varied
 
-    predictor, options = load(run), run_options(run)
+    predictor, options, recipe = load(run), run_options(run), run_recipe(run)
+    how = recipe.get("training") or options
+    predictor.classifies("the landscape")
     if weights == "auto":
-        head = isinstance(predictor.network, Probe) and not run_recipe(run).get("tuned", False)
+        head = isinstance(predictor.network, Probe) and not recipe.get("tuned", False)
         weights = "head" if head else "all"
     varied(predictor, weights)  # what cannot be looked at is said before its images are read
     bundle = predictor.bundle
@@ -103,8 +105,8 @@ def _surveyed(
     train, val = (np.sort(rng.permutation(rows)[:most]) for rows in (prepared.split.train, prepared.split.val))
     return survey(
         predictor, prepared.pixels.view(train), prepared.labels[train], prepared.pixels.view(val),
-        prepared.labels[val], name=name, weights=weights, loss=options.get("loss", "cross-entropy"),
-        smoothing=options.get("label_smoothing", 0.0), rates=None if weights == "head" else recorded_rates(run),
+        prepared.labels[val], name=name, weights=weights, loss=how.get("loss") or "cross-entropy",
+        smoothing=how.get("label_smoothing") or 0.0, rates=None if weights == "head" else recorded_rates(run),
         points=points, batch=batch, seed=seed, console=console,
     )  # fmt: skip
 
@@ -119,10 +121,9 @@ def recorded_rates(run: Path) -> Rates | None:
         raise BundleError(f"{path} cannot be read", found=repr(error), fix="put it back, or train anew") from error
     if not lines:
         return None
-    options = run_options(run)
-    optimiser = options.get("opt", "adamw")
+    how = run_recipe(run).get("training") or run_options(run)
     kept = min(lines, key=lambda line: line[1])[0]
-    return Rates(optimiser, options.get("momentum", 0.9), max(rate for rate, _ in lines), kept)
+    return Rates(how.get("opt") or "adamw", how.get("momentum", 0.9), max(rate for rate, _ in lines), kept)
 
 
 def _called(runs: Sequence[Path]) -> list[str]:

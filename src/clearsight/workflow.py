@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from clearsight.bundle import versions
@@ -23,13 +25,14 @@ from clearsight.data.sources import read
 from clearsight.diagnose import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
-from clearsight.evaluation import Evaluation, LimitsCheck, check_limits
+from clearsight.evaluation import check_limits, evaluate_answers
 from clearsight.evaluation import evaluate as judge
 from clearsight.healing import SickError, heal
 from clearsight.loading import load
-from clearsight.predictor import Predictor
+from clearsight.predictor import Look, Predictor
 from clearsight.runs import Run, events, history, resumed, run_folder
 from clearsight.train.distributed import ALONE, World, processes
+from clearsight.train.fit import Fitted
 from clearsight.train.loop import Examples, Training
 from clearsight.train.observer import Epoch
 
@@ -44,7 +47,7 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
     """
     config = Config.from_options(**options)
     console = console or Silent()
-    dataset = read(data if labels is None else (data, labels), data_dir=config.data.data_dir)
+    dataset = read(data if labels is None else (data, labels), data_dir=config.data.data_dir, task=config.data.task)
     if config.run.resume:
         config = resumed(config, options, dataset)
     with processes() as world:
@@ -70,7 +73,6 @@ def _follow(dataset: Dataset, config: Config, world: World) -> Run:
 
 def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Run:
     """Train, judge and write the run's folder."""
-    from clearsight.report.page import write_report
     from clearsight.train.fit import fit as learn
 
     watched: list[tuple[Vitals, torch.nn.Module, Training, Examples]] = []
@@ -128,13 +130,11 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             write_json(folder / "diagnosis.json", diagnosis.to_dict())
         write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
         predictor = Predictor(fitted.bundle)
-        test, limits = _judge(predictor, fitted.prepared, "test", console)
-        val = judge(
-            fitted.val_logits, fitted.prepared.labels[fitted.judged], predictor.classes, fitted.bundle.temperature
-        )
+        write = _judge_answers if fitted.bundle.answer else _judge_classes
+        scores, report = write(predictor, fitted, config, console)
         metrics = {
-            "test": {**test.summary(), **({"limits": limits.summary()} if limits else {})},
-            "val": val.summary(),
+            **scores,
+            "task": fitted.bundle.task,
             "train_seconds": fitted.seconds,
             "limits_seconds": fitted.limits_seconds,
             "images_per_second": fitted.images_per_second,
@@ -149,15 +149,15 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             "tuned": fitted.tuned,
             "decisions": [d.to_dict() for d in fitted.decisions],
             "candidates": [asdict(c) for c in fitted.candidates],
+            "training": asdict(fitted.training) if fitted.training else None,
         }
         write_json(folder / "config.json", about)
-        write_report(
-            folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config,
-            diagnosis=diagnosis, limits=limits,
-        )  # fmt: skip
+        report(folder / "report.html", diagnosis)
         if fitted.suspects and fitted.suspects.found:
             write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found])
-        bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
+        bundle = fitted.bundle.with_scores(
+            {part: {k: v for k, v in scores[part].items() if k != "limits"} for part in ("test", "val")}
+        )
         bundle.save(folder / "model")
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
@@ -170,7 +170,7 @@ def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit
     from clearsight.train.recipe import planned
 
     config = Config.from_options(**options)
-    dataset = read(data, data_dir=config.data.data_dir)
+    dataset = read(data, data_dir=config.data.data_dir, task=config.data.task)
     return planned(dataset, config, console or Silent())[0].audit
 
 
@@ -196,11 +196,58 @@ def compare(
     return found
 
 
-def _judge(
-    predictor: Predictor, prepared: Prepared, part: str, console: Console
-) -> tuple[Evaluation, LimitsCheck | None]:
-    rows, bundle = prepared.split.parts()[part], predictor.bundle
-    look = predictor.look(prepared.pixels.view(rows), console.stage(f"judging on the {part} split"))
-    names, labels = [prepared.dataset.source.name(int(i)) for i in rows], prepared.labels[rows]
-    found = judge(look.logits, labels, predictor.classes, bundle.temperature, indices=rows, names=names)
-    return found, check_limits(bundle.limits, look, labels, bundle.temperature) if bundle.limits else None
+Report = Callable[[Path, Diagnosis | None], None]
+"""Writes the page of a run that has been judged."""
+
+
+def _judge_classes(
+    predictor: Predictor, fitted: Fitted, config: Config, console: Console
+) -> tuple[dict[str, dict[str, Any]], Report]:
+    """Scores of a classifier on the test split and in validation, and what writes its report."""
+    from clearsight.report.page import write_report
+
+    prepared, bundle = fitted.prepared, fitted.bundle
+    rows, look, names = _look(predictor, prepared, console)
+    labels = prepared.labels[rows]
+    test = judge(look.logits, labels, bundle.classes, bundle.temperature, indices=rows, names=names)
+    limits = check_limits(bundle.limits, look, labels, bundle.temperature) if bundle.limits else None
+    val = judge(fitted.val_logits, prepared.labels[fitted.judged], bundle.classes, bundle.temperature)
+
+    def report(path: Path, diagnosis: Diagnosis | None) -> None:
+        write_report(
+            path, fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis, limits=limits
+        )
+
+    more = {"limits": limits.summary()} if limits else {}
+    return {"test": {**test.summary(), **more}, "val": val.summary()}, report
+
+
+def _judge_answers(
+    predictor: Predictor, fitted: Fitted, config: Config, console: Console
+) -> tuple[dict[str, dict[str, Any]], Report]:
+    """The same of a model of several labels, or of numbers."""
+    from clearsight.report.answers_page import write_answers_report
+
+    prepared, answer, limits = fitted.prepared, fitted.bundle.answer, fitted.bundle.limits
+    table = prepared.dataset.targets
+    assert answer is not None
+    assert table is not None
+    rows, look, names = _look(predictor, prepared, console)
+    test = evaluate_answers(answer, look.logits, table.values[rows], indices=rows, images=names)
+    val = evaluate_answers(answer, fitted.val_logits, table.values[fitted.judged])
+    alarms = None
+    if limits is not None:
+        alarms = float(limits.judge(look.logits, look.features, look.coarse, 1.0)[1].mean())
+
+    def report(path: Path, diagnosis: Diagnosis | None) -> None:
+        write_answers_report(path, fitted=fitted, evaluation=test, false_alarms=alarms, config=config)
+
+    more = {} if alarms is None else {"limits": {"false_alarms": alarms}}
+    return {"test": {**test.summary(), **more}, "val": val.summary()}, report
+
+
+def _look(predictor: Predictor, prepared: Prepared, console: Console) -> tuple[NDArray[np.int64], Look, list[str]]:
+    """The test split: positions, what the model makes of its images, and their names."""
+    rows = prepared.split.test
+    look = predictor.look(prepared.pixels.view(rows), console.stage("judging on the test split"))
+    return rows, look, [prepared.dataset.source.name(int(i)) for i in rows]

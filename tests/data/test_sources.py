@@ -47,7 +47,7 @@ def test_a_pair_of_paths(tmp_path):
         (GRAY.astype(np.int64), LABELS, r"an array holds no images; found shape \(6, 5, 4\), int64; expected"),
         (GRAY.reshape(6, 20), LABELS, r"an array holds no images; found shape \(6, 20\)"),
         (np.zeros((6, 5, 4, 4), np.uint8), LABELS, "with 1 or 3 channels"),
-        (GRAY, np.eye(6), r"labels have more than one axis; found shape \(6, 6\)"),
+        (GRAY, np.full((6, 2), "a"), r"labels have more than one axis; found shape \(6, 2\)"),
     ],
 )
 def test_faults_of_a_pair(images, labels, message):
@@ -139,7 +139,7 @@ def test_npz_that_names_its_arrays_twice_is_read_once(tmp_path):
         ),
         ({}, "found nothing"),
         ({"images": GRAY, "labels": LABELS[:3]}, r"images and labels do not fit; found shapes \(6, 5, 4\) and \(3,\)"),
-        ({"images": GRAY, "labels": np.eye(6)}, r"do not fit; found shapes \(6, 5, 4\) and \(6, 6\)"),
+        ({"images": GRAY, "labels": np.eye(6)[None]}, r"do not fit; found shapes \(6, 5, 4\) and \(1, 6, 6\)"),
         ({"images": np.array(3), "labels": LABELS}, "do not fit"),
         (
             {"x_train": GRAY, "y_train": LABELS, "x_test": GRAY[:, 1:], "y_test": LABELS},

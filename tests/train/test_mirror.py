@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from clearsight.config import Config
 from clearsight.data.sources import read
+from clearsight.models.network import from_spec
 from clearsight.train import scratch
 from clearsight.train.fit import fit
 from clearsight.train.mirror import MirrorTrial
@@ -47,13 +49,31 @@ def test_few_images_or_many_epochs_are_changed_a_little(monkeypatch):
 
 
 def test_mirror_images_must_clearly_harm_to_be_left_out():
-    """Losses of 1, and with mirror images 1.4 in every fourth image: a rise of 0.1, which is a tenth."""
-    plain = np.ones(400)
-    trial = MirrorTrial(plain, plain + 0.4 * (np.arange(400) % 4 == 0))
-    assert trial.rise == pytest.approx(0.1)
-    assert trial.error == pytest.approx(0.4 * (0.25 * 0.75 / 400) ** 0.5)
-    assert trial.advised
-    assert not MirrorTrial(plain, plain + 0.5 * (np.arange(400) % 4 == 0)).advised, "an eighth more is too much"
-    doubt = MirrorTrial(plain, plain + np.where(np.arange(400) % 2, 4.0, -3.6))
-    assert doubt.rise == pytest.approx(0.2)
-    assert doubt.advised, "a fifth more, but within two standard errors of 0.19"
+    """Of 400 images all are named rightly, and with mirror images all but some."""
+
+    def trial(wrong: int) -> MirrorTrial:
+        return MirrorTrial(np.ones(400, bool), np.arange(400) >= wrong)
+
+    assert trial(8).loss == pytest.approx(0.02)
+    assert trial(8).error == pytest.approx((0.02 * 0.98 / 400) ** 0.5)
+    assert not trial(8).advised, "0.02 is nearly three errors of 0.007"
+    assert trial(2).advised, "half a point is nothing"
+    assert trial(3).advised, "0.0075 is within two errors of 0.0043"
+
+
+def test_a_network_answers_with_the_mean_over_an_image_and_its_mirror_image(monkeypatch):
+    monkeypatch.setattr(scratch, "MANY_SMALL", 100)
+    fitted = fit(read(halves("heights")), Config.from_options(model="lenet5", epochs=2, batch_size=16))
+    network, images = fitted.bundle.network, torch.rand(3, 1, 12, 12)
+    said = next(d.choice for d in fitted.decisions if d.what == "views")
+    assert said == ", ".join(network.views)
+    network.set_views(("as it is", "left-right"))
+    with torch.inference_mode():
+        both, features = network.with_features(images)
+        turned, of_turned = network.with_features(images.flip(3))
+        network.set_views(("as it is",))
+        alone = [network(x) for x in (images, images.flip(3))]
+    assert torch.allclose(both, torch.stack(alone).mean(0), atol=1e-6)
+    assert torch.allclose(both, turned, atol=1e-6)
+    assert torch.allclose(features, of_turned, atol=1e-6)
+    assert from_spec({**network.spec, "views": ["as it is", "left-right"]}).views == ("as it is", "left-right")

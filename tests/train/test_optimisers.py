@@ -18,6 +18,7 @@ from clearsight.train.optimisers import (
     build_optimiser,
     default_lr,
     default_weight_decay,
+    orthogonal,
 )
 
 Objective = Callable[[torch.Tensor], torch.Tensor]
@@ -74,6 +75,8 @@ BY_HAND = {
     # E g^2 = 0.4, step 0.1 * 2 / sqrt(0.4) = 0.31623; E g^2 = 0.36 + 0.1 * 1.36754^2 = 0.54702, ...
     "adam": (0.1, [0.9, 0.8004122287, 0.7015862729]),
     # m = 0.2 / 0.1 = 2, v = 4: step 0.1; m = (0.18 + 0.18) / 0.19 = 1.8947, v = (0.003996 + 0.00324) / 0.001999, ...
+    "muon": (0.1, [0.9000000005, 0.8002805507, 0.7010893457]),
+    # a single weight moves as by Adam with v = 0.05 g^2: 0.1 * 1.8947 / sqrt(0.352 / 0.0975) = 0.09972, ...
     "radam": (0.1, [0.8, 0.6210526316, 0.4623033599]),
     # too few steps for a variance: 0.1 m = 0.2; 0.1 * (0.18 + 0.16) / 0.19 = 0.17895; ...
     "adabelief": (0.1, [0.8888890610, 0.7727294844, 0.6523060360]),
@@ -111,7 +114,7 @@ def test_every_optimiser_is_tested_here_and_has_defaults() -> None:
     assert (default_lr("adamw"), default_weight_decay("adamw")) == (5e-3, 0.05)
 
 
-@pytest.mark.parametrize("name", [n for n in OPTIMISERS if n not in ("adamw", "lbfgs")])
+@pytest.mark.parametrize("name", [n for n in OPTIMISERS if n not in ("adamw", "muon", "lbfgs")])
 def test_weight_decay_is_coupled(name: str) -> None:
     """The loss pulls with -3 and the decay 3 w with 3: their sum is 0 and nothing moves, whatever is made of it."""
 
@@ -122,13 +125,14 @@ def test_weight_decay_is_coupled(name: str) -> None:
     assert steps(name, pull, [1.0], [0.1], decay=0.0)[0][0] > 1
 
 
-def test_weight_decay_of_adamw_is_decoupled() -> None:
-    """The same pull: w shrinks by 0.1 * 3 and Adam steps up by 0.1."""
-    found = steps("adamw", lambda w: -3 * w.sum(), [1.0], [0.1], decay=3.0)
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_weight_decay_is_decoupled(name: str) -> None:
+    """The same pull: w shrinks by 0.1 * 3 and the step goes up by 0.1."""
+    found = steps(name, lambda w: -3 * w.sum(), [1.0], [0.1], decay=3.0)
     assert found[0][0] == pytest.approx(0.8)
 
 
-@pytest.mark.parametrize("name", ["momentum", "nesterov", "lars", "adam", "adamw", "radam", "adabelief"])
+@pytest.mark.parametrize("name", ["momentum", "nesterov", "muon", "lars", "adam", "adamw", "radam", "adabelief"])
 def test_momentum_reaches_the_optimisers_that_have_one(name: str) -> None:
     first, second = (steps(name, square, [1.0], [0.1] * 3, momentum=m)[-1] for m in (0.9, 0.5))
     assert first != second
@@ -241,3 +245,35 @@ def test_a_rate_of_zero_moves_nothing(name: str) -> None:
     path = steps(name, rosenbrock, [-1.2, 1.0], [1e-3, 0.0, 1e-3])
     assert path[0] != [-1.2, 1.0]
     assert path[1] == path[0] != path[2]
+
+
+def test_muon_takes_the_nearest_orthogonal_matrix():
+    """Singular vectors stay, singular values come near 1; the polynomial is timm's, which itself works in bfloat16."""
+    from timm.optim.muon import zeropower_via_newtonschulz
+
+    torch.manual_seed(0)
+    for shape in ((12, 45), (45, 12), (8, 8)):
+        matrix = torch.randn(shape)
+        found = orthogonal(matrix)
+        u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+        turned = u.T @ found @ v.T
+        assert (turned - turned.diag().diag()).abs().max() < 1e-4
+        assert 0.4 < turned.diag().min() <= turned.diag().max() < 1.25
+        theirs = zeropower_via_newtonschulz(matrix, 5, [(3.4445, -4.7750, 2.0315)] * 5, dtype=torch.float32)
+        assert torch.allclose(found, theirs, atol=1e-5)
+
+
+def test_muon_steps_of_a_convolution():
+    """w shrinks by the weight decay and moves by 0.2 sqrt(C H W) O, O orthogonal to (1 - m) g + m mean(g)."""
+    torch.manual_seed(0)
+    weight = torch.randn(4, 3, 2, 2, requires_grad=True)
+    optimiser = build_optimiser("muon", [{"params": [weight], "lr": 0.1}], momentum=0.9, weight_decay=0.5)
+    mean, expected = torch.zeros(4, 12), weight.detach().clone()
+    for _ in range(3):
+        gradient = torch.randn(4, 3, 2, 2)
+        weight.grad = gradient.clone()
+        optimiser.step()
+        mean = 0.9 * mean + 0.1 * gradient.flatten(1)
+        move = orthogonal(0.1 * gradient.flatten(1) + 0.9 * mean)
+        expected = expected * (1 - 0.1 * 0.5) - 0.1 * 0.2 * 12**0.5 * move.view(4, 3, 2, 2)
+        assert torch.allclose(weight.detach(), expected, atol=1e-5)

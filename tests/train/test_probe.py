@@ -11,7 +11,7 @@ from clearsight.models.heads import kernel_head
 from clearsight.models.network import AS_IT_IS
 from clearsight.train.features import Averaged
 from clearsight.train.frozen import MIRRORED
-from clearsight.train.probe import Targets, _Features, _fit, _kernel_weights, _softmax_weights, choose_head
+from clearsight.train.probe import StandardFeatures, Targets, _fit, _kernel_weights, _softmax_weights, choose_head
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_softmax_head_equals_scikit_learn(blobs):
     x, y = blobs
     rows, ones = np.arange(240), np.ones(240, np.float32)
     strength = 1e-2
-    w, b = _softmax_weights(_Features([x], rows), rows, Targets(y, ones, 3), strength)
+    w, b = _softmax_weights(StandardFeatures([x], rows), rows, Targets(y, ones, 3), strength)
     # scikit-learn minimises C * sum of losses + |W|²/2, so C = 1 / (strength * N)
     peer = LogisticRegression(C=1 / (strength * 240), tol=1e-8, max_iter=1000).fit(StandardScaler().fit_transform(x), y)
     np.testing.assert_allclose(w, peer.coef_, atol=2e-3)
@@ -40,7 +40,7 @@ def test_weights_of_labels_count_like_repeated_images(blobs):
     doubled = np.concatenate([rows, rows[:50]])
     weights = np.ones(240, np.float32)
     weights[:50] = 2
-    features = _Features([x], rows)
+    features = StandardFeatures([x], rows)
     w1, _ = _softmax_weights(features, rows, Targets(y, weights, 3), 0.1)
     w2, _ = _softmax_weights(features, doubled, Targets(y, np.ones(240, np.float32), 3), 0.1)
     np.testing.assert_allclose(w1, w2, atol=1e-3)
@@ -50,7 +50,7 @@ def test_kernel_head_equals_scikit_learn(blobs):
     x, y = blobs
     y = (y == 1).astype(np.int64)
     rows = np.arange(240)
-    features = _Features([x[:, :4], x[:, 4:]], rows)
+    features = StandardFeatures([x[:, :4], x[:, 4:]], rows)
     _, head = _fit(features, rows, Targets(y, np.ones(240, np.float32), 2), "kernel SVM", {"C": 3.0, "gamma D": 1.0})
     z = StandardScaler().fit_transform(x)
     peer = SVC(C=3.0, gamma=1 / 6).fit(z, y)
@@ -62,7 +62,7 @@ def test_kernel_head_equals_scikit_learn(blobs):
 def test_kernel_head_for_three_classes_is_one_against_the_rest(blobs):
     x, y = blobs
     rows = np.arange(240)
-    features = _Features([x], rows)
+    features = StandardFeatures([x], rows)
     support, dual, intercept = _kernel_weights(features, rows, Targets(y, np.ones(240, np.float32), 3), 3.0, 1 / 6)
     z = StandardScaler().fit_transform(x).astype(np.float32)
     _, head = kernel_head(z[support], dual, intercept, 1 / 6, np.zeros(6), np.ones(6))
@@ -76,7 +76,11 @@ def test_the_gradient_of_a_kernel_head_reaches_its_input(blobs):
     x, y = blobs
     rows = np.arange(240)
     _, head = _fit(
-        _Features([x], rows), rows, Targets(y, np.ones(240, np.float32), 3), "kernel SVM", {"C": 3.0, "gamma D": 1.0}
+        StandardFeatures([x], rows),
+        rows,
+        Targets(y, np.ones(240, np.float32), 3),
+        "kernel SVM",
+        {"C": 3.0, "gamma D": 1.0},
     )
     head = head.double()
     point = torch.from_numpy(x[:2]).double().requires_grad_()
@@ -86,7 +90,7 @@ def test_the_gradient_of_a_kernel_head_reaches_its_input(blobs):
 def test_chunked_features_equal_whole_ones(blobs):
     x, _ = blobs
     rows = np.arange(0, 240, 2)
-    small, large = _Features([x], rows, chunk=7), _Features([x], rows)
+    small, large = StandardFeatures([x], rows, chunk=7), StandardFeatures([x], rows)
     np.testing.assert_allclose(small.mean, x[rows].mean(0), rtol=1e-5)
     np.testing.assert_allclose(small.std, x[rows].std(0), rtol=1e-5)
     np.testing.assert_allclose(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -60,7 +60,8 @@ def attack_one(
     and ConfigError for options out of range.
     """
     check(predictor, method, norm)
-    before = predictor.predict(pixels[None])[0]
+    predictor.classifies("an attack")
+    before = cast(Prediction, predictor.predict(pixels[None])[0])
     goal = predictor.class_number(before.label) if target is None else target
     options: dict[str, Any] = {"norm": norm, "targeted": target is not None}
     if method == "pgd":
@@ -71,5 +72,5 @@ def attack_one(
     attacked = moved[0].detach().numpy()
     return Attacked(
         method, norm, epsilon, steps if method == "pgd" else 1, None if target is None else predictor.classes[target],
-        pixels, attacked, before, predictor.predict(attacked[None])[0],
+        pixels, attacked, before, cast(Prediction, predictor.predict(attacked[None])[0]),
     )  # fmt: skip

@@ -78,7 +78,7 @@ def _examined(data: str, options: dict[str, object]) -> Diagnosis:
     from clearsight.data.sources import read
 
     config = Config.from_options(**options)
-    dataset = read(data, data_dir=config.data.data_dir)
+    dataset = read(data, data_dir=config.data.data_dir, task="classification")
     with terminal() as console:
         from clearsight.diagnose import examine
 

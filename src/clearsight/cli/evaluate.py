@@ -8,10 +8,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.options import add_json, print_json
+from clearsight.cli.train import SAID
 from clearsight.console import terminal
 
 if TYPE_CHECKING:
     from clearsight.evaluation import Paired
+    from clearsight.evaluation.labels import LabelMistake
+    from clearsight.evaluation.numbers import NumberMistake
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
+        from clearsight.evaluation import Evaluation
         from clearsight.questions import evaluate, together
 
         where: dict[str, Any] = {"console": console, "data_dir": arguments.data_dir}
@@ -39,6 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
         more = []
         if arguments.views or others:
             more = together(arguments.run, arguments.data, views=arguments.views, others=others, **where)
+    if not isinstance(found, Evaluation):
+        summary = found.summary()
+        if arguments.json:
+            print_json({**summary, "mistakes": [asdict(m) for m in found.mistakes]})
+            return 0
+        print(SAID["multilabel" if "exact" in summary else "regression"](summary))
+        for miss in found.mistakes[:10]:
+            print(f"far off: {_far(miss)}")
+        return 0
     if arguments.json:
         print_json(
             {
@@ -69,6 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
     if more:
         _print_together(more)
     return 0
+
+
+def _far(miss: LabelMistake | NumberMistake) -> str:
+    from clearsight.evaluation.numbers import NumberMistake
+
+    if isinstance(miss, NumberMistake):
+        said, truth = (", ".join(f"{v:.4g}" for v in row) for row in (miss.said, miss.truth))
+        return f"{miss.image} is {truth}, said {said}"
+    parts = [("lacks", miss.missing), ("has too much", miss.wrong)]
+    return f"{miss.image} " + ", ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
 
 
 def _print_together(rows: Sequence[Paired]) -> None:

@@ -18,7 +18,7 @@ from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from clearsight.predictor import Prediction
+    from clearsight.predictor import AnyPrediction, Prediction
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--coverage", type=float, metavar="X",
-        help="print prediction sets: the classes that hold the true one with this probability, such as 0.9",
+        help="print prediction sets: the classes that hold the true one with this probability, such as 0.9; of "
+        "numbers, how often intervals hold",
     )  # fmt: skip
     add_json(parser)
 
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         predictor = load(arguments.run, engine=arguments.engine)
         advance = console.stage("predicting") if len(paths) > 16 else None
-        answers: list[Prediction] = []
+        answers: list[AnyPrediction] = []
         coverage = COVERAGE if arguments.coverage is None else arguments.coverage
         failed: dict[str, str] = {}
         try:
@@ -64,15 +65,35 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         width = max((len(a.image) for a in answers), default=0)
         for a in answers:
-            ranked = list(a.probabilities.items())[: max(1, arguments.top)]
-            words = "  ".join(f"{name} {p:.1%}" for name, p in ranked)
-            if a.none_of_these:
-                words = f"none of these, stranger than {a.strangeness:.0%} of known images; nearest {words}"
-            held = "" if arguments.coverage is None else f"  {_set(a, arguments.coverage)}"
-            print(f"{a.image:<{min(width, 48)}}  {words}  (doubt {a.doubt:.2f}){held}")
+            print(f"{a.image:<{min(width, 48)}}  {_words(a, max(1, arguments.top), arguments.coverage, coverage)}")
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _words(answer: AnyPrediction, top: int, asked: float | None, coverage: float) -> str:
+    """The answer for one image in a line. asked: the coverage that the user named, if any."""
+    from clearsight.answers import LabelsPrediction, NumbersPrediction
+
+    strange = f"stranger than {answer.strangeness:.0%} of known images" if answer.none_of_these else ""
+    if isinstance(answer, NumbersPrediction):
+        spans = answer.intervals or {}
+        said = "  ".join(
+            f"{name} {value:.4g}" + (f" ({spans[name][0]:.4g} to {spans[name][1]:.4g})" if name in spans else "")
+            for name, value in answer.values.items()
+        )
+        within = f"  within {answer.within:.3g} degrees" if answer.within is not None else ""
+        return f"{said}{within}  at {coverage:.0%}" + (f"  (unlike the training images: {strange})" if strange else "")
+    ranked = list(answer.probabilities.items())[:top]
+    words = "  ".join(f"{name} {p:.1%}" for name, p in ranked)
+    if isinstance(answer, LabelsPrediction):
+        given = ", ".join(answer.labels) or "none of its labels"
+        return f"{given}  (of {words}; doubt {answer.doubt:.2f})" + (
+            f"  (unlike the training images: {strange})" if strange else ""
+        )
+    if strange:
+        words = f"none of these, {strange}; nearest {words}"
+    return f"{words}  (doubt {answer.doubt:.2f})" + ("" if asked is None else f"  {_set(answer, asked)}")
 
 
 def _set(answer: Prediction, coverage: float) -> str:

@@ -2,6 +2,9 @@
 
 DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or test beside it), a .csv, .jsonl or .npz
 file, or a built-in name: digits, mnist, fashion-mnist, cifar10, elpv.
+
+A table may give several labels per image ("cat|dog" in the column label), or columns of numbers in place of a label;
+then these are what is predicted.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import os
 import shutil
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
 from clearsight.config import Config
@@ -37,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from clearsight.data.sources import read
 
     config = Config.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
-    dataset = read(arguments.data, data_dir=config.data.data_dir)
+    dataset = read(arguments.data, data_dir=config.data.data_dir, task=config.data.task)
     with terminal() as console:
         from clearsight.workflow import fit
 
@@ -52,13 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for verdict in finished.diagnosis.verdicts if finished.diagnosis else ():
         print(f"\n{verdict.severity}: {verdict.words}\n  cure: {verdict.fix}\n  {verdict.command}")
-    test = finished.metrics["test"]
-    low, high = test["accuracy_interval"]
     print(
-        f"\nright on {test['accuracy']:.1%} of {test['n']} images it had never seen "
-        f"(95 % interval {low:.1%} to {high:.1%})\n"
-        f"it says {test['mean_confidence']:.1%} on average; its belief is off by {test['ece']:.1%} "
-        f"({test['ece_uncalibrated']:.1%} before calibration)\n"
+        f"\n{SAID[finished.metrics['task']](finished.metrics['test'])}\n"
         f"trained in {finished.metrics['train_seconds']:.0f} s\n{_limits(finished)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
@@ -67,10 +65,44 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _classes(test: dict[str, Any]) -> str:
+    low, high = test["accuracy_interval"]
+    return (
+        f"right on {test['accuracy']:.1%} of {test['n']} images it had never seen "
+        f"(95 % interval {low:.1%} to {high:.1%})\n"
+        f"it says {test['mean_confidence']:.1%} on average; its belief is off by {test['ece']:.1%} "
+        f"({test['ece_uncalibrated']:.1%} before calibration)"
+    )
+
+
+def labels_words(test: dict[str, Any]) -> str:
+    """The scores of a model of several labels."""
+    return (
+        f"mean average precision {test['mean_average_precision']:.3f} on {test['n']} images it had never seen\n"
+        f"F1 {test['macro_f1']:.3f} with a threshold for each label, {test['macro_f1_at_half']:.3f} with 1/2 for all; "
+        f"{test['exact']:.1%} of the images are given exactly their labels"
+    )
+
+
+def numbers_words(test: dict[str, Any]) -> str:
+    """The scores of a model of numbers."""
+    unit = f" {test['unit']}" if test["unit"] else ""
+    lines = [
+        f"{name}: off by {s['median_error']:.3g}{unit} in the median of {test['n']} images it had never seen "
+        f"(always saying the same: {s['usual_error']:.3g}{unit})"
+        for name, s in test["per_number"].items()
+    ]
+    return "\n".join([*lines, f"{test['coverage']:.0%} intervals hold the truth in {test['covered']:.1%}"])
+
+
+SAID = {"classification": _classes, "multilabel": labels_words, "regression": numbers_words}
+"""What is said of the test, by task."""
+
+
 def _limits(run: Run) -> str:
     """What the model knows of its limits, and labels to doubt, in a line each."""
     said = ""
-    if (found := run.metrics["test"].get("limits")) is not None:
+    if "coverage" in (found := run.metrics["test"].get("limits") or {}):
         said += (
             f"90 % prediction sets hold the truth in {found['coverage']:.1%}, with {found['mean_size']:.2f} classes; "
             f'{found["false_alarms"]:.1%} of these images are called "none of these"\n'

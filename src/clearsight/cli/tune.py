@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--trials {arguments.trials} must be 1 or more")
     from clearsight.data.sources import read
 
-    dataset = read(arguments.data, data_dir=config.data.data_dir)
+    dataset = read(arguments.data, data_dir=config.data.data_dir, task="classification")
     folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
     with terminal() as console:
         from clearsight.disk import disk_errors

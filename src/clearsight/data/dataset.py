@@ -23,6 +23,7 @@ from clearsight.data.pixels import (
     read_bytes,
     read_header,
 )
+from clearsight.data.targets import TargetTable, Task
 from clearsight.errors import DataError, ImageError
 
 
@@ -117,6 +118,8 @@ class Dataset:
     given (N,): the split the data itself states: "train", "val", "test", or "" where it states none.
     groups (N,): images of one group never stand on both sides of a split; None where nothing is grouped.
     weights (N,): how far each label is believed, above 0 up to 1; None means all fully.
+    targets: what to predict where it is not one class: several labels, or numbers. Then labels and classes are the
+    groups that are spread evenly over the splits.
     origin: what the user asked for, in words that find it again.
     """
 
@@ -129,9 +132,20 @@ class Dataset:
     groups: NDArray[np.int64] | None = None
     weights: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = field(default=())
+    targets: TargetTable | None = None
 
     def __len__(self) -> int:
         return len(self.source)
+
+    @property
+    def task(self) -> Task:
+        """What is to be predicted."""
+        return self.targets.task if self.targets else "classification"
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Names of what is predicted: classes, labels or numbers."""
+        return self.targets.names if self.targets else self.classes
 
     @cached_property
     def splits_given(self) -> frozenset[str]:

@@ -1,14 +1,21 @@
-"""Tables that name images: CSV, JSONL and pandas frames with `image_path`, `label` and perhaps `split` and `group`."""
+"""Tables that name images: CSV, JSONL and pandas frames with `image_path`, `label` and perhaps `split` and `group`.
+
+A label may hold several names, "cat|dog"; in place of a label there may be columns of numbers (`data.targets`).
+"""
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clearsight.data.dataset import Dataset, Files, encode_labels
+from clearsight.data.targets import TargetTable, from_numbers, one_hot, several_labels
 from clearsight.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,10 +23,11 @@ if TYPE_CHECKING:
 
 _PATH = ("image_path", "path", "image", "file", "filename", "file_name")
 _LABEL = ("label", "class", "target", "category")
+_ABOUT = ("split", "group")
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "": ""}
 
 
-def read_csv(path: Path) -> Dataset:
+def read_csv(path: Path, task: str = "auto") -> Dataset:
     """A table with a header, separated by commas, semicolons or tabs; paths are relative to the table's folder."""
     import csv
 
@@ -49,10 +57,10 @@ def read_csv(path: Path) -> Dataset:
         fix = "save it as UTF-8 (in Excel: CSV UTF-8)" if isinstance(error, UnicodeDecodeError) else None
         raise DataError(f"{path} cannot be read as CSV in UTF-8", found=str(error)[:160], fix=fix) from error
     frame = pd.DataFrame(rows, columns=header, index=numbers, dtype=object)
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()))
+    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), task=task)
 
 
-def read_jsonl(path: Path) -> Dataset:
+def read_jsonl(path: Path, task: str = "auto") -> Dataset:
     """One JSON object a line, with the same keys as a CSV has columns."""
     import json
 
@@ -74,28 +82,34 @@ def read_jsonl(path: Path) -> Dataset:
     except (ValueError, RecursionError, OSError) as error:
         raise DataError(f"{path} cannot be read as JSON lines", found=str(error)[:160]) from error
     frame = pd.DataFrame(rows, index=numbers, dtype=object)
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="line")
+    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="line", task=task)
 
 
-def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: str = "row") -> Dataset:
+def read_frame(
+    frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: str = "row", task: str = "auto"
+) -> Dataset:
     """A table of image paths and labels; DataError lists missing files and images listed in two ways.
 
-    row: what to call a row in front of the user, who finds it by the frame's index.
+    row: what to call a row in front of the user, who finds it by the frame's index. task: of `config.TASKS`.
     """
     columns = {str(c).strip().lower(): i for i, c in enumerate(frame.columns)}
     path_column = next((columns[c] for c in _PATH if c in columns), None)
     label_column = next((columns[c] for c in _LABEL if c in columns), None)
-    if path_column is None or label_column is None:
+    others = [] if label_column is not None else _number_columns(frame, columns, path_column)
+    if path_column is None or (label_column is None and not others):
         raise DataError(
             f"{origin} lacks a column",
             found=", ".join(map(str, frame.columns)) or "no columns",
-            expected=f"one of {', '.join(_PATH)} and one of {', '.join(_LABEL)}",
+            expected=f"one of {', '.join(_PATH)} and one of {', '.join(_LABEL)}, or columns of numbers to predict",
         )
     if not len(frame):
         raise DataError(f"{origin} lists no images", found="0 rows")
     where = [f"{row} {i}" for i in frame.index]
-    labels, files = _texts(frame, label_column), _texts(frame, path_column)
+    files = _texts(frame, path_column)
+    table, labels = _what_to_predict(frame, label_column, others, origin, where, task)
     for what, texts in (("label", labels), ("image", files)):
+        if what == "label" and table is not None and table.task == "multilabel":
+            continue  # an image may well show nothing
         if blank := [i for i, text in enumerate(texts) if not text]:
             raise DataError(f"{len(blank)} rows of {origin} have no {what}", found=f"the first in {where[blank[0]]}")
     paths = [_resolve(text, root) for text in files]
@@ -113,7 +127,11 @@ def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: 
             raise DataError(f"{origin} names unknown splits", found=", ".join(unknown), expected="train, val, test")
         splits = [_SPLITS[word] for word in words]
     rows = _without_repeats(paths, list(zip(labels, splits, strict=True)), where, origin)
-    indices, classes = encode_labels([labels[i] for i in rows])
+    if table is None:
+        indices, classes = encode_labels([labels[i] for i in rows])
+    else:
+        table = replace(table, values=table.values[rows])
+        indices, classes = table.strata()
     groups = None
     if "group" in columns:
         words = _texts(frame, columns["group"])
@@ -127,7 +145,71 @@ def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: 
         given=np.array([splits[i] for i in rows], dtype="<U5"),
         origin=origin,
         groups=groups,
+        targets=table,
     )
+
+
+def _what_to_predict(
+    frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str], task: str
+) -> tuple[TargetTable | None, list[str]]:
+    """The targets, None where each image has one class; and what the label says of each image, as text."""
+    if label is not None:
+        cells = _texts(frame, label)
+        if task == "regression" or (task == "auto" and _measured(cells)):
+            numbers = _numbers(frame, [label], origin, where)
+            return from_numbers([str(frame.columns[label])], numbers, origin, "regression"), cells
+        return several_labels(cells, origin, task), cells
+    numbers = _numbers(frame, others, origin, where)
+    names = [str(frame.columns[i]).strip() for i in others]
+    if task in ("auto", "classification") and one_hot(numbers):
+        return None, [names[k] for k in numbers.argmax(1)]
+    if task == "classification":
+        raise DataError(
+            f"{origin} has no column of classes",
+            found=", ".join(map(str, frame.columns)),
+            expected=f"one of {', '.join(_LABEL)}",
+        )
+    cells = ["|".join(f"{v:g}" for v in row) for row in numbers]
+    return from_numbers(names, numbers, origin, task), cells
+
+
+def _number_columns(frame: pd.DataFrame, columns: dict[str, int], path_column: int | None) -> list[int]:
+    """Columns that hold a number somewhere, but for those that are about the image."""
+
+    def number(text: str) -> bool:
+        try:
+            return math.isfinite(float(text))
+        except ValueError:
+            return False
+
+    free = [i for word, i in columns.items() if i != path_column and word not in _ABOUT]
+    return [i for i in free if any(map(number, _texts(frame, i)))]
+
+
+def _measured(cells: list[str]) -> bool:
+    """Whether labels are measurements rather than names: all are numbers, and some have decimals."""
+    try:
+        values = [float(cell) for cell in cells if cell]
+    except ValueError:
+        return False
+    return any(value != int(value) for value in values if math.isfinite(value))
+
+
+def _numbers(frame: pd.DataFrame, chosen: list[int], origin: str, where: list[str]) -> NDArray[np.float64]:
+    """Columns as numbers (N, T); DataError names a cell that is none."""
+    found = np.empty((len(frame), len(chosen)))
+    for k, column in enumerate(chosen):
+        for i, text in enumerate(_texts(frame, column)):
+            try:
+                found[i, k] = float(text)
+            except ValueError:
+                raise DataError(
+                    f"column {str(frame.columns[column])!r} of {origin} mixes numbers and other things",
+                    found=f"{text!r} in {where[i]}" if text else f"nothing in {where[i]}",
+                    expected="a number for every image",
+                    fix="put classes in a column `label`, and leave out columns that are not to be predicted",
+                ) from None
+    return found
 
 
 def _texts(frame: pd.DataFrame, column: int) -> list[str]:

@@ -47,7 +47,7 @@ def prepare(
     *,
     seed: int = 0,
     test_fraction: float | None = 0.25,
-    folds: int = 5,
+    folds: int | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Decode (or find in the cache), set aside what does not decode, split, audit.
@@ -71,5 +71,6 @@ def prepare(
         seed=seed,
         test_fraction=test_fraction,
         folds=folds,
+        strata=dataset.targets is not None,
     )
     return Prepared(dataset, scanned, form, geometry, pixels, split, audit(dataset, scanned, pixels, split, set_aside))

@@ -7,16 +7,19 @@ line), .npz (images, labels).
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clearsight.data.builtin import BUILTIN
 from clearsight.data.dataset import Array, Dataset, Files, encode_labels
 from clearsight.data.folders import read_folder
 from clearsight.data.manifests import read_csv, read_frame, read_jsonl
+from clearsight.data.targets import SEPARATORS, TargetTable, from_numbers, one_hot, several_labels
 from clearsight.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -25,21 +28,40 @@ if TYPE_CHECKING:
 DataLike = "str | Path | pd.DataFrame | tuple[Any, Any] | Dataset"
 
 
-def read(data: str | Path | pd.DataFrame | tuple[Any, Any] | Dataset, *, data_dir: str | Path | None = None) -> Dataset:
+def read(
+    data: str | Path | pd.DataFrame | tuple[Any, Any] | Dataset,
+    *,
+    data_dir: str | Path | None = None,
+    task: str = "auto",
+) -> Dataset:
     """Find the images and labels of any supported source, without decoding a pixel.
 
     data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), a folder, a .csv/.jsonl/.npz file, a pandas
     frame with `image_path` and `label`, a pair (images, labels), or a Dataset, which is returned as it is.
     data_dir: where the files of a built-in name lie, when they are not where their package puts them.
-    Raises DataError when nothing usable is found.
+    task: what the labels are, of `config.TASKS`; "auto" goes by what they look like.
+    Raises DataError when nothing usable is found, or the labels do not suit the task.
     """
+    found = _read(data, data_dir, task)
+    if task not in ("auto", found.task):
+        raise DataError(
+            f"{found.name} gives one class per image, which is no {task}",
+            expected="a table with several labels in a cell, or with columns of numbers",
+            fix="leave out --task",
+        )
+    return found
+
+
+def _read(
+    data: str | Path | pd.DataFrame | tuple[Any, Any] | Dataset, data_dir: str | Path | None, task: str
+) -> Dataset:
     if isinstance(data, Dataset):
         return data
     if isinstance(data, tuple) and len(data) == 2:
-        return from_pair(*data)
+        return from_pair(*data, task=task)
     if not isinstance(data, str | Path):
         if hasattr(data, "columns") and hasattr(data, "iloc"):
-            return read_frame(data, root=Path(), name="frame", origin="a DataFrame")
+            return read_frame(data, root=Path(), name="frame", origin="a DataFrame", task=task)
         raise DataError(
             "this is no data set",
             found=f"a {type(data).__name__}",
@@ -68,19 +90,58 @@ def read(data: str | Path | pd.DataFrame | tuple[Any, Any] | Dataset, *, data_di
             expected="a folder of images, or a .csv, .jsonl or .npz file",
             fix="to ask about one image use `clearsight predict RUN IMAGE`",
         )
-    return readers[path.suffix.lower()](path)
+    return readers[path.suffix.lower()](path, task)
 
 
-def from_pair(images: Any, labels: Any) -> Dataset:
-    """Images as an array (N, H, W), (N, H, W, C), (N, C, H, W) or a list of paths, with one label each.
+def from_pair(images: Any, labels: Any, *, task: str = "auto") -> Dataset:
+    """Images as an array (N, H, W), (N, H, W, C), (N, C, H, W) or a list of paths, with one label each, or a row of
+    numbers (N, T), or a list of labels.
 
     Floating-point images in [0, 1] are taken as such and kept at 16 bits.
     """
+    if not hasattr(labels, "__len__"):
+        raise DataError("labels are no list", found=repr(labels)[:60], expected="one label per image")
+    if len(images) != len(labels):
+        raise DataError("images and labels differ in number", found=f"{len(images)} and {len(labels)}")
+    if not len(labels):
+        raise DataError("there are no images", found="empty arrays")
+    table, names = _pair_targets(labels, task)
+    indices, classes = encode_labels(names) if table is None else table.strata()
+    given = np.full(len(labels), "", dtype="<U5")
+    return Dataset("arrays", as_source(images), indices, classes, given, IN_MEMORY, targets=table)
+
+
+IN_MEMORY = "arrays in memory"
+
+
+def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str]]:
+    """What labels handed over in Python say: a table of targets, or a class name each."""
+    listed = not isinstance(labels, np.ndarray) and any(
+        isinstance(one, list | tuple | set | frozenset) for one in labels
+    )
+    if listed and any(isinstance(word, str) for one in labels for word in one):
+        cells = [SEPARATORS[0].join(map(str, one)) for one in labels]
+        return several_labels(cells, IN_MEMORY, "multilabel" if task == "auto" else task), cells
     said = np.asarray(labels)
     if said.ndim == 2 and said.shape[1] == 1:
         said = said[:, 0]
+    numbers = said.dtype.kind in "biuf"
+    if said.ndim == 2 and numbers and task in ("auto", "classification") and one_hot(said):
+        return None, [str(k) for k in said.argmax(1)]
+    if said.ndim == 2 and numbers and task != "classification":
+        columns = [f"{k}" for k in range(said.shape[1])]
+        return from_numbers(columns, said.astype(np.float64), IN_MEMORY, task), []
     if said.ndim != 1:
-        raise DataError("labels have more than one axis", found=f"shape {said.shape}", expected="one label per image")
+        raise DataError(
+            "labels have more than one axis",
+            found=f"shape {said.shape}",
+            expected="one label or row of numbers per image",
+        )
+    finite = numbers and said.dtype.kind == "f" and (said[np.isfinite(said)] % 1 != 0).any()
+    if task == "regression" or (task == "auto" and finite):
+        if not numbers:
+            raise DataError("numbers to predict are no numbers", found=repr(said.tolist()[0]))
+        return from_numbers(["value"], said[:, None].astype(np.float64), IN_MEMORY, "regression"), []
     values = said.tolist()
     if missing := [i for i, v in enumerate(values) if v is None or v != v or v == ""]:
         raise DataError(
@@ -88,14 +149,7 @@ def from_pair(images: Any, labels: Any) -> Dataset:
             found=f"the first, {values[missing[0]]!r}, at index {missing[0]}",
         )
     names = [str(label) for label in values]
-    if len(images) != len(names):
-        raise DataError("images and labels differ in number", found=f"{len(images)} and {len(names)}")
-    if not len(names):
-        raise DataError("there are no images", found="empty arrays")
-    indices, classes = encode_labels(names)
-    source = as_source(images)
-    given = np.full(len(names), "", dtype="<U5")
-    return Dataset("arrays", source, indices, classes, given, "arrays in memory")
+    return several_labels(names, IN_MEMORY, task) if task == "multilabel" else None, names
 
 
 def as_source(images: Any) -> Array | Files:
@@ -132,7 +186,7 @@ def as_source(images: Any) -> Array | Files:
     return Array(array)
 
 
-def read_npz(path: Path) -> Dataset:
+def read_npz(path: Path, task: str = "auto") -> Dataset:
     """An .npz with images and labels: (images|X|x|x_train..., labels|y|y_train...), and x_test/y_test where given."""
     try:
         # opened here, as NumPy leaves a broken archive open
@@ -167,11 +221,11 @@ def read_npz(path: Path) -> Dataset:
             expected="images and labels, or x_train, y_train, x_test, y_test",
         )
     for split, images, labels in parts:
-        if images.ndim not in (3, 4) or labels.size != len(images) or labels.shape[:1] != images.shape[:1]:
+        if images.ndim not in (3, 4) or labels.ndim not in (1, 2) or labels.shape[:1] != images.shape[:1]:
             raise DataError(
                 f"{path}: {split or 'images'} and labels do not fit",
                 found=f"shapes {images.shape} and {labels.shape}",
-                expected="(N, H, W), (N, H, W, C) or (N, C, H, W), and one label per image",
+                expected="(N, H, W), (N, H, W, C) or (N, C, H, W), and one label or row of numbers per image",
             )
     if len(kinds := {(images.shape[1:], images.dtype) for _, images, _ in parts}) > 1:
         raise DataError(
@@ -179,6 +233,11 @@ def read_npz(path: Path) -> Dataset:
             found=" and ".join(sorted(f"{shape} {dtype}" for shape, dtype in kinds)),
             expected="one shape and one type",
         )
-    whole = from_pair(np.concatenate([p[1] for p in parts]), np.concatenate([p[2].reshape(-1) for p in parts]))
+    whole = from_pair(np.concatenate([p[1] for p in parts]), np.concatenate([_flat(p[2]) for p in parts]), task=task)
     given = np.concatenate([np.full(len(p[1]), p[0], dtype="<U5") for p in parts])
-    return Dataset(path.stem, whole.source, whole.labels, whole.classes, given, str(path.resolve()))
+    return replace(whole, name=path.stem, given=given, origin=str(path.resolve()))
+
+
+def _flat(labels: NDArray[Any]) -> NDArray[Any]:
+    """One column of labels (N, 1) as (N,)."""
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels

@@ -1,7 +1,10 @@
 """Judging a predictor: every number and every mistake as frozen results; nothing is drawn here."""
 
+from clearsight.evaluation.answers import evaluate_answers
 from clearsight.evaluation.classification import ClassScore, Evaluation, Mistake, evaluate
+from clearsight.evaluation.labels import LabelsEvaluation
 from clearsight.evaluation.limits import LimitsCheck, check_limits
+from clearsight.evaluation.numbers import NumbersEvaluation
 from clearsight.evaluation.paired import Paired, compare_paired, mean_of
 from clearsight.evaluation.views import VIEWS, views_of
 
@@ -9,12 +12,15 @@ __all__ = [
     "VIEWS",
     "ClassScore",
     "Evaluation",
+    "LabelsEvaluation",
     "LimitsCheck",
     "Mistake",
+    "NumbersEvaluation",
     "Paired",
     "check_limits",
     "compare_paired",
     "evaluate",
+    "evaluate_answers",
     "mean_of",
     "views_of",
 ]

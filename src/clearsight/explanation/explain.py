@@ -160,11 +160,11 @@ def _one(
 ) -> Explanation:
     began = time.perf_counter()
     progress = console.stage(f"{method} of {name}", "steps")
-    belief = predictor.predict_proba(pixels[None])[0]
-    target = int(belief.argmax()) if wanted is None else wanted
+    belief = predictor.told(pixels[None])[0]
+    target = wanted if wanted is not None else 0 if predictor.bundle.task == "regression" else int(belief.argmax())
 
     def score(images: Floats) -> NDArray[np.floating]:
-        return predictor.predict_proba(images)[:, target]
+        return predictor.told(images)[:, target]
 
     facts: dict[str, Any] = {}
     used: dict[str, Any] = {"seed": settings.seed}

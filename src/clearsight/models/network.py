@@ -69,7 +69,10 @@ class InputLayer(nn.Module):
 
 
 class Network(nn.Module):
-    """A network of the registry or of timm behind its input layer."""
+    """A network of the registry or of timm behind its input layer.
+
+    spec["views"]: names of `VIEWS`, by default the image as it is; logits and features are the mean over them.
+    """
 
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__()
@@ -83,8 +86,19 @@ class Network(nn.Module):
             **spec["knobs"],
         )
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that answers are the mean over, the image as it is first: its maps are the last that hooks see."""
+        return tuple(self.spec.get("views", AS_IT_IS))
+
+    def set_views(self, views: Sequence[str]) -> None:
+        """Answer with the mean over these views from now on, and say so in the spec."""
+        self.spec = {**self.spec, "views": list(views)}
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.body(self.input(x))  # type: ignore[no-any-return]
+        x = self.input(x)
+        found = [self.body(view) for view in _turned(x, self.views)]
+        return torch.stack(found).mean(0) if len(found) > 1 else found[0]
 
     def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (N, K), and the input of the last dense layer (N, D), in one pass."""
@@ -98,7 +112,14 @@ class Network(nn.Module):
             logits = self(x)
         finally:
             handle.remove()
-        return logits, seen[0].flatten(1)
+        features = torch.stack(seen).mean(0) if len(seen) > 1 else seen[0]
+        return logits, features.flatten(1)
+
+
+def _turned(x: torch.Tensor, views: Sequence[str]) -> Iterator[torch.Tensor]:
+    """Each view of images (N, C, H, W), the first view last."""
+    for name in reversed(views):
+        yield x.flip(VIEWS[name]) if VIEWS[name] else x
 
 
 class Probe(nn.Module):
@@ -139,7 +160,7 @@ class Probe(nn.Module):
     def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Pooled features per tap (N, 3 C_tap), and the backbone's output (N, D) last: of each view, and their mean."""
         x = self.input(x)
-        views = [self._parts(x.flip(VIEWS[name]) if VIEWS[name] else x) for name in reversed(self.views)]
+        views = [self._parts(view) for view in _turned(x, self.views)]
         return [torch.stack(same).mean(0) for same in zip(*views, strict=True)] if len(views) > 1 else views[0]
 
     def _parts(self, x: torch.Tensor) -> list[torch.Tensor]:

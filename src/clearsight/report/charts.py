@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from clearsight.report.svg import Frame, chart, coordinate, element, label, line, polyline, ticks
 from clearsight.report.wording import count, percent
@@ -146,6 +148,45 @@ def _histogram(frame: Frame, points: Sequence[Point]) -> list[Markup]:
             drawn.append(label(words, middle, top - 4, class_="tick"))
     drawn.append(label("images", frame.left - 5, frame.bottom, "end"))
     return drawn
+
+
+def parity(
+    ident: str, title: str, truth: NDArray[np.floating], said: NDArray[np.floating], errors: NDArray[np.floating],
+    width: float,
+) -> Markup:  # fmt: skip
+    """What was said (y) against the truth (x), a dot for each image, and below how far off answers are: errors with
+    their sign, and the span from -width to width that an interval allows.
+    """
+    both = np.concatenate([truth, said])
+    low, high = float(both.min()), float(both.max())
+    marks = ticks(low, high)
+    frame = Frame(54, 14, WIDTH - 70, 260, (marks[0], marks[-1]), (marks[0], marks[-1]))
+    drawn = frame.axes(marks, marks, _plain, _plain)
+    drawn.append(line(frame.x(marks[0]), frame.y(marks[0]), frame.x(marks[-1]), frame.y(marks[-1]), "diagonal"))
+    drawn += [
+        element("circle", cx=frame.x(float(t)), cy=frame.y(float(s)), r=2, class_="dot val faint")
+        for t, s in zip(truth, said, strict=True)
+    ]
+    drawn.append(label("said, against the truth", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    far = float(np.quantile(np.abs(errors), 0.99)) or 1.0
+    far = max(far, min(width, 3 * far)) if math.isfinite(width) else far
+    counts, edges = np.histogram(np.clip(errors, -far, far), bins=31, range=(-far, far))
+    below = Frame(frame.left, frame.bottom + 58, frame.width, 60, (-far, far), (0, float(counts.max()) or 1.0))
+    if math.isfinite(width) and width < far:
+        left, right = below.x(-width), below.x(width)
+        drawn.append(element("rect", x=left, y=below.top, width=right - left, height=below.height, class_="allowed"))
+    for n, a, b in zip(counts, edges[:-1], edges[1:], strict=True):
+        top = below.y(float(n))
+        drawn.append(
+            element("rect", x=below.x(a) + 0.5, y=top, width=below.x(b) - below.x(a) - 1, height=below.bottom - top,
+                    class_="bar val")
+        )  # fmt: skip
+    drawn.append(line(below.left, below.bottom, below.right, below.bottom, "axis"))
+    for mark in (-far, 0.0, far):
+        drawn.append(label(f"{mark:.3g}", below.x(mark), below.bottom + 16))
+    drawn.append(label("said less truth", below.left + below.width / 2, below.bottom + 34, class_="name"))
+    words = f"{len(errors)} images; half of them are off by less than {np.median(np.abs(errors)):.3g}."
+    return chart(ident, WIDTH, below.bottom + 42, title, words, *drawn)
 
 
 def interval_bar(value: float, interval: tuple[float, float], reference: float | None = None) -> Markup:

@@ -33,6 +33,12 @@ PART_ROLES = {
     "val": "images for choosing between alternatives and for calibration",
     "test": "images kept away until the end, to judge it once",
 }
+GROUPS = {"classification": "class", "multilabel": "rarest label", "regression": "range"}
+"""What images are spread over, by task."""
+
+WHAT = {"classification": "Classes", "multilabel": "Labels", "regression": "Numbers"}
+"""What is predicted, by task."""
+
 FITS = {"squash": ", all of the image, stretched", "pad": ", all of the image, bordered", "crop": ", its centre"}
 
 
@@ -92,6 +98,7 @@ class DataSection:
     findings: tuple[FindingWords, ...]
     set_aside: tuple[tuple[str, str], ...]
     set_aside_more: int
+    group: str
 
 
 def data_section(prepared: Prepared) -> DataSection:
@@ -114,6 +121,7 @@ def data_section(prepared: Prepared) -> DataSection:
         findings=tuple(_in_words(f) for f in sorted(audit.findings, key=lambda f: f.severity != "warning")),
         set_aside=set_aside[:SET_ASIDE_LINES],
         set_aside_more=max(0, len(set_aside) - SET_ASIDE_LINES),
+        group=GROUPS[prepared.dataset.task],
     )
 
 
@@ -122,7 +130,7 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
     pixels: dict[str, Any] = audit.pixels
     unusable = audit.images - audit.usable
     yield "Images", f"{audit.images:,}" + (f", of which {unusable:,} set aside" if unusable else "")
-    yield "Classes", f"{len(audit.classes):,}"
+    yield WHAT[prepared.dataset.task], f"{len(prepared.dataset.answers):,}"
     if pixels["width"][0] == pixels["width"][2] and pixels["height"][0] == pixels["height"][2]:
         yield "Size", f"{pixels['width'][0]:,}\u00a0×\u00a0{pixels['height'][0]:,} pixels, all alike"
     else:

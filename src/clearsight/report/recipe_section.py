@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from clearsight.data.targets import Task
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS
 from clearsight.models.network import Ensemble
 from clearsight.report.charts import Curve, learning_curve
@@ -19,6 +20,13 @@ from clearsight.train.probe import Candidate
 
 CANDIDATES = 12
 """Candidates shown at once; the others are folded away."""
+
+SCORES: dict[Task, tuple[str, str]] = {
+    "classification": ("Accuracy", "accuracy how often it was right"),
+    "multilabel": ("Labels right", "the other curve what share of all labels was right"),
+    "regression": ("Variance explained", "the other curve what share of the variance the answers explain"),
+}
+"""The second learning curve, by task: its title, and what it says."""
 
 QUESTIONS = {
     "network": "Which network?",
@@ -63,6 +71,11 @@ class RecipeSection:
     accuracy_chart: Markup | None
     curve_words: str
     preview: Preview | None
+    loss_name: str
+    score_name: str
+    score_words: str
+    judged_by: tuple[str, str]
+    chosen_words: str
 
 
 def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
@@ -72,7 +85,9 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
     """
     ranked = sorted(fitted.candidates, key=lambda c: (-c.accuracy, c.log_loss))
     rows = [_candidate(i + 1, c) for i, c in enumerate(ranked)]
-    loss_chart, accuracy_chart = _charts(fitted.history) if fitted.history else (None, None)
+    task = fitted.bundle.task
+    titles = _loss_name(fitted), SCORES[task][0]
+    loss_chart, accuracy_chart = _charts(fitted.history, titles) if fitted.history else (None, None)
     return RecipeSection(
         summary=_summary(fitted),
         choices=tuple(
@@ -85,7 +100,20 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
         accuracy_chart=accuracy_chart,
         curve_words=_curve_words(fitted) if fitted.history else "",
         preview=preview(fitted, seed),
+        loss_name=_loss_name(fitted),
+        score_name=SCORES[task][0],
+        score_words=SCORES[task][1],
+        judged_by=("Accuracy", "Log loss") if task == "classification" else ("Explained", "Squared error"),
+        chosen_words=(
+            "The most accurate was chosen; of equals, the one with the lower log loss (which punishes sure mistakes)."
+            if task == "classification"
+            else "The one with the lowest squared error was chosen; it explains the largest share of what varies."
+        ),
     )
+
+
+def _loss_name(fitted: Fitted) -> str:
+    return f"Loss ({fitted.training.loss if fitted.training else 'cross-entropy'})"
 
 
 def _summary(fitted: Fitted) -> str:
@@ -103,7 +131,7 @@ def _summary(fitted: Fitted) -> str:
         )
     words = (
         f"A network ({name}) that had learned to see on ImageNet, a million photos of everyday things, turns each "
-        f"image, scaled to {size}, into numbers called features. Only the last step from features to classes, "
+        f"image, scaled to {size}, into numbers called features. Only the last step from features to answers, "
         "the head, was chosen and fitted on these images."
     )
     if fitted.tuned:
@@ -118,7 +146,7 @@ def _summary(fitted: Fitted) -> str:
     return words
 
 
-def _charts(history: Sequence[Epoch]) -> tuple[Markup, Markup]:
+def _charts(history: Sequence[Epoch], titles: tuple[str, str]) -> tuple[Markup, Markup]:
     epochs = [e.epoch for e in history]
     best = _best(history).epoch
     loss = (
@@ -130,8 +158,8 @@ def _charts(history: Sequence[Epoch]) -> tuple[Markup, Markup]:
         Curve("validation", "val", [e.val_accuracy for e in history]),
     )
     return (
-        learning_curve("loss", "Loss (cross-entropy)", epochs, loss, best, shares=False),
-        learning_curve("accuracy", "Accuracy", epochs, right, best, shares=True),
+        learning_curve("loss", titles[0], epochs, loss, best, shares=False),
+        learning_curve("accuracy", titles[1], epochs, right, best, shares=True),
     )
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,7 +254,7 @@ class Worker:
             part = Look(look.logits[rows], look.features[rows], look.coarse[rows])
             answers = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
             for i, answer in zip(rows, answers, strict=True):
-                found[i] = Seen(answer, look.features[i], questions[i].pixels)
+                found[i] = Seen(cast(Prediction, answer), look.features[i], questions[i].pixels)
         return [seen for seen in found if seen is not None]
 
     def _observed(self, size: int, seconds: float) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
@@ -22,6 +23,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Fit, Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
+from clearsight.errors import ConfigError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.train.classical import classical
 from clearsight.train.decision import Decision
@@ -29,16 +31,21 @@ from clearsight.train.distributed import ALONE, World
 from clearsight.train.hardware import device_of
 from clearsight.train.job import Job, Outcome, Watch
 from clearsight.train.limits import fit_limits
-from clearsight.train.loop import Training
+from clearsight.train.loop import Training, score_of
+from clearsight.train.losses import loss_for
 from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
 from clearsight.train.recipe import Recipe, check_names, plan
+from clearsight.train.ridge import answers_head
 from clearsight.train.scratch import from_scratch
 from clearsight.train.suspects import Suspects, find_suspects
 from clearsight.train.transfer import transfer
 
 TRAIN: dict[str, Callable[[Job], Outcome]] = {"probe": transfer, "scratch": from_scratch, "classical": classical}
-"""What carries out each kind of recipe."""
+"""What carries out each kind of recipe for classes."""
+
+ANSWER: dict[str, Callable[[Job], Outcome]] = {"probe": answers_head, "scratch": from_scratch}
+"""The same for several labels and for numbers."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ def fit(
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("looking at the files"))
     recipe = plan(config, scanned)
+    _check_task(dataset, config, recipe)
     geometry, why_fit = _geometry(dataset, scanned, recipe, config, test_fraction, device, console)
     prepared = _prepare(dataset, scanned, geometry, config, test_fraction, console)
     decisions = [*recipe.decisions, *why_fit]
@@ -102,11 +110,12 @@ def fit(
         if finding.severity == "warning":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
     job = Job(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world)
-    outcome = TRAIN[recipe.kind](job)
+    outcome = _train(job)
     trained = time.perf_counter()
     bundle = Bundle(
         network=outcome.network.eval(),
-        classes=dataset.classes,
+        classes=dataset.answers,
+        answer=outcome.answer,
         form=prepared.form,
         geometry=geometry,
         temperature=outcome.temperature,
@@ -122,7 +131,7 @@ def fit(
     if world.rank == 0:
         alone = replace(job, world=ALONE)
         bundle = replace(bundle, limits=fit_limits(alone, outcome, bundle))
-        suspects = find_suspects(alone)
+        suspects = find_suspects(alone) if outcome.answer is None else None
     return Fitted(
         bundle=bundle,
         prepared=prepared,
@@ -139,6 +148,34 @@ def fit(
         training=outcome.training,
         suspects=suspects,
     )
+
+
+def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
+    """Refuse options that mean nothing for what is to be predicted, all at once."""
+    task, data, model, options = dataset.task, config.data, config.model, config.train
+    loss_for(task, options.loss)
+    numbers = [flag for flag, given in (("--angle", data.angle), ("--within", data.within)) if given]
+    if task != "regression" and numbers:
+        raise ConfigError(f"{', '.join(numbers)} is about numbers to predict", found=f"{dataset.name} has none")
+    if task == "classification":
+        return
+    if recipe.kind == "classical":
+        raise ConfigError(
+            f"the classical model {recipe.model} tells classes apart",
+            found=task,
+            fix="leave out --model, or name a network",
+        )
+    wrong = {
+        "--class-weights": options.class_weights != "none",
+        "--adversarial": options.adversarial != "none",
+        "--label-smoothing": bool(options.label_smoothing) and task == "regression",
+        "--freeze none or lower": model.freeze in ("none", "lower") and recipe.kind == "probe",
+        "--heal": config.run.heal,
+    }
+    if given := [flag for flag, asked in wrong.items() if asked]:
+        raise ConfigError(
+            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task}", fix="leave that out"
+        )
 
 
 def _prepare(
@@ -183,13 +220,26 @@ def _geometry(
         data = _prepare(dataset, scanned, trial, config, test_fraction, console)
         short = replace(_without_budget(config), train=replace(config.train, epochs=config.train.epochs or 8))
         job = Job(data, recipe, short, device, Silent())
-        outcome = TRAIN[recipe.kind](job)
-        target = data.labels[outcome.judged]
-        belief = softmax(outcome.logits, outcome.temperature)
-        scores[name] = accuracy(target, outcome.logits.argmax(1)), -log_loss(target, belief)
+        scores[name] = _score(job, _train(job))
     best = max(scores, key=lambda name: scores[name])
     words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
-    return Geometry(side, side, cast(Fit, best)), [Decision("fit", best, f"validation accuracy: {words}")]
+    what = "validation accuracy" if dataset.targets is None else "how right it is in validation"
+    return Geometry(side, side, cast(Fit, best)), [Decision("fit", best, f"{what}: {words}")]
+
+
+def _train(job: Job) -> Outcome:
+    return (ANSWER if job.answer else TRAIN)[job.recipe.kind](job)
+
+
+def _score(job: Job, outcome: Outcome) -> tuple[float, float]:
+    """What validation says of a training: of two, the larger is better."""
+    if outcome.answer is None:
+        target = job.data.labels[outcome.judged]
+        belief = softmax(outcome.logits, outcome.temperature)
+        return accuracy(target, outcome.logits.argmax(1)), -log_loss(target, belief)
+    outputs = torch.from_numpy(outcome.logits).float()
+    score = float(score_of(outputs, job.examples.wanted(outcome.judged), outcome.answer.task).mean())
+    return score, score
 
 
 def _without_budget(config: Config) -> Config:

@@ -43,7 +43,7 @@ RETRAINED = 2
 SHARE = 0.12
 """Work of one such training as a share of the model's own."""
 
-MOST = 40_000
+MOST = 20_000
 """Images, over all epochs, that one such training sees at most."""
 
 FOOLED = 0.03
@@ -82,6 +82,9 @@ def fit_limits(job: Job, outcome: Outcome, bundle: Bundle) -> Limits | None:
     seen = _Part(features[: len(train)], _coarse(job, train), data.labels[train])
     held = _Part(features[len(train) :], _coarse(job, val), data.labels[val])
     bank = Bank.fit(seen.features, seen.pixels, seen.labels, held.features, held.pixels)
+    if outcome.answer is not None:
+        known = np.sort(bank.score("joint", np.zeros((1, 1)), held.features, held.pixels, 1.0))
+        return Limits(bank, "joint", known, LeftOut({}, (), "there are no classes to leave out"), np.zeros(0))
     left_out = _left_out(job, outcome, seen, held)
     score = _chosen(left_out.auroc)
     logits = _logits(outcome, bundle, job, val)
@@ -206,7 +209,7 @@ def _retrained(
     known = np.sort(draw.permutation(keep[1])[:KNOWN])
     number = np.searchsorted(left, data.labels).clip(max=len(left) - 1)
     examples = Examples(data.pixels.array, number, data.weights, train, known, len(left))
-    network = new_network(job.recipe, data, job.config.run.seed, classes=len(left))
+    network = new_network(job.recipe, data, job.config.run.seed, outputs=len(left))
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
     short = replace(how, epochs=max(2, round(views / len(train))))
     quiet = replace(job, console=Silent(), on_epoch=None, watch=None, folder=None)

@@ -24,12 +24,13 @@ from clearsight.adversary import pgd
 from clearsight.data.augment import augment
 from clearsight.data.loader import batches, to_float
 from clearsight.data.mix import mix
+from clearsight.data.targets import Task
 from clearsight.errors import TrainingError
 from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.network import frozen
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.distributed import ALONE, World
-from clearsight.train.losses import LOSSES, class_weights, targets
+from clearsight.train.losses import ALL_LOSSES, class_weights, targets
 from clearsight.train.norms import hold_norms, still_norms
 from clearsight.train.observer import Epoch, Observer, Step
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
@@ -43,7 +44,8 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 @dataclass(frozen=True)
 class Examples:
     """Labelled images: pixels (N, C, H, W) uint8, uint16 or float32 in [0, 1]; labels (N,) class indices; weights (N,)
-    how far each label is believed; train, val: positions among the N.
+    how far each label is believed; train, val: positions among the N. targets (N, E): what outputs are compared with
+    where it is not a class: 0 and 1 for labels, or numbers, as task says.
     """
 
     pixels: NDArray[Any]
@@ -52,6 +54,15 @@ class Examples:
     train: NDArray[np.int64]
     val: NDArray[np.int64]
     classes: int
+    task: Task = "classification"
+    targets: NDArray[np.float32] | None = None
+
+    def wanted(self, rows: NDArray[np.int64], smoothing: float = 0.0) -> torch.Tensor:
+        """Targets (N, E) of some images, of classes one-hot; smoothing as for `losses.targets`."""
+        if self.targets is None:
+            return targets(torch.from_numpy(self.labels[rows]), self.classes, smoothing)
+        found = torch.from_numpy(self.targets[rows])
+        return found * (1 - smoothing) + smoothing / 2 if self.task == "multilabel" else found
 
 
 @dataclass(frozen=True)
@@ -137,16 +148,18 @@ def train_network(
     average = WeightAverage(network, how.ema) if how.ema else None
     scaler = torch.amp.GradScaler(device, enabled=how.amp == "fp16")
     forward = world.wrap(torch.compile(network) if how.compile else network, device)
-    loss_of, per_class = LOSSES[how.loss], torch.ones(data.classes)
+    loss_of, per_class = ALL_LOSSES[how.loss], torch.ones(data.classes)
     if how.class_weights == "balanced":
         per_class = class_weights(data.labels[data.train], data.classes)
     per_epoch = how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
-    def loss_and_gradient(pieces: Sequence[Batch], weight: float) -> tuple[float, int, torch.Tensor]:
-        """Loss of a step's batches together, right answers, logits of the last batch; gradients are left in place."""
+    def loss_and_gradient(pieces: Sequence[Batch], weight: float) -> tuple[float, float, torch.Tensor]:
+        """Loss of a step's batches together, sum of the images' scores, logits of the last batch; gradients are left in
+        place.
+        """
         optimiser.zero_grad(set_to_none=True)
-        value, right = 0.0, 0
+        value, right = 0.0, 0.0
         for number, (images, target, w) in enumerate(pieces):
             together = world.waiting(forward, last=number == len(pieces) - 1)
             with together, auxiliary_logits(network) as extra, autocast(device, how.amp):
@@ -158,10 +171,10 @@ def train_network(
                 cost = loss + how.l1 * l1_penalty(network) / (len(pieces) * world.size) if how.l1 else loss
             scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
-            right += int((logits.argmax(1) == target.argmax(1)).sum())
+            right += float(score_of(logits.detach(), target, data.task).sum())
         if scaler.is_enabled():
             scaler.unscale_(optimiser)
-        return world.sum(value), int(world.sum(right)), logits.detach()
+        return world.sum(value), world.sum(right), logits.detach()
 
     def searched(pieces: Sequence[Batch], weight: float, step: int) -> float:
         """What is minimised, at weights a line search tries, with the same random numbers."""
@@ -288,10 +301,12 @@ def _batch(
 ) -> Batch:
     """Images (N, C, H, W), targets (N, K) and weights (N,) as training sees them."""
     images = to_float(data.pixels[rows]).to(device)
-    wanted = targets(torch.from_numpy(data.labels[rows]), data.classes, how.label_smoothing).to(device)
+    wanted = data.wanted(rows, how.label_smoothing).to(device)
     images = augment(images, how.augment, noise)
     images, wanted = mix(images, wanted, noise, mixup=how.mixup, cutmix=how.cutmix)
-    weights = torch.from_numpy(data.weights[rows]).to(device) * (wanted @ per_class.to(device))
+    weights = torch.from_numpy(data.weights[rows]).to(device)
+    if data.targets is None:
+        weights = weights * (wanted @ per_class.to(device))
     return images, wanted, weights
 
 
@@ -304,13 +319,24 @@ def _attacked(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor, ho
 
 
 def _validate(network: nn.Module, data: Examples, how: Training, device: str, world: World) -> tuple[float, float]:
-    """Mean loss and accuracy on the validation images, each process judging its share."""
+    """Mean loss and score on the validation images, each process judging its share."""
     rows = world.share(data.val)
     logits = logits_of(network, data.pixels, rows, how.batch_size, device, layout_for(network, device), how.amp)
-    labels = torch.from_numpy(data.labels[rows])
-    loss = float(LOSSES[how.loss](logits, targets(labels, data.classes)).sum())
-    right = float((logits.argmax(1) == labels).sum())
+    wanted = data.wanted(rows)
+    loss = float(ALL_LOSSES[how.loss](logits, wanted).sum())
+    right = float(score_of(logits, wanted, data.task).sum())
     return world.sum(loss) / len(data.val), world.sum(right) / len(data.val)
+
+
+def score_of(outputs: torch.Tensor, wanted: torch.Tensor, task: Task) -> torch.Tensor:
+    """How right outputs are, image by image (N,): 1 for the right class; the share of labels that are right; or, of
+    standardised numbers, 1 less the mean squared error, whose mean is the variance explained, R^2.
+    """
+    if task == "classification":
+        return (outputs.argmax(1) == wanted.argmax(1)).float()
+    if task == "multilabel":
+        return ((outputs > 0) == (wanted > 0.5)).float().mean(1)
+    return 1 - (outputs[:, : wanted.shape[1]] - wanted).square().mean(1)
 
 
 def logits_of(

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from clearsight.errors import DataError
+from clearsight.data.targets import Task
+from clearsight.errors import ConfigError, DataError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (N, K), target (N, K)) -> losses (N,), each 0 or more."""
@@ -74,6 +75,39 @@ LOSSES: dict[str, Loss] = {
     "mse": mean_squared_error,
 }
 """Every loss by its name; `config.LOSSES` says what each is."""
+
+
+def huber(outputs: Tensor, target: Tensor) -> Tensor:
+    """Mean over numbers of d^2 / 2 up to |d| = 1, of |d| - 1/2 beyond, d = output - target [Huber 1964]."""
+    return F.huber_loss(outputs, target, reduction="none").mean(1)
+
+
+def gaussian_nll(outputs: Tensor, target: Tensor) -> Tensor:
+    """Minus log likelihood of a normal distribution, less a constant: mean over numbers of (s + (m - t)^2 exp(-s)) / 2,
+    outputs (N, 2 T) = means m and logarithmic variances s, of which the loss sees at least -7, a deviation of 0.03
+    [Nix, Weigend 1994].
+    """
+    mean, log_variance = outputs.chunk(2, dim=1)
+    s = log_variance.clamp_min(-7)
+    return 0.5 * (s + (mean - target).square() * torch.exp(-s)).mean(1)
+
+
+NUMBER_LOSSES: dict[str, Loss] = {"mse": mean_squared_error, "huber": huber, "gaussian-nll": gaussian_nll}
+"""Losses for numbers by name; their target (N, E) is what `answers.Numbers.encode` gives."""
+
+ALL_LOSSES: dict[str, Loss] = {**NUMBER_LOSSES, **LOSSES}
+
+OF_TASK: dict[Task, tuple[str, ...]] = {
+    "classification": tuple(LOSSES), "multilabel": ("bce", "mse"), "regression": ("huber", "mse", "gaussian-nll"),
+}  # fmt: skip
+"""Losses that suit a task, its usual one first."""
+
+
+def loss_for(task: Task, asked: str | None) -> str:
+    """The loss asked for, or the task's usual one; ConfigError where it does not suit the task."""
+    if asked is not None and asked not in OF_TASK[task]:
+        raise ConfigError(f"--loss {asked} is not for {task}", expected=", ".join(OF_TASK[task]))
+    return asked or OF_TASK[task][0]
 
 
 def targets(labels: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:

@@ -5,8 +5,8 @@ momentum m. PyTorch writes v = m v + g, w = w - a v. At a constant rate the weig
 the factor a. When the rate changes they part: in the textbook form an old gradient keeps the rate of its own step, in
 PyTorch's the new rate scales all of them at once, so a drop in the rate brakes immediately. Here it is PyTorch's form.
 
-Weight decay is L2 for all but `adamw`: its gradient joins the loss's before anything else is computed (coupled).
-`adamw` shrinks the weights apart from the gradient (decoupled) [Loshchilov, Hutter 2019, arXiv:1711.05101].
+Weight decay is L2 for all but two: its gradient joins the loss's before anything else is computed (coupled). `adamw`
+and `muon` shrink the weights apart from the gradient (decoupled) [Loshchilov, Hutter 2019, arXiv:1711.05101].
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ DEFAULTS = {
     "adamw": (5e-3, 0.05),
     "radam": (1e-2, 0.0),
     "adabelief": (5e-3, 0.0),
+    "muon": (2e-2, 0.01),
     "lars": (5.0, 5e-4),
     "lbfgs": (1.0, 0.0),
     "armijo": (1.0, 0.0),
@@ -58,9 +59,9 @@ def build_optimiser(
     """The optimiser `name` of `config.OPTIMISERS` over parameter groups, each a dict with `params` and its rate `lr`.
 
     The dicts are copied; `lbfgs` has one direction for all weights, so it merges the groups and takes the first rate.
-    momentum in [0, 1): of momentum, nesterov and lars, and the decay of Adam's average gradient (its beta 1) in adam,
-    adamw, radam and adabelief; the others have none. weight_decay: 0 or more. Raises ConfigError for an unknown name,
-    weight decay with lbfgs, and nesterov without momentum.
+    momentum in [0, 1): of momentum, nesterov, muon and lars, and the decay of Adam's average gradient (its beta 1) in
+    adam, adamw, radam and adabelief; the others have none. weight_decay: 0 or more. Raises ConfigError for an unknown
+    name, weight decay with lbfgs, and nesterov without momentum.
     """
     own, decay, betas = [dict(group) for group in groups], weight_decay, (momentum, 0.999)
     match _known(name):
@@ -89,6 +90,8 @@ def build_optimiser(
 
             belief = AdaBelief(own, betas=betas, eps=1e-8, weight_decay=decay, decoupled_decay=False, rectify=False)
             return cast(optim.Optimizer, belief)
+        case "muon":
+            return Muon(own, momentum=momentum, weight_decay=decay)
         case "lars":  # always_adapt: timm would else leave layers without weight decay to plain momentum
             from timm.optim import Lars
 
@@ -101,6 +104,58 @@ def build_optimiser(
             return LBFGS([p for group in own for p in group["params"]], lr=own[0]["lr"])
         case _:
             return Armijo(own, weight_decay=decay)
+
+
+class Muon(optim.Optimizer):
+    """Nesterov momentum, made orthogonal: each weight matrix moves by the nearest matrix whose singular values are all
+    1, so that directions in which gradients are small are learned as fast as the others [Jordan et al. 2024].
+
+    A convolution's weights (K, C, H, W) are a matrix (K, C H W). The step is scaled by 0.2 sqrt(larger side), which
+    gives its entries the size of Adam's [Liu et al. 2025, arXiv:2502.16982, section 2.2]. Biases, normalisations and
+    kernels of single rows have no such directions: AdamW moves them, with betas (momentum, 0.95), at the same rate.
+    PyTorch's and timm's own work in bfloat16, which a processor without it does many times slower; this is float32.
+    """
+
+    def __init__(
+        self, params: optim.optimizer.ParamsT, lr: float = 0.02, *, momentum: float = 0.9, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                p.mul_(1 - rate * group["weight_decay"])
+                state = self.state[p]
+                if not state:
+                    state["mean"] = torch.zeros_like(p)
+                mean = state["mean"].lerp_(p.grad, 1 - momentum)
+                if min(p.shape[:2], default=1) > 1 and p.ndim > 1:
+                    update = orthogonal(p.grad.lerp(mean, momentum).flatten(1))
+                    p.add_(update.view_as(p), alpha=-rate * 0.2 * max(update.shape) ** 0.5)
+                    continue
+                if "square" not in state:
+                    state["square"], state["steps"] = torch.zeros_like(p), 0
+                state["steps"] += 1
+                square = state["square"].mul_(0.95).addcmul_(p.grad, p.grad, value=0.05)
+                unbiased = (square / (1 - 0.95 ** state["steps"])).sqrt_().add_(1e-8)
+                p.addcdiv_(mean, unbiased, value=-rate / (1 - momentum ** state["steps"]))
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """U S V' with singular values S between about 0.7 and 1.2, of a matrix U D V' with small or large ones D: an odd
+    polynomial of fifth degree, applied `steps` times, draws them there [Jordan et al. 2024].
+    """
+    x: Tensor = matrix / matrix.norm().clamp_min(1e-7)
+    tall = x.shape[0] > x.shape[1]
+    x = x.mT if tall else x
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return x.mT if tall else x
 
 
 class LBFGS(optim.LBFGS):

@@ -122,10 +122,10 @@ def choose_head(
     found: list[Candidate] = []
     logits_of: list[NDArray[np.float64]] = []
     judged = np.concatenate([judge for _, judge in trial])
-    features: _Features | None = None
+    features: StandardFeatures | None = None
     views = views or {}
 
-    def judge_candidate(features: _Features, like: tuple[Any, ...], names: tuple[str, ...] = AS_IT_IS) -> None:
+    def judge_candidate(features: StandardFeatures, like: tuple[Any, ...], names: tuple[str, ...] = AS_IT_IS) -> None:
         name, numbers, head, setting = like
         z = np.concatenate([_logits(features, fit, judge, targets, head, setting) for fit, judge in trial])
         truth = targets.labels[judged]
@@ -138,16 +138,16 @@ def choose_head(
 
     for number, plan in enumerate(plans):
         if features is None or plan[0] != plans[number - 1][0]:
-            features = _Features([parts[i] for i in plan[1]], sample)
+            features = StandardFeatures([parts[i] for i in plan[1]], sample)
         judge_candidate(features, plan)
     winner = best = _best(found)
     seen: dict[tuple[str, ...], Sequence[Rows]] = {AS_IT_IS: parts}
     for names, compute in views.items():
         seen[names] = compute()
-        judge_candidate(_Features([seen[names][i] for i in plans[best][1]], sample), plans[best], names)
+        judge_candidate(StandardFeatures([seen[names][i] for i in plans[best][1]], sample), plans[best], names)
         winner = min(winner, len(found) - 1, key=lambda i: found[i].log_loss)
     chosen, logits = found[winner], logits_of[winner]
-    features = _Features([seen[chosen.views][i] for i in chosen.parts], everything)
+    features = StandardFeatures([seen[chosen.views][i] for i in chosen.parts], everything)
     if len(everything) > SELECT_LIMIT:
         judged = folds[0][1]
         logits = _logits(features, folds[0][0], judged, targets, chosen.head, chosen.setting)
@@ -166,7 +166,7 @@ def fit_softmax(
     parts: Sequence[Rows], chosen: NDArray[np.int64], targets: Targets, strength: float
 ) -> tuple[dict[str, Any], nn.Module]:
     """A softmax head on some images: the point from which fine-tuning starts."""
-    return _fit(_Features(parts, chosen), chosen, targets, "softmax", {"L2": strength})
+    return _fit(StandardFeatures(parts, chosen), chosen, targets, "softmax", {"L2": strength})
 
 
 def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
@@ -176,7 +176,7 @@ def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
     return settings
 
 
-class _Features:
+class StandardFeatures:
     """Parts side by side, read in chunks and standardised; distances between images are computed once and kept."""
 
     def __init__(self, parts: Sequence[Rows], among: NDArray[np.int64], chunk: int = 512) -> None:
@@ -218,7 +218,7 @@ class _Features:
 
 
 def _logits(
-    features: _Features,
+    features: StandardFeatures,
     fit: NDArray[np.int64],
     judge: NDArray[np.int64],
     targets: Targets,
@@ -235,7 +235,7 @@ def _logits(
 
 
 def _fit(
-    features: _Features, fit: NDArray[np.int64], targets: Targets, head: str, setting: dict[str, float]
+    features: StandardFeatures, fit: NDArray[np.int64], targets: Targets, head: str, setting: dict[str, float]
 ) -> tuple[dict[str, Any], nn.Module]:
     """The head as a module, and its spec."""
     if head == "softmax":
@@ -248,7 +248,7 @@ def _fit(
 
 
 def _softmax_weights(
-    features: _Features, fit: NDArray[np.int64], targets: Targets, strength: float
+    features: StandardFeatures, fit: NDArray[np.int64], targets: Targets, strength: float
 ) -> tuple[Floats, Floats]:
     held = list(features.chunks(fit)) if len(fit) * features.width <= 2.5e7 else None  # 100 MB at most
     return linear_weights(
@@ -300,7 +300,7 @@ def linear_weights(
 
 
 def _kernel_weights(
-    features: _Features, fit: NDArray[np.int64], targets: Targets, c: float, gamma: float
+    features: StandardFeatures, fit: NDArray[np.int64], targets: Targets, c: float, gamma: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """One machine against the rest per class, one in all for two: support rows (S,), dual (K, S), intercept (K,)."""
     from sklearn.svm import SVC

@@ -23,8 +23,13 @@ SMALL = 48
 input they would be blur, and a small network learns them in seconds."""
 
 MANY_SMALL = 10_000
-"""Small images from which the network is three times as wide and its stem takes squares of 2x2 pixels: more to learn
-from deserves more weights, and the coarser stem pays for them."""
+"""Small images from which the network is twice as wide and its stem takes squares of 2x2 pixels: more to learn from
+deserves more weights, and the coarser stem pays for them."""
+
+
+def many_small(img_size: int, images: int) -> bool:
+    """Whether there are many small images, at least so large that a stem can take squares of 2x2 pixels."""
+    return images >= MANY_SMALL and 24 <= img_size <= 64
 
 
 @dataclass(frozen=True)
@@ -173,8 +178,8 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
         )
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
-        many = len(scanned.digests) >= MANY_SMALL and size >= 24
-        knobs = {"width": 48, "patch": 2} if many else {"width": 32 if size <= 16 else 16}
+        many = many_small(size, len(scanned.digests))
+        knobs = {"width": 32, "patch": 2} if many else {"width": 32 if size <= 16 else 16}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
             why = (

@@ -42,6 +42,9 @@ DOUBTED = 0.2
 JUDGED = 50_000
 """Images that are looked at, at most."""
 
+FOLDS = 5
+"""Parts in which they are judged by what was fitted on the others, at most."""
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -75,6 +78,9 @@ def find_suspects(job: Job) -> Suspects | None:
     features = _reduced(features)
     targets = Targets(data.labels[rows], data.weights[rows], job.classes)
     folds = [(_places(rows, fit), _places(rows, judge)) for fit, judge in split.folds]
+    if len(folds) > FOLDS:  # more and smaller parts would only cost more fits
+        joined = [np.concatenate([judge for _, judge in folds[k::FOLDS]]) for k in range(FOLDS)]
+        folds = [(np.setdiff1d(np.arange(len(rows)), judge), np.sort(judge)) for judge in joined]
     labels, belief = targets.labels, _committee(job, features, targets, folds)
     found = [
         Suspect(

@@ -1,0 +1,167 @@
+"""What images are labelled with where it is not one class each: several labels, or numbers.
+
+A table says it in its cells: `label` holds names joined by one of `SEPARATORS`, or columns of 0 and 1 are labels and
+columns of other numbers are what to predict. Where the data leaves it open, a task may be asked for.
+
+Shapes: N images, T targets; values (N, T) float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.errors import DataError
+
+Task = Literal["classification", "multilabel", "regression"]
+
+SEPARATORS = ("|", ";", ",")
+"""What joins the labels of an image in one cell."""
+
+BINS = 10
+"""Parts of the range of a number that are spread evenly over the splits."""
+
+FEWEST = 10
+"""Images in each of these parts at least."""
+
+
+@dataclass(frozen=True)
+class TargetTable:
+    """task: multilabel or regression. names (T,): of the labels or of the numbers. values (N, T): 1 where a label
+    holds and 0 where not; or the numbers.
+    """
+
+    task: Task
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+
+    def strata(self) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+        """A group for each image (N,) and the groups' names: what is spread evenly over the splits. Of labels, the
+        rarest that the image has; of numbers, the tenth of the first one's range by rank.
+        """
+        if self.task == "multilabel":
+            return _rarest(self.values, self.names)
+        first = self.values[:, 0].astype(np.float64)
+        if is_direction(self.values):
+            first = np.degrees(np.arctan2(self.values[:, 1], self.values[:, 0]))
+        return _tenths(first, self.names[0])
+
+
+def is_direction(values: NDArray[np.floating]) -> bool:
+    """Whether the targets are unit vectors in the plane, up to rounding to two digits."""
+    return values.shape[1] == 2 and bool((np.abs(np.hypot(values[:, 0], values[:, 1]) - 1) < 0.01).all())
+
+
+def several_labels(cells: Sequence[str], origin: str, asked: str) -> TargetTable | None:
+    """The labels in cells such as "cat|dog", or None where each cell is rather one class.
+
+    asked: a task, or "auto", which takes a separator for one if the parts it gives come back in other company: "crane,
+    bird" alone is a class, beside "bird" or "bird, tree" it is two labels. DataError for labels that never hold, or
+    nothing to tell apart.
+    """
+    if asked not in ("auto", "multilabel"):
+        return None
+    found = next((s for s in SEPARATORS if any(s in cell for cell in cells)), None)
+    parts = [_parts(cell, found) for cell in cells]
+    names = sorted({name for part in parts for name in part})
+    if asked == "auto" and (found is None or not _recur(cells, parts)):
+        return None
+    place = {name: k for k, name in enumerate(names)}
+    values = np.zeros((len(cells), len(names)), np.float32)
+    for i, part in enumerate(parts):
+        values[i, [place[name] for name in part]] = 1
+    return checked(TargetTable("multilabel", tuple(names), values), origin)
+
+
+def from_numbers(columns: Sequence[str], rows: NDArray[Any], origin: str, asked: str) -> TargetTable:
+    """Columns of numbers (N, T): labels if there are several and they hold 0 and 1 alone, else what to predict."""
+    binary = bool(np.isin(rows, (0, 1)).all())
+    task: Task = (
+        "multilabel" if asked == "multilabel" or (asked == "auto" and binary and rows.shape[1] > 1) else "regression"
+    )
+    if task == "multilabel" and not binary:
+        raise DataError(
+            f"labels in columns of {origin} are 0 or 1",
+            found=f"{float(rows[~np.isin(rows, (0, 1))][0]):g}",
+            fix="use --task regression for numbers",
+        )
+    return checked(TargetTable(task, tuple(columns), rows.astype(np.float32)), origin)
+
+
+def one_hot(rows: NDArray[Any]) -> bool:
+    """Whether every row (N, T) marks one of several columns with a 1 and the others with 0: classes, not labels."""
+    return rows.shape[1] > 1 and bool(np.isin(rows, (0, 1)).all() and (rows.sum(1) == 1).all())
+
+
+def checked(table: TargetTable, origin: str) -> TargetTable:
+    """The table, if something can be learned from it; DataError says what stands against that."""
+    values, names = table.values, table.names
+    if not np.isfinite(values).all():
+        i, k = (int(x[0]) for x in np.nonzero(~np.isfinite(values)))
+        raise DataError(
+            f"{int((~np.isfinite(values)).any(1).sum())} of {len(values)} targets in {origin} are no finite numbers",
+            found=f"{values[i, k]} in column {names[k]!r} of image {i + 1}",
+            fix="fill them in, or leave these images out",
+        )
+    constant = [name for name, column in zip(names, values.T, strict=True) if column.min() == column.max()]
+    if constant:
+        if table.task == "multilabel":
+            always = [n for n in constant if values[0, names.index(n)] == 1]
+            words = "holds for every image" if always else "is never positive"
+            raise DataError(
+                f"{len(constant)} label(s) of {origin} tell no images apart",
+                found=f"{(always or constant)[0]!r} {words}",
+                fix="leave these labels out, or add images of the other kind",
+            )
+        raise DataError(
+            f"{len(constant)} target(s) of {origin} never change",
+            found=f"{constant[0]!r} is {values[0, names.index(constant[0])]:g} for all images",
+            fix="leave these columns out",
+        )
+    return table
+
+
+def _parts(cell: str, separator: str | None) -> list[str]:
+    pieces = cell.split(separator) if separator else [cell]
+    return list(dict.fromkeys(p.strip() for p in pieces if p.strip()))
+
+
+def _recur(cells: Sequence[str], parts: Sequence[Sequence[str]]) -> bool:
+    """Whether every name that stands beside others also stands elsewhere in other company."""
+    company: dict[str, set[tuple[str, ...]]] = {}
+    for part in parts:
+        for name in part:
+            company.setdefault(name, set()).add(tuple(sorted(part)))
+    together = {name for part in parts if len(part) > 1 for name in part}
+    return bool(together) and sum(len(company[name]) > 1 for name in together) >= 0.5 * len(together)
+
+
+def _rarest(values: NDArray[np.float32], names: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    counts = values.sum(0)
+    order = np.argsort(counts, kind="stable")
+    has = values[:, order] > 0
+    group = np.where(has.any(1), order[has.argmax(1)], len(names))
+    sizes = np.bincount(group, minlength=len(names) + 1)
+    group[sizes[group] < FEWEST] = sizes.argmax()  # too few to be split evenly
+    used = np.unique(group)
+    if len(used) < 2:
+        even = int(np.abs(counts - len(values) / 2).argmin())
+        return values[:, even].astype(np.int64), (f"without {names[even]}", f"with {names[even]}")
+    return np.searchsorted(used, group), tuple([*names, "no label"][g] for g in used)
+
+
+def _tenths(numbers: NDArray[np.float64], name: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    bins = int(np.clip(len(numbers) // FEWEST, 1, BINS))
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, bins + 1)))
+    if len(edges) < 3:  # nearly constant: below or above the mean
+        group = (numbers > numbers.mean()).astype(np.int64)
+        return group, (f"{name} low", f"{name} high")
+    group = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
+    used = np.unique(group)
+    words = [f"{name} {a:.4g} to {b:.4g}" for a, b in pairwise(edges)]
+    return np.searchsorted(used, group).astype(np.int64), tuple(words[g] for g in used)

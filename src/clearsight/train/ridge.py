@@ -1,0 +1,157 @@
+"""Heads for several labels or for numbers, on frozen features: ridge regression, plain or with a kernel.
+
+Both have closed forms. With standardised features Z (N, D), a kernel matrix K (N, N) and targets Y (N, E) less their
+mean:
+    plain    W = (Z'Z / N + s I)^-1 Z'Y / N                      [Hoerl, Kennard 1970]
+    kernel   A = (K + s I)^-1 Y, K_ij = exp(-g |z_i - z_j|^2)    [Saunders, Gammerman, Vovk 1998]
+Labels are learned as -1 and 1; how far an output is believed, validation says afterwards (`answers.Labels`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from torch import nn
+
+from clearsight.answers import Answer
+from clearsight.models.heads import kernel_head, softmax_head
+from clearsight.train.features import extract
+from clearsight.train.frozen import feature_sets, new_probe
+from clearsight.train.job import Job, Outcome
+from clearsight.train.probe import KERNEL_LIMIT, Candidate, Fold, Rows, StandardFeatures
+
+Floats = NDArray[np.float64]
+
+STRENGTHS = (1e-2, 1e-1, 1.0, 10.0)
+"""s of the plain head."""
+
+KERNELS = ((0.1, 1.0), (0.1, 0.3), (1.0, 0.3), (0.01, 0.3))
+"""Pairs (s, g D) of the head with a kernel."""
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """A fitted head: dense weights (E, D), or support (S, D) and dual (E, S); bias (E,)."""
+
+    weight: Floats | None
+    support: NDArray[np.int64]
+    dual: Floats | None
+    bias: Floats
+
+
+def answers_head(job: Job) -> Outcome:
+    """Choose the head with the lowest squared error in cross-validation, and calibrate its answers there."""
+    data, split, answer = job.data, job.data.split, job.answer
+    assert answer is not None
+    assert data.dataset.targets is not None
+    probe, began = new_probe(job.recipe), time.perf_counter()
+    rows = np.sort(np.concatenate([split.train, split.val]))
+    parts = extract(probe, data.pixels, rows, device=job.device, progress=job.console.stage("features"))
+    speed = len(rows) / (time.perf_counter() - began)
+    wanted = _wanted(answer, data.dataset.targets.values[rows])
+    folds = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds]
+    everything = np.searchsorted(rows, split.development)
+    found, outputs = _judged(
+        parts, feature_sets(probe), wanted, folds, everything, job.console.stage("choosing the head", "candidates")
+    )
+    best = min(range(len(found)), key=lambda i: found[i].log_loss)
+    chosen = found[best]
+    features = StandardFeatures([parts[i] for i in chosen.parts], everything)
+    gamma = chosen.setting.get("gamma D", 0.0) / features.width
+    spec, head = _module(features, _fitted(features, everything, wanted, chosen), gamma)
+    probe.set_head(chosen.parts, spec, head)
+    judged = rows[np.concatenate([judge for _, judge in folds])]
+    truth = data.dataset.targets.values[judged]
+    ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
+    job.note(
+        "head",
+        chosen.words(),
+        f"explains the most of what varies in validation images, {chosen.accuracy:.1%}, of {len(found)} candidates; "
+        f"the best on the last features alone {ends.accuracy:.1%}",
+    )
+    return Outcome(
+        network=probe, temperature=1.0, judged=judged, logits=outputs[best], history=(), candidates=tuple(found),
+        decisions=tuple(job.notes), images_per_second=speed, answer=answer.fitted(outputs[best], truth),
+    )  # fmt: skip
+
+
+def _wanted(answer: Answer, targets: NDArray[np.float32]) -> Floats:
+    encoded = answer.encode(targets).astype(np.float64)
+    return 2 * encoded - 1 if answer.task == "multilabel" else encoded
+
+
+def _judged(
+    parts: Sequence[Rows],
+    sets: dict[str, tuple[int, ...]],
+    wanted: Floats,
+    folds: Sequence[Fold],
+    everything: NDArray[np.int64],
+    advance: Callable[[int, int], None],
+) -> tuple[list[Candidate], list[Floats]]:
+    """Every candidate and its outputs for the images judged. A candidate's `accuracy` is the share of the variance it
+    explains, its `log_loss` the mean squared error.
+    """
+    kernels = KERNELS if len(everything) <= KERNEL_LIMIT else ()
+    plans = [
+        Candidate(name, numbers, head, setting, 0.0, 0.0)
+        for name, numbers in sets.items()
+        for head, settings in (
+            ("ridge", [{"L2": s} for s in STRENGTHS]), ("kernel ridge", [{"L2": s, "gamma D": g} for s, g in kernels]),
+        )
+        for setting in settings
+    ]  # fmt: skip
+    judged = np.concatenate([judge for _, judge in folds])
+    truth, found, outputs = wanted[judged], [], []
+    features, of = None, ""
+    for number, plan in enumerate(plans):
+        if features is None or plan.features != of:
+            features, of = StandardFeatures([parts[i] for i in plan.parts], everything), plan.features
+        out = np.concatenate(
+            [_applied(features, _fitted(features, fit, wanted, plan), judge, plan) for fit, judge in folds]
+        )
+        error = float(np.mean((out - truth) ** 2))
+        explained = 1 - error / float(np.mean((truth - truth.mean(0)) ** 2))
+        found.append(Candidate(plan.features, plan.parts, plan.head, plan.setting, explained, error))
+        outputs.append(out)
+        advance(number + 1, len(plans))
+    return found, outputs
+
+
+def _fitted(features: StandardFeatures, fit: NDArray[np.int64], wanted: Floats, plan: Candidate) -> _Weights:
+    bias = wanted[fit].mean(0)
+    y = wanted[fit] - bias
+    if plan.head == "ridge":
+        gram, moment, start = np.zeros((features.width, features.width)), np.zeros((features.width, y.shape[1])), 0
+        for x in features.chunks(fit):
+            gram += x.T @ x
+            moment += x.T @ y[start : start + len(x)]
+            start += len(x)
+        gram[np.diag_indices_from(gram)] += plan.setting["L2"] * len(fit)
+        weight = cho_solve(cho_factor(gram, overwrite_a=True), moment)
+        return _Weights(weight.T, fit, None, bias)
+    kernel = np.exp(-plan.setting["gamma D"] / features.width * features.distances(fit, fit)).astype(np.float64)
+    kernel[np.diag_indices_from(kernel)] += plan.setting["L2"]
+    return _Weights(None, fit, cho_solve(cho_factor(kernel, overwrite_a=True), y).T, bias)
+
+
+def _applied(features: StandardFeatures, head: _Weights, judge: NDArray[np.int64], plan: Candidate) -> Floats:
+    if head.weight is not None:
+        weight = head.weight
+        return np.concatenate([x @ weight.T for x in features.chunks(judge)]) + head.bias
+    assert head.dual is not None
+    kernel = np.exp(-plan.setting["gamma D"] / features.width * features.distances(judge, head.support))
+    return np.asarray(kernel @ head.dual.T + head.bias)
+
+
+def _module(features: StandardFeatures, head: _Weights, gamma: float) -> tuple[dict[str, Any], nn.Module]:
+    if head.weight is not None:
+        return softmax_head(head.weight, head.bias, features.mean, features.std)
+    assert head.dual is not None
+    support = np.concatenate(list(features.chunks(head.support)))
+    return kernel_head(support, head.dual, head.bias, gamma, features.mean, features.std)

@@ -1,0 +1,206 @@
+"""Several labels per image, and numbers, from the data to the command line."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import clearsight as cs
+from clearsight.cli.main import main
+from clearsight.errors import ConfigError, DataError, ModelError
+
+
+def scenes(count, seed=0):
+    """Two digits of four kinds side by side, or one, or none: (N, 12, 20) and labels (N, 4)."""
+    rng, digits = np.random.default_rng(seed), load_digits()
+    images, labels = np.zeros((count, 12, 20), np.uint8), np.zeros((count, 4), int)
+    for i in range(count):
+        for left in (0, 10):
+            kind = int(rng.integers(0, 6))
+            if kind < 4:
+                shown = digits.images[rng.choice(np.flatnonzero(digits.target == kind))]
+                y, x = rng.integers(0, 5), left + rng.integers(0, 3)
+                images[i, y : y + 8, x : x + 8] = np.maximum(images[i, y : y + 8, x : x + 8], shown * 15)
+                labels[i, kind] = 1
+    return images, labels
+
+
+def pointers(count, seed=0):
+    """A bright line from the centre: (N, 16, 16), and where it points in degrees, counted from the right upwards."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-7.5:8, -7.5:8]
+    degrees = rng.uniform(0, 360, count)
+    a = np.radians(degrees)[:, None, None]
+    along, across = x * np.cos(a) - y * np.sin(a), x * np.sin(a) + y * np.cos(a)
+    bright = np.exp(-(across**2)) * (along > 0) * 220
+    return (bright + rng.uniform(0, 30, bright.shape)).astype(np.uint8), degrees
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    return cs.fit(*scenes(700), epochs=12, out=tmp_path_factory.mktemp("labels") / "run")
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("numbers")
+    images, degrees = pointers(500)
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    table = pd.DataFrame({"image_path": [f"{i}.png" for i in range(500)], "heading": degrees.round(2)})
+    table.to_csv(folder / "headings.csv", index=False)
+    return cs.fit(folder / "headings.csv", angle="degrees", epochs=15, out=folder / "run"), folder
+
+
+def test_labels_are_found_in_scenes(labelled):
+    test = labelled.metrics["test"]
+    assert labelled.metrics["task"] == "multilabel"
+    assert test["mean_average_precision"] > 0.9, "of labels at random it would be about 0.3"
+    assert 140 < test["n"] <= 175, "about a quarter; images that are alike stay on one side"
+    images, truth = scenes(100, seed=1)
+    belief = cs.load(labelled.folder).predict_proba(images)
+    right = ((belief > 0.5) == truth).mean()
+    assert right > 0.9
+    assert (belief.sum(1) > 1.5).any(), "the beliefs are no softmax"
+
+
+def test_a_model_of_labels_answers_with_any_number_of_them(labelled):
+    images, _ = scenes(60, seed=2)
+    answers = labelled.predictor.predict(images)
+    assert {len(a.labels) for a in answers} >= {0, 1, 2}
+    assert min(a.doubt for a in answers) < 0.4 < max(a.doubt for a in answers)
+    assert all(set(a.probabilities) == {"0", "1", "2", "3"} for a in answers)
+    assert all(0 <= a.strangeness <= 1 for a in answers)
+
+
+def test_angles_are_learned_across_the_turn(turned):
+    run, _ = turned
+    test = run.metrics["test"]
+    assert run.metrics["task"] == "regression"
+    assert test["unit"] == "degrees"
+    score = test["per_number"]["heading"]
+    assert score["median_error"] < 15 < score["usual_error"]
+    assert 0.8 < score["covered"] <= 1
+    images, degrees = pointers(60, seed=3)
+    near = [min(d, 360 - d) < 20 for d in degrees]
+    off = np.abs((run.predictor.values(images)[:, 0] - degrees + 180) % 360 - 180)
+    assert np.median(off) < 15
+    assert np.median(off[near]) < 25, "around 0 degrees too"
+
+
+def test_evaluate_repeats_the_test(labelled, turned, capsys):
+    run, _ = turned
+    assert main(["evaluate", str(run.folder), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["per_number"]["heading"]["median_error"] == pytest.approx(
+        run.metrics["test"]["per_number"]["heading"]["median_error"], abs=1e-3
+    )
+    images, truth = scenes(80, seed=4)
+    found = cs.evaluate(labelled.predictor, (images, truth))
+    assert found.n == 80
+    assert found.mean_average_precision > 0.85
+    assert main(["evaluate", str(run.folder)]) == 0
+    said = capsys.readouterr().out
+    assert "heading: off by" in said
+    assert "far off:" in said
+
+
+def test_predict_says_the_number_and_its_interval(turned, capsys):
+    run, folder = turned
+    assert main(["predict", str(run.folder), str(folder / "0.png"), "--coverage", "0.8"]) == 0
+    line = capsys.readouterr().out
+    assert "heading" in line
+    assert " to " in line
+    assert "at 80%" in line
+    assert main(["predict", str(run.folder), str(folder / "0.png"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)["predictions"][0]
+    assert set(answer) == {"image", "values", "intervals", "within", "strangeness", "none_of_these"}
+
+
+def test_predict_says_the_labels(labelled, tmp_path, capsys):
+    images, truth = scenes(20, seed=5)
+    found = [{int(name) for name in a.labels} for a in labelled.predictor.predict(images)]
+    both = next(i for i in range(20) if truth[i].sum() == 2 and found[i] == set(np.flatnonzero(truth[i])))
+    Image.fromarray(images[both]).save(tmp_path / "both.png")
+    assert main(["predict", str(labelled.folder), str(tmp_path / "both.png")]) == 0
+    said = capsys.readouterr().out
+    assert all(str(k) in said for k in np.flatnonzero(truth[both]))
+    assert "doubt" in said
+
+
+def test_reports_show_what_is_far_off(labelled, turned):
+    labels, numbers = labelled.report.read_text(), turned[0].report.read_text()
+    assert "Given exactly its labels" in labels
+    assert "Average precision" in labels
+    assert "median error" in numbers
+    assert 'id="parity-0-title"' in numbers
+    for page in (labels, numbers):
+        assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+        assert not re.search(r">[^<]*\bnan\b", page)
+
+
+def test_a_label_and_a_number_can_be_explained(labelled, turned):
+    images, truth = scenes(5, seed=6)
+    from clearsight.explanation import explain
+
+    shown = int(np.flatnonzero(truth.sum(1))[0])
+    label = str(np.flatnonzero(truth[shown])[0])
+    found = next(explain(labelled.predictor, images[shown], method="saliency", target=label, judged=False))
+    assert (found.target, found.heat.shape) == (label, labelled.predictor.shape[1:])
+    found = next(explain(turned[0].predictor, pointers(1)[0], method="occlusion", judged=False))
+    assert found.target == "heading"
+    assert 0 <= found.belief < 360
+
+
+def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path):
+    run = turned[0]
+    for what in (cs.attack, cs.audit, cs.export, cs.see):
+        with pytest.raises(ModelError, match="one class per image; found a model of regression"):
+            what(run.folder)
+    with pytest.raises(ModelError, match="gives numbers, not probabilities"):
+        run.predictor.predict_proba(np.zeros((1, 16, 16), np.uint8))
+    images, labels = scenes(100)
+    for options, message in (
+        ({"loss": "focal"}, "--loss focal is not for multilabel; expected bce, mse"),
+        ({"model": "hog+svm"}, "tells classes apart"),
+        ({"class_weights": "balanced", "adversarial": "pgd"}, "--class-weights, --adversarial: for classes alone"),
+        ({"angle": "degrees"}, "--angle is about numbers"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            cs.fit(images, labels, out=tmp_path / "no", **options)
+    with pytest.raises(DataError, match="no radians"):
+        cs.fit(*pointers(60), angle="radians", out=tmp_path / "no")
+
+
+def test_a_network_says_its_own_variance(tmp_path):
+    images, degrees = pointers(300)
+    run = cs.fit(images, np.abs(degrees - 180), loss="gaussian-nll", within="0,180", epochs=8, out=tmp_path / "run")
+    answers = run.predictor.predict(images[:40])
+    widths = [high - low for a in answers for low, high in a.intervals.values()]
+    assert np.std(widths) > 0, "one image is surer than another"
+    assert all(0 <= low <= high <= 180 for a in answers for low, high in a.intervals.values())
+    again = cs.load(run.folder).predict(images[:40])
+    assert again == answers
+
+
+def test_photos_use_frozen_features(tmp_path):
+    """Colour patches at three places: whether red or blue occurs, and how bright the green is."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(60, 90, (90, 64, 64, 3))
+    labels = rng.random((90, 2)) < 0.5
+    green = rng.uniform(0, 1, 90)
+    for image, (red, blue), g in zip(images, labels, green, strict=True):
+        image[8:28, 8:28, 0] += 140 * int(red)
+        image[36:56, 8:28, 2] += 140 * int(blue)
+        image[20:44, 40:60, 1] += int(140 * g)
+    images = images.clip(0, 255).astype(np.uint8)
+    run = cs.fit(images, labels.astype(int), out=tmp_path / "labels")
+    assert run.metrics["test"]["mean_average_precision"] > 0.9
+    run = cs.fit(images, green, out=tmp_path / "green")
+    assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.7
+    head = next(d for d in run.metrics["recipe"] if d["what"] == "head")
+    assert "ridge" in head["choice"]
