@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from clearsight.data.sources import read
-from clearsight.data.targets import TargetTable, from_numbers, is_direction, one_hot, several_labels
+from clearsight.data.targets import TargetTable, from_numbers, is_direction, one_hot, require_variety, several_labels
 from clearsight.errors import DataError
 
 
@@ -73,9 +73,6 @@ def test_measurements_as_labels_are_numbers_and_counts_are_classes(pictures):
         ),
         ({"x": [1.5, *[0.5] * 38, float("nan")]}, "auto", "mixes numbers and other things; found nothing in row 41"),
         ({"x": [1.5, *[0.5] * 38, "nan"]}, "auto", "mixes numbers|no finite numbers"),
-        ({"x": [2.5] * 40}, "auto", "1 target.* never change; found 'x' is 2.5 for all images"),
-        ({"a": [1, 0] * 20, "b": [0] * 40}, "multilabel", "tell no images apart; found 'b' is never positive"),
-        ({"label": ["a|b", "a"] * 20}, "multilabel", "tell no images apart; found 'a' holds for every image"),
         ({"a": [1, 2] * 20, "b": [0, 1] * 20}, "multilabel", "labels in columns of .* are 0 or 1; found 2"),
         ({"x": np.linspace(0, 1, 40)}, "classification", "has no column of classes"),
         ({"label": ["a", "b"] * 20}, "regression", "mixes numbers and other things; found 'a' in row 2"),
@@ -85,6 +82,20 @@ def test_measurements_as_labels_are_numbers_and_counts_are_classes(pictures):
 def test_faults_are_named(pictures, columns, task, message):
     with pytest.raises(DataError, match=message):
         read(pictures(**columns), task=task)
+
+
+@pytest.mark.parametrize(
+    ("columns", "task", "message"),
+    [
+        ({"x": [2.5] * 40}, "auto", "1 target.* never change; found 'x' is 2.5 for all images"),
+        ({"a": [1, 0] * 20, "b": [0] * 40}, "multilabel", "tell no images apart; found 'b' is never positive"),
+        ({"label": ["a|b", "a"] * 20}, "multilabel", "tell no images apart; found 'a' holds for every image"),
+    ],
+)
+def test_nothing_is_learned_of_what_never_changes_though_it_can_be_judged_by(pictures, columns, task, message):
+    found = read(pictures(**columns), task=task)
+    with pytest.raises(DataError, match=message):
+        require_variety(found.targets, found.name)
 
 
 def test_a_folder_of_classes_is_no_regression(tmp_path):

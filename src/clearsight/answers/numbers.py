@@ -28,6 +28,11 @@ Kind = Literal["number", "angle", "direction"]
 ANGLES = {"degrees": 360.0, "radians": 2 * math.pi}
 """A full turn in each unit."""
 
+LEAST = -7.0
+"""Smallest logarithmic variance, in deviations of the training numbers, that is taken from a network: a deviation of
+0.03.
+"""
+
 KEPT = 2000
 """Validation errors that are kept for the intervals at most, evenly by rank."""
 
@@ -141,7 +146,7 @@ class Numbers:
         t = len(self.names)
         if not self.spread:
             return np.ones((len(outputs), 1 if self.kind == "direction" else t))
-        return np.asarray(np.exp(0.5 * np.asarray(outputs[:, t:], np.float64)) * np.array(self.std))
+        return np.asarray(np.exp(0.5 * np.maximum(np.asarray(outputs[:, t:], np.float64), LEAST)) * np.array(self.std))
 
     def differences(self, values: Floats, targets: NDArray[np.floating]) -> Floats:
         """Answer less truth (N, T); for angles the short way round; for directions the degrees between them (N, 1)."""

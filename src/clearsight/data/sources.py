@@ -25,6 +25,13 @@ from clearsight.errors import DataError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
+HELD = {
+    "classification": "one class per image",
+    "multilabel": "several labels per image, in one cell or in columns of 0 and 1",
+    "regression": "columns of numbers",
+}
+"""What data of each task holds."""
+
 DataLike = "str | Path | pd.DataFrame | tuple[Any, Any] | Dataset"
 
 
@@ -45,9 +52,9 @@ def read(
     found = _read(data, data_dir, task)
     if task not in ("auto", found.task):
         raise DataError(
-            f"{found.name} gives one class per image, which is no {task}",
-            expected="a table with several labels in a cell, or with columns of numbers",
-            fix="leave out --task",
+            f"{found.name} gives {HELD[found.task]}, which is no {task}",
+            expected=HELD[task],
+            fix="leave out --task" if found.task == "classification" else None,
         )
     return found
 

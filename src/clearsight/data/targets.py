@@ -61,8 +61,7 @@ def several_labels(cells: Sequence[str], origin: str, asked: str) -> TargetTable
     """The labels in cells such as "cat|dog", or None where each cell is rather one class.
 
     asked: a task, or "auto", which takes a separator for one if the parts it gives come back in other company: "crane,
-    bird" alone is a class, beside "bird" or "bird, tree" it is two labels. DataError for labels that never hold, or
-    nothing to tell apart.
+    bird" alone is a class, beside "bird" or "bird, tree" it is two labels.
     """
     if asked not in ("auto", "multilabel"):
         return None
@@ -99,7 +98,7 @@ def one_hot(rows: NDArray[Any]) -> bool:
 
 
 def checked(table: TargetTable, origin: str) -> TargetTable:
-    """The table, if something can be learned from it; DataError says what stands against that."""
+    """The table, if all its values are finite numbers; DataError where not."""
     values, names = table.values, table.names
     if not np.isfinite(values).all():
         i, k = (int(x[0]) for x in np.nonzero(~np.isfinite(values)))
@@ -108,6 +107,12 @@ def checked(table: TargetTable, origin: str) -> TargetTable:
             found=f"{values[i, k]} in column {names[k]!r} of image {i + 1}",
             fix="fill them in, or leave these images out",
         )
+    return table
+
+
+def require_variety(table: TargetTable, origin: str) -> None:
+    """DataError for labels or numbers that are the same for all images: nothing can be learned of them."""
+    values, names = table.values, table.names
     constant = [name for name, column in zip(names, values.T, strict=True) if column.min() == column.max()]
     if constant:
         if table.task == "multilabel":
@@ -123,7 +128,6 @@ def checked(table: TargetTable, origin: str) -> TargetTable:
             found=f"{constant[0]!r} is {values[0, names.index(constant[0])]:g} for all images",
             fix="leave these columns out",
         )
-    return table
 
 
 def _parts(cell: str, separator: str | None) -> list[str]:

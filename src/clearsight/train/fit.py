@@ -23,6 +23,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Fit, Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
+from clearsight.data.targets import require_variety
 from clearsight.errors import ConfigError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.train.classical import classical
@@ -157,8 +158,9 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
     numbers = [flag for flag, given in (("--angle", data.angle), ("--within", data.within)) if given]
     if task != "regression" and numbers:
         raise ConfigError(f"{', '.join(numbers)} is about numbers to predict", found=f"{dataset.name} has none")
-    if task == "classification":
+    if dataset.targets is None:
         return
+    require_variety(dataset.targets, dataset.name)
     if recipe.kind == "classical":
         raise ConfigError(
             f"the classical model {recipe.model} tells classes apart",

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.config import TrainConfig, flag
 from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_points
 from clearsight.models.pretrained import load_backbone
 from clearsight.models.published import weight_facts
@@ -87,6 +88,13 @@ def frozen_head(job: Job) -> Frozen:
         images_per_second=speed,
     )
     return Frozen(probe, result, parts, rows, outcome)
+
+
+def say_idle(job: Job, why: str) -> None:
+    """Say which options of training the user gave for nothing, as no layer is trained."""
+    idle = [flag(name) for name, value in vars(job.config.train).items() if value != getattr(TrainConfig(), name)]
+    if idle:
+        job.note("without effect", ", ".join(idle), why)
 
 
 def _say_head(job: Job, result: ProbeResult) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from clearsight.answers.numbers import LEAST
 from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, DataError
 
@@ -84,11 +85,11 @@ def huber(outputs: Tensor, target: Tensor) -> Tensor:
 
 def gaussian_nll(outputs: Tensor, target: Tensor) -> Tensor:
     """Minus log likelihood of a normal distribution, less a constant: mean over numbers of (s + (m - t)^2 exp(-s)) / 2,
-    outputs (N, 2 T) = means m and logarithmic variances s, of which the loss sees at least -7, a deviation of 0.03
-    [Nix, Weigend 1994].
+    outputs (N, 2 T) = means m and logarithmic variances s, which are `answers.numbers.LEAST` at least [Nix, Weigend
+    1994].
     """
     mean, log_variance = outputs.chunk(2, dim=1)
-    s = log_variance.clamp_min(-7)
+    s = log_variance.clamp_min(LEAST)
     return 0.5 * (s + (mean - target).square() * torch.exp(-s)).mean(1)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
@@ -63,8 +62,7 @@ def mirror_trial(data: Prepared, seed: int) -> MirrorTrial:
     """
     order = np.random.default_rng(seed)
     train, val = order.permutation(data.split.train)[:IMAGES], order.permutation(data.split.val)[: 2 * IMAGES]
-    pixels = [to_float(data.pixels.array[rows]) for rows in (train, val)]
-    known, turned, asked = (_seen(x) for x in (pixels[0], pixels[0].flip(3), pixels[1]))
+    known, turned, asked = _seen(data, train), _seen(data, train, turned=True), _seen(data, val)
     mean, std = known.mean(0), known.std(0)
     known, turned, asked = ((x - mean) / np.where(std > 0, std, 1) for x in (known, turned, asked))
     labels, truth = data.labels[train], data.labels[val]
@@ -72,10 +70,15 @@ def mirror_trial(data: Prepared, seed: int) -> MirrorTrial:
     return MirrorTrial(_named(known, labels, asked) == truth, _named(both, np.tile(labels, 2), asked) == truth)
 
 
-def _seen(images: torch.Tensor) -> NDArray[np.float32]:
-    """Images (N, C, H, W) as histograms of gradients in about seven cells a side, and coarse pixels (N, D)."""
-    cell = max(2, min(images.shape[2:]) // 7)
-    return np.concatenate([hog(images, cell=cell).flatten(1).numpy(), pooled(images.numpy())], axis=1)
+def _seen(data: Prepared, rows: NDArray[np.int64], turned: bool = False) -> NDArray[np.float32]:
+    """Images, or their mirror images, as histograms of gradients in seven cells a side and coarse pixels (N, D)."""
+    pixels, found = data.pixels.array, []
+    cell = max(2, min(pixels.shape[2:]) // 7)
+    for start in range(0, len(rows), 128):
+        images = to_float(pixels[rows[start : start + 128]])
+        images = images.flip(3) if turned else images
+        found.append(np.concatenate([hog(images, cell=cell).flatten(1).numpy(), pooled(images.numpy())], axis=1))
+    return np.concatenate(found)
 
 
 def _named(known: NDArray[np.float32], labels: NDArray[np.int64], asked: NDArray[np.float32]) -> NDArray[np.int64]:

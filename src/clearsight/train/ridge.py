@@ -22,7 +22,7 @@ from torch import nn
 from clearsight.answers import Answer
 from clearsight.models.heads import kernel_head, softmax_head
 from clearsight.train.features import extract
-from clearsight.train.frozen import feature_sets, new_probe
+from clearsight.train.frozen import feature_sets, new_probe, say_idle
 from clearsight.train.job import Job, Outcome
 from clearsight.train.probe import KERNEL_LIMIT, Candidate, Fold, Rows, StandardFeatures
 
@@ -75,6 +75,10 @@ def answers_head(job: Job) -> Outcome:
         f"explains the most of what varies in validation images, {chosen.accuracy:.1%}, of {len(found)} candidates; "
         f"the best on the last features alone {ends.accuracy:.1%}",
     )
+    why = "for labels and numbers a head is fitted in closed form, and the network's weights stay as they are"
+    say_idle(job, why)
+    if job.config.run.budget is not None:
+        job.note("without effect", "--budget", why)
     return Outcome(
         network=probe, temperature=1.0, judged=judged, logits=outputs[best], history=(), candidates=tuple(found),
         decisions=tuple(job.notes), images_per_second=speed, answer=answer.fitted(outputs[best], truth),

@@ -14,10 +14,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from clearsight.config import TrainConfig, seconds
+from clearsight.config import seconds
 from clearsight.train.clock import Clock
 from clearsight.train.finetune import train_all, train_upper
-from clearsight.train.frozen import Frozen, best_of, frozen_head
+from clearsight.train.frozen import Frozen, best_of, frozen_head, say_idle
 from clearsight.train.job import Job, Outcome
 from clearsight.train.together import better
 
@@ -31,11 +31,7 @@ def transfer(job: Job) -> Outcome:
     frozen = frozen_head(job)
     how, budget = job.config.model.freeze, job.config.run.budget
     if how == "all" or (how == "auto" and budget is None):
-        idle = [name for name, value in vars(job.config.train).items() if value != getattr(TrainConfig(), name)]
-        if idle:
-            options = ", ".join("--" + name.replace("_", "-") for name in idle)
-            why = "the network's weights stay as they are; --budget or --freeze none trains them"
-            job.note("without effect", options, why)
+        say_idle(job, "the network's weights stay as they are; --budget or --freeze none trains them")
         return replace(frozen.outcome, decisions=tuple(job.notes))
     _say_recipe(job, frozen)
     best = frozen.outcome
