@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import clearsight as cs
 from clearsight.cli.main import COMMANDS, EPILOG, main
@@ -50,14 +51,20 @@ EXPRESSIONS = re.findall(r"^\|[^|]*\|[^|]*\| `(.*cs\..*)` \|$", README, re.M)
 
 
 @pytest.fixture(scope="module")
-def trained(desk, tmp_path_factory):
-    """The same folder after `cs.fit("photos/")`."""
+def small_desk(tmp_path_factory, photos):
+    """The same folder with pictures of 40 pixels, which small networks learn, after `cs.fit("photos/")`."""
+    root = tmp_path_factory.mktemp("small desk")
+    for path in sorted(photos.rglob("*.jpg")):
+        to = root / "photos" / path.relative_to(photos)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).resize((40, 40)).save(to)
+    shutil.copytree(root / "photos", root / "others")
+    shutil.copy(root / "photos" / "cat" / "0.jpg", root / "new.jpg")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.chdir(desk)
-        if not (desk / "runs" / "photos").exists():
-            cs.fit("photos/")
-    return desk
+        patch.chdir(root)
+        cs.fit("photos/")
+    return root
 
 
 def test_the_map_has_expressions():
@@ -66,8 +73,8 @@ def test_the_map_has_expressions():
 
 @pytest.mark.timeout(900)  # some train many models
 @pytest.mark.parametrize("row", EXPRESSIONS)
-def test_every_expression_of_the_map_runs(row, trained, monkeypatch):
-    monkeypatch.chdir(trained)
+def test_every_expression_of_the_map_runs(row, small_desk, monkeypatch):
+    monkeypatch.chdir(small_desk)
     rng = np.random.default_rng(0)
     X, y = rng.integers(0, 256, (60, 8, 8), dtype=np.uint8), np.arange(60) % 2
     Y = rng.integers(0, 2, (60, 3))

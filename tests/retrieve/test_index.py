@@ -24,22 +24,27 @@ def test_exact_search_is_exact():
     np.testing.assert_allclose(likeness, 1 - distance, atol=1e-5)
 
 
-def test_coded_search_finds_most_of_them_in_a_fraction_of_the_memory(tmp_path):
+@pytest.fixture(scope="module")
+def coded():
+    """An index of codes of 8 bytes, and what its building said of its progress."""
+    seen = []
+    return build_faiss(VECTORS, "ivfpq", 8, lambda done, total: seen.append((done, total))), seen
+
+
+def test_coded_search_finds_most_of_them_in_a_fraction_of_the_memory(coded):
     import faiss
 
-    seen = []
-    index = build_faiss(VECTORS, "ivfpq", 16, lambda done, total: seen.append((done, total)))
+    index, seen = coded
     assert seen[-1] == (4000, 4000)
     _, truth = search_faiss(build_faiss(VECTORS, "exact"), QUERIES, 10)
     _, found = search_faiss(index, QUERIES, 100)
     assert neighbour_recall(found, truth) > 0.8
     codes = faiss.extract_index_ivf(index)
-    assert codes.code_size == 16  # of 128 bytes raw
+    assert codes.code_size == 8  # of 128 bytes raw
 
 
-def test_as_many_neighbours_as_there_are_images():
-    index = build_faiss(VECTORS, "ivfpq", 8)
-    _, places = search_faiss(index, QUERIES[:2], len(VECTORS))
+def test_as_many_neighbours_as_there_are_images(coded):
+    _, places = search_faiss(coded[0], QUERIES[:2], len(VECTORS))
     assert sorted(places[0]) == list(range(len(VECTORS)))
 
 

@@ -146,7 +146,7 @@ def _plan(
     most: int,
     folds: int,
 ) -> _Plan | None:
-    """The epochs asked for, or those the budget allows, at most `most`, on all folds if each gets enough; None where it
+    """The epochs asked for, or those the budget allows, at most `most`, on as many folds as get enough; None where it
     allows none.
     """
     asked = job.config.train.epochs
@@ -155,10 +155,12 @@ def _plan(
     each = job.decided(f"seconds of {title}", lambda: job.epoch_seconds(network, how, groups, examples))
     left = clock.left(job, title) or 0.0
     words = f"one takes {each:.1f} s here, and {left:.0f} s may be spent"
-    epochs = asked or min(most, int(left // (each * folds)))
-    if folds > 1 and (asked or epochs >= FEWEST_EPOCHS) and epochs * each * folds <= left:
-        job.note(f"epochs of {title}", f"{epochs} for each of {folds} folds", words)
-        return _Plan(epochs, folds)
+    count = min(folds, int(left // (each * (asked or min(most, FEWEST_EPOCHS)))))
+    if count > 1:
+        epochs = asked or min(most, int(left // (each * count)))
+        of = f"{count} of {folds}" if count < folds else str(folds)
+        job.note(f"epochs of {title}", f"{epochs} for each of {of} folds", words)
+        return _Plan(epochs, count)
     epochs = asked or min(most, int(left // each))
     if epochs < 1:
         job.note(title, "left out", f"one epoch would take {each:.0f} s and {left:.0f} s of the budget are left")
@@ -210,7 +212,7 @@ def _jointly(job: Job, outcome: Outcome, members: Sequence[Probe]) -> Outcome:
     job.note(
         "networks of the folds",
         f"{len(members)}, their beliefs averaged",
-        f"each was trained without one fold, on which it was judged: {right:.1%} of all {len(outcome.judged):,} images",
+        f"each was trained without one fold, on which it was judged: {right:.1%} of {len(outcome.judged):,} images",
     )
     calibrated = np.log(np.maximum(softmax(outcome.logits, outcome.temperature), 1e-30))
     ensemble = Ensemble.of(members, [outcome.temperature] * len(members))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ from clearsight.train.loop import Training, score_of
 from clearsight.train.losses import loss_for
 from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
-from clearsight.train.recipe import Recipe, check_names, plan
+from clearsight.train.recipe import Recipe, check_names, larger_size, plan
 from clearsight.train.ridge import answers_head
 from clearsight.train.scratch import from_scratch
 from clearsight.train.suspects import Suspects, find_suspects
@@ -102,9 +102,10 @@ def fit(
     scanned = scan(dataset, console.stage("looking at the files"))
     recipe = plan(config, scanned)
     _check_task(dataset, config, recipe)
-    geometry, why_fit = _geometry(dataset, scanned, recipe, config, test_fraction, device, console)
-    prepared = _prepare(dataset, scanned, geometry, config, test_fraction, console)
-    decisions = [*recipe.decisions, *why_fit]
+    trials = Trials(dataset, scanned, config, test_fraction, device, console)
+    recipe, geometry, why_so = trials.geometry(recipe)
+    prepared = trials.prepared(geometry, console)
+    decisions = [*recipe.decisions, *why_so]
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     for finding in prepared.audit.findings:
@@ -180,53 +181,63 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
         )
 
 
-def _prepare(
-    dataset: Dataset,
-    scanned: Scan,
-    geometry: Geometry,
-    config: Config,
-    test_fraction: float | None,
-    console: Console,
-) -> Prepared:
-    return prepare(
-        dataset,
-        scanned,
-        geometry,
-        seed=config.run.seed,
-        test_fraction=test_fraction,
-        folds=config.data.folds,
-        progress=console.stage("reading pixels"),
-    )
+@dataclass(frozen=True)
+class Trials:
+    """Short trainings that tell which geometry validates best, and what they are made with."""
 
+    dataset: Dataset
+    scanned: Scan
+    config: Config
+    test_fraction: float | None
+    device: str
+    console: Console
 
-def _geometry(
-    dataset: Dataset,
-    scanned: Scan,
-    recipe: Recipe,
-    config: Config,
-    test_fraction: float | None,
-    device: str,
-    console: Console,
-) -> tuple[Geometry, list[Decision]]:
-    """The geometry asked for, or, for --fit auto, the one that validates best in a short trial."""
-    side, fit = recipe.img_size, config.data.fit
-    if fit != "auto":
-        return Geometry(side, side, cast(Fit, fit)), []
-    if scanned.all_square:
-        return Geometry(side, side), [
-            Decision("fit", "squash", "every image is square, so squash, pad and crop are one")
-        ]
-    scores: dict[str, tuple[float, float]] = {}
-    for name in ("squash", "pad", "crop"):
-        trial = Geometry(side, side, name)
-        data = _prepare(dataset, scanned, trial, config, test_fraction, console)
-        short = replace(_without_budget(config), train=replace(config.train, epochs=config.train.epochs or 8))
-        job = Job(data, recipe, short, device, Silent())
-        scores[name] = _score(job, _train(job))
-    best = max(scores, key=lambda name: scores[name])
-    words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
-    what = "validation accuracy" if dataset.targets is None else "how right it is in validation"
-    return Geometry(side, side, cast(Fit, best)), [Decision("fit", best, f"{what}: {words}")]
+    def geometry(self, recipe: Recipe) -> tuple[Recipe, Geometry, list[Decision]]:
+        """The size and the fit asked for. Of what --fit auto and a budget leave open, what validates best."""
+        side, fit = recipe.img_size, self.config.data.fit
+        decisions = []
+        if fit != "auto":
+            geometry = Geometry(side, side, cast(Fit, fit))
+        elif self.scanned.all_square:
+            geometry = Geometry(side, side)
+            decisions.append(Decision("fit", "squash", "every image is square, so squash, pad and crop are one"))
+        else:
+            fits = {name: Geometry(side, side, name) for name in get_args(Fit)}
+            geometry, decision = self._best("fit", recipe, fits)
+            decisions.append(decision)
+        larger = larger_size(recipe, self.config, self.scanned)
+        if larger is not None:
+            sizes = {str(n): replace(geometry, height=n, width=n) for n in (side, larger)}
+            geometry, decision = self._best("size", recipe, sizes)
+            decisions.append(decision)
+        return replace(recipe, img_size=geometry.height), geometry, decisions
+
+    def prepared(self, geometry: Geometry, console: Console) -> Prepared:
+        """The images as the geometry has them, and their splits."""
+        return prepare(
+            self.dataset,
+            self.scanned,
+            geometry,
+            seed=self.config.run.seed,
+            test_fraction=self.test_fraction,
+            folds=self.config.data.folds,
+            progress=console.stage("reading pixels"),
+        )
+
+    def _best(self, what: str, recipe: Recipe, tried: dict[str, Geometry]) -> tuple[Geometry, Decision]:
+        """The geometry that validates best after a training without a budget, and the decision for it."""
+        config = self.config
+        scores: dict[str, tuple[float, float]] = {}
+        for name, geometry in tried.items():
+            short = replace(_without_budget(config), train=replace(config.train, epochs=config.train.epochs or 8))
+            own = replace(recipe, img_size=geometry.height)
+            data = self.prepared(geometry, self.console)
+            job = Job(data, own, short, self.device, Silent())
+            scores[name] = _score(job, _train(job))
+        best = max(scores, key=lambda name: scores[name])
+        words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
+        of = "validation accuracy" if self.dataset.targets is None else "how right it is in validation"
+        return tried[best], Decision(what, best, f"{of}: {words}")
 
 
 def _train(job: Job) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clearsight.config import Config
+from clearsight.config import Config, seconds
 from clearsight.console import Console
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
@@ -14,6 +14,7 @@ from clearsight.data.scan import Scan, scan
 from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
 from clearsight.models.gateway import PREFIX, default_img_size, timm_name
+from clearsight.models.network import headless
 from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
 from clearsight.models.registry import check_knobs, entry
 from clearsight.train.decision import Decision
@@ -63,6 +64,30 @@ def check_names(config: Config) -> None:
         )
     if name != "auto" and config.model.pretrained:
         weight_facts(name)
+
+
+LARGER, LEAST_LARGER = 4 / 3, 1.15
+"""Sides worth trying beside that of published weights, as shares of it: networks that learned from random crops see
+things smaller in a whole image than they know them, and do better on a larger one [Touvron et al. 2019].
+"""
+
+ENOUGH_FOR_SIZES = 600.0
+"""Seconds of budget from which a second size is tried, which costs the time of a head on frozen features."""
+
+
+def larger_size(recipe: Recipe, config: Config, scanned: Scan) -> int | None:
+    """Side of a larger input that the images fill and the weights allow, where a budget leaves time to try it."""
+    budget = config.run.budget
+    if recipe.kind != "probe" or config.data.img_size or budget is None or seconds(budget) < ENOUGH_FOR_SIZES:
+        return None
+    side = int(min(scanned.short_side, LARGER * recipe.img_size)) // 32 * 32
+    if side < LEAST_LARGER * recipe.img_size:
+        return None
+    shapes = [
+        {name: tensor.shape for name, tensor in headless(recipe.model, 3, n, recipe.knobs).state_dict().items()}
+        for n in (recipe.img_size, side)
+    ]
+    return side if shapes[0] == shapes[1] else None
 
 
 def _only_for_networks(config: Config) -> dict[str, bool]:
