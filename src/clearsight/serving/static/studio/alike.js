@@ -1,6 +1,7 @@
 // The training images that look most alike to the model.
 import { ask, latest } from "./api.js";
 import { at, h, put } from "./dom.js";
+import { kind } from "./kinds.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { on, state } from "./state.js";
 
@@ -27,13 +28,12 @@ export function alikeView() {
   }
 
   function draw(list) {
-    const answer = state.answer.label;
+    const { agrees, said, lead } = kind().alike(state.card, state.answer, list);
     const tiny = Math.max(state.card.input.height, state.card.input.width) <= 48;
-    const agree = list.filter((one) => one.label === answer).length;
-    say(`${agree} of the ${list.length} most similar are ${answer}`);
+    say(said);
     put(root,
-      h("p", { class: "lead" }, h("strong", {}, `${agree} of ${list.length}`), ` most similar known images are “${answer}”, the answer.`),
-      h("ol", { class: "alike" }, list.map((one) => h("li", { class: one.label === answer ? "" : "other" },
+      h("p", { class: "lead" }, lead),
+      h("ol", { class: "alike" }, list.map((one) => h("li", { class: agrees(one) ? "" : "other" },
         one.picture
           ? h("img", { src: one.picture, class: tiny ? "pixelated" : "", alt: `known image ${one.image}` })
           : h("div", { class: "gone" }, "not there any more"),
