@@ -68,9 +68,9 @@ def _filed(folder, images, columns):
     for i, image in enumerate(images):
         Image.fromarray(image).save(folder / f"{i}.png")
     pd.DataFrame({"image_path": [f"{i}.png" for i in range(len(images))], **columns}).to_csv(
-        folder / "t.csv", index=False
+        folder / "scenes.csv", index=False
     )
-    return folder / "t.csv"
+    return folder / "scenes.csv"
 
 
 @contextmanager

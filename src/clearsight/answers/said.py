@@ -92,13 +92,14 @@ def numbers_said(
         if kind == "direction":
             found.append(NumbersPrediction(image, said, None, float(widths[i, 0]), **known[i]))
             continue
-        low, high = values[i] - widths[i], values[i] + widths[i]
         if kind == "angle":
             turn = ANGLES[unit]
-            whole = widths[i] >= turn / 2
-            low, high = np.where(whole, 0, low % turn), np.where(whole, turn, high % turn)
+            half = np.minimum(widths[i], turn / 2)  # which may be infinite
+            whole = half == turn / 2
+            low = np.where(whole, 0, (values[i] - half) % turn)
+            high = np.where(whole, turn, (values[i] + half) % turn)
         else:
-            low, high = np.maximum(low, within[0]), np.minimum(high, within[1])
+            low, high = np.maximum(values[i] - widths[i], within[0]), np.minimum(values[i] + widths[i], within[1])
         spans = dict(zip(names, zip(low.tolist(), high.tolist(), strict=True), strict=True))
         found.append(NumbersPrediction(image, said, spans, **known[i]))
     return found

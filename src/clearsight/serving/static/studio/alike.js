@@ -39,7 +39,7 @@ export function alikeView() {
           : h("div", { class: "gone" }, "not there any more"),
         h("p", {}, h("strong", {}, one.label || "no label"), h("span", { class: "soft" }, one.likeness.toFixed(3))),
         h("p", { class: "soft small file" }, one.image)))),
-      h("p", { class: "soft small" }, "The number is the cosine between what the network makes of the two images: 1 is the same."));
+      h("p", { class: "soft small" }, "The number at the right is the cosine between what the network makes of the two images: 1 is the same."));
   }
 
   const wait = () => absent(root, state.image ? "There is no answer to compare." : "Give an image, and the known images most like it appear here.");

@@ -50,7 +50,7 @@ export const classes = {
     };
   },
 
-  explained: { first: "the answer", away: "belief falls", back: "rises" },
+  explained: (card) => ({ targets: [["", "the answer"], ...named(card)], away: "belief falls", back: "rises" }),
   strength: (found) => `Belief in ${found.target}: ${percent(found.belief)}`,
   sign: (target) => [`speaks for ${target}`, "speaks against"],
 
@@ -66,6 +66,9 @@ export const classes = {
 };
 
 const name = (answer) => (answer.none_of_these ? `none of these; if anything ${answer.label}` : answer.label);
+
+/** Each class or label as a choice. */
+export const named = (card) => card.classes.map((one) => [one, one]);
 
 /** How far belief can be taken at its word, as measured on the test images. */
 export function calibrated(card) {

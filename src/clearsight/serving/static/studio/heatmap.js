@@ -25,17 +25,16 @@ export function heatmapView() {
   root.classList.add("asks");
   const methods = Object.keys(NAMES).filter((name) => state.card.methods.includes(name));
   const once = latest();
-  const chosen = { method: methods[0], target: "", opacity: 0.75 };
   let shown = null; // what the map on the screen is of
   const stage = h("div", { class: "heat-stage" });
   const judged = h("div", { class: "judged" });
-  const { first, away, back } = kind().explained;
-  const targets = [["", first], ...state.card.classes.map((name) => [name, name])];
+  const { targets, away, back } = kind().explained(state.card);
+  const chosen = { method: methods[0], target: targets[0]?.[0], opacity: 0.75 };
   const opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, value: chosen.opacity }, (v) => `${Math.round(100 * v)}%`, fade);
   put(root,
     h("div", { class: "controls" },
       choice("Method", methods.map((m) => [m, NAMES[m]]), chosen.method, (value) => { chosen.method = value; request(); }),
-      choice("What speaks for", targets, "", (value) => { chosen.target = value; request(); })),
+      targets.length > 1 && choice("What speaks for", targets, chosen.target, (value) => { chosen.target = value; request(); })),
     h("div", { class: "heat" }, h("div", {}, stage, opacity.element), judged));
 
   function fade(value) {

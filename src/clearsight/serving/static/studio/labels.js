@@ -1,6 +1,6 @@
 // Answers of any number of labels: each a bar of its own, with the threshold from which it is given.
 import { questions } from "./bars.js";
-import { calibrated } from "./classes.js";
+import { calibrated, named } from "./classes.js";
 import { h, put } from "./dom.js";
 import { strange, unlike } from "./known.js";
 import { doubt, percent, several } from "./words.js";
@@ -40,7 +40,7 @@ export const labels = {
     };
   },
 
-  explained: { first: "the likeliest label", away: "belief falls", back: "rises" },
+  explained: (card) => ({ targets: [["", "the likeliest label"], ...named(card)], away: "belief falls", back: "rises" }),
   strength: (found) => `Belief in ${found.target}: ${percent(found.belief)}`,
   sign: (target) => [`speaks for ${target}`, "speaks against"],
 

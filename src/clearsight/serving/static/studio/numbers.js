@@ -1,4 +1,5 @@
 // Answers that are numbers: each with its interval on an axis, an angle as a dial, a direction as an arrow.
+import { named } from "./classes.js";
 import { segments } from "./controls.js";
 import { h, put } from "./dom.js";
 import { COVERAGES, promise, strange, unlike } from "./known.js";
@@ -42,7 +43,10 @@ export const numbers = {
     };
   },
 
-  explained: { first: "the first of its numbers", away: "the answer gives way", back: "comes back" },
+  /** A direction is explained as a whole, whichever of its two numbers is asked about. */
+  explained: (card) => ({
+    targets: named(card).slice(0, card.answer.kind === "direction" ? 1 : undefined), away: "the answer gives way", back: "comes back",
+  }),
   strength: (found) => `${found.target}: ${number(found.value)}`,
   sign: (target) => (state.card.answer.kind === "number" ? [`for more ${target}`, `for less ${target}`] : [`for this ${target}`, "against it"]),
 
