@@ -24,8 +24,11 @@ def models(answering):
     return {kind: answering(kind) for kind in KINDS}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("format", SUFFIX)
+PAIRS = [(f, k) for f in SUFFIX for k in KINDS if (f, k) not in (("onnx", "numbers"), ("onnx", "radians"))]
+"""ONNX is written slowly; numbers with deviations and angles have all that is in these two."""
+
+
+@pytest.mark.parametrize(("format", "kind"), PAIRS)
 def test_a_file_gives_the_model_s_answers(models, kind, format, noise, tmp_path):
     predictor, images = models[kind], noise(40)
     written = cs.export(predictor, format=format, out=tmp_path / f"m{SUFFIX[format]}", fixed_size=True)
