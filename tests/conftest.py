@@ -9,9 +9,34 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in one process pe
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
+from clearsight.answers import Labels, Numbers
+from clearsight.bundle import Bundle
 from clearsight.data.builtin import digits
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat
+from clearsight.models.network import from_spec
+from clearsight.predictor import Predictor
+
+ANSWERS = {
+    "labels": Labels.of(("cat", "dog", "fox")),
+    "numbers": Numbers(
+        ("size", "age"),
+        "number",
+        mean=(40.0, -3.0),
+        std=(12.0, 0.5),
+        low=-5.0,
+        high=45.0,
+        ends=((20.0, 60.0), (-4.0, -2.0)),
+    ),
+    "numbers with deviations": Numbers(("size",), "number", mean=(4.0,), std=(2.0,), spread=True),
+    "angles": Numbers(("heading", "tilt"), "angle", unit="degrees"),
+    "radians": Numbers(("heading",), "angle", unit="radians"),
+    "direction": Numbers(("x", "y"), "direction", unit="degrees"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +100,78 @@ def digit_folders(tmp_path, digits_arrays):
         for k, i in enumerate(np.flatnonzero(labels == c)[:20]):
             Image.fromarray(images[i, 0]).save(root / f"digit {c}" / f"{k}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def noise():
+    """A function that gives so many gray images of 12x12 pixels (N, 1, 12, 12)."""
+
+    def images(n, seed=0):
+        return np.random.default_rng(seed).integers(0, 256, (n, 1, 12, 12), dtype=np.uint8)
+
+    return images
+
+
+@pytest.fixture(scope="session")
+def answering(noise):
+    """A function that gives a predictor of a kind of `ANSWERS`: a network with random weights for such images, its
+    answers fitted on noise.
+    """
+
+    def made(kind, network="linear"):
+        answer = ANSWERS[kind]
+        torch.manual_seed(1)
+        spec = {
+            "kind": "network", "name": network, "classes": answer.outputs, "img_size": 12, "knobs": {},
+            "input": {"mean": [0.5], "std": [0.3]},
+        }  # fmt: skip
+        body, form = from_spec(spec).eval(), PixelFormat(1, 8)
+        with torch.no_grad():
+            for parameter in body.parameters():
+                parameter.copy_(torch.randn(parameter.shape) * 0.12)
+        unfitted = Bundle(body, answer.names, form, Geometry(12, 12), answer=answer)
+        outputs, rng = Predictor(unfitted, engine="torch").logits(noise(60, seed=1)), np.random.default_rng(2)
+        values = answer.values(outputs)
+        targets = rng.random(values.shape) < values if kind == "labels" else values + rng.normal(0, 0.05, values.shape)
+        fitted = answer.fitted(outputs, targets.astype(np.float32))
+        return Predictor(Bundle(body, answer.names, form, Geometry(12, 12), answer=fitted), engine="torch")
+
+    return made
+
+
+def _scenes(count, seed=0):
+    """Two digits of four kinds side by side, or one, or none: (N, 12, 20) and labels (N, 4)."""
+    rng, digits = np.random.default_rng(seed), load_digits()
+    images, labels = np.zeros((count, 12, 20), np.uint8), np.zeros((count, 4), int)
+    for i in range(count):
+        for left in (0, 10):
+            kind = int(rng.integers(0, 6))
+            if kind < 4:
+                shown = digits.images[rng.choice(np.flatnonzero(digits.target == kind))]
+                y, x = rng.integers(0, 5), left + rng.integers(0, 3)
+                images[i, y : y + 8, x : x + 8] = np.maximum(images[i, y : y + 8, x : x + 8], shown * 15)
+                labels[i, kind] = 1
+    return images, labels
+
+
+def _pointers(count, seed=0):
+    """A bright line from the centre: (N, 16, 16), and where it points in degrees, counted from the right upwards."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-7.5:8, -7.5:8]
+    degrees = rng.uniform(0, 360, count)
+    a = np.radians(degrees)[:, None, None]
+    along, across = x * np.cos(a) - y * np.sin(a), x * np.sin(a) + y * np.cos(a)
+    bright = np.exp(-(across**2)) * (along > 0) * 220
+    return (bright + rng.uniform(0, 30, bright.shape)).astype(np.uint8), degrees
+
+
+@pytest.fixture(scope="session")
+def scenes():
+    """`_scenes`, images with several labels."""
+    return _scenes
+
+
+@pytest.fixture(scope="session")
+def pointers():
+    """`_pointers`, images of an angle."""
+    return _pointers

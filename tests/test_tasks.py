@@ -7,46 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
 
 import clearsight as cs
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError, DataError, ModelError
 
 
-def scenes(count, seed=0):
-    """Two digits of four kinds side by side, or one, or none: (N, 12, 20) and labels (N, 4)."""
-    rng, digits = np.random.default_rng(seed), load_digits()
-    images, labels = np.zeros((count, 12, 20), np.uint8), np.zeros((count, 4), int)
-    for i in range(count):
-        for left in (0, 10):
-            kind = int(rng.integers(0, 6))
-            if kind < 4:
-                shown = digits.images[rng.choice(np.flatnonzero(digits.target == kind))]
-                y, x = rng.integers(0, 5), left + rng.integers(0, 3)
-                images[i, y : y + 8, x : x + 8] = np.maximum(images[i, y : y + 8, x : x + 8], shown * 15)
-                labels[i, kind] = 1
-    return images, labels
-
-
-def pointers(count, seed=0):
-    """A bright line from the centre: (N, 16, 16), and where it points in degrees, counted from the right upwards."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[-7.5:8, -7.5:8]
-    degrees = rng.uniform(0, 360, count)
-    a = np.radians(degrees)[:, None, None]
-    along, across = x * np.cos(a) - y * np.sin(a), x * np.sin(a) + y * np.cos(a)
-    bright = np.exp(-(across**2)) * (along > 0) * 220
-    return (bright + rng.uniform(0, 30, bright.shape)).astype(np.uint8), degrees
-
-
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory):
+def labelled(tmp_path_factory, scenes):
     return cs.fit(*scenes(700), epochs=12, out=tmp_path_factory.mktemp("labels") / "run")
 
 
 @pytest.fixture(scope="module")
-def turned(tmp_path_factory):
+def turned(tmp_path_factory, pointers):
     folder = tmp_path_factory.mktemp("numbers")
     images, degrees = pointers(500)
     for i, image in enumerate(images):
@@ -56,7 +29,7 @@ def turned(tmp_path_factory):
     return cs.fit(folder / "headings.csv", angle="degrees", epochs=15, out=folder / "run"), folder
 
 
-def test_labels_are_found_in_scenes(labelled):
+def test_labels_are_found_in_scenes(labelled, scenes):
     test = labelled.metrics["test"]
     assert labelled.metrics["task"] == "multilabel"
     assert test["mean_average_precision"] > 0.9, "of labels at random it would be about 0.3"
@@ -68,7 +41,7 @@ def test_labels_are_found_in_scenes(labelled):
     assert (belief.sum(1) > 1.5).any(), "the beliefs are no softmax"
 
 
-def test_a_model_of_labels_answers_with_any_number_of_them(labelled):
+def test_a_model_of_labels_answers_with_any_number_of_them(labelled, scenes):
     images, _ = scenes(60, seed=2)
     answers = labelled.predictor.predict(images)
     assert {len(a.labels) for a in answers} >= {0, 1, 2}
@@ -77,7 +50,7 @@ def test_a_model_of_labels_answers_with_any_number_of_them(labelled):
     assert all(0 <= a.strangeness <= 1 for a in answers)
 
 
-def test_angles_are_learned_across_the_turn(turned):
+def test_angles_are_learned_across_the_turn(turned, pointers):
     run, _ = turned
     test = run.metrics["test"]
     assert run.metrics["task"] == "regression"
@@ -92,7 +65,7 @@ def test_angles_are_learned_across_the_turn(turned):
     assert np.median(off[near]) < 25, "around 0 degrees too"
 
 
-def test_evaluate_repeats_the_test(labelled, turned, capsys):
+def test_evaluate_repeats_the_test(labelled, turned, capsys, scenes):
     run, _ = turned
     assert main(["evaluate", str(run.folder), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
@@ -121,7 +94,7 @@ def test_predict_says_the_number_and_its_interval(turned, capsys):
     assert set(answer) == {"image", "values", "intervals", "within", "strangeness", "none_of_these"}
 
 
-def test_predict_says_the_labels(labelled, tmp_path, capsys):
+def test_predict_says_the_labels(labelled, tmp_path, capsys, scenes):
     images, truth = scenes(20, seed=5)
     found = [{int(name) for name in a.labels} for a in labelled.predictor.predict(images)]
     both = next(i for i in range(20) if truth[i].sum() == 2 and found[i] == set(np.flatnonzero(truth[i])))
@@ -143,7 +116,7 @@ def test_reports_show_what_is_far_off(labelled, turned):
         assert not re.search(r">[^<]*\bnan\b", page)
 
 
-def test_a_label_and_a_number_can_be_explained(labelled, turned):
+def test_a_label_and_a_number_can_be_explained(labelled, turned, scenes, pointers):
     images, truth = scenes(5, seed=6)
     from clearsight.explanation import explain
 
@@ -156,9 +129,52 @@ def test_a_label_and_a_number_can_be_explained(labelled, turned):
     assert 0 <= found.belief < 360
 
 
-def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path):
+def test_an_angle_s_heatmap_is_of_the_vector_it_is_read_from(turned, pointers):
+    """Cosine or sine alone would not move where the other does."""
+    import torch
+
+    from clearsight.explanation import explain
+
+    predictor = cs.load(turned[0].folder, engine="torch")
+    image = pointers(1, seed=8)[0]
+    found = next(explain(predictor, image, method="saliency", judged=False))
+    x = torch.tensor(image[None].astype(np.float32) / 255, requires_grad=True)
+    cosine, sine = predictor.network(x)[0]
+    torch.hypot(cosine, sine).backward()
+    np.testing.assert_allclose(found.heat, x.grad[0].abs().amax(0), rtol=1e-3, atol=1e-6)
+
+
+def test_an_exported_file_gives_the_angle(turned, tmp_path, capsys):
+    run, _ = turned
+    file = tmp_path / "m.onnx"
+    words = ["export", str(run.folder), "--quantize", "int8", "--out", str(file), "--images", "40"]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["parity"]["holds"]
+    assert told["parity"]["same_answer"] == 40
+    assert 0 < told["parity"]["largest"] < 1e-4
+    assert told["int8"]["measure"].startswith("mean error")
+    assert abs(told["int8"]["lost"]) < 0.1, "radians"
+    place = str(tmp_path / "m.xml")
+    assert main(["export", str(run.folder), "--format", "openvino", "--out", place, "--images", "8"]) == 0
+    said = capsys.readouterr().out
+    assert "openvino against the model: same numbers on 8 of 8 images, values, in their spread, at most" in said
+    assert 'values = model([images])["values"]' in said
+
+
+def test_known_images_are_found_with_their_numbers(turned, tmp_path):
+    run, folder = turned
+    cs.index(run.folder, out=str(tmp_path / "index"))
+    found, _ = cs.search(run.folder, folder / "7.png", k=5, index=str(tmp_path / "index"), out=str(tmp_path / "x.png"))
+    headings = pd.read_csv(folder / "headings.csv").set_index("image_path")["heading"]
+    assert len(found) == 5
+    for one in found:
+        assert float(one["label"]) == pytest.approx(headings[one["image"].split("/")[-1]], abs=0.06)
+
+
+def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, pointers):
     run = turned[0]
-    for what in (cs.attack, cs.audit, cs.export, cs.see):
+    for what in (cs.attack, cs.audit, cs.see):
         with pytest.raises(ModelError, match="one class per image; found a model of regression"):
             what(run.folder)
     with pytest.raises(ModelError, match="gives numbers, not probabilities"):
@@ -176,7 +192,7 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path):
         cs.fit(*pointers(60), angle="radians", out=tmp_path / "no")
 
 
-def test_a_network_says_its_own_variance(tmp_path):
+def test_a_network_says_its_own_variance(tmp_path, pointers):
     images, degrees = pointers(300)
     run = cs.fit(images, np.abs(degrees - 180), loss="gaussian-nll", within="0,180", epochs=8, out=tmp_path / "run")
     answers = run.predictor.predict(images[:40])

@@ -125,9 +125,10 @@ def training_images(
     *,
     console: Console | None = None,
     data_dir: str | None = None,
-) -> tuple[PixelView, NDArray[np.int64], list[str]]:
-    """The images a model was trained and validated on, as it sees them, with their labels and names; or other data,
-    less the test split it states. BundleError where a model's own images are not known or gone.
+) -> tuple[PixelView, NDArray[np.int64], list[str], list[str]]:
+    """The images a model was trained and validated on, as it sees them, with their labels, their names, and what they
+    show in words; or other data, less the test split it states. BundleError where a model's own images are not known
+    or gone.
     """
     console, bundle = console or Silent(), predictor.bundle
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
@@ -142,16 +143,19 @@ def training_images(
         labels = _as_numbered(bundle, dataset)
         pixels, rows = all_pixels(bundle, dataset, scanned, console)
         rows = rows[dataset.given[rows] != "test"]
-    return pixels.view(rows), labels[rows], [dataset.source.name(int(i)) for i in rows]
+    names = [dataset.source.name(int(i)) for i in rows]
+    return pixels.view(rows), labels[rows], names, [dataset.words(int(i)) for i in rows]
 
 
 @dataclass(frozen=True)
 class Development:
-    """The training and the validation images of a model's own run, as it sees them, with the latter's labels (N,)."""
+    """The training and the validation images of a model's own run, as it sees them. truth: of the latter the labels
+    (N,), or the targets (N, T) where it is not one class per image.
+    """
 
     train: PixelView
     val: PixelView
-    val_labels: NDArray[np.int64]
+    truth: NDArray[Any]
 
 
 def development(
@@ -164,7 +168,8 @@ def development(
     dataset = read(own_data(bundle), data_dir=data_dir or options.get("data_dir"), task=bundle.task)
     data = as_trained(bundle, options, dataset, scan(dataset, console.stage("looking at the files")), console)
     val = data.split.folds[0][1]
-    return Development(data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), data.labels[val])
+    truth = data.labels if dataset.targets is None else _as_named(bundle, dataset)
+    return Development(data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), truth[val])
 
 
 def own_data(bundle: Bundle) -> str:

@@ -101,16 +101,19 @@ class Predictor:
         return self.bundle.form.channels, self.bundle.geometry.height, self.bundle.geometry.width
 
     def class_number(self, target: str | int) -> int:
-        """The number of a class given by its name or number; ConfigError names the near ones."""
+        """The number of a class, label or number given by its name or place; ConfigError names the near ones."""
+        what, many = {
+            "classification": ("class", "classes"), "multilabel": ("label", "labels"),
+            "regression": ("number", "numbers"),
+        }[self.bundle.task]  # fmt: skip
         if target in self.classes:
             return self.classes.index(str(target))
         if isinstance(target, int) or target.isdecimal():
             if int(target) < len(self.classes):
                 return int(target)
-            raise ConfigError(
-                f"there is no class {target}", found=f"{len(self.classes)} classes, from 0 to {len(self.classes) - 1}"
-            )
-        raise ConfigError(f"there is no class {target!r}", fix=nearest(target, self.classes))
+            count = len(self.classes)
+            raise ConfigError(f"there is no {what} {target}", found=f"{count} {many}, from 0 to {count - 1}")
+        raise ConfigError(f"there is no {what} {target!r}", fix=nearest(target, self.classes))
 
     def prepare(self, images: int) -> int:
         """Choose the engine for so many images to come, in however many calls; "auto" looks at one call alone else. The

@@ -154,7 +154,10 @@ def index(
     predictor = load(model)
     bundle, options = predictor.bundle, run_options(path)
     own = data is None
-    dataset = read(own_data(bundle) if own else data, data_dir=data_dir or options.get("data_dir"))
+    dataset = read(
+        own_data(bundle) if own else data, data_dir=data_dir or options.get("data_dir"),
+        task=bundle.task if own else "auto",
+    )  # fmt: skip
     scanned = scan(dataset, console.stage("looking at the files"))
     if own:
         prepared = as_trained(bundle, options, dataset, scanned, console)
@@ -198,7 +201,7 @@ def search(
     neighbours = [
         {
             "image": card.names[place],
-            "label": card.classes[card.labels[place]] if card.labels[place] >= 0 else "",
+            "label": card.words(int(place)),
             "likeness": float(score),
         }
         for score, place in zip(likeness[0], places[0], strict=True)
@@ -290,7 +293,7 @@ def see(
         some = np.sort(np.random.default_rng(settings.seed).permutation(len(sample.labels))[:images])
         sample = Sample(
             PixelView(sample.images.array, sample.images.indices[some]), sample.labels[some],
-            [sample.names[i] for i in some],
+            [sample.names[i] for i in some], [sample.words[i] for i in some],
         )  # fmt: skip
     pixels, name = None, None
     if image is not None:

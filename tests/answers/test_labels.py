@@ -6,7 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
 from clearsight.answers import Labels, load_answer
-from clearsight.answers.labels import best_threshold, binary_entropy, platt
+from clearsight.answers.labels import best_threshold, platt
+from clearsight.answers.said import binary_entropy
 from clearsight.evaluation.labels import evaluate_labels
 from clearsight.metrics.ranking import average_precision, f1_of
 

@@ -125,3 +125,11 @@ def test_evaluation_by_hand():
 )
 def test_the_card_is_the_answer(answer):
     assert load_answer(answer.card()) == answer
+
+
+def test_an_angle_of_which_nothing_can_be_promised_may_point_anywhere():
+    answer = Numbers(("heading",), "angle", unit="degrees", errors=((1.0, 2.0, 3.0),))
+    (told,) = answer.predictions(np.array([[1.0, 0.0]]), ["a"], [{}], 0.99)
+    assert told.intervals == {"heading": (0.0, 360.0)}
+    (told,) = answer.predictions(np.array([[1.0, 0.0]]), ["a"], [{}], 0.5)
+    assert told.intervals == {"heading": (358.0, 2.0)}

@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
+import clearsight as cs
 from clearsight.cli.main import main
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "export.md").read_text()
 
 
 @pytest.fixture
-def desk(tmp_path, photos, photos_run, monkeypatch):
-    """A folder as the page imagines it: runs/photos and new.jpg."""
+def desk(tmp_path, photos, photos_run, answering, monkeypatch):
+    """A folder as the page imagines it: runs/photos and new.jpg, and files of models of labels and of an angle."""
     shutil.copytree(photos_run, tmp_path / "runs" / "photos")
     shutil.copy(photos / "cat" / "0.jpg", tmp_path / "new.jpg")
+    for name, kind in (("scenes", "labels"), ("headings", "angles")):
+        (tmp_path / "runs" / name / "export").mkdir(parents=True)
+        cs.export(answering(kind), out=tmp_path / "runs" / name / "export" / "model.onnx")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
@@ -43,8 +47,10 @@ def test_its_commands_and_blocks_run(desk, monkeypatch, capsys):
 
     names = {}
     blocks = re.findall(r"```python\n(.*?)```", DOCS, re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         exec(block, names)
     assert names["best"] == "cat"
+    assert set(names["shown"].probabilities) == {"cat", "dog", "fox"}
+    assert set(names["seen"].values) == set(names["seen"].intervals) == {"heading", "tilt"}
     assert names["exported"].predict_proba(["new.jpg"]).shape == (1, 4)

@@ -9,6 +9,13 @@ from clearsight.inside import exciting_patches, named
 
 
 @pytest.fixture(scope="module")
+def noise(noise):
+    """The images with words for what they show, and names."""
+    images, labels, names = noise
+    return images, [f"class {k}" for k in labels], names
+
+
+@pytest.fixture(scope="module")
 def found(small, noise):
     return exciting_patches(small, named(small, "layer1"), *noise, units=[2, 6], patches=5, batch=7)
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -58,6 +60,61 @@ def studio(full_run):
     """The address of a server that this machine alone may ask."""
     predictor = cs.load(full_run, engine="torch")
     with _running(build_app(predictor, run=full_run, index=Index.load(full_run / "index"))) as address:
+        yield address
+
+
+def _filed(folder, images, columns):
+    """A table of image files in a folder."""
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    pd.DataFrame({"image_path": [f"{i}.png" for i in range(len(images))], **columns}).to_csv(
+        folder / "scenes.csv", index=False
+    )
+    return folder / "scenes.csv"
+
+
+@contextmanager
+def _of_task(folder, table, **options):
+    """A server of a model trained on a table, with an index, and the folder of its images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", str(folder / "cache"))
+        run = cs.fit(table, out=folder / "run", **options).folder
+        questions.index(run)
+        app = build_app(cs.load(run, engine="torch"), run=run, index=Index.load(run / "index"))
+        with _running(app) as address:
+            yield address, folder
+
+
+@pytest.fixture(scope="session")
+def labels_studio(tmp_path_factory, scenes):
+    """The address of a server of a model of four labels, and the folder of its images."""
+    folder = tmp_path_factory.mktemp("labels")
+    images, truth = scenes(400)
+    cells = ["|".join(str(k) for k in np.flatnonzero(row)) for row in truth]
+    with _of_task(folder, _filed(folder, images, {"label": cells}), epochs=10) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def angle_studio(tmp_path_factory, pointers):
+    """The address of a server of a model of an angle, and the folder of its images."""
+    folder = tmp_path_factory.mktemp("angle")
+    images, degrees = pointers(300)
+    with _of_task(folder, _filed(folder, images, {"heading": degrees.round(1)}), angle="degrees", epochs=10) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def numbers_studio(answering):
+    """The address of a server of a model of two numbers, which has no folder."""
+    with _running(build_app(answering("numbers", "resnet8"))) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def direction_studio(answering):
+    """The address of a server of a model of a direction, which has no folder."""
+    with _running(build_app(answering("direction", "resnet8"))) as address:
         yield address
 
 

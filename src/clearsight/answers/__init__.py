@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.answers.labels import Labels, LabelsPrediction
-from clearsight.answers.numbers import Numbers, NumbersPrediction
+from clearsight.answers.labels import Labels
+from clearsight.answers.numbers import Numbers
+from clearsight.answers.said import LabelsPrediction, NumbersPrediction
 from clearsight.data.targets import TargetTable, Task
 
 __all__ = ["Answer", "Labels", "LabelsPrediction", "Numbers", "NumbersPrediction", "answer_for", "load_answer"]
@@ -37,6 +38,14 @@ class Answer(Protocol):
 
     def values(self, outputs: NDArray[np.floating]) -> NDArray[np.float64]:
         """What outputs (N, O) mean: beliefs, or numbers in the user's unit (N, T)."""
+
+    def pull(self, outputs: NDArray[np.floating], target: int) -> NDArray[np.float64]:
+        """Which weighted sum of the outputs (O,) of one image stands for its answer in a label or number (O,): what
+        heatmaps explain.
+        """
+
+    def pulled(self, outputs: NDArray[np.floating], target: int, pull: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far outputs (N, O) give that answer (N,): the belief in the label; of numbers the sum."""
 
     def predictions(
         self, outputs: NDArray[np.floating], names: list[str], known: list[dict[str, Any]], coverage: float

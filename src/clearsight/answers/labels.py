@@ -15,24 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.answers.said import LabelsPrediction, labels_said
 from clearsight.data.targets import Task
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class LabelsPrediction:
-    """The answer for one image. labels: those given, likeliest first. probabilities: of every label, likeliest first.
-    doubt: the mean over labels of the entropy of each, 0 = sure, 1 = no idea. strangeness, none_of_these: as for
-    classes.
-    """
-
-    image: str
-    labels: tuple[str, ...]
-    probabilities: dict[str, float]
-    doubt: float
-    strangeness: float | None = None
-    none_of_these: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +65,14 @@ class Labels:
         """Beliefs (N, K)."""
         return sigmoid(np.asarray(outputs, np.float64) * np.array(self.scale) + np.array(self.shift))
 
+    def pull(self, outputs: NDArray[np.floating], target: int) -> Floats:
+        """The label's own output."""
+        return np.asarray(np.eye(len(self.names))[target])
+
+    def pulled(self, outputs: NDArray[np.floating], target: int, pull: Floats) -> Floats:
+        """The belief in the label (N,)."""
+        return np.asarray(self.values(outputs)[:, target])
+
     def given(self, belief: Floats) -> NDArray[np.bool_]:
         """Which labels beliefs (N, K) give."""
         return np.asarray(belief >= np.array(self.thresholds))
@@ -87,21 +81,7 @@ class Labels:
         self, outputs: NDArray[np.floating], names: list[str], known: list[dict[str, Any]], coverage: float
     ) -> list[LabelsPrediction]:
         """The answer for each image; coverage has no meaning here."""
-        belief = self.values(outputs)
-        given, doubt = self.given(belief), binary_entropy(belief).mean(1)
-        found = []
-        for i, name in enumerate(names):
-            order = np.argsort(-belief[i], kind="stable")
-            found.append(
-                LabelsPrediction(
-                    name,
-                    tuple(self.names[k] for k in order if given[i, k]),
-                    {self.names[k]: float(belief[i, k]) for k in order},
-                    float(doubt[i]),
-                    **known[i],
-                )
-            )
-        return found
+        return labels_said(self.values(outputs), self.names, self.thresholds, names, known)
 
     def card(self) -> dict[str, Any]:
         """Plain values for the bundle."""
@@ -119,12 +99,6 @@ class Labels:
 def sigmoid(z: Floats) -> Floats:
     """1 / (1 + exp(-z)), without overflow."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
-
-
-def binary_entropy(p: Floats) -> Floats:
-    """Entropy of a yes-or-no question over log 2, in [0, 1]."""
-    q = np.clip(p, 1e-12, 1 - 1e-12)
-    return np.asarray(-(q * np.log2(q) + (1 - q) * np.log2(1 - q)))
 
 
 def platt(z: Floats, truth: NDArray[np.bool_]) -> tuple[float, float]:

@@ -19,14 +19,12 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.answers.said import ANGLES, NumbersPrediction, half_widths, numbers_said
 from clearsight.data.targets import TargetTable, Task, is_direction
 from clearsight.errors import DataError
 
 Floats = NDArray[np.float64]
 Kind = Literal["number", "angle", "direction"]
-
-ANGLES = {"degrees": 360.0, "radians": 2 * math.pi}
-"""A full turn in each unit."""
 
 LEAST = -7.0
 """Smallest logarithmic variance, in deviations of the training numbers, that is taken from a network: a deviation of
@@ -38,27 +36,13 @@ KEPT = 2000
 
 
 @dataclass(frozen=True)
-class NumbersPrediction:
-    """The answer for one image. values: of every number. intervals: of every number, from low to high, each of which
-    holds the truth with the coverage asked for; for angles the low end may lie beyond the high one, across the turn; a
-    direction has none, and `within` says by how many degrees it may be off.
-    """
-
-    image: str
-    values: dict[str, float]
-    intervals: dict[str, tuple[float, float]] | None
-    within: float | None = None
-    strangeness: float | None = None
-    none_of_these: bool | None = None
-
-
-@dataclass(frozen=True)
 class Numbers:
     """Numbers and how outputs become them.
 
     unit: of angles, degrees or radians. mean, std (T,): of plain numbers in the training split. low, high: the range
     that answers are kept in. spread: the network gives variances too. errors (T, n), or (1, n) for a direction, in
-    degrees: sorted errors of validation images, over the deviation where there are variances.
+    degrees: sorted errors of validation images, over the deviation where there are variances. ends (T, 2): the lowest
+    and the highest of plain numbers in the training split.
     """
 
     names: tuple[str, ...]
@@ -70,6 +54,7 @@ class Numbers:
     high: float = math.inf
     spread: bool = False
     errors: tuple[tuple[float, ...], ...] = ()
+    ends: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def of(
@@ -107,9 +92,11 @@ class Numbers:
             )
         mean, std = values[train].mean(0), values[train].std(0)
         std = np.where(std > 0, std, 1.0)
+        ends = tuple(zip(values[train].min(0).tolist(), values[train].max(0).tolist(), strict=True))
         return cls(
-            table.names, "number", mean=tuple(mean.tolist()), std=tuple(std.tolist()), low=low, high=high, spread=spread
-        )
+            table.names, "number", mean=tuple(mean.tolist()), std=tuple(std.tolist()), low=low, high=high,
+            spread=spread, ends=ends,
+        )  # fmt: skip
 
     @property
     def task(self) -> Task:
@@ -148,6 +135,21 @@ class Numbers:
             return np.ones((len(outputs), 1 if self.kind == "direction" else t))
         return np.asarray(np.exp(0.5 * np.maximum(np.asarray(outputs[:, t:], np.float64), LEAST)) * np.array(self.std))
 
+    def pull(self, outputs: NDArray[np.floating], target: int) -> Floats:
+        """Of a plain number its own output, in deviations; of an angle or direction how far the vector that it is read
+        from reaches towards the answer, as cosine or sine alone would not move at 0 or 90 degrees.
+        """
+        z, t = np.asarray(outputs, np.float64), len(self.names)
+        places = {"number": [target], "angle": [target, t + target], "direction": [0, 1]}[self.kind]
+        length = float(np.linalg.norm(z[places]))
+        weights = np.zeros(len(z))
+        weights[places] = z[places] / length if self.kind != "number" and length else 1
+        return weights
+
+    def pulled(self, outputs: NDArray[np.floating], target: int, pull: Floats) -> Floats:
+        """The sum (N,)."""
+        return np.asarray(np.asarray(outputs, np.float64) @ pull)
+
     def differences(self, values: Floats, targets: NDArray[np.floating]) -> Floats:
         """Answer less truth (N, T); for angles the short way round; for directions the degrees between them (N, 1)."""
         if self.kind == "number":
@@ -171,29 +173,15 @@ class Numbers:
         """Half the width of each interval (N, T), or (N, 1) degrees for a direction; infinite where so few images were
         kept that so much cannot be promised.
         """
-        return np.array([_quantile(row, coverage) for row in self.errors]) * self.deviations(outputs)
+        return half_widths(self.errors, coverage) * self.deviations(outputs)
 
     def predictions(
         self, outputs: NDArray[np.floating], names: list[str], known: list[dict[str, Any]], coverage: float
     ) -> list[NumbersPrediction]:
         """The answer for each image, its intervals with a coverage in (0, 1)."""
         values, widths = self.values(outputs), self.widths(outputs, coverage)
-        found = []
-        for i, name in enumerate(names):
-            said = dict(zip(self.names, values[i].tolist(), strict=True))
-            if self.kind == "direction":
-                found.append(NumbersPrediction(name, said, None, float(widths[i, 0]), **known[i]))
-                continue
-            low, high = values[i] - widths[i], values[i] + widths[i]
-            if self.kind == "angle":
-                turn = ANGLES[self.unit]
-                whole = widths[i] >= turn / 2
-                low, high = np.where(whole, 0, low % turn), np.where(whole, turn, high % turn)
-            else:
-                low, high = np.maximum(low, self.low), np.minimum(high, self.high)
-            spans = dict(zip(self.names, zip(low.tolist(), high.tolist(), strict=True), strict=True))
-            found.append(NumbersPrediction(name, said, spans, **known[i]))
-        return found
+        within = self.low, self.high
+        return numbers_said(values, widths, self.names, self.kind, self.unit, within, names, known)
 
     def card(self) -> dict[str, Any]:
         """Plain values for the bundle; null stands for no limit."""
@@ -202,7 +190,7 @@ class Numbers:
             "mean": list(self.mean), "std": list(self.std), "spread": self.spread,
             "low": self.low if math.isfinite(self.low) else None,
             "high": self.high if math.isfinite(self.high) else None,
-            "errors": [list(row) for row in self.errors],
+            "errors": [list(row) for row in self.errors], "ends": [list(pair) for pair in self.ends],
         }  # fmt: skip
 
     @classmethod
@@ -212,10 +200,5 @@ class Numbers:
         return cls(
             tuple(card["names"]), cast(Kind, card["kind"]), card["unit"], tuple(card["mean"]), tuple(card["std"]),
             -math.inf if low is None else low, math.inf if high is None else high, card["spread"],
-            tuple(tuple(row) for row in card["errors"]),
+            tuple(tuple(row) for row in card["errors"]), tuple((a, b) for a, b in card.get("ends", [])),
         )  # fmt: skip
-
-
-def _quantile(errors: tuple[float, ...], coverage: float) -> float:
-    place = math.ceil((len(errors) + 1) * coverage)
-    return errors[place - 1] if place <= len(errors) else math.inf

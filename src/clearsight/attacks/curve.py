@@ -76,7 +76,10 @@ class AttackCurve:
 
 
 def check(predictor: Predictor, method: str, norm: str) -> None:
-    """Raise ModelError for a model without gradients, ConfigError for an attack or a norm that does not exist."""
+    """Raise ModelError for a model without gradients or not of classes, ConfigError for an attack or a norm that does
+    not exist.
+    """
+    predictor.classifies("an attack")
     if method not in ("fgsm", "pgd"):
         raise ConfigError(f"there is no attack {method!r}", expected="fgsm or pgd")
     if not predictor.has_gradients:

@@ -60,7 +60,6 @@ def attack_one(
     and ConfigError for options out of range.
     """
     check(predictor, method, norm)
-    predictor.classifies("an attack")
     before = cast(Prediction, predictor.predict(pixels[None])[0])
     goal = predictor.class_number(before.label) if target is None else target
     options: dict[str, Any] = {"norm": norm, "targeted": target is not None}

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"explanations": [{**e.to_dict(), "picture": str(picture)} for e, picture in found]})
         return 0
     for e, picture in found:
-        print(f"{e.image}  {e.target} {e.belief:.1%}  {e.method} ({METHODS[e.method]}), {e.seconds:.1f} s")
+        print(f"{e.image}  {e.target} {e.strength}  {e.method} ({METHODS[e.method]}), {e.seconds:.1f} s")
         if said := words(e):
             print(f"    {said}")
         print(f"    {picture}")

@@ -1,9 +1,9 @@
-"""Write a model as one file that other programs run: raw images in, calibrated probabilities out.
+"""Write a model as one file that other programs run: raw images in, calibrated probabilities, labels or numbers out.
 
-The resize rule, normalisation and temperature are inside (OpenVINO cannot hold the resize rule). The file is loaded
+The resize rule, normalisation and calibration are inside (OpenVINO cannot hold the resize rule). The file is loaded
 again in its engine and compared with the model on real images: those of the run's own test split, or DATA's. A file
-that does not give the same class and probabilities within 1e-4 is not kept. card.json lies beside it, and run.py, which
-reads image files as training did.
+that does not give the same answer, within 1e-4 of a probability or of a number's spread, is not kept. card.json lies
+beside it, and run.py, which reads image files as training did.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from clearsight.cli.options import add_json, print_json
 from clearsight.console import terminal
 
 if TYPE_CHECKING:
-    from clearsight.exporting import Export, Parity
+    from clearsight.exporting import Export, Parity, Quantised
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"\n  file     {file}  ({_size(found.bytes)})")
     print(f"  card     {os.path.relpath(found.file.parent / 'card.json')}")
     print(f"  runner   python {os.path.relpath(found.file.parent / 'run.py')} {file} IMAGE...")
-    print("\n" + USE[found.format].format(file=file))
+    names = found.card["outputs"]
+    print("\n" + USE[found.format].format(file=file, outputs=", ".join(names), first=names[0]))
     shape = ", ".join(str(n) for n in found.shape)
     print(f"  # images: {found.card['input']['dtype']} ({shape})")
     return 0
@@ -68,22 +69,26 @@ def _print_checks(found: Export) -> None:
     if (q := found.int8) is None:
         return
     print(
-        f"int8 against float32: right on {q.accuracy_int8:.1%} against {q.accuracy:.1%} of {q.images:,} validation "
-        f"images, same class on {q.same_class:.1%}"
+        f"int8 against float32: {q.measure} {_score(q, q.score_int8)} against {_score(q, q.score)} on {q.images:,} "
+        f"validation images, same {q.answer} on {q.same_answer:.1%}"
     )
     print(
         f"  {q.rate_int8:,.0f} against {q.rate:,.0f} images/s on this machine ({q.speedup:.2f} times, median of "
         f"{q.repeats} in turn), {_size(q.bytes_int8)} against {_size(q.bytes)}"
     )
     if not q.pays:
-        print("int8 does not pay here: it should be 1.3 times as fast and lose at most 1 point; float32 is the choice")
+        print("int8 does not pay here: it should be 1.3 times as fast and lose at most 0.01; float32 is the choice")
 
 
 def _print_parity(what: str, parity: Parity) -> None:
     print(
-        f"{what}: same class on {parity.same_class:,} of {parity.images:,} images, "
-        f"probabilities at most {parity.largest:.1e} apart (bar 1e-4)"
+        f"{what}: same {parity.answer} on {parity.same_answer:,} of {parity.images:,} images, "
+        f"{parity.quantity} at most {parity.largest:.1e} apart (bar 1e-4)"
     )
+
+
+def _score(found: Quantised, score: float) -> str:
+    return f"{score:.1%}" if found.measure == "accuracy" else f"{score:.4f}"
 
 
 def _size(count: int) -> str:
@@ -94,14 +99,14 @@ USE = {
     "onnx": """\
   import onnxruntime
   session = onnxruntime.InferenceSession("{file}")
-  probabilities, logits = session.run(None, {{"images": images}})""",
+  {outputs} = session.run(None, {{"images": images}})""",
     "openvino": """\
   import openvino
   model = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
-  probabilities = model([images])["probabilities"]""",
+  {first} = model([images])["{first}"]""",
     "torch": """\
   import torch
   model = torch.export.load("{file}").module()
-  probabilities, logits = model(torch.from_numpy(images))""",
+  {outputs} = model(torch.from_numpy(images))""",
 }
 """How each format is called from Python."""

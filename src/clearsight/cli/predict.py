@@ -74,23 +74,15 @@ def run(arguments: argparse.Namespace) -> int:
 def _words(answer: AnyPrediction, top: int, asked: float | None, coverage: float) -> str:
     """The answer for one image in a line. asked: the coverage that the user named, if any."""
     from clearsight.answers import LabelsPrediction, NumbersPrediction
+    from clearsight.answers.said import labels_line, numbers_line
 
     strange = f"stranger than {answer.strangeness:.0%} of known images" if answer.none_of_these else ""
+    beside = f"  (unlike the training images: {strange})" if strange else ""
     if isinstance(answer, NumbersPrediction):
-        spans = answer.intervals or {}
-        said = "  ".join(
-            f"{name} {value:.4g}" + (f" ({spans[name][0]:.4g} to {spans[name][1]:.4g})" if name in spans else "")
-            for name, value in answer.values.items()
-        )
-        within = f"  within {answer.within:.3g} degrees" if answer.within is not None else ""
-        return f"{said}{within}  at {coverage:.0%}" + (f"  (unlike the training images: {strange})" if strange else "")
-    ranked = list(answer.probabilities.items())[:top]
-    words = "  ".join(f"{name} {p:.1%}" for name, p in ranked)
+        return numbers_line(answer, coverage) + beside
     if isinstance(answer, LabelsPrediction):
-        given = ", ".join(answer.labels) or "none of its labels"
-        return f"{given}  (of {words}; doubt {answer.doubt:.2f})" + (
-            f"  (unlike the training images: {strange})" if strange else ""
-        )
+        return labels_line(answer, top) + beside
+    words = "  ".join(f"{name} {p:.1%}" for name, p in list(answer.probabilities.items())[:top])
     if strange:
         words = f"none of these, {strange}; nearest {words}"
     return f"{words}  (doubt {answer.doubt:.2f})" + ("" if asked is None else f"  {_set(answer, asked)}")

@@ -147,6 +147,12 @@ class Dataset:
         """Names of what is predicted: classes, labels or numbers."""
         return self.targets.names if self.targets else self.classes
 
+    def words(self, i: int) -> str:
+        """What image i shows, in words: its class, its labels or its numbers; "" where the data does not say."""
+        if self.targets:
+            return self.targets.words(i)
+        return self.classes[self.labels[i]] if self.labels[i] >= 0 else ""
+
     @cached_property
     def splits_given(self) -> frozenset[str]:
         return frozenset(str(s) for s in np.unique(self.given) if s)

@@ -51,6 +51,15 @@ class TargetTable:
             first = np.degrees(np.arctan2(self.values[:, 1], self.values[:, 0]))
         return _tenths(first, self.names[0])
 
+    def words(self, i: int) -> str:
+        """What image i shows, in words: its labels, or its numbers, with their names where there are several."""
+        row = self.values[i]
+        if self.task == "multilabel":
+            return ", ".join(name for name, holds in zip(self.names, row, strict=True) if holds) or "no label"
+        if len(row) == 1:
+            return f"{row[0]:.4g}"
+        return ", ".join(f"{name} {value:.4g}" for name, value in zip(self.names, row, strict=True))
+
 
 def is_direction(values: NDArray[np.floating]) -> bool:
     """Whether the targets are unit vectors in the plane, up to rounding to two digits."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.answers import Numbers
-from clearsight.answers.numbers import ANGLES
+from clearsight.answers.said import ANGLES
 from clearsight.belief.limits import COVERAGE
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.ranking import variance_explained

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.console import Console, Silent
+from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, ModelError, nearest
 from clearsight.explanation import gradients, perturbation
 from clearsight.explanation.faithfulness import Faithfulness, faithfulness, randomisation
@@ -51,8 +53,10 @@ class Explanation:
 
     heat (H, W): larger for places that speak for the class; only Integrated Gradients, occlusion, LIME and SHAP also
     have negative values, for places that speak against it. pixels (C, H, W) float32 in [0, 1], as the network sees
-    them. belief: calibrated, in `target`. randomised: see `faithfulness.randomisation`; None for methods without
-    gradients. facts: what else there is to say about this map, such as the completeness of Integrated Gradients.
+    them. belief: calibrated, in `target`; where that is a number, the number. Of a plain number places speak for a
+    larger one, of an angle or direction for the answer. randomised: see `faithfulness.randomisation`; None for methods
+    without gradients. facts: what else there is to say about this map, such as the completeness of Integrated
+    Gradients.
     """
 
     image: str
@@ -67,6 +71,12 @@ class Explanation:
     randomised: float | None
     engine_difference: float | None
     seconds: float
+    task: Task = "classification"
+
+    @property
+    def strength(self) -> str:
+        """The belief or the number in words."""
+        return f"{self.belief:.4g}" if self.task == "regression" else f"{self.belief:.1%}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the arrays."""
@@ -163,8 +173,13 @@ def _one(
     belief = predictor.told(pixels[None])[0]
     target = wanted if wanted is not None else 0 if predictor.bundle.task == "regression" else int(belief.argmax())
 
+    answer = predictor.bundle.answer
+    pull = answer.pull(predictor.logits(pixels[None])[0], target) if answer else None
+
     def score(images: Floats) -> NDArray[np.floating]:
-        return predictor.told(images)[:, target]
+        if answer is None or pull is None:
+            return predictor.predict_proba(images)[:, target]
+        return answer.pulled(predictor.logits(images), target, pull)
 
     facts: dict[str, Any] = {}
     used: dict[str, Any] = {"seed": settings.seed}
@@ -173,9 +188,11 @@ def _one(
         network = predictor.network
 
         def again(other: nn.Module) -> Floats:
-            return _by_gradients(other, pixels, target, method, settings, {}, {}, None)
+            with summed(other, pull):
+                return _by_gradients(other, pixels, 0 if answer else target, method, settings, {}, {}, None)
 
-        heat = _by_gradients(network, pixels, target, method, settings, used, facts, progress)
+        with summed(network, pull):
+            heat = _by_gradients(network, pixels, 0 if answer else target, method, settings, used, facts, progress)
         with torch.inference_mode():
             own = network(torch.from_numpy(pixels[None])).numpy()
         difference = float(np.abs(own - predictor.logits(pixels[None])).max())
@@ -191,8 +208,22 @@ def _one(
     return Explanation(
         image=name, method=method, target=predictor.classes[target], belief=float(belief[target]), heat=heat,
         pixels=pixels, settings=used, facts=facts, faithfulness=found, randomised=randomised,
-        engine_difference=difference, seconds=seconds,
+        engine_difference=difference, seconds=seconds, task=predictor.bundle.task,
     )  # fmt: skip
+
+
+@contextmanager
+def summed(network: nn.Module, weights: NDArray[np.float64] | None) -> Iterator[None]:
+    """Inside the block a network (N, O) gives this weighted sum of its outputs (N, 1), unless weights are None."""
+    if weights is None:
+        yield
+        return
+    column = torch.tensor(weights, dtype=torch.float32)[:, None]
+    hook = network.register_forward_hook(lambda module, inputs, outputs: outputs @ column.to(outputs))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _by_gradients(

@@ -23,9 +23,10 @@ from clearsight.errors import BundleError, ConfigError, ExportError, ImageError,
 from clearsight.exporting.formats import FORMATS, format_named
 from clearsight.exporting.graph import deployed, example
 from clearsight.exporting.int8 import Quantised, judge, quantise, require_int8, weight
-from clearsight.exporting.parity import BAR, Parity, compare
+from clearsight.exporting.parity import Parity, compare
 from clearsight.exporting.runner import FIRST_LINE, runner
 from clearsight.exporting.runtime import BATCH, Exported
+from clearsight.exporting.told import BAR, Told, told_of
 from clearsight.loading import Development, HeldOut, development, held_out, load, own_data
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
@@ -79,14 +80,17 @@ def export(
 ) -> Export:
     """Write a model as one file that other programs run: `cs.export("runs/photos", format="onnx")`.
 
-    It takes raw images (N, C, H, W), uint8 or uint16, and gives calibrated `probabilities` (N, K) and `logits` (N, K).
+    It takes raw images (N, C, H, W), uint8 or uint16, and gives calibrated `probabilities` (N, K) and `logits` (N, K);
+    a model of labels `beliefs` (N, K) and `logits`, one of numbers `values` (N, T) in the unit of the training data,
+    `deviations` (N, T) where the network gives any, and its own `outputs`.
     format: onnx, openvino or torch. out: the file, RUN/export/model.onnx and the like unless given; `card.json` and
     `run.py` are written beside it. quantize: "int8", calibrated on the run's training images. fixed_size: take images
     of the working size alone, as OpenVINO's files do. images: compare on at most so many of the test split, or of
     `data`.
 
-    Raises ExportError, and keeps no file, where the file does not give the same class and probabilities within 1e-4;
-    ModelError for a classical model; ConfigError and OutputError for what cannot be asked or written.
+    Raises ExportError, and keeps no file, where the file does not give the same answer with probabilities within 1e-4,
+    or numbers within 1e-4 of their spread; ModelError for a classical model; ConfigError and OutputError for what
+    cannot be asked or written.
     """
     console = console or Silent()
     chosen = format_named(format)
@@ -98,8 +102,8 @@ def export(
         raise ConfigError(f"--images {images} must be 1 or more")
     given = model if isinstance(model, Predictor) else load(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
-    predictor.classifies("an exported file")
     bundle = predictor.bundle
+    told = told_of(bundle)
     fixed = fixed_size or not chosen.resizes
     module = deployed(bundle, fixed)
     card = export_card(bundle)
@@ -118,8 +122,8 @@ def export(
                 size = bundle.geometry.height, bundle.geometry.width
                 chosen.write(module, example(bundle.form, *size), card, written)
             exported = Exported(written)
-            parity = None if held is None else _compare(predictor, exported, held, console)
-            own = None if held is None or fixed else _compare_own_size(predictor, exported, held)
+            parity = None if held is None else _compare(told, predictor, exported, held, console)
+            own = None if held is None or fixed else _compare_own_size(told, predictor, exported, held)
             for found in (parity, own):
                 _must_hold(found, format)
             report = None
@@ -127,7 +131,7 @@ def export(
                 small = Path(folder) / "int8" / file.name
                 small.parent.mkdir()
                 number = quantise(written, small, own_images.train, console)
-                report = judge(written, small, own_images, number, console)
+                report = judge(told, written, small, own_images, number, console)
                 written = small
             for part in (".bin", ".xml") if chosen.suffix == ".xml" else (chosen.suffix,):
                 written.with_suffix(part).replace(file.with_suffix(part))
@@ -140,13 +144,14 @@ def export(
 
 def export_card(bundle: Bundle) -> dict[str, Any]:
     """The bundle's card, and what a program needs to call the file."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest, told = hashlib.blake2b(digest_size=16), told_of(bundle)
     for name, tensor in bundle.network.state_dict().items():
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     call = {
         "weights": digest.hexdigest(),
         "input": {"name": "images", "layout": "NCHW", "dtype": bundle.form.dtype.name},
-        "outputs": ["probabilities", "logits"],
+        "outputs": list(told.outputs),
+        **told.facts(),
     }
     return {**bundle.card(), **call}
 
@@ -211,8 +216,8 @@ def _calibration(model: str | Path | Predictor, console: Console, data_dir: str 
         ) from error
 
 
-def _compare(predictor: Predictor, exported: Exported, held: HeldOut, console: Console) -> Parity | None:
-    expected = predictor.predict_proba(held.images, console.stage("asking the model"))
+def _compare(told: Told, predictor: Predictor, exported: Exported, held: HeldOut, console: Console) -> Parity | None:
+    outputs = predictor.logits(held.images, console.stage("asking the model"))
     advance = console.stage("asking the file")
 
     def batches() -> Iterator[NDArray[Any]]:
@@ -220,10 +225,10 @@ def _compare(predictor: Predictor, exported: Exported, held: HeldOut, console: C
             yield held.images[start : start + BATCH]
             advance(min(start + BATCH, len(held.rows)), len(held.rows))
 
-    return compare(expected, exported, batches(), held.names)
+    return compare(told, outputs, exported, batches(), held.names)
 
 
-def _compare_own_size(predictor: Predictor, exported: Exported, held: HeldOut) -> Parity | None:
+def _compare_own_size(told: Told, predictor: Predictor, exported: Exported, held: HeldOut) -> Parity | None:
     """On some images whose own size is not the working size, scaled by the file's own rule."""
     bundle = predictor.bundle
     found: list[NDArray[Any]] = []
@@ -240,16 +245,16 @@ def _compare_own_size(predictor: Predictor, exported: Exported, held: HeldOut) -
         except ImageError:  # gone since the pixels were cached
             continue
         names.append(name)
-    expected = [predictor.predict_proba(image) for image in found]
-    return compare(np.concatenate(expected), exported, found, names) if found else None
+    outputs = [predictor.logits(image) for image in found]
+    return compare(told, np.concatenate(outputs), exported, found, names) if found else None
 
 
 def _must_hold(parity: Parity | None, format: str) -> None:
     if parity and not parity.holds:
         raise ExportError(
             f"the {format} file does not say what the model says, and is not kept",
-            found=f"{parity.same_class} of {parity.images} images with the same class, "
-            f"probabilities up to {parity.largest:.1e} apart ({parity.worst})",
+            found=f"{parity.same_answer} of {parity.images} images with the same {parity.answer}, "
+            f"{parity.quantity} up to {parity.largest:.1e} apart ({parity.worst})",
             expected=f"all of them, and at most {BAR:g}",
             fix="try another --format" + (f": {', '.join(f for f in FORMATS if f != format)}"),
         )

@@ -26,7 +26,7 @@ import torch
 
 from clearsight.engines import openvino_without_telemetry
 from clearsight.errors import ConfigError, ModelError, nearest
-from clearsight.exporting.graph import OUTPUTS, Deployed
+from clearsight.exporting.graph import Deployed
 
 Card = dict[str, Any]
 
@@ -90,7 +90,7 @@ def _exported(module: Deployed, example: torch.Tensor) -> torch.export.ExportedP
 def _write_onnx(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
     with hushed():
         program = torch.onnx.export(
-            _exported(module, example), (example,), input_names=["images"], output_names=list(OUTPUTS),
+            _exported(module, example), (example,), input_names=["images"], output_names=list(module.outputs),
             dynamo=True, optimize=True, verbose=False,
         )  # fmt: skip
         assert program is not None
@@ -107,7 +107,7 @@ def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: P
     raw.input().tensor().set_element_type(openvino.Type.u8 if example.dtype == torch.uint8 else openvino.Type.u16)
     model = raw.build()
     model.inputs[0].get_tensor().set_names({"images"})
-    for port, name in zip(model.outputs, OUTPUTS, strict=True):
+    for port, name in zip(model.outputs, module.outputs, strict=True):
         port.get_tensor().set_names({name})
     for key, value in _metadata(card).items():
         model.set_rt_info(value, ["clearsight", key])

@@ -1,7 +1,7 @@
-"""What an exported file computes: whole numbers of pixels in, calibrated probabilities and logits out.
+"""What an exported file computes: whole numbers of pixels in, answers out.
 
-images (N, C, H, W) uint8 or uint16 -> resize rule -> [0, 1] -> network, its normalisation inside -> logits (N, K)
-probabilities = softmax(logits / temperature) (N, K)
+images (N, C, H, W) uint8 or uint16 -> resize rule -> [0, 1] -> network, its normalisation inside -> outputs (N, O)
+-> what is told of them: calibrated probabilities, beliefs in labels, or numbers, and the outputs themselves
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from clearsight.data.pixels import PixelFormat
 from clearsight.engines import traceable
 from clearsight.errors import ModelError
 from clearsight.exporting.resample import Resample
-
-OUTPUTS = ("probabilities", "logits")
+from clearsight.exporting.told import told_of
 
 
 class Deployed(nn.Module):
-    """A bundle as one function of raw images. fixed: without the resize rule, for images of the working size alone."""
+    """A bundle as one function of raw images. fixed: without the resize rule, for images of the working size alone.
+    outputs: names of what it gives, the answer first.
+    """
 
     def __init__(self, bundle: Bundle, fixed: bool = False) -> None:
         super().__init__()
         self.resize = None if fixed else Resample(bundle.geometry, bundle.form.bits)
-        self.network, self.temperature = bundle.network, bundle.temperature
+        self.network, told = bundle.network, told_of(bundle)
+        self.told, self.outputs = told.module, told.outputs
         self.top = float(2**bundle.form.bits - 1)
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         pixels = images.float() if self.resize is None else self.resize(images)
-        logits = self.network(pixels / self.top)
-        return (logits / self.temperature).softmax(dim=1), logits
+        return self.told(self.network(pixels / self.top))  # type: ignore[no-any-return]
 
 
 def deployed(bundle: Bundle, fixed: bool = False) -> Deployed:

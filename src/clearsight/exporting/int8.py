@@ -22,32 +22,36 @@ from clearsight.console import Console
 from clearsight.data.cache import PixelView
 from clearsight.errors import ConfigError
 from clearsight.exporting.formats import hushed, require
-from clearsight.exporting.runtime import BATCH, Exported
+from clearsight.exporting.runtime import BATCH, Exported, Outputs
+from clearsight.exporting.told import Told
 from clearsight.loading import Development
 
 CALIBRATION = 256
 """Training images that ranges are read from, drawn evenly."""
 
 LOSS, GAIN = 0.01, 1.3
-"""What pays: at most this much accuracy lost, at least this many times the images per second."""
+"""What pays: at most this much of the task's measure lost, at least this many times the images per second."""
 
 HEADS = r"network(\.members\.\d+)?\.head"
-"""Modules left in float32 beside the resize rule, as they are named in the graph."""
+"""Modules left in float32 beside the resize rule and what is told, as they are named in the graph."""
 
 
 @dataclass(frozen=True)
 class Quantised:
     """int8 against float32 in the same engine, on the validation images and this machine.
 
-    accuracy of each; same_class: share of images whose answer stays; rate: images per second, the median of `repeats`
-    in turn; bytes of each.
+    measure: what the task is judged by, and score its value for each; lost: how much worse int8 is. same_answer: share
+    of images whose `answer` stays. rate: images per second, the median of `repeats` in turn; bytes of each.
     """
 
     images: int
     calibration: int
-    accuracy: float
-    accuracy_int8: float
-    same_class: float
+    measure: str
+    score: float
+    score_int8: float
+    lost: float
+    answer: str
+    same_answer: float
     rate: float
     rate_int8: float
     repeats: int
@@ -60,7 +64,7 @@ class Quantised:
 
     @property
     def pays(self) -> bool:
-        return self.speedup >= GAIN and self.accuracy_int8 >= self.accuracy - LOSS
+        return self.speedup >= GAIN and self.lost <= LOSS
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "speedup": self.speedup, "pays": self.pays}
@@ -123,7 +127,7 @@ def _openvino(path: Path, to: Path, sample: Sample) -> None:
 
         narrow = AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE)
         model = openvino.Core().read_model(str(path))
-        kept = nncf.IgnoredScope(patterns=[rf"__module\.(resize|{HEADS})[./].*"], validate=False)
+        kept = nncf.IgnoredScope(patterns=[rf"__module\.(resize|told|{HEADS})[./].*"], validate=False)
         images = list(sample())
         made = nncf.quantize(
             model, nncf.Dataset(images), subset_size=len(images), ignored_scope=kept, advanced_parameters=narrow
@@ -134,17 +138,20 @@ def _openvino(path: Path, to: Path, sample: Sample) -> None:
 WRITERS: dict[str, Callable[[Path, Path, Sample], None]] = {".onnx": _onnx, ".xml": _openvino}
 
 
-def judge(path: Path, int8: Path, data: Development, calibration: int, console: Console, repeats: int = 5) -> Quantised:
-    """Both files on the validation images: accuracy, agreement, and speed in turn."""
-    labels, advance = data.val_labels, console.stage("judging float32 and int8")
+def judge(
+    told: Told, path: Path, int8: Path, data: Development, calibration: int, console: Console, repeats: int = 5
+) -> Quantised:
+    """Both files on the validation images: the task's measure, agreement, and speed in turn."""
+    truth, advance = data.truth, console.stage("judging float32 and int8")
     files = [Exported(path), Exported(int8)]
-    answers: list[list[NDArray[np.int64]]] = [[], []]
-    for start in range(0, len(labels), BATCH):
+    parts: list[list[Outputs]] = [[], []]
+    for start in range(0, len(truth), BATCH):
         images = data.val[start : start + BATCH]
-        for found, exported in zip(answers, files, strict=True):
-            found.append(exported(images)[0].argmax(1))
-        advance(min(start + BATCH, len(labels)), len(labels))
-    plain, small = (np.concatenate(a) for a in answers)
+        for found, exported in zip(parts, files, strict=True):
+            found.append(exported(images))
+        advance(min(start + BATCH, len(truth)), len(truth))
+    plain, small = (tuple(map(np.concatenate, zip(*found, strict=True))) for found in parts)
+    score, score_int8 = told.score(plain, truth), told.score(small, truth)
     seconds: list[list[float]] = [[], []]
     some = data.val[: 4 * BATCH]
     for _ in range(repeats):
@@ -154,11 +161,14 @@ def judge(path: Path, int8: Path, data: Development, calibration: int, console: 
             times.append(time.perf_counter() - began)
     rate, rate_int8 = (len(some) / statistics.median(times) for times in seconds)
     return Quantised(
-        images=len(labels),
+        images=len(truth),
         calibration=calibration,
-        accuracy=float((plain == labels).mean()),
-        accuracy_int8=float((small == labels).mean()),
-        same_class=float((plain == small).mean()),
+        measure=told.measure,
+        score=score,
+        score_int8=score_int8,
+        lost=score - score_int8 if told.rises else score_int8 - score,
+        answer=told.answer,
+        same_answer=float(told.agree(plain, small).mean()),
         rate=rate,
         rate_int8=rate_int8,
         repeats=repeats,

@@ -10,50 +10,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.exporting.runtime import Exported
-
-BAR = 1e-4
-"""Largest difference of a probability that counts as rounding."""
+from clearsight.exporting.told import BAR, Told
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Of so many images: how many get the same class from both, the largest difference of any probability, and the
-    image that has it.
+    """Of so many images: how many get the same answer from both, the largest difference, as `exporting.told` measures
+    it, and the image that has it. answer, quantity: words for what is the same and what is apart.
     """
 
     images: int
-    same_class: int
+    same_answer: int
     largest: float
     worst: str
+    answer: str
+    quantity: str
 
     @property
     def holds(self) -> bool:
-        return self.largest <= BAR and self.same_class == self.images
+        return self.largest <= BAR and self.same_answer == self.images
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "bar": BAR, "holds": self.holds}
 
 
 def compare(
-    expected: NDArray[np.float64], exported: Exported, batches: Iterable[NDArray[Any]], names: Sequence[str]
+    told: Told,
+    outputs: NDArray[np.floating],
+    exported: Exported,
+    batches: Iterable[NDArray[Any]],
+    names: Sequence[str],
 ) -> Parity | None:
-    """A file's answers to raw images, batches (B, C, H, W) of any sizes, against the model's probabilities (N, K);
-    None where there are none. names: of the images, in the batches' order.
+    """A file's answers to raw images, batches (B, C, H, W) of any sizes, against those that follow from the network's
+    outputs (N, O); None where there are none. names: of the images, in the batches' order.
     """
     same, largest, worst, done = 0, -1.0, "", 0
     for images in batches:
-        beliefs, found = expected[done : done + len(images)], exported(images)[0]
-        apart = np.abs(beliefs - found).max(axis=1)
+        expected, found = told.expected(outputs[done : done + len(images)]), exported(images)
+        apart = told.apart(expected, found)
         apart[~np.isfinite(apart)] = np.inf
-        # equal beliefs, as those of a fair coin, have no class to agree on
-        same += int(((beliefs.argmax(1) == found.argmax(1)) | (_margin(beliefs) < BAR)).sum())
+        same += int((told.agree(expected, found) | told.undecided(expected)).sum())
         if len(apart) and apart.max() > largest:
             largest, worst = float(apart.max()), names[done + int(apart.argmax())]
         done += len(images)
-    return Parity(done, same, largest, worst) if done else None
-
-
-def _margin(beliefs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far the likeliest class lies before the next (N,)."""
-    ranked = np.sort(beliefs, axis=1)
-    return np.asarray(ranked[:, -1] - ranked[:, -2])
+    return Parity(done, same, largest, worst, told.answer, told.quantity) if done else None

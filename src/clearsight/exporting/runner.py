@@ -1,4 +1,5 @@
-"""`run.py`, the script beside an exported file: the decoder and `exporting.runtime` in one file without Clearsight.
+"""`run.py`, the script beside an exported file: the decoder, what answers say, and `exporting.runtime` in one file
+without Clearsight.
 
 It is put together from the sources themselves, of which it takes what the runtime reaches, so its rules cannot drift
 from those the model was trained with.
@@ -11,6 +12,7 @@ import inspect
 from types import ModuleType
 
 from clearsight import errors
+from clearsight.answers import said
 from clearsight.data import geometry, pixels
 from clearsight.exporting import runtime
 
@@ -20,7 +22,8 @@ FIRST_LINE = '"""Ask a model that `clearsight export` wrote: python run.py [MODE
 HEAD = f'''{FIRST_LINE}
 
 Needs NumPy, Pillow and the model's engine (onnxruntime, openvino or torch); OpenCV too for images of 16-bit colour. In
-Python: `from run import Exported; Exported("model.onnx").predict_proba(["new.jpg"])`.
+Python: `from run import Exported; Exported("model.onnx").predict_proba(["new.jpg"])`; of a model of labels or numbers
+also `predict`, of numbers `values`.
 
 Written by Clearsight from its own decoder: images are read as they were read for training. Apache-2.0.
 """
@@ -37,7 +40,7 @@ def runner() -> str:
     """The text of the script."""
     imports: dict[str, str] = {}  # name -> the line that brings it
     pieces: dict[str, tuple[str, set[str]]] = {}  # name -> its source and the names it uses
-    for module in (errors, geometry, pixels, runtime):
+    for module in (errors, geometry, pixels, said, runtime):
         _read(module, imports, pieces)
     wanted, waiting = set(), {"main", "sys"}
     while waiting:

@@ -15,14 +15,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.answers.said import (
+    LabelsPrediction,
+    NumbersPrediction,
+    half_widths,
+    labels_line,
+    labels_said,
+    numbers_line,
+    numbers_said,
+)
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat, decode, read_bytes
 
 BATCH = 16
 """Images per call; throughput is flat from 8 to 32 on the processors measured."""
 
-Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Calibrated probabilities (N, K) and logits (N, K)."""
+SURE = 0.9
+"""Share of intervals around numbers that hold the truth, unless another is asked for."""
+
+Outputs = tuple[NDArray[np.float32], ...]
+"""What the card's `outputs` name: calibrated probabilities or beliefs (N, K) and logits (N, K), or numbers (N, T),
+their deviations (N, T) where the network gives any, and its outputs.
+"""
 
 
 class Exported:
@@ -48,21 +62,65 @@ class Exported:
         """Of raw images (N, C, H, W), uint8 or uint16 as the card's `pixels` say."""
         if images.dtype == self.form.dtype and images.ndim == 4 and images.shape[1] == self.form.channels:
             parts = [self.run(np.ascontiguousarray(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
-            return np.concatenate([p for p, _ in parts]), np.concatenate([z for _, z in parts])
+            return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
         raise ValueError(
             f"found images of shape {images.shape}, {images.dtype}; "
             f"expected (N, {self.form.channels}, height, width), {self.form.dtype}"
         )
 
     def predict_proba(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Calibrated probabilities (N, K) of image files, decoded as they were for training; ImageError names the one
-        that cannot be read.
+        """Calibrated probabilities of classes, or beliefs in labels (N, K), of image files, decoded as they were for
+        training; ImageError names the one that cannot be read, ValueError is raised by a model of numbers.
         """
-        found = []
+        if "values" in self.card["outputs"]:
+            raise ValueError("this model gives numbers, not probabilities; ask values in place of predict_proba")
+        return self._told(paths)[0]
+
+    def values(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
+        """The numbers (N, T) of image files; otherwise as `predict_proba`."""
+        if "values" not in self.card["outputs"]:
+            raise ValueError("this model gives no numbers; ask predict_proba in place of values")
+        return self._told(paths)[0]
+
+    def predict(
+        self, paths: Sequence[str | Path], coverage: float = SURE
+    ) -> list[LabelsPrediction] | list[NumbersPrediction]:
+        """The labels given, or the numbers and intervals that hold the truth with this probability, of image files;
+        whether an image is like those of the training is not known here. ValueError for a model of classes.
+        """
+        if self.card["task"] not in READERS:
+            raise ValueError("this model gives classes; ask predict_proba in place of predict")
+        if not 0 < coverage < 1:
+            raise ValueError(f"a coverage of {coverage:g}; expected between 0 and 1, such as 0.9")
+        reader = READERS[self.card["task"]]
+        found: list[LabelsPrediction] | list[NumbersPrediction] = reader(
+            self.card["answer"], self._told(paths), [str(p) for p in paths], coverage
+        )
+        return found
+
+    def _told(self, paths: Sequence[str | Path]) -> Outputs:
+        parts = []
         for i in range(0, len(paths), BATCH):
             images = [decode(read_bytes(p), str(p), self.form, self.geometry) for p in paths[i : i + BATCH]]
-            found.append(self(np.stack(images))[0])
-        return np.concatenate(found)
+            parts.append(self(np.stack(images)))
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def _read_labels(about: dict[str, Any], told: Outputs, images: list[str], coverage: float) -> list[LabelsPrediction]:
+    return labels_said(told[0], about["names"], about["thresholds"], images, [{}] * len(images))
+
+
+def _read_numbers(about: dict[str, Any], told: Outputs, images: list[str], coverage: float) -> list[NumbersPrediction]:
+    off = told[1] if about["spread"] else np.ones((len(images), len(about["errors"])))
+    within = -np.inf if about["low"] is None else about["low"], np.inf if about["high"] is None else about["high"]
+    values, widths = told[0].astype(np.float64), half_widths(about["errors"], coverage) * off
+    return numbers_said(
+        values, widths, about["names"], about["kind"], about["unit"], within, images, [{}] * len(images)
+    )
+
+
+READERS: dict[str, Callable[..., Any]] = {"multilabel": _read_labels, "regression": _read_numbers}
+"""What an answer is made of, where it is not one class, by task."""
 
 
 Runner = Callable[[NDArray[Any]], Outputs]
@@ -77,8 +135,7 @@ def _open_onnx(path: str, threads: int) -> tuple[Runner, str]:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(images: NDArray[Any]) -> Outputs:
-        probabilities, logits = session.run(["probabilities", "logits"], {"images": images})
-        return probabilities, logits
+        return tuple(session.run(None, {"images": images}))
 
     return run, session.get_modelmeta().custom_metadata_map["card"]
 
@@ -94,7 +151,7 @@ def _open_openvino(path: str, threads: int) -> tuple[Runner, str]:
 
     def run(images: NDArray[Any]) -> Outputs:
         answer = compiled([images])
-        return answer["probabilities"].copy(), answer["logits"].copy()
+        return tuple(answer[port].copy() for port in compiled.outputs)
 
     return run, model.get_rt_info(["clearsight", "card"]).astype(str)
 
@@ -110,14 +167,16 @@ def _open_torch(path: str, threads: int) -> tuple[Runner, str]:
     def run(images: NDArray[Any]) -> Outputs:
         own = images if images.flags.writeable else images.copy()  # PyTorch warns of the others
         with torch.inference_mode():
-            probabilities, logits = module(torch.from_numpy(own))
-        return probabilities.numpy(), logits.numpy()
+            found = module(torch.from_numpy(own))
+        return tuple(part.numpy() for part in found)
 
     return run, extra["card.json"]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python run.py [MODEL] IMAGE...`: class and probability of each image."""
+    """`python run.py [MODEL] IMAGE...`: of each image the class and its probability, or the labels or numbers in the
+    words of `clearsight predict`.
+    """
     words = list(arguments)
     beside = sorted(p for p in Path(__file__).parent.iterdir() if p.suffix in (".onnx", ".xml", ".pt2"))
     model = Path(words.pop(0)) if words and Path(words[0]).suffix in (".onnx", ".xml", ".pt2") else None
@@ -127,9 +186,16 @@ def main(arguments: Sequence[str]) -> int:
     try:
         exported = Exported(model or beside[0])
         for word in words:
-            p = exported.predict_proba([word])[0]
-            print(word, exported.classes[int(p.argmax())], f"{p.max():.4f}", sep="\t")
+            print(word, *_line(exported, word), sep="\t")
     except (ValueError, OSError) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _line(exported: Exported, image: str) -> tuple[str, ...]:
+    if exported.card["task"] not in READERS:
+        p = exported.predict_proba([image])[0]
+        return exported.classes[int(p.argmax())], f"{p.max():.4f}"
+    answer = exported.predict([image])[0]
+    return (labels_line(answer, 3) if isinstance(answer, LabelsPrediction) else numbers_line(answer, SURE),)

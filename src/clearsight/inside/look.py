@@ -67,11 +67,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Sample:
-    """Labelled images to search: (N, C, H, W), labels (N,) as the model numbers its classes, and names."""
+    """Labelled images to search: (N, C, H, W), labels (N,) as the model numbers its classes, names, and what they show
+    in words.
+    """
 
     images: PixelView
     labels: NDArray[np.integer]
     names: list[str]
+    words: list[str]
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,7 @@ class _Looking:
         else:
             layer = within_image(self.predictor.network, layers_of(self.predictor), self.predictor.shape)
         return exciting_patches(
-            self.predictor, layer, sample.images, sample.labels, sample.names, units=settings.units,
+            self.predictor, layer, sample.images, sample.words, sample.names, units=settings.units,
             batch=settings.batch, seed=settings.seed, progress=self.console.stage("searching for patches"),
         )  # fmt: skip
 

@@ -105,7 +105,7 @@ def exciting_patches(
     predictor: Predictor,
     layer: MapLayer,
     images: PixelView,
-    labels: NDArray[np.integer],
+    words: Sequence[str],
     names: Sequence[str],
     *,
     units: Sequence[int] = (),
@@ -116,7 +116,8 @@ def exciting_patches(
     found: Peaks | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExcitingPatches:
-    """Search images (N, C, H, W), with labels (N,) and names, for the places that excite units of a layer most.
+    """Search images (N, C, H, W), with words for what they show and names, for the places that excite units of a layer
+    most.
 
     units: their numbers; else `most` of those that are not silent, drawn by the seed and not picked for their looks.
     patches: for each unit. found: the layer's peaks, where these images were searched before. Raises ConfigError for a
@@ -141,7 +142,7 @@ def exciting_patches(
             window = window_of(view, row, column, predictor.shape)
             made[unit].append(
                 Patch(
-                    image=names[i], label=predictor.classes[int(labels[i])], activation=float(value),
+                    image=names[i], label=words[i], activation=float(value),
                     place=(row, column), window=window, looked_at=_box(gradient.numpy(), window), pixels=own.numpy(),
                 )
             )  # fmt: skip

@@ -60,7 +60,7 @@ def _row(e: Explanation) -> Colours:
     tall, wide = parts[0].shape[:2]
     sheet = Image.new("RGB", (max(3 * wide + 4 * gap, 620), tall + text + 2 * gap), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((gap, 4), f"{e.method}: {e.target} {e.belief:.1%}", fill="black", font=ImageFont.load_default(15))
+    pen.text((gap, 4), f"{e.method}: {e.target} {e.strength}", fill="black", font=ImageFont.load_default(15))
     pen.text((gap, 25), words(e), fill="#555555", font=ImageFont.load_default(12))
     for i, part in enumerate(parts):
         drawn = Image.fromarray(np.round(np.clip(part, 0, 1) * 255).astype(np.uint8))

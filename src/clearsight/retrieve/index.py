@@ -44,7 +44,9 @@ CHUNK = 10_000
 
 @dataclass(frozen=True)
 class Card:
-    """What an index is of. model: digest of the model's weights. layer: "" is the features below the head."""
+    """What an index is of. model: digest of the model's weights. layer: "" is the features below the head. said: what
+    each image shows in words, where that is not one class.
+    """
 
     model: str
     layer: str
@@ -55,6 +57,13 @@ class Card:
     rows: tuple[int, ...]
     classes: tuple[str, ...]
     width: int
+    said: tuple[str, ...] = ()
+
+    def words(self, place: int) -> str:
+        """What the image at a position shows: its class, labels or numbers; "" where the data does not say."""
+        if self.said:
+            return self.said[place]
+        return self.classes[self.labels[place]] if self.labels[place] >= 0 else ""
 
 
 class Index:
@@ -98,7 +107,10 @@ class Index:
         try:
             card = json.loads((folder / "card.json").read_text())
             lists = {key: tuple(card[key]) for key in ("names", "labels", "rows", "classes")}
-            return cls(Card(**{**card, **lists}), _faiss().read_index(str(folder / "index.faiss")))
+            return cls(
+                Card(**{**card, **lists, "said": tuple(card.get("said", ()))}),
+                _faiss().read_index(str(folder / "index.faiss")),
+            )
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             raise BundleError(
                 f"{folder} holds a broken index", found=str(error)[:160], fix="run `clearsight index RUN` again"
@@ -172,6 +184,7 @@ def build_index(
             rows=tuple(int(i) for i in rows),
             classes=dataset.classes,
             width=int(stored.shape[1]),
+            said=tuple(dataset.words(int(i)) for i in rows) if dataset.targets else (),
         )
         write_json(folder / "card.json", asdict(card))
     return Index(card, faiss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from clearsight.answers import NumbersPrediction
 from clearsight.attacks import Attacked
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import Pixels
@@ -18,7 +20,7 @@ from clearsight.models.anatomy import Layer
 from clearsight.models.blueprint import View
 from clearsight.models.network import short_name
 from clearsight.models.wiring import Node
-from clearsight.predictor import Prediction
+from clearsight.predictor import AnyPrediction, Prediction
 from clearsight.report.heatmaps import overlay, words
 from clearsight.report.inside_sheets import shown
 from clearsight.report.pictures import data_uri
@@ -38,13 +40,23 @@ def json_response(content: dict[str, Any]) -> Response:
     return Response(to_json(content), media_type="application/json")
 
 
-def answer(found: Prediction, top: int | None = None, picture: str | None = None) -> dict[str, Any]:
+def answer(found: AnyPrediction, top: int | None = None, picture: str | None = None) -> dict[str, Any]:
+    """The answer for an image. top: classes or labels to list."""
+    if isinstance(found, NumbersPrediction):
+        return _numbers(found) | {"picture": picture}
     listed = dict(list(found.probabilities.items())[:top])
-    return {
-        "image": found.image, "label": found.label, "probability": found.probability, "doubt": found.doubt,
-        "probabilities": listed, "set": None if found.set is None else list(found.set),
-        "strangeness": found.strangeness, "none_of_these": found.none_of_these, "picture": picture,
-    }  # fmt: skip
+    told = {"task": "classification" if isinstance(found, Prediction) else "multilabel", **vars(found)}
+    return told | {"probabilities": listed, "picture": picture}
+
+
+def _numbers(found: NumbersPrediction) -> dict[str, Any]:
+    def end(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    ends = found.intervals
+    spans = None if ends is None else {name: (end(low), end(high)) for name, (low, high) in ends.items()}
+    within = None if found.within is None else end(found.within)
+    return {"task": "regression", **vars(found), "intervals": spans, "within": within}
 
 
 def seen_picture(pixels: Pixels) -> str:
@@ -53,11 +65,14 @@ def seen_picture(pixels: Pixels) -> str:
 
 
 def explanation(found: Explanation, *, picture: bool, heat: bool, apart: bool, deep: bool) -> dict[str, Any]:
+    number = found.task == "regression"
     faithful = found.faithfulness
     names = ("score", "deletion", "insertion", "random_deletion", "random_insertion")
     drawn = overlay(found.pixels, found.heat).transpose(2, 0, 1) if picture else None
     return {
-        "image": found.image, "method": found.method, "target": found.target, "belief": found.belief,
+        "image": found.image, "method": found.method, "task": found.task, "target": found.target,
+        "belief": None if number else found.belief,
+        "value": found.belief if number else None,
         "shape": list(found.heat.shape), "picture": None if drawn is None else data_uri(drawn),
         "below": png(shown(found.pixels, deep)) if apart else None,
         "above": png(heat_layer(found.heat)) if apart else None, "signed": bool(found.heat.min() < 0),

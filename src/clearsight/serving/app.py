@@ -39,8 +39,10 @@ from clearsight.serving.worker import Worker, one_image
 PICTURES = 50
 """Most images that are drawn beside what a search finds."""
 
-Top = Annotated[int | None, Query(ge=1, description="classes to list per image (default: all)")]
-Coverage = Annotated[float, Query(gt=0, lt=1, description="share of prediction sets that hold the true class")]
+Top = Annotated[int | None, Query(ge=1, description="classes or labels to list per image (default: all)")]
+Coverage = Annotated[
+    float, Query(gt=0, lt=1, description="share of prediction sets, or of intervals, that hold the truth")
+]
 Count = Annotated[int, Query(ge=1, le=1000, description="how many to find")]
 
 
@@ -80,7 +82,7 @@ def build_app(
 
     app = FastAPI(
         title="Clearsight", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
-        description="Image classification that says how sure it is, and when it does not know.",
+        description="Classes, labels or numbers of images, with how sure they are, and when the model does not know.",
     )  # fmt: skip
     app.add_middleware(Guard, config=config, metrics=metrics, token=token, local=local)
     _add_routes(app, worker, looker)
@@ -117,7 +119,8 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         coverage: Coverage = COVERAGE,
         picture: Annotated[bool, Query(description="each image as the network sees it, as a PNG data URI")] = False,
     ) -> Response:
-        """Class, calibrated probabilities, doubt, prediction set and strangeness of each image.
+        """Class, calibrated probabilities, doubt, prediction set and strangeness of each image; of a model of labels
+        those given and the belief in each, of one of numbers their values and intervals. `task` says which.
 
         Send files of a form, the bytes of one image, or JSON with base64. An image that cannot be read is told in its
         place; only where none can, the answer is 422.
@@ -144,7 +147,9 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
     async def explain(
         request: Request,
         method: Annotated[str | None, Query(description=f"one of {', '.join(METHODS)}")] = None,
-        target: Annotated[str | None, Query(description="class to explain (default: the answer)")] = None,
+        target: Annotated[
+            str | None, Query(description="class, label or number to explain (default: the answer)")
+        ] = None,
         samples: Annotated[int | None, Query(ge=2, le=MAX_SAMPLES, description="copies, steps or coalitions")] = None,
         judged: Annotated[bool, Query(description="measure how faithful the map is, which takes longer")] = False,
         picture: Annotated[bool, Query(description="the map over the image, as a PNG data URI")] = True,

@@ -6,6 +6,7 @@ import math
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
+from clearsight.answers import Answer, Labels, Numbers
 from clearsight.bundle import versions
 from clearsight.engines import traceable
 from clearsight.explanation.explain import methods_of
@@ -21,7 +22,9 @@ def model_card(worker: Worker) -> dict[str, Any]:
     images = bundle.data.get("images")
     card = {
         "name": PurePath(PureWindowsPath(str(bundle.data.get("name", "a model"))).name).name or "a model",
+        "task": bundle.task,
         "classes": list(bundle.classes),
+        "answer": _answer(bundle.answer),
         "network": str(spec.get("name", spec.get("kind", "an ensemble"))),
         "input": {**bundle.form.to_dict(), **bundle.geometry.to_dict()},
         "temperature": bundle.temperature,
@@ -41,6 +44,17 @@ def model_card(worker: Worker) -> dict[str, Any]:
         },
     }
     return dict(_finite(card))
+
+
+def _answer(answer: Answer | None) -> dict[str, Any] | None:
+    """What a reader of answers needs to know of labels or numbers."""
+    if isinstance(answer, Labels):
+        return {"task": answer.task, "thresholds": dict(zip(answer.names, answer.thresholds, strict=True))}
+    if isinstance(answer, Numbers):
+        ends = dict(zip(answer.names, answer.ends, strict=True)) if answer.ends else None
+        about = {name: getattr(answer, name) for name in ("task", "kind", "unit", "low", "high")}
+        return {**about, "ends": ends}
+    return None
 
 
 def _finite(value: Any) -> Any:

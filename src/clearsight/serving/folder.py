@@ -89,9 +89,12 @@ class RunFolder:
         return self._sample
 
     def _read(self) -> Sample:
-        images, labels, names = training_images(self.predictor, self.path or self.predictor)
+        images, labels, names, words = training_images(self.predictor, self.path or self.predictor)
         some = np.sort(np.random.default_rng(0).permutation(len(labels))[:SEARCHED])
-        return Sample(PixelView(images.array, images.indices[some]), labels[some], [names[i] for i in some])
+        return Sample(
+            PixelView(images.array, images.indices[some]), labels[some], [names[i] for i in some],
+            [words[i] for i in some],
+        )  # fmt: skip
 
     def thumbnail(self, place: int) -> str | None:
         """The indexed image at a position as a PNG data URI; None where the images are gone."""

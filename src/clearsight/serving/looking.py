@@ -79,14 +79,17 @@ class Looker:
         found = self.folder.missing()
         if self.worker.index is None:
             found["search"] = "This model has no index. Run `clearsight index RUN` and serve again."
-        try:
-            check_attack(self.worker.predictor, "pgd", "linf")
-        except ModelError as error:
-            found["attack"] = str(error)
-        try:
-            check(self.worker.predictor, "maps", Settings())
-        except ModelError as error:
-            found["network"] = str(error)
+        one = self.worker.predictor
+        checks: dict[str, Callable[[], None]] = {
+            "attack": lambda: check_attack(one, "pgd", "linf"),
+            "network": lambda: check(one, "maps", Settings()),
+            "card": lambda: one.classifies("the audit"),
+        }
+        for name, checked in checks.items():
+            try:
+                checked()
+            except ModelError as error:
+                found[name] = str(error)
         return found
 
     async def attack(
@@ -155,7 +158,7 @@ class Looker:
             while len(self._peaks) > KEPT_LAYERS:
                 self._peaks.popitem(last=False)
             return exciting_patches(
-                self._searching, chosen, sample.images, sample.labels, sample.names, units=[unit], found=peaks
+                self._searching, chosen, sample.images, sample.words, sample.names, units=[unit], found=peaks
             )
 
         return await self._do(self._searches, request, work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from clearsight.serving.schemas import Answer
+from clearsight.serving.schemas import ClassAnswer
 
 
 class AttackBody(BaseModel):
@@ -19,8 +19,8 @@ class AttackBody(BaseModel):
     target: str | None
     largest: float
     length: float
-    before: Answer
-    after: Answer
+    before: ClassAnswer
+    after: ClassAnswer
     picture: str
     attacked: str
     difference: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,8 +16,8 @@ class ImagesBody(BaseModel):
     images: list[Base64] = Field(min_length=1)
 
 
-class Answer(BaseModel):
-    """The answer for one image.
+class ClassAnswer(BaseModel):
+    """The answer for one image of a model of classes.
 
     probabilities: class to calibrated belief, likeliest first. doubt: their entropy, 0 = sure, 1 = no idea. set:
     classes that together hold the true one with the coverage asked for. strangeness: the share of known images that
@@ -25,6 +25,7 @@ class Answer(BaseModel):
     know its limits. picture: a PNG data URI of the image as the network sees it, where asked for.
     """
 
+    task: Literal["classification"]
     image: str
     label: str
     probability: float = Field(ge=0, le=1)
@@ -34,6 +35,45 @@ class Answer(BaseModel):
     strangeness: float | None
     none_of_these: bool | None
     picture: str | None = None
+
+
+class LabelsAnswer(BaseModel):
+    """The answer for one image of a model of labels, each a question of its own.
+
+    labels: those given, likeliest first. probabilities: label to calibrated belief, likeliest first; they do not sum to
+    1, and a label is given where its belief reaches its threshold (`GET /v1/model`). doubt: the mean over labels of the
+    entropy of each, 0 = sure, 1 = no idea. The others as for classes.
+    """
+
+    task: Literal["multilabel"]
+    image: str
+    labels: list[str]
+    probabilities: dict[str, float]
+    doubt: float
+    strangeness: float | None
+    none_of_these: bool | None
+    picture: str | None = None
+
+
+class NumbersAnswer(BaseModel):
+    """The answer for one image of a model of numbers.
+
+    values: of every number, in the unit of the training data. intervals: of every number, low and high, which hold the
+    truth with the coverage asked for; null for an end that cannot be promised; for angles low may lie beyond high,
+    across the turn. A direction has none, and within says by how many degrees it may be off. The others as for classes.
+    """
+
+    task: Literal["regression"]
+    image: str
+    values: dict[str, float]
+    intervals: dict[str, tuple[float | None, float | None]] | None
+    within: float | None
+    strangeness: float | None
+    none_of_these: bool | None
+    picture: str | None = None
+
+
+Answer = Annotated[ClassAnswer | LabelsAnswer | NumbersAnswer, Field(discriminator="task")]
 
 
 class Unreadable(BaseModel):
@@ -63,16 +103,19 @@ class FaithfulnessBody(BaseModel):
 
 
 class ExplanationBody(BaseModel):
-    """A heatmap. picture: a PNG data URI of the image in gray under the map's colours. below, above: the image as the
-    network sees it, and the map in colours as opaque as it is strong, to lay over it, where asked for. signed: places
-    may speak against the class. heat: rows of the map, where asked for; shape: its height and width. verdict: what says
-    whether to believe it, in words.
+    """A heatmap. target: the class, label or number that places speak for. belief: in it, null for a number; value: the
+    number, null for the others; faithfulness is in beliefs, or in the number's spread. picture: a PNG data URI of the
+    image in gray under the map's colours. below, above: the image as the network sees it, and the map in colours as
+    opaque as it is strong, to lay over it, where asked for. signed: places may speak against the target. heat: rows of
+    the map, where asked for; shape: its height and width. verdict: what says whether to believe it, in words.
     """
 
     image: str
     method: str
+    task: Literal["classification", "multilabel", "regression"]
     target: str
-    belief: float
+    belief: float | None
+    value: float | None
     shape: tuple[int, int]
     picture: str | None
     below: str | None
@@ -87,8 +130,8 @@ class ExplanationBody(BaseModel):
 
 
 class Neighbour(BaseModel):
-    """An indexed image. likeness: cosine of the embeddings. label: "" where it has none. picture: a PNG data URI of it,
-    where asked for and the image is still there.
+    """An indexed image. likeness: cosine of the embeddings. label: its class, labels or numbers in words, "" where it
+    has none. picture: a PNG data URI of it, where asked for and the image is still there.
     """
 
     image: str
@@ -104,14 +147,37 @@ class Neighbours(BaseModel):
     neighbours: list[Neighbour]
 
 
+class LabelsCard(BaseModel):
+    """Labels of a model. thresholds: the belief from which each is given."""
+
+    task: Literal["multilabel"]
+    thresholds: dict[str, float]
+
+
+class NumbersCard(BaseModel):
+    """Numbers of a model. kind: number, angle or direction. unit: of angles. low, high: the range that plain numbers
+    are kept in, null where there is none. ends: the lowest and highest of each in training, null where not known.
+    """
+
+    task: Literal["regression"]
+    kind: Literal["number", "angle", "direction"]
+    unit: str
+    low: float | None
+    high: float | None
+    ends: dict[str, tuple[float, float]] | None
+
+
 class ModelCard(BaseModel):
-    """The model in service. methods: those `explain` takes. search: whether it has an index. left_out: what this model
-    or its folder does not have, each with the reason and what would bring it: search, attack, network, patches, report,
-    card. accepts: limits of a request.
+    """The model in service. task: classification, multilabel or regression. classes: names of the classes, labels or
+    numbers. answer: what there is to know of labels or numbers, null for classes. methods: those `explain` takes.
+    search: whether it has an index. left_out: what this model or its folder does not have, each with the reason and
+    what would bring it: search, attack, network, patches, report, card. accepts: limits of a request.
     """
 
     name: str
+    task: Literal["classification", "multilabel", "regression"]
     classes: list[str]
+    answer: Annotated[LabelsCard | NumbersCard, Field(discriminator="task")] | None
     network: str
     input: dict[str, Any]
     temperature: float

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from clearsight.data.pixels import Pixels, decode
 from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
 from clearsight.explanation.explain import check
-from clearsight.predictor import Look, Prediction, Predictor
+from clearsight.predictor import AnyPrediction, Look, Predictor
 from clearsight.retrieve import Index
 from clearsight.serving.batching import Batcher
 from clearsight.serving.logs import event
@@ -46,7 +46,7 @@ WARM = (1, 2, 4, 8, 16)
 class Seen:
     """One image's answer, its features (D,), and its pixels (C, H, W) as the network got them."""
 
-    prediction: Prediction
+    prediction: AnyPrediction
     features: NDArray[np.float32]
     pixels: Pixels
 
@@ -215,7 +215,7 @@ class Worker:
         return [
             {
                 "image": card.names[place],
-                "label": card.classes[card.labels[place]] if card.labels[place] >= 0 else "",
+                "label": card.words(int(place)),
                 "likeness": float(score),
                 "place": int(place),
             }
@@ -254,7 +254,7 @@ class Worker:
             part = Look(look.logits[rows], look.features[rows], look.coarse[rows])
             answers = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
             for i, answer in zip(rows, answers, strict=True):
-                found[i] = Seen(cast(Prediction, answer), look.features[i], questions[i].pixels)
+                found[i] = Seen(answer, look.features[i], questions[i].pixels)
         return [seen for seen in found if seen is not None]
 
     def _observed(self, size: int, seconds: float) -> None:

@@ -1,6 +1,7 @@
 // The training images that look most alike to the model.
 import { ask, latest } from "./api.js";
 import { at, h, put } from "./dom.js";
+import { kind } from "./kinds.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { on, state } from "./state.js";
 
@@ -27,19 +28,18 @@ export function alikeView() {
   }
 
   function draw(list) {
-    const answer = state.answer.label;
+    const { agrees, said, lead } = kind().alike(state.card, state.answer, list);
     const tiny = Math.max(state.card.input.height, state.card.input.width) <= 48;
-    const agree = list.filter((one) => one.label === answer).length;
-    say(`${agree} of the ${list.length} most similar are ${answer}`);
+    say(said);
     put(root,
-      h("p", { class: "lead" }, h("strong", {}, `${agree} of ${list.length}`), ` most similar known images are “${answer}”, the answer.`),
-      h("ol", { class: "alike" }, list.map((one) => h("li", { class: one.label === answer ? "" : "other" },
+      h("p", { class: "lead" }, lead),
+      h("ol", { class: "alike" }, list.map((one) => h("li", { class: agrees(one) ? "" : "other" },
         one.picture
           ? h("img", { src: one.picture, class: tiny ? "pixelated" : "", alt: `known image ${one.image}` })
           : h("div", { class: "gone" }, "not there any more"),
         h("p", {}, h("strong", {}, one.label || "no label"), h("span", { class: "soft" }, one.likeness.toFixed(3))),
         h("p", { class: "soft small file" }, one.image)))),
-      h("p", { class: "soft small" }, "The number is the cosine between what the network makes of the two images: 1 is the same."));
+      h("p", { class: "soft small" }, "The number at the right is the cosine between what the network makes of the two images: 1 is the same."));
   }
 
   const wait = () => absent(root, state.image ? "There is no answer to compare." : "Give an image, and the known images most like it appear here.");

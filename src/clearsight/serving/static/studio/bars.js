@@ -1,17 +1,17 @@
-// Beliefs as bars. rows: { name, value, before?, inside? }; `before` is drawn as a mark on the bar.
+// Beliefs as bars. rows: { name, value, before?, mark?, inside?, note? }; `before` and `mark` are drawn as marks on the bar;
+// note: what a screen reader hears after the name.
 import { h, put } from "./dom.js";
-import { percent } from "./words.js";
+import { percent, several } from "./words.js";
 
 const FEW = 5;
 
-export function bars(rows, { few = FEW, label = "belief per class" } = {}) {
+export function bars(rows, { few = FEW, label = "belief per class", inShort = together } = {}) {
   const list = h("ul", { class: "bars", "aria-label": label });
   const draw = (count) => put(list, ...rows.slice(0, count).map(bar));
   const rest = rows.length - few;
   draw(rest > 1 ? few : rows.length);
   if (rest <= 1) return list;
-  const sum = rows.slice(few).reduce((total, row) => total + row.value, 0);
-  const closed = `Show all ${rows.length} (the rest: ${percent(sum)})`;
+  const closed = `Show all ${rows.length} (the rest: ${inShort(rows.slice(few))})`;
   const more = h("button", {
     type: "button", class: "more", "aria-expanded": "false",
     on: {
@@ -26,16 +26,25 @@ export function bars(rows, { few = FEW, label = "belief per class" } = {}) {
   return h("div", {}, list, more);
 }
 
+/** Yes-or-no questions as bars, each with its threshold as a mark. rows: { name, value, threshold, holds }. */
+export function questions(rows, { few = 8 } = {}) {
+  const asked = rows.map((row) => ({ ...row, inside: row.holds, mark: row.threshold, note: row.holds ? " (given)" : " (not given)" }));
+  return bars(asked, { few, label: "belief per label", inShort: (left) => several(left.length, "label") });
+}
+
 /** Strongest first. A plain object does not keep the order of names that are numbers. */
 export const byBelief = (rows) => rows.sort((a, b) => b.value - a.value);
 
 function bar(row) {
   return h("li", { class: row.inside ? "inside" : "" },
-    h("span", { class: "bar-name" }, row.name, row.inside && h("span", { class: "hidden" }, " (in the set)")),
+    h("span", { class: "bar-name" }, row.name, h("span", { class: "hidden" }, row.note ?? (row.inside ? " (in the set)" : ""))),
     h("span", { class: "bar-value" },
       row.before !== undefined && [h("span", { class: "bar-before" }, percent(row.before)), h("span", { "aria-label": "became" }, " → ")],
       percent(row.value)),
     h("span", { class: "bar-track", "aria-hidden": "true" },
       h("span", { class: "bar-fill", vars: { "--v": row.value } }),
-      row.before !== undefined && h("span", { class: "bar-mark", vars: { "--v": row.before } })));
+      row.before !== undefined && h("span", { class: "bar-mark", vars: { "--v": row.before } }),
+      row.mark !== undefined && h("span", { class: "bar-mark", vars: { "--v": row.mark } })));
 }
+
+const together = (rows) => percent(rows.reduce((total, row) => total + row.value, 0));

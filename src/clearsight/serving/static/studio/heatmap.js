@@ -2,14 +2,15 @@
 import { ask, latest } from "./api.js";
 import { choice, slider } from "./controls.js";
 import { at, h, put, s } from "./dom.js";
+import { kind } from "./kinds.js";
 import { picture } from "./picture.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { on, state } from "./state.js";
-import { percent, signed } from "./words.js";
+import { signed } from "./words.js";
 
 const NAMES = {
   "grad-cam": "Grad-CAM: a layer's maps, weighted by their gradients",
-  saliency: "Saliency: the gradient of the class's logit",
+  saliency: "Saliency: the gradient of the answer",
   smoothgrad: "SmoothGrad: the gradient, averaged over noisy copies",
   "integrated-gradients": "Integrated Gradients: on the way from black",
   guided: "Guided backpropagation: only positive gradients pass",
@@ -24,16 +25,16 @@ export function heatmapView() {
   root.classList.add("asks");
   const methods = Object.keys(NAMES).filter((name) => state.card.methods.includes(name));
   const once = latest();
-  const chosen = { method: methods[0], target: "", opacity: 0.75 };
   let shown = null; // what the map on the screen is of
   const stage = h("div", { class: "heat-stage" });
   const judged = h("div", { class: "judged" });
-  const classes = [["", "the answer"], ...state.card.classes.map((name) => [name, name])];
+  const { targets, away, back } = kind().explained(state.card);
+  const chosen = { method: methods[0], target: targets[0]?.[0], opacity: 0.75 };
   const opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, value: chosen.opacity }, (v) => `${Math.round(100 * v)}%`, fade);
   put(root,
     h("div", { class: "controls" },
       choice("Method", methods.map((m) => [m, NAMES[m]]), chosen.method, (value) => { chosen.method = value; request(); }),
-      choice("What speaks for", classes, "", (value) => { chosen.target = value; request(); })),
+      targets.length > 1 && choice("What speaks for", targets, chosen.target, (value) => { chosen.target = value; request(); })),
     h("div", { class: "heat" }, h("div", {}, stage, opacity.element), judged));
 
   function fade(value) {
@@ -87,17 +88,17 @@ export function heatmapView() {
       h("p", { class: `verdict ${bad ? "bad" : ""}` }, `${signed(Number(f.score.toFixed(2)))}, `, verdict),
       gauge(f.score),
       h("p", { class: "soft small" },
-        "Faithfulness: how much sooner belief falls when the marked places are taken away, ",
-        "and rises when they are put back, than in a random order."),
+        `Faithfulness: how much sooner ${away} when the marked places are taken away, `,
+        `and ${back} when they are put back, than in a random order.`),
       h("dl", { class: "figures" },
         figure("taken away", f.deletion, f.random_deletion), figure("put back", f.insertion, f.random_insertion)),
       found.randomised !== null && h("p", { class: found.randomised > 0.7 ? "warning" : "soft small" },
         `With shuffled weights the map correlates ${signed(Number(found.randomised.toFixed(2)))} with this one`,
         found.randomised > 0.7 ? ": it shows the image, not the model." : ", so it depends on what the model learned."),
       h("p", { class: "key soft small" }, found.signed
-        ? [h("span", { class: "swatch for" }), "speaks for ", found.target, h("span", { class: "swatch against" }), "speaks against"]
+        ? kind().sign(found.target).map((words, i) => [h("span", { class: `swatch ${i ? "against" : "for"}` }), words])
         : [h("span", { class: "ramp" }), "weak to strong"]),
-      h("p", { class: "soft small" }, `Belief in ${found.target}: ${percent(found.belief)}. Took ${found.seconds.toFixed(1)} s.`));
+      h("p", { class: "soft small" }, `${kind().strength(found)}. Took ${found.seconds.toFixed(1)} s.`));
   }
 
   function wait() {

@@ -6,13 +6,13 @@ import { attackView } from "./attack.js";
 import { at, h, put } from "./dom.js";
 import { heatmapView } from "./heatmap.js";
 import { intake } from "./intake.js";
+import { kind } from "./kinds.js";
 import { lock } from "./lock.js";
 import { networkView } from "./network.js";
 import { reportView } from "./report.js";
 import { busy, say, trouble } from "./say.js";
 import { state } from "./state.js";
 import { tabs } from "./tabs.js";
-import { percent, several } from "./words.js";
 
 const wait = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
@@ -31,28 +31,23 @@ async function begin() {
   about(state.card);
   intake();
   answerView();
-  tabs([
-    ["heatmap", "Heatmap", heatmapView()],
-    ["alike", "Similar", alikeView()],
-    ["attack", "Attack", attackView()],
-    ["network", "Network", networkView()],
-    ["report", "Report", reportView()],
-  ]);
+  const parts = [
+    ["heatmap", "Heatmap", heatmapView], ["alike", "Similar", alikeView], ["attack", "Attack", attackView],
+    ["network", "Network", networkView], ["report", "Report", reportView],
+  ];
+  const { without } = kind();
+  for (const id of without) at(id)?.remove();
+  tabs(parts.filter(([id]) => !without.includes(id)).map(([id, word, view]) => [id, word, view()]));
   document.body.classList.add("ready");
   say("Ready for an image");
 }
 
 function about(card) {
   const { width, height, channels } = card.input;
-  const known = card.classes.length;
   at("name").textContent = card.name;
   document.title = `${card.name}: Clearsight studio`;
-  const test = card.scores.test ?? {};
-  const facts = [
-    card.network, `${known.toLocaleString("en")} classes`,
-    `${width}×${height} ${channels === 1 ? "gray" : "colour"}`,
-    typeof test.accuracy === "number" && `right on ${percent(test.accuracy)} of ${several(test.n ?? 0, "test image")}`,
-  ].filter(Boolean);
+  const [what, score] = kind().facts(card);
+  const facts = [card.network, what, `${width}×${height} ${channels === 1 ? "gray" : "colour"}`, score].filter(Boolean);
   put(at("about"), ...facts.flatMap((fact, i) => (i ? [h("span", { "aria-hidden": "true" }, " · "), fact] : [fact])));
 }
 

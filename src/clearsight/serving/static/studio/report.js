@@ -2,6 +2,7 @@
 import { hasToken, page } from "./api.js";
 import { segments } from "./controls.js";
 import { at, h, put } from "./dom.js";
+import { kind } from "./kinds.js";
 import { absent, busy, trouble } from "./say.js";
 import { state } from "./state.js";
 
@@ -14,9 +15,10 @@ export function reportView() {
   const root = at("report");
   const place = h("div", { class: "paper" });
   let shown = "";
+  const pages = Object.entries(PAGES).filter(([name]) => !kind().without.includes(name));
   put(root,
-    h("div", { class: "controls" },
-      segments("Page", Object.entries(PAGES).map(([name, [word, , title]]) => [name, word, title]), "report", open)),
+    pages.length > 1 && h("div", { class: "controls" },
+      segments("Page", pages.map(([name, [word, , title]]) => [name, word, title]), "report", open)),
     place);
 
   async function open(name) {

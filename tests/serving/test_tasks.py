@@ -1,0 +1,116 @@
+"""Models of labels and numbers behind HTTP: what the predictor answers, each in a form of its own."""
+
+import math
+
+import numpy as np
+import pytest
+
+from clearsight.explanation import explain
+from clearsight.serving import schemas
+
+FORMS = {
+    "labels": schemas.LabelsAnswer, "numbers": schemas.NumbersAnswer, "angles": schemas.NumbersAnswer,
+    "direction": schemas.NumbersAnswer,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def served(answering, serving):
+    """For each kind the predictor and a client, all at once."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        made = {kind: answering(kind, "resnet8") for kind in FORMS}
+        yield {kind: (one, stack.enter_context(serving(one))) for kind, one in made.items()}
+
+
+@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize("coverage", [0.5, 0.9, 0.999])
+def test_answers_are_the_predictor_s(served, noise, png, kind, coverage):
+    predictor, client = served[kind]
+    images = noise(5)
+    files = [("images", (f"{i}.png", png(image[0]))) for i, image in enumerate(images)]
+    found = client.post(f"/v1/predict?coverage={coverage}", files=files)
+    assert found.status_code == 200
+    answers = [FORMS[kind].model_validate(a) for a in found.json()["predictions"]]
+    schemas.Predictions.model_validate(found.json())
+    for own, other in zip(answers, predictor.predict(images, coverage=coverage), strict=True):
+        assert own.none_of_these is None, "nothing is known of its limits"
+        if kind == "labels":
+            assert own.task == "multilabel"
+            assert own.labels == list(other.labels)
+            assert own.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+            assert own.doubt == pytest.approx(other.doubt, abs=1e-5)
+            continue
+        assert own.task == "regression"
+        assert own.values == pytest.approx(other.values, abs=1e-3)
+        for name, span in (other.intervals or {}).items():
+            ends = [end if math.isfinite(end) else None for end in span]
+            assert list(own.intervals[name]) == [e if e is None else pytest.approx(e, abs=1e-2) for e in ends]
+        if kind == "numbers" and coverage == 0.999:
+            assert own.intervals["size"] == (-5.0, 45.0), "60 images cannot promise so much, but it has a range"
+        if kind == "direction":
+            assert own.within == (None if coverage == 0.999 else pytest.approx(other.within, abs=1e-3))
+
+
+def test_labels_to_list_can_be_few(served, noise, png):
+    _, client = served["labels"]
+    found = client.post("/v1/predict?top=1", content=png(noise(1)[0, 0])).json()["predictions"][0]
+    assert len(found["probabilities"]) == 1
+
+
+def test_the_card_tells_what_the_answers_mean(served):
+    predictor, client = served["labels"]
+    card = client.get("/v1/model").json()
+    schemas.ModelCard.model_validate(card)
+    assert card["task"] == card["answer"]["task"] == "multilabel"
+    assert list(card["answer"]["thresholds"].values()) == pytest.approx(predictor.bundle.answer.thresholds)
+    numbers = served["numbers"][1].get("/v1/model").json()
+    assert numbers["classes"] == ["size", "age"]
+    assert (numbers["answer"]["low"], numbers["answer"]["high"]) == (-5.0, 45.0)
+    assert numbers["answer"]["ends"] == {"size": [20.0, 60.0], "age": [-4.0, -2.0]}
+    assert served["angles"][1].get("/v1/model").json()["answer"]["unit"] == "degrees"
+    for _, client in served.values():
+        left = client.get("/v1/model").json()["left_out"]
+        assert "for models that give one class per image" in left["attack"]
+        assert "for models that give one class per image" in left["card"]
+        assert "network" not in left
+
+
+@pytest.mark.parametrize(("kind", "target"), [("labels", "dog"), ("numbers", "age"), ("angles", "tilt")])
+def test_a_label_or_a_number_is_explained(served, noise, png, kind, target):
+    predictor, client = served[kind]
+    image = noise(1)
+    found = client.post(f"/v1/explain?method=saliency&heat=true&target={target}", content=png(image[0, 0])).json()
+    expected = next(explain(predictor, image, method="saliency", target=target, judged=False))
+    np.testing.assert_allclose(found["heat"], expected.heat, rtol=1e-3, atol=1e-6)
+    assert (found["task"], found["target"]) == (predictor.bundle.task, target)
+    number = predictor.bundle.task == "regression"
+    assert (found["belief"] is None) == number
+    assert found["value" if number else "belief"] == pytest.approx(expected.belief, abs=1e-3)
+    wrong = client.post("/v1/explain?target=ag", content=png(image[0, 0]))
+    assert wrong.status_code == 422
+    assert f"there is no {'number' if number else 'label'} 'ag'" in wrong.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_what_makes_no_sense_is_refused_and_the_network_can_be_walked(served, noise, png, kind):
+    predictor, client = served[kind]
+    image = png(noise(1)[0, 0])
+    refused = client.post("/v1/attack?epsilon=0.1", content=image)
+    assert refused.status_code == 422
+    assert f"found a model of {predictor.bundle.task}" in refused.json()["detail"]
+    layers = client.get("/v1/network").json()["layers"]
+    assert layers[-1]["units"] == predictor.bundle.answer.outputs
+    conv = next(layer["number"] for layer in layers if layer["name"].endswith("conv1"))
+    assert client.post(f"/v1/units?layer={conv}&unit=0", content=image).status_code == 200
+
+
+def test_the_description_has_a_form_for_each_kind(served):
+    schema = served["labels"][1].get("/openapi.json").json()["components"]["schemas"]
+    first, _ = schema["Predictions"]["properties"]["predictions"]["items"]["anyOf"]
+    assert first["discriminator"]["mapping"] == {
+        "classification": "#/components/schemas/ClassAnswer",
+        "multilabel": "#/components/schemas/LabelsAnswer",
+        "regression": "#/components/schemas/NumbersAnswer",
+    }

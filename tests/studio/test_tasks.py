@@ -1,0 +1,138 @@
+"""The studio of models of labels and of numbers: what applies is there, and works; the rest is not."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import expect
+
+import clearsight as cs
+
+
+def tabs(page):
+    return page.get_by_role("tab").all_inner_texts()
+
+
+def give(page, path):
+    page.set_input_files("input[type=file]", str(path))
+    page.wait_for_selector("#answer .bars, #answer .scale")
+
+
+def text(page, selector):
+    return page.locator(selector).first.inner_text()
+
+
+def bearable(page, width):
+    """No wider than the window, and nothing that axe-core finds grave."""
+    page.wait_for_timeout(300)  # transitions have ended
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page, options={"resultTypes": ["violations"], "iframes": False}).response["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []
+
+
+WINDOWS = [("light", 1280), ("dark", 360)]
+
+
+@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+def test_labels_stand_as_bars_with_their_thresholds(visit, labels_studio, scheme, width):
+    address, folder = labels_studio
+    predictor = cs.load(folder / "run", engine="torch")
+    answers = predictor.predict([str(folder / f"{i}.png") for i in range(40)])
+    chosen = next(i for i, a in enumerate(answers) if len(a.labels) == 2)
+    page = visit(address, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
+    assert tabs(page) == ["Heatmap", "Similar", "Network", "Report"]
+    assert "4 labels" in text(page, "#about")
+    assert "mean average precision" in text(page, "#about")
+    give(page, folder / f"{chosen}.png")
+    assert text(page, "#answer .label") == ", ".join(answers[chosen].labels)
+    rows = page.locator("#answer .bars li")
+    assert rows.count() == page.locator("#answer .bar-mark").count() == 4
+    assert page.locator("#answer .bars li.inside").count() == 2
+    told = [row.replace("\n", " ") for row in page.locator("#answer .bar-name").all_text_contents()]
+    assert [t.endswith("(given)") for t in told] == [True, True, False, False]
+    assert page.locator("#answer .segments").count() == 0, "sets are for classes"
+    page.wait_for_selector("#heatmap .verdict")
+    bearable(page, width)
+    page.get_by_label("What speaks for").select_option("3")
+    expect(page.locator("#heatmap .judged")).to_contain_text("Belief in 3")
+    page.goto(f"{address}/#/alike")
+    page.wait_for_selector("#alike li")
+    assert "show exactly" in text(page, "#alike .lead")
+    own = ", ".join(sorted(answers[chosen].labels))
+    names = page.locator("#alike li").evaluate_all(
+        "all => all.map((e) => [e.className, e.querySelector('strong').textContent])"
+    )
+    assert all((name == own) == (kind == "") for kind, name in names)
+    bearable(page, width)
+    page.goto(f"{address}/#/network")
+    page.wait_for_selector("#network a.row .mini")
+    page.goto(f"{address}/#/report")
+    page.wait_for_selector("#report iframe")
+    assert page.locator("#report .segments").count() == 0, "there is no audit card"
+
+
+@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+def test_an_angle_stands_on_a_dial(visit, angle_studio, scheme, width):
+    address, folder = angle_studio
+    (answer,) = cs.load(folder / "run", engine="torch").predict(str(folder / "3.png"))
+    page = visit(address, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
+    assert tabs(page) == ["Heatmap", "Similar", "Network", "Report"]
+    assert "off by" in text(page, "#about")
+    give(page, folder / "3.png")
+    shown = float(text(page, "#answer .scale .label").rstrip("°"))
+    assert shown == pytest.approx(answer.values["heading"], rel=6e-3)
+    label = page.get_by_role("img", name=re.compile("heading"))
+    assert "°" in label.get_attribute("aria-label")
+    before = page.locator(".dial .sector").get_attribute("d")
+    page.locator("#answer label", has_text="50%").click()
+    expect(page.locator(".dial .sector")).not_to_have_attribute("d", before)
+    expect(page.locator("#answer .set .small")).to_contain_text("50 of 100")
+    page.wait_for_selector("#heatmap .verdict")
+    expect(page.locator("#heatmap .judged")).to_contain_text("heading: ")
+    bearable(page, width)
+    page.goto(f"{address}/#/alike")
+    page.wait_for_selector("#alike li img")
+    numbers = [float(t) for t in page.locator("#alike li strong").all_inner_texts()]
+    assert len(numbers) == 12
+    assert all(0 <= n <= 360 for n in numbers)
+    bearable(page, width)
+    page.goto(f"{address}/#/network/3/1")
+    page.wait_for_selector(".patches li")
+
+
+@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+def test_numbers_stand_on_an_axis(visit, numbers_studio, noise, tmp_path, scheme, width):
+    Image.fromarray(noise(1)[0, 0]).save(tmp_path / "noise.png")
+    page = visit(numbers_studio, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
+    assert "2 numbers" in text(page, "#about")
+    give(page, tmp_path / "noise.png")
+    assert page.locator("#answer .axis").count() == 2
+    told = page.locator("#answer .axis").first.get_attribute("aria-label")
+    assert re.match(r"size: [-\d.]+, interval [-\d.]+ to [-\d.]+; training images lie from 20 to 60", told)
+    spans = page.locator("#answer .axis-span").evaluate_all("all => all.map((e) => e.getBoundingClientRect().width)")
+    page.locator("#answer label", has_text="50%").click()
+    expect(page.locator("#answer .set .small")).to_contain_text("50 of 100")
+    narrow = page.locator("#answer .axis-span").evaluate_all("all => all.map((e) => e.getBoundingClientRect().width)")
+    assert all(a <= b for a, b in zip(narrow, spans, strict=True))
+    assert narrow != spans
+    page.wait_for_selector("#heatmap .verdict")
+    page.get_by_label("What speaks for").select_option("age")
+    expect(page.locator("#heatmap .judged")).to_contain_text("age: ")
+    bearable(page, width)
+    page.goto(f"{numbers_studio}/#/alike")
+    expect(page.locator("#alike .absent")).to_contain_text("clearsight index RUN")
+
+
+@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+def test_a_direction_stands_as_an_arrow(visit, direction_studio, noise, tmp_path, scheme, width):
+    Image.fromarray(noise(1)[0, 0]).save(tmp_path / "noise.png")
+    page = visit(direction_studio, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
+    assert "a direction" in text(page, "#about")
+    give(page, tmp_path / "noise.png")
+    assert page.locator("#answer .dial .tip").count() == 2
+    assert "within" in text(page, "#answer .scale")
+    bearable(page, width)
+    page.locator("#answer label", has_text="99%").click()
+    expect(page.locator("#answer .set .small")).to_contain_text("too few images to promise 99")
+    assert "any angle" in text(page, "#answer .scale")
