@@ -1,0 +1,72 @@
+"""A change too small to see, in the right direction, turns a network's answers; random changes of that size do not.
+
+FGSM moves every pixel by epsilon in the direction of the gradient's sign. The loss is close to linear around an image, so
+hundreds of tiny changes add up.
+
+Source: Goodfellow, Shlens, Szegedy 2015, arXiv:1412.6572, sections 3 and 4. On Fashion-MNIST, LeNet-5; pixels from 0 to 1.
+"""
+
+import numpy as np
+import torch
+from gallery import BLUE, ORANGE, Found, clothes, learn, main, percent_axis, plt
+
+from clearsight.adversary import fgsm
+from clearsight.data.loader import to_float
+from clearsight.models.network import frozen
+from clearsight.models.registry import build_model
+
+
+def study(short: bool, seed: int) -> Found:
+    data = clothes(1500 if short else 6000, 300 if short else 1000, seed)
+    torch.manual_seed(seed)
+    body = build_model("lenet5", classes=10, channels=1, img_size=data.pixels.shape[2])
+    network, _ = learn(body, data, epochs=5 if short else 8, lr=0.03, seed=seed)
+    x, labels = to_float(data.pixels[data.val]), torch.from_numpy(data.labels[data.val])
+    epsilons = (0, 2, 5, 10, 20) if short else (0, 1, 2, 4, 6, 8, 10, 15, 20)  # gray levels of 255
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).sign()
+    right = {"FGSM": [], "random signs": []}
+    with frozen(network), torch.no_grad():
+        for epsilon in epsilons:
+            moved = {"FGSM": fgsm(network, x, labels, epsilon / 255), "random signs": x + epsilon / 255 * noise}
+            for name, images in moved.items():
+                right[name].append(float((network(images.clamp(0, 1)).argmax(1) == labels).float().mean()))
+        example = fgsm(network, x, labels, 10 / 255)
+        before, after = network(x).softmax(1), network(example).softmax(1)
+    turned = (before.argmax(1) == labels) & (after.argmax(1) != labels)
+    shown = int(np.argmax((before.max(1).values * after.max(1).values * turned).numpy()))
+
+    figure = plt.figure(figsize=(10, 4))
+    left, beside = figure.subfigures(1, 2, width_ratios=(1, 1.15))
+    axis = left.subplots()
+    for (name, shares), colour in zip(right.items(), (ORANGE, BLUE), strict=True):
+        axis.plot(epsilons, shares, "o-", color=colour, label=name)
+    axis.set(xlabel="epsilon (gray levels of 255)", ylabel="right", ylim=(0, 1))
+    percent_axis(axis.yaxis)
+    axis.legend(loc="lower left")
+    change = example[shown] - x[shown]
+    words = (f"class {before[shown].argmax()}, {before[shown].max():.0%}", "the change, times 10",
+             f"class {after[shown].argmax()}, {after[shown].max():.0%}")  # fmt: skip
+    for cell, image, word in zip(
+        beside.subplots(1, 3), (x[shown], 0.5 + 10 * change, example[shown]), words, strict=True
+    ):
+        cell.imshow(image[0].numpy(), vmin=0, vmax=1)
+        cell.set_title(word, loc="center", fontsize=10)
+        cell.set_axis_off()
+
+    ten = list(epsilons).index(10)
+    return Found(
+        figure,
+        {
+            f"right at epsilon {epsilon}/255: FGSM, random": f"{a:.1%}, {b:.1%}"
+            for epsilon, a, b in zip(epsilons, *right.values(), strict=True)
+        },
+        {
+            "ten gray levels along the gradient turn half of the right answers": right["FGSM"][ten]
+            < right["FGSM"][0] / 2,
+            "ten random ones turn next to none": right["random signs"][ten] > right["random signs"][0] - 0.05,
+        },
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(study))
