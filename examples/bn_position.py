@@ -1,17 +1,17 @@
 """Whether batch normalisation stands before or after the activation matters much less than that it is there.
 
-The paper puts it before, so that the activation sees a signal of mean 0; others found it a little better after, so that
-the next layer does. Between the two, seeds decide; against none, all of them agree.
+The paper puts it before, so that the activation sees a signal of mean 0; others found it a little better after, so
+that the next layer does. Between the two, seeds decide; against none, all of them agree.
 
-Source: Ioffe, Szegedy 2015, arXiv:1502.03167, section 3.2; Mishkin, Sergievskiy, Matas 2017, arXiv:1606.02228, section 3.2.
-On the digits, with a chain of convolutions (ResNet-8 without its shortcuts).
+Source: Ioffe, Szegedy 2015, arXiv:1502.03167, section 3.2; Mishkin, Sergievskiy, Matas 2017, arXiv:1606.02228,
+section 3.2. On the digits, with a chain of convolutions (ResNet-8 without its shortcuts).
 """
 
 import numpy as np
 import torch
-from gallery import BLUE, GRAY, ORANGE, Found, digits, learn, main, plt
 
 from clearsight.models.registry import build_model
+from gallery import BLUE, GRAY, ORANGE, Found, digits, learn, main, plain_log, plt
 
 PLACES = {
     "before": {"norm_position": "before"}, "after": {"norm_position": "after"}, "none": {"norm": False},
@@ -19,14 +19,14 @@ PLACES = {
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(400 if short else 1000, seed)
-    seeds, epochs, width = (3, 4, 8) if short else (6, 8, 16)
+    data = digits(300 if short else 1000, seed)
+    seeds, epochs, width = (2, 6, 8) if short else (6, 8, 16)
     losses = {place: [] for place in PLACES}
     for number in range(seed, seed + seeds):
         for place, knobs in PLACES.items():
             torch.manual_seed(number)
             body = build_model("resnet8", classes=10, channels=1, img_size=8, residual=False, width=width, **knobs)
-            _, trained = learn(body, data, epochs=epochs, lr=0.02, seed=number)
+            _, trained = learn(body, data, epochs=epochs, lr=0.05, seed=number, batch=25)
             losses[place].append(trained.history[-1].val_loss)
 
     figure, axis = plt.subplots()
@@ -36,6 +36,7 @@ def study(short: bool, seed: int) -> Found:
     axis.set_yticks(range(3), ["before the activation", "after it", "no normalisation"])
     axis.set(xlabel="held-out loss (nats); a dot for each seed, a bar for the mean", xscale="log", ylim=(2.6, -0.6))
     axis.grid(False, axis="y")
+    plain_log(axis.xaxis)
 
     mean = {place: float(np.mean(values)) for place, values in losses.items()}
     between = abs(np.log(mean["before"] / mean["after"]))

@@ -1,32 +1,32 @@
 """Batch normalisation allows learning rates many times as large.
 
-Without it a step that is too long makes the next activations too large, and the loss explodes. With it the size of the
-weights no longer matters to what a layer gives out, so a long step is made up for.
+Without it a step that is too long makes the next activations too large, and the loss explodes. With it the size of
+the weights no longer matters to what a layer gives out, so a long step is made up for.
 
-Source: Ioffe, Szegedy 2015, arXiv:1502.03167, sections 3.3 and 4.2; Bjorck et al. 2018, arXiv:1806.02375. On the digits,
-with a VGG-like chain of nine convolutions (ResNet-8 without its shortcuts).
+Source: Ioffe, Szegedy 2015, arXiv:1502.03167, sections 3.3 and 4.2; Bjorck et al. 2018, arXiv:1806.02375. On the
+digits, with a VGG-like chain of nine convolutions (ResNet-8 without its shortcuts).
 """
 
 import torch
-from gallery import BLUE, ORANGE, Found, accuracy_or_chance, digits, main, percent_axis, plt
 
 from clearsight.models.registry import build_model
+from gallery import BLUE, ORANGE, Found, accuracy_or_chance, digits, main, percent_axis, plt
 
 LEARNS = 0.6
 """Held-out accuracy from which a rate counts as one that works."""
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(400 if short else 1000, seed)
-    rates = (0.01, 0.1, 1.0) if short else (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-    epochs = 6 if short else 8
+    data = digits(300 if short else 1000, seed)
+    rates = (0.1, 1.0) if short else (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+    epochs = 8
     reached = {}
     for norm in (True, False):
         for rate in rates:
             torch.manual_seed(seed)
             knobs = {"residual": False, "norm": norm, "width": 8 if short else 16}
             body = build_model("resnet8", classes=10, channels=1, img_size=8, **knobs)
-            how = {"epochs": epochs, "lr": rate, "opt": "sgd", "sched": "constant", "seed": seed}
+            how = {"epochs": epochs, "lr": rate, "opt": "sgd", "sched": "constant", "batch": 16, "seed": seed}
             reached[norm, rate] = accuracy_or_chance(body, data, **how)
 
     figure, axis = plt.subplots()
@@ -45,7 +45,7 @@ def study(short: bool, seed: int) -> Found:
         | {"largest rate that works, with": f"{largest[True]:g}", "and without": f"{largest[False]:g}"},
         {
             "with normalisation a rate of 1 works": largest[True] >= 1,
-            "without it no rate within a factor of three of that does": largest[False] < 1 / 3,
+            "without it a smaller one works, and none within a factor of three of that": 0 < largest[False] < 1 / 3,
         },
     )
 

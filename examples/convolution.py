@@ -1,16 +1,16 @@
 """Correlation slides a kernel as it is, convolution slides it flipped; only convolution is associative.
 
-So a chain of convolutions can be joined into one kernel, and the picture stays the same away from the border, where the
-second filter meets the padding of a filtered picture rather than the filtered padding of the picture.
+So a chain of convolutions can be joined into one kernel, and the picture stays the same away from the border, where
+the second filter meets the padding of a filtered picture rather than the filtered padding of the picture.
 
 Source: Szeliski 2022, Computer Vision, 2nd edition, section 3.2; Goodfellow, Bengio, Courville 2016, section 9.1.
 """
 
 import numpy as np
-from gallery import Found, main, plt
 from skimage import data as pictures
 
 from clearsight.classical.filters import KERNELS, convolve, correlate, gaussian, joined
+from gallery import Found, main, plt
 
 
 def study(short: bool, seed: int) -> Found:
@@ -30,7 +30,7 @@ def study(short: bool, seed: int) -> Found:
     figure, axes = plt.subplots(1, 4, figsize=(10.5, 2.9))
     shown = (
         ("the picture", image, "gray"), ("correlated with sobel-x", correlate(image, slope), "RdBu_r"),
-        ("blurred, then convolved with it", twice, "RdBu_r"), ("the same by one joined kernel: difference", gap, "magma_r"),
+        ("blurred, then convolved with it", twice, "RdBu_r"), ("by one joined kernel: difference", gap, "magma_r"),
     )  # fmt: skip
     for axis, (title, values, colours) in zip(axes, shown, strict=True):
         most = np.abs(values).max()

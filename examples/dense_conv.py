@@ -1,8 +1,8 @@
-"""A convolution needs a tiny part of the weights of a dense layer that gives the same maps, and learns more from them.
+"""A convolution needs a tiny part of the weights of a dense layer of the same output, and learns more from them.
 
-From 28x28 pixels to 6 maps of 24x24: a dense layer has one weight for each pair, 2.7 million; a 5x5 convolution has 156,
-because it looks at a neighbourhood and uses the same weights everywhere. At the same number of weights the network with
-convolutions is more often right, also on images moved by two pixels, which it never saw.
+From 28x28 pixels to 6 maps of 24x24: a dense layer has one weight for each pair, 2.7 million; a 5x5 convolution has
+156, because it looks at a neighbourhood and uses the same weights everywhere. At the same number of weights the
+network with convolutions is more often right, also on images moved by two pixels, which it never saw.
 
 Source: LeCun, Bottou, Bengio, Haffner 1998, Gradient-based learning applied to document recognition, section II. On
 Fashion-MNIST.
@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from gallery import BLUE, ORANGE, Found, clothes, learn, main, percent_axis, plt
 from torch import nn
 
 from clearsight.models.anatomy import anatomy
 from clearsight.models.registry import build_model
 from clearsight.train.loop import logits_of
+from gallery import BLUE, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 
 def study(short: bool, seed: int) -> Found:

@@ -1,16 +1,17 @@
 """There are functions that a deep network writes with a few units and a shallow one only with exponentially many.
 
-The tent map t(x) = 2 relu(x) - 4 relu(x - 1/2) folds [0, 1] once. Put behind itself k times it takes 2k units and has 2^k
-straight pieces. A network with one hidden layer of m units has m + 1 pieces at most, so it needs 2^k - 1 units.
+The tent map t(x) = 2 relu(x) - 4 relu(x - 1/2) folds [0, 1] once. Put behind itself k times it takes 2k units and has
+2^k straight pieces. A network with one hidden layer of m units has m + 1 pieces at most, so it needs 2^k - 1 units.
 
-Source: Telgarsky 2015, arXiv:1509.08101; Montúfar et al. 2014, arXiv:1402.1869. Mathematics, so no images. It is about what
-can be written, not about what is learned: gradient descent does not find the deep one by itself.
+Source: Telgarsky 2015, arXiv:1509.08101; Montúfar et al. 2014, arXiv:1402.1869. Mathematics, so no images. It is
+about what can be written, not about what is learned: gradient descent does not find the deep one by itself.
 """
 
 import numpy as np
 import torch
-from gallery import BLUE, ORANGE, Found, main, plt
 from torch import nn
+
+from gallery import BLUE, ORANGE, Found, main, plt
 
 
 class Deep(nn.Module):

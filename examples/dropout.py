@@ -1,25 +1,27 @@
 """Dropout keeps a network that is too large for its data from growing sure of it.
 
-Each unit is left out of half the steps, so that none may rely on another. The network then fits the training images less
-well and the held-out ones better.
+Each unit is left out of half the steps, so that none may rely on another. The network then fits the training images
+less well and the held-out ones better.
 
-Source: Srivastava et al. 2014, JMLR 15, sections 1 and 6. On few digits, with far more weights than pixels.
+Source: Srivastava et al. 2014, JMLR 15, sections 1 and 6. On few images of Fashion-MNIST, with far more weights than
+pixels.
 """
 
 import torch
-from gallery import BLUE, ORANGE, Found, digits, learn, main, plt
 
 from clearsight.models.registry import build_model
+from gallery import BLUE, ORANGE, Found, clothes, learn, main, plt
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(150 if short else 200, seed)
-    epochs, width = (80, 256) if short else (200, 512)
+    data = clothes(300, 1000 if short else 3000, seed)
+    epochs, width = (50, 256) if short else (150, 512)
     curves = {}
     for share in (0.0, 0.5):
         torch.manual_seed(seed)
-        body = build_model("mlp", classes=10, channels=1, img_size=8, widths=(width, width), dropout=share)
-        _, trained = learn(body, data, epochs=epochs, lr=0.05, sched="constant", seed=seed, val_every=9)
+        knobs = {"img_size": data.pixels.shape[2], "widths": (width, width), "dropout": share}
+        body = build_model("mlp", classes=10, channels=1, **knobs)
+        _, trained = learn(body, data, epochs=epochs, lr=0.02, sched="constant", seed=seed, val_every=25)
         curves[share] = trained.history
 
     figure, axis = plt.subplots()

@@ -1,14 +1,16 @@
 """Features on different scales make gradient descent slow; brought to one scale, it needs a fraction of the steps.
 
-The number of steps grows with the condition number of the Hessian, its largest curvature over its least: descent has to
-keep its rate below 2 over the largest, and then crawls along the least. Two features of digits, a logistic regression
-between ones and fives: how much ink there is (0 to 255), and how far the image is from its mirror image (0 to 1).
+The number of steps grows with the condition number of the Hessian, its largest curvature over its least: descent has
+to keep its rate below 2 over the largest, and then crawls along the least. Two features of digits, a logistic
+regression between ones and fives: how much ink there is (0 to 255), and how far the image is from its mirror image (0
+to 1).
 
-Source: LeCun, Bottou, Orr, Müller 1998, Efficient BackProp, section 4.3; the features are those of Abu-Mostafa, Magdon-Ismail,
-Lin 2012, Learning From Data, example 3.1.
+Source: LeCun, Bottou, Orr, Müller 1998, Efficient BackProp, section 4.3; the features are those of Abu-Mostafa,
+Magdon-Ismail, Lin 2012, Learning From Data, example 3.1.
 """
 
 import numpy as np
+
 from gallery import BLUE, ORANGE, Found, digits, main, plt
 
 RIDGE = 1e-2

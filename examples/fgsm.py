@@ -1,19 +1,20 @@
 """A change too small to see, in the right direction, turns a network's answers; random changes of that size do not.
 
-FGSM moves every pixel by epsilon in the direction of the gradient's sign. The loss is close to linear around an image, so
-hundreds of tiny changes add up.
+FGSM moves every pixel by epsilon in the direction of the gradient's sign. The loss is close to linear around an
+image, so hundreds of tiny changes add up.
 
-Source: Goodfellow, Shlens, Szegedy 2015, arXiv:1412.6572, sections 3 and 4. On Fashion-MNIST, LeNet-5; pixels from 0 to 1.
+Source: Goodfellow, Shlens, Szegedy 2015, arXiv:1412.6572, sections 3 and 4. On Fashion-MNIST, LeNet-5; pixels from 0
+to 1.
 """
 
 import numpy as np
 import torch
-from gallery import BLUE, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 from clearsight.adversary import fgsm
 from clearsight.data.loader import to_float
 from clearsight.models.network import frozen
 from clearsight.models.registry import build_model
+from gallery import BLUE, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 
 def study(short: bool, seed: int) -> Found:

@@ -1,16 +1,16 @@
 """A pattern is found in a crowd by sliding it over every place; correlation must be normalised to be right.
 
-The raw sum of products is largest where the picture is bright. The normalised coefficient, the cosine of template and window
-after each has lost its mean, does not change with brightness or contrast, and finds the one true place.
+The raw sum of products is largest where the picture is bright. The normalised coefficient, the cosine of template and
+window after each has lost its mean, does not change with brightness or contrast, and finds the one true place.
 
-Source: Lewis 1995, Fast normalized cross-correlation; Gonzalez, Woods 2018, Digital Image Processing, section 12.3. The
-crowd is made of scikit-learn's digits, in light that grows from left to right, with noise.
+Source: Lewis 1995, Fast normalized cross-correlation; Gonzalez, Woods 2018, Digital Image Processing, section 12.3.
+The crowd is made of scikit-learn's digits, in light that grows from left to right, with noise.
 """
 
 import numpy as np
-from gallery import BLUE, ORANGE, Found, digits, main, plt
 
 from clearsight.classical.matching import match
+from gallery import BLUE, ORANGE, Found, digits, main, plt
 
 
 def study(short: bool, seed: int) -> Found:

@@ -1,20 +1,20 @@
-"""Noise can be made that a classifier takes for any class with 99 % belief; what does not look at belief alone catches it.
+"""Noise can be made that a classifier believes to 99 % to be any class; what looks beyond belief catches it.
 
 Softmax divides belief among the classes it knows, and an image far from all it learned from can still lie deep on one
 side of every boundary. How far an image is from the known ones says so.
 
-Source: Nguyen, Yosinski, Clune 2015, arXiv:1412.1897; Hendrycks, Gimpel 2017, arXiv:1610.02136. A run of `cs.fit` on the
-digits, and its own score for images that belong to none of its classes.
+Source: Nguyen, Yosinski, Clune 2015, arXiv:1412.1897; Hendrycks, Gimpel 2017, arXiv:1610.02136. A run of `cs.fit` on
+the digits, and its own score for images that belong to none of its classes.
 """
 
 import tempfile
 
 import numpy as np
-from gallery import BLUE, ORANGE, Found, main, plt
 
 import clearsight as cs
 from clearsight.attacks.fooling import fool
 from clearsight.data import builtin
+from gallery import BLUE, ORANGE, Found, main, plt
 
 
 def study(short: bool, seed: int) -> Found:

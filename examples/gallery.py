@@ -1,4 +1,4 @@
-"""What the scripts of the gallery share: options, real images, a training in one line, the style of figures, the verdict.
+"""What the scripts of the gallery share: options, real images, training in one line, the style of figures, the verdict.
 
 A script states a claim in its docstring, and has one function, `study(short, seed) -> Found`. Run it:
 
@@ -65,7 +65,9 @@ Study = Callable[[bool, int], Found]
 def main(study: Study, arguments: list[str] | None = None) -> int:
     """Run a script's study, print what it says and write its figure; the exit code, 1 where a claim does not hold."""
     module = inspect.getmodule(study)
-    assert module is not None and module.__doc__ and module.__file__
+    assert module is not None
+    assert module.__doc__
+    assert module.__file__
     parser = argparse.ArgumentParser(description=module.__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--short", action="store_true", help="less data and fewer epochs: seconds")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the figure (default: here)")
@@ -78,7 +80,8 @@ def main(study: Study, arguments: list[str] | None = None) -> int:
         asked.out.mkdir(parents=True, exist_ok=True)
         found.figure.savefig(asked.out / f"{name}.png")
         if found.animation is not None:
-            found.animation.save(asked.out / f"{name}.gif", writer="pillow")
+            found.figure.set_layout_engine("none")  # else it is laid out anew for every frame
+            found.animation.save(asked.out / f"{name}.gif", writer="pillow", dpi=70)
         plt.close("all")
     print(module.__doc__.strip(), end="\n\n")
     for what, value in found.numbers.items():
@@ -96,8 +99,8 @@ def digits(train: int = 1200, seed: int = 0) -> Examples:
 
 
 def clothes(train: int, held: int, seed: int = 0) -> Examples:
-    """Part of Fashion-MNIST's training images, 28x28, some to learn from and some held out; the digits, where Fashion-MNIST
-    is not on this machine.
+    """Part of Fashion-MNIST's training images, 28x28, some to learn from and some held out; the digits, where
+    Fashion-MNIST is not on this machine.
     """
     images, labels = _clothes()
     if images is None:
@@ -156,6 +159,13 @@ def accuracy_or_chance(body: nn.Module, data: Examples, **how: Any) -> float:
 def percent_axis(axis: Any) -> None:
     """Shares of 1 in percent."""
     axis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+
+
+def plain_log(axis: Any) -> None:
+    """A logarithmic axis whose marks are 1, 2 and 5 times powers of ten, written out."""
+    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
 
 
 if __name__ == "__main__":

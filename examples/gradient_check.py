@@ -1,8 +1,8 @@
 """The numerical gradient confirms the analytic one, if its step is neither too long nor too short.
 
-A difference on one side is off by h, a central one by h². Below some h rounding takes over, as two losses that are nearly
-alike are subtracted: the error has the shape of a V, and its best h is about the third root of the rounding error. A
-backward pass with a mistake is off by percents at every h.
+A difference on one side is off by h, a central one by h². Below some h rounding takes over, as two losses that are
+nearly alike are subtracted: the error has the shape of a V, and its best h is about the third root of the rounding
+error. A backward pass with a mistake is off by percents at every h.
 
 Source: Nocedal, Wright 2006, Numerical Optimization, section 8.1; the checks of layers are those of
 `clearsight.diagnose.check_gradients`. A network of sigmoids on the digits, in float64.
@@ -10,11 +10,11 @@ Source: Nocedal, Wright 2006, Numerical Optimization, section 8.1; the checks of
 
 import numpy as np
 import torch
-from gallery import BLUE, GRAY, ORANGE, PLUM, Found, digits, main, plt, tensors
 from torch.nn import functional as F
 
 from clearsight.diagnose.gradient_check import check_gradients
 from clearsight.models.registry import build_model
+from gallery import BLUE, GRAY, ORANGE, PLUM, Found, digits, main, plt, tensors
 
 
 class Wrong(torch.autograd.Function):

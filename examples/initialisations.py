@@ -1,25 +1,25 @@
-"""Weights must start at the right size: He's keep the signal alive through thirty rectified layers, smaller ones do not.
+"""Weights must start at the right size: He's keep the signal alive through twenty layers, smaller ones do not.
 
 A rectifier halves the mean square of what it passes, so weights of variance 2 / inputs keep it from layer to layer.
 Glorot's rule has half that variance and loses a factor of 2 a layer; the uniform rule in use before, a factor of 6.
 
-Source: He et al. 2015, arXiv:1502.01852, section 2.2; Glorot, Bengio 2010; Saxe et al. 2013 for orthogonal weights. The
-signals are those of the digits.
+Source: He et al. 2015, arXiv:1502.01852, section 2.2; Glorot, Bengio 2010; Saxe et al. 2013 for orthogonal weights.
+The signals are those of the digits.
 """
 
 import torch
-from gallery import Found, digits, learn, main, percent_axis, plt, tensors
 
 from clearsight.models.initialise import METHODS
 from clearsight.models.registry import build_model
+from gallery import Found, digits, learn, main, percent_axis, plt, tensors
 
-DEPTH = 30
+DEPTH = 20
 
 
 def study(short: bool, seed: int) -> Found:
     data = digits(400 if short else 1000, seed)
     x, _ = tensors(data, data.train[:256])
-    epochs = 3 if short else 12
+    epochs = 6 if short else 15
     sizes, curves = {}, {}
     for init in METHODS:
         torch.manual_seed(seed)
@@ -29,7 +29,7 @@ def study(short: bool, seed: int) -> Found:
             for layer in body.hidden:
                 signal = layer(signal)
                 sizes[init].append(float(signal.square().mean().sqrt()))
-        _, trained = learn(body, data, epochs=epochs, lr=0.01, seed=seed)
+        _, trained = learn(body, data, epochs=epochs, lr=0.02, seed=seed)
         curves[init] = [epoch.train_accuracy for epoch in trained.history]
 
     figure, axes = plt.subplots(1, 2)
@@ -50,7 +50,7 @@ def study(short: bool, seed: int) -> Found:
             "He's weights keep the signal within a tenth a layer": abs(factor["he"] - 1) < 0.1,
             "Glorot's lose half of it a layer": abs(factor["xavier"] - 0.5) < 0.1,
             "the uniform rule loses five sixths": abs(factor["uniform"] - 1 / 6) < 0.05,
-            "with He's and orthogonal weights thirty layers learn": min(curves["he"][-1], curves["orthogonal"][-1])
+            "with He's and orthogonal weights twenty layers learn": min(curves["he"][-1], curves["orthogonal"][-1])
             > 0.5,
             "with the uniform rule they do not": curves["uniform"][-1] < 0.3,
         },

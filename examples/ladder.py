@@ -2,13 +2,13 @@
 
 Every model learns from the same images and is asked about the same others, with nothing chosen by looking at those.
 
-Source: Rosenblatt 1958 (perceptron); Cover, Hart 1967 (nearest neighbours); Rumelhart et al. 1986 (hidden layers); LeCun et al.
-1998 (convolutions); Dalal, Triggs 2005 (oriented gradients) with Cortes, Vapnik 1995 (support vectors); He et al. 2015
-(residual networks). On part of Fashion-MNIST; `clearsight compare` climbs the whole ladder on any data.
+Source: Rosenblatt 1958 (perceptron); Cover, Hart 1967 (nearest neighbours); Rumelhart et al. 1986 (hidden layers);
+LeCun et al. 1998 (convolutions); Dalal, Triggs 2005 (oriented gradients) with Cortes, Vapnik 1995 (support vectors);
+He et al. 2015 (residual networks). On part of Fashion-MNIST; `clearsight compare` climbs the whole ladder on any
+data.
 """
 
 import torch
-from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
 from sklearn.linear_model import Perceptron
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
@@ -17,6 +17,7 @@ from clearsight.classical.hog import hog
 from clearsight.data.loader import to_float
 from clearsight.metrics import wilson_interval
 from clearsight.models.registry import build_model
+from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 
 def study(short: bool, seed: int) -> Found:
@@ -67,7 +68,8 @@ def study(short: bool, seed: int) -> Found:
         {
             "the residual network beats the perceptron beyond both intervals": spans[2015][0] > spans[1958][1],
             "oriented gradients beat everything on bare pixels": shares[2005] > max(shares[y] for y in (1958, 1967)),
-            "no model after 1998 is behind one from before 1986": min(shares[2005], shares[2015]) > max(shares[1958], shares[1967]),
+            "no model after 1998 is behind one from before 1986": min(shares[2005], shares[2015])
+            > max(shares[1958], shares[1967]),
         },
     )  # fmt: skip
 

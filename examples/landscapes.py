@@ -1,20 +1,20 @@
 """Around a deep plain network's weights the loss is rugged; shortcuts make it a bowl.
 
-The loss is drawn over a plane through the trained weights, in two random directions in which every filter is as long as the
-network's own. Ruggedness is how far the surface bends back and forth: the share of places along lines through the
-middle where the loss falls on the way out.
+The loss is drawn over a plane through the trained weights, in two random directions in which every filter is as long
+as the network's own. Ruggedness is how far the surface bends back and forth: the share of places along lines through
+the middle where the loss falls on the way out.
 
-Source: Li, Xu, Taylor, Studer, Goldstein 2018, arXiv:1712.09913, sections 4 to 6 and figure 1. Networks of 56 layers (20 in the
-short form), on the digits.
+Source: Li, Xu, Taylor, Studer, Goldstein 2018, arXiv:1712.09913, sections 4 to 6 and figure 1. Networks of 56 layers
+(20 in the short form), on the digits.
 """
 
 import numpy as np
 import torch
-from gallery import Found, digits, learn, main, plt
 
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import filter_normalised, plane
 from clearsight.models.registry import build_model
+from gallery import Found, digits, learn, main, plt
 
 
 def study(short: bool, seed: int) -> Found:
@@ -49,19 +49,13 @@ def study(short: bool, seed: int) -> Found:
     bar.set_ticks(np.log10(marks), labels=[f"{v:g}" for v in marks])
 
     middle = side // 2
-    width = {  # how far one can go along the axes before the loss has risen by one nat
-        family: float(np.mean([abs(steps[np.argmax(line > grid[middle, middle] + 1)]) if (line > grid[middle, middle] + 1).any()
-                               else 1.0 for line in _ways(grid, middle)]))
-        for family, grid in grids.items()
-    }  # fmt: skip
     backwards = {
         family: float(np.mean([np.diff(way) < 0 for way in _ways(grid, middle)])) for family, grid in grids.items()
     }
     return Found(
         figure,
         {f"training loss, held-out accuracy, {f}": f"{a:.3f}, {b:.1%}" for f, (a, b) in reached.items()}
-        | {f"steps out that lead down, {f}": f"{v:.0%}" for f, v in backwards.items()}
-        | {f"way until the loss has risen by 1, {f}": f"{v:.2f} of the weights' length" for f, v in width.items()},
+        | {f"steps out that lead down, {f}": f"{v:.0%}" for f, v in backwards.items()},
         {
             "with shortcuts hardly any step out leads down": backwards["resnet"] < 0.1,
             "without them more do": backwards["plain"] > backwards["resnet"],

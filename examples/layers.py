@@ -1,17 +1,18 @@
 """From one layer to two hidden ones to convolutions: each step up is right more often.
 
-One layer compares the image with one template a class. Hidden layers combine templates. Convolutions look for the same small
-patterns everywhere and put them together.
+One layer compares the image with one template a class. Hidden layers combine templates. Convolutions look for the
+same small patterns everywhere and put them together.
 
-Source: LeCun, Bottou, Bengio, Haffner 1998, Gradient-based learning applied to document recognition, figure 9, on MNIST.
-Here on Fashion-MNIST, which has MNIST's size and form, is harder, and comes as a Debian package; MNIST does not.
+Source: LeCun, Bottou, Bengio, Haffner 1998, Gradient-based learning applied to document recognition, figure 9, on
+MNIST. Here on Fashion-MNIST, which has MNIST's size and form, is harder, and comes as a Debian package; MNIST does
+not.
 """
 
 import torch
-from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 from clearsight.metrics import wilson_interval
 from clearsight.models.registry import build_model
+from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 
 def study(short: bool, seed: int) -> Found:

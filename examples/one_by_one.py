@@ -1,20 +1,20 @@
 """A 1x1 convolution is one small dense layer at every pixel; a bottleneck of two makes a 3x3 convolution affordable.
 
-It mixes channels and looks at no neighbour. In ResNet-50, 1x1 takes 256 maps down to 64, the 3x3 works there, and 1x1 goes
-back up: 69,632 weights, where two 3x3 convolutions between 256 maps would have 1,179,648.
+It mixes channels and looks at no neighbour. In ResNet-50, 1x1 takes 256 maps down to 64, the 3x3 works there, and 1x1
+goes back up: 69,632 weights, where two 3x3 convolutions between 256 maps would have 1,179,648.
 
-Source: Lin, Chen, Yan 2013, arXiv:1312.4400, section 3.1; He et al. 2015, arXiv:1512.03385, figure 5. The pixels are those of
-a photograph.
+Source: Lin, Chen, Yan 2013, arXiv:1312.4400, section 3.1; He et al. 2015, arXiv:1512.03385, figure 5. The pixels are
+those of a photograph.
 """
 
 import numpy as np
 import torch
-from gallery import BLUE, ORANGE, Found, main, plt
 from skimage import data as pictures
 from torch import nn
 
 from clearsight.models.anatomy import layers_by_name
 from clearsight.models.registry import build_model
+from gallery import BLUE, ORANGE, Found, main, plt
 
 
 def study(short: bool, seed: int) -> Found:

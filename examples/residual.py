@@ -7,9 +7,8 @@ Source: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sections 1 and 4.2, figure 6
 8x8 pixels; the networks are the paper's, with batch normalisation.
 """
 
-from gallery import BLUE, ORANGE, Found, digits, learn, main, plt
-
 from clearsight.models.registry import build_model
+from gallery import BLUE, ORANGE, Found, digits, learn, main, plt
 
 
 def study(short: bool, seed: int) -> Found:

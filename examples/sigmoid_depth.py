@@ -1,17 +1,18 @@
 """Sigmoids stop a deep network from learning, rectifiers do not.
 
-The slope of a sigmoid is 1/4 at most, so each layer makes the gradient on its way back several times smaller. A rectifier's
-slope is 1 wherever it is on. With eight hidden layers the first one of a sigmoid network is told next to nothing.
+The slope of a sigmoid is 1/4 at most, so each layer makes the gradient on its way back several times smaller. A
+rectifier's slope is 1 wherever it is on. With eight hidden layers the first one of a sigmoid network is told next to
+nothing.
 
-Source: Glorot, Bordes, Bengio 2011, Deep sparse rectifier neural networks; Bengio, Simard, Frasconi 1994. On the digits;
-every network starts from Glorot's weights for sigmoids, from He's for rectifiers.
+Source: Glorot, Bordes, Bengio 2011, Deep sparse rectifier neural networks; Bengio, Simard, Frasconi 1994. On the
+digits; every network starts from Glorot's weights for sigmoids, from He's for rectifiers.
 """
 
 import torch
-from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt, tensors
 from torch.nn import functional as F
 
 from clearsight.models.registry import build_model
+from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt, tensors
 
 
 def study(short: bool, seed: int) -> Found:

@@ -1,7 +1,7 @@
 """Fifty noisy copies make a heatmap that hardly changes any more: SmoothGrad's own noise falls as 1 / √n.
 
-The gradient at one image jumps from pixel to pixel. Averaged over n noisy copies it settles; two maps of n copies each, drawn
-apart, come to agree.
+The gradient at one image jumps from pixel to pixel. Averaged over n noisy copies it settles; two maps of n copies
+each, drawn apart, come to agree.
 
 Source: Smilkov et al. 2017, arXiv:1706.03825, section 3.2 and figure 4. EfficientNet-Lite0 with ImageNet's weights, a
 photograph of a cat, noise of 10 % of the image's range.
@@ -9,11 +9,11 @@ photograph of a cat, noise of 10 % of the image's range.
 
 import numpy as np
 import torch
-from gallery import BLUE, GRAY, Found, main, plt
 from skimage import data as pictures
 
 from clearsight.explanation.gradients import smoothgrad
 from clearsight.models.pretrained import imagenet_network
+from gallery import BLUE, GRAY, Found, main, plain_log, plt
 
 
 def study(short: bool, seed: int) -> Found:
@@ -54,6 +54,7 @@ def study(short: bool, seed: int) -> Found:
     axis.loglog(counts, apart[0] / np.sqrt(counts), ":", color=GRAY, label="1 / √n")
     axis.set(xlabel="n, noisy copies in a map", ylabel="difference over mean")
     axis.set_xticks(counts, [str(n) for n in counts])
+    plain_log(axis.yaxis)
     axis.minorticks_off()
     axis.legend()
 

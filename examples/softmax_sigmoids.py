@@ -1,19 +1,19 @@
 """Where an image may show several things or none, independent sigmoids say so and a softmax cannot.
 
-A softmax divides a belief of 1 among the labels: two true ones share it, and none at all is not an answer. Sigmoids ask one
-question a label.
+A softmax divides a belief of 1 among the labels: two true ones share it, and none at all is not an answer. Sigmoids
+ask one question a label.
 
-Source: Bishop 2006, Pattern Recognition and Machine Learning, sections 4.2 and 5.2; Wei et al. 2014, arXiv:1406.5726. Scenes of
-two of scikit-learn's digits side by side, or one, or none; the labels are 0, 1, 2 and 3, and other digits may stand there
-too.
+Source: Bishop 2006, Pattern Recognition and Machine Learning, sections 4.2 and 5.2; Wei et al. 2014, arXiv:1406.5726.
+Scenes of two of scikit-learn's digits side by side, or one, or none; the labels are 0, 1, 2 and 3, and other digits
+may stand there too.
 """
 
 import numpy as np
 import torch
-from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt
 
 from clearsight.models.registry import build_model
 from clearsight.train.loop import Examples, logits_of
+from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt
 
 LABELS = 4
 

@@ -1,20 +1,20 @@
 """Squeeze-and-excitation costs next to no multiply-adds, and its gates come to tell the classes apart in deep layers.
 
-A block's maps are averaged, two small dense layers turn the averages into a gate between 0 and 1 for each map. In ResNet-50
-that adds a tenth of the weights and a thousandth of the work. Early gates are much the same for every class, later ones are
-not.
+A block's maps are averaged, two small dense layers turn the averages into a gate between 0 and 1 for each map. In
+ResNet-50 that adds a tenth of the weights and a thousandth of the work. Early gates are much the same for every
+class, later ones are not.
 
-Source: Hu, Shen, Albanie, Sun, Wu 2018, arXiv:1709.01507, table 2 and section 7.2. Costs from the networks themselves; gates
-of a ResNet-20 trained on the digits.
+Source: Hu, Shen, Albanie, Sun, Wu 2018, arXiv:1709.01507, table 2 and section 7.2. Costs from the networks
+themselves; gates of a ResNet-20 trained on the digits.
 """
 
 import numpy as np
 import torch
-from gallery import BLUE, ORANGE, Found, digits, learn, main, plt, tensors
 
 from clearsight.models.anatomy import anatomy
 from clearsight.models.layers import SqueezeExcitation
 from clearsight.models.registry import build_model
+from gallery import BLUE, ORANGE, Found, digits, learn, main, plt, tensors
 
 
 def study(short: bool, seed: int) -> Found:

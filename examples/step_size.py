@@ -1,19 +1,19 @@
 """Gradient descent on a quadratic converges below the rate 2/M and diverges above it, M being the largest curvature.
 
-A step of rate a multiplies the error along an eigenvector of the Hessian by 1 - a h, h its eigenvalue. That shrinks for
-all of them if and only if a < 2/M. The quadratic is real: the squared error of a linear classifier on the digits. M is
-found by Lanczos iteration, from products of the Hessian with vectors alone.
+A step of rate a multiplies the error along an eigenvector of the Hessian by 1 - a h, h its eigenvalue. That shrinks
+for all of them if and only if a < 2/M. The quadratic is real: the squared error of a linear classifier on the digits.
+M is found by Lanczos iteration, from products of the Hessian with vectors alone.
 
 Source: Nesterov 2004, Introductory Lectures on Convex Optimization, section 1.2.3; LeCun, Bottou, Orr, Müller 1998,
 Efficient BackProp, section 5.
 """
 
 import numpy as np
-from gallery import BLUE, GRAY, ORANGE, PLUM, Found, digits, main, plt, tensors
 
 from clearsight.derivatives.curvature import largest_curvature
 from clearsight.derivatives.objective import Objective
 from clearsight.models.registry import build_model
+from gallery import BLUE, GRAY, ORANGE, PLUM, Found, digits, main, plt, tensors
 
 
 def study(short: bool, seed: int) -> Found:

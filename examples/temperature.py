@@ -1,19 +1,19 @@
-"""A network trained to the end is too sure of itself; dividing its logits by one number mends that and changes no answer.
+"""A network trained to the end is too sure; dividing its logits by one number mends that and changes no answer.
 
-Training goes on lowering the loss of images that are right already, by making logits larger. One temperature, fitted on
-images held out, gives the belief back its meaning: of what it believes to 80 %, 80 % comes true.
+Training goes on lowering the loss of images that are right already, by making logits larger. One temperature, fitted
+on images held out, gives the belief back its meaning: of what it believes to 80 %, 80 % comes true.
 
-Source: Guo, Pleiss, Sun, Weinberger 2017, arXiv:1706.04599, sections 2 and 4.2. On Fashion-MNIST; the temperature is fitted
-on one half of the held-out images and judged on the other.
+Source: Guo, Pleiss, Sun, Weinberger 2017, arXiv:1706.04599, sections 2 and 4.2. On Fashion-MNIST; the temperature is
+fitted on one half of the held-out images and judged on the other.
 """
 
 import torch
-from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 from clearsight.belief.temperature import fit_temperature
 from clearsight.metrics import accuracy, expected_calibration_error, reliability_bins, softmax
 from clearsight.models.registry import build_model
 from clearsight.train.loop import logits_of
+from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 
 def study(short: bool, seed: int) -> Found:

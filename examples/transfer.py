@@ -1,16 +1,15 @@
 """Which features to take over depends on how much data there is and how like photographs it is.
 
-A network trained on photographs gives features at every depth. For few images that are photographs too, a linear classifier
-of its last features does best. For few that are not, features from lower down do better than the last. With many of another
-kind, a small network trained from random weights catches up.
+A network trained on photographs gives features at every depth. For few images that are photographs too, a linear
+classifier of its last features does best. For few that are not, features from lower down do better than the last.
+With many of another kind, a small network trained from random weights catches up.
 
-Source: Yosinski et al. 2014, arXiv:1411.1792; Karpathy's CS231n notes, Transfer learning. EfficientNet-Lite0 with ImageNet's
-weights; crops of six photographs (similar), and scikit-learn's digits (different).
+Source: Yosinski et al. 2014, arXiv:1411.1792; Karpathy's CS231n notes, Transfer learning. EfficientNet-Lite0 with
+ImageNet's weights; crops of six photographs (similar), and scikit-learn's digits (different).
 """
 
 import numpy as np
 import torch
-from gallery import BLUE, GRAY, ORANGE, Found, digits, learn, main, percent_axis, plt
 from skimage import data as pictures
 from sklearn.datasets import load_sample_image
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +20,7 @@ from clearsight.models.network import LayerOutput
 from clearsight.models.pretrained import imagenet_network
 from clearsight.models.registry import build_model
 from clearsight.train.loop import Examples
+from gallery import BLUE, GRAY, ORANGE, Found, digits, learn, main, percent_axis, plt
 
 DEPTHS = {"in the middle": "blocks.2", "last": "bn2"}
 

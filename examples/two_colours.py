@@ -1,19 +1,21 @@
-"""Desert or beach: the two most frequent colours of a picture can be enough to say where it was taken, and no more than that.
+"""Desert or beach: the two commonest colours of a picture may be enough to say where it was taken.
 
-Each picture becomes eight numbers, its two commonest colours and their shares; the nearest neighbour among those known
-answers. It works as long as the scenes differ in colour, and knows nothing else: with red and blue exchanged it fails.
+Each picture becomes eight numbers, its two commonest colours and their shares; the nearest neighbour among those
+known answers. It works as long as the scenes differ in colour, and knows nothing else: with red and blue exchanged it
+fails.
 
-Source: Swain, Ballard 1991, Color indexing. No pictures of deserts and beaches come with Python's packages, so crops of six
-real photographs stand for six places, those from the left half of each to learn from and from the right half to be asked.
+Source: Swain, Ballard 1991, Color indexing. No pictures of deserts and beaches come with Python's packages, so crops
+of six real photographs stand for six places, those from the left half of each to learn from and from the right half
+to be asked.
 """
 
 import numpy as np
 import torch
-from gallery import Found, main, plt
 from skimage import data as pictures
 from sklearn.datasets import load_sample_image
 
 from clearsight.classical.colour import frequent_colours
+from gallery import Found, main, plt
 
 SIDE = 64
 

@@ -1,21 +1,21 @@
 """Under batch normalisation the scale of the weights changes nothing but the learning rate.
 
-BN(a W x) = BN(W x): weights a times as large give the same answers, and gradients 1/a times as large. So training from
-weights a times as large, at a rate a² times as high, goes the same way step by step; and weights that grow during
-training lower the rate that counts, rate / |W|², by themselves.
+BN(a W x) = BN(W x): weights a times as large give the same answers, and gradients 1/a times as large. So training
+from weights a times as large, at a rate a² times as high, goes the same way step by step; and weights that grow
+during training lower the rate that counts, rate / |W|², by themselves.
 
-Source: Ioffe, Szegedy 2015, arXiv:1502.03167, section 3.3; van Laarhoven 2017, arXiv:1706.05350, section 2. On the digits;
-in float64 and with the normalisation's epsilon near 0, as both statements are exact without it.
+Source: Ioffe, Szegedy 2015, arXiv:1502.03167, section 3.3; van Laarhoven 2017, arXiv:1706.05350, section 2. On the
+digits; in float64 and with the normalisation's epsilon near 0, as both statements are exact without it.
 """
 
 import copy
 
 import numpy as np
 import torch
-from gallery import BLUE, GRAY, ORANGE, Found, digits, main, plt, tensors
 from torch.nn import functional as F
 
 from clearsight.models.registry import build_model
+from gallery import BLUE, GRAY, ORANGE, Found, digits, main, plt, tensors
 
 
 def study(short: bool, seed: int) -> Found:
