@@ -22,8 +22,8 @@ test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest -n auto
 
 check: $(VENV)/.dev  ## formatting, lint, types, layers
-	$(BIN)/ruff format --check src tests benchmarks examples docs/site.py
-	$(BIN)/ruff check src tests benchmarks examples docs/site.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py
+	$(BIN)/ruff check src tests benchmarks examples docs/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -1,9 +1,9 @@
 """Assemble the pages of the site in build/pages, for MkDocs: `make docs`.
 
 The pages of docs/ and the README are what the forge shows, with links that work there; here they are copied, and
-their links led to where the site has those pages. Each script of the gallery is run, and becomes a page of its claim, its
-figure and the numbers it printed; what has not changed since it ran is not run again. The reference is a page for each
-package, from the docstrings.
+their links led to where the site has those pages. Each script of the gallery is run, and becomes a page of its claim,
+its figure and the numbers it printed; what has not changed since it ran is not run again. The reference is a page for
+each package, from the docstrings.
 """
 
 from __future__ import annotations

@@ -25,19 +25,19 @@ def study(short: bool, seed: int) -> Found:
     dense = anatomy(nn.Sequential(nn.Flatten(), nn.Linear(side**2, 6 * 24**2)), img_size=side, channels=1).parameters
     shared = anatomy(nn.Sequential(nn.Conv2d(1, 6, 5)), img_size=side, channels=1).parameters
 
-    data = clothes(1500 if short else 6000, 1000 if short else 3000, seed)
+    data = clothes(1200 if short else 6000, 1000 if short else 3000, seed)
     moved = replace(data, pixels=np.roll(data.pixels, (2, 2), (2, 3)))
     size = data.pixels.shape[2]
     families = {
-        "dense layers": [("mlp", {"widths": (w,)}) for w in ((55,) if short else (8, 24, 55, 150))],
-        "convolutions": [("lenet5", {"width": w}) for w in ((5,) if short else (2, 3, 5, 8))],
+        "dense layers": [("mlp", {"widths": (w,), "norm": True}) for w in ((8, 55) if short else (8, 24, 55, 150))],
+        "convolutions": [("lenet5", {"width": w, "norm": True}) for w in ((2, 5) if short else (2, 3, 5, 8))],
     }
     points = {}
     for family, networks in families.items():
         for name, knobs in networks:
             torch.manual_seed(seed)
             body = build_model(name, classes=10, channels=1, img_size=size, **knobs)
-            network, trained = learn(body, data, epochs=5 if short else 8, lr=0.03, seed=seed)
+            network, trained = learn(body, data, epochs=6 if short else 8, batch=32, lr=0.05, seed=seed)
             count = sum(p.numel() for p in body.parameters())
             shifted = logits_of(network, moved.pixels, data.val, 500, "cpu").argmax(1).numpy()
             right = float((shifted == data.labels[data.val]).mean())

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gallery import BLUE, ORANGE, Found, main, plt
+from gallery import BLUE, ORANGE, Found, main, plain_log, plt
 
 
 class Deep(nn.Module):
@@ -64,6 +64,7 @@ def study(short: bool, seed: int) -> Found:
     axes[1].plot(list(folds), [c[0] for c in counts.values()], "o-", color=BLUE, label="deep")
     axes[1].plot(list(folds), [2**n - 1 for n in folds], "o-", color=ORANGE, label="one hidden layer")
     axes[1].set(xlabel="times folded", ylabel="units needed", yscale="log")
+    plain_log(axes[1].yaxis)
     axes[1].legend()
 
     return Found(

@@ -14,14 +14,14 @@ from clearsight.adversary import fgsm
 from clearsight.data.loader import to_float
 from clearsight.models.network import frozen
 from clearsight.models.registry import build_model
-from gallery import BLUE, ORANGE, Found, clothes, learn, main, percent_axis, plt
+from gallery import BLUE, ORANGE, Found, class_names, clothes, learn, main, percent_axis, plt
 
 
 def study(short: bool, seed: int) -> Found:
     data = clothes(1500 if short else 6000, 300 if short else 1000, seed)
     torch.manual_seed(seed)
-    body = build_model("lenet5", classes=10, channels=1, img_size=data.pixels.shape[2])
-    network, _ = learn(body, data, epochs=5 if short else 8, lr=0.03, seed=seed)
+    body = build_model("lenet5", classes=10, channels=1, img_size=data.pixels.shape[2], norm=True)
+    network, _ = learn(body, data, epochs=5 if short else 8, batch=32, lr=0.05, seed=seed)
     x, labels = to_float(data.pixels[data.val]), torch.from_numpy(data.labels[data.val])
     epsilons = (0, 2, 5, 10, 20) if short else (0, 1, 2, 4, 6, 8, 10, 15, 20)  # gray levels of 255
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).sign()
@@ -44,9 +44,9 @@ def study(short: bool, seed: int) -> Found:
     axis.set(xlabel="epsilon (gray levels of 255)", ylabel="right", ylim=(0, 1))
     percent_axis(axis.yaxis)
     axis.legend(loc="lower left")
-    change = example[shown] - x[shown]
-    words = (f"class {before[shown].argmax()}, {before[shown].max():.0%}", "the change, times 10",
-             f"class {after[shown].argmax()}, {after[shown].max():.0%}")  # fmt: skip
+    change, names = example[shown] - x[shown], class_names(data)
+    words = (f"{names[int(before[shown].argmax())]}, {before[shown].max():.0%}", "the change, times 10",
+             f"{names[int(after[shown].argmax())]}, {after[shown].max():.0%}")  # fmt: skip
     for cell, image, word in zip(
         beside.subplots(1, 3), (x[shown], 0.5 + 10 * change, example[shown]), words, strict=True
     ):

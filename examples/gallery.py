@@ -125,6 +125,11 @@ def _split(images: Any, labels: Any, classes: int, train: int, held: int | None,
     return Examples(images[order][:, None], labels[order], weights, rows[:train], rows[train:], classes)
 
 
+def class_names(data: Examples) -> tuple[str, ...]:
+    """Of the clothes, or of the digits in their place."""
+    return builtin.FASHION_CLASSES if data.pixels.shape[2] == 28 else tuple("0123456789")
+
+
 def tensors(data: Examples, rows: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (n, 1, S, S) at mean 0 and deviation 1, and labels (n,), of some rows."""
     x = to_float(data.pixels[data.train])

@@ -19,7 +19,9 @@ from gallery import BLUE, ORANGE, Found, main, plt
 
 def study(short: bool, seed: int) -> Found:
     photo = torch.from_numpy(pictures.astronaut()[0:224:2, 110:334:2] / 255).float().permute(2, 0, 1)[None]
-    mix = torch.tensor([[0.39, 0.77, 0.19], [0.35, 0.69, 0.17], [0.27, 0.53, 0.13]])  # sepia, known from old cameras
+    mix = 0.75 * torch.tensor(
+        [[0.39, 0.77, 0.19], [0.35, 0.69, 0.17], [0.27, 0.53, 0.13]]
+    )  # sepia, known from old cameras
     conv, dense = nn.Conv2d(3, 3, 1, bias=False), nn.Linear(3, 3, bias=False)
     with torch.no_grad():
         conv.weight.copy_(mix[:, :, None, None])
@@ -39,9 +41,9 @@ def study(short: bool, seed: int) -> Found:
         axis.set_title(title, fontsize=10)
         axis.set_axis_off()
     counts = {"two 3x3\nof 256 maps": plain, "bottleneck\n256-64-64-256": bottleneck}
-    bars = axes[2].bar(list(counts), list(counts.values()), color=(ORANGE, BLUE), width=0.5)
+    bars = axes[2].bar(list(counts), [v / 1000 for v in counts.values()], color=(ORANGE, BLUE), width=0.5)
     axes[2].bar_label(bars, [f"{v:,}" for v in counts.values()], padding=3)
-    axes[2].set(ylabel="weights", ylim=(0, 1.4e6))
+    axes[2].set(ylabel="weights (thousands)", ylim=(0, 1400))
     axes[2].grid(False, axis="x")
 
     return Found(

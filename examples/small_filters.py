@@ -22,7 +22,7 @@ def stack(sides: tuple[int, ...], between: type[nn.Module] = nn.Identity) -> nn.
 
 
 class Classifier(nn.Module):
-    """A first layer that halves the image twice, the stack with normalisation, and one dense layer on the mean of its maps."""
+    """Patches of 4x4 pixels, the stack with normalisation, and a dense layer on the means of its maps."""
 
     def __init__(self, sides: tuple[int, ...]) -> None:
         super().__init__()

@@ -30,8 +30,8 @@ def scenes(count: int, held: int, seed: int) -> Examples:
                 digit = rng.choice(pool[own.labels[pool] == kind])
                 top, right = rng.integers(0, 13), left + rng.integers(0, 3)
                 pixels[i, 0, top : top + 8, right : right + 8] = own.pixels[digit, 0]
-                shows[i, kind] = 1 if kind < LABELS else 0
-            shows[i, LABELS:] = 0
+                if kind < LABELS:
+                    shows[i, kind] = 1
     rows, groups = np.arange(count + held), shows.sum(1).astype(np.int64)
     weights = np.ones(count + held, np.float32)
     return Examples(pixels, groups, weights, rows[:count], rows[count:], LABELS, task="multilabel", targets=shows)

@@ -51,7 +51,7 @@ def study(short: bool, seed: int) -> Found:
         "in gray": right(asked.mean(1, keepdim=True).expand(-1, 3, -1, -1)),
     }
 
-    figure, axes = plt.subplots(3, len(places), figsize=(9.5, 4.6), height_ratios=(3, 1, 0.01))
+    figure, axes = plt.subplots(2, len(places), figsize=(9.5, 3.1), height_ratios=(3, 1))
     colours = frequent_colours(asked, 2)
     for k, name in enumerate(places):
         axes[0, k].imshow(asked[k * each].permute(1, 2, 0).numpy())
@@ -59,7 +59,7 @@ def study(short: bool, seed: int) -> Found:
         (*first, share), (*second, rest) = colours[k * each].tolist()
         axes[1, k].bar([0], [1], width=share / (share + rest), align="edge", color=first)
         axes[1, k].bar([share / (share + rest)], [1], width=rest / (share + rest), align="edge", color=second)
-        axes[1, k].set_xlim(0, 1)
+        axes[1, k].set(xlim=(0, 1), ylim=(0, 1))
     for cell in axes.flat:
         cell.set_axis_off()
     words = "      ".join(f"{word}: {share:.0%}" for word, share in accuracy.items())
