@@ -92,10 +92,10 @@ def main(study: Study, arguments: list[str] | None = None) -> int:
     return 0 if all(found.claims.values()) else 1
 
 
-def digits(train: int = 1200, seed: int = 0) -> Examples:
-    """scikit-learn's digits, 8x8: `train` of them to learn from, all others held out."""
+def digits(train: int = 1200, seed: int = 0, held: int | None = None) -> Examples:
+    """scikit-learn's digits, 8x8: `train` of them to learn from, `held` or all others held out."""
     found = builtin.digits(None)
-    return _split(np.asarray(found.source.images), found.labels, len(found.classes), train, None, seed)
+    return _split(np.asarray(found.source.images), found.labels, len(found.classes), train, held, seed)
 
 
 def clothes(train: int, held: int, seed: int = 0) -> Examples:
@@ -104,7 +104,7 @@ def clothes(train: int, held: int, seed: int = 0) -> Examples:
     """
     images, labels = _clothes()
     if images is None:
-        return digits(min(train, 1200), seed)
+        return digits(min(train, 1200), seed, min(held, 597))
     return _split(images, labels, 10, train, held, seed)
 
 
@@ -156,7 +156,7 @@ def learn(
 def accuracy_or_chance(body: nn.Module, data: Examples, **how: Any) -> float:
     """Held-out accuracy after training; that of guessing where the loss becomes infinite on the way."""
     try:
-        return learn(body, data, **how)[1].history[-1].val_accuracy
+        return learn(body, data, last=True, **how)[1].history[-1].val_accuracy
     except TrainingError:
         return 1 / data.classes
 

@@ -17,7 +17,7 @@ DEPTH = 20
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(400 if short else 1000, seed)
+    data = digits(400 if short else 1000, seed, held=100)
     x, _ = tensors(data, data.train[:256])
     epochs = 6 if short else 15
     sizes, curves = {}, {}

