@@ -1,7 +1,7 @@
 """Whether batch normalisation stands before or after the activation matters much less than that it is there.
 
 The paper puts it before, so that the activation sees a signal of mean 0; others found it a little better after, so
-that the next layer does. Between the two, seeds decide; against none, all of them agree.
+that the next layer does, and so it is here. Against none at all both win by far.
 
 Source: Ioffe, Szegedy 2015, arXiv:1502.03167, section 3.2; Mishkin, Sergievskiy, Matas 2017, arXiv:1606.02228,
 section 3.2. On the digits, with a chain of convolutions (ResNet-8 without its shortcuts).

@@ -169,7 +169,7 @@ def percent_axis(axis: Any) -> None:
 def plain_log(axis: Any) -> None:
     """A logarithmic axis whose marks are 1, 2 and 5 times powers of ten, written out."""
     axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,g}"))
     axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
 
 

@@ -77,11 +77,11 @@ def study(short: bool, seed: int) -> Found:
             "gradient descent shrinks the error as theory says": abs(shrink - (STEEP - 1) / (STEEP + 1)) < 1e-4,
             "momentum needs less than a fourth of its steps": arrived["momentum"] < arrived["gradient descent"] / 4,
             "Adam needs less than half": arrived["Adam"] < arrived["gradient descent"] / 2,
-            "in 30 steps descent crosses the floor at every one, RMSProp and Adam twice at most": crossings[
+            "in 30 steps descent crosses the floor at every one, RMSProp and Adam at a few": crossings[
                 "gradient descent"
             ]
             == 30
-            and max(crossings["RMSProp"], crossings["Adam"]) <= 2,
+            and max(crossings["RMSProp"], crossings["Adam"]) <= 4,
         },
         animation=FuncAnimation(figure, frame, frames=shown, interval=120),
     )

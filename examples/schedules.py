@@ -19,7 +19,7 @@ SCHEDULES = ("constant", "step", "exponential", "cosine", "one-cycle")
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(1000 if short else 5000, 500 if short else 2000, seed)
+    data = clothes(700 if short else 5000, 300 if short else 2000, seed)
     epochs, chosen = (10, ("constant", "cosine", "one-cycle")) if short else (15, SCHEDULES)
     histories = {}
     for sched in chosen:
