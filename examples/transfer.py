@@ -1,11 +1,13 @@
-"""Which features to take over depends on how much data there is and how like photographs it is.
+"""What a network learned from photographs serves other photographs at once; other kinds of images it serves less.
 
-A network trained on photographs gives features at every depth. For few images that are photographs too, a linear
-classifier of its last features does best. For few that are not, features from lower down do better than the last.
-With many of another kind, a small network trained from random weights catches up.
+A network trained on ImageNet gives features at every depth. Few images that are photographs too: a linear classifier
+of features is right at once, here best from the middle, as colours and textures tell these photographs apart. Few of
+another kind: it is not. Many of another kind: a small network trained from random weights overtakes it, and is far
+cheaper to run.
 
-Source: Yosinski et al. 2014, arXiv:1411.1792; Karpathy's CS231n notes, Transfer learning. EfficientNet-Lite0 with
-ImageNet's weights; crops of six photographs (similar), and scikit-learn's digits (different).
+Source: Yosinski et al. 2014, arXiv:1411.1792; the four quadrants are those of Karpathy's CS231n notes, Transfer
+learning. EfficientNet-Lite0 with ImageNet's weights; crops of six photographs (similar), and scikit-learn's digits
+(different).
 """
 
 import numpy as np
@@ -16,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
-from clearsight.models.network import LayerOutput
+from clearsight.models.network import capture, frozen
 from clearsight.models.pretrained import imagenet_network
 from clearsight.models.registry import build_model
 from clearsight.train.loop import Examples
@@ -26,7 +28,7 @@ DEPTHS = {"in the middle": "blocks.2", "last": "bn2"}
 
 
 def photographs(count: int, held: int, seed: int) -> Examples:
-    """Crops of 48x48 pixels: to learn from the left halves of six photographs, held out the right halves."""
+    """160x160 pixels at half size: to learn from, of the left halves of six photographs; held out, of the right."""
     rng = np.random.default_rng(seed)
     photos = [pictures.rocket(), pictures.coffee(), pictures.chelsea(), pictures.astronaut(),
               load_sample_image("china.jpg"), load_sample_image("flower.jpg")]  # fmt: skip
@@ -34,45 +36,46 @@ def photographs(count: int, held: int, seed: int) -> Examples:
     crops = []
     for number, label in enumerate(labels):
         photo = photos[label]
-        width = photo.shape[1] // 2
-        top, left = rng.integers(0, photo.shape[0] - 96), rng.integers(0, width - 96)
-        crops.append(photo[top : top + 96 : 2, (number >= count) * width + left :][:, :96:2])
-    pixels = np.stack(crops).transpose(0, 3, 1, 2)
+        half = photo.shape[1] // 2
+        top = rng.integers(0, photo.shape[0] - 160)
+        left = rng.integers(0, half - 160) + (half if number >= count else 0)
+        crops.append(photo[top : top + 160 : 2, left : left + 160 : 2])
     rows = np.arange(len(labels))
-    return Examples(pixels, labels, np.ones(len(labels), np.float32), rows[:count], rows[count:], len(photos))
+    weights = np.ones(len(labels), np.float32)
+    return Examples(np.stack(crops).transpose(0, 3, 1, 2), labels, weights, rows[:count], rows[count:], len(photos))
 
 
-def features(data: Examples, layer: str, side: int) -> np.ndarray:
-    """Averages over the positions of a layer's maps (N, D), images enlarged to `side` pixels."""
-    network = LayerOutput(imagenet_network()[0], layer).eval()
+def features(data: Examples) -> dict[str, np.ndarray]:
+    """Averages over the positions of the maps at each depth (N, D), from images of 80x80 pixels."""
+    network, found = imagenet_network()[0], {word: [] for word in DEPTHS}
     x = torch.from_numpy(data.pixels).float() / 255
-    with torch.inference_mode():
-        parts = [network(F.interpolate(p.expand(-1, 3, -1, -1), side, mode="bilinear")) for p in x.split(64)]
-    return torch.cat(parts).numpy()
+    with frozen(network), torch.no_grad():
+        for part in x.split(50):
+            with capture(network, [f"body.{layer}" for layer in DEPTHS.values()]) as seen:
+                network(F.interpolate(part.expand(-1, 3, -1, -1), 80, mode="bilinear"))
+            for word, layer in DEPTHS.items():
+                found[word].append(seen[f"body.{layer}"].mean((2, 3)))
+    return {word: torch.cat(parts).numpy() for word, parts in found.items()}
 
 
 def study(short: bool, seed: int) -> Found:
-    side, held = (64, 120) if short else (96, 400)
-    amounts = {"little": 30, "more": 180 if short else 1000}
+    held = 100 if short else 400
+    amounts = {"little": 30, "more": 150 if short else 1000}
     reached = {}
     for kind in ("similar", "different"):
         most = amounts["more"]
-        whole = photographs(most, held, seed) if kind == "similar" else digits(most, seed)
-        whole = Examples(
-            whole.pixels[: most + held], whole.labels[: most + held], whole.weights[: most + held], whole.train,
-            whole.val[:held], whole.classes,
-        )  # fmt: skip
-        taken = {word: features(whole, layer, side) for word, layer in DEPTHS.items()}
+        whole = photographs(most, held, seed) if kind == "similar" else digits(most, seed, held)
+        described = features(whole)
         for amount, count in amounts.items():
             rows = whole.train[:count]
-            for word, x in taken.items():
+            for word, x in described.items():
                 scale = StandardScaler().fit(x[rows])
-                head = LogisticRegression(C=0.01, max_iter=2000).fit(scale.transform(x[rows]), whole.labels[rows])
+                head = LogisticRegression(C=0.1, max_iter=2000).fit(scale.transform(x[rows]), whole.labels[rows])
                 reached[kind, amount, word] = float(head.score(scale.transform(x[whole.val]), whole.labels[whole.val]))
             torch.manual_seed(seed)
             channels, size = whole.pixels.shape[1:3]
             body = build_model(
-                "resnet8", classes=whole.classes, channels=channels, img_size=size, patch=4 if size > 8 else 1
+                "resnet8", classes=whole.classes, channels=channels, img_size=size, patch=5 if size > 8 else 1
             )
             part = Examples(whole.pixels, whole.labels, whole.weights, rows, whole.val, whole.classes)
             epochs = (40 if amount == "little" else 8) if short else (60 if amount == "little" else 15)
@@ -82,30 +85,30 @@ def study(short: bool, seed: int) -> Found:
     figure, axes = plt.subplots(2, 2, figsize=(9, 5), sharex=True, sharey=True)
     words = (*DEPTHS, "from scratch")
     for row, kind in zip(axes, ("similar", "different"), strict=True):
+        relation = {"similar": "similar to photographs", "different": "different from them"}[kind]
         for axis, amount in zip(row, amounts, strict=True):
             values = [reached[kind, amount, word] for word in words]
             bars = axis.barh(words, values, color=(BLUE, ORANGE, GRAY), height=0.6)
             axis.bar_label(bars, [f"{v:.0%}" for v in values], padding=4)
-            axis.set(
-                title=f"{amount} data ({amounts[amount]}), {kind} to photographs", xlim=(0, 1.12), ylim=(2.6, -0.6)
-            )
+            axis.set(title=f"{amount} data ({amounts[amount]}), {relation}", xlim=(0, 1.12), ylim=(2.6, -0.6))
             axis.grid(False, axis="y")
             percent_axis(axis.xaxis)
     figure.supxlabel("held-out accuracy: linear classifier of features, and a small residual network", fontsize=10)
 
     r = reached
+    taken = {(k, a): max(r[k, a, depth] for depth in DEPTHS) for k in ("similar", "different") for a in amounts}
     return Found(
         figure,
         {f"{kind}, {amount}, {word}": f"{value:.1%}" for (kind, amount, word), value in reached.items()},
         {
-            "little, similar: the last features beat a network from scratch": r["similar", "little", "last"]
-            > r["similar", "little", "from scratch"],
-            "little, different: features from the middle beat the last": r["different", "little", "in the middle"]
-            > r["different", "little", "last"],
-            "more, similar: features still do no worse than from scratch": r["similar", "more", "last"]
-            >= r["similar", "more", "from scratch"] - 0.02,
-            "more, different: from scratch beats the last features": r["different", "more", "from scratch"]
-            > r["different", "more", "last"],
+            "little, similar: features beat a network from scratch": taken["similar", "little"]
+            > r["similar", "little", "from scratch"] + 0.05,
+            "little, different: they are worth far less": taken["different", "little"]
+            < taken["similar", "little"] - 0.2,
+            "more, similar: they still do no worse than from scratch": taken["similar", "more"]
+            >= r["similar", "more", "from scratch"] - 0.01,
+            "more, different: a network from scratch beats them": r["different", "more", "from scratch"]
+            > taken["different", "more"],
         },
     )
 
