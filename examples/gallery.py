@@ -162,8 +162,8 @@ def accuracy_or_chance(body: nn.Module, data: Examples, **how: Any) -> float:
 
 
 def percent_axis(axis: Any) -> None:
-    """Shares of 1 in percent."""
-    axis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+    """Shares of 1 in percent, with decimals where the marks need them."""
+    axis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=None))
 
 
 def plain_log(axis: Any) -> None:

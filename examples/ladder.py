@@ -22,7 +22,7 @@ from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axi
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(900 if short else 5000, 700 if short else 3000, seed)
+    data = clothes(700 if short else 5000, 500 if short else 3000, seed)
     x, size = to_float(data.pixels), data.pixels.shape[2]
     pixels, gradients = x.flatten(1).numpy(), hog(x, cell=max(2, size // 7)).numpy()
     n, right = len(data.val), {}
