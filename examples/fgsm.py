@@ -44,7 +44,7 @@ def study(short: bool, seed: int) -> Found:
     axis.set(xlabel="epsilon (gray levels of 255)", ylabel="right", ylim=(0, 1))
     percent_axis(axis.yaxis)
     axis.legend(loc="lower left")
-    change, names = example[shown] - x[shown], class_names(data)
+    change, names = example[shown] - x[shown], class_names()
     words = (f"{names[int(before[shown].argmax())]}, {before[shown].max():.0%}", "the change, times 10",
              f"{names[int(after[shown].argmax())]}, {after[shown].max():.0%}")  # fmt: skip
     for cell, image, word in zip(

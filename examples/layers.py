@@ -46,7 +46,7 @@ def study(short: bool, seed: int) -> Found:
     axis.margins(x=0.2)
     axis.grid(False, axis="y")
     beside.suptitle("the one layer's templates", fontsize=10)
-    for name, template, cell in zip(class_names(data), templates, beside.subplots(2, 5).flat, strict=True):
+    for name, template, cell in zip(class_names(), templates, beside.subplots(2, 5).flat, strict=True):
         most = abs(template).max()
         cell.imshow(template, cmap="RdBu_r", vmin=-most, vmax=most)
         cell.set_title(name, loc="center", fontsize=7)

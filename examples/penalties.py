@@ -47,7 +47,7 @@ def study(short: bool, seed: int) -> Found:
             t = templates[kind, best[kind]][digit].numpy()
             cell.imshow(t, cmap="RdBu_r", vmin=-np.abs(t).max(), vmax=np.abs(t).max())
             cell.set_axis_off()
-            cell.set_title(f"{class_names(data)[digit]}, {kind.upper()}", fontsize=9, loc="center")
+            cell.set_title(f"{class_names()[digit]}, {kind.upper()}", fontsize=9, loc="center")
 
     weakest, strongest = strengths[0], strengths[-1]
     valley = all(losses[k, best[k]] < min(losses[k, weakest], losses[k, strongest]) for k in best)
