@@ -47,6 +47,22 @@ def test_a_claim_that_does_not_hold_is_said(tmp_path, capsys):
     assert "DOES NOT HOLD: water runs uphill" in capsys.readouterr().out
 
 
+def test_without_fashion_mnist_digits_stand_in(monkeypatch):
+    gallery = importlib.import_module("gallery")
+    monkeypatch.setattr(gallery.builtin, "installed", lambda *a, **k: None)
+    gallery._clothes.cache_clear()
+    try:
+        data = gallery.clothes(5000, 3000)
+        assert data.pixels.shape[1:] == (1, 28, 28)
+        assert (len(data.train), len(data.val)) == (1200, 597)
+        assert gallery.class_names() == tuple("0123456789")
+        places = data.pixels[:, 0].astype(int) > 120
+        corners = {(int(p.any(1).argmax()), int(p.any(0).argmax())) for p in places}
+        assert len(corners) > 30, "each digit stands at a place of its own"
+    finally:
+        gallery._clothes.cache_clear()
+
+
 def test_the_page_lists_every_script_with_its_claim():
     page = (ROOT / "docs" / "gallery.md").read_text()
     listed = re.findall(r"^- \[(.+)\]\(\.\./examples/(\w+)\.py\)$", page, re.M)
