@@ -35,7 +35,7 @@ $(VENV)/.docs: $(BIN)/clearsight
 	@touch $@
 
 docs: $(VENV)/.docs  ## run the gallery, build the site in build/site, check its links
-	$(BIN)/python docs/site.py
+	$(BIN)/python docs/pages.py
 	$(BIN)/python -m mkdocs build --strict --quiet
 
 clean:

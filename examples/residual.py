@@ -12,8 +12,8 @@ from gallery import BLUE, ORANGE, Found, digits, learn, main, plt
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(250 if short else 1000, seed, held=100)
-    epochs, knobs, margin = (3, {"width": 8}, 1.05) if short else (12, {}, 2.0)
+    data = digits(250 if short else 700, seed, held=100)
+    epochs, knobs, margin = (3, {"width": 8}, 1.05) if short else (8, {}, 1.5)
     losses = {}
     for name in ("plain20", "plain56", "resnet20", "resnet56"):
         body = build_model(name, classes=10, channels=1, img_size=8, **knobs)
