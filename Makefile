@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench docs clean
 
 $(BIN)/clearsight: pyproject.toml
 	@echo "installing Clearsight and PyTorch into $(VENV): about 6 GB, some minutes"
@@ -22,13 +22,21 @@ test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest -n auto
 
 check: $(VENV)/.dev  ## formatting, lint, types, layers
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py
+	$(BIN)/ruff check src tests benchmarks examples docs/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev  ## every benchmark, results on standard output
 	$(BIN)/python -m benchmarks
+
+$(VENV)/.docs: $(BIN)/clearsight
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo,docs]'
+	@touch $@
+
+docs: $(VENV)/.docs  ## run the gallery, build the site in build/site, check its links
+	$(BIN)/python docs/pages.py
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in one process per core, each with one thread
 
@@ -37,6 +40,38 @@ ANSWERS = {
     "radians": Numbers(("heading",), "angle", unit="radians"),
     "direction": Numbers(("x", "y"), "direction", unit="degrees"),
 }
+
+ROOT = Path(__file__).parent.parent
+
+
+class Page:
+    """A page of the documentation, and the blocks in it that a reader may copy."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.text = name, (ROOT / name).read_text()
+
+    def blocks(self, kind: str) -> list[str]:
+        """Fenced blocks of a kind, such as python or bash."""
+        return re.findall(rf"^```{kind}\n(.*?)^```", self.text, re.S | re.M)
+
+    def commands(self, *programs: str) -> list[str]:
+        """Lines of its bash blocks that call one of these programs, without comments."""
+        lines = [line.split("#")[0].strip() for block in self.blocks("bash") for line in block.splitlines()]
+        return [line for line in lines if line.startswith(tuple(f"{program} " for program in programs))]
+
+    def run(self, names: dict[str, Any], changed: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+        """Run its Python blocks in order in one namespace. changed: what is written, and what to run instead."""
+        for number, block in enumerate(self.blocks("python")):
+            for written, instead in changed:
+                block = block.replace(written, instead)
+            exec(compile(block, f"{self.name}, block {number + 1}", "exec"), names)
+        return names
+
+
+@pytest.fixture(scope="session")
+def page() -> Callable[[str], Page]:
+    """A page by its path from the root: page("docs/export.md")."""
+    return Page
 
 
 @pytest.fixture(autouse=True)

@@ -26,18 +26,17 @@ def desk(tmp_path_factory, photos):
     return root
 
 
-def shell_commands():
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.S)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+def shell_commands(page):
+    lines = page("README.md").commands("clearsight")
     inline = re.findall(r"`(clearsight [^`]*)`", README)
     epilog = [re.split(r"\s{2,}", line.strip())[0] for line in EPILOG.splitlines()]
     return [c for c in [*lines, *inline, *epilog] if c.startswith("clearsight ")]
 
 
-def test_every_command_of_the_readme_runs(desk, monkeypatch, capsys):
+def test_every_command_of_the_readme_runs(page, desk, monkeypatch, capsys):
     monkeypatch.chdir(desk)
     ran = []
-    for command in dict.fromkeys(shell_commands()):
+    for command in dict.fromkeys(shell_commands(page)):
         words = shlex.split(command)[1:]
         assert words[0] in COMMANDS, command
         if any(re.fullmatch(r"[A-Z.\[\]]+", w) for w in words):  # DATA, RUN, IMAGE...: a pattern, not a command

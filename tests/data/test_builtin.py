@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from clearsight.data.builtin import BUILTIN, store
+from clearsight.data.builtin import BUILTIN, installed, store
 from clearsight.data.sources import read
 from clearsight.errors import DataError
 
@@ -97,6 +97,16 @@ def test_mnist_from_files(tmp_path, no_network):
     raw.mkdir(parents=True)
     idx_folder(raw)
     assert (read("mnist").source.images[:7] == IMAGES).all()
+
+
+def test_installed_says_where_files_lie(tmp_path, no_network):
+    assert installed("mnist", "MNIST", tmp_path) is None
+    idx_folder(tmp_path)
+    assert installed("mnist", "MNIST", tmp_path) == tmp_path
+    raw = no_network / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    idx_folder(raw)
+    assert installed("mnist", "MNIST") == raw
 
 
 def test_fashion_mnist_names_its_classes(tmp_path):

@@ -1,18 +1,14 @@
 """What docs/export.md tells to type works as it is written."""
 
-import re
 import runpy
 import shlex
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
 import clearsight as cs
 from clearsight.cli.main import main
-
-DOCS = (Path(__file__).parent.parent.parent / "docs" / "export.md").read_text()
 
 
 @pytest.fixture
@@ -29,11 +25,9 @@ def desk(tmp_path, photos, photos_run, answering, monkeypatch):
     sys.modules.pop("run", None)
 
 
-def test_its_commands_and_blocks_run(desk, monkeypatch, capsys):
-    lines = [
-        line.split("#")[0] for block in re.findall(r"```bash\n(.*?)```", DOCS, re.S) for line in block.splitlines()
-    ]
-    commands = [shlex.split(line) for line in lines if line.startswith(("clearsight ", "python "))]
+def test_its_commands_and_blocks_run(page, desk, monkeypatch, capsys):
+    written = page("docs/export.md")
+    commands = [shlex.split(line) for line in written.commands("clearsight", "python")]
     assert len(commands) == 5
     for words in commands:
         if words[0] == "clearsight":
@@ -45,11 +39,8 @@ def test_its_commands_and_blocks_run(desk, monkeypatch, capsys):
     assert ended.value.code == 0
     assert "new.jpg\tcat\t" in capsys.readouterr().out
 
-    names = {}
-    blocks = re.findall(r"```python\n(.*?)```", DOCS, re.S)
-    assert len(blocks) == 6
-    for block in blocks:
-        exec(block, names)
+    assert len(written.blocks("python")) == 6
+    names = written.run({})
     assert names["best"] == "cat"
     assert set(names["shown"].probabilities) == {"cat", "dog", "fox"}
     assert set(names["seen"].values) == set(names["seen"].intervals) == {"heading", "tilt"}

@@ -27,16 +27,13 @@ def desk(tmp_path_factory, pngs):
     return folder
 
 
-def blocks(kind):
-    return re.findall(rf"```{kind}\n(.*?)```", TEXT, re.S)
-
-
-def test_every_request_of_the_page_is_answered(predictor, listening, desk):
+def test_every_request_of_the_page_is_answered(page, predictor, listening, desk):
     curl = shutil.which("curl")
-    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("curl ")]
+    written = page("docs/serve.md")
+    commands = written.commands("curl")
     assert len(commands) >= 5
     with listening(predictor) as (_, port):
-        for program in blocks("python"):
+        for program in written.blocks("python"):
             here = program.replace(":8000", f":{port}")
             done = subprocess.run([sys.executable, "-c", here], cwd=desk, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr

@@ -108,7 +108,10 @@ BUILTIN: dict[str, Callable[[Path | None], Dataset]] = {
 }
 
 
-def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[str, ...] | None) -> Dataset:
+def installed(name: str, torchvision_name: str, folder: Path | None = None) -> Path | None:
+    """The folder that holds the files of MNIST or its like: `folder`, or one where they usually lie; None where they
+    are not on this machine.
+    """
     usual = [
         Path("/usr/share/datasets") / name,
         Path("/usr/share/dataset-" + name),
@@ -117,7 +120,11 @@ def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[s
     ]
     if folder is not None:
         usual = [folder, folder / torchvision_name / "raw"]
-    place = next((p for p in usual if p.is_dir() and is_idx_folder(p)), None)
+    return next((p for p in usual if p.is_dir() and is_idx_folder(p)), None)
+
+
+def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[str, ...] | None) -> Dataset:
+    place = installed(name, torchvision_name, folder)
     if place is None:
         if folder is not None:
             raise DataError(f"{folder} holds no {name}", expected="train-images-idx3-ubyte[.gz] and its companions")

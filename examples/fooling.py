@@ -1,0 +1,58 @@
+"""Noise can be made that a classifier believes to 99 % to be any class; what looks beyond belief catches most of it.
+
+Softmax divides belief among the classes it knows, and an image far from all it learned from can still lie deep on one
+side of every boundary. How far an image is from the known ones says so.
+
+Source: Nguyen, Yosinski, Clune 2015, arXiv:1412.1897; Hendrycks, Gimpel 2017, arXiv:1610.02136. A run of `cs.fit` on
+the digits, and its own score for images that belong to none of its classes.
+"""
+
+import tempfile
+
+import numpy as np
+
+import clearsight as cs
+from clearsight.attacks.fooling import fool
+from clearsight.data import builtin
+from gallery import BLUE, ORANGE, Found, main, plt
+
+
+def study(short: bool, seed: int) -> Found:
+    with tempfile.TemporaryDirectory() as folder:
+        run = cs.fit("digits", epochs=5 if short else 15, seed=seed, out=f"{folder}/digits")
+        clf = run.predictor
+    made = fool(clf, rounds=500, rate=0.3, seed=seed)
+    real = np.asarray(builtin.digits(None).source.images)[:500, None]
+    strangeness, flagged = clf.strangeness(real)
+    odd, caught = clf.strangeness(made.pixels)
+
+    figure = plt.figure(figsize=(10, 4.2))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.1))
+    for k, cell in enumerate(top.subplots(1, 10)):
+        cell.imshow(made.pixels[k, 0], vmin=0, vmax=1)
+        cell.set_title(f"{made.classes[k]}, {made.beliefs[k]:.1%}", loc="center", fontsize=9)
+        cell.set_axis_off()
+    axis = bottom.subplots()
+    axis.hist(strangeness, bins=25, range=(0, 1), color=BLUE, alpha=0.7, density=True, label="real digits")
+    axis.hist(odd, bins=25, range=(0, 1), color=ORANGE, alpha=0.7, density=True, label="fooling images")
+    axis.set(xlabel="strangeness: share of known images that look less strange", ylabel="density")
+    axis.legend(loc="upper center")
+
+    return Found(
+        figure,
+        {
+            "test accuracy": f"{run.metrics['test']['accuracy']:.1%}",
+            "least belief in the fooling images": f"{made.beliefs.min():.1%}",
+            "real digits said to be none of these": f"{flagged.mean():.1%}",
+            "fooling images said to be none of these": f"{caught.mean():.0%}",
+        },
+        {
+            "every class has an image of noise believed to 99 %": bool((made.beliefs > 0.99).all()),
+            "the model's own outlier score calls most of them strange all the same": caught.mean() >= 0.7,
+            "and at most one real digit in ten": flagged.mean() <= 0.1,
+        },
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(study))

@@ -1,0 +1,71 @@
+"""From 2012 to 2020 the error on ImageNet fell below a trained human's, and cost is not what buys accuracy.
+
+Multiply-adds are counted here, layer by layer, from the networks themselves; a multiply-add is two operations. Errors
+are published ones of one central crop, as in the table below. A trained annotator who took a minute an image was
+wrong in 5.1 % of them [Russakovsky et al. 2015, arXiv:1409.0575, section 6.4], the five best guesses counting as one
+answer.
+
+Source: Canziani, Paszke, Culurciello 2016, arXiv:1605.07678, figure 2, continued.
+"""
+
+import numpy as np
+
+from clearsight.models.anatomy import anatomy
+from gallery import BLUE, ORANGE, Found, main, plt
+
+HUMAN = 5.1
+
+TORCHVISION, TIMM = "torchvision's model zoo, weights of 2016 to 2017", "timm's results on ImageNet's validation images"
+TOP5_ERROR = {  # network: percent wrong in five guesses, year, source
+    "alexnet": (20.9, 2012, TORCHVISION), "vgg11": (11.4, 2014, TORCHVISION), "vgg16": (9.6, 2014, TORCHVISION),
+    "vgg19": (9.1, 2014, TORCHVISION), "googlenet": (10.5, 2014, TORCHVISION), "inception_v2": (7.8, 2015, TIMM),
+    "inception_v3": (6.5, 2015, TORCHVISION), "resnet18": (10.9, 2015, TORCHVISION),
+    "resnet34": (8.6, 2015, TORCHVISION), "resnet50": (7.1, 2015, TORCHVISION),
+    "resnet152": (6.0, 2015, TORCHVISION), "densenet121": (8.0, 2016, TORCHVISION),
+    "densenet161": (6.4, 2016, TORCHVISION), "seresnet50": (4.9, 2017, TIMM), "efficientnet_lite0": (7.4, 2019, TIMM),
+    "vit_b_16": (2.7, 2020, TIMM),
+}  # fmt: skip
+SMALL = ("alexnet", "vgg19", "googlenet", "resnet50", "resnet152", "efficientnet_lite0", "vit_b_16", "seresnet50")
+
+
+def study(short: bool, seed: int) -> Found:
+    names = SMALL if short else tuple(TOP5_ERROR)
+    bodies = {name: anatomy(name) for name in names}
+    cost = {name: body.multiply_adds / 1e9 for name, body in bodies.items()}
+    error = {name: TOP5_ERROR[name][0] for name in names}
+
+    figure, axis = plt.subplots(figsize=(8, 5))
+    axis.axhline(HUMAN, color=ORANGE, linestyle="--", linewidth=1.5)
+    axis.text(32, HUMAN + 0.15, "a trained human", color=ORANGE, ha="right", va="bottom")
+    for name, body in bodies.items():
+        axis.scatter(cost[name], error[name], s=body.parameters / 3e5, color=BLUE, alpha=0.55, linewidth=0)
+        above = 4 + (body.parameters / 3e5 / np.pi) ** 0.5  # the dot's radius
+        words = {"xytext": (0, above), "textcoords": "offset points", "ha": "center", "fontsize": 8}
+        axis.annotate(f"{name} ’{TOP5_ERROR[name][1] % 100}", (cost[name], error[name]), **words)
+    axis.set(xscale="log", yscale="log", xlim=(0.25, 34), xlabel="multiply-adds of one image (thousand millions)")
+    axis.set(
+        ylabel="wrong in five guesses (% of images)",
+        title="area of a dot: number of weights; ResNet-50 has 25.6 million",
+    )
+    axis.set_xticks([0.3, 1, 3, 10, 30], ["0.3", "1", "3", "10", "30"])
+    axis.set_yticks([3, 5, 7, 10, 15, 20], ["3", "5", "7", "10", "15", "20"])
+    axis.minorticks_off()
+    axis.margins(0.1)
+
+    return Found(
+        figure,
+        {name: f"{cost[name]:6.2f} G  {error[name]:4.1f} % wrong  [{TOP5_ERROR[name][2]}]" for name in names},
+        {
+            "the best of 2012 was wrong four times as often as a human": error["alexnet"] > 4 * HUMAN,
+            "VGG-19 costs more than ResNet-152 and is wrong more often": cost["vgg19"] > cost["resnet152"]
+            and error["vgg19"] > error["resnet152"],
+            "EfficientNet-Lite0 costs less than AlexNet, at about a third of its error": (
+                cost["efficientnet_lite0"] < cost["alexnet"] and error["efficientnet_lite0"] < 0.4 * error["alexnet"]
+            ),
+            "by 2017 one network and one crop was below the human's error": error["seresnet50"] < HUMAN,
+        },
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(study))

@@ -1,0 +1,46 @@
+"""Without shortcuts a network of 56 layers trains worse than one of 20; with shortcuts it does not.
+
+The deeper plain network could copy the shallow one and let its other layers do nothing, yet gradient descent does not
+find that. It is worse on the very images it learns from, so this is no overfitting.
+
+Source: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sections 1 and 4.2, figure 6. There on CIFAR-10, here on digits of
+8x8 pixels; the networks are the paper's, with batch normalisation.
+"""
+
+from clearsight.models.registry import build_model
+from gallery import BLUE, ORANGE, Found, digits, learn, main, plt
+
+
+def study(short: bool, seed: int) -> Found:
+    data = digits(250 if short else 700, seed, held=100)
+    epochs, knobs, margin = (3, {"width": 8}, 1.05) if short else (8, {}, 1.5)
+    losses = {}
+    for name in ("plain20", "plain56", "resnet20", "resnet56"):
+        body = build_model(name, classes=10, channels=1, img_size=8, **knobs)
+        _, trained = learn(body, data, epochs=epochs, lr=0.05, seed=seed, batch=50)
+        losses[name] = [epoch.train_loss for epoch in trained.history]
+
+    figure, axes = plt.subplots(1, 2, sharey=True)
+    for axis, family, title in zip(axes, ("plain", "resnet"), ("without shortcuts", "with shortcuts"), strict=True):
+        for depth, colour in (("20", BLUE), ("56", ORANGE)):
+            axis.plot(range(1, epochs + 1), losses[family + depth], color=colour, label=f"{depth} layers")
+        axis.set(title=title, xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend()
+    axes[0].set_ylabel("training loss (nats)")
+
+    last = {name: values[-1] for name, values in losses.items()}
+    return Found(
+        figure,
+        {f"training loss of {name}": f"{value:.3f}" for name, value in last.items()},
+        {
+            f"without shortcuts the deeper network has {margin:g} times the loss or more": last["plain56"]
+            > margin * last["plain20"],
+            f"with shortcuts the deep one leaves its plain twin behind by {margin:g} times": last["resnet56"] * margin
+            < last["plain56"],
+        },
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(study))

@@ -1,0 +1,55 @@
+"""With depth, gradients of neighbouring images come to resemble white noise; skip connections keep them alike.
+
+Inputs lie side by side on a line, and at each the gradient of the output is taken. In a shallow network neighbours
+have similar gradients, as steps of a Brownian path; in a network of fifty normalised layers they have nothing in
+common, so what helps one image says nothing of the next.
+
+Source: Balduzzi et al. 2017, arXiv:1702.08591, figures 1 and 2. The networks are the paper's, dense, of width 200,
+before training, so there are no images.
+"""
+
+from clearsight.derivatives.shattered import KINDS, shattered
+from gallery import BLUE, GRAY, ORANGE, PLUM, Found, main, plt
+
+COLOURS = {"plain": GRAY, "bn": ORANGE, "residual": BLUE, "scaled": PLUM}
+
+
+def study(short: bool, seed: int) -> Found:
+    depths, networks, points = ((2, 50), 3, 256) if short else ((2, 10, 24, 50), 10, 256)
+    found = shattered(depths, networks=networks, points=points, seed=seed)
+    near = {(row.kind, row.depth): float(row.autocorrelation[1]) for row in found.rows}
+    paths = {(row.kind, row.depth): row.gradients for row in found.rows}
+
+    figure = plt.figure(figsize=(10, 4.2))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.2))
+    axis = left.subplots()
+    for kind in KINDS:
+        axis.plot(depths, [near[kind, d] for d in depths], "o-", color=COLOURS[kind], label=KINDS[kind])
+    axis.axhline(found.brownian[1], color="#c4c8cd", linestyle=":")
+    axis.axhline(0, color="#c4c8cd", linestyle=":")
+    axis.set(xlabel="hidden layers", ylabel="correlation with the neighbour's gradient", ylim=(-0.1, 1.1))
+    axis.legend(fontsize=9, loc="center left", bbox_to_anchor=(0, 0.3))
+    for cell, (kind, depth) in zip(
+        right.subplots(3, 1, sharex=True), (("bn", 2), ("bn", 50), ("scaled", 50)), strict=True
+    ):
+        cell.plot(paths[kind, depth], color=COLOURS[kind], linewidth=1)
+        cell.set_title(f"{depth} layers, {KINDS[kind]}", fontsize=9)
+        cell.set_yticks([])
+    cell.set_xlabel("place on the line of inputs")
+    right.suptitle("gradients", fontsize=10)
+
+    return Found(
+        figure,
+        {f"{depth} hidden layers, {KINDS[kind]}": f"{value:.2f}" for (kind, depth), value in near.items()}
+        | {"a Brownian path, white noise": f"{found.brownian[1]:.2f}, {found.white[1]:.2f}"},
+        {
+            "shallow networks of every kind are like a Brownian path": min(near[k, 2] for k in KINDS) > 0.85,
+            "fifty normalised layers are like white noise": abs(near["bn", 50]) < 0.15,
+            "with skips neighbours stay far more alike": near["residual", 50] > near["bn", 50] + 0.2,
+            "and with small blocks more so": near["scaled", 50] > near["residual", 50],
+        },
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(study))

@@ -1,0 +1,73 @@
+"""What README and docs tell to type works as it is written: this file runs the pages that no other test does."""
+
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+RUN_BY = {
+    "README.md": "tests/test_readme.py",
+    "CONTRIBUTING.md": ".ci/run",  # make check and make test
+    "docs/export.md": "tests/exporting/test_docs.py",
+    "docs/gallery.md": "tests/docs/test_blocks.py",
+    "docs/landscape.md": "tests/docs/test_blocks.py",
+    "docs/serve.md": "tests/serving/test_documents.py",
+    "docs/tasks.md": "tests/test_tasks.py",  # the same trainings, from Python and smaller
+    "docs/tutorial.md": "tests/docs/test_blocks.py",
+    "docs/zoo.md": "tests/docs/test_blocks.py",
+}
+"""Pages with blocks of commands or Python, and what runs them."""
+
+
+def test_every_page_with_blocks_is_run_by_some_test(page):
+    names = [p.relative_to(ROOT).as_posix() for p in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))]
+    with_blocks = {name for name in names if page(name).blocks("bash") or page(name).blocks("python")}
+    assert with_blocks == set(RUN_BY)
+    for name, test in RUN_BY.items():
+        assert (ROOT / test).is_file(), (name, test)
+
+
+@pytest.mark.timeout(600)
+def test_the_tutorial(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = page("docs/tutorial.md").run({})
+    accuracy = {name: names[name].metrics["test"]["accuracy"] for name in ("linear", "run")}
+    assert accuracy["run"] > accuracy["linear"] > 0.85
+    assert names["templates"][0, 3:5, 3:5].mean() < 0, "a zero has a hole in the middle"
+    assert names["strange"].none_of_these
+    assert names["exported"].parity.holds
+    assert names["attacked"].points[-1].accuracy < names["attacked"].points[0].accuracy
+    assert "right on" in capsys.readouterr().out
+
+
+def test_the_page_of_landscapes(page, tmp_path, monkeypatch, digits_run):
+    shutil.copytree(digits_run, tmp_path / "runs" / "digits")
+    monkeypatch.chdir(tmp_path)
+    names = page("docs/landscape.md").run({}, [("points=11", "points=3, images=32"), ("networks=3", "networks=1")])
+    assert names["A"].nnz == 288
+    assert names["gradient"].shape == (1, 6, 6)
+
+
+def test_the_page_of_the_zoo(page, monkeypatch):
+    monkeypatch.setattr("clearsight.models.published.load_published", lambda *a, **k: None)  # it would be downloaded
+    names = page("docs/zoo.md").run({})
+    assert names["body"].layers[0].arithmetic.startswith("(128-7+2*3)/2+1")
+
+
+def test_the_commands_of_the_gallery(page, tmp_path, monkeypatch):
+    commands = [shlex.split(line) for line in page("docs/gallery.md").commands("python")]
+    assert len(commands) == 2
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    for _, script, *options in commands:
+        monkeypatch.setattr(sys, "argv", [script, *options])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        assert ended.value.code == 0
+    assert (tmp_path / "two_colours.png").is_file()
+    assert (tmp_path / "pics" / "two_colours.png").is_file()
+    sys.modules.pop("gallery", None)

@@ -1,0 +1,78 @@
+"""Every script of the gallery holds its claim in its short form, and draws a figure."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples"
+SCRIPTS = sorted(p.stem for p in EXAMPLES.glob("*.py") if p.stem != "gallery")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_the_path():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLES))
+        yield
+    for name in ("gallery", *SCRIPTS):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_its_claim_holds_and_its_figure_is_drawn(name, tmp_path, capsys):
+    gallery, script = importlib.import_module("gallery"), importlib.import_module(name)
+    code = gallery.main(script.study, ["--short", "--out", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert "holds: " in said
+    picture = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
+    assert min(picture.shape) > 200
+    assert picture.std() > 5, "the figure is blank"
+
+
+def test_a_claim_that_does_not_hold_is_said(tmp_path, capsys):
+    gallery = importlib.import_module("gallery")
+    script = importlib.import_module("one_by_one")
+
+    def study(short, seed):
+        return gallery.Found(gallery.plt.figure(), {}, {"water runs uphill": False})
+
+    study.__module__ = script.__name__  # its docstring is the claim
+    assert gallery.main(study, ["--out", str(tmp_path)]) == 1
+    assert "DOES NOT HOLD: water runs uphill" in capsys.readouterr().out
+
+
+def test_without_fashion_mnist_digits_stand_in(monkeypatch):
+    gallery = importlib.import_module("gallery")
+    monkeypatch.setattr(gallery.builtin, "installed", lambda *a, **k: None)
+    gallery._clothes.cache_clear()
+    try:
+        data = gallery.clothes(5000, 3000)
+        assert data.pixels.shape[1:] == (1, 28, 28)
+        assert (len(data.train), len(data.val)) == (1200, 597)
+        assert gallery.class_names() == tuple("0123456789")
+        places = data.pixels[:, 0].astype(int) > 120
+        corners = {(int(p.any(1).argmax()), int(p.any(0).argmax())) for p in places}
+        assert len(corners) > 30, "each digit stands at a place of its own"
+    finally:
+        gallery._clothes.cache_clear()
+
+
+def test_the_page_lists_every_script_with_its_claim():
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    listed = re.findall(r"^- \[(.+)\]\(\.\./examples/(\w+)\.py\)$", page, re.M)
+    assert sorted(name for _, name in listed) == SCRIPTS
+    for claim, name in listed:
+        first = (EXAMPLES / f"{name}.py").read_text().splitlines()[0].removeprefix('"""')
+        assert claim == first, f"{name} claims: {first}"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_names_its_source(name):
+    text = (EXAMPLES / f"{name}.py").read_text()
+    assert re.search(r"^Source: .*\d{4}", text.split('"""')[1], re.M), "a claim without a source"
