@@ -22,7 +22,7 @@ from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axi
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(700 if short else 5000, 500 if short else 3000, seed)
+    data = clothes(700 if short else 3000, 500 if short else 2000, seed)
     x, size = to_float(data.pixels), data.pixels.shape[2]
     pixels, gradients = x.flatten(1).numpy(), hog(x, cell=max(2, size // 7)).numpy()
     n, right = len(data.val), {}
@@ -41,7 +41,7 @@ def study(short: bool, seed: int) -> Found:
     ):
         torch.manual_seed(seed)
         body = build_model(network, classes=10, channels=1, img_size=size, **knobs)
-        how = {"epochs": 8 if short else 10, "batch": 32, "lr": 0.05, "last": True, "seed": seed, "weight_decay": 5e-4}
+        how = {"epochs": 8, "batch": 32, "lr": 0.05, "last": True, "seed": seed, "weight_decay": 5e-4}
         _, trained = learn(body, data, **how)
         right[year] = (name, trained.history[-1].val_accuracy)
     right = dict(sorted(right.items()))
