@@ -17,8 +17,8 @@ LEARNS = 0.6
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(300 if short else 1000, seed, held=500)
-    rates = (0.1, 1.0) if short else (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+    data = digits(300 if short else 500, seed, held=500)
+    rates = (0.1, 1.0) if short else (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
     epochs = 8
     reached = {}
     for norm in (True, False):

@@ -26,7 +26,7 @@ def study(short: bool, seed: int) -> Found:
     dense = anatomy(nn.Sequential(nn.Flatten(), nn.Linear(side**2, 6 * 24**2)), img_size=side, channels=1).parameters
     shared = anatomy(nn.Sequential(nn.Conv2d(1, 6, 5)), img_size=side, channels=1).parameters
 
-    data = clothes(800 if short else 6000, 600 if short else 3000, seed)
+    data = clothes(800 if short else 4000, 600 if short else 2000, seed)
     moved = replace(data, pixels=np.roll(data.pixels, (2, 2), (2, 3)))
     size = data.pixels.shape[2]
     families = {

@@ -20,11 +20,14 @@ TOP5_ERROR = {  # network: percent wrong in five guesses, year, source
     "alexnet": (20.9, 2012, TORCHVISION), "vgg11": (11.4, 2014, TORCHVISION), "vgg16": (9.6, 2014, TORCHVISION),
     "vgg19": (9.1, 2014, TORCHVISION), "googlenet": (10.5, 2014, TORCHVISION), "inception_v2": (7.8, 2015, TIMM),
     "inception_v3": (6.5, 2015, TORCHVISION), "resnet18": (10.9, 2015, TORCHVISION),
-    "resnet34": (8.6, 2015, TORCHVISION), "resnet50": (7.1, 2015, TORCHVISION),
-    "resnet152": (6.0, 2015, TORCHVISION), "densenet121": (8.0, 2016, TORCHVISION),
+    "resnet50": (7.1, 2015, TORCHVISION),
+    "resnet152": (6.0, 2015, TORCHVISION),
     "densenet161": (6.4, 2016, TORCHVISION), "seresnet50": (4.9, 2017, TIMM), "efficientnet_lite0": (7.4, 2019, TIMM),
     "vit_b_16": (2.7, 2020, TIMM),
 }  # fmt: skip
+BELOW = ("googlenet", "inception_v3", "vgg19", "resnet152")
+"""Names that stand below their dots, where there is room."""
+
 SMALL = ("alexnet", "vgg19", "googlenet", "resnet50", "resnet152", "efficientnet_lite0", "vit_b_16", "seresnet50")
 
 
@@ -40,7 +43,14 @@ def study(short: bool, seed: int) -> Found:
     for name, body in bodies.items():
         axis.scatter(cost[name], error[name], s=body.parameters / 3e5, color=BLUE, alpha=0.55, linewidth=0)
         above = 4 + (body.parameters / 3e5 / np.pi) ** 0.5  # the dot's radius
-        words = {"xytext": (0, above), "textcoords": "offset points", "ha": "center", "fontsize": 8}
+        above = -above if name in BELOW else above
+        words = {
+            "xytext": (0, above),
+            "va": "top" if name in BELOW else "bottom",
+            "textcoords": "offset points",
+            "ha": "center",
+            "fontsize": 8,
+        }
         axis.annotate(f"{name} ’{TOP5_ERROR[name][1] % 100}", (cost[name], error[name]), **words)
     axis.set(xscale="log", yscale="log", xlim=(0.25, 34), xlabel="multiply-adds of one image (thousand millions)")
     axis.set(

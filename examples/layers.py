@@ -16,7 +16,7 @@ from gallery import BLUE, GRAY, ORANGE, Found, class_names, clothes, learn, main
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(1500 if short else 12_000, 1000 if short else 5000, seed)
+    data = clothes(1500 if short else 8000, 1000 if short else 4000, seed)
     size, slack = data.pixels.shape[2], 0.02 if short else 0.0  # few images cannot tell small differences
     networks = {
         "one layer": ("linear", {}, 0.01, 6),

@@ -35,7 +35,7 @@ class Classifier(nn.Module):
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(700 if short else 6000, 500 if short else 3000, seed)
+    data = clothes(700 if short else 4000, 500 if short else 2000, seed)
     weights, seen, reached = {}, {}, {}
     for name, sides in STACKS.items():
         body = anatomy(stack(sides), img_size=28, channels=WIDTH)

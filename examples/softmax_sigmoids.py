@@ -38,7 +38,7 @@ def scenes(count: int, held: int, seed: int) -> Examples:
 
 
 def study(short: bool, seed: int) -> Found:
-    data = scenes(1200 if short else 5000, 500 if short else 2000, seed)
+    data = scenes(1200 if short else 4000, 500 if short else 2000, seed)
     truth, shown = data.targets[data.val] > 0.5, data.labels[data.val]
     exact = {}
     for link, loss in (("sigmoids", "bce"), ("softmax", "cross-entropy")):

@@ -59,8 +59,8 @@ def features(data: Examples) -> dict[str, np.ndarray]:
 
 
 def study(short: bool, seed: int) -> Found:
-    held = 100 if short else 400
-    amounts = {"little": 30, "more": 150 if short else 1000}
+    held = 100 if short else 300
+    amounts = {"little": 30, "more": 150 if short else 600}
     reached = {}
     for kind in ("similar", "different"):
         most = amounts["more"]
