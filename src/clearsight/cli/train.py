@@ -102,8 +102,8 @@ def anomaly_words(test: dict[str, Any]) -> str:
     if test["auroc"] is not None:
         low, high = test["auroc_interval"]
         lines.append(
-            f"AUROC {test['auroc']:.3f} ({low:.3f} to {high:.3f}): how often an anomaly looks stranger than a normal image, "
-            "neither of which it had ever seen"
+            f"AUROC {test['auroc']:.3f} ({low:.3f} to {high:.3f}): how often an anomaly looks stranger than a normal "
+            "image, neither of which it had ever seen"
         )
         lines.append(f"{test['found']:.1%} of {test['anomalies']} anomalies are called so")
     if test["false_alarms"] is not None:

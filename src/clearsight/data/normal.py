@@ -67,7 +67,7 @@ def require_normal(dataset: Dataset) -> None:
         )
 
 
-def tested(dataset: Dataset) -> NDArray[np.bool_]:
+def judging_images(dataset: Dataset) -> NDArray[np.bool_]:
     """Which images that are not learned from judge the model (N,): all that no stated split keeps for learning."""
     return np.asarray(~dataset.learned & ~np.isin(dataset.given, _learned_from(dataset)))
 

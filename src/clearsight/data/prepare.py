@@ -11,7 +11,7 @@ from clearsight.data.audit import Audit, audit, duplicate_groups
 from clearsight.data.cache import CachedPixels, Progress, cached_pixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
-from clearsight.data.normal import tested
+from clearsight.data.normal import judging_images
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split, assign
@@ -76,5 +76,5 @@ def prepare(
         strata=dataset.targets is not None,
     )
     if not learned.all():
-        split = split.also_tested(np.flatnonzero(usable & tested(dataset)))
+        split = split.also_tested(np.flatnonzero(usable & judging_images(dataset)))
     return Prepared(dataset, scanned, form, geometry, pixels, split, audit(dataset, scanned, pixels, split, set_aside))

@@ -271,18 +271,20 @@ def _held_out(
     kept, away = np.ones(len(maps), bool), np.zeros((len(maps), places), np.float32)
     judged = np.concatenate([judge for _, judge in folds])
     advance = job.console.stage("scoring normal images", "fits")
+    done = 0
     for number in range(ROUNDS + 1):
-        for k, (fit, judge) in enumerate(folds):
+        for fit, judge in folds:
             head = _fitted(method, maps, fit[kept[fit]], job.config.run.seed)
             away[judge] = _distances(head, maps, judge)
-            advance(number * len(folds) + k + 1, (ROUNDS + 1) * len(folds))
+            done += 1
+            advance(done, (ROUNDS + 1) * len(folds))
         level, spread = _usual(away[judged[kept[judged]]])
         scores = score_of(torch.from_numpy((away[judged] - level) / spread)).numpy()[:, 0]
         before = kept.copy()
         kept[judged] = ~_far_out(scores)
         if number == ROUNDS or (kept == before).all():
             break
-    advance(1, 1)
+    advance(done, done)
     return before, away, level, spread
 
 
