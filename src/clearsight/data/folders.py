@@ -22,6 +22,7 @@ from clearsight.data.dataset import Dataset, Files, encode_labels, natural_key, 
 from clearsight.data.files import EXTENSIONS
 from clearsight.data.idx import is_idx_folder, read_idx_folder
 from clearsight.data.imagenet import is_imagenet, read_imagenet
+from clearsight.data.normal import NORMAL
 from clearsight.errors import DataError
 
 SPLIT_NAMES = {
@@ -29,9 +30,6 @@ SPLIT_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-
-NORMAL = "normal"
-"""The class of images that lie in no class folder, where anomalies are to be told from them."""
 
 
 @dataclass(frozen=True)

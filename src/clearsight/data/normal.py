@@ -19,6 +19,9 @@ from clearsight.errors import DataError, nearest
 NAMES = ("anomaly",)
 """What a detector's one output is called."""
 
+NORMAL = "normal"
+"""The class of images in a folder without class folders."""
+
 FEWEST = 10
 """Normal images that a detector learns from, at least: fewer say nothing of what is usual."""
 
@@ -28,7 +31,8 @@ def with_normal(dataset: Dataset, normal: str | Sequence[str] | None, *, judging
     over.
 
     normal: names of the normal classes, as a list or joined by commas. judging: they are a finished model's, and
-    the data may lack some of them. DataError for a class that does not exist, or where it is open what is normal.
+    the data may lack some of them, or be images without classes, which then are normal. DataError for a class that
+    does not exist, or where it is open what is normal.
     """
     if dataset.targets is not None and dataset.task != "anomaly":
         raise DataError(
@@ -43,6 +47,8 @@ def with_normal(dataset: Dataset, normal: str | Sequence[str] | None, *, judging
             found=", ".join(dataset.classes[:8]) + (", ..." if len(dataset.classes) > 8 else ""),
             fix=nearest(unknown[0], dataset.classes),
         )
+    if judging:
+        names = (*names, NORMAL)
     usual = np.array([name in names for name in dataset.classes])
     strange = (~usual)[dataset.labels]
     notes = dataset.notes

@@ -98,10 +98,9 @@ def sound_header(content: bytes, name: str) -> Header:
 def read_wave(content: bytes, name: str) -> Wave:
     """Find format and samples; ImageError names what is wrong with the file."""
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        start = content[:12]
         raise ImageError(
             f"{name} is no WAV file",
-            found=f"a file that begins with {start!r}",
+            found=f"a file that begins with {content[:12]!r}",
             expected="RIFF and WAVE",
             fix="convert it, for instance with `ffmpeg -i FILE OUT.wav`",
         )
@@ -163,6 +162,7 @@ def samples(content: bytes, wave: Wave) -> NDArray[np.float32]:
     """The mean over the channels (n,), full scale at -1 and 1."""
     size = wave.bits // 8
     raw = content[wave.start : wave.start + wave.frames * wave.channels * size]
+    values: NDArray[np.floating]
     if wave.floating:
         values = np.frombuffer(raw, f"<f{size}").astype(np.float32)
     elif wave.bits == 8:  # the only unsigned one

@@ -72,14 +72,16 @@ class Detector(nn.Module):
     def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The maps (N, D, h, w), alone in a list: what an engine runs."""
         if not self.localises:
-            whole = x.flatten(1) if self.trunk is None else functional.normalize(self.trunk.with_features(x)[1])
-            return [whole[:, :, None, None]]
+            if self.trunk is None:
+                return [x.flatten(1)[:, :, None, None]]
+            _, whole = self.trunk.with_features(x)  # type: ignore[operator]
+            return [functional.normalize(whole)[:, :, None, None]]
         return [self._patches(x)]
 
     def _patches(self, x: torch.Tensor) -> torch.Tensor:
         if self.trunk is None:
             around = functional.pad(x, (1, 1, 1, 1), mode="replicate")
-            return functional.unfold(around, 3).unflatten(2, x.shape[2:])
+            return functional.unfold(around, 3).reshape(len(x), -1, *x.shape[2:])
         with capture(self.trunk, self.spec["taps"]) as seen:
             self.trunk(x)
         joined = torch.cat(
@@ -96,7 +98,8 @@ class Detector(nn.Module):
     def standardised(self, maps: torch.Tensor) -> torch.Tensor:
         """How strange each place is (N, P): its distance less the usual, over how much that varies."""
         assert self.head is not None
-        return (self.head(maps) - self.level) / self.spread
+        away: torch.Tensor = self.head(maps)
+        return (away - self.level) / self.spread
 
     def finish(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores (N, 1), and the features of the whole image (N, D): their mean over the places."""
@@ -113,7 +116,7 @@ class Detector(nn.Module):
     def heat(self, x: torch.Tensor) -> torch.Tensor:
         """How much stranger than usual each pixel's place is (N, H, W), 0 where it is not."""
         strange = self.standardised(self.features(x)[0]).clamp_min(0)
-        grid = strange.unflatten(1, self.spec["grid"])[:, None]
+        grid = strange.reshape(len(x), 1, *self.spec["grid"])
         return functional.interpolate(grid, x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
@@ -146,7 +149,8 @@ class GaussianHead(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         away = maps.flatten(2).permute(2, 0, 1) - self.mean[:, None]  # (P, N, D)
-        return torch.linalg.vector_norm(away @ self.white, dim=2).T / self.mean.shape[1] ** 0.5
+        length: torch.Tensor = torch.linalg.vector_norm(away @ self.white, dim=2)
+        return length.T / float(self.mean.shape[1]) ** 0.5
 
 
 class MemoryHead(nn.Module):
@@ -163,7 +167,7 @@ class MemoryHead(nn.Module):
     @classmethod
     def of(cls, bank: NDArray[np.floating], k: int) -> MemoryHead:
         """From remembered features (M, D)."""
-        head = cls(*bank.shape, k)
+        head = cls(bank.shape[0], bank.shape[1], k)
         head.bank.copy_(torch.from_numpy(np.ascontiguousarray(bank, np.float32)))
         return head
 
