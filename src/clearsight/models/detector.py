@@ -16,6 +16,7 @@ Shapes: x (N, C, H, W) float32 in [0, 1]; maps (N, D, h, w); distances (N, P); s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -150,7 +151,7 @@ class GaussianHead(nn.Module):
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         away = maps.flatten(2).permute(2, 0, 1) - self.mean[:, None]  # (P, N, D)
         length: torch.Tensor = torch.linalg.vector_norm(away @ self.white, dim=2)
-        return length.T / float(self.mean.shape[1]) ** 0.5
+        return length.T / math.sqrt(self.mean.shape[1])
 
 
 class MemoryHead(nn.Module):
