@@ -82,8 +82,8 @@ def test_it_reloads_to_the_same_answers_and_says_where(walls):
     assert not (run.folder / "model" / "limits.safetensors").exists()
     card = json.loads((run.folder / "model" / "card.json").read_text())
     assert (card["task"], card["answer"]["normal"], card["network"]["kind"]) == ("anomaly", ["good"], "detector")
-    (found, picture), *_ = cs.explain(run.folder, scratched[:1], judged=False, out=folder.parent / "maps")
-    assert (found.method, found.target) == ("anomaly-map", "anomaly")
+    (found, picture), *_ = cs.explain(run.folder, scratched[:1], out=folder.parent / "maps")
+    assert (found.method, found.target, found.faithfulness) == ("anomaly-map", "anomaly", None)
     assert picture.is_file()
     image = np.asarray(Image.open(scratched[0]))
     white = np.asarray(Image.fromarray((image == 255).astype(np.uint8) * 255).resize((96, 96)), float) / 255

@@ -129,7 +129,7 @@ def explain(
     wanted = None if target is None else predictor.class_number(target)
     names = predictor.names(images)
     predictor.prepare(
-        len(names) * (QUESTIONS * judged + (0 if method in GRADIENT_METHODS else settings.samples or 500))
+        len(names) * (QUESTIONS * judged + (0 if method in (*GRADIENT_METHODS, OWN) else settings.samples or 500))
     )
     number = 0
     for pixels in predictor.pixels(images):
@@ -177,6 +177,7 @@ def _one(
     console: Console,
 ) -> Explanation:
     began = time.perf_counter()
+    judged = judged and predictor.bundle.task != "anomaly"  # a place that is taken away, blurred, is an anomaly too
     progress = console.stage(f"{method} of {name}", "steps")
     belief = predictor.told(pixels[None])[0]
     target = wanted if wanted is not None else 0 if predictor.bundle.task == "regression" else int(belief.argmax())
