@@ -28,6 +28,7 @@ ALL = (
     "serving",
     "studio",
     "tasks",
+    "anomaly",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

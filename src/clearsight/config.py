@@ -22,6 +22,15 @@ TASKS = {
     "classification": "one class per image",
     "multilabel": "any number of labels per image",
     "regression": "numbers, angles, or a direction in the plane",
+    "anomaly": "whether an image is unlike normal ones, learned from those alone",
+}
+
+ANOMALIES = {
+    "auto": "decided from the images, before any anomaly is seen",
+    "knn": "distance to the nearest normal images, by features of the whole image",
+    "mahalanobis": "distance under one Gaussian of these features",
+    "padim": "a Gaussian for each place of the image [Defard 2020]",
+    "patchcore": "distance of each patch to the nearest of a memory of normal patches [Roth 2022]",
 }
 
 LOSSES = {
@@ -138,6 +147,9 @@ class DataConfig:
         choices=("degrees", "radians"),
     )
     within: str | None = option(None, "range of the numbers to predict, such as -30,30; answers stay inside")
+    normal: str | None = option(
+        None, "classes that are normal, such as good or 0,1,2, for --task anomaly (default: the only one there is)"
+    )
     folds: int | None = option(
         None, "parts the development images are cut into; one of them validates (default: 5, 10 of many images)",
         within="[2, inf)",
@@ -169,6 +181,10 @@ class ModelConfig:
             "lower": "the lower blocks; how many is measured",
             "none": "none; deeper layers move less than the last ones",
         },
+    )
+    anomaly: str = option("auto", "how anomalies are told, for --task anomaly", choices=ANOMALIES)
+    false_alarms: float = option(
+        0.05, "share of normal images that may be called anomalies, for --task anomaly", within="(0, 1)"
     )
 
 
@@ -326,6 +342,11 @@ class Config:
                 faults.append(str(error).rstrip("."))
             if self.data.angle:
                 faults.append("--within is the range of plain numbers, and --angle says that they are angles: drop one")
+        if self.data.task != "anomaly":
+            changed = {"--normal": self.data.normal is not None, "--anomaly": m.anomaly != "auto"}
+            changed["--false-alarms"] = m.false_alarms != 0.05
+            if given := [name for name, asked in changed.items() if asked]:
+                faults.append(f"{', '.join(given)} is about anomalies: add --task anomaly")
         if t.loss == "gaussian-nll" and self.data.angle:
             faults.append("--loss gaussian-nll is for plain numbers, and --angle says that they are angles: drop one")
         if t.lr is not None and t.lr_find:

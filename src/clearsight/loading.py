@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.answers import Anomaly
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.builtin import BUILTIN
@@ -66,6 +67,11 @@ class HeldOut:
     own: bool
     targets: NDArray[np.float32] | None = None
 
+    @property
+    def groups(self) -> list[str]:
+        """The class of each image, or the group it is of, by the data set's own names."""
+        return [self.dataset.classes[k] for k in self.dataset.labels[self.rows]]
+
     def sample(self, most: int, seed: int) -> HeldOut:
         """At most so many of them, drawn at random by seed."""
         some = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
@@ -85,7 +91,7 @@ def held_out(
     bundle = predictor.bundle
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
     data = own_data(bundle) if data is None else data
-    dataset = read(data, data_dir=data_dir or options.get("data_dir"), task=bundle.task)
+    dataset = as_learned(bundle, data, data_dir or options.get("data_dir"))
     scanned = scan(dataset, console.stage("looking at the files"))
     own = dataset.origin == bundle.data.get("origin") and dataset.answers == bundle.classes
     if own:
@@ -132,9 +138,7 @@ def training_images(
     """
     console, bundle = console or Silent(), predictor.bundle
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
-    dataset = read(
-        own_data(bundle) if data is None else data, data_dir=data_dir or options.get("data_dir"), task=bundle.task
-    )
+    dataset = as_learned(bundle, own_data(bundle) if data is None else data, data_dir or options.get("data_dir"))
     scanned = scan(dataset, console.stage("looking at the files"))
     if dataset.origin == bundle.data.get("origin") and dataset.answers == bundle.classes:
         prepared = as_trained(bundle, options, dataset, scanned, console)
@@ -165,11 +169,17 @@ def development(
     console = console or Silent()
     bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
-    dataset = read(own_data(bundle), data_dir=data_dir or options.get("data_dir"), task=bundle.task)
+    dataset = as_learned(bundle, own_data(bundle), data_dir or options.get("data_dir"))
     data = as_trained(bundle, options, dataset, scan(dataset, console.stage("looking at the files")), console)
     val = data.split.folds[0][1]
     truth = data.labels if dataset.targets is None else _as_named(bundle, dataset)
     return Development(data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), truth[val])
+
+
+def as_learned(bundle: Bundle, data: Any, data_dir: str | None) -> Dataset:
+    """A data set whose labels are read as a model learned them: of anomalies, normal is what was normal then."""
+    normal = bundle.answer.normal if isinstance(bundle.answer, Anomaly) else None
+    return read(data, data_dir=data_dir, task=bundle.task, normal=normal, judging=True)
 
 
 def own_data(bundle: Bundle) -> str:

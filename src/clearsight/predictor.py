@@ -13,19 +13,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.answers import LabelsPrediction, NumbersPrediction
+from clearsight.answers import AnomalyPrediction, LabelsPrediction, NumbersPrediction
 from clearsight.belief.limits import COVERAGE
 from clearsight.belief.outliers import pooled
 from clearsight.bundle import Bundle
 from clearsight.data.cache import PixelView, Progress, threaded
 from clearsight.data.dataset import Array
+from clearsight.data.files import decode
 from clearsight.data.loader import to_float
-from clearsight.data.pixels import decode, from_array, quiet_pillow, read_bytes
+from clearsight.data.pixels import from_array, quiet_pillow, read_bytes
 from clearsight.data.sources import as_source
 from clearsight.engines import BATCH, Engine, Hint, engine_for
 from clearsight.errors import ConfigError, DataError, ModelError, nearest
 from clearsight.metrics import entropy, softmax
 from clearsight.models.classical import Classical
+from clearsight.models.detector import Detector, MemoryHead
 from clearsight.models.heads import ForestHead, NeighbourHead
 from clearsight.models.network import Backbone, LayerOutput, Probe
 
@@ -53,8 +55,8 @@ class Prediction:
     none_of_these: bool | None = None
 
 
-AnyPrediction = Prediction | LabelsPrediction | NumbersPrediction
-"""The answer of a classifier, of a model of several labels, or of one of numbers."""
+AnyPrediction = Prediction | LabelsPrediction | NumbersPrediction | AnomalyPrediction
+"""The answer of a classifier, of a model of several labels, of one of numbers, or of a detector of anomalies."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,13 @@ class Predictor:
         """Whether the answer follows from the pixels by steps that have gradients: not that of trees, neighbours or
         classical descriptors.
         """
-        blind = (Classical, ForestHead, NeighbourHead)
+        blind = (Classical, ForestHead, NeighbourHead, MemoryHead)
         return not any(isinstance(module, blind) for module in self.network.modules())
+
+    @property
+    def localises(self) -> bool:
+        """Whether the model itself says where in an image its answer comes from, as some detectors of anomalies do."""
+        return isinstance(self.network, Detector) and self.network.localises
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -104,7 +111,7 @@ class Predictor:
         """The number of a class, label or number given by its name or place; ConfigError names the near ones."""
         what, many = {
             "classification": ("class", "classes"), "multilabel": ("label", "labels"),
-            "regression": ("number", "numbers"),
+            "regression": ("number", "numbers"), "anomaly": ("answer", "answers"),
         }[self.bundle.task]  # fmt: skip
         if target in self.classes:
             return self.classes.index(str(target))
@@ -191,7 +198,9 @@ class Predictor:
         return Look(*(np.concatenate([getattr(f, name) for f in found]) for name in ("logits", "features", "coarse")))
 
     def predict_proba(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
-        """Calibrated class probabilities (N, K); of labels, each an own belief. ModelError for a model of numbers."""
+        """Calibrated class probabilities (N, K); of labels, each an own belief; of an anomaly (N, 1). ModelError for a
+        model of numbers.
+        """
         if self.bundle.task == "regression":
             raise ModelError(
                 "this model gives numbers, not probabilities", fix="ask `values` in place of predict_proba"
@@ -217,6 +226,11 @@ class Predictor:
             raise ModelError(
                 f"{what} is for models that give one class per image", found=f"a model of {self.bundle.task}"
             )
+
+    def detects_not(self, what: str) -> None:
+        """ModelError where the model is a detector of anomalies, which `what` is not for."""
+        if self.bundle.task == "anomaly":
+            raise ModelError(f"{what} is not for detectors of anomalies yet", fix="use predict, evaluate or explain")
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K) of a view of each image: a function of batches (B, C, H, W)."""
@@ -249,7 +263,8 @@ class Predictor:
 
     @cached_property
     def _core(self) -> torch.nn.Module:
-        return Backbone(self.network) if isinstance(self.network, Probe) else _LogitsAndFeatures(self.network)
+        whole = not isinstance(self.network, Probe | Detector)
+        return _LogitsAndFeatures(self.network) if whole else Backbone(self.network)
 
     def _run(self, images: Images, output: str, progress: Progress | None) -> NDArray[np.float32]:
         """The logits or the features of all images, a batch at a time."""
@@ -280,9 +295,12 @@ class Predictor:
                 yield Look(*self._finish(outputs), waiting.popleft())
 
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if not isinstance(self.network, Probe):
+        if not isinstance(self.network, Probe | Detector):
             return outputs[0], outputs[1]
         with torch.inference_mode():
+            if isinstance(self.network, Detector):
+                scores, whole = self.network.cpu().finish(torch.from_numpy(outputs[0]))
+                return scores.numpy(), whole.numpy()
             features = self.network.join([torch.from_numpy(o) for o in outputs])
             logits = self.network.head.cpu()(features)
         return logits.numpy(), features.numpy()

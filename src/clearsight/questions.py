@@ -13,16 +13,16 @@ from clearsight.adversary import Norm
 from clearsight.attacks import AttackCurve, Fooling
 from clearsight.console import Console, Silent
 from clearsight.data.cache import PixelView
+from clearsight.data.files import decode
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat, decode, read_bytes
+from clearsight.data.pixels import PixelFormat, read_bytes
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
 from clearsight.disk import disk_errors, write_json
 from clearsight.errors import BundleError, ClearsightError, ConfigError, DataError
 from clearsight.evaluation import (
+    AnswersEvaluation,
     Evaluation,
-    LabelsEvaluation,
-    NumbersEvaluation,
     Paired,
     compare_paired,
     evaluate_answers,
@@ -36,6 +36,7 @@ from clearsight.inside import Settings as SightSettings
 from clearsight.loading import (
     HeldOut,
     all_pixels,
+    as_learned,
     as_seen_by,
     as_trained,
     held_out,
@@ -55,7 +56,7 @@ def evaluate(
     *,
     console: Console | None = None,
     data_dir: str | None = None,
-) -> Evaluation | LabelsEvaluation | NumbersEvaluation:
+) -> Evaluation | AnswersEvaluation:
     """Judge a model on data it was not trained on.
 
     Without data, or with the data it was trained on, the test split of its own run is used again. Other data is judged
@@ -66,7 +67,9 @@ def evaluate(
     logits = held.predictor.logits(held.images, console.stage("judging on the test split" if held.own else "judging"))
     bundle = held.predictor.bundle
     if bundle.answer is not None and held.targets is not None:
-        return evaluate_answers(bundle.answer, logits, held.targets, indices=held.rows, images=held.names)
+        return evaluate_answers(
+            bundle.answer, logits, held.targets, groups=held.groups, indices=held.rows, images=held.names
+        )
     return judge(logits, held.labels, bundle.classes, bundle.temperature, indices=held.rows, names=held.names)
 
 
@@ -154,10 +157,8 @@ def index(
     predictor = load(model)
     bundle, options = predictor.bundle, run_options(path)
     own = data is None
-    dataset = read(
-        own_data(bundle) if own else data, data_dir=data_dir or options.get("data_dir"),
-        task=bundle.task if own else "auto",
-    )  # fmt: skip
+    where = data_dir or options.get("data_dir")
+    dataset = as_learned(bundle, own_data(bundle), where) if own else read(data, data_dir=where)
     scanned = scan(dataset, console.stage("looking at the files"))
     if own:
         prepared = as_trained(bundle, options, dataset, scanned, console)
@@ -231,17 +232,18 @@ def explain(
     """Heatmaps of images and the pictures of them: `cs.explain("runs/photos", "new.jpg", method="grad-cam")`.
 
     method: as `explanation.METHODS` names them, or "all" for those the model has; smoothgrad unless given, occlusion
-    for a model without gradients. target: the class to explain, by name or number; the answer unless given. judged: say
-    how faithful each map is. out: the folder that gets, for each image, a picture, and an .npz with each method's map.
+    for a model without gradients, anomaly-map for a detector that compares places. target: the class to explain, by
+    name or number; the answer unless given. judged: say how faithful each map is. out: the folder that gets, for each
+    image, a picture, and an .npz with each method's map.
     """
     from clearsight.explanation import explain as explained
-    from clearsight.explanation import methods_of
+    from clearsight.explanation import methods_of, usual_method
     from clearsight.report.drawings import save_picture
     from clearsight.report.heatmaps import heat_sheet
 
     predictor = model if isinstance(model, Predictor) else load(model)
     methods = methods_of(predictor)
-    chosen = methods if method == "all" else [method or ("smoothgrad" if predictor.has_gradients else "occlusion")]
+    chosen = methods if method == "all" else [method or usual_method(predictor)]
     folder = Path(out).expanduser()
     names = predictor.names(images)
     found: list[tuple[Explanation, Path]] = []

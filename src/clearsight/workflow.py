@@ -47,7 +47,10 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
     """
     config = Config.from_options(**options)
     console = console or Silent()
-    dataset = read(data if labels is None else (data, labels), data_dir=config.data.data_dir, task=config.data.task)
+    dataset = read(
+        data if labels is None else (data, labels), data_dir=config.data.data_dir, task=config.data.task,
+        normal=config.data.normal,
+    )  # fmt: skip
     if config.run.resume:
         config = resumed(config, options, dataset)
     with processes() as world:
@@ -170,7 +173,7 @@ def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit
     from clearsight.train.recipe import planned
 
     config = Config.from_options(**options)
-    dataset = read(data, data_dir=config.data.data_dir, task=config.data.task)
+    dataset = read(data, data_dir=config.data.data_dir, task=config.data.task, normal=config.data.normal)
     return planned(dataset, config, console or Silent())[0].audit
 
 
@@ -225,7 +228,7 @@ def _judge_classes(
 def _judge_answers(
     predictor: Predictor, fitted: Fitted, config: Config, console: Console
 ) -> tuple[dict[str, dict[str, Any]], Report]:
-    """The same of a model of several labels, or of numbers."""
+    """The same of a model of several labels, of numbers, or of anomalies."""
     from clearsight.report.answers_page import write_answers_report
 
     prepared, answer, limits = fitted.prepared, fitted.bundle.answer, fitted.bundle.limits
@@ -233,7 +236,8 @@ def _judge_answers(
     assert answer is not None
     assert table is not None
     rows, look, names = _look(predictor, prepared, console)
-    test = evaluate_answers(answer, look.logits, table.values[rows], indices=rows, images=names)
+    groups = [prepared.dataset.classes[k] for k in prepared.labels[rows]]
+    test = evaluate_answers(answer, look.logits, table.values[rows], groups=groups, indices=rows, images=names)
     val = evaluate_answers(answer, fitted.val_logits, table.values[fitted.judged])
     alarms = None
     if limits is not None:

@@ -1,4 +1,4 @@
-"""What a model answers where it is not one class: any number of labels, or numbers.
+"""What a model answers where it is not one class: any number of labels, numbers, or whether it is an anomaly.
 
 An answer object says how targets become what a network learns, what its outputs mean, and how sure that is. It is
 fitted on validation images, kept in the bundle's card, and is the only place that knows which task a model has.
@@ -10,12 +10,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.answers.anomaly import FALSE_ALARMS, Anomaly, AnomalyPrediction
 from clearsight.answers.labels import Labels
 from clearsight.answers.numbers import Numbers
 from clearsight.answers.said import LabelsPrediction, NumbersPrediction
 from clearsight.data.targets import TargetTable, Task
 
-__all__ = ["Answer", "Labels", "LabelsPrediction", "Numbers", "NumbersPrediction", "answer_for", "load_answer"]
+__all__ = [
+    "Anomaly",
+    "AnomalyPrediction",
+    "Answer",
+    "Labels",
+    "LabelsPrediction",
+    "Numbers",
+    "NumbersPrediction",
+    "answer_for",
+    "load_answer",
+]
 
 
 class Answer(Protocol):
@@ -56,12 +67,20 @@ class Answer(Protocol):
         """Plain values, from which `load_answer` makes it again."""
 
 
-def answer_for(table: TargetTable, train: NDArray[np.int64], **options: Any) -> Answer:
-    """The answer object of a data set's targets, before anything is learned. train, options: as of `Numbers.of`."""
+def answer_for(
+    table: TargetTable, train: NDArray[np.int64], *, false_alarms: float = FALSE_ALARMS, **options: Any
+) -> Answer:
+    """The answer object of a data set's targets, before anything is learned. false_alarms: of anomalies. train,
+    options: as of `Numbers.of`.
+    """
+    if table.task == "anomaly":
+        return Anomaly(table.normal, false_alarms)
     return Labels.of(table.names) if table.task == "multilabel" else Numbers.of(table, train, **options)
 
 
 def load_answer(card: Mapping[str, Any]) -> Answer:
     """The answer that `card` describes; KeyError or TypeError where something is missing."""
-    kinds: dict[str, type[Labels] | type[Numbers]] = {"multilabel": Labels, "regression": Numbers}
+    kinds: dict[str, type[Labels] | type[Numbers] | type[Anomaly]] = {
+        "multilabel": Labels, "regression": Numbers, "anomaly": Anomaly,
+    }  # fmt: skip
     return kinds[card["task"]].load(card)

@@ -13,6 +13,7 @@ from clearsight.console import terminal
 
 if TYPE_CHECKING:
     from clearsight.evaluation import Paired
+    from clearsight.evaluation.anomaly import AnomalyMistake
     from clearsight.evaluation.labels import LabelMistake
     from clearsight.evaluation.numbers import NumberMistake
 
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({**summary, "mistakes": [asdict(m) for m in found.mistakes]})
             return 0
-        print(SAID["multilabel" if "exact" in summary else "regression"](summary))
+        print(SAID[TASKS[type(found).__name__]](summary))
         for miss in found.mistakes[:10]:
             print(f"far off: {_far(miss)}")
         return 0
@@ -84,9 +85,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _far(miss: LabelMistake | NumberMistake) -> str:
+TASKS = {"LabelsEvaluation": "multilabel", "NumbersEvaluation": "regression", "AnomalyEvaluation": "anomaly"}
+"""The task of each kind of evaluation."""
+
+
+def _far(miss: LabelMistake | NumberMistake | AnomalyMistake) -> str:
+    from clearsight.evaluation.anomaly import AnomalyMistake
     from clearsight.evaluation.numbers import NumberMistake
 
+    if isinstance(miss, AnomalyMistake):
+        return f"{miss.image}, {miss.kind}: anomaly {miss.probability:.1%}, p = {miss.p_value:.3f}"
     if isinstance(miss, NumberMistake):
         said, truth = (", ".join(f"{v:.4g}" for v in row) for row in (miss.said, miss.truth))
         return f"{miss.image} is {truth}, said {said}"

@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", metavar="NAME",
         help="saliency, smoothgrad, integrated-gradients, guided, grad-cam, occlusion, lime, shap, or all that "
-        "the model has (default: smoothgrad, or occlusion for models without gradients)",
+        "the model has (default: smoothgrad, or occlusion for models without gradients; anomaly-map for detectors of "
+        "anomalies that compare places)",
     )  # fmt: skip
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the answer)")
     parser.add_argument("--layer", default="", metavar="NAME", help="layer of grad-cam (default: the last with maps)")
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     paths = image_files(arguments.images)
     with terminal() as console:
-        from clearsight.explanation import METHODS, Settings
+        from clearsight.explanation import METHOD_WORDS, Settings
         from clearsight.questions import explain
         from clearsight.report.heatmaps import words
 
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"explanations": [{**e.to_dict(), "picture": str(picture)} for e, picture in found]})
         return 0
     for e, picture in found:
-        print(f"{e.image}  {e.target} {e.strength}  {e.method} ({METHODS[e.method]}), {e.seconds:.1f} s")
+        print(f"{e.image}  {e.target} {e.strength}  {e.method} ({METHOD_WORDS[e.method]}), {e.seconds:.1f} s")
         if said := words(e):
             print(f"    {said}")
         print(f"    {picture}")

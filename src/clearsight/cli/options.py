@@ -124,7 +124,7 @@ def print_json(content: Any) -> None:
 
 def image_files(words: list[str]) -> list[str]:
     """Every image meant: files as they are, folders by their images."""
-    from clearsight.data.pixels import EXTENSIONS
+    from clearsight.data.files import EXTENSIONS
 
     paths: list[str] = []
     for word in words:

@@ -73,9 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _words(answer: AnyPrediction, top: int, asked: float | None, coverage: float) -> str:
     """The answer for one image in a line. asked: the coverage that the user named, if any."""
-    from clearsight.answers import LabelsPrediction, NumbersPrediction
+    from clearsight.answers import AnomalyPrediction, LabelsPrediction, NumbersPrediction
     from clearsight.answers.said import labels_line, numbers_line
 
+    if isinstance(answer, AnomalyPrediction):
+        said = "anomaly" if answer.anomaly else "normal"
+        return f"{said}  (anomaly {answer.probability:.1%}; {answer.p_value:.1%} of normal images look as strange)"
     strange = f"stranger than {answer.strangeness:.0%} of known images" if answer.none_of_these else ""
     beside = f"  (unlike the training images: {strange})" if strange else ""
     if isinstance(answer, NumbersPrediction):

@@ -4,7 +4,7 @@ DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or te
 file, or a built-in name: digits, mnist, fashion-mnist, cifar10, elpv.
 
 A table may give several labels per image ("cat|dog" in the column label), or columns of numbers in place of a label;
-then these are what is predicted.
+then these are what is predicted. --task anomaly learns from normal images alone what is unlike them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     from clearsight.data.sources import read
 
     config = Config.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
-    dataset = read(arguments.data, data_dir=config.data.data_dir, task=config.data.task)
+    about = config.data
+    dataset = read(arguments.data, data_dir=about.data_dir, task=about.task, normal=about.normal)
     with terminal() as console:
         from clearsight.workflow import fit
 
@@ -95,7 +96,28 @@ def numbers_words(test: dict[str, Any]) -> str:
     return "\n".join([*lines, f"{test['coverage']:.0%} intervals hold the truth in {test['covered']:.1%}"])
 
 
-SAID = {"classification": _classes, "multilabel": labels_words, "regression": numbers_words}
+def anomaly_words(test: dict[str, Any]) -> str:
+    """The scores of a detector of anomalies."""
+    lines = []
+    if test["auroc"] is not None:
+        low, high = test["auroc_interval"]
+        lines.append(
+            f"AUROC {test['auroc']:.3f} ({low:.3f} to {high:.3f}): how often an anomaly looks stranger than a normal "
+            "image, neither of which it had ever seen"
+        )
+        lines.append(f"{test['found']:.1%} of {test['anomalies']} anomalies are called so")
+    if test["false_alarms"] is not None:
+        low, high = test["false_alarms_interval"]
+        lines.append(
+            f"{test['false_alarms']:.1%} of {test['n'] - test['anomalies']} normal images too "
+            f"({low:.1%} to {high:.1%}; {test['promised']:.1%} were promised)"
+        )
+    return "\n".join(lines)
+
+
+SAID = {
+    "classification": _classes, "multilabel": labels_words, "regression": numbers_words, "anomaly": anomaly_words,
+}  # fmt: skip
 """What is said of the test, by task."""
 
 
@@ -109,6 +131,10 @@ def _limits(run: Run) -> str:
         )
     if run.suspects and run.suspects.found:
         n = len(run.suspects.found)
+        if run.metrics["task"] == "anomaly":
+            return f"{n} image{'s' * (n > 1)} to learn from may be anomalies: " + (
+                f"{os.path.relpath(run.folder / 'suspects.csv')}\n"
+            )
         said += f"{n} label{'s' * (n > 1)} may be wrong: {os.path.relpath(run.folder / 'suspects.csv')}\n"
     return said
 

@@ -162,7 +162,7 @@ def _balance(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
                 "judge by balanced accuracy and per-class recall, and collect more of the rare class",
             )
         )
-    tiny = {dataset.classes[c]: int(n) for c, n in enumerate(counts) if n < 20}
+    tiny = {dataset.classes[c]: int(n) for c, n in enumerate(counts) if 0 < n < 20}
     if tiny:
         some = ", ".join(f"{name} ({n})" for name, n in list(tiny.items())[:5])
         found.append(

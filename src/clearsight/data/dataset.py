@@ -12,17 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.data.files import decode, read_header
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import (
-    Header,
-    PixelFormat,
-    Pixels,
-    decode,
-    digest,
-    from_array,
-    read_bytes,
-    read_header,
-)
+from clearsight.data.pixels import Header, PixelFormat, Pixels, digest, from_array, read_bytes
 from clearsight.data.targets import TargetTable, Task
 from clearsight.errors import DataError, ImageError
 
@@ -119,7 +111,7 @@ class Dataset:
     groups (N,): images of one group never stand on both sides of a split; None where nothing is grouped.
     weights (N,): how far each label is believed, above 0 up to 1; None means all fully.
     targets: what to predict where it is not one class: several labels, or numbers. Then labels and classes are the
-    groups that are spread evenly over the splits.
+    groups that are spread evenly over the splits. Of anomalies, labels and classes are the data's own.
     origin: what the user asked for, in words that find it again.
     """
 
@@ -141,6 +133,13 @@ class Dataset:
     def task(self) -> Task:
         """What is to be predicted."""
         return self.targets.task if self.targets else "classification"
+
+    @property
+    def learned(self) -> NDArray[np.bool_]:
+        """Which images may be learned from (N,): all but anomalies, which are for the test alone."""
+        if self.targets is None or self.task != "anomaly":
+            return np.ones(len(self), bool)
+        return np.asarray(self.targets.values[:, 0] == 0)
 
     @property
     def answers(self) -> tuple[str, ...]:

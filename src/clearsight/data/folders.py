@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clearsight.data.dataset import Dataset, Files, encode_labels, natural_key, printable
+from clearsight.data.files import EXTENSIONS
 from clearsight.data.idx import is_idx_folder, read_idx_folder
 from clearsight.data.imagenet import is_imagenet, read_imagenet
-from clearsight.data.pixels import EXTENSIONS
+from clearsight.data.normal import NORMAL
 from clearsight.errors import DataError
 
 SPLIT_NAMES = {
@@ -58,8 +59,12 @@ class Listing:
         return found
 
 
-def read_folder(root: Path) -> Dataset:
-    """Class folders, split folders, the MNIST family or ImageNet's layout."""
+def read_folder(root: Path, task: str = "auto") -> Dataset:
+    """Class folders, split folders, the MNIST family or ImageNet's layout.
+
+    task: with "anomaly", classes may be in the test split alone, and a folder of images without class folders is one
+    class, "normal".
+    """
     try:
         if is_idx_folder(root):
             return read_idx_folder(root, root.resolve().name, str(root.resolve()))
@@ -78,7 +83,9 @@ def read_folder(root: Path) -> Dataset:
     except OSError as error:
         raise DataError(f"{error.filename or root} cannot be listed", found=error.strerror) from error
     if listing is None:
-        return _read_splits(root, splits, inner)
+        return _read_splits(root, splits, inner, task)
+    if not listing.classes and listing.loose and task == "anomaly":
+        return _from_paths(root, [(p, NORMAL, "") for p in listing.loose], replace(listing, loose=[]).notes())
     if not listing.classes:
         raise DataError(
             f"{root} holds no labelled images",
@@ -96,7 +103,7 @@ def read_folder(root: Path) -> Dataset:
     return _from_paths(root, paths, listing.notes())
 
 
-def _read_splits(root: Path, splits: dict[Path, str], inner: dict[Path, Listing]) -> Dataset:
+def _read_splits(root: Path, splits: dict[Path, str], inner: dict[Path, Listing], task: str) -> Dataset:
     paths: list[tuple[Path, str, str]] = []
     classes: dict[str, set[str]] = {}
     notes: list[str] = []
@@ -111,7 +118,7 @@ def _read_splits(root: Path, splits: dict[Path, str], inner: dict[Path, Listing]
     if beside:
         notes.append(f"{_some(beside)} beside the split folders: left out")
     for split in ("val", "test"):
-        if split in classes and (extra := classes[split] ^ classes["train"]):
+        if task != "anomaly" and split in classes and (extra := classes[split] ^ classes["train"]):
             only_there = sorted(classes[split] - classes["train"], key=natural_key)
             only_train = sorted(classes["train"] - classes[split], key=natural_key)
             raise DataError(

@@ -11,6 +11,7 @@ from clearsight.data.audit import Audit, audit, duplicate_groups
 from clearsight.data.cache import CachedPixels, Progress, cached_pixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
+from clearsight.data.normal import judging_images
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split, assign
@@ -61,11 +62,12 @@ def prepare(
     usable = np.ones(len(dataset), dtype=bool)
     usable[list(set_aside)] = False
     usable &= dataset.labels >= 0
+    learned = dataset.learned
     split = assign(
         dataset.labels,
         dataset.given,
         dataset.classes,
-        usable=usable,
+        usable=usable & learned,
         groups=dataset.groups,
         duplicates=duplicate_groups(scanned),
         seed=seed,
@@ -73,4 +75,6 @@ def prepare(
         folds=folds,
         strata=dataset.targets is not None,
     )
+    if not learned.all():
+        split = split.also_tested(np.flatnonzero(usable & judging_images(dataset)))
     return Prepared(dataset, scanned, form, geometry, pixels, split, audit(dataset, scanned, pixels, split, set_aside))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clearsight.data.cache import Progress, threaded
 from clearsight.data.dataset import Dataset
 from clearsight.data.pixels import Header, PixelFormat, quiet_pillow
+from clearsight.data.sound import RULE
 from clearsight.errors import DataError, ImageError
 
 
@@ -38,6 +39,11 @@ class Scan:
         """Whether every image is as wide as high, so that squash, pad and crop are the same."""
         return all(h.width == h.height for h in self.headers if h is not None)
 
+    @property
+    def sounds(self) -> bool:
+        """Whether any of the images is a sound."""
+        return any(h is not None and h.format == "WAV" for h in self.headers)
+
     def pixel_facts(self) -> dict[str, object]:
         """Counts of what the files hold, and the rules that apply to them, for the record."""
         known = [h for h in self.headers if h is not None]
@@ -48,6 +54,7 @@ class Scan:
             "8-bit images are widened to 16 bits": self.form.bits == 16 and any(h.bits == 8 for h in known),
             "EXIF orientation is applied": any(h.oriented for h in known),
             "of an animation the first frame is used": any(h.frames > 1 for h in known),
+            RULE: self.sounds,
         }
         sides = np.array([(h.width, h.height) for h in known])
         return {

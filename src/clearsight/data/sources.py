@@ -7,6 +7,7 @@ line), .npz (images, labels).
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +20,7 @@ from clearsight.data.builtin import BUILTIN
 from clearsight.data.dataset import Array, Dataset, Files, encode_labels
 from clearsight.data.folders import read_folder
 from clearsight.data.manifests import read_csv, read_frame, read_jsonl
+from clearsight.data.normal import with_normal
 from clearsight.data.targets import SEPARATORS, TargetTable, from_numbers, one_hot, several_labels
 from clearsight.errors import DataError, nearest
 
@@ -29,6 +31,7 @@ HELD = {
     "classification": "one class per image",
     "multilabel": "several labels per image, in one cell or in columns of 0 and 1",
     "regression": "columns of numbers",
+    "anomaly": "normal images, in a class of their own where there are others",
 }
 """What data of each task holds."""
 
@@ -40,15 +43,20 @@ def read(
     *,
     data_dir: str | Path | None = None,
     task: str = "auto",
+    normal: str | Sequence[str] | None = None,
+    judging: bool = False,
 ) -> Dataset:
     """Find the images and labels of any supported source, without decoding a pixel.
 
     data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), a folder, a .csv/.jsonl/.npz file, a pandas
     frame with `image_path` and `label`, a pair (images, labels), or a Dataset, which is returned as it is.
     data_dir: where the files of a built-in name lie, when they are not where their package puts them.
-    task: what the labels are, of `config.TASKS`; "auto" goes by what they look like.
+    task: what the labels are, of `config.TASKS`; "auto" goes by what they look like. normal, judging: of anomalies, as
+    for `normal.with_normal`.
     Raises DataError when nothing usable is found, or the labels do not suit the task.
     """
+    if task == "anomaly":
+        return with_normal(_read(data, data_dir, task), normal, judging=judging)
     found = _read(data, data_dir, task)
     if task not in ("auto", found.task):
         raise DataError(
@@ -64,11 +72,12 @@ def _read(
 ) -> Dataset:
     if isinstance(data, Dataset):
         return data
+    kind = "classification" if task == "anomaly" else task  # what is normal is said by classes
     if isinstance(data, tuple) and len(data) == 2:
-        return from_pair(*data, task=task)
+        return from_pair(*data, task=kind)
     if not isinstance(data, str | Path):
         if hasattr(data, "columns") and hasattr(data, "iloc"):
-            return read_frame(data, root=Path(), name="frame", origin="a DataFrame", task=task)
+            return read_frame(data, root=Path(), name="frame", origin="a DataFrame", task=kind)
         raise DataError(
             "this is no data set",
             found=f"a {type(data).__name__}",
@@ -88,7 +97,7 @@ def _read(
             fix=f"did you mean {' or '.join(close)}?" if close else nearest(path.name, BUILTIN),
         )
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(path, task)
     readers = {".csv": read_csv, ".jsonl": read_jsonl, ".npz": read_npz}
     if path.suffix.lower() not in readers:
         raise DataError(
@@ -97,7 +106,7 @@ def _read(
             expected="a folder of images, or a .csv, .jsonl or .npz file",
             fix="to ask about one image use `clearsight predict RUN IMAGE`",
         )
-    return readers[path.suffix.lower()](path, task)
+    return readers[path.suffix.lower()](path, kind)
 
 
 def from_pair(images: Any, labels: Any, *, task: str = "auto") -> Dataset:

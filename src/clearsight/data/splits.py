@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -46,6 +46,10 @@ class Split:
     def development(self) -> Indices:
         """What a final model may learn from: train, and validation too where it was carved out by us."""
         return np.sort(np.concatenate([self.train, self.val])) if self.carved_validation else self.train
+
+    def also_tested(self, more: Indices) -> Split:
+        """The same with more images in the test split."""
+        return replace(self, test=np.sort(np.concatenate([self.test, more])))
 
     def parts(self) -> dict[str, Indices]:
         return {"train": self.train, "val": self.val, "test": self.test}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from clearsight.errors import DataError
 
-Task = Literal["classification", "multilabel", "regression"]
+Task = Literal["classification", "multilabel", "regression", "anomaly"]
 
 SEPARATORS = ("|", ";", ",")
 """What joins the labels of an image in one cell."""
@@ -32,13 +32,14 @@ FEWEST = 10
 
 @dataclass(frozen=True)
 class TargetTable:
-    """task: multilabel or regression. names (T,): of the labels or of the numbers. values (N, T): 1 where a label
-    holds and 0 where not; or the numbers.
+    """task: multilabel, regression or anomaly. names (T,): of the labels or of the numbers. values (N, T): 1 where a
+    label holds and 0 where not; or the numbers. normal: the classes whose images are no anomalies.
     """
 
     task: Task
     names: tuple[str, ...]
     values: NDArray[np.float32]
+    normal: tuple[str, ...] = ()
 
     def strata(self) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """A group for each image (N,) and the groups' names: what is spread evenly over the splits. Of labels, the

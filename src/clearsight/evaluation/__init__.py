@@ -1,6 +1,7 @@
 """Judging a predictor: every number and every mistake as frozen results; nothing is drawn here."""
 
-from clearsight.evaluation.answers import evaluate_answers
+from clearsight.evaluation.anomaly import AnomalyEvaluation
+from clearsight.evaluation.answers import AnswersEvaluation, evaluate_answers
 from clearsight.evaluation.classification import ClassScore, Evaluation, Mistake, evaluate
 from clearsight.evaluation.labels import LabelsEvaluation
 from clearsight.evaluation.limits import LimitsCheck, check_limits
@@ -10,6 +11,8 @@ from clearsight.evaluation.views import VIEWS, views_of
 
 __all__ = [
     "VIEWS",
+    "AnomalyEvaluation",
+    "AnswersEvaluation",
     "ClassScore",
     "Evaluation",
     "LabelsEvaluation",

@@ -41,6 +41,12 @@ METHODS: dict[str, str] = {
 }
 """The methods, and what each shows."""
 
+OWN = "anomaly-map"
+"""What detectors of anomalies that look at places say themselves."""
+
+METHOD_WORDS = {**METHODS, OWN: "how much less normal than usual each place is, by the detector itself"}
+"""What every map shows."""
+
 GRADIENT_METHODS = ("saliency", "smoothgrad", "integrated-gradients", "guided", "grad-cam")
 
 QUESTIONS = 350
@@ -104,7 +110,13 @@ class Settings:
 
 def methods_of(predictor: Predictor) -> list[str]:
     """The methods a model can be explained by: those with gradients need a network that has them."""
-    return [m for m in METHODS if predictor.has_gradients or m not in GRADIENT_METHODS]
+    found = [m for m in METHODS if predictor.has_gradients or m not in GRADIENT_METHODS]
+    return [OWN, *found] if predictor.localises else found
+
+
+def usual_method(predictor: Predictor) -> str:
+    """The method where none is asked for."""
+    return OWN if predictor.localises else "smoothgrad" if predictor.has_gradients else "occlusion"
 
 
 def explain(
@@ -127,7 +139,7 @@ def explain(
     wanted = None if target is None else predictor.class_number(target)
     names = predictor.names(images)
     predictor.prepare(
-        len(names) * (QUESTIONS * judged + (0 if method in GRADIENT_METHODS else settings.samples or 500))
+        len(names) * (QUESTIONS * judged + (0 if method in (*GRADIENT_METHODS, OWN) else settings.samples or 500))
     )
     number = 0
     for pixels in predictor.pixels(images):
@@ -138,8 +150,14 @@ def explain(
 
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
     """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
-    if method not in METHODS:
+    if method not in METHOD_WORDS:
         raise ConfigError(f"there is no method {method!r}", expected=", ".join(METHODS), fix=nearest(method, METHODS))
+    if method == OWN and not predictor.localises:
+        raise ModelError(
+            f"{OWN} is of detectors of anomalies that compare places of an image",
+            found=f"a model of {predictor.bundle.task}",
+            expected=", ".join(methods_of(predictor)),
+        )
     if method in GRADIENT_METHODS and not predictor.has_gradients:
         spec: dict[str, Any] = predictor.bundle.network.spec  # type: ignore[assignment]
         raise ModelError(
@@ -169,6 +187,7 @@ def _one(
     console: Console,
 ) -> Explanation:
     began = time.perf_counter()
+    judged = judged and predictor.bundle.task != "anomaly"  # a place that is taken away, blurred, is an anomaly too
     progress = console.stage(f"{method} of {name}", "steps")
     belief = predictor.told(pixels[None])[0]
     target = wanted if wanted is not None else 0 if predictor.bundle.task == "regression" else int(belief.argmax())
@@ -198,6 +217,9 @@ def _one(
         difference = float(np.abs(own - predictor.logits(pixels[None])).max())
         if judged:
             randomised = randomisation(heat, again, network, seed=settings.seed)
+    elif method == OWN:
+        with torch.inference_mode():
+            heat = predictor.network.cpu().heat(torch.from_numpy(pixels[None]))[0].numpy()  # type: ignore[operator]
     else:
         heat = _by_score(score, pixels, method, settings, used, progress)
     seconds = time.perf_counter() - began

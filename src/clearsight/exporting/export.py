@@ -102,6 +102,7 @@ def export(
         raise ConfigError(f"--images {images} must be 1 or more")
     given = model if isinstance(model, Predictor) else load(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
+    predictor.detects_not("export")
     bundle = predictor.bundle
     told = told_of(bundle)
     fixed = fixed_size or not chosen.resizes

@@ -4,6 +4,7 @@
     Probe     InputLayer -> backbone, tapped at several depths -> pooled features -> head -> logits
     Ensemble  several of these, their beliefs averaged
     Classical a descriptor and a head (`models.classical`)
+    Detector  one of these, or none, below a head that knows normal features alone (`models.detector`)
 
 Each is described by a `spec`, a plain dictionary that goes into the bundle's card; `from_spec` builds the network
 again.
@@ -186,14 +187,16 @@ class Probe(nn.Module):
 
 
 class Backbone(nn.Module):
-    """The part of a probe below its head: pixels to the tuple of pooled features. Engines run this."""
+    """The part of a probe, or of a detector of anomalies, below its head: pixels to a tuple of features. Engines run
+    this.
+    """
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: nn.Module) -> None:
         super().__init__()
         self.probe = probe
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(self.probe.features(x))
+        return tuple(self.probe.features(x))  # type: ignore[operator]
 
 
 class LayerOutput(nn.Module):
@@ -270,13 +273,16 @@ def mean_belief(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -
     return torch.stack(beliefs).logsumexp(dim=0) - math.log(len(beliefs))
 
 
-def from_spec(spec: dict[str, Any]) -> Network | Probe | Ensemble | Classical:
+def from_spec(spec: dict[str, Any]) -> nn.Module:
     """Build the network a spec describes, with random weights."""
-    kinds: dict[str, type[Network | Probe | Ensemble | Classical]] = {
+    from clearsight.models.detector import Detector  # which is built on what is here
+
+    kinds: dict[str, type[Network | Probe | Ensemble | Classical | Detector]] = {
         "network": Network,
         "probe": Probe,
         "ensemble": Ensemble,
         "classical": Classical,
+        "detector": Detector,
     }
     return kinds[spec["kind"]](spec)
 

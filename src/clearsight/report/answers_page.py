@@ -1,4 +1,4 @@
-"""The page about a run that gives several labels per image, or numbers: verdict, scores, what is far off."""
+"""The page about a run that gives several labels per image, numbers or anomalies: verdict, scores, what is far off."""
 
 from __future__ import annotations
 
@@ -14,56 +14,22 @@ from clearsight.bundle import versions
 from clearsight.config import Config
 from clearsight.diagnose.command import train_command
 from clearsight.disk import whole_file
-from clearsight.evaluation.labels import LabelsEvaluation
-from clearsight.evaluation.numbers import NumbersEvaluation
+from clearsight.evaluation import AnomalyEvaluation, AnswersEvaluation, LabelsEvaluation, NumbersEvaluation
+from clearsight.report.anomaly_section import anomaly_section
+from clearsight.report.answer_pieces import SHOWN, SIDE, Card, Table, Tile
 from clearsight.report.charts import interval_bar, parity
 from clearsight.report.command import option_words, run_commands
 from clearsight.report.data_section import DataSection, data_section
 from clearsight.report.page import code
-from clearsight.report.pictures import Picture, picture
+from clearsight.report.pictures import picture
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.render import environment
 from clearsight.report.verdict import sentence
 from clearsight.report.wording import count, duration, large, listed, percent, points
 from clearsight.train.fit import Fitted
 
-SHOWN = 24
-"""Pictures of images that are far off, at most."""
-
-SIDE = 160
-"""Longest side of such a picture in pixels."""
-
 DOTS = 800
 """Dots of a parity plot at most."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One figure of the verdict, and what it means."""
-
-    title: str
-    figure: str
-    words: str
-    bar: Markup | None = None
-
-
-@dataclass(frozen=True)
-class Card:
-    """An image that is far off."""
-
-    picture: Picture
-    image: str
-    said: str
-    truth: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Scores, a row each, the first cell its name."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: str
 
 
 @dataclass(frozen=True)
@@ -94,16 +60,22 @@ def write_answers_report(
     path: Path,
     *,
     fitted: Fitted,
-    evaluation: LabelsEvaluation | NumbersEvaluation,
+    evaluation: AnswersEvaluation,
     false_alarms: float | None,
     config: Config,
 ) -> None:
     """Write the report of a run, whole or not at all; OSError when the disk refuses. false_alarms: the share of the
     test images that are called unlike the training data, None where the model does not know its limits.
     """
-    about = _labels(fitted, evaluation) if isinstance(evaluation, LabelsEvaluation) else _numbers(fitted, evaluation)
-    audit, words = fitted.prepared.audit, option_words()
     alarms = "This model does not know its limits."
+    if isinstance(evaluation, LabelsEvaluation):
+        about = _labels(fitted, evaluation)
+    elif isinstance(evaluation, AnomalyEvaluation):
+        about = anomaly_section(fitted, evaluation)
+        alarms = "What is unlike the normal images is what this model answers."
+    else:
+        about = _numbers(fitted, evaluation)
+    audit, words = fitted.prepared.audit, option_words()
     if false_alarms is not None:
         alarms = (
             "An image stranger than all but 5% of the validation images is called “none of these”: its features or its "

@@ -33,10 +33,10 @@ PART_ROLES = {
     "val": "images for choosing between alternatives and for calibration",
     "test": "images kept away until the end, to judge it once",
 }
-GROUPS = {"classification": "class", "multilabel": "rarest label", "regression": "range"}
+GROUPS = {"classification": "class", "multilabel": "rarest label", "regression": "range", "anomaly": "class"}
 """What images are spread over, by task."""
 
-WHAT = {"classification": "Classes", "multilabel": "Labels", "regression": "Numbers"}
+WHAT = {"classification": "Classes", "multilabel": "Labels", "regression": "Numbers", "anomaly": "Answers"}
 """What is predicted, by task."""
 
 FITS = {"squash": ", all of the image, stretched", "pad": ", all of the image, bordered", "crop": ", its centre"}
@@ -166,6 +166,8 @@ def _samples(prepared: Prepared) -> Iterator[Samples]:
     each = min(most, max(least, SAMPLES // len(shown)))
     for c, name in enumerate(shown):
         members = known[labels == c]
+        if not len(members):
+            continue  # a class of anomalies, which are for the test alone
         places = np.unique(np.linspace(0, len(members) - 1, min(each, len(members))).round().astype(int))
         pictures = [
             picture(prepared, int(i), SAMPLE_SIDE, f"labelled {name}: {prepared.dataset.source.name(int(i))}")

@@ -25,6 +25,7 @@ SCORES: dict[Task, tuple[str, str]] = {
     "classification": ("Accuracy", "accuracy how often it was right"),
     "multilabel": ("Labels right", "the other curve what share of all labels was right"),
     "regression": ("Variance explained", "the other curve what share of the variance the answers explain"),
+    "anomaly": ("Accuracy", "accuracy how often it told the normal classes apart"),
 }
 """The second learning curve, by task: its title, and what it says."""
 
@@ -34,6 +35,8 @@ QUESTIONS = {
     "epochs": "How many passes over the images?",
     "stop": "When did training stop?",
     "head": "Which features and which head?",
+    "detector": "What tells anomalies?",
+    "threshold": "From where on is an image an anomaly?",
     "fine-tuning": "Should the pretrained layers be trained too?",
 }
 
@@ -119,6 +122,11 @@ def _loss_name(fitted: Fitted) -> str:
 def _summary(fitted: Fitted) -> str:
     name, side = fitted.recipe.model, fitted.recipe.img_size
     size = f"{side}\u00a0×\u00a0{side} pixels"
+    if fitted.bundle.task == "anomaly":
+        return (
+            f"Images, scaled to {size}, are compared with normal ones, by what a network ({name}) makes of them or by "
+            "their pixels. Only normal images were learned from, and no anomaly took part in any choice."
+        )
     if fitted.recipe.kind == "scratch":
         return f"A network ({name}) was trained from random weights on these images alone, scaled to {size}."
     if fitted.recipe.kind == "classical":

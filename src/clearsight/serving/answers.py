@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from clearsight.answers import NumbersPrediction
+from clearsight.answers import AnomalyPrediction, NumbersPrediction
 from clearsight.attacks import Attacked
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import Pixels
@@ -44,6 +44,7 @@ def answer(found: AnyPrediction, top: int | None = None, picture: str | None = N
     """The answer for an image. top: classes or labels to list."""
     if isinstance(found, NumbersPrediction):
         return _numbers(found) | {"picture": picture}
+    assert not isinstance(found, AnomalyPrediction)  # `launch` serves no detectors
     listed = dict(list(found.probabilities.items())[:top])
     told = {"task": "classification" if isinstance(found, Prediction) else "multilabel", **vars(found)}
     return told | {"probabilities": listed, "picture": picture}

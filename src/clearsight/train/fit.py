@@ -21,11 +21,14 @@ from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Fit, Geometry
+from clearsight.data.normal import require_normal
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
-from clearsight.data.targets import require_variety
+from clearsight.data.sound import FACTS
+from clearsight.data.targets import Task, require_variety
 from clearsight.errors import ConfigError
 from clearsight.metrics import accuracy, log_loss, softmax
+from clearsight.train.anomaly import find_anomalies
 from clearsight.train.classical import classical
 from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
@@ -47,6 +50,13 @@ TRAIN: dict[str, Callable[[Job], Outcome]] = {"probe": transfer, "scratch": from
 
 ANSWER: dict[str, Callable[[Job], Outcome]] = {"probe": answers_head, "scratch": from_scratch}
 """The same for several labels and for numbers."""
+
+WAYS: dict[Task, dict[str, Callable[[Job], Outcome]]] = {
+    "classification": TRAIN,
+    "multilabel": ANSWER,
+    "regression": ANSWER,
+    "anomaly": {"probe": find_anomalies, "scratch": find_anomalies},
+}
 
 
 @dataclass(frozen=True)
@@ -127,13 +137,14 @@ def fit(
             "images": len(dataset),
             "fingerprint": prepared.pixels.key,
             "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
+            **({"sound": FACTS} if scanned.sounds else {}),
         },
     )
     suspects = None
     if world.rank == 0:
         alone = replace(job, world=ALONE)
         bundle = replace(bundle, limits=fit_limits(alone, outcome, bundle))
-        suspects = find_suspects(alone) if outcome.answer is None else None
+        suspects = find_suspects(alone) if outcome.answer is None else outcome.suspects
     return Fitted(
         bundle=bundle,
         prepared=prepared,
@@ -159,9 +170,18 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
     numbers = [flag for flag, given in (("--angle", data.angle), ("--within", data.within)) if given]
     if task != "regression" and numbers:
         raise ConfigError(f"{', '.join(numbers)} is about numbers to predict", found=f"{dataset.name} has none")
+    if data.task == "anomaly" and task != "anomaly":
+        raise ConfigError(
+            "this is for models that give one class per image",
+            found="--task anomaly",
+            fix="use `clearsight train` for anomalies",
+        )
     if dataset.targets is None:
         return
-    require_variety(dataset.targets, dataset.name)
+    if task == "anomaly":
+        require_normal(dataset)
+    else:
+        require_variety(dataset.targets, dataset.name)
     if recipe.kind == "classical":
         raise ConfigError(
             f"the classical model {recipe.model} tells classes apart",
@@ -174,6 +194,7 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
         "--label-smoothing": bool(options.label_smoothing) and task == "regression",
         "--freeze none or lower": model.freeze in ("none", "lower") and recipe.kind == "probe",
         "--heal": config.run.heal,
+        "--fit auto": data.fit == "auto" and task == "anomaly",
     }
     if given := [flag for flag, asked in wrong.items() if asked]:
         raise ConfigError(
@@ -241,7 +262,7 @@ class Trials:
 
 
 def _train(job: Job) -> Outcome:
-    return (ANSWER if job.answer else TRAIN)[job.recipe.kind](job)
+    return WAYS[job.data.dataset.task][job.recipe.kind](job)
 
 
 def _score(job: Job, outcome: Outcome) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from clearsight.data.loader import to_float
 from clearsight.data.prepare import Prepared
 from clearsight.errors import ConfigError
 from clearsight.models.classical import Classical
+from clearsight.models.detector import Detector
 from clearsight.models.network import Ensemble, Network, Probe
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.decision import Decision
@@ -41,6 +42,9 @@ from clearsight.train.range_test import range_test
 from clearsight.train.recipe import Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
 
+if TYPE_CHECKING:
+    from clearsight.train.suspects import Suspects
+
 FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
 
@@ -55,9 +59,11 @@ Watch = Callable[[nn.Module, Training, Examples], Observer]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a way of training leaves; see `fit.Fitted` for the fields. answer: fitted, where it is not one class."""
+    """What a way of training leaves; see `fit.Fitted` for the fields. answer: fitted, where it is not one class.
+    suspects: images that training itself took for anomalies.
+    """
 
-    network: Network | Probe | Ensemble | Classical
+    network: Network | Probe | Ensemble | Classical | Detector
     temperature: float
     judged: NDArray[np.int64]
     logits: NDArray[np.float64]
@@ -68,6 +74,7 @@ class Outcome:
     tuned: bool = False
     training: Training | None = None
     answer: Answer | None = None
+    suspects: Suspects | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,10 @@ class Job:
             return None
         within = low_high(data.within) if data.within else None
         spread = self.config.train.loss == "gaussian-nll"
-        return answer_for(table, self.data.split.train, angle=data.angle, within=within, spread=spread)
+        return answer_for(
+            table, self.data.split.train, angle=data.angle, within=within, spread=spread,
+            false_alarms=self.config.model.false_alarms,
+        )  # fmt: skip
 
     @property
     def outputs(self) -> int:
@@ -147,7 +157,8 @@ class Job:
             raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
         same = {name: getattr(options, name) for name in _SHARED}
         task = self.data.dataset.task
-        unchanged = "none" if task == "regression" else "light"  # what turns an image may turn the answer
+        turns = task == "regression" or self.data.scan.sounds  # what turns an image may turn the answer
+        unchanged = "none" if turns else "light"
         same |= {"augment": options.augment or unchanged, "opt": opt, "loss": loss_for(task, options.loss)}
         if options.label_smoothing is None:
             same["label_smoothing"] = SMOOTHING if self.many_small and task == "classification" else 0.0

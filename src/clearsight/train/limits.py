@@ -71,8 +71,12 @@ class _Part:
 
 
 def fit_limits(job: Job, outcome: Outcome, bundle: Bundle) -> Limits | None:
-    """The limits of a trained model; None for one class, or where no image was kept from training."""
+    """The limits of a trained model; None for one class, or where no image was kept from training, and for a detector
+    of anomalies, whose answer that is.
+    """
     data = job.data
+    if outcome.answer is not None and outcome.answer.task == "anomaly":
+        return None
     if job.classes < 2 or len(data.split.train) < 2 or not len(data.split.val):
         return None
     draw = np.random.default_rng(job.config.run.seed)

@@ -100,8 +100,9 @@ ALL_LOSSES: dict[str, Loss] = {**NUMBER_LOSSES, **LOSSES}
 
 OF_TASK: dict[Task, tuple[str, ...]] = {
     "classification": tuple(LOSSES), "multilabel": ("bce", "mse"), "regression": ("huber", "mse", "gaussian-nll"),
+    "anomaly": tuple(LOSSES),
 }  # fmt: skip
-"""Losses that suit a task, its usual one first."""
+"""Losses that suit a task, its usual one first; of anomalies, the network tells normal classes apart."""
 
 
 def loss_for(task: Task, asked: str | None) -> str:

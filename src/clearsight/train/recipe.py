@@ -201,6 +201,12 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
             found=f"a median short side of {side} pixels",
             fix=f"add --model {DEFAULT_BACKBONE}",
         )
+    if small and config.data.task == "anomaly":
+        size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
+        why = f"a median short side of {side} pixels, of which those below {SMALL} are blur for a pretrained network"
+        if config.model.pretrained is False:
+            why = "--no-pretrained"
+        return Recipe("scratch", "pixels", {}, size, (Decision("network", "none: the pixels themselves", why),))
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         many = many_small(size, len(scanned.digests))

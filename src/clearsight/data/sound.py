@@ -1,0 +1,227 @@
+"""Sound as an image: a WAV file becomes its log-mel spectrogram, so that whatever learns from images can hear.
+
+    file        RIFF/WAVE: PCM of 8 (unsigned), 16, 24 and 32 bits, floats of 32 and 64 bits
+    channels    averaged to one
+    rate        resampled to RATE, by a polyphase filter where the file has another [scipy.signal.resample_poly]
+    spectrum    squared magnitude under Hann windows of WINDOW samples every HOP, scaled so that a sine of full scale
+                peaks at 1; the last window is filled up with zeros
+    mel         BANDS triangles of height 1, their corners evenly spaced on the mel scale up to half the rate
+                [Davis, Mermelstein 1980]; mel(f) = 2595 log10(1 + f / 700), as in HTK [O'Shaughnessy 1987]
+    pixels      10 log10(power), from FLOOR decibels (0) to full scale (255), whatever the file's own loudness
+
+The image (BANDS, T) has time from left to right and the highest band in its first row.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.data.pixels import MAX_SIDE, Header
+from clearsight.errors import ImageError
+
+SUFFIX = ".wav"
+
+RATE = 16_000
+WINDOW = 1024
+HOP = 256
+BANDS = 64
+FLOOR = -100.0
+
+FACTS: dict[str, Any] = {
+    "rate": RATE, "window": WINDOW, "hop": HOP, "bands": BANDS, "mel": "HTK", "floor_decibels": FLOOR,
+    "channels": "averaged",
+}  # fmt: skip
+"""What a bundle records of the rule."""
+
+RULE = (
+    f"sounds become log-mel spectrograms: channels averaged, resampled to {RATE:,} Hz, {BANDS} bands, one column every "
+    f"{1000 * HOP // RATE} ms, {-FLOOR:.0f} dB from black to white"
+)
+
+RATES = (1000, 384_000)
+"""Sampling rates that are read."""
+
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+BLOCK = 1024
+"""Windows that are transformed at once, so that memory does not grow with the sound."""
+
+
+@dataclass(frozen=True)
+class Wave:
+    """What a WAV file says of itself; start, length: where its samples lie, in bytes."""
+
+    rate: int
+    channels: int
+    bits: int
+    floating: bool
+    start: int
+    length: int
+
+    @property
+    def frames(self) -> int:
+        """Samples of each channel."""
+        return self.length // (self.channels * self.bits // 8)
+
+    @property
+    def ratio(self) -> tuple[int, int]:
+        """By what the rate is multiplied and divided."""
+        shared = math.gcd(RATE, self.rate)
+        return RATE // shared, self.rate // shared
+
+    @property
+    def columns(self) -> int:
+        """Width of the image."""
+        up, down = self.ratio
+        samples = -(-self.frames * up // down)
+        return 1 + max(0, -(-(samples - WINDOW) // HOP))
+
+
+def is_sound(content: bytes, name: str) -> bool:
+    """Whether a file is to be read as sound: by what it begins with, or by its name, so that a broken one is refused
+    in the right words.
+    """
+    return (content[:4] in (b"RIFF", b"RIFX", b"RF64") and content[8:12] == b"WAVE") or name.lower().endswith(SUFFIX)
+
+
+def sound_header(content: bytes, name: str) -> Header:
+    """The header of the image that a WAV file becomes; ImageError for what is no whole WAV file."""
+    return Header(read_wave(content, name).columns, BANDS, "L", "WAV", 8)
+
+
+def read_wave(content: bytes, name: str) -> Wave:
+    """Find format and samples; ImageError names what is wrong with the file."""
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        raise ImageError(
+            f"{name} is no WAV file",
+            found=f"a file that begins with {content[:12]!r}",
+            expected="RIFF and WAVE",
+            fix="convert it, for instance with `ffmpeg -i FILE OUT.wav`",
+        )
+    form: tuple[int, ...] | None = None
+    place = 12
+    while place + 8 <= len(content):
+        kind, length = content[place : place + 4], struct.unpack_from("<I", content, place + 4)[0]
+        start = place + 8
+        if kind == b"fmt " and length >= 16 and start + length <= len(content):
+            form = struct.unpack_from("<HHIIHH", content, start)
+            if form[0] == EXTENSIBLE and length >= 26:  # the true format follows
+                form = (struct.unpack_from("<H", content, start + 24)[0], *form[1:])
+        elif kind == b"data":
+            if form is None:
+                break
+            left = len(content) - start
+            streamed = length == 0xFFFFFFFF  # written to a pipe, whose end was not known
+            if length > left and not streamed:
+                raise ImageError(
+                    f"{name} is cut off",
+                    found=f"{left:,} bytes of sound",
+                    expected=f"{length:,}, as its header says",
+                )
+            return _checked(form, start, left if streamed else length, name)
+        place = start + length + length % 2
+    raise ImageError(f"{name} holds no sound", found=f"{len(content):,} bytes", expected="a format and samples")
+
+
+def _checked(form: tuple[int, ...], start: int, length: int, name: str) -> Wave:
+    code, channels, rate, _, _, bits = form
+    depths = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}
+    if code not in depths or bits not in depths[code]:
+        raise ImageError(
+            f"{name} holds sound in a form that is not read",
+            found=f"format {code}, {bits} bits",
+            expected="PCM of 8, 16, 24 or 32 bits, or floats",
+            fix="convert it, for instance with `ffmpeg -i FILE -c:a pcm_s16le OUT.wav`",
+        )
+    if not channels or not RATES[0] <= rate <= RATES[1]:
+        raise ImageError(
+            f"{name} says impossible things of its sound",
+            found=f"{channels} channels, {rate:,} samples a second",
+            expected=f"1 channel or more, {RATES[0]:,} to {RATES[1]:,} samples a second",
+        )
+    wave = Wave(rate, channels, bits, code == FLOAT, start, length)
+    if not wave.frames:
+        raise ImageError(f"{name} holds no sound", found="0 samples")
+    if wave.columns > MAX_SIDE:
+        raise ImageError(
+            f"{name} is too long",
+            found=f"{wave.frames / rate / 60:.0f} minutes",
+            expected=f"at most {MAX_SIDE * HOP / RATE / 60:.0f}",
+            fix="cut it into parts",
+        )
+    return wave
+
+
+def samples(content: bytes, wave: Wave) -> NDArray[np.float32]:
+    """The mean over the channels (n,), full scale at -1 and 1."""
+    size = wave.bits // 8
+    raw = content[wave.start : wave.start + wave.frames * wave.channels * size]
+    values: NDArray[np.floating]
+    if wave.floating:
+        values = np.frombuffer(raw, f"<f{size}").astype(np.float32)
+    elif wave.bits == 8:  # the only unsigned one
+        values = (np.frombuffer(raw, np.uint8).astype(np.float32) - 128) / 128
+    elif wave.bits == 24:
+        three = np.frombuffer(raw, np.uint8).reshape(-1, 3)
+        wide = np.zeros((len(three), 4), np.uint8)
+        wide[:, 1:] = three  # the upper bytes, which keep the sign
+        values = wide.view("<i4")[:, 0].astype(np.float32) / 2**31
+    else:
+        values = np.frombuffer(raw, f"<i{size}").astype(np.float32) / 2.0 ** (wave.bits - 1)
+    return np.asarray(values.reshape(-1, wave.channels).mean(1), np.float32)
+
+
+def spectrogram(content: bytes, name: str) -> NDArray[np.uint8]:
+    """The image (BANDS, T) of a WAV file; ImageError for what is no whole WAV file, or holds no numbers."""
+    wave = read_wave(content, name)
+    sound = samples(content, wave)
+    if not np.isfinite(sound).all():
+        raise ImageError(f"{name} holds samples that are no finite numbers", found="NaN or infinity")
+    up, down = wave.ratio
+    if up != down:
+        from scipy.signal import resample_poly
+
+        sound = np.asarray(resample_poly(sound, up, down), np.float32)
+    decibels = 10 * np.log10(np.maximum(mel_power(sound), 10 ** (FLOOR / 10)))
+    scaled = np.clip(1 - decibels / FLOOR, 0, 1)
+    return np.asarray(np.rint(255 * scaled[:, ::-1].T), np.uint8)
+
+
+def mel_power(sound: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Power in each band (T, BANDS), lowest first, of samples (n,) at RATE."""
+    columns = 1 + max(0, -(-(len(sound) - WINDOW) // HOP))
+    filled = np.zeros((columns - 1) * HOP + WINDOW, np.float32)
+    filled[: len(sound)] = sound
+    windows = np.lib.stride_tricks.sliding_window_view(filled, WINDOW)[::HOP]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    bank = mel_filters()
+    found = [
+        (np.abs(np.fft.rfft(windows[i : i + BLOCK] * hann, axis=1)) * 2 / hann.sum()) ** 2 @ bank.T
+        for i in range(0, columns, BLOCK)
+    ]
+    return np.concatenate(found)
+
+
+@lru_cache(maxsize=1)
+def mel_filters() -> NDArray[np.float64]:
+    """The triangles (BANDS, WINDOW // 2 + 1): filter b rises from corner b to 1 at corner b + 1 and falls to b + 2."""
+    corners = hertz(np.linspace(0, mel(RATE / 2), BANDS + 2))
+    bins = np.arange(WINDOW // 2 + 1) * RATE / WINDOW
+    low, peak, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    return np.asarray(np.maximum(0, np.minimum((bins - low) / (peak - low), (high - bins) / (high - peak))))
+
+
+def mel(frequency: Any) -> Any:
+    """Hertz to mel."""
+    return 2595 * np.log10(1 + np.asarray(frequency) / 700)
+
+
+def hertz(mels: Any) -> Any:
+    """Mel to hertz."""
+    return 700 * (10 ** (np.asarray(mels) / 2595) - 1)

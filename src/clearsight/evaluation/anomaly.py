@@ -1,0 +1,161 @@
+"""How well are anomalies told from normal images, and do false alarms keep to what was promised?
+
+Shapes: N images; scores (N, 1), larger for stranger; targets (N, 1), 1 for an anomaly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.answers import Anomaly
+from clearsight.belief.outliers import auroc
+from clearsight.metrics import wilson_interval
+from clearsight.metrics.ranking import average_precision
+
+RESAMPLED = 500
+"""Bootstrap samples of the AUROC's interval."""
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """Images of one class. auroc: of an anomalous class against all normal images; None for a normal one. called: the
+    share that is called an anomaly. belief: mean probability of one.
+    """
+
+    name: str
+    normal: bool
+    images: int
+    auroc: float | None
+    called: float
+    belief: float
+
+
+@dataclass(frozen=True)
+class AnomalyMistake:
+    """An anomaly that was missed, or a normal image called one. index: its position in the data set."""
+
+    index: int
+    image: str
+    kind: Literal["missed", "false alarm"]
+    probability: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class AnomalyEvaluation:
+    """Scores of N images. auroc: the probability that an anomaly scores above a normal image, with a bootstrap interval
+    of 95 %; None where the images are all of one kind, as is average_precision. false_alarms: the share of normal
+    images called anomalies, with its interval; promised: the share they were to keep to. found: of anomalies called so.
+    belief_in_anomalies, belief_in_normal: mean probability of an anomaly among either.
+    """
+
+    n: int
+    anomalies: int
+    auroc: float | None
+    auroc_interval: tuple[float, float] | None
+    average_precision: float | None
+    promised: float
+    false_alarms: float | None
+    false_alarms_interval: tuple[float, float] | None
+    found: float | None
+    belief_in_anomalies: float | None
+    belief_in_normal: float | None
+    per_group: tuple[GroupScore, ...]
+    mistakes: tuple[AnomalyMistake, ...]
+    scores: NDArray[np.float64]
+    truth: NDArray[np.bool_]
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that go into metrics.json."""
+        about = (
+            "n", "anomalies", "auroc", "auroc_interval", "average_precision", "promised", "false_alarms",
+            "false_alarms_interval", "found", "belief_in_anomalies", "belief_in_normal",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in about}
+
+
+def evaluate_anomalies(
+    answer: Anomaly,
+    outputs: NDArray[np.floating],
+    targets: NDArray[np.float32],
+    *,
+    indices: NDArray[np.integer] | None = None,
+    images: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+) -> AnomalyEvaluation:
+    """Judge scores (N, 1). indices, images: positions and names, for the list of mistakes, surest first. groups: the
+    class of each image.
+    """
+    truth, scores = targets[:, 0] > 0, np.asarray(outputs, np.float64)[:, 0]
+    called, belief, p = answer.given(outputs), answer.values(outputs)[:, 0], answer.p_values(outputs)
+    both, alarms = bool(truth.any() and not truth.all()), int((called & ~truth).sum())
+    where = np.arange(len(truth)) if indices is None else indices
+    wrong = np.flatnonzero(called != truth)
+    surest = wrong[np.argsort(-np.where(truth, p, belief)[wrong], kind="stable")]
+    return AnomalyEvaluation(
+        n=len(truth),
+        anomalies=int(truth.sum()),
+        auroc=auroc(scores[~truth], scores[truth]) if both else None,
+        auroc_interval=_resampled(scores[~truth], scores[truth]) if both else None,
+        average_precision=average_precision(truth, scores) if both else None,
+        promised=answer.alarm_rate,
+        false_alarms=_mean(called[~truth]),
+        false_alarms_interval=None if truth.all() else wilson_interval(alarms, int((~truth).sum())),
+        found=_mean(called[truth]),
+        belief_in_anomalies=_mean(belief[truth]),
+        belief_in_normal=_mean(belief[~truth]),
+        per_group=_per_group(groups, truth, scores, called, belief),
+        mistakes=tuple(
+            AnomalyMistake(
+                int(where[i]),
+                images[i] if images is not None else f"#{where[i]}",
+                "missed" if truth[i] else "false alarm",
+                float(belief[i]),
+                float(p[i]),
+            )
+            for i in surest.tolist()
+        ),
+        scores=scores,
+        truth=truth,
+    )
+
+
+def _per_group(
+    groups: Sequence[str] | None,
+    truth: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    called: NDArray[np.bool_],
+    belief: NDArray[np.float64],
+) -> tuple[GroupScore, ...]:
+    names = np.array(groups if groups is not None else np.where(truth, "anomaly", "normal"))
+    found = []
+    for name in dict.fromkeys(names.tolist()):
+        own = names == name
+        strange = bool(truth[own].any())
+        found.append(
+            GroupScore(
+                str(name), not strange, int(own.sum()),
+                auroc(scores[~truth], scores[own]) if strange and not truth.all() else None,
+                float(called[own].mean()), float(belief[own].mean()),
+            )
+        )  # fmt: skip
+    return tuple(sorted(found, key=lambda g: (not g.normal, g.name)))
+
+
+def _resampled(known: NDArray[np.float64], strange: NDArray[np.float64]) -> tuple[float, float]:
+    """Interval of the AUROC when both kinds of image are drawn anew [Efron 1979]; always the same draws."""
+    rng = np.random.default_rng(0)
+    found = [
+        auroc(rng.choice(known, len(known)), rng.choice(strange, len(strange))) for _ in range(RESAMPLED)
+    ]  # fmt: skip
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _mean(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if len(values) else None

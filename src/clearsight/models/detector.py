@@ -1,0 +1,241 @@
+"""Detectors of anomalies: features of an image, or of each place in it, and how far they lie from normal ones.
+
+    features     of the whole image (P = 1), or of the patches of a grid (P = h w): maps of two inner layers, averaged
+                 over 3x3 places, brought to the coarser one's grid and joined; without a network, 3x3 pixels
+    Gaussian     |W_p (x - m_p)| / sqrt(D), W_p' W_p the inverse covariance at place p: of whole images the Mahalanobis
+                 distance, of patches PaDiM [Defard et al. 2020]. Covariances are shrunk as OAS says [Chen et al. 2010],
+                 where the paper adds 0.01 I
+    memory       mean distance to the k nearest of M normal features: of whole images k-NN [Sun et al. 2022], of patches
+                 PatchCore [Roth et al. 2022] without the reweighting of its equation 7
+
+The distance at each place is standardised by its level and spread over held-out normal images, so that places whose
+look varies more do not count for more; an image's score is the mean of its strangest few places.
+
+Shapes: x (N, C, H, W) float32 in [0, 1]; maps (N, D, h, w); distances (N, P); scores (N, 1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from clearsight.models.network import capture, from_spec
+
+STRANGEST = 0.01
+"""Share of the places whose mean is an image's score; one place at least."""
+
+
+class Detector(nn.Module):
+    """What gives an image a score of how strange it is, built from a spec.
+
+    spec["trunk"]: the spec of the network whose features are used, or None for pixels. spec["taps"]: its layers whose
+    maps are joined; none for features of the whole image. spec["grid"]: (h, w). spec["keep"]: how many of the channels
+    are kept, 0 for all. spec["head"]: None while there is no head yet.
+    """
+
+    kept: torch.Tensor
+    level: torch.Tensor
+    spread: torch.Tensor
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.trunk = from_spec(spec["trunk"]) if spec["trunk"] else None
+        places = spec["grid"][0] * spec["grid"][1]
+        if spec["keep"]:
+            self.register_buffer("kept", torch.zeros(spec["keep"], dtype=torch.int64))
+        self.register_buffer("level", torch.zeros(places))
+        self.register_buffer("spread", torch.ones(places))
+        self.head: GaussianHead | MemoryHead | None = build_head(spec["head"]) if spec["head"] else None
+
+    @property
+    def traceable(self) -> bool:
+        """Whether an inference engine may run what lies below the head: pixels are not worth it."""
+        return self.trunk is not None
+
+    @property
+    def localises(self) -> bool:
+        """Whether it knows where in an image the anomaly is."""
+        return bool(self.spec["grid"] != [1, 1])
+
+    def set_head(self, spec: dict[str, Any], head: GaussianHead | MemoryHead) -> None:
+        """Give it a head, and say so in its spec."""
+        self.head = head
+        self.spec = {**self.spec, "head": spec}
+
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The maps (N, D, h, w), alone in a list: what an engine runs."""
+        if not self.localises:
+            if self.trunk is None:
+                return [x.flatten(1)[:, :, None, None]]
+            _, whole = self.trunk.with_features(x)  # type: ignore[operator]
+            return [functional.normalize(whole)[:, :, None, None]]
+        return [self._patches(x)]
+
+    def _patches(self, x: torch.Tensor) -> torch.Tensor:
+        if self.trunk is None:
+            around = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+            return functional.unfold(around, 3).reshape(len(x), -1, *x.shape[2:])
+        with capture(self.trunk, self.spec["taps"]) as seen:
+            self.trunk(x)
+        joined = torch.cat(
+            [
+                functional.adaptive_avg_pool2d(
+                    functional.avg_pool2d(seen[name], 3, 1, 1, count_include_pad=False), self.spec["grid"]
+                )
+                for name in self.spec["taps"]
+            ],
+            dim=1,
+        )
+        return joined[:, self.kept] if self.spec["keep"] else joined
+
+    def standardised(self, maps: torch.Tensor) -> torch.Tensor:
+        """How strange each place is (N, P): its distance less the usual, over how much that varies."""
+        assert self.head is not None
+        away: torch.Tensor = self.head(maps)
+        return (away - self.level) / self.spread
+
+    def finish(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores (N, 1), and the features of the whole image (N, D): their mean over the places."""
+        strange = self.standardised(maps)
+        return score_of(strange), maps.flatten(2).mean(2)
+
+    def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores (N, 1) and features (N, D) of images, in one pass."""
+        return self.finish(self.features(x)[0])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.with_features(x)[0]
+
+    def heat(self, x: torch.Tensor) -> torch.Tensor:
+        """How much stranger than usual each pixel's place is (N, H, W), 0 where it is not."""
+        strange = self.standardised(self.features(x)[0]).clamp_min(0)
+        grid = strange.reshape(len(x), 1, *self.spec["grid"])
+        return functional.interpolate(grid, x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+
+
+def score_of(strange: torch.Tensor) -> torch.Tensor:
+    """The score (N, 1) of images whose places are so strange (N, P)."""
+    few = max(1, round(STRANGEST * strange.shape[1]))
+    return strange.topk(few, dim=1).values.mean(1, keepdim=True)
+
+
+class GaussianHead(nn.Module):
+    """Distances under a Gaussian at each place: mean (P, D), white (P, D, D)."""
+
+    mean: torch.Tensor
+    white: torch.Tensor
+
+    def __init__(self, places: int, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(places, features))
+        self.register_buffer("white", torch.zeros(places, features, features))
+
+    @classmethod
+    def of(cls, mean: NDArray[np.floating], covariance: NDArray[np.floating], count: int) -> GaussianHead:
+        """From means (P, D) and covariances (P, D, D) of so many images."""
+        head = cls(*mean.shape)
+        head.mean.copy_(torch.from_numpy(np.asarray(mean, np.float32)))
+        for p, own in enumerate(covariance):  # one after the other: all in double precision would be too large
+            values, vectors = np.linalg.eigh(shrunk(np.asarray(own, np.float64), count))
+            head.white[p] = torch.from_numpy(vectors / np.sqrt(np.maximum(values, 1e-12))).float()
+        return head
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        away = maps.flatten(2).permute(2, 0, 1) - self.mean[:, None]  # (P, N, D)
+        length: torch.Tensor = torch.linalg.vector_norm(away @ self.white, dim=2)
+        return length.T / math.sqrt(self.mean.shape[1])
+
+
+class MemoryHead(nn.Module):
+    """Mean distance to the k nearest remembered features: bank (M, D). The same features serve every place."""
+
+    bank: torch.Tensor
+
+    def __init__(self, points: int, features: int, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.register_buffer("bank", torch.zeros(points, features))
+        self._index: Any = None
+
+    @classmethod
+    def of(cls, bank: NDArray[np.floating], k: int) -> MemoryHead:
+        """From remembered features (M, D)."""
+        head = cls(bank.shape[0], bank.shape[1], k)
+        head.bank.copy_(torch.from_numpy(np.ascontiguousarray(bank, np.float32)))
+        return head
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        queries = maps.flatten(2).transpose(1, 2)  # (N, P, D)
+        if self._index is None:
+            import faiss
+
+            self._index = faiss.IndexFlatL2(self.bank.shape[1])
+            self._index.add(self.bank.detach().cpu().numpy())
+        flat = np.ascontiguousarray(queries.detach().cpu().numpy().reshape(-1, queries.shape[2]))
+        squared, _ = self._index.search(flat, min(self.k, len(self.bank)))
+        away = np.sqrt(np.maximum(squared, 0)).mean(1).reshape(queries.shape[:2])
+        return torch.from_numpy(np.asarray(away, np.float32)).to(maps.device)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MemoryHead:
+        """A copy that builds its own index."""
+        return MemoryHead.of(self.bank.detach().cpu().numpy(), self.k)
+
+
+def build_head(spec: dict[str, Any]) -> GaussianHead | MemoryHead:
+    """The head a spec describes, empty."""
+    sizes = {k: v for k, v in spec.items() if k != "kind"}
+    return GaussianHead(**sizes) if spec["kind"] == "gaussian" else MemoryHead(**sizes)
+
+
+def head_spec(head: GaussianHead | MemoryHead) -> dict[str, Any]:
+    """What `build_head` makes it from."""
+    if isinstance(head, GaussianHead):
+        return {"kind": "gaussian", "places": head.mean.shape[0], "features": head.mean.shape[1]}
+    return {"kind": "memory", "points": head.bank.shape[0], "features": head.bank.shape[1], "k": head.k}
+
+
+def shrunk(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """A sample covariance (D, D) of so many vectors, drawn towards a multiple of the identity as far as the oracle
+    approximating shrinkage says [Chen, Wiesel, Eldar, Hero 2010, equation 23, as scikit-learn's `oas` has it].
+    """
+    d = len(covariance)
+    mu, alpha = float(np.trace(covariance)) / d, float(np.mean(covariance**2))
+    share = 1.0
+    if (below := (count + 1) * (alpha - mu**2 / d)) > 0:
+        share = min(1.0, (alpha + mu**2) / below)
+    found = (1 - share) * covariance
+    found[np.diag_indices(d)] += share * mu + 1e-12
+    return found
+
+
+def coreset(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:
+    """So many of the points (N, D), each next one the furthest from those taken, beginning with a random one: greedy
+    k-centres [Sener, Savarese 2018], in at most 32 random directions as in PatchCore (its algorithm 1).
+    """
+    rng = np.random.default_rng(seed)
+    if count >= len(points):
+        return np.arange(len(points))
+    if points.shape[1] > 32:
+        points = points @ (rng.standard_normal((points.shape[1], 32)) / 32**0.5).astype(np.float32)
+    squares = (points**2).sum(1)
+    chosen = np.empty(count, np.int64)
+    chosen[0] = rng.integers(len(points))
+    away = np.full(len(points), np.inf, np.float32)
+    for i in range(1, count):
+        last = chosen[i - 1]
+        np.minimum(away, squares - 2 * (points @ points[last]) + squares[last], out=away)
+        chosen[i] = int(away.argmax())
+    return np.sort(chosen)
+
+
+def places_of(taps: Sequence[torch.Tensor]) -> list[int]:
+    """The grid of the coarsest of some maps."""
+    return [min(t.shape[2] for t in taps), min(t.shape[3] for t in taps)]
