@@ -28,6 +28,7 @@ ALL = (
     "serving",
     "studio",
     "tasks",
+    "locate",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 
