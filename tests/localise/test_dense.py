@@ -1,5 +1,7 @@
 """One pass over a picture says what crops say, where it can."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,7 @@ def picture(height, width):
 def test_without_padding_one_pass_gives_the_logits_of_every_crop():
     network, shown = Unpadded().eval(), picture(41, 33)
     window, step = (15, 15), (2, 2)
-    trunk = trunk_of(network, shown[:, :15, :15].copy())
+    trunk = trunk_of(network, (1, 15, 15))
     assert trunk.jump == (2, 2)
     every = crops(shown, window, step)
     assert every.shape == (14, 10, 1, 15, 15)
@@ -60,7 +62,7 @@ def spec(name, side, **knobs):
 
 def test_networks_that_pool_are_trunks_and_others_are_not():
     torch.manual_seed(0)
-    window = picture(32, 32)
+    window = (1, 32, 32)
     assert trunk_of(Network(spec("resnet8", 32)).eval(), window).jump == (4, 4)
     assert trunk_of(Network(spec("lenet5", 32)).eval(), window) is None, "its dense layers know places"
     mirrored = Network({**spec("resnet8", 32), "views": ["as it is", "left-right"]}).eval()
@@ -74,7 +76,7 @@ def test_a_probe_pools_at_several_depths():
          "head": {"kind": "softmax", "features": 3 * 32 + 64, "classes": 4}}
     ).eval()  # fmt: skip
     window = picture(32, 32)
-    trunk = trunk_of(probe, window)
+    trunk = trunk_of(probe, window.shape)
     assert [layer.alone for layer in trunk.layers] == [False, False, True]
     with torch.no_grad():
         whole = probe(torch.from_numpy(window[None])).numpy()
@@ -102,4 +104,4 @@ def test_the_pyramid_ends_where_the_window_no_longer_fits(size, scales):
     found = pyramid(size, (15, 15))
     assert len(found) == scales
     assert all(min(size) * scale >= 15 - 1e-9 for scale in found)
-    assert all(a / b == pytest.approx(2**0.5) for a, b in zip(found, found[1:], strict=False))
+    assert all(a / b == pytest.approx(2**0.5) for a, b in pairwise(found))

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="least belief in a class (default: the answer's for cam, 0.5 for windows, a label's own)",
     )  # fmt: skip
     parser.add_argument(
-        "--share", type=float, default=0.3, metavar="X",
-        help="of a map's maximum from which a place belongs to the class (default: 0.3)",
+        "--share", type=float, default=0.5, metavar="X",
+        help="of a map's maximum from which a place belongs to the class (default: 0.5)",
     )  # fmt: skip
     parser.add_argument(
         "--iou",

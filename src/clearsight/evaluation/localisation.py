@@ -37,9 +37,12 @@ class Scored(Protocol):
 
 @dataclass(frozen=True)
 class LocalisationEvaluation:
-    """n: images. things: known boxes. boxes: found ones. average_precision: of each class that occurs, at an overlap of
+    """How well things were found.
+
+    n: images. things: known boxes. boxes: found ones. average_precision: of each class that occurs, at an overlap of
     `iou`; mean_average_precision over them. pointing: share of the classes of each image whose loudest place lies in a
-    box of theirs. mean_iou: over classes and background, of the labels of pixels. None where nothing was given to judge.
+    box of theirs. mean_iou: over classes and background, of the labels of pixels. The last two are None where nothing
+    was given to judge them by.
     """
 
     n: int

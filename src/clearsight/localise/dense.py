@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from clearsight.errors import ModelError
 from clearsight.explanation.gradients import last_maps
+from clearsight.localise.maps import noise
 from clearsight.models.anatomy import views
 from clearsight.models.layers import last_dense
 from clearsight.models.network import AS_IT_IS, Probe, capture
@@ -82,18 +83,19 @@ class Trunk:
         return found.reshape(rows, columns, -1)
 
 
-def trunk_of(network: nn.Module, window: Floats) -> Trunk | None:
-    """The network as a trunk, or None where its logits follow from more than pooled maps, which its answer for one
-    window (C, h, w) tells: dense layers that know places, tokens, mirror images, several networks.
+def trunk_of(network: nn.Module, shape: tuple[int, int, int]) -> Trunk | None:
+    """The network as a trunk for windows of a shape (C, h, w), or None where its logits follow from more than pooled
+    maps, which its answer for an image of noise tells: dense layers that know places, tokens, mirror images, several
+    networks.
     """
     if getattr(network, "views", AS_IT_IS) != AS_IT_IS:
         return None
-    x = torch.from_numpy(window[None])
+    x = noise(shape)
     try:
         layers, finish = _pooled_layers(network, x)
     except ModelError:  # no layer of maps, or no dense one
         return None
-    seen_by = views(network, (window.shape[0], window.shape[1], window.shape[2]))
+    seen_by = views(network, shape)
     with torch.inference_mode(), capture(network, [name for name, _ in layers]) as seen:
         whole = network(x)
         pooled = []

@@ -83,7 +83,7 @@ class Settings:
     """
 
     threshold: float | None = None
-    share: float = 0.3
+    share: float = 0.5
     iou: float = 0.3
     layer: str = ""
     scales: tuple[float, ...] | None = None

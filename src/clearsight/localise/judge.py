@@ -37,7 +37,7 @@ class Judge:
 
     def __init__(self, predictor: Predictor, window: tuple[int, int], stride: int | None) -> None:
         self.predictor, self.window = predictor, window
-        self.step = tuple(stride or max(1, n // 8) for n in window)
+        self.step = stride or max(1, window[0] // 8), stride or max(1, window[1] // 8)
         self.facts: dict[str, Any] = {}
         self.trunk: Trunk | None = None
 
@@ -48,21 +48,20 @@ class Judge:
         if self.trunk and picture[0].size <= MOST:
             logits = self.trunk.logits(picture, self.window, self.step)
             if logits is not None:
-                return self.predictor.belief(logits.reshape(-1, logits.shape[2])).reshape(logits.shape), self.step
+                flat = self.predictor.belief(logits.reshape(-1, logits.shape[2]))
+                return np.reshape(flat, logits.shape), self.step
         return self._by_crops(picture), self.step
 
     def _choose(self, image: NDArray[Any], scale: float) -> None:
         """One pass or crops: try both on some windows of the first scale."""
-        own = self.step
-        picture = self._scaled(image, scale)
-        trunk = None
-        if self.predictor.has_gradients and picture[0].size <= MOST:
-            trunk = trunk_of(self.predictor.network, picture[:, : self.window[0], : self.window[1]].copy())
+        own, trunk = self.step, None
+        if self.predictor.has_gradients and scale**2 * image[..., 0].size <= MOST:
+            trunk = trunk_of(self.predictor.network, self.predictor.shape)
         self.facts["judged by"] = "crops"
         if trunk is None:
             return
         # a pass answers on its own grid, so a stride between its steps becomes the next one up
-        self.step = tuple(-(-s // j) * j for s, j in zip(own, trunk.jump, strict=True))
+        self.step = _up(own[0], trunk.jump[0]), _up(own[1], trunk.jump[1])
         picture = self._scaled(image, scale)
         logits = trunk.logits(picture, self.window, self.step)
         if logits is None:
@@ -97,3 +96,8 @@ class Judge:
             for start in range(0, len(places), BATCH)
         ]
         return np.concatenate(parts).reshape(rows, columns, -1)
+
+
+def _up(step: int, jump: int) -> int:
+    """The next multiple of jump."""
+    return -(-step // jump) * jump

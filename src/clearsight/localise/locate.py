@@ -51,9 +51,10 @@ def locate(
     """
     settings, console = settings or Settings(), console or Silent()
     check(predictor, method, settings)
-    one = isinstance(target, str | int)
-    asked = None if target is None else [predictor.class_number(t) for t in ([target] if one else target)]  # type: ignore[list-item, union-attr]
-    return _each(predictor, images, method, asked, settings, console)
+    named: Sequence[str | int] = [target] if isinstance(target, str | int) else target or []
+    asked = None if target is None else list(dict.fromkeys(predictor.class_number(name) for name in named))
+    ways = [] if method == "window" else _ways(predictor, settings, must=method == "cam")
+    return _each(predictor, images, ways, asked, settings, console)
 
 
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
@@ -86,18 +87,15 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
 def _each(
     predictor: Predictor,
     images: Images,
-    method: str,
+    ways: list[Source],
     asked: list[int] | None,
     settings: Settings,
     console: Console,
 ) -> Iterator[Located]:
     names = predictor.names(images)
     batches = (one for batch in predictor.pixels(images) for one in batch)
-    ways: list[Source] | None = None
     for name, original, pixels in zip(names, predictor.originals(images), batches, strict=True):
         began = time.perf_counter()
-        if method != "window" and ways is None:
-            ways = _ways(predictor, pixels, settings, must=method == "cam")
         if ways:
             labels, found, heat, facts = _by_maps(predictor, original, pixels, asked, settings, ways)
         else:
@@ -108,12 +106,12 @@ def _each(
         )  # fmt: skip
 
 
-def _ways(predictor: Predictor, pixels: NDArray[np.float32], settings: Settings, *, must: bool) -> list[Source]:
+def _ways(predictor: Predictor, settings: Settings, *, must: bool) -> list[Source]:
     """Where the model's maps come from; none where it has none, which is an error where there must be."""
     if not predictor.has_gradients:
         return []
     try:
-        return sources(predictor.network, torch.from_numpy(pixels[None]), settings.layer)
+        return sources(predictor.network, predictor.shape, settings.layer)
     except ModelError as error:
         if must or settings.layer:
             raise ModelError(
@@ -193,16 +191,16 @@ def _least(predictor: Predictor, settings: Settings) -> NDArray[np.float64]:
 def _by_windows(
     predictor: Predictor, original: NDArray[Any], asked: list[int] | None, settings: Settings, console: Console
 ) -> Answer:
-    from clearsight.localise.windows import find
+    from clearsight.localise.windows import Search, find
 
     every = set(range(len(predictor.classes)))
     if settings.background is not None:
         every.remove(predictor.class_number(settings.background))
-    found, masks, facts = find(
+    search = Search(
         predictor, np.ascontiguousarray(original.transpose(1, 2, 0)), sorted(every) if asked is None else asked,
-        _least(predictor, settings), settings, console,
-        alone=predictor.bundle.task == "classification" and asked is None,
+        _least(predictor, settings), settings, alone=predictor.bundle.task == "classification" and asked is None,
     )  # fmt: skip
+    found, masks, facts = find(search, console)
     wanted = sorted(masks) if asked is None else asked
     nothing = np.zeros(original.shape[1:], np.float32)
     heat = np.stack([masks.get(k, nothing) for k in wanted]) if wanted else nothing[None][:0]

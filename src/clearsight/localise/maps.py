@@ -26,9 +26,6 @@ from clearsight.models.network import Ensemble, as_it_is, layer_name
 
 Floats = NDArray[np.float32]
 
-ECHO = 0.5
-"""A region whose maximum is below this share of its class's is no thing of its own, but an echo of one."""
-
 
 @dataclass(frozen=True)
 class Source:
@@ -41,21 +38,31 @@ class Source:
     def places(self, units: tuple[int, int], size: tuple[int, int]) -> list[NDArray[np.float64]]:
         """Middles of so many units along height and width, in pixels of an input of `size`."""
         if self.view is None:
-            return [(np.arange(n) + 0.5) * side / n - 0.5 for n, side in zip(units, size, strict=True)]
+            return [
+                (np.arange(n, dtype=np.float64) + 0.5) * side / n - 0.5 for n, side in zip(units, size, strict=True)
+            ]
         fields = self.view.height, self.view.width
-        return [f.start + (f.side - 1) / 2 + f.jump * np.arange(n) for f, n in zip(fields, units, strict=True)]
+        return [
+            f.start + (f.side - 1) / 2 + f.jump * np.arange(n, dtype=np.float64)
+            for f, n in zip(fields, units, strict=True)
+        ]
 
 
-def sources(network: nn.Module, x: torch.Tensor, layer: str = "") -> list[Source]:
-    """Where a network's maps come from, of an ensemble one for each member. x (1, C, H, W): an image to find the last
-    layer with maps by. ModelError for a network without maps, or a layer it has not.
+def noise(shape: tuple[int, int, int]) -> torch.Tensor:
+    """An image (1, C, H, W) that leaves no rectifier of a network without anything to do, to find its layers by."""
+    return torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def sources(network: nn.Module, shape: tuple[int, int, int], layer: str = "") -> list[Source]:
+    """Where a network's maps come from, of an ensemble one for each member. shape (C, H, W): of its input. layer: the
+    last with maps unless named. ModelError for a network without maps, or a layer it has not.
     """
-    members = list(network.members) if isinstance(network, Ensemble) else [as_it_is(network)]
+    members = list(network.members) if isinstance(network, Ensemble) else [network]
     found = []
     for member in members:
         plain = as_it_is(member)
-        name = layer_name(plain, layer) if layer else last_maps(plain, x)
-        seen = views(plain, (x.shape[1], x.shape[2], x.shape[3])).get(name)
+        name = layer_name(plain, layer) if layer else last_maps(plain, noise(shape))
+        seen = views(plain, shape).get(name)
         local = seen is not None and not seen.pooled and seen.height.jump > 0 and seen.width.jump > 0
         found.append(Source(plain, name, seen if local else None))
     return found
@@ -76,15 +83,18 @@ def class_heat(
     given. All zeros where nothing speaks for it.
     """
     size = x.shape[2], x.shape[3]
-    at = [np.arange(n) if given is None else given for n, given in zip(size, (rows, columns), strict=True)]
-    total = np.zeros((len(x), len(at[0]), len(at[1])), np.float32)
+    at = [
+        np.arange(n, dtype=np.float64) if given is None else given
+        for n, given in zip(size, (rows, columns), strict=True)
+    ]
+    total: Floats = np.zeros((len(x), len(at[0]), len(at[1])), np.float32)
     for source in found:
         maps = grad_cam(source.network, x, classes, layer=source.layer, batch=batch).numpy()
         middles = source.places((maps.shape[1], maps.shape[2]), size)
         down, across = (_between(m, p) for m, p in zip(middles, at, strict=True))
         heat = down @ maps @ across.T
         total += heat / np.maximum(heat.max((1, 2), keepdims=True), 1e-12)
-    return total / np.maximum(total.max((1, 2), keepdims=True), 1e-12)
+    return np.asarray(total / np.maximum(total.max((1, 2), keepdims=True), 1e-12), np.float32)
 
 
 def _between(middles: NDArray[np.float64], places: NDArray[np.float64]) -> Floats:
@@ -95,7 +105,7 @@ def _between(middles: NDArray[np.float64], places: NDArray[np.float64]) -> Float
 
 def regions(heat: Floats, share: float) -> list[tuple[Box, float]]:
     """Boxes around the connected places of one map (H, W) that reach a share of its maximum 1, and the mean of the map
-    there; corners connect. Echoes are left out.
+    there; corners connect.
     """
     from scipy import ndimage
 
@@ -103,9 +113,8 @@ def regions(heat: Floats, share: float) -> list[tuple[Box, float]]:
     if not count or heat.max() <= 0:
         return []
     numbers = np.arange(1, count + 1)
-    means, tops = ndimage.mean(heat, numbered, numbers), ndimage.maximum(heat, numbered, numbers)
-    found = []
-    for (down, across), mean, top in zip(ndimage.find_objects(numbered), means, tops, strict=True):
-        if top >= ECHO:
-            found.append(((float(across.start), float(down.start), float(across.stop), float(down.stop)), float(mean)))
-    return found
+    means = ndimage.mean(heat, numbered, numbers)
+    return [
+        ((float(across.start), float(down.start), float(across.stop), float(down.stop)), float(mean))
+        for (down, across), mean in zip(ndimage.find_objects(numbered), means, strict=True)
+    ]

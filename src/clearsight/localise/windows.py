@@ -38,54 +38,112 @@ class Sure:
     kinds: NDArray[np.int64]
 
 
-def find(
-    predictor: Predictor,
-    image: NDArray[Any],
-    wanted: Sequence[int],
-    least: Floats,
-    settings: Settings,
-    console: Console,
-    *,
-    alone: bool,
-) -> tuple[list[Found], dict[int, NDArray[np.float32]], dict[str, Any]]:
-    """Boxes of the wanted classes, best first; the soft mask (H, W) of each class found; and what there is to say.
+@dataclass(frozen=True)
+class Things:
+    """What windows (P, 4) show: boxes (P, 4) within them, kinds (P,), scores (P,), and maps (P, h, w) of the windows,
+    None where there are none.
+    """
 
-    least (K,): belief that a window needs. alone: a place shows one class at most, so boxes of several classes compete.
+    windows: Floats
+    boxes: Floats
+    kinds: NDArray[np.int64]
+    scores: Floats
+    maps: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is looked for in an image (H, W, C): the wanted classes, with the belief that each class needs, least (K,).
+
+    alone: a place shows one class at most, so boxes of several classes compete.
+    """
+
+    predictor: Predictor
+    image: NDArray[Any]
+    wanted: Sequence[int]
+    least: Floats
+    settings: Settings
+    alone: bool
+
+    def rivals(self, kinds: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of the groups (P,) within which boxes compete."""
+        return np.zeros_like(kinds) if self.alone else kinds
+
+
+def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArray[np.float32]], dict[str, Any]]:
+    """Boxes of the wanted classes, best first; the soft mask (H, W) of each class found; and what there is to say.
     DataError for an image smaller than the windows.
     """
-    seen, facts = _scan(predictor, image, wanted, least, settings, console, alone)
+    predictor, settings, size = search.predictor, search.settings, search.image.shape[:2]
+    seen, facts = _scan(search, console)
+    many = predictor.bundle.task == "multilabel" and settings.tight and predictor.has_gradients
+    things = (_parts_of if many else _one_each)(search, seen, facts)
+    stay = suppressed(things.boxes, things.scores, search.rivals(things.kinds), settings.iou)
+    boxes = voted(things.boxes, things.scores, things.kinds, stay) if many else things.boxes[stay]
+    heat = {int(k): np.zeros(size, np.float32) for k in np.unique(things.kinds[stay])}
+    found = []
+    for i, box in zip(stay, boxes, strict=True):
+        kind, score = int(things.kinds[i]), float(things.scores[i])
+        found.append(Found(tuple(box.tolist()), predictor.classes[kind], score))
+        shown = _painted(things.windows[i], box, None if things.maps is None else things.maps[i], size)
+        np.maximum(heat[kind], shown * np.float32(score), out=heat[kind])
+    return found, {kind: one / max(float(one.max()), 1e-12) for kind, one in heat.items()}, facts
 
-    def rivals(kinds: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.zeros_like(kinds) if alone else kinds
 
-    kept = suppressed(seen.boxes, seen.beliefs, rivals(seen.kinds), settings.iou)
-    if not len(kept):
-        return [], {}, facts
-    windows, kinds = voted(seen.boxes, seen.beliefs, seen.kinds, kept), seen.kinds[kept]
-    pixels = np.stack([_crop(image, box, predictor.shape) for box in windows])
-    belief, strange = predictor.judged(pixels)
-    own = belief[np.arange(len(kinds)), kinds]
-    good = own >= least[kinds]
-    if alone:
-        good &= own >= belief.max(1)
-    if strange is not None and not settings.strange:
-        facts["unlike all it learned from"] = int((good & strange).sum())
-        good &= ~strange
-    windows, kinds, own = windows[good], kinds[good], own[good]
+def _one_each(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
+    """Windows that show one thing each: thinned out first, then drawn closer where there are maps."""
+    kept = suppressed(seen.boxes, seen.beliefs, search.rivals(seen.kinds), search.settings.iou)
+    windows = voted(seen.boxes, seen.beliefs, seen.kinds, kept)
+    windows, kinds, own, pixels = _confirmed(search, windows, seen.kinds[kept], facts)
+    maps = _within(search, pixels, kinds)
+    boxes = windows if maps is None else _drawn_close(windows, maps, search.settings.share)
+    return Things(windows, boxes, kinds, own, maps)
+
+
+def _parts_of(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
+    """Windows that show any number of things: boxes around the regions of each label's map. A region that the window's
+    edge cuts off is left to the next window, except at the edge of the image.
+    """
+    windows, kinds, own, pixels = _confirmed(search, seen.boxes, seen.kinds, facts)
+    maps = _within(search, pixels, kinds)
+    if maps is None:
+        return Things(windows, windows, kinds, own, None)
+    limit = np.array([search.image.shape[1], search.image.shape[0]])
+    rows, boxes, scores = [], [], []
+    for i, (window, heat) in enumerate(zip(windows, maps, strict=True)):
+        whole = np.array([heat.shape[1], heat.shape[0]])
+        open_low, open_high = window[:2] > 0.5, window[2:] < limit - 0.5
+        for box, mean in regions(heat, search.settings.share):
+            low, high = np.array(box[:2]), np.array(box[2:])
+            if (open_low & (low <= 0)).any() or (open_high & (high >= whole)).any():
+                continue
+            scale = (window[2:] - window[:2]) / whole
+            rows.append(i)
+            boxes.append(np.concatenate([window[:2] + low * scale, window[:2] + high * scale]))
+            scores.append(own[i] * mean)
+    return Things(windows[rows], np.array(boxes).reshape(-1, 4), kinds[rows], np.array(scores), maps[rows])
+
+
+def _confirmed(
+    search: Search, windows: Floats, kinds: NDArray[np.int64], facts: dict[str, Any]
+) -> tuple[Floats, NDArray[np.int64], Floats, NDArray[np.float32]]:
+    """The windows (P, 4) and their kinds that hold when judged again as crops of their own, with the beliefs (P,) and
+    the crops (P, C, h, w).
+    """
+    predictor = search.predictor
     if not len(windows):
-        return [], {}, facts
-    within = _within(predictor, pixels[good], kinds, settings)
-    boxes = windows if within is None else _drawn_close(windows, within, settings.share)
-    stay = suppressed(boxes, own, rivals(kinds), settings.iou)
-    heat = {int(k): np.zeros(image.shape[:2], np.float32) for k in np.unique(kinds[stay])}
-    for i in stay:
-        shown = _painted(windows[i], boxes[i], None if within is None else within[i], image.shape[:2])
-        one = heat[int(kinds[i])]
-        np.maximum(one, shown * np.float32(own[i]), out=one)
-    heat = {kind: one / max(float(one.max()), 1e-12) for kind, one in heat.items()}
-    names = predictor.classes
-    found = [Found(tuple(boxes[i].tolist()), names[int(kinds[i])], float(own[i])) for i in stay]
-    return found, heat, facts
+        return windows, kinds, np.zeros(0), np.zeros((0, *predictor.shape), np.float32)
+    places, row = np.unique(windows, axis=0, return_inverse=True)
+    pixels = np.stack([_crop(search.image, box, predictor.shape) for box in places])
+    belief, strange = predictor.judged(pixels)
+    own = belief[row, kinds]
+    good = own >= search.least[kinds]
+    if search.alone:
+        good &= own >= belief[row].max(1)
+    if strange is not None and not search.settings.strange:
+        facts["unlike all it learned from"] = int((good & strange[row]).sum())
+        good &= ~strange[row]
+    return windows[good], kinds[good], own[good], pixels[row[good]]
 
 
 def pyramid(size: tuple[int, int], window: tuple[int, int]) -> tuple[float, ...]:
@@ -94,16 +152,9 @@ def pyramid(size: tuple[int, int], window: tuple[int, int]) -> tuple[float, ...]
     return tuple(2 ** (-k / 2) for k in range(1 + math.floor(2 * math.log2(most)))) if most >= 1 else ()
 
 
-def _scan(
-    predictor: Predictor,
-    image: NDArray[Any],
-    wanted: Sequence[int],
-    least: Floats,
-    settings: Settings,
-    console: Console,
-    alone: bool,
-) -> tuple[Sure, dict[str, Any]]:
+def _scan(search: Search, console: Console) -> tuple[Sure, dict[str, Any]]:
     """Judge the windows of every scale, and keep the sure ones; what was done beside them."""
+    predictor, image, settings = search.predictor, search.image, search.settings
     height, width = size = image.shape[0], image.shape[1]
     window = predictor.shape[1], predictor.shape[2]
     scales = pyramid(size, window) if settings.scales is None else settings.scales
@@ -122,10 +173,10 @@ def _scan(
         belief, step = judge(image, scale)
         rows, columns, classes = belief.shape
         count += rows * columns
-        chosen = belief >= np.maximum(least / 2, 1e-6)
-        if alone:
+        chosen = belief >= np.maximum(search.least / 2, 1e-6)
+        if search.alone:
             chosen &= belief >= belief.max(2, keepdims=True)
-        chosen[..., np.setdiff1d(np.arange(classes), wanted)] = False
+        chosen[..., np.setdiff1d(np.arange(classes), search.wanted)] = False
         y, x, kind = np.nonzero(chosen)
         scaled = (rows - 1) * step[0] + window[0], (columns - 1) * step[1] + window[1]
         down, across = height / scaled[0], width / scaled[1]
@@ -146,15 +197,14 @@ def _crop(image: NDArray[Any], box: Floats, shape: tuple[int, int, int]) -> NDAr
     return to_float(part.transpose(2, 0, 1)[None])[0].numpy()
 
 
-def _within(
-    predictor: Predictor, pixels: NDArray[np.float32], kinds: NDArray[np.int64], settings: Settings
-) -> NDArray[np.float32] | None:
+def _within(search: Search, pixels: NDArray[np.float32], kinds: NDArray[np.int64]) -> NDArray[np.float32] | None:
     """The class-activation map within each window (P, h, w); None where boxes stay as they are."""
-    if not (settings.tight and predictor.has_gradients):
+    predictor, settings = search.predictor, search.settings
+    if not (settings.tight and predictor.has_gradients and len(pixels)):
         return None
     x = torch.from_numpy(pixels)
     try:
-        return class_heat(sources(predictor.network, x[:1], settings.layer), x, torch.from_numpy(kinds))
+        return class_heat(sources(predictor.network, predictor.shape, settings.layer), x, torch.from_numpy(kinds))
     except ModelError:
         if settings.layer:
             raise
