@@ -153,7 +153,7 @@ def cut_outs(places: int = 8) -> dict[str, Any]:
     from clearsight.localise import locate
 
     predictor, rng = load("efficientnet_lite0"), np.random.default_rng(0)
-    shown = {"tabby": data.chelsea(), "espresso": data.coffee(), "missile": data.rocket()}
+    shown = {"Egyptian cat": data.chelsea(), "espresso": data.coffee(), "missile": data.rocket()}
     grounds = [data.grass(), data.gravel(), data.brick()]
     found, things, peaks = [], [], []
     for name, photo in shown.items():
