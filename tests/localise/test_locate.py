@@ -12,7 +12,7 @@ import clearsight as cs
 from clearsight.cli.main import main
 from clearsight.data.pixels import read_image
 from clearsight.errors import ConfigError, DataError, ModelError
-from clearsight.localise import METHODS, Settings, locate
+from clearsight.localise import METHODS, Located, Settings, locate
 from clearsight.models.network import Ensemble
 from clearsight.report.located import located_sheet, said
 
@@ -112,6 +112,39 @@ def test_crops_find_what_one_pass_finds(colours, monkeypatch):
         np.testing.assert_allclose(a.box, b.box, atol=1e-6)
 
 
+def test_windows_are_drawn_closer_by_the_map_within(colours):
+    image = scene((10, 10, 20, 24, RED))
+    wide, close = (
+        only(locate(colours, image, method="window", settings=Settings(background="dark", scales=(1.0,), tight=tight)))
+        for tight in (False, True)
+    )
+    x0, _, x1, _ = wide.found[0].box
+    assert x1 - x0 == pytest.approx(16)
+    assert x0 <= 10 < 20 <= x1
+    np.testing.assert_allclose(close.found[0].box, [10, 10, 20, 24], atol=1)
+    assert wide.found[0].score == close.found[0].score
+
+
+def test_windows_hold_several_labels_and_leave_what_they_cut_to_the_next(labels):
+    patches = [(10, 10, 16, 18, RED), (18, 10, 23, 16, GREEN), (60, 40, 66, 46, RED), (90, 58, 96, 64, GREEN)]
+    one = only(locate(labels, scene(*patches), method="window", settings=Settings(scales=(1.0,))))
+    expected = [("red", patches[0]), ("green", patches[1]), ("red", patches[2]), ("green", patches[3])]
+    assert len(one.found) == 4
+    for label, patch in expected:
+        gaps = [np.abs(np.array(f.box) - patch[:4]).max() for f in one.found if f.label == label]
+        assert min(gaps) <= 1, (label, patch)
+    assert one.segments[12, 12] == one.labels.index("red") + 1
+    assert one.segments[12, 20] == one.labels.index("green") + 1
+    assert one.segments[30, 30] == 0
+
+
+def test_the_loudest_place_of_several_is_their_middle():
+    heat = np.zeros((1, 9, 9), np.float32)
+    heat[0, 2:7, 1:8] = 1
+    one = Located("image", "window", (), ("cat",), heat, 0.5, np.zeros((3, 9, 9), np.uint8), {}, 0.0)
+    assert one.peak("cat") == (4, 4)
+
+
 def test_an_image_with_nothing_in_it(colours, labels):
     black = scene()
     assert not only(locate(labels, black)).found
@@ -169,7 +202,7 @@ def test_a_trained_model_reads_a_page_of_digits(digits_run, digits_arrays):
     images, truth = digits_arrays
     chosen = np.arange(0, 1797, 150)
     page = images[chosen, 0].reshape(3, 4, 8, 8).transpose(0, 2, 1, 3).reshape(24, 32)
-    settings = Settings(scales=(1.0,), stride=8, tight=False, strange=True)
+    settings = Settings(scales=(1.0,), stride=8, strange=True)
     one = only(locate(cs.load(digits_run), page, method="window", settings=settings))
     assert one.facts["windows"] == 12
     found = {tuple(round(v) for v in f.box): f.label for f in one.found}
@@ -203,7 +236,7 @@ def test_labels_alone_teach_where(tmp_path, digits_arrays):
                     places[i][str(kind)] = (x, y)
         return shown, labels, places
 
-    shown, labels, _ = scenes(700, 0, np.s_[:120])
+    shown, labels, _ = scenes(500, 0, np.s_[:120])
     run = cs.fit(
         shown,
         labels,
@@ -272,7 +305,7 @@ def test_what_cannot_be_asked(colours):
 def test_an_image_smaller_than_the_windows_can_be_enlarged(colours):
     one = only(
         locate(colours, scene((2, 2, 8, 8, RED), size=(10, 12)), method="window",
-               settings=Settings(scales=(2.0,), background="dark"))
+               settings=Settings(scales=(2.0,), background="dark", tight=True))
     )  # fmt: skip
     np.testing.assert_allclose(one.found[0].box, [2, 2, 8, 8], atol=1)
 

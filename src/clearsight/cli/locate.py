@@ -47,10 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stride", type=int, metavar="N", help="pixels from window to window (default: an eighth of one)"
     )
     parser.add_argument("--background", metavar="CLASS", help="a class that is no thing")
-    parser.add_argument(
-        "--tight", action=argparse.BooleanOptionalAction, default=True,
-        help="draw the boxes of windows closer by the map within them (default: yes)",
-    )  # fmt: skip
+    parser.add_argument("--tight", action="store_true", help="draw boxes closer than their windows, by the map within")
     parser.add_argument("--strange", action="store_true", help="keep windows unlike all the model learned from")
     parser.add_argument("--out", metavar="FILE.png", help="picture to write, or a folder (default: IMAGE.located.png)")
     add_json(parser)

@@ -55,9 +55,10 @@ class Located:
         return np.asarray(self.heat[self.labels.index(label)] >= self.share)
 
     def peak(self, label: str) -> tuple[int, int]:
-        """x and y of the place that speaks loudest for a class."""
+        """x and y of the place that speaks loudest for a class; of several, the one nearest to their middle."""
         heat = self.heat[self.labels.index(label)]
-        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+        places = np.argwhere(heat == heat.max())
+        y, x = places[np.square(places - places.mean(0)).sum(1).argmin()]
         return int(x), int(y)
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +80,8 @@ class Settings:
     boxes are of one thing. layer: whose maps are used; the last that has any unless given. scales: by which the image
     is scaled before windows are laid on it; 1 and ever smaller ones unless given. stride: from window to window in
     pixels of the scaled image, an eighth of a window unless given. background: a class that is no thing. tight: draw
-    boxes closer by the map within each window. strange: keep windows that are unlike all the model learned from.
+    boxes closer than their windows, by the map within; for labels that is always so. strange: keep windows that are
+    unlike all the model learned from.
     """
 
     threshold: float | None = None
@@ -89,5 +91,5 @@ class Settings:
     scales: tuple[float, ...] | None = None
     stride: int | None = None
     background: str | None = None
-    tight: bool = True
+    tight: bool = False
     strange: bool = False

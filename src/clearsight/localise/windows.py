@@ -1,5 +1,5 @@
 """A sliding-window detector made of a classifier: windows of the network's input size over an image at several scales,
-the sure ones thinned out, judged again as crops of their own, and drawn closer around what decided.
+the sure ones thinned out and judged again as crops of their own.
 
 Shapes: image (H, W, C) uint8 or uint16 as it came; boxes (P, 4) in its pixels.
 """
@@ -76,7 +76,7 @@ def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArr
     """
     predictor, settings, size = search.predictor, search.settings, search.image.shape[:2]
     seen, facts = _scan(search, console)
-    many = predictor.bundle.task == "multilabel" and settings.tight and predictor.has_gradients
+    many = predictor.bundle.task == "multilabel"
     things = (_parts_of if many else _one_each)(search, seen, facts)
     stay = suppressed(things.boxes, things.scores, search.rivals(things.kinds), settings.iou)
     boxes = voted(things.boxes, things.scores, things.kinds, stay) if many else things.boxes[stay]
@@ -91,12 +91,14 @@ def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArr
 
 
 def _one_each(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
-    """Windows that show one thing each: thinned out first, then drawn closer where there are maps."""
+    """Windows that show one thing each: thinned out, and drawn closer where that is asked for."""
     kept = suppressed(seen.boxes, seen.beliefs, search.rivals(seen.kinds), search.settings.iou)
     windows = voted(seen.boxes, seen.beliefs, seen.kinds, kept)
     windows, kinds, own, pixels = _confirmed(search, windows, seen.kinds[kept], facts)
     maps = _within(search, pixels, kinds)
-    boxes = windows if maps is None else _drawn_close(windows, maps, search.settings.share)
+    boxes = windows
+    if search.settings.tight and maps is not None:
+        boxes = np.stack([_tight(*pair, search.settings.share) for pair in zip(windows, maps, strict=True)])
     return Things(windows, boxes, kinds, own, maps)
 
 
@@ -198,9 +200,9 @@ def _crop(image: NDArray[Any], box: Floats, shape: tuple[int, int, int]) -> NDAr
 
 
 def _within(search: Search, pixels: NDArray[np.float32], kinds: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    """The class-activation map within each window (P, h, w); None where boxes stay as they are."""
+    """The class-activation map within each window (P, h, w); None where there are none."""
     predictor, settings = search.predictor, search.settings
-    if not (settings.tight and predictor.has_gradients and len(pixels)):
+    if not (predictor.has_gradients and len(pixels)):
         return None
     x = torch.from_numpy(pixels)
     try:
@@ -209,10 +211,6 @@ def _within(search: Search, pixels: NDArray[np.float32], kinds: NDArray[np.int64
         if settings.layer:
             raise
         return None
-
-
-def _drawn_close(windows: Floats, heats: NDArray[np.float32], share: float) -> Floats:
-    return np.stack([_tight(window, heat, share) for window, heat in zip(windows, heats, strict=True)])
 
 
 def _tight(window: Floats, heat: NDArray[np.float32], share: float) -> Floats:
