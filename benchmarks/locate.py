@@ -83,7 +83,7 @@ def windows_of_crops(count: int = 6000, epochs: int = 8, judged: int = 100) -> d
     options = {"model": "resnet8", "model_arg": {"patch": 2}, "epochs": epochs, "opt": "muon", "batch_size": 64}
     with _learned(images, labels, options) as run:
         test = compose(judged, seed=2, which=kept, **SCENE)
-        settings = Settings(background="nothing", scales=(1.0,))
+        settings = Settings(background="nothing", scales=(1.0,), strange=True)
         return {**_facts(run), **judge(run.predictor, test, method="window", settings=settings)}
 
 
