@@ -29,6 +29,7 @@ ALL = (
     "studio",
     "tasks",
     "anomaly",
+    "locate",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import fresh_cache
+from benchmarks.scenes import compose
 
 BARS = {
     "scenes": "mean average precision >= 0.95; own thresholds beat 1/2 in F1",
@@ -27,20 +28,8 @@ def measure() -> dict[str, Any]:
 
 
 def _scenes(count: int = 4000) -> dict[str, Any]:
-    from skimage.transform import resize
-    from sklearn.datasets import load_digits
-
-    rng, digits = np.random.default_rng(0), load_digits()
-    drawn = np.stack([resize(image / 16, (14, 14)) for image in digits.images])
-    images, labels = np.zeros((count, 32, 32)), np.zeros((count, 5), int)
-    for i in range(count):
-        for _ in range(rng.integers(0, 4)):
-            kind = int(rng.integers(0, 5))
-            y, x = rng.integers(0, 19, 2)
-            patch = images[i, y : y + 14, x : x + 14]
-            np.maximum(patch, drawn[rng.choice(np.flatnonzero(digits.target == kind))], out=patch)
-            labels[i, kind] = 1
-    return _run((255 * images).astype(np.uint8), labels)
+    made = compose(count, side=32, size=14, kinds=5, most=3)
+    return _run(made.images, made.labels)
 
 
 def _turned() -> tuple[Any, Any]:

@@ -125,3 +125,22 @@ def test_bad_images(digits_run, images, error, text):
 def test_an_unknown_engine_is_refused(digits_run):
     with pytest.raises(ConfigError, match="no engine 'tpu'"):
         cs.load(digits_run, engine="tpu")
+
+
+def test_originals_keep_their_own_size_in_the_form_the_network_wants(photos, photos_run, digits_run, digits_arrays):
+    predictor = cs.load(photos_run)
+    path = photos / "cat" / "0.jpg"
+    (whole,) = predictor.originals(path)
+    assert (whole == np.asarray(Image.open(path)).transpose(2, 0, 1)).all()
+    gray = np.asarray(Image.open(path).convert("L"))
+    (three,) = predictor.originals(gray)
+    assert (three == gray).all(), "gray is repeated to three channels"
+    images = digits_arrays[0][:3]
+    assert all((a == b).all() for a, b in zip(cs.load(digits_run).originals(images), images, strict=True))
+
+
+def test_beliefs_and_strangeness_in_one_pass(digits_run, digits_arrays):
+    predictor, images = cs.load(digits_run), digits_arrays[0][:20]
+    belief, strange = predictor.judged(images)
+    np.testing.assert_allclose(belief, predictor.predict_proba(images))
+    assert (strange == predictor.strangeness(images)[1]).all()

@@ -60,3 +60,9 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     table.writerows(rows)
     with disk_errors(path, "the run", "free some space or choose another --out"), whole_file(path) as stream:
         stream.write(text.getvalue().encode(errors="replace"))
+
+
+def own_name(name: str, number: int, names: Sequence[str]) -> str:
+    """A file name for an image among others: its stem, and its number where another has the same."""
+    stem = Path(name).stem.replace("#", "image-")
+    return stem if sum(Path(n).stem == Path(name).stem for n in names) == 1 else f"{stem}-{number}"

@@ -20,8 +20,9 @@ from clearsight.bundle import Bundle
 from clearsight.data.cache import PixelView, Progress, threaded
 from clearsight.data.dataset import Array
 from clearsight.data.files import decode
+from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
-from clearsight.data.pixels import from_array, quiet_pillow, read_bytes
+from clearsight.data.pixels import from_array, quiet_pillow, read_bytes, read_image
 from clearsight.data.sources import as_source
 from clearsight.engines import BATCH, Engine, Hint, engine_for
 from clearsight.errors import ConfigError, DataError, ModelError, nearest
@@ -205,8 +206,21 @@ class Predictor:
             raise ModelError(
                 "this model gives numbers, not probabilities", fix="ask `values` in place of predict_proba"
             )
-        logits = self.logits(images, progress)
+        return self.belief(self.logits(images, progress))
+
+    def belief(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What logits (N, K) mean: calibrated probabilities of classes; of labels, each an own belief (N, K)."""
         return self.bundle.answer.values(logits) if self.bundle.answer else softmax(logits, self.bundle.temperature)
+
+    def judged(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+        """Beliefs (N, K), and which images are unlike all the model learned from (N,), in one pass; None in place of
+        these where it does not know its limits.
+        """
+        look, limits = self.look(images), self.bundle.limits
+        if limits is None:
+            return self.belief(look.logits), None
+        _, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
+        return self.belief(look.logits), strange
 
     def values(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
         """The numbers (N, T), in the unit of the training data; beliefs in labels for a model of those. ModelError for
@@ -333,6 +347,24 @@ class Predictor:
         if array.ndim == 3 and array.shape == self.shape and self.shape[0] == 3:
             return True
         return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
+
+    def originals(self, images: Images) -> Iterator[NDArray[Any]]:
+        """Each image at its own size, in the form the network wants: (C, H, W) uint8 or uint16."""
+        form = self.bundle.form
+        if isinstance(images, str | Path):
+            images = [images]
+        if isinstance(images, list | tuple) and images and isinstance(images[0], str | Path):
+            yield from (read_image(path, form) for path in images)
+            return
+        if isinstance(images, PixelView):
+            yield from (images[i : i + 1][0] for i in range(len(images)))
+            return
+        array = np.asarray(images)
+        source = as_source(array[None] if self._single(array) else array)
+        assert isinstance(source, Array)
+        for i in range(len(source)):
+            planes = source.planes(i)
+            yield from_array(planes, f"#{i}", form, Geometry(planes.shape[-2], planes.shape[-1]))
 
     def pixels(self, images: Images) -> Iterable[NDArray[np.float32]]:
         """The images as the network sees them: batches (B, C, H, W) float32 in [0, 1]."""

@@ -18,7 +18,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat, read_bytes
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
-from clearsight.disk import disk_errors, write_json
+from clearsight.disk import disk_errors, own_name, write_json
 from clearsight.errors import BundleError, ClearsightError, ConfigError, DataError
 from clearsight.evaluation import (
     AnswersEvaluation,
@@ -252,7 +252,7 @@ def explain(
         for m in chosen
     ]
     for number, (name, *maps) in enumerate(zip(names, *runs, strict=True)):
-        stem = _own_name(name, number, names)
+        stem = own_name(name, number, names)
         with disk_errors(folder, "the heatmaps", "free some space or choose another --out"):
             folder.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(folder / f"{stem}.npz", pixels=maps[0].pixels, **{m.method: m.heat for m in maps})
@@ -434,9 +434,3 @@ def _beside(model: str | Path | Predictor, name: str, out: str | Path | None) ->
     if out:
         return Path(out).expanduser()
     return Path(name) if isinstance(model, Predictor) or not Path(model).expanduser().is_dir() else Path(model) / name
-
-
-def _own_name(name: str, number: int, names: Sequence[str]) -> str:
-    """A file name for an image among others: its stem, and its number where another has the same."""
-    stem = Path(name).stem.replace("#", "image-")
-    return stem if sum(Path(n).stem == Path(name).stem for n in names) == 1 else f"{stem}-{number}"

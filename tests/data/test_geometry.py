@@ -148,3 +148,41 @@ def test_scaling_is_antialiased():
 @pytest.mark.parametrize("fit", ["squash", "pad", "crop"])
 def test_to_dict_names_every_field(fit):
     assert Geometry(3, 4, fit).to_dict() == {"height": 3, "width": 4, "fit": fit}
+
+
+@pytest.mark.parametrize(
+    ("fit", "size", "seen"),
+    [
+        ("squash", (200, 50), (0, 0, 200, 50)),
+        ("pad", (200, 100), (0, -50, 200, 150)),  # scaled by 0.2 to 40x20, and 10 rows above and below
+        ("pad", (40, 40), (0, 0, 40, 40)),
+        ("crop", (200, 100), (50, 0, 150, 100)),
+        ("crop", (100, 300), (0, 100, 100, 200)),
+    ],
+)
+def test_the_part_of_an_image_that_the_frame_shows(fit, size, seen):
+    assert Geometry(40, 40, fit).seen(*size) == pytest.approx(seen, abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(8, 300), st.integers(8, 300), fits)
+def test_what_the_frame_shows_lies_where_it_says(height, width, fit):
+    """The centre of brightness of a blurred spot in the frame, taken back, is that of the image."""
+    y, x = np.mgrid[0:height, 0:width]
+    spot = np.exp(-((y - height / 2) ** 2 + (x - width / 2) ** 2) / (min(height, width) / 8) ** 2)
+    image = np.rint(spot * 255).astype(np.uint8)[:, :, None]
+    geometry = Geometry(64, 64, fit)
+    shown = geometry.apply(image)[:, :, 0].astype(float)
+    left, top, right, bottom = geometry.seen(width, height)
+    rows, columns = (
+        (np.arange(64) + 0.5) / 64 * (bottom - top) + top,
+        (np.arange(64) + 0.5) / 64 * (right - left) + left,
+    )
+    weight = shown.sum()
+    found = (shown.sum(1) @ rows) / weight, (shown.sum(0) @ columns) / weight
+    mean = image[:, :, 0].astype(float)
+    expected = (
+        (mean.sum(1) @ (np.arange(height) + 0.5)) / mean.sum(),
+        (mean.sum(0) @ (np.arange(width) + 0.5)) / mean.sum(),
+    )
+    assert np.abs(np.subtract(found, expected)).max() < 0.6 * max(1, (bottom - top) / 64, (right - left) / 64)

@@ -21,6 +21,7 @@ COMMANDS = {
     "tune": "search for better training options by trying them",
     "evaluate": "judge a trained model on its test split or on other data",
     "explain": "show what a model looked at, and whether to believe the picture",
+    "locate": "say where in an image a class is: boxes and masks from class labels alone",
     "see": "look into a network: filters, maps, patches, class pictures, inversion, gates",
     "attack": "try to break a model: accuracy against how far its pixels are pushed",
     "audit": "make the invariance card: what a model's answers stand",

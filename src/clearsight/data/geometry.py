@@ -64,6 +64,17 @@ class Geometry:
         framed[top : top + new_height, left : left + new_width] = image
         return np.asarray(framed)
 
+    def seen(self, width: int, height: int) -> Box:
+        """The part of a (width, height) image that the frame shows, beyond its border where the image is padded."""
+        if (height, width) == (self.height, self.width) or self.fit == "squash":
+            return 0.0, 0.0, float(width), float(height)
+        if self.fit == "crop":
+            return self._centre(width, height)
+        new_width, new_height = self.scaled(width, height)
+        left, top = (self.width - new_width) // 2, (self.height - new_height) // 2
+        across, down = width / new_width, height / new_height
+        return -left * across, -top * down, (self.width - left) * across, (self.height - top) * down
+
     def _centre(self, width: int, height: int) -> Box:
         """The part of a (width, height) image that `crop` keeps. It is cut before it is scaled: scaled whole, an image
         of 1 x 60,000 pixels would take gigabytes. Its corner lies on the grid of the scaled pixels."""

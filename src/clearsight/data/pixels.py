@@ -157,15 +157,17 @@ def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry, max
     return _finish(array, form, geometry)
 
 
-def read_image(path: str | Path) -> Pixels:
-    """A whole image file at its own size, (C, H, W), in the smallest form that holds it; ImageError as `decode`."""
+def read_image(path: str | Path, form: PixelFormat | None = None) -> Pixels:
+    """A whole image file at its own size, (C, H, W), in the form, or the smallest that holds it; ImageError as
+    `decode`.
+    """
     content = read_bytes(path)
     header = read_header(content, str(path))
     height, width = header.height, header.width
     with _open(content, str(path)) as image:
         if _orientation(image, content) >= 5:  # lies on its side
             height, width = width, height
-    return decode(content, str(path), PixelFormat.covering([header]), Geometry(height, width))
+    return decode(content, str(path), form or PixelFormat.covering([header]), Geometry(height, width))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from clearsight.evaluation.answers import AnswersEvaluation, evaluate_answers
 from clearsight.evaluation.classification import ClassScore, Evaluation, Mistake, evaluate
 from clearsight.evaluation.labels import LabelsEvaluation
 from clearsight.evaluation.limits import LimitsCheck, check_limits
+from clearsight.evaluation.localisation import LocalisationEvaluation, evaluate_boxes
 from clearsight.evaluation.numbers import NumbersEvaluation
 from clearsight.evaluation.paired import Paired, compare_paired, mean_of
 from clearsight.evaluation.views import VIEWS, views_of
@@ -17,6 +18,7 @@ __all__ = [
     "Evaluation",
     "LabelsEvaluation",
     "LimitsCheck",
+    "LocalisationEvaluation",
     "Mistake",
     "NumbersEvaluation",
     "Paired",
@@ -24,6 +26,7 @@ __all__ = [
     "compare_paired",
     "evaluate",
     "evaluate_answers",
+    "evaluate_boxes",
     "mean_of",
     "views_of",
 ]

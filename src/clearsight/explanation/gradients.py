@@ -224,8 +224,10 @@ def last_maps(network: nn.Module, x: torch.Tensor) -> str:
     finally:
         for hook in hooks:
             hook.remove()
+    # unequal shares: of two classes, one logit may be the other with the sign turned, and their sum says nothing
+    asked = (logits * torch.linspace(1, 2, logits.shape[1])).sum()
     for name, maps in reversed(found):
-        (gradient,) = torch.autograd.grad(logits.sum(), maps, retain_graph=True, allow_unused=True)
+        (gradient,) = torch.autograd.grad(asked, maps, retain_graph=True, allow_unused=True)
         if gradient is not None and int((as_maps(gradient) != 0).any(1).sum()) > 1:
             return name
     raise ModelError("this model has no layer of maps", fix="use saliency, smoothgrad or occlusion")

@@ -1,0 +1,92 @@
+"""Say where in images classes are, by a model that learned class labels alone: boxes, and a picture of them.
+
+`cam` draws boxes around what speaks for the answer, in one look at the whole image; `window` lets the model slide over
+the image at several scales. `--json` gives boxes as [x0, y0, x1, y1] in pixels of the image.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from clearsight.cli.options import add_json, image_files, print_json
+from clearsight.console import terminal
+from clearsight.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
+    parser.add_argument(
+        "--method", default="auto", metavar="NAME", help="auto, cam or window (default: auto, cam where there are maps)"
+    )
+    parser.add_argument(
+        "--target", action="append", metavar="CLASS", help="class to look for; may be given again (default: the answer)"
+    )
+    parser.add_argument(
+        "--threshold", type=float, metavar="X",
+        help="least belief in a class (default: the answer's for cam, 0.5 for windows, a label's own)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--share", type=float, default=0.5, metavar="X",
+        help="of a map's maximum from which a place belongs to the class (default: 0.5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--iou",
+        type=float,
+        default=0.3,
+        metavar="X",
+        help="overlap from which two boxes are of one thing (default: 0.3)",
+    )
+    parser.add_argument("--layer", default="", metavar="NAME", help="layer of the maps (default: the last with maps)")
+    parser.add_argument(
+        "--scales",
+        metavar="X,...",
+        help="by which windows see the image enlarged or made smaller (default: 1, 0.7, 0.5, ...)",
+    )
+    parser.add_argument(
+        "--stride", type=int, metavar="N", help="pixels from window to window (default: an eighth of one)"
+    )
+    parser.add_argument("--background", metavar="CLASS", help="a class that is no thing")
+    parser.add_argument("--tight", action="store_true", help="draw boxes closer than their windows, by the map within")
+    parser.add_argument("--strange", action="store_true", help="keep windows unlike all the model learned from")
+    parser.add_argument("--out", metavar="FILE.png", help="picture to write, or a folder (default: IMAGE.located.png)")
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    paths = image_files(arguments.images)
+    scales = None if arguments.scales is None else _numbers(arguments.scales)
+    with terminal() as console:
+        from clearsight.localise import Settings
+        from clearsight.locating import locate
+
+        settings = Settings(
+            threshold=arguments.threshold, share=arguments.share, iou=arguments.iou, layer=arguments.layer,
+            scales=scales, stride=arguments.stride, background=arguments.background, tight=arguments.tight,
+            strange=arguments.strange,
+        )  # fmt: skip
+        found = locate(
+            arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
+            out=arguments.out, console=console,
+        )  # fmt: skip
+    if arguments.json:
+        print_json({"located": [{**one.to_dict(), "picture": str(picture)} for one, picture in found]})
+        return 0
+    for one, picture in found:
+        how = f", windows judged by {one.facts['judged by']}" if "judged by" in one.facts else ""
+        print(f"{one.image}  {one.method}{how}, {one.seconds:.1f} s")
+        for f in one.found:
+            print(f"    {f.label} {f.score:.1%}  [{', '.join(f'{v:.0f}' for v in f.box)}]")
+        if not one.found:
+            print("    nothing found")
+        elif one.facts.get("none_of_these"):
+            print("    but the image is unlike all the model learned from")
+        print(f"    {picture}")
+    return 0
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--scales {text!r} cannot be read", expected="numbers such as 1,0.5") from None
