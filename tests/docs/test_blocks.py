@@ -12,9 +12,11 @@ ROOT = Path(__file__).parent.parent.parent
 RUN_BY = {
     "README.md": "tests/test_readme.py",
     "CONTRIBUTING.md": ".ci/run",  # make check and make test
+    "docs/anomaly.md": "tests/test_anomaly.py",
     "docs/export.md": "tests/exporting/test_docs.py",
     "docs/gallery.md": "tests/docs/test_blocks.py",
     "docs/landscape.md": "tests/docs/test_blocks.py",
+    "docs/locate.md": "tests/localise/test_docs.py",
     "docs/serve.md": "tests/serving/test_documents.py",
     "docs/tasks.md": "tests/test_tasks.py",  # the same trainings, from Python and smaller
     "docs/tutorial.md": "tests/docs/test_blocks.py",
