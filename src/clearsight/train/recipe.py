@@ -212,8 +212,19 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
     )
 
 
+def check_task(dataset: Dataset, config: Config) -> None:
+    """Refuse to look for anomalies where the data was read as one of classes."""
+    if config.data.task == "anomaly" and dataset.task != "anomaly":
+        raise ConfigError(
+            "this is for models that give one class per image",
+            found="--task anomaly",
+            fix="use `clearsight train` for anomalies",
+        )
+
+
 def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepared, Recipe]:
     """The recipe, and the data at its size: what every job but `fit` itself begins with."""
+    check_task(dataset, config)
     scanned = scan(dataset, console.stage("looking at the files"))
     recipe = plan(config, scanned)
     prepared = prepare(
