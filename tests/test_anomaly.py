@@ -224,7 +224,7 @@ def test_sounds_have_classes_too(tmp_path):
     assert answer.label == "broken"
 
 
-def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path):
+def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     run, _ = walls
     X, y = digit_images
     for what in (cs.attack, cs.audit, cs.see):
@@ -246,6 +246,8 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path):
     with pytest.raises(DataError, match="too few normal images"):
         cs.fit(X[:9], ["zero"] * 9, task="anomaly", out=tmp_path / "no")
     assert not (tmp_path / "no").exists()
+    assert main(["tune", "digits", "--task", "anomaly"]) == 2
+    assert "this is for models that give one class per image; found --task anomaly" in capsys.readouterr().err
 
 
 DOCS = (Path(__file__).parent.parent / "docs" / "anomaly.md").read_text()

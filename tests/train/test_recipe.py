@@ -24,6 +24,7 @@ def test_a_larger_input_is_tried_where_images_fill_it_and_the_budget_allows():
 
 def test_the_users_size_stands():
     assert size(300, budget="20m", img_size=224) is None
+    assert size(300, budget="20m", task="anomaly") is None
 
 
 @pytest.mark.parametrize("recipe", [{"kind": "scratch"}, {"model": "timm/vit_tiny_patch16_224"}])

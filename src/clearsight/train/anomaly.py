@@ -27,9 +27,6 @@ from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
 from clearsight.models.detector import (
     Detector,
-    GaussianHead,
-    MemoryHead,
-    coreset,
     head_spec,
     places_of,
     score_of,
@@ -38,6 +35,7 @@ from clearsight.models.network import Backbone, Probe, capture, tap_points
 from clearsight.train.features import outputs
 from clearsight.train.frozen import new_probe, say_idle
 from clearsight.train.job import Job, Outcome
+from clearsight.train.normal_heads import FAR, distances, far_out, fit_head, usual
 from clearsight.train.pasted import pasted
 from clearsight.train.scratch import from_scratch
 from clearsight.train.suspects import Suspect, Suspects
@@ -54,35 +52,14 @@ MOST = 2000
 CHANNELS = 192
 """Channels of patches that are kept at most, drawn at random [Defard et al. 2020, section III]."""
 
-POINTS = 20_000
-"""Patches from which the memory of PatchCore is taken, drawn at random."""
-
-MEMORY = 2000
-"""Features that are remembered."""
-
-NEIGHBOURS = {"knn": 5, "patchcore": 1}
-"""Nearest remembered features that a distance is the mean over."""
-
 MADE_UP = 200
 """Anomalies made up to choose a method by, at most."""
 
 FOLDS = 5
 """Parts of the cross-validation at most; each is a fit."""
 
-FAR = 3.0
-"""A score further above the upper quartile than so many interquartile ranges is a far outlier [Tukey 1977]."""
-
-FEW = 0.2
-"""Share of the images that are set aside at most."""
-
 ROUNDS = 2
 """How often what is left is fitted again."""
-
-LEAST_SPREAD = 0.1
-"""Smallest spread of a place's distances, as a share of the mean one: where normal images never differ, rounding alone
-would be strange."""
-
-CHUNK = 128
 
 
 @dataclass(frozen=True)
@@ -109,7 +86,7 @@ def find_anomalies(job: Job) -> Outcome:
     kept, away, level, spread = _held_out(job, method, maps[patches], folds)
     judged = np.sort(np.concatenate([judge for _, judge in folds]))
     everything = np.arange(len(rows)) if trunk.trained is None else folds[0][0]
-    detector, head = bodies[patches], _fitted(method, maps[patches], everything[kept[everything]], job.config.run.seed)
+    detector, head = bodies[patches], fit_head(method, maps[patches], everything[kept[everything]], job.config.run.seed)
     detector.set_head(head_spec(head), head)
     detector.level.copy_(torch.from_numpy(level))
     detector.spread.copy_(torch.from_numpy(spread))
@@ -246,10 +223,10 @@ def _chosen(
     found = {}
     for method in wanted:
         k = method in PATCHES
-        head = _fitted(method, maps[k], fit, seed)
-        usual, strange = _distances(head, maps[k], judge), _distances(head, new[k], np.arange(len(judge)))
-        level, spread = _usual(usual)
-        scores = [score_of(torch.from_numpy((d - level) / spread)).numpy()[:, 0] for d in (usual, strange)]
+        head = fit_head(method, maps[k], fit, seed)
+        held, made_up = distances(head, maps[k], judge), distances(head, new[k], np.arange(len(judge)))
+        level, spread = usual(held)
+        scores = [score_of(torch.from_numpy((d - level) / spread)).numpy()[:, 0] for d in (held, made_up)]
         found[method] = auroc(*scores)
     best = max(found, key=lambda m: found[m])
     job.note(
@@ -274,73 +251,18 @@ def _held_out(
     done = 0
     for number in range(ROUNDS + 1):
         for fit, judge in folds:
-            head = _fitted(method, maps, fit[kept[fit]], job.config.run.seed)
-            away[judge] = _distances(head, maps, judge)
+            head = fit_head(method, maps, fit[kept[fit]], job.config.run.seed)
+            away[judge] = distances(head, maps, judge)
             done += 1
             advance(done, (ROUNDS + 1) * len(folds))
-        level, spread = _usual(away[judged[kept[judged]]])
+        level, spread = usual(away[judged[kept[judged]]])
         scores = score_of(torch.from_numpy((away[judged] - level) / spread)).numpy()[:, 0]
         before = kept.copy()
-        kept[judged] = ~_far_out(scores)
+        kept[judged] = ~far_out(scores)
         if number == ROUNDS or (kept == before).all():
             break
     advance(done, done)
     return before, away, level, spread
-
-
-def _far_out(scores: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which scores are far outliers upwards, FEW of them at most."""
-    low, high = np.quantile(scores, (0.25, 0.75))
-    fence = max(high + FAR * (high - low), float(np.quantile(scores, 1 - FEW)))
-    return np.asarray(scores > fence)
-
-
-def _usual(away: Floats) -> tuple[Floats, Floats]:
-    """Level and spread (P,) of distances (N, P): median, and the median distance from it as a deviation."""
-    level = np.median(away, axis=0)
-    spread = 1.4826 * np.median(np.abs(away - level), axis=0)
-    return level.astype(np.float32), np.maximum(spread, LEAST_SPREAD * spread.mean() + 1e-6).astype(np.float32)
-
-
-def _fitted(method: str, maps: Floats, fit: Rows, seed: int) -> GaussianHead | MemoryHead:
-    """The head of a method on the features of some images."""
-    if method in ("padim", "mahalanobis"):
-        return GaussianHead.of(*_moments(maps, fit), len(fit))
-    if method == "knn":
-        return MemoryHead.of(maps[fit][:, :, 0, 0], NEIGHBOURS[method])
-    rng = np.random.default_rng(seed)
-    each = -(-POINTS // len(fit))
-    points = []
-    for i in fit:
-        flat = maps[i].reshape(maps.shape[1], -1).T  # (P, D)
-        points.append(flat[rng.permutation(len(flat))[:each]])
-    joined = np.concatenate(points)
-    return MemoryHead.of(joined[coreset(joined, MEMORY, seed)], NEIGHBOURS[method])
-
-
-def _moments(maps: Floats, fit: Rows) -> tuple[Floats, Floats]:
-    """Mean (P, D) and covariance (P, D, D) at each place, a chunk of images at a time."""
-    features, places = maps.shape[1], int(np.prod(maps.shape[2:]))
-    mean = np.zeros((places, features))
-    for rows in _chunks(fit):
-        mean += maps[rows].reshape(len(rows), features, places).sum(0).T
-    mean /= len(fit)
-    covariance = np.zeros((places, features, features), np.float32)
-    for rows in _chunks(fit):
-        x = maps[rows].reshape(len(rows), features, places).transpose(2, 0, 1) - mean[:, None].astype(np.float32)
-        covariance += x.transpose(0, 2, 1) @ x
-    covariance /= len(fit)
-    return mean.astype(np.float32), covariance
-
-
-def _distances(head: GaussianHead | MemoryHead, maps: Floats, rows: Rows) -> Floats:
-    """How far every place of some images lies from normal (N, P)."""
-    with torch.inference_mode():
-        return np.concatenate([head(torch.from_numpy(np.array(maps[some]))).numpy() for some in _chunks(rows)])
-
-
-def _chunks(rows: Rows) -> list[Rows]:
-    return [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
 
 
 def _say(job: Job, method: str, trunk: _Trunk, answer: Anomaly, suspects: int) -> None:

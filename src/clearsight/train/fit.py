@@ -39,7 +39,7 @@ from clearsight.train.loop import Training, score_of
 from clearsight.train.losses import loss_for
 from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
-from clearsight.train.recipe import Recipe, check_names, larger_size, plan
+from clearsight.train.recipe import Recipe, check_names, check_task, larger_size, plan
 from clearsight.train.ridge import answers_head
 from clearsight.train.scratch import from_scratch
 from clearsight.train.suspects import Suspects, find_suspects
@@ -170,12 +170,7 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
     numbers = [flag for flag, given in (("--angle", data.angle), ("--within", data.within)) if given]
     if task != "regression" and numbers:
         raise ConfigError(f"{', '.join(numbers)} is about numbers to predict", found=f"{dataset.name} has none")
-    if data.task == "anomaly" and task != "anomaly":
-        raise ConfigError(
-            "this is for models that give one class per image",
-            found="--task anomaly",
-            fix="use `clearsight train` for anomalies",
-        )
+    check_task(dataset, config)
     if dataset.targets is None:
         return
     if task == "anomaly":

@@ -77,8 +77,10 @@ ENOUGH_FOR_SIZES = 600.0
 
 def larger_size(recipe: Recipe, config: Config, scanned: Scan) -> int | None:
     """Side of a larger input that the images fill and the weights allow, where a budget leaves time to try it."""
-    budget = config.run.budget
-    if recipe.kind != "probe" or config.data.img_size or budget is None or seconds(budget) < ENOUGH_FOR_SIZES:
+    budget, data = config.run.budget, config.data
+    if recipe.kind != "probe" or data.task == "anomaly" or data.img_size:  # what is normal cannot be told by accuracy
+        return None
+    if budget is None or seconds(budget) < ENOUGH_FOR_SIZES:
         return None
     side = int(min(scanned.short_side, LARGER * recipe.img_size)) // 32 * 32
     if side < LEAST_LARGER * recipe.img_size:
@@ -237,8 +239,19 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
     )
 
 
+def check_task(dataset: Dataset, config: Config) -> None:
+    """Refuse to look for anomalies where the data was read as one of classes."""
+    if config.data.task == "anomaly" and dataset.task != "anomaly":
+        raise ConfigError(
+            "this is for models that give one class per image",
+            found="--task anomaly",
+            fix="use `clearsight train` for anomalies",
+        )
+
+
 def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepared, Recipe]:
     """The recipe, and the data at its size: what every job but `fit` itself begins with."""
+    check_task(dataset, config)
     scanned = scan(dataset, console.stage("looking at the files"))
     recipe = plan(config, scanned)
     prepared = prepare(
