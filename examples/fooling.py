@@ -21,7 +21,7 @@ def study(short: bool, seed: int) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         run = cs.fit("digits", epochs=5 if short else 15, seed=seed, out=f"{folder}/digits")
         clf = run.predictor
-    made = fool(clf, rounds=500, rate=0.3, seed=seed)
+    made = fool(clf, rounds=1000, seed=seed)
     real = np.asarray(builtin.digits(None).source.images)[:500, None]
     strangeness, flagged = clf.strangeness(real)
     odd, caught = clf.strangeness(made.pixels)

@@ -81,7 +81,7 @@ def main(study: Study, arguments: list[str] | None = None) -> int:
         found.figure.savefig(asked.out / f"{name}.png")
         if found.animation is not None:
             found.figure.set_layout_engine("none")  # else it is laid out anew for every frame
-            found.animation.save(asked.out / f"{name}.gif", writer="pillow", dpi=70)
+            found.animation.save(asked.out / f"{name}.gif", writer="pillow", dpi=55)
         plt.close("all")
     print(module.__doc__.strip(), end="\n\n")
     for what, value in found.numbers.items():

@@ -16,7 +16,7 @@ from gallery import BLUE, GRAY, ORANGE, Found, class_names, clothes, learn, main
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(1500 if short else 8000, 1000 if short else 4000, seed)
+    data = clothes(2000 if short else 8000, 1000 if short else 4000, seed)
     size, slack = data.pixels.shape[2], 0.02 if short else 0.0  # few images cannot tell small differences
     networks = {
         "one layer": ("linear", {}, 0.01, 6),
@@ -27,7 +27,9 @@ def study(short: bool, seed: int) -> Found:
     for word, (name, knobs, rate, epochs) in networks.items():
         torch.manual_seed(seed)
         body = build_model(name, classes=10, channels=1, img_size=size, **knobs)
-        _, trained = learn(body, data, epochs=epochs, lr=rate, seed=seed, weight_decay=5e-4, last=True)
+        _, trained = learn(
+            body, data, epochs=epochs, lr=rate, seed=seed, batch=32 if short else 64, weight_decay=5e-4, last=True
+        )
         right[word] = trained.history[-1].val_accuracy
         templates = body.templates()[:, 0].numpy() if name == "linear" else templates
     n = len(data.val)

@@ -66,7 +66,7 @@ def study(short: bool, seed: int) -> Found:
             line.set_data(*paths[name][: step + 1].T)
         return lines
 
-    shown = range(5 if short else 60)
+    shown = range(5 if short else 50)
     across = {name: float(np.abs(np.diff(path[:31, 1])).sum()) for name, path in paths.items()}
     shrink = (errors["gradient descent"][200] / errors["gradient descent"][100]) ** 0.01
     return Found(

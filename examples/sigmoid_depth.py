@@ -40,7 +40,7 @@ def study(short: bool, seed: int) -> Found:
     axes[0].set_title(f"{depths[-1]} hidden layers, before training")
     axes[1].set(xlabel="hidden layers", ylabel="held-out accuracy", ylim=(0, 1.02), title=f"after {epochs} epochs")
     percent_axis(axes[1].yaxis)
-    axes[1].legend(loc="center left")
+    axes[1].legend(loc="center right")
 
     deep = depths[-1]
     shrunk = {a: gradients[a, deep][0] / gradients[a, deep][-1] for a in ("sigmoid", "relu")}
