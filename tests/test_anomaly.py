@@ -231,7 +231,7 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
         with pytest.raises(ModelError, match="one class per image; found a model of anomaly"):
             what(run.folder)
     for what in (cs.export, cs.serve):
-        with pytest.raises(ModelError, match="not for detectors of anomalies yet. Use predict"):
+        with pytest.raises(ModelError, match="not for detectors of anomalies yet"):
             what(run.folder)
     for options, error, message in (
         ({"normal": "0"}, ConfigError, "--normal is about anomalies: add --task anomaly"),
