@@ -104,7 +104,7 @@ class Settings:
     noise: float = 0.1
     layer: str = ""
     window: int | None = None
-    batch: int = 16
+    batch: int = 8
     seed: int = 0
 
 

@@ -21,13 +21,14 @@ from torch.overrides import TorchFunctionMode
 from clearsight.errors import ModelError
 from clearsight.models.maps import as_maps
 from clearsight.models.network import InputLayer, capture, frozen, layer_name
+from clearsight.train.hardware import kept_memory
 from clearsight.train.loop import layout_for
 from clearsight.train.norms import folded_norms
 
 Progress = Callable[[int, int], None]
 
 
-def saliency(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 16) -> torch.Tensor:
+def saliency(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
     """Absolute gradient |d logit / d pixel| [Simonyan, Vedaldi, Zisserman 2014]."""
     with frozen(network):
         return torch.cat([_gradient(network, *part).abs() for part in _parts(batch, x, classes)])
@@ -41,7 +42,7 @@ def smoothgrad(
     samples: int = 50,
     noise: float = 0.1,
     seed: int = 0,
-    batch: int = 16,
+    batch: int = 8,
     progress: Progress | None = None,
 ) -> torch.Tensor:
     """Mean absolute gradient over noisy copies of each image [Smilkov et al. 2017].
@@ -77,7 +78,7 @@ def integrated_gradients(
     *,
     baseline: torch.Tensor | None = None,
     steps: int = 50,
-    batch: int = 16,
+    batch: int = 8,
     progress: Progress | None = None,
 ) -> torch.Tensor:
     """(x - baseline) times the mean gradient on the straight way from baseline to x [Sundararajan, Taly, Yan 2017].
@@ -106,11 +107,11 @@ def integrated_gradients(
 def swift(network: nn.Module, image: torch.Tensor) -> Iterator[None]:
     """As `frozen`, and inside the block a pass costs less and gives the same up to rounding: channels last, batch
     normalisations folded into the convolutions before them, rectifiers out of place (in place, each keeps a copy of
-    what it overwrites). image (1, C, H, W): to check the folding on.
+    what it overwrites), memory kept from batch to batch. image (1, C, H, W): to check the folding on.
     """
     tensors = [(tensor, tensor.data) for tensor in [*network.parameters(), *network.buffers()]]
     in_place: list[Any] = [m for m in network.modules() if getattr(m, "inplace", False)]
-    with frozen(network):
+    with kept_memory(image.device.type), frozen(network):
         try:
             network.to(memory_format=layout_for(network, image.device.type))
             for module in in_place:
@@ -139,7 +140,7 @@ def completeness(
     return missed
 
 
-def guided_backprop(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 16) -> torch.Tensor:
+def guided_backprop(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
     """Gradient that passes a rectifier only where it is positive [Springenberg et al. 2015].
 
     Every rectifier counts: nn.ReLU, nn.ReLU6, functional.relu, Tensor.relu, torch.relu. Networks without any (SiLU,
@@ -180,7 +181,7 @@ class _OnlyPositive(torch.autograd.Function):
 
 
 def grad_cam(
-    network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, layer: str = "", batch: int = 16
+    network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, layer: str = "", batch: int = 8
 ) -> torch.Tensor:
     """A layer's maps, weighted by their mean gradients, summed, and rectified: (N, h, w) [Selvaraju et al. 2017].
 

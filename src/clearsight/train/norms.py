@@ -92,20 +92,27 @@ def _pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[nn.Conv2d, _B
 
 
 def _fold(conv: nn.Conv2d, norm: _BatchNorm) -> None:
-    """Give both modules forward passes of their own."""
+    """Give both modules forward passes of their own. Weights that take no gradient are folded once."""
 
-    def convolve(x: torch.Tensor) -> torch.Tensor:
+    def folded() -> nn.Conv2d:
         assert norm.running_var is not None
         assert norm.running_mean is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         own = 0.0 if conv.bias is None else conv.bias
         other = copy.copy(conv)  # the same kind of convolution, padding of its own included, with other weights
-        folded: dict[str, Any] = {
+        weights: dict[str, Any] = {
             "weight": conv.weight * scale.view(-1, 1, 1, 1),
             "bias": norm.bias + (own - norm.running_mean) * scale,
         }
-        other._parameters = folded
-        return type(conv).forward(other, x)
+        other._parameters = weights
+        return other
+
+    learns = any(p is not None and p.requires_grad for p in (conv.weight, conv.bias, norm.weight, norm.bias))
+    fixed = None if learns else folded()
+
+    def convolve(x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = type(conv).forward(fixed or folded(), x)
+        return result
 
     conv.forward = convolve  # type: ignore[method-assign,assignment]
     norm.forward = _rest_of(norm)  # type: ignore[method-assign,assignment]
