@@ -48,8 +48,7 @@ def folded_norms(network: nn.Module, images: torch.Tensor) -> Iterator[int]:
     was_training = network.training
     with torch.no_grad():
         network.eval()
-        pairs = _pairs(network, images)
-        before = network(images)
+        pairs, before = _pairs(network, images)
         for conv, norm in pairs:
             _fold(conv, norm)
         after = network(images)
@@ -63,8 +62,10 @@ def folded_norms(network: nn.Module, images: torch.Tensor) -> Iterator[int]:
         _unfold(pairs)
 
 
-def _pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[nn.Conv2d, _BatchNorm]]:
-    """Convolutions whose output goes straight into a batch normalisation, and that normalisation."""
+def _pairs(network: nn.Module, images: torch.Tensor) -> tuple[list[tuple[nn.Conv2d, _BatchNorm]], torch.Tensor]:
+    """Convolutions whose output goes straight into a batch normalisation, with that normalisation; and the network's
+    output.
+    """
     made_by: dict[int, nn.Conv2d] = {}
     alive: list[torch.Tensor] = []  # so that no two tensors share an id
     pairs: list[tuple[nn.Conv2d, _BatchNorm]] = []
@@ -80,15 +81,16 @@ def _pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[nn.Conv2d, _B
 
     hooks = [m.register_forward_hook(look) for m in network.modules() if isinstance(m, nn.Conv2d | _BatchNorm)]
     try:
-        network(images)
+        output: torch.Tensor = network(images)
     finally:
         for hook in hooks:
             hook.remove()
-    return [
+    touching = [
         (conv, norm)
         for conv, norm in pairs
         if calls[conv] == calls[norm] == 1 and norm.affine and norm.track_running_stats
     ]
+    return touching, output
 
 
 def _fold(conv: nn.Conv2d, norm: _BatchNorm) -> None:
