@@ -30,6 +30,7 @@ ALL = (
     "tasks",
     "anomaly",
     "locate",
+    "gpu",
 )
 DEFAULT = ("startup", "accuracy", "features", "memory", "doctor")
 

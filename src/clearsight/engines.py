@@ -6,6 +6,8 @@ float32 here, so its answers differ from PyTorch's by rounding alone (measured: 
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import hashlib
 import json
 import sys
@@ -51,19 +53,42 @@ class Engine(Protocol):
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Outputs]: ...
 
 
+def device_of(name: str) -> str:
+    """The processor behind auto, cpu or cuda; ConfigError when a GPU is asked for and there is none."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError(
+            "--device cuda finds no GPU",
+            fix="use --device cpu, or check the driver and that this PyTorch is built for CUDA",
+        )
+    return "cuda" if name == "cuda" or (name == "auto" and available) else "cpu"
+
+
+def on_device(network: nn.Module, device: str) -> nn.Module:
+    """The network itself on a CPU, where it stays; a copy of it on a GPU."""
+    return network if device == "cpu" else copy.deepcopy(network).to(device)
+
+
 class TorchEngine:
-    """Eager PyTorch in evaluation mode."""
+    """Eager PyTorch in evaluation mode. On a GPU it computes in whole float32, as a CPU does, not in TF32."""
 
     lanes = 1
 
     def __init__(self, network: nn.Module, device: str = "cpu") -> None:
-        self.network, self.device = network.eval(), device
+        self.network, self.device = on_device(network, device).eval(), device
 
     def stream(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[Outputs]:
         for batch in batches:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._exactly():
                 out = self.network(torch.from_numpy(np.ascontiguousarray(batch)).to(self.device))
             yield [o.float().cpu().numpy() for o in (out if isinstance(out, tuple) else (out,))]
+
+
+    def _exactly(self) -> contextlib.AbstractContextManager[None]:
+        if self.device == "cpu":
+            return contextlib.nullcontext()
+        backend: Any = torch.backends.cudnn
+        return backend.flags(enabled=True, deterministic=True, allow_tf32=False)  # type: ignore[no-any-return]
 
 
 class OpenVinoEngine:
@@ -144,7 +169,7 @@ def engine_for(
         name = engine_name(network, shape, images, device)
     if name == "openvino" and not traceable(network):
         raise ConfigError("classical models run in PyTorch alone", fix="use the engine auto or torch")
-    return OpenVinoEngine(network, shape, hint) if name == "openvino" else TorchEngine(network.to(device), device)
+    return OpenVinoEngine(network, shape, hint) if name == "openvino" else TorchEngine(network, device)
 
 
 def operations(network: nn.Module, shape: Shape) -> int:

@@ -26,7 +26,7 @@ from clearsight.predictor import Predictor
 from clearsight.runs import run_options
 
 
-def load(folder: str | Path, *, engine: str = "auto", device: str = "cpu") -> Predictor:
+def load(folder: str | Path, *, engine: str = "auto", device: str = "auto") -> Predictor:
     """The predictor of a run's folder, or of a network with published ImageNet weights by its name."""
     if not Path(folder).expanduser().exists():
         from clearsight.models.pretrained import imagenet_network

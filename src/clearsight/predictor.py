@@ -24,7 +24,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import from_array, quiet_pillow, read_bytes, read_image
 from clearsight.data.sources import as_source
-from clearsight.engines import BATCH, Engine, Hint, engine_for
+from clearsight.engines import BATCH, Engine, Hint, device_of, engine_for, on_device
 from clearsight.errors import ConfigError, DataError, ModelError, nearest
 from clearsight.metrics import entropy, softmax
 from clearsight.models.classical import Classical
@@ -76,19 +76,24 @@ class Predictor:
 
     engine: "auto" takes OpenVINO for much work on a CPU and PyTorch otherwise; "torch" or "openvino" fix it. The
     engines agree within 1e-4 in logits; one engine gives the same bits for the same batch of images.
-    device: "cpu" or "cuda". hint: "latency" where answers are waited for one by one, as in serving.
+    device: "cpu", "cuda", or "auto" for a GPU where there is one. hint: "latency" where answers are waited for one by one, as in serving.
     """
 
-    def __init__(self, bundle: Bundle, *, engine: str = "auto", device: str = "cpu", hint: Hint = "throughput") -> None:
+    def __init__(self, bundle: Bundle, *, engine: str = "auto", device: str = "auto", hint: Hint = "throughput") -> None:
         if engine not in ("auto", "torch", "openvino"):
             raise ConfigError(f"there is no engine {engine!r}", expected="auto, torch or openvino")
-        self.bundle, self.engine, self.device, self.hint = bundle, engine, device, hint
+        self.bundle, self.engine, self.device, self.hint = bundle, engine, device_of(device), hint
         self.network = bundle.network.eval()
         self._engines: dict[str, Engine] = {}
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.bundle.classes
+
+    @cached_property
+    def differentiable(self) -> torch.nn.Module:
+        """The network where gradients are to be taken: itself on a CPU, a copy on a GPU."""
+        return on_device(self.network, self.device)
 
     @property
     def has_gradients(self) -> bool:

@@ -24,6 +24,7 @@ from clearsight.data.prepare import Prepared
 from clearsight.data.sources import read
 from clearsight.diagnose import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, write_json, write_table
+from clearsight.engines import device_of
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.evaluation import check_limits, evaluate_answers
 from clearsight.evaluation import evaluate as judge
@@ -132,7 +133,7 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
         if diagnosis is not None:
             write_json(folder / "diagnosis.json", diagnosis.to_dict())
         write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
-        predictor = Predictor(fitted.bundle)
+        predictor = Predictor(fitted.bundle, device=device_of(config.run.device))
         write = _judge_answers if fitted.bundle.answer else _judge_classes
         scores, report = write(predictor, fitted, config, console)
         metrics = {
@@ -165,7 +166,7 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
     world.agree(None)  # the others may read it now
-    return Run(folder, Predictor(bundle), metrics, folder / "report.html", diagnosis, fitted.suspects)
+    return Run(folder, Predictor(bundle, device=predictor.device), metrics, folder / "report.html", diagnosis, fitted.suspects)
 
 
 def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit:

@@ -121,7 +121,7 @@ def attack(
     if not len(x):
         raise ConfigError("there are no images to attack", found="only images of the target's class")
     goal = truth if target is None else torch.full_like(truth, target)
-    network = predictor.network
+    network = predictor.differentiable
     advance = console.stage("attacking", "images")
     belief = _belief(predictor, x)
     right = belief.argmax(1) == truth.numpy()
@@ -137,7 +137,9 @@ def attack(
                 options: dict[str, Any] = {"norm": norm, "targeted": target is not None, "batch": batch}
                 if method == "pgd":
                     options |= {"steps": steps, "seed": seed}
-                moved = (fgsm if method == "fgsm" else pgd)(network, x[rows], goal[rows], epsilon, **options)
+                moved = (fgsm if method == "fgsm" else pgd)(
+                    network, x[rows].to(predictor.device), goal[rows].to(predictor.device), epsilon, **options
+                ).cpu()  # fmt: skip
                 after = _belief(predictor, moved)
                 for place, row in enumerate(open_):
                     answer = int(after[place].argmax())

@@ -43,11 +43,11 @@ def fool(
     """
     if not predictor.has_gradients:
         raise ModelError("fooling images need gradients, which this model does not have")
-    network, classes = predictor.network, len(predictor.classes)
+    network, classes, device = predictor.differentiable, len(predictor.classes), predictor.device
     advance = (console or Silent()).stage("making fooling images", "rounds")
     generator = torch.Generator().manual_seed(seed)
-    free = torch.logit(0.02 + 0.96 * torch.rand((classes, *predictor.shape), generator=generator)).requires_grad_()
-    goal = torch.arange(classes)
+    start = torch.rand((classes, *predictor.shape), generator=generator).to(device)
+    free, goal = torch.logit(0.02 + 0.96 * start).requires_grad_(), torch.arange(classes, device=device)
     optimiser = torch.optim.Adam([free], lr=rate)
     with frozen(network):
         for round_ in range(rounds):
@@ -61,7 +61,7 @@ def fool(
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     advance(rounds, rounds)
-    pixels = free.detach().sigmoid().numpy()
+    pixels = free.detach().sigmoid().cpu().numpy()
     beliefs = predictor.predict_proba(pixels)[np.arange(classes), np.arange(classes)]
     strange = predictor.strangeness(pixels)[1] if predictor.bundle.limits else None
     return Fooling(predictor.classes, pixels, beliefs, strange)

@@ -65,10 +65,12 @@ def attack_one(
     options: dict[str, Any] = {"norm": norm, "targeted": target is not None}
     if method == "pgd":
         options |= {"steps": steps, "seed": seed}
-    with frozen(predictor.network):
+    network, device = predictor.differentiable, predictor.device
+    with frozen(network):
         run = fgsm if method == "fgsm" else pgd
-        moved = run(predictor.network, torch.from_numpy(pixels[None]), torch.tensor([goal]), epsilon, **options)
-    attacked = moved[0].detach().numpy()
+        x, label = torch.from_numpy(pixels[None]).to(device), torch.tensor([goal], device=device)
+        moved = run(network, x, label, epsilon, **options)
+    attacked = moved[0].detach().cpu().numpy()
     return Attacked(
         method, norm, epsilon, steps if method == "pgd" else 1, None if target is None else predictor.classes[target],
         pixels, attacked, before, cast(Prediction, predictor.predict(attacked[None])[0]),

@@ -204,7 +204,7 @@ def _one(
     used: dict[str, Any] = {"seed": settings.seed}
     difference = randomised = None
     if method in GRADIENT_METHODS:
-        network = predictor.network
+        network = predictor.differentiable
 
         def again(other: nn.Module) -> Floats:
             with summed(other, pull):
@@ -213,7 +213,7 @@ def _one(
         with summed(network, pull):
             heat = _by_gradients(network, pixels, 0 if answer else target, method, settings, used, facts, progress)
         with torch.inference_mode():
-            own = network(torch.from_numpy(pixels[None])).numpy()
+            own = network(torch.from_numpy(pixels[None]).to(predictor.device)).cpu().numpy()
         difference = float(np.abs(own - predictor.logits(pixels[None])).max())
         if judged:
             randomised = randomisation(heat, again, network, seed=settings.seed)
@@ -259,8 +259,8 @@ def _by_gradients(
     progress: Callable[[int, int], None] | None,
 ) -> Floats:
     """The map (H, W) of one image; what was set and found goes into used and facts."""
-    x, classes = torch.from_numpy(pixels[None]), torch.tensor([target])
-    batch = settings.batch
+    device, batch = next(network.parameters()).device, settings.batch
+    x, classes = torch.from_numpy(pixels[None]).to(device), torch.tensor([target], device=device)
     if method == "saliency":
         heat = gradients.saliency(network, x, classes, batch=batch).amax(1)
     elif method == "guided":
@@ -289,7 +289,8 @@ def _by_gradients(
         maps = gradients.grad_cam(network, x, classes, layer=layer, batch=batch)
         facts["map"] = f"{maps.shape[1]}x{maps.shape[2]}"
         heat = torch.nn.functional.interpolate(maps[:, None], pixels.shape[1:], mode="bilinear")[:, 0]
-    return heat[0].numpy()
+    found_there: Floats = heat[0].cpu().numpy()
+    return found_there
 
 
 def _by_score(

@@ -56,10 +56,10 @@ def smoothgrad(
     with swift(network, x[:1]):
         for start in range(0, len(pairs), batch):
             chosen = pairs[start : start + batch]
-            rows = torch.tensor([i for i, _ in chosen])
-            moved = torch.stack([deviation[i] * gaussian(x.shape[1:], seed, sample) for i, sample in chosen])
-            found = _gradient(network, x[rows] + moved.to(x), classes[rows]).abs()
-            total.index_add_(0, rows.to(x.device), found)
+            rows = torch.tensor([i for i, _ in chosen], device=x.device)
+            grain = torch.stack([gaussian(x.shape[1:], seed, sample) for _, sample in chosen]).to(x)
+            moved = x[rows] + deviation[rows].view(-1, 1, 1, 1) * grain
+            total.index_add_(0, rows, _gradient(network, moved, classes[rows]).abs())
             if progress:
                 progress(min(len(pairs), start + batch), len(pairs))
     return total / samples
@@ -226,7 +226,7 @@ def last_maps(network: nn.Module, x: torch.Tensor) -> str:
         for hook in hooks:
             hook.remove()
     # unequal shares: of two classes, one logit may be the other with the sign turned, and their sum says nothing
-    asked = (logits * torch.linspace(1, 2, logits.shape[1])).sum()
+    asked = (logits * torch.linspace(1, 2, logits.shape[1], device=logits.device)).sum()
     for name, maps in reversed(found):
         (gradient,) = torch.autograd.grad(asked, maps, retain_graph=True, allow_unused=True)
         if gradient is not None and int((as_maps(gradient) != 0).any(1).sum()) > 1:

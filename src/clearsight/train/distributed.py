@@ -37,13 +37,13 @@ class World:
         """This process's part of some rows."""
         return rows[self.rank :: self.size]
 
-    def sum(self, value: float) -> float:
-        """The sum of a number over all processes."""
+    def sum(self, value: torch.Tensor) -> torch.Tensor:
+        """The sum of a number, or of each of several, over all processes."""
         if self.size == 1:
             return value
-        tensor = torch.tensor(value, dtype=torch.float64, device=_device())
-        distributed.all_reduce(tensor)
-        return float(tensor)
+        total = value.detach().to(_device(), torch.float64, copy=True)
+        distributed.all_reduce(total)
+        return total
 
     def agree(self, value: Any) -> Any:
         """The first process's value, on all of them."""

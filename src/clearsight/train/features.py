@@ -71,7 +71,7 @@ def outputs(
             array.flush()
 
     with torch.inference_mode():
-        one = network.eval().to(device)(to_float(pixels.array[indices[:1]]).to(device))
+        one = network.eval()(to_float(pixels.array[indices[:1]]))
     floats = sum(o[0].numel() for o in (one if isinstance(one, tuple) else (one,)))
     folder = entry("features", key, build, expected_bytes=len(indices) * floats * 4)
     files = sorted(folder.glob("part*.npy"), key=lambda p: int(p.stem.removeprefix("part")))

@@ -27,7 +27,7 @@ from clearsight.train.clock import Clock
 from clearsight.train.features import Stacked, outputs
 from clearsight.train.frozen import MIRRORED, Frozen
 from clearsight.train.job import Job, Outcome
-from clearsight.train.loop import Examples, Trained, Training, logits_of
+from clearsight.train.loop import Examples, Trained, Training
 from clearsight.train.probe import choose_head, fit_softmax
 
 LAYER_DECAY = 0.6
@@ -107,8 +107,8 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
         probe.set_head(parts, spec, upper.head)
         members.append(probe.eval())
         judged.append(judge)
-        of_views = [logits_of(upper, seen.pixels, seen.val + k * n, how.batch_size, "cpu") for k in range(answering)]
-        logits.append(torch.stack(of_views).double().mean(0).numpy())  # of the mean features: the head is linear
+        of_views = [job.logits(upper, seen.val + k * n, how.batch_size, seen.pixels) for k in range(answering)]
+        logits.append(np.mean(of_views, axis=0))  # of the mean features: the head is linear
     job.note(
         "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
     )
@@ -131,7 +131,7 @@ def train_all(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
         return None
     how = replace(how, epochs=plan.epochs)
     trained = job.train(probe, how, groups, title)
-    logits = logits_of(probe, job.data.pixels.array, split.val, how.batch_size, "cpu").double().numpy()
+    logits = job.logits(probe, split.val, how.batch_size)
     return _outcome(job, frozen, probe, split.val, logits, trained, how)
 
 

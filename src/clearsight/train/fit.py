@@ -26,13 +26,13 @@ from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sound import FACTS
 from clearsight.data.targets import Task, require_variety
+from clearsight.engines import device_of
 from clearsight.errors import ConfigError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.train.anomaly import find_anomalies
 from clearsight.train.classical import classical
 from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
-from clearsight.train.hardware import device_of
 from clearsight.train.job import Job, Outcome, Watch
 from clearsight.train.limits import fit_limits
 from clearsight.train.loop import Training, score_of

@@ -13,22 +13,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from clearsight.errors import ConfigError
 from clearsight.models.anatomy import anatomy
 
 SHARE_OF_MEMORY = 0.5
 """Part of the free memory that one batch may take."""
-
-
-def device_of(name: str) -> str:
-    """The processor behind --device; ConfigError when a GPU is asked for and there is none."""
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ConfigError(
-            "--device cuda finds no GPU",
-            fix="use --device cpu, or check the driver and that this PyTorch is built for CUDA",
-        )
-    return "cuda" if name == "cuda" or (name == "auto" and available) else "cpu"
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from clearsight.answers import Answer, answer_for
 from clearsight.config import Config, low_high
 from clearsight.console import Console
 from clearsight.data.augment import augment
-from clearsight.data.loader import to_float
+from clearsight.data.loader import Images, to_float
 from clearsight.data.prepare import Prepared
 from clearsight.errors import ConfigError
 from clearsight.models.classical import Classical
@@ -32,7 +32,7 @@ from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.decision import Decision
 from clearsight.train.distributed import ALONE, World
 from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
-from clearsight.train.loop import Examples, Trained, Training, train_network
+from clearsight.train.loop import Examples, Trained, Training, logits_of, train_network
 from clearsight.train.losses import ALL_LOSSES, loss_for
 from clearsight.train.norms import folded_norms, hold_norms
 from clearsight.train.observer import Epoch, Observer
@@ -222,6 +222,17 @@ class Job:
                 world=self.world,
             )
 
+    def logits(
+        self, network: nn.Module, rows: NDArray[np.int64], batch_size: int, pixels: NDArray[Any] | None = None
+    ) -> NDArray[np.float64]:
+        """What a network answers (len(rows), K) to some images, those of the data unless others are given; in float32,
+        whatever it was trained in.
+        """
+        images = Images(self.data.pixels.array if pixels is None else pixels, self.device)
+        found = logits_of(network.to(self.device), images, rows, batch_size)
+        network.to("cpu")
+        return found.double().numpy()
+
     def decided(self, name: str, decide: Callable[[], Any]) -> Any:
         """A choice that rests on time measured, and so must be remembered for a resumed run to repeat it."""
         value = None
@@ -305,7 +316,7 @@ def less_work(network: nn.Module, how: Training, examples: Examples, device: str
     with kept_memory(device), contextlib.ExitStack() as stack:
         if how.frozen_norm and not how.compile:
             network.to(device)
-            stack.enter_context(folded_norms(network, to_float(examples.pixels[examples.train[:2]]).to(device)))
+            stack.enter_context(folded_norms(network, to_float(examples.pixels[examples.train[:2]], device)))
         yield
 
 
@@ -322,7 +333,7 @@ def single_steps(
 
     def step(rate: float) -> float:
         rows = order.choice(data.train, min(how.batch_size, len(data.train)), replace=False)
-        images = augment(to_float(data.pixels[rows]).to(device), how.augment, noise)
+        images = augment(to_float(data.pixels[rows], device), how.augment, noise)
         wanted = data.wanted(rows, how.label_smoothing).to(device)
         optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad(set_to_none=True)

@@ -22,7 +22,7 @@ from torch import nn
 
 from clearsight.adversary import pgd
 from clearsight.data.augment import augment
-from clearsight.data.loader import batches, to_float
+from clearsight.data.loader import Images
 from clearsight.data.mix import mix
 from clearsight.data.targets import Task
 from clearsight.errors import TrainingError
@@ -154,12 +154,12 @@ def train_network(
     per_epoch = how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
-    def loss_and_gradient(pieces: Sequence[Batch], weight: float) -> tuple[float, float, torch.Tensor]:
+    def loss_and_gradient(pieces: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
         """Loss of a step's batches together, sum of the images' scores, logits of the last batch; gradients are left in
         place.
         """
         optimiser.zero_grad(set_to_none=True)
-        value, right = 0.0, 0.0
+        sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of scores; asked for once
         for number, (images, target, w) in enumerate(pieces):
             together = world.waiting(forward, last=number == len(pieces) - 1)
             with together, auxiliary_logits(network) as extra, autocast(device, how.amp):
@@ -170,13 +170,13 @@ def train_network(
                 loss = (losses * w).sum() / weight
                 cost = loss + how.l1 * l1_penalty(network) / (len(pieces) * world.size) if how.l1 else loss
             scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
-            value += float(loss.detach())
-            right += float(score_of(logits.detach(), target, data.task).sum())
+            sums += torch.stack([loss.detach().double(), score_of(logits.detach(), target, data.task).sum().double()])
         if scaler.is_enabled():
             scaler.unscale_(optimiser)
-        return world.sum(value), world.sum(right), logits.detach()
+        value, right = world.sum(sums).tolist()
+        return value, right, logits.detach()
 
-    def searched(pieces: Sequence[Batch], weight: float, step: int) -> float:
+    def searched(pieces: Sequence[Batch], weight: torch.Tensor, step: int) -> float:
         """What is minimised, at weights a line search tries, with the same random numbers."""
         torch.manual_seed(_mixed(seed, step, world.rank))
         with still_norms(network):
@@ -184,6 +184,7 @@ def train_network(
         limit_gradient(network, how.clip)
         return value + (how.l1 * float(l1_penalty(network).detach()) if how.l1 else 0.0)
 
+    pixels = Images(data.pixels, device)
     history: list[Epoch] = []
     best_state = copy_state(network)
     step, seen, before, tally = 0, 0, 0.0, np.zeros(3)  # tally: summed loss, right answers, images since the last line
@@ -211,8 +212,8 @@ def train_network(
         torch.manual_seed(_mixed(seed, step, world.rank))  # dropout and its like
         noise = torch.Generator().manual_seed(_mixed(seed, step, world.rank))
         parts = np.array_split(rows, math.ceil(len(rows) / how.batch_size))
-        pieces = [_batch(data, world.share(part), how, per_class, noise, device) for part in parts]
-        weight = world.sum(sum(float(w.sum()) for _, _, w in pieces))  # of the whole step, on all processes
+        pieces = [_batch(pixels, data, world.share(part), how, per_class, noise) for part in parts]
+        weight = world.sum(torch.stack([w.sum() for _, _, w in pieces]).sum())  # of the whole step, on all processes
         losses_so_far = [line.val_loss for line in history]
         factor = rate_factor(how.sched, step / max(1, total - 1), how.warm_up, losses_so_far, how.patience)
         for group, peak in zip(optimiser.param_groups, peaks, strict=True):
@@ -252,7 +253,7 @@ def train_network(
 
         if step == total or (step % how.val_every == 0 if how.val_every else step % per_epoch == 0):
             with average.applied(network) if average is not None else contextlib.nullcontext():
-                val_loss, val_accuracy = _validate(network, data, how, device, world)
+                val_loss, val_accuracy = _validate(network, pixels, data, how, world)
                 train_loss, train_accuracy = float(tally[0] / tally[2]), float(tally[1] / tally[2])
                 spent = time.perf_counter() - began
                 history.append(Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, spent))
@@ -292,15 +293,15 @@ def _worn_out(history: Sequence[Epoch], patience: int) -> bool:
 
 
 def _batch(
+    pixels: Images,
     data: Examples,
     rows: NDArray[np.int64],
     how: Training,
     per_class: torch.Tensor,
     noise: torch.Generator,
-    device: str,
 ) -> Batch:
     """Images (N, C, H, W), targets (N, K) and weights (N,) as training sees them."""
-    images = to_float(data.pixels[rows]).to(device)
+    images, device = pixels[rows], pixels.device
     wanted = data.wanted(rows, how.label_smoothing).to(device)
     images = augment(images, how.augment, noise)
     images, wanted = mix(images, wanted, noise, mixup=how.mixup, cutmix=how.cutmix)
@@ -318,14 +319,16 @@ def _attacked(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor, ho
         )
 
 
-def _validate(network: nn.Module, data: Examples, how: Training, device: str, world: World) -> tuple[float, float]:
+def _validate(
+    network: nn.Module, pixels: Images, data: Examples, how: Training, world: World
+) -> tuple[float, float]:
     """Mean loss and score on the validation images, each process judging its share."""
     rows = world.share(data.val)
-    logits = logits_of(network, data.pixels, rows, how.batch_size, device, layout_for(network, device), how.amp)
+    logits = logits_of(network, pixels, rows, how.batch_size, layout_for(network, pixels.device), how.amp)
     wanted = data.wanted(rows)
-    loss = float(ALL_LOSSES[how.loss](logits, wanted).sum())
-    right = float(score_of(logits, wanted, data.task).sum())
-    return world.sum(loss) / len(data.val), world.sum(right) / len(data.val)
+    losses, scores = ALL_LOSSES[how.loss](logits, wanted), score_of(logits, wanted, data.task)
+    loss, score = (world.sum(torch.stack([losses.sum(), scores.sum()]).double()) / len(data.val)).tolist()
+    return loss, score
 
 
 def score_of(outputs: torch.Tensor, wanted: torch.Tensor, task: Task) -> torch.Tensor:
@@ -341,19 +344,18 @@ def score_of(outputs: torch.Tensor, wanted: torch.Tensor, task: Task) -> torch.T
 
 def logits_of(
     network: nn.Module,
-    pixels: NDArray[Any],
-    indices: NDArray[np.int64],
+    pixels: Images,
+    rows: NDArray[np.int64],
     batch_size: int,
-    device: str,
     layout: torch.memory_format = torch.contiguous_format,
     amp: str = "off",
 ) -> torch.Tensor:
-    """Logits (len(indices), K) on the CPU, in evaluation mode."""
+    """Logits (len(rows), K) on the CPU, in evaluation mode, of a network that is where the images are asked for."""
     network.eval()
-    with torch.inference_mode(), autocast(device, amp):
+    with torch.inference_mode(), autocast(pixels.device, amp):
         found = [
-            network(images.to(device, memory_format=layout)).float().cpu()
-            for images, _ in batches(pixels, indices, batch_size)
+            network(pixels[rows[start : start + batch_size]].to(memory_format=layout)).float().cpu()
+            for start in range(0, len(rows), batch_size)
         ]
     return torch.cat(found)
 

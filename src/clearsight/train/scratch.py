@@ -21,7 +21,7 @@ from clearsight.models.initialise import BEST_OF, initialise
 from clearsight.models.network import AS_IT_IS, Network
 from clearsight.train.clock import Clock
 from clearsight.train.job import Job, Outcome
-from clearsight.train.loop import Training, logits_of
+from clearsight.train.loop import Training
 from clearsight.train.mirror import TOO_MUCH, mirror_trial
 from clearsight.train.recipe import MANY_SMALL, Recipe
 
@@ -55,7 +55,7 @@ def from_scratch(job: Job) -> Outcome:
     if trained.stopped_early:
         why = f"no better validation loss in {options.patience} epochs"
         job.note("stop", f"after epoch {len(trained.history)}", why)
-    logits = logits_of(network, data.pixels.array, split.val, how.batch_size, "cpu").double().numpy()
+    logits = job.logits(network, split.val, how.batch_size)
     table = data.dataset.targets
     if how.augment == "mirror" and options.augment is None and table is None:
         logits = _with_mirror_image(job, network, logits)
@@ -97,7 +97,7 @@ def _with_mirror_image(job: Job, network: Network, logits: NDArray[np.float64]) 
     """Let the network look at every image's mirror image too, if that makes validation better; its logits then."""
     rows, labels = job.data.split.val, job.data.labels[job.data.split.val]
     network.set_views(("as it is", "left-right"))
-    both = logits_of(network, job.data.pixels.array, rows, 256, "cpu").double().numpy()
+    both = job.logits(network, rows, 256)
     losses = [log_loss(labels, softmax(z, fit_temperature(z, labels))) for z in (logits, both)]
     words = (
         f"the mean over an image and its mirror image has a validation log loss of {losses[1]:.3f} ("

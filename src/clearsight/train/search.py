@@ -18,10 +18,10 @@ from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
+from clearsight.engines import device_of
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.registry import entry
-from clearsight.train.hardware import device_of
 from clearsight.train.job import Job, Outcome
 from clearsight.train.observer import Epoch
 from clearsight.train.recipe import Recipe, planned
