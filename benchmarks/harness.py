@@ -32,7 +32,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        **{p: version(p) for p in packages if find_spec(p.replace("-", "_").replace("scikit_learn", "sklearn"))},
+        **{p: version(p) for p in packages},
     }
 
 

@@ -8,6 +8,7 @@ import torch
 
 import clearsight as cs
 from clearsight.adversary import pgd
+from clearsight.console import Silent
 from clearsight.data.augment import CHANGES, WARPS, augment
 from clearsight.data.loader import Images, to_float
 from clearsight.engines import TorchEngine
@@ -143,3 +144,21 @@ def test_every_network(name: str) -> None:
     network.cuda().train()
     network(x.cuda()).square().mean().backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+def test_many_small_images_get_a_wider_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    from clearsight.train import recipe
+
+    monkeypatch.setattr(recipe, "MANY_SMALL", 1000)
+    assert widths("cuda") == {"width": 64}
+    assert widths("cpu") == {"width": 32, "patch": 2}
+
+
+def widths(device: str) -> dict:
+    from clearsight.config import Config
+    from clearsight.data.sources import read
+    from clearsight.train.recipe import planned
+
+    images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
+    data = read((images, np.arange(1000) % 4))
+    return planned(data, Config.from_options(device=device), Silent())[1].knobs

@@ -83,7 +83,6 @@ class TorchEngine:
                 out = self.network(torch.from_numpy(np.ascontiguousarray(batch)).to(self.device))
             yield [o.float().cpu().numpy() for o in (out if isinstance(out, tuple) else (out,))]
 
-
     def _exactly(self) -> contextlib.AbstractContextManager[None]:
         if self.device == "cpu":
             return contextlib.nullcontext()

@@ -76,10 +76,13 @@ class Predictor:
 
     engine: "auto" takes OpenVINO for much work on a CPU and PyTorch otherwise; "torch" or "openvino" fix it. The
     engines agree within 1e-4 in logits; one engine gives the same bits for the same batch of images.
-    device: "cpu", "cuda", or "auto" for a GPU where there is one. hint: "latency" where answers are waited for one by one, as in serving.
+    device: "cpu", "cuda", or "auto" for a GPU where there is one.
+    hint: "latency" where answers are waited for one by one, as in serving.
     """
 
-    def __init__(self, bundle: Bundle, *, engine: str = "auto", device: str = "auto", hint: Hint = "throughput") -> None:
+    def __init__(
+        self, bundle: Bundle, *, engine: str = "auto", device: str = "auto", hint: Hint = "throughput"
+    ) -> None:
         if engine not in ("auto", "torch", "openvino"):
             raise ConfigError(f"there is no engine {engine!r}", expected="auto, torch or openvino")
         self.bundle, self.engine, self.device, self.hint = bundle, engine, device_of(device), hint

@@ -166,7 +166,9 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
     world.agree(None)  # the others may read it now
-    return Run(folder, Predictor(bundle, device=predictor.device), metrics, folder / "report.html", diagnosis, fitted.suspects)
+    return Run(
+        folder, Predictor(bundle, device=predictor.device), metrics, folder / "report.html", diagnosis, fitted.suspects
+    )
 
 
 def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit:

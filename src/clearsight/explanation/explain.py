@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -208,7 +208,8 @@ def _one(
 
         def again(other: nn.Module) -> Floats:
             with summed(other, pull):
-                return _by_gradients(other, pixels, 0 if answer else target, method, settings, {}, {}, None)
+                same = replace(settings, layer=used.get("layer", settings.layer))
+                return _by_gradients(other, pixels, 0 if answer else target, method, same, {}, {}, None)
 
         with summed(network, pull):
             heat = _by_gradients(network, pixels, 0 if answer else target, method, settings, used, facts, progress)

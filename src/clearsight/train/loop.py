@@ -319,9 +319,7 @@ def _attacked(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor, ho
         )
 
 
-def _validate(
-    network: nn.Module, pixels: Images, data: Examples, how: Training, world: World
-) -> tuple[float, float]:
+def _validate(network: nn.Module, pixels: Images, data: Examples, how: Training, world: World) -> tuple[float, float]:
     """Mean loss and score on the validation images, each process judging its share."""
     rows = world.share(data.val)
     logits = logits_of(network, pixels, rows, how.batch_size, layout_for(network, pixels.device), how.amp)
