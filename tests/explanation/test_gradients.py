@@ -118,6 +118,13 @@ def test_grad_cam_takes_the_last_maps_unless_told():
     torch.testing.assert_close(grad_cam(net, x, classes), grad_cam(net, x, classes, layer=last))
 
 
+def test_the_last_maps_tell_enough_places_apart():
+    """Of an image of 8x8 pixels the last maps are 2x2; those before them 4x4."""
+    net, x = network("resnet8"), torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    assert last_maps(net, x).startswith("body.layer2")
+    assert last_maps(net, x, enough=2).startswith("body.layer3")
+
+
 def test_grad_cam_of_a_transformer_lays_its_tokens_on_their_grid():
     net = network("vit_ti_16", 64)
     x, classes = torch.rand(2, 3, 64, 64, dtype=torch.float64), torch.tensor([1, 2])

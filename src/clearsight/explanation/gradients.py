@@ -27,6 +27,11 @@ from clearsight.train.norms import folded_norms
 
 Progress = Callable[[int, int], None]
 
+ENOUGH_PLACES = 16
+"""Places that a layer's maps should tell apart. On digits of 8x8 pixels the last maps are 2x2 and show next to nothing:
+faithfulness on training images 0.02, and 0.10 one stage earlier (two seeds, 60 images each).
+"""
+
 
 def saliency(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
     """Absolute gradient |d logit / d pixel| [Simonyan, Vedaldi, Zisserman 2014]."""
@@ -202,8 +207,9 @@ def grad_cam(
     return torch.cat(found)
 
 
-def last_maps(network: nn.Module, x: torch.Tensor) -> str:
-    """Name of the last module that gives maps, or tokens, through several places of which the logits go.
+def last_maps(network: nn.Module, x: torch.Tensor, enough: int = ENOUGH_PLACES) -> str:
+    """Name of the last module that gives maps, or tokens, through `enough` places of which the logits go, or else
+    through several.
 
     Of a transformer that answers from its class token, this is the last place where the other tokens still count.
     ModelError for a network without maps.
@@ -227,10 +233,16 @@ def last_maps(network: nn.Module, x: torch.Tensor) -> str:
             hook.remove()
     # unequal shares: of two classes, one logit may be the other with the sign turned, and their sum says nothing
     asked = (logits * torch.linspace(1, 2, logits.shape[1], device=logits.device)).sum()
+    coarse = ""
     for name, maps in reversed(found):
         (gradient,) = torch.autograd.grad(asked, maps, retain_graph=True, allow_unused=True)
-        if gradient is not None and int((as_maps(gradient) != 0).any(1).sum()) > 1:
+        places = 0 if gradient is None else int((as_maps(gradient) != 0).any(1).sum())
+        if places >= enough:
             return name
+        if places > 1:
+            coarse = coarse or name
+    if coarse:
+        return coarse
     raise ModelError("this model has no layer of maps", fix="use saliency, smoothgrad or occlusion")
 
 

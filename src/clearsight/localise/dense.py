@@ -123,8 +123,8 @@ def _pooled_layers(network: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str,
     """
     if not isinstance(network, Probe):
         head = last_dense(network)[1]
-        return [(last_maps(network, x), True)], lambda parts: head(parts[0])
-    last = last_maps(network.backbone, network.input(x))
+        return [(last_maps(network, x, enough=2), True)], lambda parts: head(parts[0])
+    last = last_maps(network.backbone, network.input(x), enough=2)
     taps = [(f"backbone.{tap}", False) for tap in network.taps]
     return [*taps, (f"backbone.{last}", True)], lambda parts: network.head(network.join(parts))
 
