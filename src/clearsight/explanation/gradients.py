@@ -211,15 +211,16 @@ def last_maps(network: nn.Module, x: torch.Tensor, enough: int = ENOUGH_PLACES) 
     """Name of the last module that gives maps, or tokens, through `enough` places of which the logits go, or else
     through several.
 
-    Of a transformer that answers from its class token, this is the last place where the other tokens still count.
-    ModelError for a network without maps.
+    Of a transformer that answers from its class token, this is the last place where the other tokens still count. Where
+    the last maps are too coarse it is rather a whole block's output than a branch within the next block. ModelError for
+    a network without maps.
     """
-    found: list[tuple[str, torch.Tensor]] = []
+    found: list[tuple[str, bool, torch.Tensor]] = []
 
     def keep(name: str) -> Any:
         def look(module: nn.Module, inputs: Any, output: Any) -> None:
             if isinstance(output, torch.Tensor) and output.ndim in (3, 4) and output.requires_grad:
-                found.append((name, output))
+                found.append((name, any(True for _ in module.children()), output))
 
         return look
 
@@ -233,16 +234,18 @@ def last_maps(network: nn.Module, x: torch.Tensor, enough: int = ENOUGH_PLACES) 
             hook.remove()
     # unequal shares: of two classes, one logit may be the other with the sign turned, and their sum says nothing
     asked = (logits * torch.linspace(1, 2, logits.shape[1], device=logits.device)).sum()
-    coarse = ""
-    for name, maps in reversed(found):
+    branch = coarse = ""
+    for name, block, maps in reversed(found):
         (gradient,) = torch.autograd.grad(asked, maps, retain_graph=True, allow_unused=True)
         places = 0 if gradient is None else int((as_maps(gradient) != 0).any(1).sum())
-        if places >= enough:
+        if places >= enough and (block or not coarse):
             return name
-        if places > 1:
+        if places >= enough:
+            branch = branch or name
+        elif places > 1:
             coarse = coarse or name
-    if coarse:
-        return coarse
+    if branch or coarse:
+        return branch or coarse
     raise ModelError("this model has no layer of maps", fix="use saliency, smoothgrad or occlusion")
 
 
