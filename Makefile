@@ -19,7 +19,7 @@ demo: $(BIN)/clearsight  ## install, train on the embedded digits, show where th
 	$(BIN)/clearsight train digits
 
 test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile  # a file's models are trained once
 
 check: $(VENV)/.dev  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py

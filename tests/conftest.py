@@ -74,10 +74,27 @@ def page() -> Callable[[str], Page]:
     return Page
 
 
+@pytest.fixture(scope="session")
+def new_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Makes an empty cache, but for the networks that any test has converted for OpenVINO: by their weights they are
+    the same, and converting takes longest.
+    """
+    base = tmp_path_factory.getbasetemp()
+    converted = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "openvino"
+    converted.mkdir(exist_ok=True)
+
+    def made() -> str:
+        folder = tmp_path_factory.mktemp("cache")
+        (folder / "openvino").symlink_to(converted)
+        return str(folder)
+
+    return made
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_cache(new_cache: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees what another, or the user, has cached."""
-    monkeypatch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("CLEARSIGHT_CACHE", new_cache())
 
 
 @pytest.fixture(scope="session")
@@ -106,22 +123,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_run(tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[], str]) -> Path:
     """A finished run on the digits, short but real."""
     from clearsight.workflow import fit
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
         return fit("digits", out=str(tmp_path_factory.mktemp("runs") / "digits"), epochs=12).folder
 
 
 @pytest.fixture(scope="session")
-def photos_run(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+def photos_run(tmp_path_factory: pytest.TempPathFactory, photos: Path, new_cache: Callable[[], str]) -> Path:
     """A finished run on the photographs: a head on frozen EfficientNet-Lite0 features."""
     from clearsight.workflow import fit
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
         return fit(photos, out=str(tmp_path_factory.mktemp("runs") / "photos"), img_size=96).folder
 
 

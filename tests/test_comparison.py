@@ -15,9 +15,9 @@ RUNGS = ["pixels+softmax", "hog+svm", "pixels+knn"]
 
 
 @pytest.fixture(scope="module")
-def climbed(tmp_path_factory):
+def climbed(tmp_path_factory, new_cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
         out = tmp_path_factory.mktemp("ladder") / "out"
         return cs.compare("digits", rungs=RUNGS, images=600, out=str(out))
 

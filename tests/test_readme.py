@@ -50,7 +50,7 @@ EXPRESSIONS = re.findall(r"^\|[^|]*\|[^|]*\| `(.*cs\..*)` \|$", README, re.M)
 
 
 @pytest.fixture(scope="module")
-def small_desk(tmp_path_factory, photos):
+def small_desk(tmp_path_factory, photos, new_cache):
     """The same folder with pictures of 40 pixels, which small networks learn, after `cs.fit("photos/")`."""
     root = tmp_path_factory.mktemp("small desk")
     for path in sorted(photos.rglob("*.jpg")):
@@ -60,7 +60,7 @@ def small_desk(tmp_path_factory, photos):
     shutil.copytree(root / "photos", root / "others")
     shutil.copy(root / "photos" / "cat" / "0.jpg", root / "new.jpg")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
         patch.chdir(root)
         cs.fit("photos/")
     return root

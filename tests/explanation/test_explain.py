@@ -14,9 +14,9 @@ from clearsight.explanation.faithfulness import blur, faithfulness, randomisatio
 
 
 @pytest.fixture(scope="module")
-def classical_run(tmp_path_factory):
+def classical_run(tmp_path_factory, new_cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
         return cs.fit("digits", model="hog+svm", out=str(tmp_path_factory.mktemp("runs") / "hog")).folder
 
 
