@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({**summary, "mistakes": [asdict(m) for m in found.mistakes]})
             return 0
-        print(SAID[TASKS[type(found).__name__]](summary))
+        print(SAID[found.task](summary))
         for miss in found.mistakes[:10]:
             print(f"far off: {_far(miss)}")
         return 0
@@ -83,10 +83,6 @@ def run(arguments: argparse.Namespace) -> int:
     if more:
         _print_together(more)
     return 0
-
-
-TASKS = {"LabelsEvaluation": "multilabel", "NumbersEvaluation": "regression", "AnomalyEvaluation": "anomaly"}
-"""The task of each kind of evaluation."""
 
 
 def _far(miss: LabelMistake | NumberMistake | AnomalyMistake) -> str:

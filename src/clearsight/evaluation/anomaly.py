@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.answers import Anomaly
 from clearsight.belief.outliers import auroc
+from clearsight.data.targets import Task
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.ranking import average_precision
 
@@ -54,6 +55,7 @@ class AnomalyEvaluation:
     belief_in_anomalies, belief_in_normal: mean probability of an anomaly among either.
     """
 
+    task: ClassVar[Task] = "anomaly"
     n: int
     anomalies: int
     auroc: float | None

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.answers import Labels
 from clearsight.answers.labels import sigmoid
+from clearsight.data.targets import Task
 from clearsight.metrics import expected_calibration_error
 from clearsight.metrics.ranking import average_precision, f1_of
 
@@ -49,6 +50,7 @@ class LabelsEvaluation:
     questions. exact: share of images given exactly their labels. hamming: share of all questions answered wrongly.
     """
 
+    task: ClassVar[Task] = "multilabel"
     n: int
     mean_average_precision: float
     macro_f1: float

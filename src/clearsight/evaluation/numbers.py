@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clearsight.answers import Numbers
 from clearsight.answers.said import ANGLES
 from clearsight.belief.limits import COVERAGE
+from clearsight.data.targets import Task
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.ranking import variance_explained
 
@@ -52,6 +53,7 @@ class NumberMistake:
 class NumbersEvaluation:
     """Scores of N images, and what they stand on: said, truth (N, T), errors (N, E) with sign, widths (N, E)."""
 
+    task: ClassVar[Task] = "regression"
     n: int
     unit: str
     coverage: float
