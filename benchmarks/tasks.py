@@ -1,7 +1,7 @@
 """Several labels per image, and numbers: scenes of digits, turned digits, the way home from a view of a photograph.
 
-Scenes: up to three handwritten digits of five kinds in 32x32 pixels; which occur. Turned: digits that look like none
-when turned; by how many degrees. Home: a window of a photograph (`skimage.data.rocket`), looked at under a random
+Scenes: up to three handwritten digits of five kinds in 32x32 pixels; which occur. Turned: MNIST's digits (where
+CLEARSIGHT_DATA says) that look like no other when turned; by how many degrees. Home: a window of a photograph (`skimage.data.rocket`), looked at under a random
 heading; in which direction its middle lies.
 """
 
@@ -34,17 +34,19 @@ def _scenes(count: int = 4000) -> dict[str, Any]:
 
 def _turned() -> tuple[Any, Any]:
     from skimage.transform import rotate
-    from sklearn.datasets import load_digits
 
-    rng, digits = np.random.default_rng(0), load_digits()
-    chosen = np.flatnonzero(np.isin(digits.target, (2, 3, 4, 5, 7)))
-    chosen, degrees = np.tile(chosen, 4), rng.uniform(0, 360, 4 * len(chosen))
-    wide = [np.pad(np.kron(digits.images[i] / 16, np.ones((3, 3))), 4) for i in chosen]
-    images = np.stack([rotate(image, d, order=1) for image, d in zip(wide, degrees, strict=True)])
-    return (255 * images).astype(np.uint8), degrees
+    from clearsight.data.sources import read
+
+    mnist = read("mnist")
+    images: Any = mnist.source
+    rng = np.random.default_rng(0)
+    chosen = np.flatnonzero(np.isin(mnist.labels, (2, 3, 4, 5, 7)))  # like no other digit when turned
+    degrees = rng.uniform(0, 360, len(chosen))
+    turned = [rotate(images.images[i] / 255, d, order=1) for i, d in zip(chosen, degrees, strict=True)]
+    return (255 * np.stack(turned)).astype(np.uint8), degrees
 
 
-def _home(count: int = 6000, side: int = 96) -> tuple[Any, Any]:
+def _home(count: int = 12000, side: int = 96) -> tuple[Any, Any]:
     from scipy.ndimage import map_coordinates
     from skimage import data
 
