@@ -1,8 +1,8 @@
 """Several labels per image, and numbers: scenes of digits, turned digits, the way home from a view of a photograph.
 
 Scenes: up to three handwritten digits of five kinds in 32x32 pixels; which occur. Turned: MNIST's digits (where
-CLEARSIGHT_DATA says) that look like no other when turned; by how many degrees. Home: a window of a photograph (`skimage.data.rocket`), looked at under a random
-heading; in which direction its middle lies.
+CLEARSIGHT_DATA says) that look like no other when turned; by how many degrees. Home: a window of a photograph
+(`skimage.data.rocket`), looked at under a random heading; in which direction its middle lies.
 """
 
 from __future__ import annotations

@@ -52,10 +52,12 @@ def write_json(path: Path, content: Any) -> None:
         stream.write(json.dumps(content, indent=1).encode())
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same columns as CSV, whole or not at all; OutputError when the disk refuses."""
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write rows of the same columns as CSV, whole or not at all; OutputError when the disk refuses. columns: their
+    names, where there may be no row to tell them.
+    """
     text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table = csv.DictWriter(text, list(columns or rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     with disk_errors(path, "the run", "free some space or choose another --out"), whole_file(path) as stream:

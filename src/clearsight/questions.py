@@ -251,12 +251,16 @@ def explain(
         explained(predictor, images, method=m, target=target, settings=settings, judged=judged, console=console)
         for m in chosen
     ]
-    for number, (name, *maps) in enumerate(zip(names, *runs, strict=True)):
+    for number, name in enumerate(names):
         stem = own_name(name, number, names)
-        with disk_errors(folder, "the heatmaps", "free some space or choose another --out"):
-            folder.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(folder / f"{stem}.npz", pixels=maps[0].pixels, **{m.method: m.heat for m in maps})
-        picture = save_picture(heat_sheet(maps), folder / f"{stem}.{method or chosen[0]}.png")
+        maps: list[Explanation] = []
+        for run in runs:  # what is there is kept after each method: they may take minutes, and be stopped
+            maps.append(next(run))
+            heats: dict[str, Any] = {m.method: m.heat for m in maps}
+            with disk_errors(folder, "the heatmaps", "free some space or choose another --out"):
+                folder.mkdir(parents=True, exist_ok=True)
+                np.savez_compressed(folder / f"{stem}.npz", pixels=maps[0].pixels, **heats)
+            picture = save_picture(heat_sheet(maps), folder / f"{stem}.{method or chosen[0]}.png")
         found += [(m, picture) for m in maps]
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from clearsight.train.distributed import ALONE, World, processes
 from clearsight.train.fit import Fitted
 from clearsight.train.loop import Examples, Training
 from clearsight.train.observer import Epoch
+from clearsight.train.suspects import Suspect
 
 
 def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Any) -> Run:
@@ -157,8 +158,9 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
         }
         write_json(folder / "config.json", about)
         report(folder / "report.html", diagnosis)
-        if fitted.suspects and fitted.suspects.found:
-            write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found])
+        if fitted.suspects:
+            columns = [f.name for f in fields(Suspect)]
+            write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found], columns)
         bundle = fitted.bundle.with_scores(
             {part: {k: v for k, v in scores[part].items() if k != "limits"} for part in ("test", "val")}
         )

@@ -11,10 +11,12 @@ from clearsight.train.limits import _chosen, _groups
 
 
 def test_joint_is_preferred_unless_another_is_clearly_better():
-    assert _chosen({}) == "joint"
-    assert _chosen({"joint": 0.95, "knn": 0.96}) == "joint"
-    assert _chosen({"joint": 0.90, "knn": 0.96}) == "knn"
-    assert _chosen({"max-softmax": 0.9, "joint": 0.95}) == "joint"
+    assert _chosen([]) == "joint"
+    assert _chosen([{"joint": 0.5, "knn": 0.96}]) == "joint"  # one round tells nothing
+    assert _chosen([{"joint": 0.95, "knn": 0.96}, {"joint": 0.93, "knn": 0.95}]) == "joint"
+    assert _chosen([{"joint": 0.90, "knn": 0.96}, {"joint": 0.88, "knn": 0.95}]) == "knn"
+    assert _chosen([{"joint": 0.70, "knn": 0.96}, {"joint": 0.95, "knn": 0.90}]) == "joint"  # by chance, perhaps
+    assert _chosen([{"max-softmax": 0.9, "joint": 0.95}, {"max-softmax": 0.9, "joint": 0.95}]) == "joint"
 
 
 @pytest.mark.parametrize(("classes", "rounds", "size"), [(2, 2, 1), (3, 3, 1), (10, 5, 2), (23, 5, 4)])

@@ -79,7 +79,9 @@ def _words(answer: AnyPrediction, top: int, asked: float | None, coverage: float
     if isinstance(answer, AnomalyPrediction):
         said = "anomaly" if answer.anomaly else "normal"
         return f"{said}  (anomaly {answer.probability:.1%}; {answer.p_value:.1%} of normal images look as strange)"
-    strange = f"stranger than {answer.strangeness:.0%} of known images" if answer.none_of_these else ""
+    share = answer.strangeness or 0.0
+    strange = f"stranger than {'all' if share > 0.995 else f'{share:.0%} of'} known images"
+    strange = strange if answer.none_of_these else ""
     beside = f"  (unlike the training images: {strange})" if strange else ""
     if isinstance(answer, NumbersPrediction):
         return numbers_line(answer, coverage) + beside

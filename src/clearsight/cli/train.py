@@ -129,7 +129,9 @@ def _limits(run: Run) -> str:
             f"90 % prediction sets hold the truth in {found['coverage']:.1%}, with {found['mean_size']:.2f} classes; "
             f'{found["false_alarms"]:.1%} of these images are called "none of these"\n'
         )
-    if run.suspects and run.suspects.found:
+    if run.suspects and not run.suspects.found:
+        said += "no image to learn from looks wrong in its place\n"
+    elif run.suspects:
         n = len(run.suspects.found)
         if run.metrics["task"] == "anomaly":
             return f"{n} image{'s' * (n > 1)} to learn from may be anomalies: " + (

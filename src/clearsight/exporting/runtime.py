@@ -180,17 +180,22 @@ def main(arguments: Sequence[str]) -> int:
     words = list(arguments)
     beside = sorted(p for p in Path(__file__).parent.iterdir() if p.suffix in (".onnx", ".xml", ".pt2"))
     model = Path(words.pop(0)) if words and Path(words[0]).suffix in (".onnx", ".xml", ".pt2") else None
-    if not words or (model is None and not beside):
-        print("usage: python run.py [MODEL] IMAGE...", file=sys.stderr)
+    if not words or words[0] in ("-h", "--help") or (model is None and not beside):
+        print("usage: python run.py [MODEL] IMAGE...   (MODEL: the first file beside run.py)", file=sys.stderr)
         return 2
+    failed = 0
     try:
         exported = Exported(model or beside[0])
-        for word in words:
-            print(word, *_line(exported, word), sep="\t")
     except (ValueError, OSError) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
-    return 0
+    for word in words:
+        try:
+            print(word, *_line(exported, word), sep="\t")
+        except (ValueError, OSError) as error:
+            failed = 2
+            print(f"run.py: {error}", file=sys.stderr)
+    return failed
 
 
 def _line(exported: Exported, image: str) -> tuple[str, ...]:

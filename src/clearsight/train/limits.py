@@ -47,7 +47,7 @@ MOST = 20_000
 """Images, over all epochs, that one such training sees at most."""
 
 FOOLED = 0.03
-"""By how much another score must beat `joint`, which noise made to fool the network does not fool."""
+"""By how much another score must beat `joint`, which noise does not fool, beyond two standard errors of the rounds."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def fit_limits(job: Job, outcome: Outcome, bundle: Bundle) -> Limits | None:
     if outcome.answer is not None:
         known = np.sort(bank.score("joint", np.zeros((1, 1)), held.features, held.pixels, 1.0))
         return Limits(bank, "joint", known, LeftOut({}, (), "there are no classes to leave out"), np.zeros(0))
-    left_out = _left_out(job, outcome, seen, held)
-    score = _chosen(left_out.auroc)
+    left_out, rounds = _left_out(job, outcome, seen, held)
+    score = _chosen(rounds)
     logits = _logits(outcome, bundle, job, val)
     known = np.sort(bank.score(score, logits, held.features, held.pixels, bundle.temperature))
     belief = softmax(outcome.logits, bundle.temperature)
@@ -104,10 +104,15 @@ def fit_limits(job: Job, outcome: Outcome, bundle: Bundle) -> Limits | None:
     return Limits(bank, score, known, left_out, own_scores(belief, data.labels[outcome.judged]))
 
 
-def _chosen(found: dict[str, float]) -> str:
-    """The best score, and `joint` unless another is clearly better."""
-    best = max(found, key=lambda name: found[name], default="joint")
-    return best if found.get(best, 0) > found.get("joint", 0) + FOOLED else "joint"
+def _chosen(rounds: Sequence[dict[str, float]]) -> str:
+    """The score with the best mean AUROC, and `joint` unless another is clearly better: of few rounds none is."""
+    names = [name for name in SCORES if all(name in r for r in rounds)]
+    if len(rounds) < 2 or "joint" not in names:
+        return "joint"
+    best = max(names, key=lambda name: np.mean([r[name] for r in rounds]))
+    gains = np.array([r[best] - r["joint"] for r in rounds])
+    error = float(gains.std(ddof=1)) / len(gains) ** 0.5
+    return best if float(gains.mean()) > FOOLED + 2 * error else "joint"
 
 
 def _coarse(job: Job, rows: NDArray[np.int64]) -> Floats:
@@ -139,12 +144,12 @@ def _logits(outcome: Outcome, bundle: Bundle, job: Job, rows: NDArray[np.int64])
     return np.asarray(found, np.float64)
 
 
-def _left_out(job: Job, outcome: Outcome, seen: _Part, held: _Part) -> LeftOut:
-    """Leave groups of classes out and see which score finds their images strange."""
+def _left_out(job: Job, outcome: Outcome, seen: _Part, held: _Part) -> tuple[LeftOut, Sequence[dict[str, float]]]:
+    """Leave groups of classes out and see which score finds their images strange; and the AUROC of each round."""
     names, how = job.data.dataset.classes, outcome.training
     retrain = job.recipe.kind == "scratch"
     if retrain and (job.classes < 3 or how is None):
-        return LeftOut({}, (), "two classes: without one of them there is nothing to train")
+        return LeftOut({}, (), "two classes: without one of them there is nothing to train"), ()
     groups = _groups(job.classes, RETRAINED if retrain else ROUNDS, job.config.run.seed)
     rounds: list[dict[str, float]] = []
     advance = job.console.stage("leaving classes out", "rounds")
@@ -156,11 +161,12 @@ def _left_out(job: Job, outcome: Outcome, seen: _Part, held: _Part) -> LeftOut:
             rounds.append(_scored(*parts))
     advance(len(groups), len(groups))
     scores = [name for name in SCORES if rounds and all(name in r for r in rounds)]
-    return LeftOut(
+    left_out = LeftOut(
         {name: float(np.mean([r[name] for r in rounds])) for name in scores},
         tuple(tuple(names[c] for c in group) for group in groups),
         "smaller trainings without these classes" if retrain else "heads fitted without these classes",
     )
+    return left_out, rounds
 
 
 def _groups(classes: int, rounds: int, seed: int) -> list[list[int]]:

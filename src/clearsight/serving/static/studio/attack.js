@@ -81,8 +81,9 @@ export function attackView() {
     const words = turned
       ? [h("strong", {}, "Turned: "), `“${before.label}” (${percent(before.probability)}) became “${after.label}” (${percent(after.probability)}).`]
       : [h("strong", {}, "It stands: "), `still “${after.label}”, ${percent(before.probability)} before and ${percent(after.probability)} after.`];
-    const noticed = after.none_of_these === null ? "" : after.none_of_these
-      ? " The model noticed: it says none of these." : turned ? " The model did not notice." : "";
+    const noticed = after.none_of_these === null ? "" : before.none_of_these
+      ? ` It was none of these before, and ${after.none_of_these ? "still is" : "no longer is"}.`
+      : after.none_of_these ? " The model noticed: it says none of these." : turned ? " The model did not notice." : "";
     say(`Epsilon ${told(chosen.at)}. ${turned ? "Turned" : "Stands"}: ${after.label}, ${percent(after.probability)}`);
     place.classList.remove("old");
     put(place,

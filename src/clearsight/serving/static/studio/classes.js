@@ -30,7 +30,7 @@ export const classes = {
         h("p", { class: "sure" }, h("strong", {}, percent(answer.probability)), " belief, ", doubt(answer.doubt),
           h("span", { class: "soft" }, ` (${answer.doubt.toFixed(2)})`)),
         answer.none_of_these && h("div", { class: "warning" },
-          h("strong", {}, "None of these. "), "The image is unlike all that the model learned from, so its answer is a guess."),
+          h("strong", {}, "None of these. "), "The image is stranger to the model than nearly all that it knows, so its answer may be a guess."),
         beliefs, calibrated(card), strange(answer),
         answer.set === null
           ? h("p", { class: "strange soft" }, "This model knows no sets: it was not calibrated on images of its own.")

@@ -10,7 +10,7 @@ export const strange = (answer) => answer.strangeness !== null && h("p", { class
 
 /** Of labels and numbers, where the image is unlike all that the model knows. */
 export const unlike = (answer) => answer.none_of_these && h("div", { class: "warning" },
-  h("strong", {}, "Unlike its images. "), "The image is unlike all that the model learned from, so its answer is a guess.");
+  h("strong", {}, "Unlike its images. "), "The image is stranger to the model than nearly all that it knows, so its answer may be a guess.");
 
 /** A line that says what a coverage promises. */
 export function promise() {
