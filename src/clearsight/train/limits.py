@@ -47,7 +47,7 @@ MOST = 20_000
 """Images, over all epochs, that one such training sees at most."""
 
 FOOLED = 0.03
-"""By how much another score must beat `joint`, which noise does not fool, beyond two standard errors of the rounds."""
+"""By how much another score must beat `joint`, which noise does not fool, beyond a standard error of the rounds."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _chosen(rounds: Sequence[dict[str, float]]) -> str:
     best = max(names, key=lambda name: np.mean([r[name] for r in rounds]))
     gains = np.array([r[best] - r["joint"] for r in rounds])
     error = float(gains.std(ddof=1)) / len(gains) ** 0.5
-    return best if float(gains.mean()) > FOOLED + 2 * error else "joint"
+    return best if float(gains.mean()) > FOOLED + error else "joint"
 
 
 def _coarse(job: Job, rows: NDArray[np.int64]) -> Floats:
