@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "anomalies that compare places)",
     )  # fmt: skip
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the answer)")
-    parser.add_argument("--layer", default="", metavar="NAME", help="layer of grad-cam (default: the last with maps)")
+    parser.add_argument(
+        "--layer", default="", metavar="NAME", help="layer of grad-cam (default: the last with 16 places)"
+    )
     parser.add_argument(
         "--samples", type=int, metavar="N", help="noisy copies or steps (default: 50), coalitions (default: 500)"
     )

@@ -190,7 +190,7 @@ def grad_cam(
 ) -> torch.Tensor:
     """A layer's maps, weighted by their mean gradients, summed, and rectified: (N, h, w) [Selvaraju et al. 2017].
 
-    layer: name of a module; "" is the last one that gives maps. A transformer's tokens are laid back on their grid,
+    layer: name of a module; "" is the one `last_maps` finds. A transformer's tokens are laid back on their grid,
     without the class token.
     """
     found = []
