@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from clearsight.data.loader import Images
 from clearsight.models.anatomy import anatomy
 from clearsight.models.registry import build_model
 from clearsight.train.loop import logits_of
@@ -40,7 +41,7 @@ def study(short: bool, seed: int) -> Found:
             body = build_model(name, classes=10, channels=1, img_size=size, **knobs)
             network, trained = learn(body, data, epochs=6 if short else 8, batch=32, lr=0.05, seed=seed, last=True)
             count = sum(p.numel() for p in body.parameters())
-            shifted = logits_of(network, moved.pixels, data.val, 500, "cpu").argmax(1).numpy()
+            shifted = logits_of(network, Images(moved.pixels), data.val, 500).argmax(1).numpy()
             right = float((shifted == data.labels[data.val]).mean())
             points.setdefault(family, []).append((count, trained.best.val_accuracy, right))
 

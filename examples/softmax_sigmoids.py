@@ -11,6 +11,7 @@ may stand there too.
 import numpy as np
 import torch
 
+from clearsight.data.loader import Images
 from clearsight.models.registry import build_model
 from clearsight.train.loop import Examples, logits_of
 from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt
@@ -52,7 +53,7 @@ def study(short: bool, seed: int) -> Found:
         network, _ = learn(body, part, **how)
 
         def belief(rows, network=network, link=link):
-            logits = logits_of(network, data.pixels, rows, 500, "cpu")
+            logits = logits_of(network, Images(data.pixels), rows, 500)
             return (logits.sigmoid() if link == "sigmoids" else logits.softmax(1)).numpy()
 
         train, thresholds = belief(data.train), np.linspace(0.05, 0.95, 19)

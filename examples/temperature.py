@@ -10,6 +10,7 @@ fitted on one half of the held-out images and judged on the other.
 import torch
 
 from clearsight.belief.temperature import fit_temperature
+from clearsight.data.loader import Images
 from clearsight.metrics import accuracy, expected_calibration_error, reliability_bins, softmax
 from clearsight.models.registry import build_model
 from clearsight.train.loop import logits_of
@@ -24,7 +25,7 @@ def study(short: bool, seed: int) -> Found:
     half = len(data.val) // 2
     fitted, judged = data.val[:half], data.val[half:]
     logits = {
-        name: logits_of(network, data.pixels, rows, 500, "cpu").numpy()
+        name: logits_of(network, Images(data.pixels), rows, 500).numpy()
         for name, rows in (("fit", fitted), ("test", judged))
     }
     temperature = fit_temperature(logits["fit"], data.labels[fitted])
