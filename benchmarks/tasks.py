@@ -1,7 +1,8 @@
 """Several labels per image, and numbers: scenes of digits, turned digits, the way home from a view of a photograph.
 
-Scenes: up to three handwritten digits of five kinds in 32x32 pixels; which occur. Turned: MNIST's digits (where
-CLEARSIGHT_DATA says) that look like no other when turned; by how many degrees. Home: a window of a photograph
+Scenes: up to three handwritten digits of five kinds in 32x32 pixels; which occur. Rare: up to two of ten kinds, so that
+a label is true of one scene in ten; three sets of scenes. Turned: MNIST's digits (where CLEARSIGHT_DATA says) that look
+like no other when turned, each twice, on one side of every split; by how many degrees. Home: a window of a photograph
 (`skimage.data.rocket`), looked at under a random heading; in which direction its middle lies.
 """
 
@@ -9,41 +10,56 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.harness import fresh_cache
 from benchmarks.scenes import compose
+from clearsight.data.dataset import Dataset
 
 BARS = {
-    "scenes": "mean average precision >= 0.95; own thresholds beat 1/2 in F1",
+    "scenes": "mean average precision >= 0.95",
+    "rare": "own thresholds beat 1/2 in macro F1",
     "turned": "median error <= 5 degrees within 180 s; 90 % intervals hold 0.87 to 0.93",
     "home": "median error <= 5 degrees within 180 s; 90 % intervals hold 0.87 to 0.93",
 }
 
 
 def measure() -> dict[str, Any]:
-    return {"bars": BARS, "scenes": _scenes(), "turned": _run(*_turned(), angle="degrees"), "home": _run(*_home())}
+    return {
+        "bars": BARS,
+        "scenes": _scenes(),
+        "rare": _rare(),
+        "turned": _run(_turned(), angle="degrees"),
+        "home": _run(_home()),
+    }
 
 
-def _scenes(count: int = 4000) -> dict[str, Any]:
-    made = compose(count, side=32, size=14, kinds=5, most=3)
-    return _run(made.images, made.labels)
+def _scenes() -> dict[str, Any]:
+    made = compose(4000, side=32, size=14, kinds=5, most=3)
+    return _run((made.images, made.labels))
 
 
-def _turned() -> tuple[Any, Any]:
+def _rare() -> list[dict[str, Any]]:
+    """Few scenes of many kinds: what is seldom true is seldom believed to half."""
+    sets = (compose(1500, side=32, size=14, kinds=10, most=2, seed=seed) for seed in range(3))
+    return [_run((made.images, made.labels)) for made in sets]
+
+
+def _turned(times: int = 2) -> Any:
+    """A data set: every digit turned a few times, and all of its turns in one group."""
     from skimage.transform import rotate
 
     from clearsight.data.sources import read
 
     mnist = read("mnist")
-    images: Any = mnist.source
-    rng = np.random.default_rng(0)
-    chosen = np.flatnonzero(np.isin(mnist.labels, (2, 3, 4, 5, 7)))  # like no other digit when turned
-    degrees = rng.uniform(0, 360, len(chosen))
-    turned = [rotate(images.images[i] / 255, d, order=1) for i, d in zip(chosen, degrees, strict=True)]
-    return (255 * np.stack(turned)).astype(np.uint8), degrees
+    source: Any = mnist.source
+    chosen = np.tile(np.flatnonzero(np.isin(mnist.labels, (2, 3, 4, 5, 7))), times)  # like no other digit when turned
+    degrees = np.random.default_rng(0).uniform(0, 360, len(chosen))
+    turned = [rotate(source.images[i] / 255, d, order=1) for i, d in zip(chosen, degrees, strict=True)]
+    return replace(read(((255 * np.stack(turned)).astype(np.uint8), degrees)), groups=chosen)
 
 
 def _home(count: int = 12000, side: int = 96) -> tuple[Any, Any]:
@@ -65,15 +81,15 @@ def _home(count: int = 12000, side: int = 96) -> tuple[Any, Any]:
     return images, toward
 
 
-def _run(images: Any, targets: Any, **options: Any) -> dict[str, Any]:
+def _run(data: Any, **options: Any) -> dict[str, Any]:
     from clearsight.workflow import fit
 
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        run = fit(images, targets, out=f"{folder}/run", budget="150s", **options)
+        run = fit(data, out=f"{folder}/run", budget="150s", **options)
         test = run.metrics["test"]
         return {
-            "images": len(images),
+            "images": len(data) if isinstance(data, Dataset) else len(data[0]),
             "train_seconds": run.metrics["train_seconds"],
             "whole_seconds": time.perf_counter() - began,
             **{k: v for k, v in test.items() if k not in ("n", "limits")},
