@@ -145,7 +145,7 @@ def _parity(run: str, image: bytes) -> dict[str, Any]:
 
 def _latency(run: str, image: bytes, repeats: int = 200) -> dict[str, Any]:
     """Over HTTP against decoding and inference by the same engine in this process."""
-    from clearsight.data.pixels import decode
+    from clearsight.data.pixels import decode_image
     from clearsight.loading import load
     from clearsight.predictor import Predictor
 
@@ -154,7 +154,7 @@ def _latency(run: str, image: bytes, repeats: int = 200) -> dict[str, Any]:
     predictor.prepare(10**9)
 
     def engine() -> None:
-        predictor.logits(decode(image, "x", bundle.form, bundle.geometry)[None])
+        predictor.logits(decode_image(image, "x", bundle.form, bundle.geometry)[None])
 
     ours: list[float] = []
     with served(run) as (port, _):

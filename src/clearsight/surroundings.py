@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from clearsight.console import Console, Silent
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
-from clearsight.data.pixels import PixelFormat, decode, read_bytes
+from clearsight.data.pixels import PixelFormat, decode_image, read_bytes
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
 from clearsight.derivatives import Landscape, Rates, Shattered, survey
@@ -178,7 +178,7 @@ def _ends(between: tuple[str | Path, str | Path] | None, side: int) -> list[NDAr
     """Two images (C, side, side) in [0, 1]."""
     geometry = Geometry(side, side, "squash")
     if between:
-        images = [decode(read_bytes(path), str(path), PixelFormat(3, 8), geometry) for path in between]
+        images = [decode_image(read_bytes(path), str(path), PixelFormat(3, 8), geometry) for path in between]
     else:
         source = read("digits").source
         images = [source.decode(row, PixelFormat(1, 8), geometry) for row in (0, 1)]

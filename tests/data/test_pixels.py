@@ -19,11 +19,11 @@ from clearsight.data.pixels import (
     MAX_PIXELS,
     Header,
     PixelFormat,
-    decode,
+    decode_image,
     from_array,
+    image_header,
     quiet_pillow,
     read_bytes,
-    read_header,
 )
 from clearsight.errors import ImageError
 
@@ -52,7 +52,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 def whole(content: bytes, form: PixelFormat, size: tuple[int, int] = (H, W)) -> np.ndarray:
     """Decoded without scaling, (H, W, C)."""
-    return decode(content, "x", form, Geometry(*size)).transpose(1, 2, 0)
+    return decode_image(content, "x", form, Geometry(*size)).transpose(1, 2, 0)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -95,7 +95,7 @@ def tiff(array: np.ndarray, *, orientation: int = 1, extra: int | None = None, k
 
 def test_gray_and_colour():
     colour, gray = Image.fromarray(ramp()), Image.fromarray(ramp()).convert("L")
-    assert read_header(saved(gray, "PNG"), "x") == Header(W, H, "L", "PNG", 8)
+    assert image_header(saved(gray, "PNG"), "x") == Header(W, H, "L", "PNG", 8)
     assert (whole(saved(gray, "PNG"), GRAY8)[:, :, 0] == np.asarray(gray)).all()
     assert (whole(saved(gray, "PNG"), RGB8) == np.asarray(gray)[:, :, None]).all()
     assert (whole(saved(colour, "PNG"), RGB8) == ramp()).all()
@@ -109,7 +109,7 @@ def test_gray_and_colour():
 def test_bilevel():
     bits = Image.fromarray(ramp()[:, :, 0]).convert("1", dither=Image.Dither.NONE)
     for kind in ("PNG", "TIFF", "BMP"):
-        header = read_header(saved(bits, kind), "x")
+        header = image_header(saved(bits, kind), "x")
         assert header.gray
         assert (whole(saved(bits, kind), GRAY8)[:, :, 0] == np.where(ramp()[:, :, 0] > 127, 255, 0)).all()
 
@@ -121,7 +121,7 @@ def test_alpha_is_laid_over_white():
     expected = ramp() * share + 255 * (1 - share)
     for kind, options in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})):
         content = saved(image, kind, **options)
-        assert read_header(content, "x").alpha
+        assert image_header(content, "x").alpha
         assert np.abs(whole(content, RGB8) - expected).max() <= 1
     assert (whole(saved(image, "PNG"), RGB8)[:, 0] == 255).all()
 
@@ -129,7 +129,7 @@ def test_alpha_is_laid_over_white():
 def test_gray_with_alpha_stays_gray():
     gray, alpha = ramp()[:, :, 0], ramp()[:, :, 1]
     content = saved(Image.fromarray(np.dstack([gray, alpha])), "PNG")
-    header = read_header(content, "x")
+    header = image_header(content, "x")
     assert (header.mode, header.gray, header.alpha) == ("LA", True, True)
     expected = gray * (alpha / 255) + 255 - alpha
     assert np.abs(whole(content, GRAY8)[:, :, 0] - expected).max() <= 1
@@ -138,8 +138,8 @@ def test_gray_with_alpha_stays_gray():
 def test_palette():
     palette = Image.fromarray(ramp()).quantize(200)
     content = saved(palette, "PNG")
-    assert read_header(content, "x").mode == "P"
-    assert not read_header(content, "x").gray
+    assert image_header(content, "x").mode == "P"
+    assert not image_header(content, "x").gray
     assert (whole(content, RGB8) == np.asarray(palette.convert("RGB"))).all()
 
 
@@ -149,7 +149,7 @@ def test_palette_with_a_transparent_entry(kind):
     palette.putpalette([10, 20, 30, 200, 100, 50])
     palette.paste(0, (0, 0, W // 2, H))
     content = saved(palette, kind, transparency=0)
-    assert read_header(content, "x").alpha
+    assert image_header(content, "x").alpha
     out = whole(content, RGB8)
     assert (out[:, : W // 2] == 255).all()
     assert (out[:, W // 2 :] == [200, 100, 50]).all()
@@ -167,7 +167,7 @@ def test_gray_palette_of_a_gif_is_gray():
     image = Image.fromarray(levels).convert("P")
     image.putpalette([v for v in range(255, -1, -1) for _ in range(3)])  # gray, but not the identity
     content = saved(image, "GIF")
-    assert read_header(content, "x").mode == "L"
+    assert image_header(content, "x").mode == "L"
     assert (whole(content, GRAY8)[:, :, 0] == 255 - levels).all()
 
 
@@ -185,7 +185,7 @@ def test_transparent_colour_of_gray_and_rgb_png():
 def test_cmyk_jpeg():
     image = Image.fromarray(ramp()).convert("CMYK")
     content = saved(image, "JPEG", quality=95)
-    assert read_header(content, "x").mode == "CMYK"
+    assert image_header(content, "x").mode == "CMYK"
     assert np.abs(whole(content, RGB8).astype(int) - ramp()).mean() < 4
     theirs = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
     assert np.abs(whole(content, RGB8).astype(int) - theirs).mean() < 2
@@ -198,7 +198,7 @@ def test_cmyk_jpeg():
 def test_gray_of_16_bits(kind):
     values = deep()[:, :, 0]
     content = saved(Image.fromarray(values), kind)
-    header = read_header(content, "x")
+    header = image_header(content, "x")
     assert (header.bits, header.gray) == (16, True)
     assert (whole(content, GRAY16)[:, :, 0] == values).all()
     assert (whole(content, GRAY8)[:, :, 0] == np.rint(values / 257)).all()
@@ -208,7 +208,7 @@ def test_gray_of_16_bits(kind):
 @pytest.mark.parametrize("kind", ["png", "tiff", "ppm"])
 def test_colour_of_16_bits_stays_so(kind):
     content = cv2.imencode(f".{kind}", deep()[:, :, ::-1])[1].tobytes()
-    assert read_header(content, "x").bits == 16
+    assert image_header(content, "x").bits == 16
     assert (whole(content, RGB16) == deep()).all()
     assert (whole(content, RGB8) == np.rint(deep() / 257)).all()
 
@@ -237,7 +237,7 @@ def test_premultiplied_and_unused_fourth_channel_of_a_tiff():
 
 def test_gray_with_alpha_of_16_bits():
     content = png(2, 1, 16, 4, [struct.pack(">4H", 100, 65535, 40000, 0)])
-    header = read_header(content, "x")
+    header = image_header(content, "x")
     assert (header.bits, header.gray, header.alpha) == (16, True, True)
     assert whole(content, GRAY16, (1, 2)).ravel().tolist() == [100, 65535]
 
@@ -245,16 +245,16 @@ def test_gray_with_alpha_of_16_bits():
 def test_integers_beyond_16_bits_are_refused():
     content = saved(Image.fromarray(np.full((H, W), 70_000, np.int32)), "TIFF")
     with pytest.raises(ImageError, match=r"x\.tif does not decode; found integers from 70000 to 70000, beyond 16 bits"):
-        decode(content, "x.tif", GRAY16, Geometry(H, W))
+        decode_image(content, "x.tif", GRAY16, Geometry(H, W))
 
 
 def test_floats_are_refused():
     content = saved(Image.fromarray(ramp()[:, :, 0].astype(np.float32)), "TIFF")
     with pytest.raises(ImageError, match=r"x\.tif holds floating-point pixels.*Convert it to 16-bit PNG") as e:
-        read_header(content, "x.tif")
+        image_header(content, "x.tif")
     assert "mode F" in str(e.value)
     with pytest.raises(ImageError):
-        read_header(tiff(ramp().astype(np.float32), kind=3), "x.tif")
+        image_header(tiff(ramp().astype(np.float32), kind=3), "x.tif")
 
 
 def test_every_8_bit_value_survives_16_bits():
@@ -286,7 +286,7 @@ def test_exif_orientation(kind, orientation, size):
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"))
     assert expected.shape[:2] == (size if orientation < 5 else size[::-1])
     assert (whole(content, RGB8, expected.shape[:2]) == expected).all()
-    assert read_header(content, "x").oriented == (orientation != 1)
+    assert image_header(content, "x").oriented == (orientation != 1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -314,7 +314,7 @@ def test_exif_orientation_through_scaled_decoding(orientation, fit):
     geometry = Geometry(32, 48, fit)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"))
     expected = geometry.apply(upright).transpose(2, 0, 1).astype(int)
-    assert np.abs(decode(content, "x", RGB8, geometry) - expected).mean() < 1.5
+    assert np.abs(decode_image(content, "x", RGB8, geometry) - expected).mean() < 1.5
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
@@ -322,7 +322,7 @@ def test_an_orientation_that_does_not_exist_is_none(value):
     exif = Image.Exif()
     exif[0x0112] = value
     content = saved(Image.fromarray(ramp()), "PNG", exif=exif)
-    assert not read_header(content, "x").oriented
+    assert not image_header(content, "x").oriented
     assert (whole(content, RGB8) == ramp()).all()
 
 
@@ -331,7 +331,7 @@ def test_of_an_animation_the_first_frame(kind):
     frames = [Image.new("RGB", (W, H), colour) for colour in ("red", "lime", "blue")]
     options = {"WEBP": {"lossless": True}}.get(kind, {})
     content = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    assert read_header(content, "x").frames == 3
+    assert image_header(content, "x").frames == 3
     assert (whole(content, RGB8) == [255, 0, 0]).all()
 
 
@@ -353,7 +353,7 @@ def test_scaled_jpeg_decoding_equals_full_decoding(fit):
     content = saved(Image.fromarray(picture), "JPEG", quality=92)
     geometry = Geometry(96, 96, fit)
     expected = geometry.apply(np.asarray(Image.open(io.BytesIO(content)))).transpose(2, 0, 1)
-    out = decode(content, "x", RGB8, geometry)
+    out = decode_image(content, "x", RGB8, geometry)
     difference = np.abs(out.astype(int) - expected)
     if fit == "pad":  # the last row of a picture scaled in two steps may lie a pixel off
         difference = difference[:, 20:-20]
@@ -368,7 +368,7 @@ def test_scaled_jpeg_decoding_is_used():
     image = Image.open(io.BytesIO(content))
     image.draft(None, (64, 64))
     assert image.size == (128, 128)
-    out = decode(content, "x", RGB8, geometry).transpose(1, 2, 0)
+    out = decode_image(content, "x", RGB8, geometry).transpose(1, 2, 0)
     assert (out == np.asarray(image.resize((64, 64), Image.Resampling.BICUBIC))).all()
     assert (out != geometry.apply(np.asarray(Image.open(io.BytesIO(content))))).any()
 
@@ -380,14 +380,14 @@ def test_scaled_jpeg_decoding_is_used():
 def test_a_truncated_file_is_named(kind):
     content = saved(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)), kind)
     with pytest.raises(ImageError, match=r"photo\.img") as found:
-        decode(content[: len(content) // 2], "photo.img", RGB8, Geometry(64, 64))
+        decode_image(content[: len(content) // 2], "photo.img", RGB8, Geometry(64, 64))
     assert found.value.found
 
 
 def test_a_truncated_16_bit_png_is_named():
     content = cv2.imencode(".png", deep())[1].tobytes()
     with pytest.raises(ImageError, match=r"x\.png does not decode"):
-        decode(content[: len(content) // 2], "x.png", RGB16, Geometry(H, W))
+        decode_image(content[: len(content) // 2], "x.png", RGB16, Geometry(H, W))
 
 
 def test_zero_bytes_and_missing_files(tmp_path):
@@ -402,21 +402,21 @@ def test_zero_bytes_and_missing_files(tmp_path):
 
 def test_text_named_as_an_image():
     with pytest.raises(ImageError, match=r"a\.jpg is not an image; found text; expected BMP, GIF"):
-        read_header(b"hello, I am no image\n", "a.jpg")
+        image_header(b"hello, I am no image\n", "a.jpg")
     with pytest.raises(ImageError, match=r"a\.jpg is not an image; found a file that begins with b'\\x00\\x01"):
-        read_header(bytes(range(50)), "a.jpg")
+        image_header(bytes(range(50)), "a.jpg")
 
 
 def test_formats_that_start_other_programs_are_not_opened():
     with pytest.raises(ImageError, match="is not an image"):
-        read_header(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "a.jpg")
+        image_header(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "a.jpg")
 
 
 @pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (9500, 9500), (1, 70_000), (2**31 - 1, 2**31 - 1)])
 def test_a_decompression_bomb_is_refused_unread(width, height):
     head = png(width, height, 8, 2, [])
     start = time.perf_counter()
-    for work in (lambda: read_header(head, "b.png"), lambda: decode(head, "b.png", RGB8, Geometry(8, 8))):
+    for work in (lambda: image_header(head, "b.png"), lambda: decode_image(head, "b.png", RGB8, Geometry(8, 8))):
         with pytest.raises(ImageError, match=r"b\.png is too large to decode.*million"):
             work()
     assert time.perf_counter() - start < 0.5
@@ -425,7 +425,7 @@ def test_a_decompression_bomb_is_refused_unread(width, height):
 
 def test_a_bomb_is_refused_without_a_printed_warning():
     with quiet_pillow(), pytest.raises(ImageError, match=r"found 12000x12000 = 144 million pixels"):
-        read_header(png(12_000, 12_000, 8, 2, []), "b.png")
+        image_header(png(12_000, 12_000, 8, 2, []), "b.png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with quiet_pillow(), pytest.raises(UserWarning, match="ours"):
@@ -472,8 +472,8 @@ def test_only_image_errors_come_out_of_damaged_files(kind, strict):
                 for _ in range(dice.choice([1, 1, 2, 5])):
                     bad[dice.randrange(reach)] = dice.randrange(256)
             for work in (
-                lambda c: read_header(c, "x"),
-                lambda c, t=trial: decode(c, "x", forms[t % 3], Geometry(16, 16, fits[t % 3])),
+                lambda c: image_header(c, "x"),
+                lambda c, t=trial: decode_image(c, "x", forms[t % 3], Geometry(16, 16, fits[t % 3])),
             ):
                 try:
                     out = work(bytes(bad))

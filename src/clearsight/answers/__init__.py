@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.answers.anomaly import FALSE_ALARMS, Anomaly, AnomalyPrediction
+from clearsight.answers.anomaly import FALSE_ALARMS, Anomaly
 from clearsight.answers.labels import Labels
 from clearsight.answers.numbers import Numbers
-from clearsight.answers.said import LabelsPrediction, NumbersPrediction
+from clearsight.answers.said import AnomalyPrediction, LabelsPrediction, NumbersPrediction
 from clearsight.data.targets import TargetTable, Task
 
 __all__ = [

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.answers.said import AnomalyPrediction
 from clearsight.data.normal import NAMES
 from clearsight.data.targets import Task
 
@@ -39,19 +40,6 @@ SHAPE = 0.1
 
 KEPT = 2000
 """Scores of held-out normal images that are kept at most, evenly by rank."""
-
-
-@dataclass(frozen=True)
-class AnomalyPrediction:
-    """The answer for one image. anomaly: its p-value is at most the share of false alarms asked for. p_value: of normal
-    images, the share that look at least so strange. probability: of an anomaly, see above. score: the detector's.
-    """
-
-    image: str
-    anomaly: bool
-    probability: float
-    p_value: float
-    score: float
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,20 @@ class NumbersPrediction:
     none_of_these: bool | None = None
 
 
+@dataclass(frozen=True)
+class AnomalyPrediction:
+    """The answer for one image. anomaly: its p-value is at most the share of false alarms asked for. p_value: of normal
+    images, the share that look at least so strange. probability: of an anomaly, as `answers.anomaly` has it. score: the
+    detector's.
+    """
+
+    image: str
+    anomaly: bool
+    probability: float
+    p_value: float
+    score: float
+
+
 def labels_said(
     beliefs: NDArray[np.floating],
     names: Sequence[str],
@@ -123,6 +137,12 @@ def labels_line(answer: LabelsPrediction, top: int) -> str:
     """The labels, and of the likeliest `top` the beliefs, in words."""
     words = "  ".join(f"{name} {p:.1%}" for name, p in list(answer.probabilities.items())[:top])
     return f"{', '.join(answer.labels) or 'none of its labels'}  (of {words}; doubt {answer.doubt:.2f})"
+
+
+def anomaly_line(answer: AnomalyPrediction) -> str:
+    """Whether it is an anomaly, in words."""
+    said = "anomaly" if answer.anomaly else "normal"
+    return f"{said}  (anomaly {answer.probability:.1%}; {answer.p_value:.1%} of normal images look as strange)"
 
 
 def numbers_line(answer: NumbersPrediction, coverage: float) -> str:

@@ -42,7 +42,7 @@ MAX_SIDE = 65_535
 """Pixels a side, JPEG's own limit. Scaling needs memory for the longer side too, not for the pixels alone."""
 
 GRAY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I"}
-EXTENSIONS = {
+IMAGE_EXTENSIONS = {
     ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -109,7 +109,7 @@ def read_bytes(path: str | Path) -> bytes:
     return content
 
 
-def read_header(content: bytes, name: str) -> Header:
+def image_header(content: bytes, name: str) -> Header:
     """Read size, mode and bit depth without decoding; ImageError for what is no image or too large to decode."""
     with _open(content, name) as image:
         _check_size(image, name, MAX_PIXELS)
@@ -129,7 +129,9 @@ def read_header(content: bytes, name: str) -> Header:
             raise ImageError(f"{name} does not open", found=_reason(error)) from error
 
 
-def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry, max_pixels: int = MAX_PIXELS) -> Pixels:
+def decode_image(
+    content: bytes, name: str, form: PixelFormat, geometry: Geometry, max_pixels: int = MAX_PIXELS
+) -> Pixels:
     """Decode one image to (C, H, W) at the geometry's size and in the given form.
 
     Raises ImageError, naming the image, for anything that does not decode to the end or has more than max_pixels. The
@@ -159,15 +161,15 @@ def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry, max
 
 def read_image(path: str | Path, form: PixelFormat | None = None) -> Pixels:
     """A whole image file at its own size, (C, H, W), in the form, or the smallest that holds it; ImageError as
-    `decode`.
+    `decode_image`.
     """
     content = read_bytes(path)
-    header = read_header(content, str(path))
+    header = image_header(content, str(path))
     height, width = header.height, header.width
     with _open(content, str(path)) as image:
         if _orientation(image, content) >= 5:  # lies on its side
             height, width = width, height
-    return decode(content, str(path), form or PixelFormat.covering([header]), Geometry(height, width))
+    return decode_image(content, str(path), form or PixelFormat.covering([header]), Geometry(height, width))
 
 
 @contextlib.contextmanager
@@ -182,7 +184,7 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def from_array(array: NDArray[Any], name: str, form: PixelFormat, geometry: Geometry) -> Pixels:
-    """Bring an array (H, W) or (C, H, W) of uint8 or uint16 to the given form and geometry, as `decode` does a file."""
+    """Bring an array (H, W) or (C, H, W) of uint8 or uint16 to the given form and geometry, as a file is."""
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.shape[0] not in (1, 3) or array.dtype not in (np.uint8, np.uint16):

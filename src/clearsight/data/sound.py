@@ -48,7 +48,9 @@ RULE = (
 RATES = (1000, 384_000)
 """Sampling rates that are read."""
 
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+PCM = 1
+FLOAT = 3
+EXTENSIBLE = 0xFFFE
 BLOCK = 1024
 """Windows that are transformed at once, so that memory does not grow with the sound."""
 

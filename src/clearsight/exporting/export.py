@@ -82,15 +82,16 @@ def export(
 
     It takes raw images (N, C, H, W), uint8 or uint16, and gives calibrated `probabilities` (N, K) and `logits` (N, K);
     a model of labels `beliefs` (N, K) and `logits`, one of numbers `values` (N, T) in the unit of the training data,
-    `deviations` (N, T) where the network gives any, and its own `outputs`.
+    `deviations` (N, T) where the network gives any, and its own `outputs`; a detector of anomalies `probabilities` of
+    one, `p_values` and `scores` (N, 1).
     format: onnx, openvino or torch. out: the file, RUN/export/model.onnx and the like unless given; `card.json` and
     `run.py` are written beside it. quantize: "int8", calibrated on the run's training images. fixed_size: take images
     of the working size alone, as OpenVINO's files do. images: compare on at most so many of the test split, or of
     `data`.
 
     Raises ExportError, and keeps no file, where the file does not give the same answer with probabilities within 1e-4,
-    or numbers within 1e-4 of their spread; ModelError for a classical model; ConfigError and OutputError for what
-    cannot be asked or written.
+    or numbers or scores within 1e-4 of their spread; ModelError for a classical model; ConfigError and OutputError for
+    what cannot be asked or written.
     """
     console = console or Silent()
     chosen = format_named(format)
@@ -102,9 +103,14 @@ def export(
         raise ConfigError(f"--images {images} must be 1 or more")
     given = model if isinstance(model, Predictor) else load(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
-    predictor.detects_not("export")
     bundle = predictor.bundle
     told = told_of(bundle)
+    if quantize and not told.measure:
+        raise ConfigError(
+            "--quantize int8 is not for detectors of anomalies",
+            found="validation images that are all normal, which do not tell what it costs",
+            fix="leave --quantize out",
+        )
     fixed = fixed_size or not chosen.resizes
     module = deployed(bundle, fixed)
     card = export_card(bundle)

@@ -1,7 +1,8 @@
 """What an exported file computes: whole numbers of pixels in, answers out.
 
 images (N, C, H, W) uint8 or uint16 -> resize rule -> [0, 1] -> network, its normalisation inside -> outputs (N, O)
--> what is told of them: calibrated probabilities, beliefs in labels, or numbers, and the outputs themselves
+-> what is told of them: calibrated probabilities, beliefs in labels, numbers, or the probability of an anomaly, and the
+outputs themselves
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from clearsight.engines import traceable
 from clearsight.errors import ModelError
 from clearsight.exporting.resample import Resample
 from clearsight.exporting.told import told_of
+from clearsight.models.detector import Detector, in_tensors
 
 
 class Deployed(nn.Module):
@@ -25,7 +27,7 @@ class Deployed(nn.Module):
     def __init__(self, bundle: Bundle, fixed: bool = False) -> None:
         super().__init__()
         self.resize = None if fixed else Resample(bundle.geometry, bundle.form.bits)
-        self.network, told = bundle.network, told_of(bundle)
+        self.network, told = in_tensors(bundle.network), told_of(bundle)
         self.told, self.outputs = told.module, told.outputs
         self.top = float(2**bundle.form.bits - 1)
 
@@ -36,7 +38,7 @@ class Deployed(nn.Module):
 
 def deployed(bundle: Bundle, fixed: bool = False) -> Deployed:
     """The module to export, in evaluation mode; ModelError for classical models, which are no graph of tensors."""
-    if not traceable(bundle.network):
+    if not isinstance(bundle.network, Detector) and not traceable(bundle.network):
         name = bundle.card()["network"].get("name", "this model")
         raise ModelError(
             f"{name} cannot be exported",

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from clearsight import errors
 from clearsight.answers import said
-from clearsight.data import geometry, pixels
+from clearsight.data import files, geometry, pixels, sound
 from clearsight.exporting import runtime
 
 FIRST_LINE = '"""Ask a model that `clearsight export` wrote: python run.py [MODEL] IMAGE...'
@@ -21,9 +21,10 @@ FIRST_LINE = '"""Ask a model that `clearsight export` wrote: python run.py [MODE
 
 HEAD = f'''{FIRST_LINE}
 
-Needs NumPy, Pillow and the model's engine (onnxruntime, openvino or torch); OpenCV too for images of 16-bit colour. In
-Python: `from run import Exported; Exported("model.onnx").predict_proba(["new.jpg"])`; of a model of labels or numbers
-also `predict`, of numbers `values`.
+Needs NumPy, Pillow and the model's engine (onnxruntime, openvino or torch); OpenCV too for images of 16-bit colour, and
+SciPy for sounds of other sampling rates than 16 kHz. In Python: `from run import Exported;
+Exported("model.onnx").predict_proba(["new.jpg"])`; of a model of labels, numbers or anomalies also `predict`, of
+numbers `values`.
 
 Written by Clearsight from its own decoder: images are read as they were read for training. Apache-2.0.
 """
@@ -40,7 +41,7 @@ def runner() -> str:
     """The text of the script."""
     imports: dict[str, str] = {}  # name -> the line that brings it
     pieces: dict[str, tuple[str, set[str]]] = {}  # name -> its source and the names it uses
-    for module in (errors, geometry, pixels, said, runtime):
+    for module in (errors, geometry, pixels, sound, files, said, runtime):
         _read(module, imports, pieces)
     wanted, waiting = set(), {"main", "sys"}
     while waiting:

@@ -16,16 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.answers.said import (
+    AnomalyPrediction,
     LabelsPrediction,
     NumbersPrediction,
+    anomaly_line,
     half_widths,
     labels_line,
     labels_said,
     numbers_line,
     numbers_said,
 )
+from clearsight.data.files import decode
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat, decode, read_bytes
+from clearsight.data.pixels import PixelFormat, read_bytes
 
 BATCH = 16
 """Images per call; throughput is flat from 8 to 32 on the processors measured."""
@@ -35,7 +38,8 @@ SURE = 0.9
 
 Outputs = tuple[NDArray[np.float32], ...]
 """What the card's `outputs` name: calibrated probabilities or beliefs (N, K) and logits (N, K), or numbers (N, T),
-their deviations (N, T) where the network gives any, and its outputs.
+their deviations (N, T) where the network gives any, and its outputs; or of anomalies probabilities, p-values and scores
+(N, 1).
 """
 
 
@@ -69,8 +73,9 @@ class Exported:
         )
 
     def predict_proba(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Calibrated probabilities of classes, or beliefs in labels (N, K), of image files, decoded as they were for
-        training; ImageError names the one that cannot be read, ValueError is raised by a model of numbers.
+        """Calibrated probabilities of classes, beliefs in labels (N, K), or probabilities of an anomaly (N, 1), of
+        files, decoded as they were for training; ImageError names the one that cannot be read, ValueError is raised by
+        a model of numbers.
         """
         if "values" in self.card["outputs"]:
             raise ValueError("this model gives numbers, not probabilities; ask values in place of predict_proba")
@@ -84,16 +89,17 @@ class Exported:
 
     def predict(
         self, paths: Sequence[str | Path], coverage: float = SURE
-    ) -> list[LabelsPrediction] | list[NumbersPrediction]:
-        """The labels given, or the numbers and intervals that hold the truth with this probability, of image files;
-        whether an image is like those of the training is not known here. ValueError for a model of classes.
+    ) -> list[LabelsPrediction] | list[NumbersPrediction] | list[AnomalyPrediction]:
+        """The labels given, the numbers and intervals that hold the truth with this probability, or whether it is an
+        anomaly, of image files; whether an image is like those of the training is not known here of labels and
+        numbers. ValueError for a model of classes.
         """
         if self.card["task"] not in READERS:
             raise ValueError("this model gives classes; ask predict_proba in place of predict")
         if not 0 < coverage < 1:
             raise ValueError(f"a coverage of {coverage:g}; expected between 0 and 1, such as 0.9")
         reader = READERS[self.card["task"]]
-        found: list[LabelsPrediction] | list[NumbersPrediction] = reader(
+        found: list[LabelsPrediction] | list[NumbersPrediction] | list[AnomalyPrediction] = reader(
             self.card["answer"], self._told(paths), [str(p) for p in paths], coverage
         )
         return found
@@ -119,7 +125,14 @@ def _read_numbers(about: dict[str, Any], told: Outputs, images: list[str], cover
     )
 
 
-READERS: dict[str, Callable[..., Any]] = {"multilabel": _read_labels, "regression": _read_numbers}
+def _read_anomaly(about: dict[str, Any], told: Outputs, images: list[str], coverage: float) -> list[AnomalyPrediction]:
+    rows = zip(images, *(part[:, 0].tolist() for part in told), strict=True)
+    return [AnomalyPrediction(image, score > about["threshold"], belief, p, score) for image, belief, p, score in rows]
+
+
+READERS: dict[str, Callable[..., Any]] = {
+    "multilabel": _read_labels, "regression": _read_numbers, "anomaly": _read_anomaly
+}  # fmt: skip
 """What an answer is made of, where it is not one class, by task."""
 
 
@@ -174,8 +187,8 @@ def _open_torch(path: str, threads: int) -> tuple[Runner, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python run.py [MODEL] IMAGE...`: of each image the class and its probability, or the labels or numbers in the
-    words of `clearsight predict`.
+    """`python run.py [MODEL] IMAGE...`: of each image the class and its probability, or the labels, the numbers, or
+    whether it is an anomaly, in the words of `clearsight predict`.
     """
     words = list(arguments)
     beside = sorted(p for p in Path(__file__).parent.iterdir() if p.suffix in (".onnx", ".xml", ".pt2"))
@@ -203,4 +216,6 @@ def _line(exported: Exported, image: str) -> tuple[str, ...]:
         p = exported.predict_proba([image])[0]
         return exported.classes[int(p.argmax())], f"{p.max():.4f}"
     answer = exported.predict([image])[0]
+    if isinstance(answer, AnomalyPrediction):
+        return (anomaly_line(answer),)
     return (labels_line(answer, 3) if isinstance(answer, LabelsPrediction) else numbers_line(answer, SURE),)

@@ -2,10 +2,12 @@
 
     classes   probabilities (N, K), logits (N, K)     softmax(logits / temperature)
     labels    beliefs (N, K), logits (N, K)           sigmoid(scale logits + shift)
+    anomaly   probabilities (N, 1), p_values (N, 1), scores (N, 1)
     numbers   values (N, T), deviations (N, T) where the network gives variances, outputs (N, O)
 
 The same twice: as a module for the graph, in float32, and from the `answers` of the model, in float64. Differences are
-in beliefs, or of numbers in what is 1 to the network: a standard deviation of the training numbers, a radian.
+in beliefs, or of numbers in what is 1 to the network: a standard deviation of the training numbers, a radian; of
+anomalies in scores, whose unit is their standard deviation among normal images.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.answers import Labels, Numbers
+from clearsight.answers import Anomaly, Labels, Numbers
 from clearsight.answers.numbers import LEAST
 from clearsight.answers.said import ANGLES, half_widths
 from clearsight.bundle import Bundle
@@ -42,7 +44,7 @@ NEAR = 0.1
 class Told(Protocol):
     """outputs: names of what the file gives, the answer first. module: from the network's outputs (N, O) to these.
     answer, quantity, measure: words for what is the same, what is apart, and what int8 is judged by, `rises` where more
-    of that is better.
+    of that is better; no measure where validation images cannot tell.
     """
 
     outputs: tuple[str, ...]
@@ -77,6 +79,8 @@ def told_of(bundle: Bundle) -> Told:
         return LabelsTold(bundle.answer)
     if isinstance(bundle.answer, Numbers):
         return NumbersTold(bundle.answer)
+    if isinstance(bundle.answer, Anomaly):
+        return AnomalyTold(bundle.answer)
     return ClassesTold(bundle.temperature)
 
 
@@ -199,6 +203,36 @@ class NumbersTold:
         return np.hypot(z[:, :t], z[:, t:]) if self.numbers.kind == "angle" else np.hypot(*z.T)[:, None]
 
 
+class AnomalyTold:
+    """The probability of an anomaly, its p-value, and the score that both rest on."""
+
+    outputs: tuple[str, ...] = ("probabilities", "p_values", "scores")
+    answer, quantity, measure, rises = "answer", "scores, in their spread among normal images,", "", True
+
+    def __init__(self, anomaly: Anomaly) -> None:
+        self.anomaly = anomaly
+        self.module: nn.Module = _Rareness(anomaly)
+        self.spread = float(np.std(anomaly.known)) or 1.0
+
+    def expected(self, outputs: Floats) -> tuple[Floats, ...]:
+        return self.anomaly.values(outputs), self.anomaly.p_values(outputs)[:, None], outputs
+
+    def apart(self, expected: tuple[Floats, ...], found: tuple[Floats, ...]) -> Floats:
+        return np.asarray(np.abs(expected[2] - found[2]).max(1) / self.spread)
+
+    def agree(self, expected: tuple[Floats, ...], found: tuple[Floats, ...]) -> NDArray[np.bool_]:
+        return np.asarray(self.anomaly.given(expected[2]) == self.anomaly.given(found[2]))
+
+    def undecided(self, expected: tuple[Floats, ...]) -> NDArray[np.bool_]:
+        return np.asarray(np.abs(expected[2][:, 0] - self.anomaly.threshold) < BAR * self.spread)
+
+    def score(self, found: tuple[Floats, ...], truth: NDArray[Any]) -> float:
+        raise NotImplementedError("normal images alone do not tell")
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
 class _Softmax(nn.Module):
     def __init__(self, temperature: float) -> None:
         super().__init__()
@@ -219,6 +253,22 @@ class _Sigmoids(nn.Module):
 
     def forward(self, logits: torch.Tensor) -> Tensors:
         return (logits * self.scale + self.shift).sigmoid(), logits
+
+
+class _Rareness(nn.Module):
+    """As `Anomaly.values` and `Anomaly.p_values`."""
+
+    known: torch.Tensor
+
+    def __init__(self, anomaly: Anomaly) -> None:
+        super().__init__()
+        self.odds, self.shape = anomaly.prior / (1 - anomaly.prior), anomaly.shape
+        self.register_buffer("known", torch.tensor(anomaly.known))
+
+    def forward(self, scores: torch.Tensor) -> Tensors:
+        p = (1 + (self.known >= scores).sum(1, keepdim=True)) / (1 + len(self.known))
+        odds = self.odds * self.shape * p ** (self.shape - 1)
+        return odds / (1 + odds), p, scores
 
 
 class _Values(nn.Module):

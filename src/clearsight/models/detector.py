@@ -16,6 +16,7 @@ Shapes: x (N, C, H, W) float32 in [0, 1]; maps (N, D, h, w); distances (N, P); s
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -123,7 +124,7 @@ class Detector(nn.Module):
 
 def score_of(strange: torch.Tensor) -> torch.Tensor:
     """The score (N, 1) of images whose places are so strange (N, P)."""
-    few = max(1, round(STRANGEST * strange.shape[1]))
+    few = max(1, round(STRANGEST * int(strange.shape[1])))
     return strange.topk(few, dim=1).values.mean(1, keepdim=True)
 
 
@@ -180,13 +181,41 @@ class MemoryHead(nn.Module):
             self._index = faiss.IndexFlatL2(self.bank.shape[1])
             self._index.add(self.bank.detach().cpu().numpy())
         flat = np.ascontiguousarray(queries.detach().cpu().numpy().reshape(-1, queries.shape[2]))
-        squared, _ = self._index.search(flat, min(self.k, len(self.bank)))
-        away = np.sqrt(np.maximum(squared, 0)).mean(1).reshape(queries.shape[:2])
-        return torch.from_numpy(np.asarray(away, np.float32)).to(maps.device)
+        _, nearest = self._index.search(flat, min(self.k, len(self.bank)))
+        bank = self.bank.detach().cpu().numpy()
+        away = [np.linalg.norm(flat - bank[column], axis=1) for column in nearest.T]  # the index rounds small ones
+        return torch.from_numpy(np.mean(away, axis=0).reshape(queries.shape[:2])).to(maps.device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MemoryHead:
         """A copy that builds its own index."""
         return MemoryHead.of(self.bank.detach().cpu().numpy(), self.k)
+
+
+class MemoryInTensors(nn.Module):
+    """What a MemoryHead gives, with a product of matrices in place of its index: for graphs that other engines run."""
+
+    bank: torch.Tensor
+
+    def __init__(self, head: MemoryHead) -> None:
+        super().__init__()
+        self.k = min(head.k, len(head.bank))
+        self.register_buffer("bank", head.bank.detach().cpu())
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        queries = maps.flatten(2).transpose(1, 2)  # (N, P, D)
+        order = self.bank.square().sum(1) - 2 * queries @ self.bank.T
+        nearest = order.topk(self.k, dim=2, largest=False).indices
+        away = [(queries - self.bank[nearest[:, :, j]]).square().sum(2).sqrt() for j in range(self.k)]
+        return torch.stack(away).mean(0)
+
+
+def in_tensors(network: nn.Module) -> nn.Module:
+    """The network, or a copy of a detector whose head is tensors alone."""
+    if not isinstance(network, Detector) or not isinstance(network.head, MemoryHead):
+        return network
+    copied: Any = copy.copy(network)  # its trunk is shared
+    copied._modules = {**network._modules, "head": MemoryInTensors(network.head)}
+    return copied  # type: ignore[no-any-return]
 
 
 def build_head(spec: dict[str, Any]) -> GaussianHead | MemoryHead:

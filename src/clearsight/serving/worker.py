@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clearsight.data.pixels import Pixels, decode
+from clearsight.data.pixels import Pixels, decode_image
 from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
 from clearsight.explanation.explain import check
@@ -195,7 +195,7 @@ class Worker:
         if not image.content:
             raise ImageError(f"{image.name} is empty", found="0 bytes", expected="an image")
         return await self._in(
-            self._decoders, lambda: decode(image.content, image.name, form, geometry, self.config.pixels)
+            self._decoders, lambda: decode_image(image.content, image.name, form, geometry, self.config.pixels)
         )
 
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[[], Result]) -> Result:
