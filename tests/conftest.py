@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import wavfile
 from sklearn.datasets import load_digits
 
 from clearsight.answers import Labels, Numbers
@@ -227,3 +229,78 @@ def scenes():
 def pointers():
     """`_pointers`, images of an angle."""
     return _pointers
+
+
+def _plates(count, seed=0, spotted=False):
+    """Plates in noise: gray (N, 64, 64), or with a bright spot each."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(90, 130, (count, 64, 64)).astype(np.uint8)
+    for image in images if spotted else ():
+        y, x = rng.integers(8, 44, 2)
+        image[y : y + 12, x : x + 12] = 250
+    return images
+
+
+def _tone(seed, high=False):
+    """A tone in noise as the bytes of a WAV file, about 400 Hz, or with one of 3 kHz beside it."""
+    rng, t = np.random.default_rng(seed), np.arange(4000) / 8000
+    sound = 0.3 * np.sin(2 * np.pi * rng.normal(400, 5) * t) + 0.05 * rng.standard_normal(len(t))
+    if high:
+        sound += 0.2 * np.sin(2 * np.pi * 3000 * t)
+    buffer = io.BytesIO()
+    wavfile.write(buffer, 8000, np.rint(20_000 * sound).astype(np.int16))
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def plates():
+    """`_plates`, images to find anomalies in."""
+    return _plates
+
+
+@pytest.fixture(scope="session")
+def tone():
+    """`_tone`, a sound as a file."""
+    return _tone
+
+
+@pytest.fixture(scope="session")
+def detector_run(tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[], str]) -> Path:
+    """The run of a detector that tells places of plates, with an index; its images lie in `data` beside it."""
+    from clearsight import questions
+    from clearsight.workflow import fit
+
+    folder = tmp_path_factory.mktemp("plates")
+    for place, images in (
+        ("train/whole", _plates(24)), ("test/whole", _plates(6, 1)), ("test/spot", _plates(6, 2, spotted=True)),
+    ):  # fmt: skip
+        (folder / "data" / place).mkdir(parents=True)
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(folder / "data" / place / f"{i}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
+        run = fit(folder / "data", task="anomaly", anomaly="padim", img_size=64, out=folder / "run").folder
+        questions.index(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of sounds of two classes, low and high."""
+    folder = tmp_path_factory.mktemp("tones")
+    for name, count in (("low", 24), ("high", 12)):
+        (folder / name).mkdir()
+        for i in range(count):
+            (folder / name / f"{i}.wav").write_bytes(_tone(i, name == "high"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hearing_run(tmp_path_factory: pytest.TempPathFactory, tones: Path, new_cache: Callable[[], str]) -> Path:
+    """The run of a detector of sounds, which compares them as they are."""
+    from clearsight.workflow import fit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
+        out = tmp_path_factory.mktemp("hearing") / "run"
+        return fit(tones, task="anomaly", normal="low", anomaly="knn", img_size=32, out=out).folder

@@ -249,11 +249,6 @@ class Predictor:
                 f"{what} is for models that give one class per image", found=f"a model of {self.bundle.task}"
             )
 
-    def detects_not(self, what: str) -> None:
-        """ModelError where the model is a detector of anomalies, which `what` is not for."""
-        if self.bundle.task == "anomaly":
-            raise ModelError(f"{what} is not for detectors of anomalies yet", fix="use predict, evaluate or explain")
-
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K) of a view of each image: a function of batches (B, C, H, W)."""
         return np.concatenate([self.predict_proba(np.ascontiguousarray(view(batch))) for batch in self.pixels(images)])

@@ -20,6 +20,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+import clearsight as cs
+
 CONFORMANCE = (response_schema_conformance, status_code_conformance, content_type_conformance)
 
 KINDS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -40,10 +42,10 @@ def spoilt(rng, files):
     return bytes(content[: rng.randrange(16)]) + rng.randbytes(rng.randrange(2000))
 
 
-def test_spoilt_uploads_are_answered_and_never_fail(client, pngs):
+def test_spoilt_uploads_are_answered_and_never_fail(client, pngs, tone):
     rng = random.Random(0)
     array = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
-    files = []
+    files = [tone(1)]
     for kind in KINDS:
         buffer = io.BytesIO()
         Image.fromarray(array).save(buffer, kind)
@@ -84,10 +86,13 @@ def test_any_json_is_answered(client, path):
     ask()
 
 
+@pytest.mark.parametrize("run", ["digits_run", "hearing_run"])
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
-def test_answers_are_as_the_description_says(predictor, listening, mode):
-    """Requests made from the OpenAPI schema, right ones and wrong ones, get answers that the schema knows."""
-    with listening(predictor) as (_, port):
+def test_answers_are_as_the_description_says(listening, request, mode, run):
+    """Requests made from the OpenAPI schema, right ones and wrong ones, get answers that the schema knows: of a model
+    of classes and of a detector of anomalies.
+    """
+    with listening(cs.load(request.getfixturevalue(run), engine="torch")) as (_, port):
         schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
         seen = collections.Counter()
         for result in schema.get_all_operations():

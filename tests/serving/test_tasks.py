@@ -113,4 +113,5 @@ def test_the_description_has_a_form_for_each_kind(served):
         "classification": "#/components/schemas/ClassAnswer",
         "multilabel": "#/components/schemas/LabelsAnswer",
         "regression": "#/components/schemas/NumbersAnswer",
+        "anomaly": "#/components/schemas/AnomalyAnswer",
     }

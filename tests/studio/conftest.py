@@ -188,3 +188,18 @@ def five(tmp_path_factory, digits_arrays) -> Path:
     path = tmp_path_factory.mktemp("image") / "five.png"
     Image.fromarray(images[next(i for i in range(1700, 1797) if labels[i] == 5), 0]).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def detector_studio(detector_run):
+    """The address of a server of a detector that tells places of plates, with an index."""
+    app = build_app(cs.load(detector_run, engine="torch"), run=detector_run, index=Index.load(detector_run / "index"))
+    with _running(app) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def hearing_studio(hearing_run):
+    """The address of a server of a detector of sounds, without an index."""
+    with _running(build_app(cs.load(hearing_run, engine="torch"), run=hearing_run)) as address:
+        yield address

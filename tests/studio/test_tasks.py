@@ -1,4 +1,4 @@
-"""The studio of models of labels and of numbers: what applies is there, and works; the rest is not."""
+"""The studio of models of labels, of numbers and of anomalies: what applies is there, and works; the rest is not."""
 
 import re
 
@@ -136,3 +136,60 @@ def test_a_direction_stands_as_an_arrow(visit, direction_studio, noise, tmp_path
     page.locator("#answer label", has_text="99%").click()
     expect(page.locator("#answer .set .small")).to_contain_text("too few images to promise 99")
     assert "any angle" in text(page, "#answer .scale")
+
+
+@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+def test_an_anomaly_is_told_and_shown(visit, detector_studio, plates, tmp_path, scheme, width):
+    Image.fromarray(plates(1, seed=5)[0]).save(tmp_path / "whole.png")
+    Image.fromarray(plates(1, seed=6, spotted=True)[0]).save(tmp_path / "spot.png")
+    page = visit(detector_studio, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
+    assert tabs(page) == ["Heatmap", "Similar", "Network", "Report"]
+    assert "normal: whole" in text(page, "#about")
+    assert "AUROC" in text(page, "#about")
+    assert page.get_by_role("button", name="Draw one").count() == 1, "the images are small and gray"
+    give(page, tmp_path / "whole.png")
+    assert text(page, "#answer .label") == "normal"
+    assert re.match(r"\d+\.\d% of normal images look as strange\.", text(page, "#answer .sure"))
+    share = float(text(page, "#answer .bar-value").strip("<>%"))
+    give(page, tmp_path / "spot.png")
+    expect(page.locator("#answer .label")).to_have_text("an anomaly")
+    assert float(text(page, "#answer .bar-value").strip("<>%")) > share
+    answer = text(page, "#answer")
+    assert "at most 5% of normal images look as strange" in answer
+    assert "Of the 24 normal images that it was compared with, none does: 1 in 25 is the least" in answer
+    assert "The probability takes 50% of all images to be anomalies" in answer
+    assert page.locator("#answer .segments").count() == 0, "sets are for classes"
+    expect(page.locator("#heatmap .key")).to_contain_text("deviations further from normal")
+    assert page.get_by_label("Method").input_value() == "anomaly-map"
+    assert page.get_by_label("What speaks for").count() == page.locator("#heatmap .gauge").count() == 0
+    over = page.locator("#heatmap img.over")
+    page.get_by_label("Opacity").fill("0.2")
+    assert float(over.evaluate("e => getComputedStyle(e).opacity")) == pytest.approx(0.2)
+    bearable(page, width)
+    page.get_by_label("Method").select_option("saliency")
+    expect(page.locator("#heatmap .key")).to_contain_text("weak to strong")
+    page.goto(f"{detector_studio}/#/alike")
+    page.wait_for_selector("#alike li img")
+    assert set(page.locator("#alike li strong").all_inner_texts()) == {"whole"}
+    bearable(page, width)
+    page.goto(f"{detector_studio}/#/network")
+    page.wait_for_selector("#network a.row .mini")
+    page.goto(f"{detector_studio}/#/report")
+    page.wait_for_selector("#report iframe")
+
+
+@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+def test_a_sound_is_given_and_seen(visit, hearing_studio, tone, tmp_path, scheme, width):
+    (tmp_path / "high.wav").write_bytes(tone(60, high=True))
+    page = visit(hearing_studio, color_scheme=scheme, viewport={"width": width, "height": 800}, has_touch=True).ready()
+    assert "32×32 spectrograms" in text(page, "#about")
+    assert text(page, "#hint") == "Drop a sound here\na WAV file"
+    assert page.locator("#actions").inner_text() == "Choose a sound", "it is neither drawn nor photographed"
+    assert "image=@hum.wav" in text(page, "footer code")
+    give(page, tmp_path / "high.wav")
+    assert text(page, "#answer .label") == "an anomaly"
+    assert text(page, "#caption") == "as the network sees it: a spectrogram of 32×32 pixels"
+    expect(page.locator("#heatmap .key")).to_contain_text("looks strange")
+    bearable(page, width)
+    page.goto(f"{hearing_studio}/#/network")
+    expect(page.locator("#network .absent")).to_contain_text("has no layers")

@@ -148,7 +148,7 @@ class Dataset:
 
     def words(self, i: int) -> str:
         """What image i shows, in words: its class, its labels or its numbers; "" where the data does not say."""
-        if self.targets:
+        if self.targets and self.task != "anomaly":
             return self.targets.words(i)
         return self.classes[self.labels[i]] if self.labels[i] >= 0 else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import (
     IMAGE_EXTENSIONS,
+    MAX_PIXELS,
     Header,
     PixelFormat,
     Pixels,
@@ -13,6 +14,7 @@ from clearsight.data.pixels import (
     image_header,
 )
 from clearsight.data.sound import SUFFIX, is_sound, sound_header, spectrogram
+from clearsight.errors import ImageError
 
 EXTENSIONS = IMAGE_EXTENSIONS | {SUFFIX}
 """Names that are looked at in folders."""
@@ -23,8 +25,16 @@ def read_header(content: bytes, name: str) -> Header:
     return sound_header(content, name) if is_sound(content, name) else image_header(content, name)
 
 
-def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry) -> Pixels:
-    """As `decode_image`, for sounds too."""
-    if is_sound(content, name):
-        return from_array(spectrogram(content, name), name, form, geometry)
-    return decode_image(content, name, form, geometry)
+def decode(content: bytes, name: str, form: PixelFormat, geometry: Geometry, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """As `decode_image`, for sounds too, whose pixels are those of the spectrogram."""
+    if not is_sound(content, name):
+        return decode_image(content, name, form, geometry, max_pixels)
+    header = sound_header(content, name)
+    if header.width * header.height > max_pixels:
+        raise ImageError(
+            f"{name} is too long to decode",
+            found=f"a spectrogram of {header.width * header.height / 1e6:.2g} million pixels",
+            expected=f"at most {max_pixels / 1e6:.4g} million",
+            fix="cut it into parts",
+        )
+    return from_array(spectrogram(content, name), name, form, geometry)

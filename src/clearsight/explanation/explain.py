@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
         spec: dict[str, Any] = predictor.bundle.network.spec  # type: ignore[assignment]
         raise ModelError(
             f"{method} needs gradients, which this model does not have",
-            found=str(spec.get("name", "an ensemble")),
+            found=str(spec.get("name", spec.get("kind", "an ensemble"))),
             expected=", ".join(methods_of(predictor)),
         )
     for name, value, least in (
@@ -260,7 +261,7 @@ def _by_gradients(
     progress: Callable[[int, int], None] | None,
 ) -> Floats:
     """The map (H, W) of one image; what was set and found goes into used and facts."""
-    device, batch = next(network.parameters()).device, settings.batch
+    device, batch = next(chain(network.parameters(), network.buffers())).device, settings.batch
     x, classes = torch.from_numpy(pixels[None]).to(device), torch.tensor([target], device=device)
     if method == "saliency":
         heat = gradients.saliency(network, x, classes, batch=batch).amax(1)

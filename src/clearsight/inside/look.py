@@ -25,6 +25,7 @@ from clearsight.inside.maps import FeatureMaps, feature_maps
 from clearsight.inside.patches import ExcitingPatches, exciting_patches
 from clearsight.models.anatomy import views
 from clearsight.models.classical import Classical
+from clearsight.models.detector import Detector
 from clearsight.models.maps import MapLayer
 from clearsight.models.network import layer_name
 from clearsight.predictor import Predictor
@@ -144,6 +145,11 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
             found=str(predictor.network.spec["name"]),
             expected="a network",
             fix="`clearsight explain --method occlusion` (or lime, shap) shows what it looks at",
+        )
+    if isinstance(predictor.network, Detector) and predictor.network.trunk is None:
+        raise ModelError(
+            "a detector that compares pixels has no layers to look into",
+            expected="one that compares features of a network, as of images of 48 pixels and more",
         )
     for name, value in (
         ("modes", settings.modes),

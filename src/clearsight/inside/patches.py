@@ -218,7 +218,7 @@ def _gradients(
     with frozen(network), torch.enable_grad():
         x = pixels.clone().requires_grad_()
         values = units_at(network, layer.name, x).flatten(2)[torch.arange(len(x)), units, places]
-        (gradient,) = torch.autograd.grad(values.sum(), x)
+        gradient = torch.autograd.grad(values.sum(), x)[0] if values.requires_grad else torch.zeros_like(x)
     return values.detach(), gradient.abs().sum(1)
 
 

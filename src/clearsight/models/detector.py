@@ -175,6 +175,8 @@ class MemoryHead(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         queries = maps.flatten(2).transpose(1, 2)  # (N, P, D)
+        if maps.is_meta:
+            return queries.new_empty(queries.shape[:2])
         if self._index is None:
             import faiss
 

@@ -228,7 +228,7 @@ def layer_name(network: nn.Module, layer: str) -> str:
     raise ModelError(f"there is no layer {layer!r} in this model", fix=nearest(layer, short))
 
 
-PREFIXES = ("", "body.", "backbone.", "members.0.", "members.0.body.", "members.0.backbone.")
+PREFIXES = tuple(outer + inner for outer in ("", "members.0.", "trunk.") for inner in ("", "body.", "backbone."))
 """What a network's own names may stand behind."""
 
 

@@ -45,7 +45,7 @@ CHUNK = 10_000
 @dataclass(frozen=True)
 class Card:
     """What an index is of. model: digest of the model's weights. layer: "" is the features below the head. said: what
-    each image shows in words, where that is not one class.
+    each image shows in words, where that is not one class. task: as which the data is read again.
     """
 
     model: str
@@ -58,6 +58,7 @@ class Card:
     classes: tuple[str, ...]
     width: int
     said: tuple[str, ...] = ()
+    task: str = "auto"
 
     def words(self, place: int) -> str:
         """What the image at a position shows: its class, labels or numbers; "" where the data does not say."""
@@ -185,6 +186,7 @@ def build_index(
             classes=dataset.classes,
             width=int(stored.shape[1]),
             said=tuple(dataset.words(int(i)) for i in rows) if dataset.targets else (),
+            task=dataset.task,
         )
         write_json(folder / "card.json", asdict(card))
     return Index(card, faiss)

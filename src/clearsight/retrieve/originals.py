@@ -14,7 +14,9 @@ class Originals:
 
     def __init__(self, index: Index, data_dir: str | None = None) -> None:
         self.rows = index.card.rows
-        self.source: Source = read(index.card.origin, data_dir=data_dir).source
+        self.source: Source = read(
+            index.card.origin, data_dir=data_dir, task=index.card.task, normal=(), judging=True
+        ).source
 
     def picture(self, place: int, side: int = 128) -> Pixels:
         """The image at a position (3, side, side) uint8, whole, with borders where it is not square."""

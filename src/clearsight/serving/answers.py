@@ -44,7 +44,8 @@ def answer(found: AnyPrediction, top: int | None = None, picture: str | None = N
     """The answer for an image. top: classes or labels to list."""
     if isinstance(found, NumbersPrediction):
         return _numbers(found) | {"picture": picture}
-    assert not isinstance(found, AnomalyPrediction)  # `launch` serves no detectors
+    if isinstance(found, AnomalyPrediction):
+        return {"task": "anomaly", **vars(found), "picture": picture}
     listed = dict(list(found.probabilities.items())[:top])
     told = {"task": "classification" if isinstance(found, Prediction) else "multilabel", **vars(found)}
     return told | {"probabilities": listed, "picture": picture}
@@ -74,6 +75,7 @@ def explanation(found: Explanation, *, picture: bool, heat: bool, apart: bool, d
         "image": found.image, "method": found.method, "task": found.task, "target": found.target,
         "belief": None if number else found.belief,
         "value": found.belief if number else None,
+        "strongest": float(found.heat.flat[np.abs(found.heat).argmax()]),
         "shape": list(found.heat.shape), "picture": None if drawn is None else data_uri(drawn),
         "below": png(shown(found.pixels, deep)) if apart else None,
         "above": png(heat_layer(found.heat)) if apart else None, "signed": bool(found.heat.min() < 0),

@@ -17,7 +17,7 @@ from clearsight import __version__
 from clearsight.belief.limits import COVERAGE
 from clearsight.data.pixels import quiet_pillow
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ImageError
-from clearsight.explanation import METHODS, Settings
+from clearsight.explanation import METHOD_WORDS, Settings
 from clearsight.predictor import Predictor
 from clearsight.retrieve import Index
 from clearsight.serving import schemas
@@ -82,7 +82,8 @@ def build_app(
 
     app = FastAPI(
         title="Clearsight", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
-        description="Classes, labels or numbers of images, with how sure they are, and when the model does not know.",
+        description="Classes, labels or numbers of images and sounds, or whether they are anomalies; how sure that is, "
+        "and when the model does not know.",
     )  # fmt: skip
     app.add_middleware(Guard, config=config, metrics=metrics, token=token, local=local)
     _add_routes(app, worker, looker)
@@ -120,7 +121,8 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         picture: Annotated[bool, Query(description="each image as the network sees it, as a PNG data URI")] = False,
     ) -> Response:
         """Class, calibrated probabilities, doubt, prediction set and strangeness of each image; of a model of labels
-        those given and the belief in each, of one of numbers their values and intervals. `task` says which.
+        those given and the belief in each, of one of numbers their values and intervals, of a detector whether it is
+        an anomaly, and how rare such an image is among normal ones. `task` says which.
 
         Send files of a form, the bytes of one image, or JSON with base64. An image that cannot be read is told in its
         place; only where none can, the answer is 422.
@@ -146,7 +148,9 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
     )  # fmt: skip
     async def explain(
         request: Request,
-        method: Annotated[str | None, Query(description=f"one of {', '.join(METHODS)}")] = None,
+        method: Annotated[
+            str | None, Query(description=f"one of {', '.join(METHOD_WORDS)}; `GET /v1/model` lists the model's")
+        ] = None,
         target: Annotated[
             str | None, Query(description="class, label or number to explain (default: the answer)")
         ] = None,

@@ -6,7 +6,7 @@ import math
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
-from clearsight.answers import Answer, Labels, Numbers
+from clearsight.answers import Anomaly, Answer, Labels, Numbers
 from clearsight.bundle import versions
 from clearsight.engines import traceable
 from clearsight.explanation.explain import methods_of
@@ -28,6 +28,7 @@ def model_card(worker: Worker) -> dict[str, Any]:
         "network": str(spec.get("name", spec.get("kind", "an ensemble"))),
         "input": {**bundle.form.to_dict(), **bundle.geometry.to_dict()},
         "temperature": bundle.temperature,
+        "sounds": "sound" in bundle.data,
         "images": int(images) if images is not None else None,
         "limits": bundle.limits.card() if bundle.limits else None,
         "scores": bundle.scores,
@@ -47,13 +48,18 @@ def model_card(worker: Worker) -> dict[str, Any]:
 
 
 def _answer(answer: Answer | None) -> dict[str, Any] | None:
-    """What a reader of answers needs to know of labels or numbers."""
+    """What a reader of answers needs to know of labels, numbers or anomalies."""
     if isinstance(answer, Labels):
         return {"task": answer.task, "thresholds": dict(zip(answer.names, answer.thresholds, strict=True))}
     if isinstance(answer, Numbers):
         ends = dict(zip(answer.names, answer.ends, strict=True)) if answer.ends else None
         about = {name: getattr(answer, name) for name in ("task", "kind", "unit", "low", "high")}
         return {**about, "ends": ends}
+    if isinstance(answer, Anomaly):
+        return {
+            "task": answer.task, "normal": list(answer.normal), "false_alarms": answer.alarm_rate,
+            "held_out": len(answer.known), "threshold": answer.threshold, "prior": answer.prior,
+        }  # fmt: skip
     return None
 
 

@@ -86,7 +86,6 @@ def serve(
         if (path / "index").is_dir():
             index = Index.load(path / "index")
             index.check(predictor.bundle)
-    predictor.detects_not("serving")
     listening = bound(host, port)
     with listening:
         name, number = listening.getsockname()[:2]

@@ -73,7 +73,24 @@ class NumbersAnswer(BaseModel):
     picture: str | None = None
 
 
-Answer = Annotated[ClassAnswer | LabelsAnswer | NumbersAnswer, Field(discriminator="task")]
+class AnomalyAnswer(BaseModel):
+    """The answer for one image of a detector of anomalies.
+
+    anomaly: p_value is at most the share of false alarms (`GET /v1/model`). p_value: of normal images, the share that
+    look at least so strange. probability: of an anomaly, if the share `prior` of all images are anomalies. score: the
+    detector's own, larger for stranger. picture as for classes.
+    """
+
+    task: Literal["anomaly"]
+    image: str
+    anomaly: bool
+    probability: float = Field(ge=0, le=1)
+    p_value: float = Field(gt=0, le=1)
+    score: float
+    picture: str | None = None
+
+
+Answer = Annotated[ClassAnswer | LabelsAnswer | NumbersAnswer | AnomalyAnswer, Field(discriminator="task")]
 
 
 class Unreadable(BaseModel):
@@ -103,19 +120,22 @@ class FaithfulnessBody(BaseModel):
 
 
 class ExplanationBody(BaseModel):
-    """A heatmap. target: the class, label or number that places speak for. belief: in it, null for a number; value: the
-    number, null for the others; faithfulness is in beliefs, or in the number's spread. picture: a PNG data URI of the
-    image in gray under the map's colours. below, above: the image as the network sees it, and the map in colours as
-    opaque as it is strong, to lay over it, where asked for. signed: places may speak against the target. heat: rows of
-    the map, where asked for; shape: its height and width. verdict: what says whether to believe it, in words.
+    """A heatmap. target: the class, label or number that places speak for, or "anomaly". belief: in it, null for a
+    number; value: the number, null for the others; faithfulness is in beliefs, or in the number's spread, and never
+    measured for anomalies. strongest: the value of the map farthest from 0, of anomaly-map in deviations. picture: a
+    PNG data URI of the image in gray under the map's colours. below, above: the image as the network sees it, and the
+    map in colours as opaque as it is strong, to lay over it, where asked for. signed: places may speak against the
+    target. heat: rows of the map, where asked for; shape: its height and width. verdict: what says whether to believe
+    it, in words.
     """
 
     image: str
     method: str
-    task: Literal["classification", "multilabel", "regression"]
+    task: Literal["classification", "multilabel", "regression", "anomaly"]
     target: str
     belief: float | None
     value: float | None
+    strongest: float
     shape: tuple[int, int]
     picture: str | None
     below: str | None
@@ -167,20 +187,37 @@ class NumbersCard(BaseModel):
     ends: dict[str, tuple[float, float]] | None
 
 
+class AnomalyCard(BaseModel):
+    """What a detector calls anomalies. normal: the classes it learned from. false_alarms: the share of normal images
+    that is called so. held_out: normal images that say what a score means; no p-value lies below 1 / (held_out + 1).
+    threshold: the score above which an image is called an anomaly. prior: the share of all images that is taken to be
+    anomalies.
+    """
+
+    task: Literal["anomaly"]
+    normal: list[str]
+    false_alarms: float
+    held_out: int
+    threshold: float | None
+    prior: float
+
+
 class ModelCard(BaseModel):
-    """The model in service. task: classification, multilabel or regression. classes: names of the classes, labels or
-    numbers. answer: what there is to know of labels or numbers, null for classes. methods: those `explain` takes.
-    search: whether it has an index. left_out: what this model or its folder does not have, each with the reason and
-    what would bring it: search, attack, network, patches, report, card. accepts: limits of a request.
+    """The model in service. task: classification, multilabel, regression or anomaly. classes: names of the classes,
+    labels or numbers. answer: what there is to know of labels, numbers or anomalies, null for classes. sounds: it
+    learned from WAV files. methods: those `explain` takes. search: whether it has an index. left_out: what this model
+    or its folder does not have, each with the reason and what would bring it: search, attack, network, patches, report,
+    card. accepts: limits of a request.
     """
 
     name: str
-    task: Literal["classification", "multilabel", "regression"]
+    task: Literal["classification", "multilabel", "regression", "anomaly"]
     classes: list[str]
-    answer: Annotated[LabelsCard | NumbersCard, Field(discriminator="task")] | None
+    answer: Annotated[LabelsCard | NumbersCard | AnomalyCard, Field(discriminator="task")] | None
     network: str
     input: dict[str, Any]
     temperature: float
+    sounds: bool
     images: int | None
     limits: dict[str, Any] | None
     scores: dict[str, Any]

@@ -24,7 +24,7 @@ from clearsight.serving.settings import ServeConfig
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-RAW = ("application/octet-stream", "image/*")
+RAW = ("application/octet-stream", "image/*", "audio/*")
 FORM = "multipart/form-data"
 JSON = "application/json"
 
@@ -91,7 +91,7 @@ def uploads(content_type: str, body: bytes, most: int) -> list[Upload]:
             found = _form(body, options.get(b"boundary", b""), most)
         elif media == JSON:
             found = _json(body, most)
-        elif not media or media == RAW[0] or media.startswith("image/"):
+        elif not media or media == RAW[0] or media.startswith(("image/", "audio/")):
             found = [Upload("#0", body)] if body else []
         else:
             raise RefusedError(

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clearsight.data.pixels import Pixels, decode_image
+from clearsight.data.files import decode
+from clearsight.data.pixels import Pixels
 from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
-from clearsight.explanation.explain import check
+from clearsight.explanation.explain import check, usual_method
 from clearsight.predictor import AnyPrediction, Look, Predictor
 from clearsight.retrieve import Index
 from clearsight.serving.batching import Batcher
@@ -113,7 +114,7 @@ class Worker:
         """A heatmap of one image, given up when `left` is done. RefusedError 422 where it takes longer than it may, 429
         where others wait.
         """
-        chosen = method or ("smoothgrad" if self.predictor.has_gradients else "occlusion")
+        chosen = method or usual_method(self.predictor)
         check(self.predictor, chosen, settings)
         if target is not None:
             self.predictor.class_number(target)
@@ -190,12 +191,12 @@ class Worker:
         return seen
 
     async def decoded(self, image: Upload) -> Pixels:
-        """The pixels of an image as the model wants them; ImageError for what is none."""
+        """The pixels of an image or sound as the model wants them; ImageError for what is none."""
         form, geometry = self.predictor.bundle.form, self.predictor.bundle.geometry
         if not image.content:
             raise ImageError(f"{image.name} is empty", found="0 bytes", expected="an image")
         return await self._in(
-            self._decoders, lambda: decode_image(image.content, image.name, form, geometry, self.config.pixels)
+            self._decoders, lambda: decode(image.content, image.name, form, geometry, self.config.pixels)
         )
 
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[[], Result]) -> Result:

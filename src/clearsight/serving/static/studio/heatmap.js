@@ -9,6 +9,7 @@ import { on, state } from "./state.js";
 import { signed } from "./words.js";
 
 const NAMES = {
+  "anomaly-map": "Anomaly map: how far each place lies from normal",
   "grad-cam": "Grad-CAM: a layer's maps, weighted by their gradients",
   saliency: "Saliency: the gradient of the answer",
   smoothgrad: "SmoothGrad: the gradient, averaged over noisy copies",
@@ -28,7 +29,7 @@ export function heatmapView() {
   let shown = null; // what the map on the screen is of
   const stage = h("div", { class: "heat-stage" });
   const judged = h("div", { class: "judged" });
-  const { targets, away, back } = kind().explained(state.card);
+  const { targets, away, back, unjudged } = kind().explained(state.card);
   const chosen = { method: methods[0], target: targets[0]?.[0], opacity: 0.75 };
   const opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, value: chosen.opacity }, (v) => `${Math.round(100 * v)}%`, fade);
   put(root,
@@ -50,13 +51,13 @@ export function heatmapView() {
     if (!stage.querySelector(".over")) busy(stage, "Making the map");
     stage.classList.add("old");
     busy(judged, slow ? "Covering and asking again: some seconds" : "Making the map");
-    const options = { method, target, apart: true, picture: false, judged: slow };
+    const options = { method, target, apart: true, picture: false, judged: slow && !unjudged };
     try {
       const found = await once(async (signal) => {
         const first = await ask("/v1/explain", image, options, signal);
         if (signal.aborted) return first;
         draw(first);
-        if (slow) return first;
+        if (slow || unjudged) return first;
         busy(judged, "Judging the map: is it true to the model?");
         return ask("/v1/explain", image, { ...options, apart: false, judged: true }, signal);
       });
@@ -79,6 +80,15 @@ export function heatmapView() {
   }
 
   function judge(found) {
+    if (found.faithfulness) {
+      believe(found);
+      return;
+    }
+    say(`Map of ${found.target}`);
+    put(judged, h("h3", {}, "How to read it"), read(found), h("p", { class: "soft small" }, unjudged));
+  }
+
+  function believe(found) {
     const f = found.faithfulness;
     const verdict = f.score > 0.02 ? "better than chance" : f.score < -0.02 ? "worse than chance: misleading" : "no better than chance";
     const bad = f.score <= 0.02;
@@ -95,11 +105,16 @@ export function heatmapView() {
       found.randomised !== null && h("p", { class: found.randomised > 0.7 ? "warning" : "soft small" },
         `With shuffled weights the map correlates ${signed(Number(found.randomised.toFixed(2)))} with this one`,
         found.randomised > 0.7 ? ": it shows the image, not the model." : ", so it depends on what the model learned."),
-      h("p", { class: "key soft small" }, found.signed
-        ? kind().sign(found.target).map((words, i) => [h("span", { class: `swatch ${i ? "against" : "for"}` }), words])
-        : [h("span", { class: "ramp" }), "weak to strong"]),
-      h("p", { class: "soft small" }, `${kind().strength(found)}. Took ${found.seconds.toFixed(1)} s.`));
+      read(found));
   }
+
+  /** What the colours mean, and the answer that the map is of. */
+  const read = (found) => [
+    h("p", { class: "key soft small" }, found.signed
+      ? kind().sign(found.target).map((words, i) => [h("span", { class: `swatch ${i ? "against" : "for"}` }), words])
+      : [h("span", { class: "ramp" }), kind().ramp?.(found) || "weak to strong"]),
+    h("p", { class: "soft small" }, `${kind().strength(found)}. Took ${found.seconds.toFixed(1)} s.`),
+  ];
 
   function wait() {
     put(judged);

@@ -1,4 +1,4 @@
-// How an image comes in: dropped, pasted, chosen, photographed or drawn.
+// How an image or a sound comes in: dropped, pasted, chosen, photographed or drawn.
 import { at, fresh, h, put } from "./dom.js";
 import { pad } from "./draw.js";
 import { say } from "./say.js";
@@ -7,13 +7,17 @@ import { on, state, tell } from "./state.js";
 const SMALL = 64;
 
 export function intake() {
-  const { channels, height, width } = state.card.input;
-  const drawn = channels === 1 && Math.max(height, width) <= SMALL;
+  const { input: { channels, height, width }, sounds } = state.card;
+  const drawn = !sounds && channels === 1 && Math.max(height, width) <= SMALL;
   const touch = matchMedia("(pointer: coarse)").matches;
   put(at("actions"),
-    file("Choose an image", { id: "choose", class: "primary" }),
-    ...(touch ? [file("Take a photo", { id: "camera", capture: "environment" })] : []),
+    file(`Choose ${sounds ? "a sound" : "an image"}`, { id: "choose", class: "primary", accept: sounds ? "audio/wav,.wav" : "image/*" }),
+    ...(touch && !sounds ? [file("Take a photo", { id: "camera", accept: "image/*", capture: "environment" })] : []),
     ...(drawn ? [h("button", { type: "button", id: "draw", on: { click: () => draw() } }, "Draw one")] : []));
+  if (sounds) {
+    put(at("hint"), h("strong", {}, "Drop a sound here"), h("span", {}, "a WAV file"));
+    at("sample").textContent = "hum.wav";
+  }
   if (drawn) at("hint").append(h("span", {}, "or draw one"));
   at("stage").style.setProperty("--ratio", `${width} / ${height}`);
   dropped();
@@ -21,9 +25,9 @@ export function intake() {
   on("answer", show);
 }
 
-function file(text, { id, ...more }) {
+function file(text, { id, accept, ...more }) {
   const input = h("input", {
-    type: "file", accept: "image/*", id: fresh(id), class: "hidden", ...(more.capture ? { capture: more.capture } : {}),
+    type: "file", accept, id: fresh(id), class: "hidden", ...(more.capture ? { capture: more.capture } : {}),
     on: { change: () => { take(input.files[0]); input.value = ""; } },
   });
   return h("label", { class: `button ${more.class ?? ""}`, for: input.id }, input, text);
@@ -81,7 +85,8 @@ function show(answer) {
   const { channels, height, width } = state.card.input;
   const small = Math.max(height, width) <= 96;
   const image = h("img", { src: answer.picture, alt: "the image as the network sees it", class: small ? "pixelated" : "" });
-  const words = `as the network sees it: ${width}×${height} pixels, ${channels === 1 ? "gray" : "colour"}`;
+  const form = channels === 1 ? "gray" : "colour";
+  const words = `as the network sees it: ${state.card.sounds ? `a spectrogram of ${width}×${height} pixels` : `${width}×${height} pixels, ${form}`}`;
   if (document.body.classList.contains("drawing")) {
     put(at("caption"), h("span", { class: "inset" }, image), words);
   } else {
