@@ -27,6 +27,16 @@ def test_covariances_are_shrunk_as_scikit_learn_does():
     np.testing.assert_allclose(shrunk(np.cov(x.T, bias=True), 40), wanted, rtol=1e-9)
 
 
+def test_a_place_that_never_changes_does_not_outweigh_all_others():
+    rng = np.random.default_rng(4)
+    covariance = np.stack([np.eye(3), np.zeros((3, 3))])
+    head = GaussianHead.of(np.zeros((2, 3)), covariance, 100)
+    moved = torch.from_numpy(rng.standard_normal((5, 3, 1, 1)).astype(np.float32)).expand(5, 3, 1, 2)
+    ratio = head(moved)[:, 1] / head(moved)[:, 0]
+    assert (ratio > 50).all()
+    assert (ratio < 150).all()
+
+
 def test_a_gaussian_at_each_place_is_the_mahalanobis_distance():
     rng = np.random.default_rng(1)
     normal = rng.standard_normal((200, 5, 2, 3)).astype(np.float32)

@@ -32,6 +32,11 @@ from clearsight.models.network import capture, from_spec
 STRANGEST = 0.01
 """Share of the places whose mean is an image's score; one place at least."""
 
+LEAST_VARIANCE = 1e-4
+"""Smallest variance at a place in any direction, as a share of the mean one: where normal images never differ, as in a
+silent band of a sound, the least difference would outweigh all others.
+"""
+
 
 class Detector(nn.Module):
     """What gives an image a score of how strange it is, built from a spec.
@@ -142,11 +147,11 @@ class GaussianHead(nn.Module):
     @classmethod
     def of(cls, mean: NDArray[np.floating], covariance: NDArray[np.floating], count: int) -> GaussianHead:
         """From means (P, D) and covariances (P, D, D) of so many images."""
-        head = cls(*mean.shape)
+        head, least = cls(*mean.shape), LEAST_VARIANCE * float(np.einsum("pdd->", covariance)) / mean.size + 1e-12
         head.mean.copy_(torch.from_numpy(np.asarray(mean, np.float32)))
         for p, own in enumerate(covariance):  # one after the other: all in double precision would be too large
             values, vectors = np.linalg.eigh(shrunk(np.asarray(own, np.float64), count))
-            head.white[p] = torch.from_numpy(vectors / np.sqrt(np.maximum(values, 1e-12))).float()
+            head.white[p] = torch.from_numpy(vectors / np.sqrt(np.maximum(values, least))).float()
         return head
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
