@@ -254,6 +254,20 @@ def test_the_token_is_asked_for_and_kept_in_the_tab(visit, locked, five):
     made.complaints = [c for c in made.complaints if "401" not in c]
 
 
+def test_the_request_shown_needs_no_token_where_the_server_asks_none(visit, studio):
+    page = visit(studio).ready()
+    assert f"curl -F image=@photo.jpg {studio}/v1/predict" in text(page, "footer")
+
+
+def test_an_address_that_names_no_layer_or_unit_says_which_there_are(visit, studio):
+    page = visit(f"{studio}/#/network/1/10000").ready()
+    page.wait_for_selector("#network .detail .absent")
+    assert text(page, "#network .absent") == "There is no unit 10000 in conv1: its units are numbered from 0 to 31."
+    page.goto(f"{studio}/#/network/999")
+    page.wait_for_selector("#network .absent:has-text('layer 999')")
+    assert "There is no layer 999: layers are numbered from 0 to 30." in text(page, "#network .absent")
+
+
 def test_motion_is_spared_who_asks_for_it(visit, studio):
     page = visit(studio, reduced_motion="reduce").ready()
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<span class=spin></span>')")
