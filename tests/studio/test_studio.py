@@ -234,12 +234,14 @@ def test_the_token_is_asked_for_and_kept_in_the_tab(visit, locked, five):
     made = visit(locked)
     page = made.page
     page.wait_for_selector("#lock[open]")
+    assert text(page, "#caption") == "This server answers once you give its token."
     page.get_by_role("textbox", name="Token").fill("another token, a wrong one")
     page.keyboard.press("Enter")
     page.wait_for_selector("#lock-wrong:not([hidden])")
     page.get_by_role("textbox", name="Token").fill(TOKEN)
     page.keyboard.press("Enter")
     made.ready()
+    assert text(page, "#caption") == ""
     give(page, five)
     assert text(page, "#answer .label") == "5"
     page.wait_for_selector("#heatmap .verdict")
