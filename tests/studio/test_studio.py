@@ -242,6 +242,7 @@ def test_the_token_is_asked_for_and_kept_in_the_tab(visit, locked, five):
     page.keyboard.press("Enter")
     made.ready()
     assert text(page, "#caption") == ""
+    assert f'curl -F image=@photo.jpg -H "Authorization: Bearer TOKEN" {locked}/v1/predict' in text(page, "footer")
     give(page, five)
     assert text(page, "#answer .label") == "5"
     page.wait_for_selector("#heatmap .verdict")

@@ -1,6 +1,6 @@
 // Puts the page together: waits for the server, reads the model's card, and hands each part its place.
 import { answerView } from "./answer.js";
-import { health, read } from "./api.js";
+import { hasToken, health, read } from "./api.js";
 import { alikeView } from "./alike.js";
 import { attackView } from "./attack.js";
 import { at, h, put } from "./dom.js";
@@ -29,6 +29,7 @@ async function begin() {
     return;
   }
   put(at("caption"));
+  at("bearer").hidden = !hasToken();
   about(state.card);
   intake();
   answerView();
