@@ -71,7 +71,10 @@ class OutputError(ClearsightError, OSError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint naming the known names closest to `name`, or all of them when they are few."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=3, cutoff=0.6)
-    if close:
-        return "did you mean " + " or ".join(close) + "?"
-    return "known: " + ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return did_you_mean(name, known) or "known: " + ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint naming the known names closest to `name`, for errors that list all names themselves; None: none is."""
+    close = get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else None

@@ -47,7 +47,10 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "auto") -> P
             return Predictor(bundle, engine=engine, device=device)
         hint = f"{name} has no published weights; train it first" if name in model_names() else ""
         close = get_close_matches(name, [n for n in model_names() if published(n)], n=1)
-        raise BundleError(f"{name} does not exist", fix=hint or (f"did you mean {close[0]}?" if close else None))
+        raise BundleError(
+            f"{name} does not exist", expected="a trained model's folder",
+            fix=hint or (f"did you mean {close[0]}?" if close else None),
+        )  # fmt: skip
     return Predictor(Bundle.load(folder), engine=engine, device=device)
 
 

@@ -112,6 +112,20 @@ def test_models_shows_the_layers_of_one(capsys):
     assert "(32-5)/1+1 = 28" in out
 
 
+def test_wrong_arguments_are_told_in_one_line_with_how_they_are_written(capsys):
+    for words, text in (
+        (["export"], "the following arguments are required: RUN; expected clearsight export RUN [DATA] [options]."),
+        (["predict"], "are required: RUN, IMAGE; expected clearsight predict RUN IMAGE... [options]."),
+        (["export", "a", "b", "c"], "'c' is one too many; expected RUN [DATA]."),
+        (["export", "a", "--quantise", "int8"], "export has no option --quantise. Did you mean --quantize?"),
+        (["export", "no_such_run"], "no_such_run does not exist; expected a trained model's folder."),
+    ):
+        assert main(words) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert text in err
+
+
 def test_models_needs_a_name_for_a_shape(capsys):
     assert main(["models", "--img-size", "32"]) == 2
     assert "describe one network. Name it" in capsys.readouterr().err

@@ -92,8 +92,11 @@ def test_maps_and_vectors_are_units_at_places():
 def test_numbers_that_are_wrong(small):
     nodes = wiring(small.network, small.shape)
     pixels = np.zeros(small.shape, np.float32)
-    for node, words in ((len(nodes), "no layer number"), (0, "cannot be looked at; found the image")):
+    for node, words in (
+        (len(nodes), f"no layer number {len(nodes)}; expected a number from 0 to {len(nodes) - 1}"),
+        (0, "layer number 0 cannot be looked at; found the image"),
+    ):
         with pytest.raises(ConfigError, match=words):
             unit_sight(small, pixels, nodes, node, 0)
-    with pytest.raises(ConfigError, match="has no unit 8"):
+    with pytest.raises(ConfigError, match="there is no unit 8 in conv1; expected a number from 0 to 7"):
         unit_sight(small, pixels, nodes, 1, 8)

@@ -13,6 +13,7 @@ import pytest
 
 import clearsight as cs
 from clearsight.cli.main import main
+from clearsight.serving.schemas import ExplanationBody
 from clearsight.serving.settings import ServeConfig
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -38,6 +39,7 @@ def test_every_request_of_the_page_is_answered(page, predictor, listening, desk)
             done = subprocess.run([sys.executable, "-c", here], cwd=desk, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
             assert done.stdout.split()[0] in predictor.classes
+        assert (desk / "heatmap.png").read_bytes().startswith(b"\x89PNG")
         if curl is None:
             pytest.skip("there is no curl here")
         for command in commands:
@@ -45,6 +47,13 @@ def test_every_request_of_the_page_is_answered(page, predictor, listening, desk)
             done = subprocess.run([curl, "-sf", *words[1:]], cwd=desk, capture_output=True, text=True)
             assert done.returncode == 0, (command, done.stderr)
             json.loads(done.stdout)
+
+
+def test_the_answer_shown_for_an_explanation_is_one(page):
+    (block,) = page("docs/serve.md").blocks("json")
+    shown = json.loads(block)
+    assert set(shown) == set(ExplanationBody.model_fields)
+    ExplanationBody.model_validate(shown)
 
 
 def test_the_table_of_limits_is_that_of_the_server(capsys):

@@ -115,6 +115,22 @@ def test_options_out_of_range(client, pngs):
     assert client.get("/v1/nothing").json()["title"] == "Not Found"
 
 
+def test_an_option_that_a_route_does_not_have_is_refused(client, pngs):
+    for query, words in (
+        (
+            "predict?covrage=0.9",
+            "/v1/predict has no option 'covrage'; expected coverage, picture, top. Did you mean coverage?",
+        ),
+        ("predict?top=1&layer=2", "/v1/predict has no option 'layer'; expected "),
+        ("attack?epsilom=0.1", "/v1/attack has no option 'epsilom'; expected epsilon, "),  # not that epsilon is missing
+    ):
+        found = client.post(f"/v1/{query}", content=pngs[0])
+        assert (found.status_code, found.headers["content-type"]) == (422, "application/problem+json")
+        assert words in found.json()["detail"]
+    assert "has no option 'top'; expected no options" in client.get("/v1/model?top=1").json()["detail"]
+    assert client.get("/health?now=1").status_code == client.get("/?from=mail").status_code == 200
+
+
 def test_the_heatmap_is_that_of_the_library(client, predictor, digits_arrays, pngs):
     from clearsight.explanation import explain
 

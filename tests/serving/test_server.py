@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -66,8 +67,36 @@ def test_it_stops_once_requests_in_progress_are_answered(digits_run, pngs, numbe
         assert answers[0].status_code == 200
         assert started.returncode == 0
     events = [json.loads(line) for line in err.splitlines()]
-    assert {e["event"] for e in events} == {"ready", "request"}
+    assert {e["event"] for e in events} == {"ready", "request", "stopping"}
+    assert [e["requests"] for e in events if e["event"] == "stopping"] == [1]
     assert str(digits_run) not in err
+
+
+def test_ctrl_c_tells_what_it_waits_for_and_a_second_one_ends_at_once(digits_run, pngs):
+    command = [sys.executable, "-m", "clearsight.cli.main", "serve", str(digits_run), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        address = re.search(r"http://[^,]+", started.stdout.readline())[0]
+        try:
+            until = time.monotonic() + 120
+            while httpx2.get(f"{address}/health").status_code != 200:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 30) as connection:
+                connection.sendall(
+                    b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+                    b"Content-Length: 100\r\n\r\nabc"  # the rest never comes, which it waits for
+                )
+                while "clearsight_requests_in_progress 1.0" not in httpx2.get(f"{address}/metrics").text:
+                    assert time.monotonic() < until
+                started.send_signal(signal.SIGINT)
+                told = started.stdout.readline()
+                assert told == "stopping; waiting for 1 request in flight, Ctrl-C again ends at once\n"
+                assert started.poll() is None
+                started.send_signal(signal.SIGINT)
+                assert started.wait(5) == 130
+                assert closes(connection) == b""
+        finally:
+            started.kill()
 
 
 def closes(connection):

@@ -234,12 +234,15 @@ def test_the_token_is_asked_for_and_kept_in_the_tab(visit, locked, five):
     made = visit(locked)
     page = made.page
     page.wait_for_selector("#lock[open]")
+    assert text(page, "#caption") == "This server answers once you give its token."
     page.get_by_role("textbox", name="Token").fill("another token, a wrong one")
     page.keyboard.press("Enter")
     page.wait_for_selector("#lock-wrong:not([hidden])")
     page.get_by_role("textbox", name="Token").fill(TOKEN)
     page.keyboard.press("Enter")
     made.ready()
+    assert text(page, "#caption") == ""
+    assert f'curl -F image=@photo.jpg -H "Authorization: Bearer TOKEN" {locked}/v1/predict' in text(page, "footer")
     give(page, five)
     assert text(page, "#answer .label") == "5"
     page.wait_for_selector("#heatmap .verdict")
@@ -252,6 +255,20 @@ def test_the_token_is_asked_for_and_kept_in_the_tab(visit, locked, five):
     assert not page.locator("#lock").is_visible()
     assert page.evaluate("[Object.keys(localStorage).length, document.cookie]") == [0, ""]
     made.complaints = [c for c in made.complaints if "401" not in c]
+
+
+def test_the_request_shown_needs_no_token_where_the_server_asks_none(visit, studio):
+    page = visit(studio).ready()
+    assert f"curl -F image=@photo.jpg {studio}/v1/predict" in text(page, "footer")
+
+
+def test_an_address_that_names_no_layer_or_unit_says_which_there_are(visit, studio):
+    page = visit(f"{studio}/#/network/1/10000").ready()
+    page.wait_for_selector("#network .detail .absent")
+    assert text(page, "#network .absent") == "There is no unit 10000 in conv1: its units are numbered from 0 to 31."
+    page.goto(f"{studio}/#/network/999")
+    page.wait_for_selector("#network .absent:has-text('layer 999')")
+    assert "There is no layer 999: layers are numbered from 0 to 30." in text(page, "#network .absent")
 
 
 def test_motion_is_spared_who_asks_for_it(visit, studio):

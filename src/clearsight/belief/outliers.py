@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.errors import ConfigError, DataError, nearest
+from clearsight.errors import ConfigError, DataError, did_you_mean
 from clearsight.metrics import softmax
 
 Floats = NDArray[np.float32]
@@ -128,7 +128,9 @@ class Bank:
         if name == "joint":
             knn, near = self.features.distance(unit(features)), self.pixels.distance(pixels)
             return np.maximum(_rank(knn, self.known_knn), _rank(near, self.known_pixels))
-        raise ConfigError(f"there is no outlier score {name!r}", expected=", ".join(SCORES), fix=nearest(name, SCORES))
+        raise ConfigError(
+            f"there is no outlier score {name!r}", expected=", ".join(SCORES), fix=did_you_mean(name, SCORES)
+        )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, for a file."""

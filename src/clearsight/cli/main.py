@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
 COMMANDS = {
     "train": "train a classifier on labelled images, judge it, write a report",
@@ -110,7 +110,7 @@ def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
     """A command's arguments; ConfigError, not a page of usage, where they are wrong."""
     import argparse
 
-    from clearsight.errors import ConfigError, nearest
+    from clearsight.errors import ConfigError, did_you_mean
 
     parser = argparse.ArgumentParser(
         prog=f"clearsight {argv[0]}",
@@ -120,9 +120,14 @@ def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
         exit_on_error=False,
     )
     module.add_arguments(parser)
-    positional = [str(action.metavar) for action in parser._actions if not action.option_strings]
+    positional = [_written(action) for action in parser._actions if not action.option_strings]
     parser.usage = " ".join([parser.prog, *positional, "[options]"])
     see_help = f"`{parser.prog} --help` lists the options"
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(message, expected=parser.usage, fix=see_help)
+
+    parser.error = refuse  # type: ignore[method-assign]
     try:
         arguments, unknown = parser.parse_known_args(argv[1:])
     except argparse.ArgumentError as error:
@@ -132,9 +137,15 @@ def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
         if word is None:
             raise ConfigError(f"{unknown[0]!r} is one too many", expected=" ".join(positional), fix=see_help)
         name = word.partition("=")[0]
-        near = nearest(name, parser._option_string_actions)
-        raise ConfigError(f"{argv[0]} has no option {name}", fix=near if near.startswith("did") else see_help)
+        hint = did_you_mean(name, parser._option_string_actions)
+        raise ConfigError(f"{argv[0]} has no option {name}", fix=hint or see_help)
     return arguments
+
+
+def _written(action: argparse.Action) -> str:
+    """An argument as a usage line writes it."""
+    some = {None: "{}", "?": "[{}]", "*": "[{}...]", "+": "{}..."}[action.nargs]  # type: ignore[index]
+    return some.format(action.metavar)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 attack and more under /v1, /health, /metrics, and /docs that describes all.
 
 It answers this machine alone unless --host names another address; then every request needs the token. One process uses
-all cores; for more, start several behind a load balancer. Ctrl-C or SIGTERM stops it once requests in progress are
-answered. Logs go to standard error, one JSON object a line.
+all cores; for more, start several behind a load balancer. Ctrl-C or SIGTERM stops it once requests in flight are
+answered, Ctrl-C again at once. Logs go to standard error, one JSON object a line.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -53,9 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"token: {address.token}")
         sys.stdout.flush()
 
+    def stopping(waiting: int) -> None:
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))  # threads at work would be waited for
+        if not arguments.json:
+            requests = f"{waiting} request{'s' * (waiting != 1)} in flight"
+            print(f"stopping; waiting for {requests}, Ctrl-C again ends at once" if waiting else "stopping", flush=True)
+
     limits = {f.name: getattr(arguments, f.name) for f in fields(ServeConfig)}
     serve(
         arguments.run, host=arguments.host, port=arguments.port, token=arguments.token, engine=arguments.engine,
-        config=ServeConfig(**limits), started=started,
+        config=ServeConfig(**limits), started=started, stopping=stopping,
     )  # fmt: skip
     return 0

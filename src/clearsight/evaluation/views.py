@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.errors import ConfigError, nearest
+from clearsight.errors import ConfigError, did_you_mean
 
 Floats = NDArray[np.float32]
 View = Callable[[Floats], Floats]
@@ -37,7 +37,7 @@ def views_of(name: str) -> list[View]:
     if name == "ten":
         five = [*plain, *_shifts()]
         return [*five, *(_after(view) for view in five)]
-    raise ConfigError(f"there are no views {name!r}", expected=", ".join(VIEWS), fix=nearest(name, VIEWS))
+    raise ConfigError(f"there are no views {name!r}", expected=", ".join(VIEWS), fix=did_you_mean(name, VIEWS))
 
 
 def _mirrored(x: Floats) -> Floats:

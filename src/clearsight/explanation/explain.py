@@ -23,7 +23,7 @@ from torch import nn
 
 from clearsight.console import Console, Silent
 from clearsight.data.targets import Task
-from clearsight.errors import ConfigError, ModelError, nearest
+from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.explanation import gradients, perturbation
 from clearsight.explanation.faithfulness import Faithfulness, faithfulness, randomisation
 from clearsight.predictor import Images, Predictor
@@ -152,7 +152,9 @@ def explain(
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
     """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
     if method not in METHOD_WORDS:
-        raise ConfigError(f"there is no method {method!r}", expected=", ".join(METHODS), fix=nearest(method, METHODS))
+        raise ConfigError(
+            f"there is no method {method!r}", expected=", ".join(METHODS), fix=did_you_mean(method, METHODS)
+        )
     if method == OWN and not predictor.localises:
         raise ModelError(
             f"{OWN} is of detectors of anomalies that compare places of an image",

@@ -20,7 +20,7 @@ from clearsight.console import Console, Silent
 from clearsight.data.geometry import Geometry
 from clearsight.disk import disk_errors, whole_file
 from clearsight.errors import BundleError, ConfigError, ExportError, ImageError, OutputError
-from clearsight.exporting.formats import FORMATS, format_named
+from clearsight.exporting.formats import FORMATS, format_named, writer_of
 from clearsight.exporting.graph import deployed, example
 from clearsight.exporting.int8 import Quantised, judge, quantise, require_int8, weight
 from clearsight.exporting.parity import Parity, compare
@@ -175,7 +175,11 @@ def _destination(model: str | Path | Predictor, suffix: str, out: str | Path | N
         if file.is_dir():
             raise OutputError(f"--out {out} is a folder", expected="a file", fix=f"name a file in it: model{suffix}")
         if file.suffix != suffix:
-            raise ConfigError(f"--out {out} has the wrong ending", found=file.suffix or "none", expected=suffix)
+            writer = writer_of(file.suffix)
+            raise ConfigError(
+                f"--out {out} has the wrong ending", found=file.suffix or "none", expected=suffix,
+                fix=f"--format {writer} writes {file.suffix} files" if writer else f"name it {file.stem}{suffix}",
+            )  # fmt: skip
         if not folder.is_dir():
             raise OutputError(f"there is no folder {folder}", fix="make it first, or choose another --out")
     if folder.exists() and not folder.is_dir():

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from clearsight.engines import openvino_without_telemetry
-from clearsight.errors import ConfigError, ModelError, nearest
+from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.exporting.graph import Deployed
 
 Card = dict[str, Any]
@@ -46,9 +46,18 @@ class Format:
 def format_named(name: str) -> Format:
     """ConfigError for a name that is none, and where what it needs is not installed."""
     if name not in FORMATS:
-        raise ConfigError(f"there is no format {name!r}", expected=", ".join(FORMATS), fix=nearest(name, FORMATS))
+        meant = writer_of(f".{name.lower().removeprefix('.')}")
+        hint = (
+            f"--format {meant} writes {FORMATS[meant].suffix} files" if meant else did_you_mean(name.lower(), FORMATS)
+        )
+        raise ConfigError(f"there is no format {name!r}", expected=", ".join(FORMATS), fix=hint)
     require(FORMATS[name].needs, f"the format {name}")
     return FORMATS[name]
+
+
+def writer_of(suffix: str) -> str | None:
+    """The name of the format whose files end so, None where there is none."""
+    return next((name for name, known in FORMATS.items() if known.suffix == suffix), None)
 
 
 def require(packages: tuple[str, ...], what: str) -> None:

@@ -73,6 +73,6 @@ def checked_units(layer: MapLayer, units: Sequence[int]) -> NDArray[np.int64]:
     for unit in units:
         if not 0 <= unit < layer.units:
             raise ConfigError(
-                f"the layer {layer.short} has no unit {unit}", found=f"{layer.units} units, from 0 to {layer.units - 1}"
+                f"there is no unit {unit} in {layer.short}", expected=f"a number from 0 to {layer.units - 1}"
             )
     return np.array(units, np.int64)

@@ -126,11 +126,11 @@ def unit_sight(
 def checked_node(nodes: Sequence[Node], node: int) -> Node:
     """The node of a number; ConfigError for one that is not there or cannot be looked at."""
     if not 0 <= node < len(nodes):
-        raise ConfigError(f"there is no layer number {node}", found=f"{len(nodes)}, from 0 to {len(nodes) - 1}")
+        raise ConfigError(f"there is no layer number {node}", expected=f"a number from 0 to {len(nodes) - 1}")
     chosen = nodes[node]
     if not chosen.visible:
         raise ConfigError(
-            "this layer cannot be looked at",
+            f"layer number {node} cannot be looked at",
             found="the image" if chosen.kind == "image" else f"{chosen.kind} {short_name(chosen.name)}".strip(),
             expected="a layer that runs once for an image and gives out maps or numbers",
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from clearsight.answers import Labels
 from clearsight.console import Console, Silent
-from clearsight.errors import ConfigError, ModelError, nearest
+from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.localise.found import Found, Located, Settings
 from clearsight.localise.maps import Source, class_heat, regions, sources
 from clearsight.predictor import Images, Predictor
@@ -61,7 +61,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
     if method not in (*METHODS, "auto"):
         known = ["auto", *METHODS]
-        raise ConfigError(f"there is no method {method!r}", expected=", ".join(known), fix=nearest(method, known))
+        raise ConfigError(f"there is no method {method!r}", expected=", ".join(known), fix=did_you_mean(method, known))
     if predictor.bundle.task == "regression":
         raise ModelError(
             "a model of numbers cannot say where a class is", expected="a model of classes or of labels",

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.console import Console, Silent
-from clearsight.errors import ConfigError, nearest
+from clearsight.errors import ConfigError, did_you_mean
 from clearsight.metrics import wilson_interval
 from clearsight.predictor import Images, Predictor
 from clearsight.robustness.changes import CHANGES, painted_out, rotation
@@ -110,7 +110,9 @@ def audit(
     parts = {name: [word.strip() for word in name.split("+")] for name in chosen}
     for word in (w for words in parts.values() for w in words):
         if word not in CHANGES:
-            raise ConfigError(f"there is no change {word!r}", expected=", ".join(CHANGES), fix=nearest(word, CHANGES))
+            raise ConfigError(
+                f"there is no change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES)
+            )
     called = list(predictor.names(images) if names is None else names)
     if not called:
         raise ConfigError("there are no images to audit")

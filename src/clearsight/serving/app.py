@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -28,6 +28,7 @@ from clearsight.serving.folder import RunFolder
 from clearsight.serving.guard import Guard
 from clearsight.serving.looking import Looker
 from clearsight.serving.metrics import Metrics
+from clearsight.serving.options import known_options
 from clearsight.serving.pages import mount_pages
 from clearsight.serving.problems import RefusedError, problem_response
 from clearsight.serving.settings import MAX_SAMPLES, ServeConfig
@@ -82,6 +83,7 @@ def build_app(
 
     app = FastAPI(
         title="Clearsight", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        dependencies=[Depends(known_options)],
         description="Classes, labels or numbers of images and sounds, or whether they are anomalies; how sure that is, "
         "and when the model does not know.",
     )  # fmt: skip
@@ -200,8 +202,8 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
     card = model_card(worker)
 
     @app.get(
-        "/v1/model", response_model=schemas.ModelCard, summary="Which model is this?", responses=problems(401, 403),
-        tags=["model"],
+        "/v1/model", response_model=schemas.ModelCard, summary="Which model is this?",
+        responses=problems(401, 403, 422), tags=["model"],
     )  # fmt: skip
     async def model() -> Response:
         """Classes, scores, what the model knows of its limits, and what a request may hold."""

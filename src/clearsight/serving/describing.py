@@ -23,7 +23,7 @@ WORDS = {
     408: "the request came too slowly",
     413: "the request is too large",
     415: "this kind of body is not read",
-    422: "the images or options cannot be used",
+    422: "the images cannot be used, or an option is not known or has a value it cannot have",
     429: "too much is asked at once; Retry-After says when to come again",
     503: "the server is starting",
 }

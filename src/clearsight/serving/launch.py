@@ -41,12 +41,14 @@ def serve(
     engine: str = "auto",
     config: ServeConfig | None = None,
     started: Callable[[Address], None] | None = None,
+    stopping: Callable[[int], None] = lambda waiting: None,
 ) -> None:
     """Serve a model over HTTP until SIGINT or SIGTERM: `cs.serve("runs/photos")`.
 
     Loopback alone unless another host is named; then clients need a token: the given one, that of CLEARSIGHT_TOKEN, or
     one that is made. port: 0 takes any that is free. started: called with the address once the port is open; the
-    engine warms after that, and /health says when it is ready. ConfigError for a port that cannot be had, a weak token
+    engine warms after that, and /health says when it is ready. stopping: called when the server takes no more requests,
+    with the number of those it still answers. ConfigError for a port that cannot be had, a weak token
     or packages that are missing; BundleError for a folder without a model.
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
@@ -100,7 +102,7 @@ def serve(
             server.should_exit = True
 
         app = build_app(predictor, config=config, index=index, run=run, token=token, local=local, failed=failed)
-        server = make_server(app, config)
+        server = make_server(app, config, stopping)
         shown = f"[{name}]" if ":" in name else name
         if started:
             started(Address(f"http://{shown}:{number}", token, made))

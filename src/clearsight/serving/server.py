@@ -8,6 +8,7 @@ import asyncio
 import signal
 import socket
 from asyncio.events import TimerHandle
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -16,6 +17,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from clearsight.errors import ConfigError
+from clearsight.serving.logs import event
 from clearsight.serving.settings import CONNECTIONS, HEAD_BYTES, HEAD_SECONDS, ServeConfig
 
 FULL = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -87,8 +89,18 @@ class Connection(HttpToolsProtocol):
 
 class Server(uvicorn.Server):
     """Ends with exit code 0 on SIGINT and SIGTERM, after requests in progress are answered; a second SIGINT ends it at
-    once.
+    once. stopping: called when it takes no more, with the number of requests in progress.
     """
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        waiting = len(self.server_state.tasks)
+        event("stopping", requests=waiting)
+        self._stopping(waiting)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Uvicorn's own also notes the signal, to raise it again once all is done.
@@ -97,7 +109,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: FastAPI, config: ServeConfig) -> Server:
+def make_server(app: FastAPI, config: ServeConfig, stopping: Callable[[int], None] = lambda waiting: None) -> Server:
     """A server of the application, not started."""
     return Server(
         uvicorn.Config(
@@ -111,7 +123,8 @@ def make_server(app: FastAPI, config: ServeConfig) -> Server:
             proxy_headers=False,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=int(max(config.timeout, config.explain_timeout)) + 5,
-        )
+        ),
+        stopping,
     )
 
 

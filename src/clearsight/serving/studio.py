@@ -103,7 +103,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
     ):
         app.add_api_route(
             path, _page(looker, name), methods=["GET"], summary=words, response_class=Response, tags=["studio"],
-            responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(401, 403, 404)},
+            responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **problems(401, 403, 404, 422)},
         )  # fmt: skip
 
 

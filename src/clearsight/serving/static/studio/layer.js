@@ -22,12 +22,23 @@ export function layerView(root) {
       : "Choose a layer. With an image, each shows what it makes of it.");
   }
 
+  /** The address names what is not there. */
+  function missing(text) {
+    unit.leave();
+    put(root, back(), h("p", { class: "absent" }, text));
+    say(text);
+  }
+
   function show(graph, node, which, moved) {
     if (!node.visible) {
       absent(root, "This is a place where ways meet. Choose a layer before or behind it.");
       return;
     }
-    if (which !== null && state.image && which < node.units) {
+    if (which !== null && !(which >= 0 && which < node.units)) {
+      missing(`There is no unit ${which} in ${called(node)}: its units are numbered from 0 to ${node.units - 1}.`);
+      return;
+    }
+    if (which !== null && state.image) {
       unit.show(root, graph, node, which, moved);
       return;
     }
@@ -42,7 +53,7 @@ export function layerView(root) {
     const fed = node.inputs.map((input) => way(graph, input));
     const feeds = graph.feeds[node.number].map((next) => way(graph, next));
     put(root,
-      h("p", { class: "crumbs" }, h("a", { href: "#/network" }, "All layers")),
+      back(),
       h("h3", { class: "layer-title" }, called(node)),
       h("dl", { class: "facts" },
         fact("kind", kind(node)), fact("gives out", size(node)),
@@ -98,7 +109,7 @@ export function layerView(root) {
     say(`${called(node)}: ${several(node.units, "unit")}`);
   }
 
-  return { show, none };
+  return { show, none, missing };
 }
 
 /** A link to another node, or its name where there is nothing to look at. */
@@ -110,4 +121,5 @@ export function way(graph, to) {
   return h("span", {}, `${kind(node)} of `, node.inputs.flatMap((input, i) => (i ? [sign, way(graph, input)] : [way(graph, input)])));
 }
 
+const back = () => h("p", { class: "crumbs" }, h("a", { href: "#/network" }, "All layers"));
 const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));

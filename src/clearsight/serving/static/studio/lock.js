@@ -1,12 +1,15 @@
 // The field that asks for the token, once the server has asked for it.
 import { keepToken, onLocked } from "./api.js";
 import { at } from "./dom.js";
+import { state } from "./state.js";
 
-export function lock() {
+/** waiting: called where the page has nothing to show before there is a token. */
+export function lock(waiting) {
   const dialog = at("lock");
   let asked = null;
   onLocked((wrong) => {
     asked ??= new Promise((done) => {
+      if (!state.card) waiting();
       at("lock-wrong").hidden = !wrong;
       at("token").value = "";
       dialog.showModal();

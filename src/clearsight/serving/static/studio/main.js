@@ -1,6 +1,6 @@
 // Puts the page together: waits for the server, reads the model's card, and hands each part its place.
 import { answerView } from "./answer.js";
-import { health, read } from "./api.js";
+import { hasToken, health, read } from "./api.js";
 import { alikeView } from "./alike.js";
 import { attackView } from "./attack.js";
 import { at, h, put } from "./dom.js";
@@ -18,9 +18,10 @@ const wait = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds)
 
 async function begin() {
   at("origin").textContent = location.origin;
-  lock();
+  lock(() => put(at("caption"), "This server answers once you give its token."));
   busy(at("caption"), "The server is getting ready");
   while (!(await health())) await wait(0.3);
+  busy(at("caption"), "Asking which model this is");
   try {
     state.card = await read("/v1/model");
   } catch (error) {
@@ -28,6 +29,7 @@ async function begin() {
     return;
   }
   put(at("caption"));
+  at("bearer").hidden = !hasToken();
   about(state.card);
   intake();
   answerView();

@@ -131,9 +131,10 @@ export function networkView() {
     const node = graph.nodes[number];
     const before = list.querySelector("[aria-current]");
     for (const other of list.querySelectorAll("[aria-current]")) other.removeAttribute("aria-current");
-    root.querySelector(".walk").classList.toggle("deep", Boolean(node));
+    root.querySelector(".walk").classList.toggle("deep", Boolean(rest[0]));
     if (!node) {
-      layer.none();
+      if (rest[0]) layer.missing(`There is no layer ${rest[0]}: layers are numbered from 0 to ${graph.nodes.length - 1}.`);
+      else layer.none();
       if (moved && detail.contains(document.activeElement)) before?.focus();
       return;
     }
