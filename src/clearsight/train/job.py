@@ -53,6 +53,11 @@ SMOOTHING = 0.1
 has come down. Measured on clothes, ten epochs: 0.937 right in validation, and 0.931 without.
 """
 
+MANY_NUMBERS = 2000
+"""Images from which numbers are learned with Muon. Measured on 2,500 and 6,000 views and 8,000 digits: three quarters of AdamW's
+error after the same epochs.
+"""
+
 Watch = Callable[[nn.Module, Training, Examples], Observer]
 """Gives each training, of a network in some way on some images, its observer."""
 
@@ -180,7 +185,9 @@ class Job:
     @property
     def optimiser(self) -> str:
         """The optimiser asked for, or what learns soonest."""
-        return self.config.train.opt or ("muon" if self.many_small else "adamw")
+        dataset = self.data.dataset
+        numbers = self.recipe.kind == "scratch" and dataset.task == "regression" and len(dataset) >= MANY_NUMBERS
+        return self.config.train.opt or ("muon" if self.many_small or numbers else "adamw")
 
     def rate(self, fine_tuning: bool) -> float:
         """The peak rate: the user's or the optimiser's own, smaller for weights that are already good."""
