@@ -206,7 +206,9 @@ class TrainConfig:
         choices={**LOSSES, **NUMBER_LOSSES},
     )
     opt: str | None = option(
-        None, "the optimiser (default: adamw; muon for many small images, and for numbers of 2,000 images, from scratch)", choices=OPTIMISERS
+        None,
+        "the optimiser (default: adamw; muon for many small images, or many numbers, from scratch)",
+        choices=OPTIMISERS,
     )
     lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
     lr_find: bool = option(False, "set the rate by a range test before training")

@@ -1,6 +1,7 @@
 """Robust accuracy, fooling images, and the command that draws them."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -107,6 +108,8 @@ def test_command(digits_run, tmp_path, capsys):
     assert len(answer["points"]) == 3
     assert len(answer["fooling"]) == 10
     page = (tmp_path / "attack" / "attack.html").read_text()
+    assert re.search(r"attacked by \w+( \(\d+ steps\))?( towards \w+)?\. Epsilon", page)
+    assert "epsilon (steps drawn evenly)" in page
     assert "Images that turned" in page
     assert "Images that fool it" in page
     assert "10 of 10 “none of these” all the same" in page

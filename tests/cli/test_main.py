@@ -5,10 +5,12 @@ import statistics
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from clearsight.cli.main import COMMANDS, main
+from clearsight.cli.train import _limits
 
 
 def modules_after(*argv):
@@ -136,3 +138,9 @@ def test_words_for_people(tmp_path, capsys, digits_run, monkeypatch):
     out = capsys.readouterr().out
     assert "95 % interval" in out
     assert "before calibration" in out
+
+
+def test_the_summary_gives_the_coverage_with_its_interval():
+    limits = {"coverage": 0.88, "coverage_interval": (0.847, 0.907), "mean_size": 0.9, "false_alarms": 0.05}
+    said = _limits(SimpleNamespace(metrics={"test": {"limits": limits}}, suspects=None))
+    assert "hold the truth in 88.0% (95 % interval 84.7% to 90.7%), with 0.90 classes" in said

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 import clearsight as cs
 from clearsight.cli.main import main
@@ -11,6 +12,7 @@ from clearsight.data.pixels import read_image
 from clearsight.errors import ConfigError, ModelError
 from clearsight.explanation import GRADIENT_METHODS, METHODS, Settings, explain
 from clearsight.explanation.faithfulness import blur, faithfulness, randomisation
+from clearsight.report.drawings import wrapped
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +156,43 @@ def test_a_picture_and_the_numbers_for_every_image(photos_run, photos, tmp_path,
     assert maps["pixels"].shape == (3, 96, 96)
     assert main([*words[:3], *options]) == 0
     assert "faithfulness" in capsys.readouterr().out
+
+
+def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_arrays, tmp_path, capsys):
+    image = str(tmp_path / "white.png")
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(image)
+    assert main(["predict", str(digits_run), image]) == 0
+    predicted = capsys.readouterr().out
+    words = ["explain", str(digits_run), image, "--fast", "--method", "saliency", "--out", str(tmp_path / "maps")]
+    assert main(words) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"{image}  none of these, stranger than all known images; nearest ")
+    assert said[0].split("  ")[1] in predicted
+    assert sum("white" in line for line in said) == 2  # the image and the picture, once each
+    assert main([*words, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["explanations"]
+    assert found["none_of_these"] is True
+    assert found["strangeness"] > 0.95
+    other = next(c for c in "0123456789" if c != found["target"])
+    assert main([*words, "--target", other]) == 0
+    assert "(unlike the training images: stranger than all known images)" in capsys.readouterr().out
+    (known,) = explain(cs.load(digits_run), digits_arrays[0][:1], method="saliency", judged=False)
+    assert known.none_of_these is False
+    assert known.said == f"{known.target} {known.belief:.1%}"
+
+
+def test_long_captions_are_wrapped_not_cut():
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    font = ImageFont.load_default(12)
+    text = (
+        "faithfulness -0.23, worse than chance: misleading (deletion 0.92, insertion 0.68); with shuffled weights it "
+    )
+    text += "correlates 0.95: it shows the image, not the model"
+    lines = wrapped(pen, text, 600, font)
+    assert len(lines) == 2
+    assert " ".join(lines) == text
+    assert all(pen.textlength(line, font) <= 600 for line in lines)
+    assert wrapped(pen, "m" * 200, 600, font)[0].endswith("…")
 
 
 def test_all_methods_on_one_sheet(classical_run, digit_folders, tmp_path, capsys):

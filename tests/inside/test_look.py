@@ -137,7 +137,10 @@ def test_command(digits_run, tmp_path, capsys):
     assert (
         main(["see", str(digits_run), "--what", "classes", "--class", "7", "--modes", "2", "--steps", "2", *out]) == 0
     )
-    assert "7 (2, belief" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "7 (2, belief" in said
+    assert "; classes.png\n" in said
+    assert said.count(tmp_path.name) == 1  # the page's folder is the pictures' too
     assert main(["see", str(digits_run), "--layer", "list"]) == 0
     assert "layer3.0.conv2" in capsys.readouterr().out
 

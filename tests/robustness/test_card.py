@@ -1,6 +1,7 @@
 """The invariance card: known weaknesses show on it, by name and step, and what cannot be audited is said."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import clearsight as cs
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError
+from clearsight.report.card_page import change_chart
 from clearsight.robustness import CHANGES, audit
 
 
@@ -89,11 +91,30 @@ def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, 
     assert last.split("<!-- /card -->")[1] == before.split("<!-- /card -->")[1]
 
 
+def test_steps_stand_where_their_amounts_do(digits_run, tmp_path):
+    card, _ = cs.audit(digits_run, changes=["rotation", "illumination", "blur+noise"], images=20, out=tmp_path)
+
+    def places(change):
+        drawn = str(change_chart("c", card, change))
+        return [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', drawn)], re.findall(r">([^<]*)</text>", drawn)
+
+    for change, first in (("rotation", 0), ("illumination", 1)):
+        amounts = np.array([first, *(s.amount for s in card.rows[change])])
+        x, words = places(change)
+        np.testing.assert_allclose(x, 46 + 300 * (amounts - first) / (amounts[-1] - first), atol=0.01)
+        assert {f"{a:g}" for a in amounts} <= set(words)
+    x, words = places("blur+noise")
+    np.testing.assert_allclose(np.diff(x), 60)
+    assert "step" in words
+    assert "100%" in words
+
+
 def test_command(digits_run, tmp_path, capsys):
     words = ["audit", str(digits_run), "--images", "60", "--out", str(tmp_path / "card")]
     assert main([*words, "--changes", "blur,noise+rotation", "--turns", "6:180:9"]) == 0
     said = capsys.readouterr().out
     assert "6 turned by 180 degrees" in said
+    assert "(1)" not in said  # of several changes the step has no amount
     page = (tmp_path / "card" / "card.html").read_text()
     assert "The invariance card of digits" in page
     assert "Within a class" not in page or "such as" in page

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import clearsight as cs
 from clearsight.data.builtin import digits
+from clearsight.data.sources import read
 from clearsight.train.suspects import label_issues
 
 
@@ -40,3 +42,25 @@ def test_a_class_without_images_does_not_matter():
     belief[np.arange(30), labels] = 0.97
     belief[0] = [0.01, 0.97, 0.01, 0.01]
     assert label_issues(labels, belief).tolist() == [0]
+
+
+def test_photos_in_the_wrong_folder_are_found_among_a_few(tmp_path):
+    from skimage import data
+
+    draw = np.random.default_rng(0)
+    names = ("astronaut", "chelsea", "coffee")
+    for place, name in enumerate(names):
+        picture = getattr(data, name)()
+        for i in range(30):
+            folder = tmp_path / "photos" / (names[(place + 1 + i) % 3] if i < 2 else name)
+            folder.mkdir(parents=True, exist_ok=True)
+            top, left = (int(draw.integers(0, side - 96)) for side in picture.shape[:2])
+            Image.fromarray(picture[top : top + 96, left : left + 96]).save(folder / f"{name} {i}.png")
+    dataset = read(str(tmp_path / "photos"))
+    suspects = cs.fit(dataset, out=str(tmp_path / "run")).suspects
+    looked = [dataset.source.name(int(row)) for row in suspects.rows]
+    wrong = {name for name in looked if name.split("/")[0] not in name.split("/")[1]}
+    found = {s.image: s.suggested for s in suspects.found}
+    assert len(wrong) >= 3  # the test's are not looked at
+    assert len(found) >= len(wrong) / 2
+    assert all(image in wrong and image.split("/")[1].startswith(label) for image, label in found.items())

@@ -133,6 +133,11 @@ def binary_entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(-(q * np.log2(q) + (1 - q) * np.log2(1 - q)))
 
 
+def strange_line(strangeness: float) -> str:
+    """How strange an image is, in words: by the share of known images that look less so."""
+    return f"stranger than {'all' if strangeness > 0.995 else f'{strangeness:.0%} of'} known images"
+
+
 def labels_line(answer: LabelsPrediction, top: int) -> str:
     """The labels, and of the likeliest `top` the beliefs, in words."""
     words = "  ".join(f"{name} {p:.1%}" for name, p in list(answer.probabilities.items())[:top])

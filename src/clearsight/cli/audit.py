@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         fails = card.fails[name]
         worst = steps[-1].confusion
         said = f"; at 5 mostly {worst[0]} taken for {worst[1]}" if worst and worst[2] > 2 else ""
-        verdict = "holds" if fails is None else f"step {fails} ({steps[fails - 1].amount:g}){said}"
+        amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
+        verdict = "holds" if fails is None else f"step {fails}{amount}{said}"
         print(f"  {name:<{width}} {shares}  {verdict}")
     for s in card.sensitivity:
         print(f"  {s.edit}: {s.changed:.1%} of {s.images:,} images")

@@ -8,6 +8,8 @@ model. For each image and method OUT gets a picture and an .npz with the map.
 from __future__ import annotations
 
 import argparse
+import os
+from itertools import groupby
 
 from clearsight.cli.options import add_json, image_files, print_json
 from clearsight.console import terminal
@@ -56,9 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"explanations": [{**e.to_dict(), "picture": str(picture)} for e, picture in found]})
         return 0
-    for e, picture in found:
-        print(f"{e.image}  {e.target} {e.strength}  {e.method} ({METHOD_WORDS[e.method]}), {e.seconds:.1f} s")
-        if said := words(e):
-            print(f"    {said}")
-        print(f"    {picture}")
+    for picture, maps in groupby(found, key=lambda pair: pair[1]):  # those of an image stand together
+        for number, (e, _) in enumerate(maps):
+            if not number:
+                print(f"{e.image}  {e.said}\n    drawn in {os.path.relpath(picture)}")
+            print(f"  {e.method} ({METHOD_WORDS[e.method]}), {e.seconds:.1f} s")
+            if said := words(e):
+                print(f"    {said}")
     return 0

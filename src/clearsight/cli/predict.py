@@ -74,13 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _words(answer: AnyPrediction, top: int, asked: float | None, coverage: float) -> str:
     """The answer for one image in a line. asked: the coverage that the user named, if any."""
     from clearsight.answers import AnomalyPrediction, LabelsPrediction, NumbersPrediction
-    from clearsight.answers.said import anomaly_line, labels_line, numbers_line
+    from clearsight.answers.said import anomaly_line, labels_line, numbers_line, strange_line
 
     if isinstance(answer, AnomalyPrediction):
         return anomaly_line(answer)
-    share = answer.strangeness or 0.0
-    strange = f"stranger than {'all' if share > 0.995 else f'{share:.0%} of'} known images"
-    strange = strange if answer.none_of_these else ""
+    strange = strange_line(answer.strangeness or 0.0) if answer.none_of_these else ""
     beside = f"  (unlike the training images: {strange})" if strange else ""
     if isinstance(answer, NumbersPrediction):
         return numbers_line(answer, coverage) + beside

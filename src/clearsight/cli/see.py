@@ -67,8 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({**sight.to_dict(), "files": {part: str(path) for part, path in files.items()}})
         return 0
     for part, words in _said(sight).items():
-        print(f"{part:<10} {words}")
-        print(f"           {os.path.relpath(files[part])}")
+        print(f"{part:<10} {words}; {files[part].name}")
     for part, why in sight.left_out.items():
         print(f"{part:<10} not shown: {why}")
     print(f"\n  report   {os.path.relpath(files['page'])}")

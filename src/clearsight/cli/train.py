@@ -125,8 +125,10 @@ def _limits(run: Run) -> str:
     """What the model knows of its limits, and labels to doubt, in a line each."""
     said = ""
     if "coverage" in (found := run.metrics["test"].get("limits") or {}):
+        low, high = found["coverage_interval"]
         said += (
-            f"90 % prediction sets hold the truth in {found['coverage']:.1%}, with {found['mean_size']:.2f} classes; "
+            f"90 % prediction sets hold the truth in {found['coverage']:.1%} "
+            f"(95 % interval {low:.1%} to {high:.1%}), with {found['mean_size']:.2f} classes; "
             f'{found["false_alarms"]:.1%} of these images are called "none of these"\n'
         )
     if run.suspects and not run.suspects.found:

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from clearsight.answers.said import strange_line
 from clearsight.console import Console, Silent
 from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, ModelError, did_you_mean
@@ -32,7 +33,7 @@ Floats = NDArray[np.float32]
 
 METHODS: dict[str, str] = {
     "saliency": "absolute gradient of the class's logit, largest channel",
-    "smoothgrad": "the same, averaged over noisy copies of the image",
+    "smoothgrad": "absolute gradient, averaged over noisy copies of the image",
     "integrated-gradients": "gradient averaged on the way from a black image, times the image",
     "guided": "gradient that passes rectifiers only where it is positive",
     "grad-cam": "a layer's maps, weighted by their gradients",
@@ -61,7 +62,8 @@ class Explanation:
     heat (H, W): larger for places that speak for the class; only Integrated Gradients, occlusion, LIME and SHAP also
     have negative values, for places that speak against it. pixels (C, H, W) float32 in [0, 1], as the network sees
     them. belief: calibrated, in `target`; where that is a number, the number. Of a plain number places speak for a
-    larger one, of an angle or direction for the answer. randomised: see `faithfulness.randomisation`; None for methods
+    larger one, of an angle or direction for the answer. answered: whether `target` is the answer. strangeness,
+    none_of_these: as of a `Prediction`. randomised: see `faithfulness.randomisation`; None for methods
     without gradients. facts: what else there is to say about this map, such as the completeness of Integrated
     Gradients.
     """
@@ -79,16 +81,26 @@ class Explanation:
     engine_difference: float | None
     seconds: float
     task: Task = "classification"
+    answered: bool = True
+    strangeness: float | None = None
+    none_of_these: bool | None = None
 
     @property
-    def strength(self) -> str:
-        """The belief or the number in words."""
-        return f"{self.belief:.4g}" if self.task == "regression" else f"{self.belief:.1%}"
+    def said(self) -> str:
+        """The target and the belief, or the number, and whether the image is unlike the training data, in words."""
+        words = f"{self.target} " + (f"{self.belief:.4g}" if self.task == "regression" else f"{self.belief:.1%}")
+        if not self.none_of_these:
+            return words
+        strange = strange_line(self.strangeness or 0.0)
+        if self.task == "classification" and self.answered:
+            return f"none of these, {strange}; nearest {words}"
+        return f"{words}  (unlike the training images: {strange})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the arrays."""
         return {
             "image": self.image, "method": self.method, "target": self.target, "belief": self.belief,
+            "strangeness": self.strangeness, "none_of_these": self.none_of_these,
             "settings": self.settings, "facts": self.facts, "randomised": self.randomised,
             "faithfulness": self.faithfulness.to_dict() if self.faithfulness else None,
             "engine_difference": self.engine_difference, "seconds": self.seconds,
@@ -195,6 +207,11 @@ def _one(
     belief = predictor.told(pixels[None])[0]
     target = wanted if wanted is not None else 0 if predictor.bundle.task == "regression" else int(belief.argmax())
 
+    known: dict[str, Any] = {}
+    if predictor.bundle.limits is not None:
+        strangeness, strange = predictor.strangeness(pixels[None])
+        known = {"strangeness": float(strangeness[0]), "none_of_these": bool(strange[0])}
+
     answer = predictor.bundle.answer
     pull = answer.pull(predictor.logits(pixels[None])[0], target) if answer else None
 
@@ -235,6 +252,7 @@ def _one(
         image=name, method=method, target=predictor.classes[target], belief=float(belief[target]), heat=heat,
         pixels=pixels, settings=used, facts=facts, faithfulness=found, randomised=randomised,
         engine_difference=difference, seconds=seconds, task=predictor.bundle.task,
+        answered=predictor.bundle.task == "regression" or target == int(belief.argmax()), **known,
     )  # fmt: skip
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from markupsafe import Markup
 
 from clearsight.attacks import AttackCurve, Fooling
+from clearsight.report.charts import percent0
 from clearsight.report.pictures import data_uri
 from clearsight.report.render import write_page
-from clearsight.report.svg import Frame, chart, element, label, polyline, ticks
+from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
 from clearsight.report.wording import percent
 
 WIDTH = 640
@@ -70,12 +71,12 @@ def robust_chart(found: AttackCurve) -> Markup:
     y_ticks = ticks(0.0, 1.0)
     places = list(range(len(found.points)))
     frame = Frame(52, 14, WIDTH - 80, 240, (0, max(1, len(places) - 1)), (0.0, 1.0))
-    drawn = frame.axes(places, y_ticks, lambda v: f"{found.points[round(v)].epsilon:g}", percent)
-    drawn.append(label("epsilon", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    drawn = frame.axes(places, y_ticks, lambda v: f"{found.points[round(v)].epsilon:g}", percent0)
+    drawn.append(label("epsilon (steps drawn evenly)", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
     for place, p in zip(places, found.points, strict=True):
         x = frame.x(place)
         low, high = frame.y(p.interval[0]), frame.y(p.interval[1])
-        drawn.append(element("line", x1=x, y1=low, x2=x, y2=high, class_="grid"))
+        drawn.append(line(x, low, x, high, "whisker"))
         words = f"epsilon {p.epsilon:g}: {percent(p.accuracy)} right"
         drawn.append(element("circle", element("title", words), cx=x, cy=frame.y(p.accuracy), r=4, class_="dot val"))
     drawn.append(

@@ -8,9 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from clearsight.disk import whole_file
+from clearsight.report.charts import percent0
 from clearsight.report.pictures import data_uri
 from clearsight.report.render import environment, write_page
-from clearsight.report.svg import Frame, chart, element, polyline, ticks
+from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
 from clearsight.report.wording import percent
 from clearsight.robustness import CHANGES, Card
 from clearsight.robustness.card import LOST
@@ -81,10 +82,11 @@ def _verdict(card: Card, change: str) -> dict[str, Any]:
     """One row of the overview."""
     steps, fails = card.rows[change], card.fails[change]
     worst = steps[-1].confusion
+    amount = f" ({steps[fails - 1].amount:g})" if fails and change in CHANGES else ""
     return {
         "name": change,
         "words": CHANGES[change].words if change in CHANGES else "all of them, each at the same step",
-        "fails": f"fails at step {fails} of 5 ({steps[fails - 1].amount:g})" if fails else "holds through all steps",
+        "fails": f"fails at step {fails} of 5{amount}" if fails else "holds through all steps",
         "failed": fails is not None,
         "confusion": f"at the last step, most often {worst[0]} taken for {worst[1]} ({worst[2]})" if worst else "",
     }
@@ -110,20 +112,23 @@ def _facts(card: Card) -> dict[str, Any]:
 
 
 def change_chart(ident: str, card: Card, change: str) -> Markup:
-    """Accuracy with its interval, and consistency, at no change and at the five steps."""
-    steps = card.rows[change]
-    frame = Frame(46, 12, 300, 130, (0, 5), (0.0, 1.0))
-    drawn = frame.axes(
-        list(range(6)), ticks(0.0, 1.0), lambda v: f"{steps[round(v) - 1].amount:g}" if v else "none", percent
-    )
+    """Accuracy with its interval, and consistency, without the change and at its five steps, which stand where their
+    amounts do; of several changes at once, at equal distances.
+    """
+    steps, kind = card.rows[change], CHANGES.get(change)
+    amounts = [kind.none if kind else 0.0, *(s.amount for s in steps)]
+    frame = Frame(46, 12, 300, 130, (amounts[0], amounts[-1]), (0.0, 1.0))
+    drawn = frame.axes(amounts, ticks(0.0, 1.0), lambda v: f"{v:g}", percent0)
+    drawn.append(label(kind.words if kind else "step", frame.left + 150, frame.bottom + 35, class_="name"))
     accuracy = [(card.accuracy, card.interval), *((s.accuracy, s.interval) for s in steps)]
-    for place, (value, (low, high)) in enumerate(accuracy):
-        x = frame.x(place)
-        drawn.append(element("line", x1=x, y1=frame.y(low), x2=x, y2=frame.y(high), class_="grid"))
-        words = f"{percent(value)} right"
+    for amount, (value, (low, high)) in zip(amounts, accuracy, strict=True):
+        x = frame.x(amount)
+        drawn.append(line(x, frame.y(low), x, frame.y(high), "whisker"))
+        words = f"{amount:g}: {percent(value)} right"
         drawn.append(element("circle", element("title", words), cx=x, cy=frame.y(value), r=3.5, class_="dot val"))
-    drawn.append(polyline([(frame.x(i), frame.y(v)) for i, (v, _) in enumerate(accuracy)], "curve val"))
+    places = [frame.x(amount) for amount in amounts]
+    drawn.append(polyline([(x, frame.y(v)) for x, (v, _) in zip(places, accuracy, strict=True)], "curve val"))
     same = [1.0, *(s.consistency for s in steps)]
-    drawn.append(polyline([(frame.x(i), frame.y(v)) for i, v in enumerate(same)], "curve train"))
+    drawn.append(polyline([(x, frame.y(v)) for x, v in zip(places, same, strict=True)], "curve train"))
     said = "; ".join(f"{s.amount:g}: {percent(s.accuracy)} right" for s in steps)
-    return chart(ident, 366, frame.bottom + 30, f"Accuracy under {change}", said, *drawn)
+    return chart(ident, 366, frame.bottom + 42, f"Accuracy under {change}", said, *drawn)

@@ -70,6 +70,18 @@ def fitting(pen: ImageDraw.ImageDraw, text: str, width: int, font: Any = None) -
     return text
 
 
+def wrapped(pen: ImageDraw.ImageDraw, text: str, width: int, font: Any = None) -> list[str]:
+    """The text in lines that are not too wide; a single word that is gets cut."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if not lines[-1] or pen.textlength(longer, font) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [fitting(pen, line, width, font) for line in lines]
+
+
 def save_picture(pixels: NDArray[Any], path: Path) -> Path:
     """Write (H, W) or (H, W, 1 or 3) pixels in [0, 1] as a picture; OutputError where that cannot be."""
     eight = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)

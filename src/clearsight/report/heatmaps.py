@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from clearsight.report.drawings import wrapped
 from clearsight.report.pictures import rgb
+from clearsight.report.tiles import INK, SOFT
 
 if TYPE_CHECKING:
     from clearsight.explanation import Explanation
@@ -19,6 +21,11 @@ Colours = NDArray[np.float64]
 
 SIDE = 240
 """Longer side of a drawn image in pixels, at least."""
+
+GAP = 8
+"""Pixels between pictures and around them."""
+
+LARGE, MIDDLE, SMALL = (ImageFont.load_default(size) for size in (17, 15, 12))
 
 PERCENTILE = 99
 """Percentile of a map that is drawn as its strongest colour, so that single pixels do not hide the rest."""
@@ -46,26 +53,38 @@ def strength(heat: NDArray[np.floating]) -> Colours:
 
 
 def heat_sheet(found: Sequence[Explanation]) -> Colours:
-    """Explanations of one image below each other (H, W, 3)."""
-    return np.concatenate(_padded([_row(e) for e in found]), axis=0)
-
-
-def _row(e: Explanation) -> Colours:
-    height, width = e.heat.shape
-    scale = max(1, round(SIDE / max(height, width)))
-    parts = [
-        np.repeat(np.repeat(p, scale, 0), scale, 1) for p in (rgb(e.pixels), colours(e.heat), overlay(e.pixels, e.heat))
-    ]
-    gap, text = 8, 44
-    tall, wide = parts[0].shape[:2]
-    sheet = Image.new("RGB", (max(3 * wide + 4 * gap, 620), tall + text + 2 * gap), "white")
+    """Explanations of one image below each other, under its answer (H, W, 3)."""
+    parts = [[_enlarged(p) for p in (rgb(e.pixels), colours(e.heat), overlay(e.pixels, e.heat))] for e in found]
+    tall, wide = parts[0][0].size[1], parts[0][0].size[0]
+    width = max(3 * wide + 4 * GAP, 620)
+    blank = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    heading = wrapped(blank, found[0].said, width - 2 * GAP, LARGE)
+    captions = [wrapped(blank, words(e), width - 2 * GAP, SMALL) for e in found]
+    height = 22 * len(heading) + sum(24 + 15 * len(lines) + tall + 2 * GAP for lines in captions) + 3 * GAP
+    sheet = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((gap, 4), f"{e.method}: {e.target} {e.strength}", fill="black", font=ImageFont.load_default(15))
-    pen.text((gap, 25), words(e), fill="#555555", font=ImageFont.load_default(12))
-    for i, part in enumerate(parts):
-        drawn = Image.fromarray(np.round(np.clip(part, 0, 1) * 255).astype(np.uint8))
-        sheet.paste(drawn, (gap + i * (wide + gap), text + gap))
+    top = GAP
+    for line in heading:
+        pen.text((GAP, top), line, fill=INK, font=LARGE)
+        top += 22
+    top += GAP
+    for e, lines, row in zip(found, captions, parts, strict=True):
+        pen.text((GAP, top), e.method, fill=INK, font=MIDDLE)
+        top += 24
+        for line in lines:
+            pen.text((GAP, top - 4), line, fill=SOFT, font=SMALL)
+            top += 15
+        for i, part in enumerate(row):
+            sheet.paste(part, (GAP + i * (wide + GAP), top))
+        top += tall + 2 * GAP
     return np.asarray(sheet) / 255
+
+
+def _enlarged(picture: NDArray[np.floating]) -> Image.Image:
+    """A picture (H, W, 3), each pixel so often that the longer side is about SIDE."""
+    scale = max(1, round(SIDE / max(picture.shape[:2])))
+    eight = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(eight.repeat(scale, 0).repeat(scale, 1))
 
 
 def words(e: Explanation) -> str:
@@ -87,8 +106,3 @@ def words(e: Explanation) -> str:
             + (": it shows the image, not the model" if e.randomised > 0.7 else "")
         )
     return "; ".join(said)
-
-
-def _padded(parts: Sequence[Colours]) -> list[Colours]:
-    width = max(p.shape[1] for p in parts)
-    return [np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=1) for p in parts]

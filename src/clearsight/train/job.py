@@ -54,8 +54,8 @@ has come down. Measured on clothes, ten epochs: 0.937 right in validation, and 0
 """
 
 MANY_NUMBERS = 2000
-"""Images from which numbers are learned with Muon. Measured on 2,500 and 6,000 views and 8,000 digits: three quarters of AdamW's
-error after the same epochs.
+"""Images from which numbers are learned with Muon. Measured on 2,500 and 6,000 views and 8,000 digits: three quarters
+of AdamW's error after the same epochs.
 """
 
 Watch = Callable[[nn.Module, Training, Examples], Observer]

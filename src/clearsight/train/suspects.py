@@ -145,7 +145,10 @@ def _features(job: Job, rows: NDArray[np.int64]) -> tuple[Floats, str]:
 
 
 def _committee(job: Job, features: Floats, targets: Targets, folds: Sequence[Fold]) -> NDArray[np.float64]:
-    """The mean of the calibrated beliefs of all members about every image, each by one that had not seen it (N, K)."""
+    """The mean of the calibrated beliefs of all members about every image, each by one that had not seen it (N, K).
+
+    features: in one unit, as principal axes and grids of pixels are; axes of few images are as many as these.
+    """
     seed = job.config.run.seed
     draw = np.random.default_rng(seed)
     parts = [(np.sort(draw.permutation(fit)[:FITTED]), judge) for fit, judge in folds]
@@ -156,7 +159,7 @@ def _committee(job: Job, features: Floats, targets: Targets, folds: Sequence[Fol
         logits = np.zeros((len(targets.labels), targets.classes))
         for number, (fit, judge) in enumerate(parts):
             advance(len(beliefs) * len(parts) + number, fits)
-            _, head = fit_classifier(classifier, features[fit], targets.of(fit), setting, seed=seed)
+            _, head = fit_classifier(classifier, features[fit], targets.of(fit), setting, seed=seed, together=True)
             with torch.inference_mode():
                 for rows in np.array_split(judge, 1 + len(judge) // 512):
                     logits[rows] = head(torch.from_numpy(features[rows])).double().numpy()
