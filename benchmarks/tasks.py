@@ -2,9 +2,9 @@
 
 Scenes: up to three handwritten digits of five kinds in 32x32 pixels; which occur. Rare: up to two of ten kinds, so that
 a label is true of one scene in ten; three sets of scenes. Turned: MNIST's digits (where CLEARSIGHT_DATA says) that look
-like no other when turned, each three times, on one side of every split; by how many degrees; squares of 4x4 pixels were
-chosen on validation. Home: a window of a photograph
-(`skimage.data.rocket`), looked at under a random heading; in which direction its middle lies.
+like no other when turned, each three times, on one side of every split; by how many degrees; a stem of 4x4 pixels was
+chosen on validation. Home: a window of a photograph (`skimage.data.rocket`), looked at under a random heading; in which
+direction its middle lies.
 """
 
 from __future__ import annotations
