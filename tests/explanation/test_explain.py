@@ -10,7 +10,7 @@ import clearsight as cs
 from clearsight.cli.main import main
 from clearsight.data.pixels import read_image
 from clearsight.errors import ConfigError, ModelError
-from clearsight.explanation import GRADIENT_METHODS, METHODS, Settings, explain
+from clearsight.explanation import GRADIENT_METHODS, METHODS, Settings, explain, methods_of
 from clearsight.explanation.faithfulness import blur, faithfulness, randomisation
 from clearsight.report.drawings import wrapped
 
@@ -193,6 +193,13 @@ def test_long_captions_are_wrapped_not_cut():
     assert " ".join(lines) == text
     assert all(pen.textlength(line, font) <= 600 for line in lines)
     assert wrapped(pen, "m" * 200, 600, font)[0].endswith("…")
+
+
+def test_a_model_without_maps_has_all_methods_but_grad_cam(answering, noise, tmp_path):
+    predictor = answering("labels")
+    assert methods_of(predictor) == [m for m in METHODS if m != "grad-cam"]
+    found = cs.explain(predictor, noise(1), method="all", settings=QUICK, judged=False, out=tmp_path)
+    assert [e.method for e, _ in found] == methods_of(predictor)
 
 
 def test_all_methods_on_one_sheet(classical_run, digit_folders, tmp_path, capsys):

@@ -122,9 +122,21 @@ class Settings:
 
 
 def methods_of(predictor: Predictor) -> list[str]:
-    """The methods a model can be explained by: those with gradients need a network that has them."""
+    """The methods a model can be explained by: those with gradients need a network that has them, Grad-CAM maps too."""
     found = [m for m in METHODS if predictor.has_gradients or m not in GRADIENT_METHODS]
+    if predictor.has_gradients and not _has_maps(predictor):
+        found.remove("grad-cam")
     return [OWN, *found] if predictor.localises else found
+
+
+def _has_maps(predictor: Predictor) -> bool:
+    """Whether the answer goes through maps of several places, as that of a linear model does not."""
+    x = torch.rand(1, *predictor.shape, generator=torch.Generator().manual_seed(0)).to(predictor.device)
+    try:
+        gradients.last_maps(predictor.differentiable, x)
+    except ModelError:
+        return False
+    return True
 
 
 def usual_method(predictor: Predictor) -> str:
