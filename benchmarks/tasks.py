@@ -46,7 +46,7 @@ def _scenes() -> dict[str, Any]:
 def _rare() -> list[dict[str, Any]]:
     """Few scenes of many kinds: what is seldom true is seldom believed to half."""
     sets = (compose(1500, side=32, size=14, kinds=10, most=2, seed=seed) for seed in range(3))
-    return [_run((made.images, made.labels)) for made in sets]
+    return [_run((made.images, made.labels), budget="60s") for made in sets]
 
 
 def _turned(times: int = 3) -> Any:
@@ -82,12 +82,12 @@ def _home(count: int = 12000, side: int = 96) -> tuple[Any, Any]:
     return images, toward
 
 
-def _run(data: Any, **options: Any) -> dict[str, Any]:
+def _run(data: Any, budget: str = "150s", **options: Any) -> dict[str, Any]:
     from clearsight.workflow import fit
 
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        run = fit(data, out=f"{folder}/run", budget="150s", **options)
+        run = fit(data, out=f"{folder}/run", budget=budget, **options)
         test = run.metrics["test"]
         return {
             "images": len(data) if isinstance(data, Dataset) else len(data[0]),
