@@ -172,7 +172,7 @@ def test_known_images_are_found_with_their_numbers(turned, tmp_path):
         assert float(one["label"]) == pytest.approx(headings[one["image"].split("/")[-1]], abs=0.06)
 
 
-def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, pointers):
+def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, pointers, capsys):
     run = turned[0]
     for what in (cs.attack, cs.audit, cs.see):
         with pytest.raises(ModelError, match="one class per image; found a model of regression"):
@@ -190,6 +190,40 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
             cs.fit(images, labels, out=tmp_path / "no", **options)
     with pytest.raises(DataError, match="no radians"):
         cs.fit(*pointers(60), angle="radians", out=tmp_path / "no")
+    for words in ("compare", "tune", "doctor"):
+        assert main([words, str(turned[1] / "headings.csv")]) == 2
+        assert f"{words} is for data that gives one class per image; found columns of num" in capsys.readouterr().err
+
+
+def test_evaluate_knows_another_unit(turned):
+    run, folder = turned
+    table = pd.read_csv(folder / "headings.csv").head(60)
+    table.assign(heading=np.radians(table.heading)).to_csv(folder / "radians.csv", index=False)
+    with pytest.raises(DataError, match=r"hardly degrees; found values up to 6\.\d+; expected degrees"):
+        cs.evaluate(run.folder, folder / "radians.csv")
+
+
+def test_numbers_that_fill_a_turn_are_not_taken_for_plain_without_a_word(pointers, tmp_path):
+    run = cs.fit(*pointers(120), epochs=1, within=(0, 360), out=tmp_path / "run")
+    said = {d["what"]: d["why"] for d in run.metrics["recipe"]}["numbers"]
+    assert said == "'value' fills a full turn: if it is an angle, say --angle degrees"
+
+
+def test_check_tells_what_train_refuses(tmp_path, scenes, capsys):
+    images, labels = scenes(60)
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    table = pd.DataFrame(labels, columns=list("abcd")).assign(image_path=[f"{i}.png" for i in range(60)])
+    for name, changed, words in (
+        ("never", table.assign(d=0), "'d' is never positive; `train` refuses this"),
+        ("stray", table.assign(d=[2, *table.d[1:]]), "all but 1 are 0 or 1; the first is 2 in column 'd'"),
+    ):
+        changed.to_csv(tmp_path / f"{name}.csv", index=False)
+        assert main(["check", str(tmp_path / f"{name}.csv")]) == 0
+        said = capsys.readouterr().out
+        assert words in said
+        assert "warning(s)" in said
+    assert "60 of 60 images with 4 numbers (a, b, c, d), counted by a" in said
 
 
 def test_a_network_says_its_own_variance(tmp_path, pointers):

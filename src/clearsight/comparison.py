@@ -24,7 +24,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
-from clearsight.data.sources import read
+from clearsight.data.sources import read_classes
 from clearsight.disk import disk_errors, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
 from clearsight.metrics import accuracy, log_loss, softmax, wilson_interval
@@ -135,7 +135,7 @@ def climb(
     config = Config.from_options(**options)
     if images is not None and images < 20:
         raise ConfigError(f"--images {images} must be 20 or more")
-    dataset = read(data, data_dir=config.data.data_dir, task="classification")
+    dataset = read_classes(data, "compare", data_dir=config.data.data_dir)
     if images is not None:
         dataset = sampled(dataset, images, config.run.seed)
     scanned = scan(dataset, console.stage("looking at the files"))

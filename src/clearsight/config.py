@@ -315,6 +315,8 @@ class Config:
                 continue
             stage, f = owner[name]
             value = str(value) if isinstance(value, Path) else value
+            if name == "within" and isinstance(value, tuple | list):
+                value = ",".join(map(str, value))
             if fault := _fault(f, value, get_type_hints(stages[stage])[name]):
                 faults.append(fault)
             else:

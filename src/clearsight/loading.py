@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.answers import Anomaly
+from clearsight.answers import Anomaly, Numbers
+from clearsight.answers.numbers import wrong_unit
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.builtin import BUILTIN
@@ -24,6 +25,9 @@ from clearsight.data.sources import IN_MEMORY, read
 from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs import run_options
+
+TELLING = 20
+"""Angles that tell their unit: fewer may all happen to be small."""
 
 
 def load(folder: str | Path, *, engine: str = "auto", device: str = "auto") -> Predictor:
@@ -111,6 +115,8 @@ def held_out(
         pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
     names = [dataset.source.name(int(i)) for i in rows]
     targets = None if dataset.targets is None else _as_named(bundle, dataset)[rows]
+    if targets is not None and not own:
+        _same_unit(bundle, dataset.name, targets)
     return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own, targets)
 
 
@@ -243,6 +249,20 @@ def _as_numbered(bundle: Bundle, dataset: Dataset) -> NDArray[np.int64]:
         )
     number = np.array([bundle.classes.index(c) for c in dataset.classes])
     return np.asarray(number[dataset.labels])
+
+
+def _same_unit(bundle: Bundle, name: str, targets: NDArray[np.float32]) -> None:
+    """DataError for angles that are hardly in the model's unit; a few may all be small."""
+    answer = bundle.answer
+    if not isinstance(answer, Numbers) or answer.kind != "angle" or len(targets) < TELLING:
+        return
+    if wrong := wrong_unit(targets.astype(np.float64), answer.unit):
+        raise DataError(
+            f"{name} is not in the model's unit: {wrong}",
+            found=f"values up to {float(np.abs(targets).max()):.4g}",
+            expected=answer.unit,
+            fix="convert them",
+        )
 
 
 def _as_named(bundle: Bundle, dataset: Dataset) -> NDArray[np.float32]:

@@ -138,3 +138,16 @@ def test_strata_of_labels_are_the_rarest_and_of_numbers_their_tenths():
 
 def test_a_lone_separator_is_part_of_a_name():
     assert several_labels(["a, b", "a, b", "c"], "here", "auto") is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([["a"], 3] * 10, r"lists for some images and not for others; found 3 at index 1; .*Write \[3\]"),
+        ([[]] * 20, "no image has a label; found empty lists"),
+        ([[1.0, 2.0], [1.5]] * 10, "rows of labels differ in length; found 1, 2 numbers"),
+    ],
+)
+def test_faults_of_labels_in_python_are_named(labels, message):
+    with pytest.raises(DataError, match=message):
+        read((np.zeros((20, 8, 8), np.uint8), labels))

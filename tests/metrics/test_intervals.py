@@ -1,11 +1,14 @@
-"""Wilson's interval against SciPy's."""
+"""Wilson's interval against SciPy's, that of an area under the ROC curve by its own equation and by simulation."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.optimize import brentq
+from scipy.stats import binomtest, norm
 
-from clearsight.metrics import wilson_interval
+from clearsight.belief.outliers import auroc
+from clearsight.metrics import auroc_interval, wilson_interval
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
@@ -31,3 +34,31 @@ def test_the_share_itself_lies_within_however_it_rounds():
         for k in (0, n // 2, n):
             low, high = wilson_interval(k, n)
             assert low <= k / n <= high
+
+
+@pytest.mark.parametrize(("area", "known", "strange"), [(0.5, 20, 20), (0.889, 451, 821), (0.97, 12, 40)])
+def test_the_interval_of_an_area_ends_where_its_equation_holds(area, known, strange):
+    def excess(t):
+        s = (known + strange) / 2 - 1
+        variance = t * (1 - t) * (1 + s * (1 - t) / (2 - t) + s * t / (1 + t)) / (known * strange)
+        return (area - t) ** 2 - norm.ppf(0.975) ** 2 * variance
+
+    wanted = brentq(excess, 1e-9, area), brentq(excess, area, 1 - 1e-9)
+    assert auroc_interval(area, known, strange) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_a_perfect_area_is_not_certain():
+    low, high = auroc_interval(1.0, 20, 20)
+    assert high == 1
+    assert 0.8 < low < 0.99
+    assert auroc_interval(0.0, 20, 20) == pytest.approx((0, 1 - low), abs=1e-9)
+
+
+def test_the_interval_of_an_area_holds_it_as_often_as_it_says():
+    rng, true = np.random.default_rng(0), float(norm.cdf(1.8 / np.sqrt(2)))
+    held = 0
+    for _ in range(800):
+        found = auroc(rng.standard_normal(25), 1.8 + rng.standard_normal(25))
+        low, high = auroc_interval(found, 25, 25)
+        held += low <= true <= high
+    assert 0.93 < held / 800 < 0.985

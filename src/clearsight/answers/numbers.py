@@ -71,15 +71,9 @@ class Numbers:
         """
         values = table.values.astype(np.float64)
         if angle is not None:
-            turn, largest = ANGLES[angle], float(np.abs(values).max())
-            if angle == "radians" and largest > 2 * turn:
-                raise DataError(
-                    "these angles are no radians", found=f"values up to {largest:.4g}", fix="use --angle degrees"
-                )
-            if angle == "degrees" and largest <= 2 * math.pi and (values % 1 != 0).any():
-                raise DataError(
-                    "these angles are hardly degrees", found=f"values up to {largest:.4g}", fix="use --angle radians"
-                )
+            if wrong := wrong_unit(values, angle):
+                other = "degrees" if angle == "radians" else "radians"
+                raise DataError(wrong, found=_reach(values), fix=f"use --angle {other}")
             return cls(table.names, "angle", unit=angle)
         if is_direction(values):
             return cls(table.names, "direction", unit="degrees")
@@ -202,3 +196,30 @@ class Numbers:
             -math.inf if low is None else low, math.inf if high is None else high, card["spread"],
             tuple(tuple(row) for row in card["errors"]), tuple((a, b) for a, b in card.get("ends", [])),
         )  # fmt: skip
+
+
+def wrong_unit(values: Floats, unit: str) -> str:
+    """What is wrong with angles (N, T) in this unit; "" where nothing is."""
+    largest = float(np.abs(values).max())
+    if unit == "radians" and largest > 2 * ANGLES[unit]:
+        return "these angles are no radians"
+    if unit == "degrees" and largest <= ANGLES["radians"] and (values % 1 != 0).any():
+        return "these angles are hardly degrees"
+    return ""
+
+
+def _reach(values: Floats) -> str:
+    return f"values up to {float(np.abs(values).max()):.4g}"
+
+
+def like_angles(table: TargetTable) -> tuple[str, str] | None:
+    """The first column of numbers that fills a full turn, and in which unit; None where there is none."""
+    if table.task != "regression" or is_direction(table.values):
+        return None
+    for name, column in zip(table.names, table.values.T.astype(np.float64), strict=True):
+        for unit, turn in ANGLES.items():
+            low, high = column.min(), column.max()
+            fills = 0.95 * turn <= high - low <= 1.001 * turn
+            if fills and (low >= 0 or (-0.501 * turn <= low and high <= 0.501 * turn)):
+                return name, unit
+    return None

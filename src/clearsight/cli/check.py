@@ -24,7 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(audit.to_dict())
         return 0
-    print(f"{audit.name}: {audit.usable} of {audit.images} images in {len(audit.classes)} classes")
+    held = f"with {audit.targets}" if audit.targets else f"in {len(audit.classes)} classes"
+    print(f"{audit.name}: {audit.usable} of {audit.images} images {held}")
     for part, counts in audit.counts.items():
         if sum(counts.values()):
             some = list(counts.items())[:12]

@@ -63,7 +63,7 @@ def _saved(folder: Path) -> Diagnosis:
         raise BundleError(
             f"{folder} holds no diagnosis",
             expected=SAVED,
-            fix="only runs that trained a network by gradient descent have one; name the data to examine it",
+            fix="only a network trained by gradient descent on one class per image has one; name the data to examine",
         )
     from clearsight.diagnose import Diagnosis
 
@@ -75,10 +75,10 @@ def _saved(folder: Path) -> Diagnosis:
 
 def _examined(data: str, options: dict[str, object]) -> Diagnosis:
     """The diagnosis of a short training on the data."""
-    from clearsight.data.sources import read
+    from clearsight.data.sources import read_classes
 
     config = Config.from_options(**options)
-    dataset = read(data, data_dir=config.data.data_dir, task="classification")
+    dataset = read_classes(data, "doctor", data_dir=config.data.data_dir)
     with terminal() as console:
         from clearsight.diagnose import examine
 

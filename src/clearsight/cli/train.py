@@ -109,7 +109,7 @@ def anomaly_words(test: dict[str, Any]) -> str:
     if test["false_alarms"] is not None:
         low, high = test["false_alarms_interval"]
         lines.append(
-            f"{test['false_alarms']:.1%} of {test['n'] - test['anomalies']} normal images too "
+            f"{test['false_alarms']:.1%} of {test['n'] - test['anomalies']} normal images are called anomalies "
             f"({low:.1%} to {high:.1%}; {test['promised']:.1%} were promised)"
         )
     return "\n".join(lines)

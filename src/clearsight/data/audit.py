@@ -17,6 +17,8 @@ from clearsight.data.cache import CachedPixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
+from clearsight.data.targets import hardly_numbers, require_variety
+from clearsight.errors import DataError
 
 THUMBNAIL = 16
 """Side in pixels of the gray thumbnails that are compared for near duplicates."""
@@ -43,7 +45,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything known of a data set before training; written to audit.json."""
+    """Everything known of a data set before training; written to audit.json. targets: what is to be predicted where it
+    is not one class; then classes are the groups that are spread evenly over the splits.
+    """
 
     name: str
     origin: str
@@ -55,6 +59,7 @@ class Audit:
     pixels: dict[str, Any]
     set_aside: dict[str, str]
     findings: tuple[Finding, ...]
+    targets: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -75,6 +80,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
         )
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
     train_counts = np.bincount(dataset.labels[known], minlength=len(dataset.classes))
+    findings += _targets(dataset) if dataset.targets else []
     findings += _balance(dataset, train_counts)
     findings += _exact_duplicates(dataset, scan, split)
     small = thumbnails(pixels)
@@ -103,6 +109,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
         pixels=scan.pixel_facts(),
         set_aside={dataset.source.name(i): why for i, why in sorted(set_aside.items())},
         findings=tuple(findings),
+        targets=dataset.targets.said if dataset.targets and dataset.task != "anomaly" else "",
     )
 
 
@@ -147,6 +154,23 @@ def duplicate_groups(scan: Scan) -> NDArray[np.int64]:
     """A number for each image (N,): equal for equal contents."""
     digests = np.array([d or f"unreadable {i}" for i, d in enumerate(scan.digests)])
     return np.unique(digests, return_inverse=True)[1].astype(np.int64)
+
+
+def _targets(dataset: Dataset) -> list[Finding]:
+    """Labels or numbers that training refuses, or that look like a mistake in the table."""
+    assert dataset.targets is not None
+    found = []
+    if words := hardly_numbers(dataset.targets):
+        fix = "if they are labels, mend these cells; with --task regression they are numbers"
+        found.append(Finding("hardly-numbers", "warning", f"the columns are taken for numbers, and {words}", fix))
+    if dataset.task == "anomaly":
+        return found
+    try:
+        require_variety(dataset.targets, dataset.name)
+    except DataError as error:
+        message = error.happened + (f": {error.found}" if error.found else "")
+        found.append(Finding("constant-targets", "warning", f"{message}; `train` refuses this", error.fix or ""))
+    return found
 
 
 def _balance(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:

@@ -22,6 +22,9 @@ NAMES = ("anomaly",)
 NORMAL = "normal"
 """The class of images in a folder without class folders."""
 
+USUAL = ("normal", "good", "ok", "okay", "fine", "healthy", "functional", "intact")
+"""Names that speak for a normal class."""
+
 FEWEST = 10
 """Normal images that a detector learns from, at least: fewer say nothing of what is usual."""
 
@@ -83,6 +86,13 @@ def _learned_from(dataset: Dataset) -> tuple[str, ...]:
     return ("train", "val") if "test" in dataset.splits_given else ("train",)
 
 
+def _likely(dataset: Dataset, labels: NDArray[np.int64]) -> str:
+    """The class that is normal by its name, or else the largest: an example for the user to think about."""
+    usual = next((name for name in dataset.classes if name.lower() in USUAL), None)
+    counts = np.bincount(labels[labels >= 0], minlength=len(dataset.classes))
+    return usual or (dataset.classes[int(counts.argmax())] if len(dataset.classes) else "CLASS")
+
+
 def _asked(normal: str | Sequence[str], classes: Sequence[str]) -> tuple[str, ...]:
     if isinstance(normal, str):
         normal = [normal] if normal in classes else [word.strip() for word in normal.split(",") if word.strip()]
@@ -98,6 +108,6 @@ def _only(dataset: Dataset) -> tuple[str, ...]:
         raise DataError(
             "which classes are normal is not said",
             found=f"{len(present)} classes: {some}",
-            fix=f"name them, such as --normal {dataset.classes[present[0]] if len(present) else 'CLASS'}",
+            fix=f"name them, such as --normal {_likely(dataset, labels)}",
         )
     return (dataset.classes[int(present[0])],)

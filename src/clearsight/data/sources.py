@@ -67,6 +67,18 @@ def read(
     return found
 
 
+def read_classes(data: Any, what: str, *, data_dir: str | Path | None = None) -> Dataset:
+    """As `read`, for `what` is about one class per image; DataError for labels and numbers."""
+    found = read(data, data_dir=data_dir)
+    if found.task != "classification":
+        raise DataError(
+            f"{what} is for data that gives one class per image",
+            found=f"{HELD[found.task]} in {found.name}",
+            fix="use `clearsight train`, which takes these too",
+        )
+    return found
+
+
 def _read(
     data: str | Path | pd.DataFrame | tuple[Any, Any] | Dataset, data_dir: str | Path | None, task: str
 ) -> Dataset:
@@ -135,10 +147,18 @@ def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str]
     listed = not isinstance(labels, np.ndarray) and any(
         isinstance(one, list | tuple | set | frozenset) for one in labels
     )
+    if listed:
+        _require_lists(labels)
     if listed and any(isinstance(word, str) for one in labels for word in one):
         cells = [SEPARATORS[0].join(map(str, one)) for one in labels]
         return several_labels(cells, IN_MEMORY, "multilabel" if task == "auto" else task), cells
-    said = np.asarray(labels)
+    try:
+        said = np.asarray(labels)
+    except ValueError as error:
+        raise DataError(
+            "rows of labels differ in length", found=", ".join(sorted({str(len(one)) for one in labels})) + " numbers",
+            expected="as many for every image",
+        ) from error  # fmt: skip
     if said.ndim == 2 and said.shape[1] == 1:
         said = said[:, 0]
     numbers = said.dtype.kind in "biuf"
@@ -166,6 +186,20 @@ def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str]
         )
     names = [str(label) for label in values]
     return several_labels(names, IN_MEMORY, task) if task == "multilabel" else None, names
+
+
+def _require_lists(labels: Sequence[Any]) -> None:
+    """DataError unless every image has a list of labels or numbers, and one of them something in it."""
+    single = next((i for i, one in enumerate(labels) if not isinstance(one, list | tuple | set | frozenset)), None)
+    if single is not None:
+        raise DataError(
+            "labels are lists for some images and not for others",
+            found=f"{labels[single]!r} at index {single}",
+            expected="a list for every image",
+            fix=f"write [{labels[single]!r}]",
+        )
+    if not any(len(one) for one in labels):
+        raise DataError("no image has a label", found="empty lists")
 
 
 def as_source(images: Any) -> Array | Files:

@@ -29,6 +29,9 @@ BINS = 10
 FEWEST = 10
 """Images in each of these parts at least."""
 
+MOSTLY = 0.1
+"""Share of other values up to which columns of 0 and 1 look like labels."""
+
 
 @dataclass(frozen=True)
 class TargetTable:
@@ -51,6 +54,15 @@ class TargetTable:
         if is_direction(self.values):
             first = np.degrees(np.arctan2(self.values[:, 1], self.values[:, 0]))
         return _tenths(first, self.names[0])
+
+    @property
+    def said(self) -> str:
+        """What is to be predicted, in words, and by what images are spread over the splits."""
+        some = ", ".join(self.names[:6]) + (", ..." if len(self.names) > 6 else "")
+        if self.task == "multilabel":
+            return f"{len(self.names)} labels ({some}), counted by the rarest that an image has"
+        way = "direction" if is_direction(self.values) else self.names[0]
+        return f"{len(self.names)} number{'s' * (len(self.names) > 1)} ({some}), counted by {way}"
 
     def words(self, i: int) -> str:
         """What image i shows, in words: its labels, or its numbers, with their names where there are several."""
@@ -138,6 +150,15 @@ def require_variety(table: TargetTable, origin: str) -> None:
             found=f"{constant[0]!r} is {values[0, names.index(constant[0])]:g} for all images",
             fix="leave these columns out",
         )
+
+
+def hardly_numbers(table: TargetTable) -> str:
+    """Where numbers are 0 and 1 but for a few, as labels with slips of the pen are: which, in words; else ""."""
+    stray = ~np.isin(table.values, (0, 1))
+    if table.task != "regression" or len(table.names) < 2 or not 0 < stray.mean() < MOSTLY:
+        return ""
+    i, k = (int(x[0]) for x in np.nonzero(stray))
+    return f"all but {int(stray.sum())} are 0 or 1; the first is {table.values[i, k]:g} in column {table.names[k]!r}"
 
 
 def _parts(cell: str, separator: str | None) -> list[str]:

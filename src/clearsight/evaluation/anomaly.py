@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 from clearsight.answers import Anomaly
 from clearsight.belief.outliers import auroc
 from clearsight.data.targets import Task
-from clearsight.metrics import wilson_interval
+from clearsight.metrics import auroc_interval, wilson_interval
 from clearsight.metrics.ranking import average_precision
-
-RESAMPLED = 500
-"""Bootstrap samples of the AUROC's interval."""
 
 
 @dataclass(frozen=True)
@@ -95,16 +92,17 @@ def evaluate_anomalies(
     """
     truth, scores = targets[:, 0] > 0, np.asarray(outputs, np.float64)[:, 0]
     called, belief, p = answer.given(outputs), answer.values(outputs)[:, 0], answer.p_values(outputs)
-    both, alarms = bool(truth.any() and not truth.all()), int((called & ~truth).sum())
+    area = auroc(scores[~truth], scores[truth]) if truth.any() and not truth.all() else None
+    alarms = int((called & ~truth).sum())
     where = np.arange(len(truth)) if indices is None else indices
     wrong = np.flatnonzero(called != truth)
     surest = wrong[np.argsort(-np.where(truth, p, belief)[wrong], kind="stable")]
     return AnomalyEvaluation(
         n=len(truth),
         anomalies=int(truth.sum()),
-        auroc=auroc(scores[~truth], scores[truth]) if both else None,
-        auroc_interval=_resampled(scores[~truth], scores[truth]) if both else None,
-        average_precision=average_precision(truth, scores) if both else None,
+        auroc=area,
+        auroc_interval=None if area is None else auroc_interval(area, int((~truth).sum()), int(truth.sum())),
+        average_precision=None if area is None else average_precision(truth, scores),
         promised=answer.alarm_rate,
         false_alarms=_mean(called[~truth]),
         false_alarms_interval=None if truth.all() else wilson_interval(alarms, int((~truth).sum())),
@@ -147,16 +145,6 @@ def _per_group(
             )
         )  # fmt: skip
     return tuple(sorted(found, key=lambda g: (not g.normal, g.name)))
-
-
-def _resampled(known: NDArray[np.float64], strange: NDArray[np.float64]) -> tuple[float, float]:
-    """Interval of the AUROC when both kinds of image are drawn anew [Efron 1979]; always the same draws."""
-    rng = np.random.default_rng(0)
-    found = [
-        auroc(rng.choice(known, len(known)), rng.choice(strange, len(strange))) for _ in range(RESAMPLED)
-    ]  # fmt: skip
-    low, high = np.quantile(found, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def _mean(values: NDArray[Any]) -> float | None:

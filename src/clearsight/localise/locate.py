@@ -67,6 +67,11 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
             "a model of numbers cannot say where a class is", expected="a model of classes or of labels",
             fix="`clearsight explain` shows which places its answer stands on",
         )  # fmt: skip
+    if predictor.bundle.task == "anomaly":
+        raise ModelError(
+            "a detector of anomalies knows no classes to find", expected="a model of classes or of labels",
+            fix="`clearsight explain` shows where an image is strange",
+        )  # fmt: skip
     if method == "cam" and not predictor.has_gradients:
         raise ModelError("this model has no class-activation maps", expected="--method window, or a network")
     for name, value, low in (

@@ -12,10 +12,11 @@ from clearsight.metrics.classification import (
     softmax,
     top_k_accuracy,
 )
-from clearsight.metrics.intervals import wilson_interval
+from clearsight.metrics.intervals import auroc_interval, wilson_interval
 
 __all__ = [
     "accuracy",
+    "auroc_interval",
     "balanced_accuracy",
     "brier_score",
     "confusion_matrix",

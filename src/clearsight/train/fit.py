@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clearsight.answers.numbers import like_angles
 from clearsight.bundle import Bundle
 from clearsight.config import Config
 from clearsight.console import Console, Silent
@@ -122,6 +123,7 @@ def fit(
         if finding.severity == "warning":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
     job = Job(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world)
+    _note_angles(job)
     outcome = _train(job)
     trained = time.perf_counter()
     bundle = Bundle(
@@ -161,6 +163,14 @@ def fit(
         training=outcome.training,
         suspects=suspects,
     )
+
+
+def _note_angles(job: Job) -> None:
+    """Say that numbers that fill a full turn are taken for plain ones, where the user did not say what they are."""
+    table = job.data.dataset.targets
+    if table and job.config.data.angle is None and (found := like_angles(table)):
+        name, unit = found
+        job.note("numbers", "plain", f"{name!r} fills a full turn: if it is an angle, say --angle {unit}")
 
 
 def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
