@@ -98,7 +98,7 @@ def test_evaluate_repeats_the_test_and_judges_other_images(walls, tmp_path, caps
     assert again["auroc"] == pytest.approx(run.metrics["test"]["auroc"], abs=1e-3)
     assert main(["evaluate", str(run.folder), str(folder / "test" / "good")]) == 0
     said = capsys.readouterr().out
-    assert "normal images too" in said
+    assert "normal images are called anomalies" in said
     assert "AUROC" not in said, "a folder of images that are all normal"
     other = cs.evaluate(run.folder, folder / "test")
     assert other.anomalies == 20
@@ -209,6 +209,9 @@ def test_sounds_are_heard(tmp_path, capsys):
     (tmp_path / "cut.wav").write_bytes(hum(7)[:-500])
     assert main(["predict", str(tmp_path / "run"), str(tmp_path / "cut.wav")]) == 2
     assert "cut.wav is cut off" in capsys.readouterr().err
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "seen.png")
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "seen.png")]) == 2
+    assert "seen.png is no sound; found a model that learned from sounds; expected WAV files" in capsys.readouterr().err
 
 
 def test_sounds_have_classes_too(tmp_path):

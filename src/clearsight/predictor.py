@@ -22,10 +22,11 @@ from clearsight.data.dataset import Array
 from clearsight.data.files import decode
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
-from clearsight.data.pixels import from_array, quiet_pillow, read_bytes, read_image
+from clearsight.data.pixels import MAX_PIXELS, Pixels, from_array, quiet_pillow, read_bytes, read_image
+from clearsight.data.sound import is_sound
 from clearsight.data.sources import as_source
 from clearsight.engines import BATCH, Engine, Hint, device_of, engine_for, on_device
-from clearsight.errors import ConfigError, DataError, ModelError, nearest
+from clearsight.errors import ConfigError, DataError, ImageError, ModelError, nearest
 from clearsight.metrics import entropy, softmax
 from clearsight.models.classical import Classical
 from clearsight.models.detector import Detector, MemoryHead
@@ -369,13 +370,25 @@ class Predictor:
             planes = source.planes(i)
             yield from_array(planes, f"#{i}", form, Geometry(planes.shape[-2], planes.shape[-1]))
 
+    def decoded(self, content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
+        """The pixels of a file as the network sees them; ImageError for what is no image or sound, for a sound where the
+        model learned from images alone, and the other way round.
+        """
+        learned, sound = self.bundle.data.get("media", "both"), is_sound(content, name)
+        if learned == ("images" if sound else "sounds"):
+            raise ImageError(
+                f"{name} is {'a sound' if sound else 'no sound'}", found=f"a model that learned from {learned}",
+                expected="images" if sound else "WAV files",
+            )  # fmt: skip
+        return decode(content, name, self.bundle.form, self.bundle.geometry, max_pixels)
+
     def pixels(self, images: Images) -> Iterable[NDArray[np.float32]]:
         """The images as the network sees them: batches (B, C, H, W) float32 in [0, 1]."""
         form, geometry = self.bundle.form, self.bundle.geometry
         if isinstance(images, str | Path):
             images = [images]
         if isinstance(images, list | tuple) and images and isinstance(images[0], str | Path):
-            decoded = threaded(lambda path: decode(read_bytes(path), str(path), form, geometry), images)
+            decoded = threaded(lambda path: self.decoded(read_bytes(path), str(path)), images)
             yield from _grouped(decoded)
             return
         if isinstance(images, PixelView):

@@ -44,6 +44,12 @@ class Scan:
         """Whether any of the images is a sound."""
         return any(h is not None and h.format == "WAV" for h in self.headers)
 
+    @property
+    def media(self) -> str:
+        """What the files are: images, sounds or both."""
+        heard = {h.format == "WAV" for h in self.headers if h is not None}
+        return "both" if len(heard) == 2 else "sounds" if heard == {True} else "images"
+
     def pixel_facts(self) -> dict[str, object]:
         """Counts of what the files hold, and the rules that apply to them, for the record."""
         known = [h for h in self.headers if h is not None]

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clearsight.data.files import decode
 from clearsight.data.pixels import Pixels
 from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
@@ -192,11 +191,10 @@ class Worker:
 
     async def decoded(self, image: Upload) -> Pixels:
         """The pixels of an image or sound as the model wants them; ImageError for what is none."""
-        form, geometry = self.predictor.bundle.form, self.predictor.bundle.geometry
         if not image.content:
             raise ImageError(f"{image.name} is empty", found="0 bytes", expected="an image")
         return await self._in(
-            self._decoders, lambda: decode(image.content, image.name, form, geometry, self.config.pixels)
+            self._decoders, lambda: self.predictor.decoded(image.content, image.name, self.config.pixels)
         )
 
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[[], Result]) -> Result:

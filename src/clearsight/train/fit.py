@@ -139,6 +139,7 @@ def fit(
             "images": len(dataset),
             "fingerprint": prepared.pixels.key,
             "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
+            "media": scanned.media,
             **({"sound": FACTS} if scanned.sounds else {}),
         },
     )
