@@ -371,8 +371,8 @@ class Predictor:
             yield from_array(planes, f"#{i}", form, Geometry(planes.shape[-2], planes.shape[-1]))
 
     def decoded(self, content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
-        """The pixels of a file as the network sees them; ImageError for what is no image or sound, for a sound where the
-        model learned from images alone, and the other way round.
+        """The pixels of a file as the network sees them; ImageError for what is no image or sound, for a sound where
+        the model learned from images alone, and the other way round.
         """
         learned, sound = self.bundle.data.get("media", "both"), is_sound(content, name)
         if learned == ("images" if sound else "sounds"):
