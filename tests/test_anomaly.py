@@ -233,8 +233,8 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     for what in (cs.attack, cs.audit, cs.see):
         with pytest.raises(ModelError, match="one class per image; found a model of anomaly"):
             what(run.folder)
-    with pytest.raises(ModelError, match="not for detectors of anomalies yet"):
-        cs.export(run.folder)
+    with pytest.raises(ConfigError, match="--quantize int8 is not for detectors"):
+        cs.export(run.folder, quantize="int8")
     for options, error, message in (
         ({"normal": "0"}, ConfigError, "--normal is about anomalies: add --task anomaly"),
         ({"task": "anomaly"}, DataError, "which classes are normal is not said"),

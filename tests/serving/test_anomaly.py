@@ -182,7 +182,7 @@ def test_serve_takes_a_detector(detector_run, monkeypatch):
         def run(self, sockets):
             made.append(self)
 
-    monkeypatch.setattr("clearsight.serving.server.make_server", lambda app, config: Server())
+    monkeypatch.setattr("clearsight.serving.server.make_server", lambda *_: Server())
     monkeypatch.setattr("clearsight.serving.logs.log_to_stderr", lambda: None)
     cs.serve(detector_run, port=0, started=told.append)
     assert len(made) == 1
