@@ -102,6 +102,8 @@ def test_proportions_with_groups(fraction):
     found = split(labels, groups=groups, test_fraction=fraction)
     assert len(found.test) / 2000 == pytest.approx(fraction, abs=0.04)
     assert "in whole groups" in found.rule
+    assert found.rule.startswith(f"{len(found.test) / 2000:.0%} of the images")
+    assert ("were meant" in found.rule) == (abs(len(found.test) / 2000 - fraction) >= 0.01)
 
 
 def test_seeds():

@@ -106,7 +106,9 @@ def assign(
         _require_classes_in_train(labels, np.setdiff1d(rest, test), rest, classes)
         rest = np.setdiff1d(rest, test)
         whole = " in whole groups" if groups is not None else ""
-        rules.append(f"{test_fraction:.0%} of the images, drawn by class{whole} with seed {seed}, are the test split")
+        share = len(test) / (len(test) + len(rest))
+        meant = "" if abs(share - test_fraction) < 0.01 else f" ({test_fraction:.0%} were meant; copies and groups stay whole)"
+        rules.append(f"{share:.0%} of the images{meant}, drawn by class{whole} with seed {seed}, are the test split")
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
         return Split(rest, val, test, pairs, False, "; ".join(rules) or "as the data states")
