@@ -107,7 +107,8 @@ def assign(
         rest = np.setdiff1d(rest, test)
         whole = " in whole groups" if groups is not None else ""
         share = len(test) / (len(test) + len(rest))
-        meant = "" if abs(share - test_fraction) < 0.01 else f" ({test_fraction:.0%} were meant; copies and groups stay whole)"
+        asked = f" ({test_fraction:.0%} were meant; copies and groups stay whole)"
+        meant = "" if abs(share - test_fraction) < 0.01 else asked
         rules.append(f"{share:.0%} of the images{meant}, drawn by class{whole} with seed {seed}, are the test split")
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
