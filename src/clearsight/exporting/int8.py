@@ -86,7 +86,7 @@ def quantise(path: Path, to: Path, images: PixelView, console: Console) -> int:
 
 def require_int8(format: str) -> None:
     """ConfigError where a format has no int8 form, or what makes it is not installed."""
-    needs = {"onnx": ("onnx", "onnxruntime", "nncf"), "openvino": ("nncf",)}
+    needs = {"onnx": ("onnx", "onnxruntime"), "openvino": ("nncf",)}
     if format not in needs:
         raise ConfigError(f"--quantize int8 is not for the format {format}", expected="onnx or openvino")
     require(needs[format], "--quantize int8")
@@ -97,34 +97,42 @@ Sample = Callable[[], Iterator[NDArray[Any]]]
 
 def _onnx(path: Path, to: Path, sample: Sample) -> None:
     import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    model = onnx.load(path)
-    others = {node.op_type for node in model.graph.node} - {"Conv"}
-    made = _quantised(model, [{"images": image} for image in sample()], types=sorted(others))
-    onnx.helper.set_model_props(made, {p.key: p.value for p in model.metadata_props})
-    onnx.save(made, to)
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.images = sample()
+
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            image = next(self.images, None)
+            return None if image is None else {"images": image}
+
+    with hushed():
+        quantize_static(
+            str(path), str(to), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, op_types_to_quantize=["Conv"],
+            reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        )  # fmt: skip
+        before, model = onnx.load(path, load_external_data=False), onnx.load(to)
+        onnx.helper.set_model_props(model, {p.key: p.value for p in before.metadata_props})
+        onnx.save(model, to)
 
 
 def _openvino(path: Path, to: Path, sample: Sample) -> None:
     from clearsight.engines import openvino_without_telemetry
 
     openvino = openvino_without_telemetry()
-    kept = [rf"__module\.(resize|told|{HEADS})[./].*"]
-    made = _quantised(openvino.Core().read_model(str(path)), list(sample()), patterns=kept)
-    openvino.save_model(made, str(to), compress_to_fp16=False)
-
-
-def _quantised(model: Any, images: list[Any], **kept: list[str]) -> Any:
-    """An engine's model in int8, but for what is kept in float32, by kinds or names of operations."""
     with hushed():
         import nncf
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
         narrow = AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE)
-        scope = nncf.IgnoredScope(**kept, validate=False)
-        return nncf.quantize(
-            model, nncf.Dataset(images), subset_size=len(images), ignored_scope=scope, advanced_parameters=narrow
+        model = openvino.Core().read_model(str(path))
+        kept = nncf.IgnoredScope(patterns=[rf"__module\.(resize|told|{HEADS})[./].*"], validate=False)
+        images = list(sample())
+        made = nncf.quantize(
+            model, nncf.Dataset(images), subset_size=len(images), ignored_scope=kept, advanced_parameters=narrow
         )
+        openvino.save_model(made, str(to), compress_to_fp16=False)
 
 
 WRITERS: dict[str, Callable[[Path, Path, Sample], None]] = {".onnx": _onnx, ".xml": _openvino}
