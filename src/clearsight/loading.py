@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.answers import Anomaly, Numbers
-from clearsight.answers.numbers import wrong_unit
+from clearsight.answers.numbers import reach, wrong_unit
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.builtin import BUILTIN
@@ -259,7 +259,7 @@ def _same_unit(bundle: Bundle, name: str, targets: NDArray[np.float32]) -> None:
     if wrong := wrong_unit(targets.astype(np.float64), answer.unit):
         raise DataError(
             f"{name} is not in the model's unit: {wrong}",
-            found=f"values up to {float(np.abs(targets).max()):.4g}",
+            found=reach(targets),
             expected=answer.unit,
             fix="convert them",
         )

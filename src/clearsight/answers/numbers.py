@@ -73,7 +73,7 @@ class Numbers:
         if angle is not None:
             if wrong := wrong_unit(values, angle):
                 other = "degrees" if angle == "radians" else "radians"
-                raise DataError(wrong, found=_reach(values), fix=f"use --angle {other}")
+                raise DataError(wrong, found=reach(values), fix=f"use --angle {other}")
             return cls(table.names, "angle", unit=angle)
         if is_direction(values):
             return cls(table.names, "direction", unit="degrees")
@@ -208,7 +208,8 @@ def wrong_unit(values: Floats, unit: str) -> str:
     return ""
 
 
-def _reach(values: Floats) -> str:
+def reach(values: NDArray[np.floating]) -> str:
+    """How far numbers go, in words."""
     return f"values up to {float(np.abs(values).max()):.4g}"
 
 

@@ -42,7 +42,7 @@ class Scan:
     @property
     def sounds(self) -> bool:
         """Whether any of the images is a sound."""
-        return any(h is not None and h.format == "WAV" for h in self.headers)
+        return self.media != "images"
 
     @property
     def media(self) -> str:

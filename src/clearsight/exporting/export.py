@@ -26,7 +26,7 @@ from clearsight.exporting.int8 import Quantised, judge, quantise, require_int8, 
 from clearsight.exporting.parity import Parity, compare
 from clearsight.exporting.runner import FIRST_LINE, runner
 from clearsight.exporting.runtime import BATCH, Exported
-from clearsight.exporting.told import BAR, Told, told_of
+from clearsight.exporting.told import BAR, Measured, Told, told_of
 from clearsight.loading import Development, HeldOut, development, held_out, load, own_data
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
@@ -105,7 +105,7 @@ def export(
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
     bundle = predictor.bundle
     told = told_of(bundle)
-    if quantize and not told.measure:
+    if quantize and not isinstance(told, Measured):
         raise ConfigError(
             "--quantize int8 is not for detectors of anomalies",
             found="validation images that are all normal, which do not tell what it costs",
@@ -134,7 +134,7 @@ def export(
             for found in (parity, own):
                 _must_hold(found, format)
             report = None
-            if own_images is not None:
+            if own_images is not None and isinstance(told, Measured):
                 small = Path(folder) / "int8" / file.name
                 small.parent.mkdir()
                 number = quantise(written, small, own_images.train, console)

@@ -23,7 +23,7 @@ from clearsight.data.cache import PixelView
 from clearsight.errors import ConfigError
 from clearsight.exporting.formats import hushed, require
 from clearsight.exporting.runtime import BATCH, Exported, Outputs
-from clearsight.exporting.told import Told
+from clearsight.exporting.told import Measured
 from clearsight.loading import Development
 
 CALIBRATION = 256
@@ -139,7 +139,7 @@ WRITERS: dict[str, Callable[[Path, Path, Sample], None]] = {".onnx": _onnx, ".xm
 
 
 def judge(
-    told: Told, path: Path, int8: Path, data: Development, calibration: int, console: Console, repeats: int = 5
+    told: Measured, path: Path, int8: Path, data: Development, calibration: int, console: Console, repeats: int = 5
 ) -> Quantised:
     """Both files on the validation images: the task's measure, agreement, and speed in turn."""
     truth, advance = data.truth, console.stage("judging float32 and int8")

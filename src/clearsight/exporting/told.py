@@ -13,7 +13,7 @@ anomalies in scores, whose unit is their standard deviation among normal images.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -43,16 +43,13 @@ NEAR = 0.1
 
 class Told(Protocol):
     """outputs: names of what the file gives, the answer first. module: from the network's outputs (N, O) to these.
-    answer, quantity, measure: words for what is the same, what is apart, and what int8 is judged by, `rises` where more
-    of that is better; no measure where validation images cannot tell.
+    answer, quantity: words for what is the same, and what is apart.
     """
 
     outputs: tuple[str, ...]
     module: nn.Module
     answer: str
     quantity: str
-    measure: str
-    rises: bool
 
     def expected(self, outputs: Floats) -> tuple[Floats, ...]:
         """What the model tells, as the file does, from its network's outputs (N, O)."""
@@ -66,11 +63,19 @@ class Told(Protocol):
     def undecided(self, expected: tuple[Floats, ...]) -> NDArray[np.bool_]:
         """For which images rounding may make another answer (N,)."""
 
-    def score(self, found: tuple[Floats, ...], truth: NDArray[Any]) -> float:
-        """How good a file's answers are, by `measure`, against labels (N,) or targets (N, T)."""
-
     def facts(self) -> dict[str, Any]:
         """What a caller needs to make use of the outputs, for the card."""
+
+
+@runtime_checkable
+class Measured(Told, Protocol):
+    """What validation images can judge, as int8 asks. measure: what by, in words; `rises` where more is better."""
+
+    measure: str
+    rises: bool
+
+    def score(self, found: tuple[Floats, ...], truth: NDArray[Any]) -> float:
+        """How good a file's answers are, by `measure`, against labels (N,) or targets (N, T)."""
 
 
 def told_of(bundle: Bundle) -> Told:
@@ -207,7 +212,7 @@ class AnomalyTold:
     """The probability of an anomaly, its p-value, and the score that both rest on."""
 
     outputs: tuple[str, ...] = ("probabilities", "p_values", "scores")
-    answer, quantity, measure, rises = "answer", "scores, in their spread among normal images,", "", True
+    answer, quantity = "answer", "scores, in their spread among normal images,"
 
     def __init__(self, anomaly: Anomaly) -> None:
         self.anomaly = anomaly
@@ -225,9 +230,6 @@ class AnomalyTold:
 
     def undecided(self, expected: tuple[Floats, ...]) -> NDArray[np.bool_]:
         return np.asarray(np.abs(expected[2][:, 0] - self.anomaly.threshold) < BAR * self.spread)
-
-    def score(self, found: tuple[Floats, ...], truth: NDArray[Any]) -> float:
-        raise NotImplementedError("normal images alone do not tell")
 
     def facts(self) -> dict[str, Any]:
         return {}
