@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from clearsight.metrics import entropy, softmax
 from clearsight.models.classical import Classical
 from clearsight.models.detector import Detector, MemoryHead
 from clearsight.models.heads import ForestHead, NeighbourHead
-from clearsight.models.network import Backbone, LayerOutput, Probe
+from clearsight.models.network import Backbone, Ensemble, LayerOutput, Probe
 
 Images = Any
 """A path, a list of paths, or an array (H, W), (H, W, C), (N, H, W), (N, C, H, W) or (N, H, W, C)."""
@@ -260,7 +260,7 @@ class Predictor:
 
     def embed(self, images: Images, progress: Progress | None = None) -> NDArray[np.float32]:
         """Features below the head (N, D)."""
-        return self._run(images, "features", progress)
+        return self._embedder._run(images, "features", progress)
 
     def embeddings(self, images: Images, layer: str = "") -> Iterator[NDArray[np.float32]]:
         """Embeddings of all images, a batch (B, D) at a time. layer: name of a module, whose output is averaged over
@@ -271,13 +271,22 @@ class Predictor:
             raise DataError("there are no images to look at", found="an empty list or array")
         with quiet_pillow():
             if not layer:
-                for outputs in self._engine(total).stream(self.pixels(images)):
-                    yield self._finish(outputs)[1]
+                embedder = self._embedder
+                for outputs in embedder._engine(total).stream(embedder.pixels(images)):
+                    yield embedder._finish(outputs)[1]
                 return
             network = LayerOutput(self.network, layer)
             engine = engine_for(network, self.shape, total, self.device, self.engine)
             for outputs in engine.stream(self.pixels(images)):
                 yield outputs[0]
+
+    @cached_property
+    def _embedder(self) -> Predictor:
+        """What features are asked of: of several networks that answer together the first alone, whose they are."""
+        if not isinstance(self.network, Ensemble):
+            return self
+        bundle = replace(self.bundle, network=self.network.members[0])
+        return Predictor(bundle, engine=self.engine, device=self.device, hint=self.hint)._embedder
 
     @cached_property
     def _core(self) -> torch.nn.Module:
