@@ -33,7 +33,7 @@ AXES = 64
 FITTED = 3000
 """Images that each of the machines is fitted to at most; the others are judged all the same."""
 
-COMMITTEE: dict[str, Setting] = {"rbf": {"C": 1, "gamma D": 1}, "forest": {"trees": 200}, "knn": {"k": 15}}
+COMMITTEE: dict[str, Setting] = {"rbf": {"C": 1, "gamma D": 1}, "forest": {"trees": 100}, "knn": {"k": 15}}
 """Three machines of different kinds: what one of them takes for a wrong label is often its own mistake."""
 
 DOUBTED = 0.2
