@@ -225,6 +225,13 @@ def test_sounds_have_classes_too(tmp_path):
     assert "torn.wav is no WAV file" in str(json.loads((run.folder / "audit.json").read_text())["set_aside"])
     answer = cs.load(run.folder).predict(str(tmp_path / "machine" / "broken" / "3.wav"))[0]
     assert answer.label == "broken"
+    for seconds, said in ((1.4, None), (0.45, None), (3.0, "much longer"), (0.2, "much shorter")):
+        (tmp_path / "other.wav").write_bytes(hum(1, seconds=seconds))
+        if said is None:
+            assert run.predictor.predict(tmp_path / "other.wav")
+        else:
+            with pytest.raises(cs.ClearsightError, match=f"other.wav is {said} than .* expected about 0.8"):
+                run.predictor.predict(tmp_path / "other.wav")
 
 
 def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):

@@ -208,7 +208,7 @@ def _trained(rung: Rung, dataset: Dataset, config: Config, place: Path, console:
         data=replace(config.data, img_size=own.data.img_size),
     )  # fmt: skip
     place.mkdir(parents=True, exist_ok=True)
-    fitted = fit(dataset, mine, console=console, checkpoints=place / "checkpoints")
+    fitted = fit(dataset, mine, console=console, checkpoints=place / "checkpoints", doubt_labels=False)
     judged = {int(image): row for row, image in enumerate(fitted.judged)}
     val = [judged[int(image)] for image in fitted.prepared.split.val]
     belief = softmax(fitted.val_logits[val], fitted.bundle.temperature)

@@ -52,7 +52,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options = self.get_params()
         config = Config.from_options(**{("fit" if k == "fit_mode" else k): v for k, v in options.items()})
         y = np.asarray(y)
-        fitted = fit(from_pair(X, y), config, hold_out_test=False)
+        fitted = fit(from_pair(X, y), config, hold_out_test=False, doubt_labels=False)
         by_name = {str(label): label for label in np.unique(y).tolist()}
         self.classes_ = np.array([by_name[name] for name in fitted.bundle.classes])
         self.predictor_ = Predictor(fitted.bundle)

@@ -23,7 +23,7 @@ from clearsight.data.files import decode
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import MAX_PIXELS, Pixels, from_array, quiet_pillow, read_bytes, read_image
-from clearsight.data.sound import is_sound
+from clearsight.data.sound import check_length, is_sound
 from clearsight.data.sources import as_source
 from clearsight.engines import BATCH, Engine, Hint, device_of, engine_for, on_device
 from clearsight.errors import ConfigError, DataError, ImageError, ModelError, nearest
@@ -381,7 +381,7 @@ class Predictor:
 
     def decoded(self, content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
         """The pixels of a file as the network sees them; ImageError for what is no image or sound, for a sound where
-        the model learned from images alone, and the other way round.
+        the model learned from images alone, and the other way round, and for one much longer or shorter than those.
         """
         learned, sound = self.bundle.data.get("media", "both"), is_sound(content, name)
         if learned == ("images" if sound else "sounds"):
@@ -389,6 +389,9 @@ class Predictor:
                 f"{name} is {'a sound' if sound else 'no sound'}", found=f"a model that learned from {learned}",
                 expected="images" if sound else "WAV files",
             )  # fmt: skip
+        known = self.bundle.data.get("sound", {}).get("columns")
+        if sound and known and self.bundle.geometry.fit == "squash":
+            check_length(content, name, tuple(known))
         return decode(content, name, self.bundle.form, self.bundle.geometry, max_pixels)
 
     def pixels(self, images: Images) -> Iterable[NDArray[np.float32]]:

@@ -247,14 +247,11 @@ def explain(
     folder = Path(out).expanduser()
     names = predictor.names(images)
     found: list[tuple[Explanation, Path]] = []
-    runs = [
-        explained(predictor, images, method=m, target=target, settings=settings, judged=judged, console=console)
-        for m in chosen
-    ]
+    run = explained(predictor, images, method=chosen, target=target, settings=settings, judged=judged, console=console)
     for number, name in enumerate(names):
         stem = own_name(name, number, names)
         maps: list[Explanation] = []
-        for run in runs:  # what is there is kept after each method: they may take minutes, and be stopped
+        for _ in chosen:  # what is there is kept after each method: they may take minutes, and be stopped
             maps.append(next(run))
             heats: dict[str, Any] = {m.method: m.heat for m in maps}
             with disk_errors(folder, "the heatmaps", "free some space or choose another --out"):

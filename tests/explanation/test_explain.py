@@ -1,6 +1,7 @@
 """Whole explanations: every method on every kind of model, judged, drawn, and what cannot be explained."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from clearsight.cli.main import main
 from clearsight.data.pixels import read_image
 from clearsight.errors import ConfigError, ModelError
 from clearsight.explanation import GRADIENT_METHODS, METHODS, Settings, explain, methods_of
-from clearsight.explanation.faithfulness import blur, faithfulness, randomisation
+from clearsight.explanation.faithfulness import RANDOM, Judge, blur, randomisation
 from clearsight.report.drawings import wrapped
+from clearsight.report.heatmaps import words
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +57,10 @@ def test_gradient_maps_are_more_faithful_than_chance(digits_run, digits_arrays):
     """On held-out digits; the figures are in benchmarks/."""
     predictor = cs.load(digits_run)
     images = digits_arrays[0][::180]
-    for method in ("smoothgrad", "integrated-gradients"):
-        scores = [e.faithfulness.score for e in explain(predictor, images, method=method)]
+    methods = ["smoothgrad", "integrated-gradients"]
+    judged = list(explain(predictor, images, method=methods))
+    for number, method in enumerate(methods):
+        scores = [e.faithfulness.score for e in judged[number::2]]
         assert np.mean(scores) > 0.05, (method, scores)
 
 
@@ -70,13 +74,55 @@ def test_a_map_of_what_decides_is_faithful_and_its_opposite_is_not():
 
     heat = np.zeros((28, 28), np.float32)
     heat[4:12, 6:14] = 1
-    good, bad = faithfulness(score, image, heat), faithfulness(score, image, -heat)
+    judge = Judge(score, image)
+    good, bad = judge(heat), judge(-heat)
     assert good.score > 0.3 > -0.3 > bad.score
-    flat = faithfulness(score, image, np.zeros((28, 28), np.float32))
+    flat = judge(np.zeros((28, 28), np.float32))
     assert abs(flat.score) < 0.35  # one random order among others
     assert good.deletion_curve[0] == pytest.approx(float(score(image[None])[0]))
     assert good.insertion_curve[-1] == good.deletion_curve[0]
     assert good.insertion_curve[0] == pytest.approx(float(score(blur(image)[None])[0]))
+
+
+def test_of_two_classes_what_speaks_for_one_speaks_against_the_other():
+    rng = np.random.default_rng(0)
+    image, heat = rng.random((1, 28, 28), np.float32), rng.random((28, 28), np.float32)
+    one = Judge(lambda images: images[:, 0, :9].mean((1, 2)), image)(heat)
+    other = Judge(lambda images: 1 - images[:, 0, :9].mean((1, 2)), image)(heat)
+    assert one.score == pytest.approx(-other.score)
+
+
+def test_random_orders_are_tried_once_for_all_maps_of_an_image():
+    asked, image = [], np.zeros((1, 14, 14), np.float32)
+
+    def score(images):
+        asked.append(len(images))
+        return images.mean((1, 2, 3))
+
+    judge, heat = Judge(score, image, batch=64), np.eye(14, dtype=np.float32)
+    first, second = judge(heat), judge(heat)
+    assert first == second
+    assert len(asked) == 2 * (1 + RANDOM) + 2
+
+
+def test_several_methods_stand_together_image_by_image(digits_run, digits_arrays):
+    predictor, images = cs.load(digits_run), digits_arrays[0][:2]
+    both = list(explain(predictor, images, method=["saliency", "grad-cam"]))
+    assert [e.method for e in both] == ["saliency", "grad-cam"] * 2
+    for k, method in enumerate(("saliency", "grad-cam")):
+        for together, alone in zip(both[k::2], explain(predictor, images, method=method), strict=True):
+            np.testing.assert_array_equal(together.heat, alone.heat)
+            assert together.faithfulness == alone.faithfulness
+    with pytest.raises(cs.ClearsightError, match="there is no method"):
+        next(explain(predictor, images, method=["saliency", "salience"]))
+
+
+def test_a_map_of_the_other_class_is_said_to_be_one(digits_run, digits_arrays):
+    (e,) = explain(cs.load(digits_run), digits_arrays[0][:1], method="saliency")
+    assert e.opposite == "", "of ten classes none is the other"
+    bad = replace(e, faithfulness=replace(e.faithfulness, insertion=0.0, deletion=1.0))
+    assert "worse than chance: misleading" in words(bad)
+    assert "worse than chance: these places speak for broken" in words(replace(bad, opposite="broken"))
 
 
 def test_shuffled_weights_change_the_map_of_a_model_but_not_of_the_image(digits_run, digits_arrays):

@@ -1,5 +1,7 @@
 """Whether mirror images are trained on: asked of images whose answer is known."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,10 @@ from clearsight.config import Config
 from clearsight.data.sources import read
 from clearsight.models.network import from_spec
 from clearsight.train import scratch
-from clearsight.train.fit import fit
+from clearsight.train.fit import fit as fit_and_doubt
 from clearsight.train.mirror import MirrorTrial
+
+fit = partial(fit_and_doubt, doubt_labels=False)
 
 
 def halves(kind: str) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,12 @@ class Scan:
         heard = {h.format == "WAV" for h in self.headers if h is not None}
         return "both" if len(heard) == 2 else "sounds" if heard == {True} else "images"
 
+    @property
+    def columns(self) -> tuple[int, int]:
+        """Least and largest width of what sounds become, if there are any."""
+        widths = [h.width for h in self.headers if h is not None and h.format == "WAV"]
+        return min(widths), max(widths)
+
     def pixel_facts(self) -> dict[str, object]:
         """Counts of what the files hold, and the rules that apply to them, for the record."""
         known = [h for h in self.headers if h is not None]

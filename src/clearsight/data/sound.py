@@ -97,6 +97,30 @@ def sound_header(content: bytes, name: str) -> Header:
     return Header(read_wave(content, name).columns, BANDS, "L", "WAV", 8)
 
 
+LONGER = 2
+"""Times as long, or as short, as those learned from that a sound may be: it is fitted to the width of the others."""
+
+
+def check_length(content: bytes, name: str, known: tuple[int, int]) -> None:
+    """ImageError for a sound that lasts `LONGER` times as long as the longest, or less than the shortest by as much, of
+    those learned from. known: their widths.
+    """
+    columns, (shortest, longest) = sound_header(content, name).width, known
+    if columns > LONGER * longest or columns * LONGER < shortest:
+        ends = [f"{_seconds(n):.3g}" for n in sorted({shortest, longest})]
+        raise ImageError(
+            f"{name} is much {'longer' if columns > longest else 'shorter'} than the sounds learned from",
+            found=f"{_seconds(columns):.3g} seconds",
+            expected=f"about {' to '.join(ends)}",
+            fix="cut it into parts as long as those" if columns > longest else "record a longer one",
+        )
+
+
+def _seconds(columns: int) -> float:
+    """How long a sound is that becomes so wide an image."""
+    return ((columns - 1) * HOP + WINDOW) / RATE
+
+
 def read_wave(content: bytes, name: str) -> Wave:
     """Find format and samples; ImageError names what is wrong with the file."""
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":

@@ -1,6 +1,6 @@
 """Heatmaps of a predictor's answers by any method, with what says whether to believe them.
 
-    for found in explain(predictor, ["new.jpg"], method="smoothgrad"):
+    for found in explain(predictor, ["new.jpg"], method=["smoothgrad", "grad-cam"]):
         found.heat, found.faithfulness.score
 
 Gradients come from the float32 PyTorch network; `Explanation.engine_difference` states how far its logits lie from
@@ -10,7 +10,7 @@ those of the engine that answers.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -26,7 +26,7 @@ from clearsight.console import Console, Silent
 from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.explanation import gradients, perturbation
-from clearsight.explanation.faithfulness import Faithfulness, faithfulness, randomisation
+from clearsight.explanation.faithfulness import Faithfulness, Judge, randomisation
 from clearsight.predictor import Images, Predictor
 
 Floats = NDArray[np.float32]
@@ -62,10 +62,10 @@ class Explanation:
     heat (H, W): larger for places that speak for the class; only Integrated Gradients, occlusion, LIME and SHAP also
     have negative values, for places that speak against it. pixels (C, H, W) float32 in [0, 1], as the network sees
     them. belief: calibrated, in `target`; where that is a number, the number. Of a plain number places speak for a
-    larger one, of an angle or direction for the answer. answered: whether `target` is the answer. strangeness,
-    none_of_these: as of a `Prediction`. randomised: see `faithfulness.randomisation`; None for methods
-    without gradients. facts: what else there is to say about this map, such as the completeness of Integrated
-    Gradients.
+    larger one, of an angle or direction for the answer. answered: whether `target` is the answer. opposite: of two
+    classes the other, else "". strangeness, none_of_these: as of a `Prediction`. randomised: see
+    `faithfulness.randomisation`; None for methods without gradients. facts: what else there is to say about this map,
+    such as the completeness of Integrated Gradients.
     """
 
     image: str
@@ -84,6 +84,7 @@ class Explanation:
     answered: bool = True
     strangeness: float | None = None
     none_of_these: bool | None = None
+    opposite: str = ""
 
     @property
     def said(self) -> str:
@@ -148,28 +149,32 @@ def explain(
     predictor: Predictor,
     images: Images,
     *,
-    method: str = "smoothgrad",
+    method: str | Sequence[str] = "smoothgrad",
     target: str | int | None = None,
     settings: Settings | None = None,
     judged: bool = True,
     console: Console | None = None,
 ) -> Iterator[Explanation]:
-    """Explain each image's answer, or a class given as `target`, one image after the other.
+    """Explain each image's answer, or a class given as `target`, by one method or by several, one image after the
+    other.
 
     judged: say how faithful each map is. Raises ConfigError for an unknown method, class or setting, and ModelError
     for a method the model does not have or a layer it has not.
     """
     settings, console = settings or Settings(), console or Silent()
-    check(predictor, method, settings)
+    methods = [method] if isinstance(method, str) else list(method)
+    for each in methods:
+        check(predictor, each, settings)
     wanted = None if target is None else predictor.class_number(target)
     names = predictor.names(images)
-    predictor.prepare(
-        len(names) * (QUESTIONS * judged + (0 if method in (*GRADIENT_METHODS, OWN) else settings.samples or 500))
-    )
+    asked = sum(0 if each in (*GRADIENT_METHODS, OWN) else settings.samples or 500 for each in methods)
+    predictor.prepare(len(names) * (QUESTIONS * judged + asked))
     number = 0
     for pixels in predictor.pixels(images):
         for one in pixels:
-            yield _one(predictor, names[number], one, method, wanted, settings, judged, console)
+            question = _Question(predictor, names[number], one, wanted, settings, judged, console)
+            for each in methods:
+                yield question.by(each)
             number += 1
 
 
@@ -203,69 +208,79 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
         raise ConfigError(f"noise is {settings.noise}", expected="a share of the image's range, from 0 to 1")
 
 
-def _one(
-    predictor: Predictor,
-    name: str,
-    pixels: Floats,
-    method: str,
-    wanted: int | None,
-    settings: Settings,
-    judged: bool,
-    console: Console,
-) -> Explanation:
-    began = time.perf_counter()
-    judged = judged and predictor.bundle.task != "anomaly"  # a place that is taken away, blurred, is an anomaly too
-    progress = console.stage(f"{method} of {name}", "steps")
-    belief = predictor.told(pixels[None])[0]
-    target = wanted if wanted is not None else 0 if predictor.bundle.task == "regression" else int(belief.argmax())
+class _Question:
+    """Why one image got its answer: what every method starts from."""
 
-    known: dict[str, Any] = {}
-    if predictor.bundle.limits is not None:
-        strangeness, strange = predictor.strangeness(pixels[None])
-        known = {"strangeness": float(strangeness[0]), "none_of_these": bool(strange[0])}
+    def __init__(
+        self,
+        predictor: Predictor,
+        name: str,
+        pixels: Floats,
+        wanted: int | None,
+        settings: Settings,
+        judged: bool,
+        console: Console,
+    ) -> None:
+        self.predictor, self.name, self.pixels, self.settings, self.console = predictor, name, pixels, settings, console
+        classes, self.answer = predictor.classes, predictor.bundle.answer
+        belief = predictor.told(pixels[None])[0]
+        numbers = predictor.bundle.task == "regression"
+        self.target = wanted if wanted is not None else 0 if numbers else int(belief.argmax())
+        logits = predictor.logits(pixels[None])[0]
+        self.pull = self.answer.pull(logits, self.target) if self.answer else None
+        self.known: dict[str, Any] = {
+            "image": name, "pixels": pixels, "target": classes[self.target], "belief": float(belief[self.target]),
+            "task": predictor.bundle.task, "answered": numbers or self.target == int(belief.argmax()),
+            "opposite": classes[1 - self.target] if self.answer is None and len(classes) == 2 else "",
+        }  # fmt: skip
+        if predictor.bundle.limits is not None:
+            strangeness, strange = predictor.strangeness(pixels[None])
+            self.known |= {"strangeness": float(strangeness[0]), "none_of_these": bool(strange[0])}
+        self.judge: Judge | None = None
+        if judged and predictor.bundle.task != "anomaly":  # a place that is taken away, blurred, is an anomaly too
+            self.judge = Judge(self.score, pixels, seed=settings.seed, batch=settings.batch)
 
-    answer = predictor.bundle.answer
-    pull = answer.pull(predictor.logits(pixels[None])[0], target) if answer else None
+    def score(self, images: Floats) -> NDArray[np.floating]:
+        """Belief in the target (B,), or what stands for it where numbers are predicted."""
+        if self.answer is None or self.pull is None:
+            return self.predictor.predict_proba(images)[:, self.target]
+        return self.answer.pulled(self.predictor.logits(images), self.target, self.pull)
 
-    def score(images: Floats) -> NDArray[np.floating]:
-        if answer is None or pull is None:
-            return predictor.predict_proba(images)[:, target]
-        return answer.pulled(predictor.logits(images), target, pull)
+    def by(self, method: str) -> Explanation:
+        """The explanation by one method."""
+        began = time.perf_counter()
+        predictor, pixels, settings, pull = self.predictor, self.pixels, self.settings, self.pull
+        progress = self.console.stage(f"{method} of {self.name}", "steps")
+        facts: dict[str, Any] = {}
+        used: dict[str, Any] = {"seed": settings.seed}
+        difference = randomised = None
+        if method in GRADIENT_METHODS:
+            network, target = predictor.differentiable, 0 if self.answer else self.target
 
-    facts: dict[str, Any] = {}
-    used: dict[str, Any] = {"seed": settings.seed}
-    difference = randomised = None
-    if method in GRADIENT_METHODS:
-        network = predictor.differentiable
+            def again(other: nn.Module) -> Floats:
+                with summed(other, pull):
+                    same = replace(settings, layer=used.get("layer", settings.layer))
+                    return _by_gradients(other, pixels, target, method, same, {}, {}, None)
 
-        def again(other: nn.Module) -> Floats:
-            with summed(other, pull):
-                same = replace(settings, layer=used.get("layer", settings.layer))
-                return _by_gradients(other, pixels, 0 if answer else target, method, same, {}, {}, None)
-
-        with summed(network, pull):
-            heat = _by_gradients(network, pixels, 0 if answer else target, method, settings, used, facts, progress)
-        with torch.inference_mode():
-            own = network(torch.from_numpy(pixels[None]).to(predictor.device)).cpu().numpy()
-        difference = float(np.abs(own - predictor.logits(pixels[None])).max())
-        if judged:
-            randomised = randomisation(heat, again, network, seed=settings.seed)
-    elif method == OWN:
-        with torch.inference_mode():
-            heat = predictor.network.cpu().heat(torch.from_numpy(pixels[None]))[0].numpy()  # type: ignore[operator]
-    else:
-        heat = _by_score(score, pixels, method, settings, used, progress)
-    seconds = time.perf_counter() - began
-    found = None
-    if judged:
-        advance = console.stage(f"judging {method} of {name}", "orders")
-        found = faithfulness(score, pixels, heat, seed=settings.seed, batch=settings.batch, progress=advance)
-    return Explanation(
-        image=name, method=method, target=predictor.classes[target], belief=float(belief[target]), heat=heat,
-        pixels=pixels, settings=used, facts=facts, faithfulness=found, randomised=randomised,
-        engine_difference=difference, seconds=seconds, task=predictor.bundle.task,
-        answered=predictor.bundle.task == "regression" or target == int(belief.argmax()), **known,
-    )  # fmt: skip
+            with summed(network, pull):
+                heat = _by_gradients(network, pixels, target, method, settings, used, facts, progress)
+            with torch.inference_mode():
+                own = network(torch.from_numpy(pixels[None]).to(predictor.device)).cpu().numpy()
+            difference = float(np.abs(own - predictor.logits(pixels[None])).max())
+            if self.judge:
+                randomised = randomisation(heat, again, network, seed=settings.seed)
+        elif method == OWN:
+            with torch.inference_mode():
+                heat = predictor.network.cpu().heat(torch.from_numpy(pixels[None]))[0].numpy()  # type: ignore[operator]
+        else:
+            heat = _by_score(self.score, pixels, method, settings, used, progress)
+        seconds = time.perf_counter() - began
+        advance = self.console.stage(f"judging {method} of {self.name}", "orders")
+        found = self.judge(heat, advance) if self.judge else None
+        return Explanation(
+            method=method, heat=heat, settings=used, facts=facts, faithfulness=found, randomised=randomised,
+            engine_difference=difference, seconds=seconds, **self.known,
+        )  # fmt: skip
 
 
 @contextmanager

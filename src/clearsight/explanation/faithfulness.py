@@ -54,36 +54,55 @@ class Faithfulness:
         return {"score": self.score, **asdict(self)}
 
 
-def faithfulness(
-    score: Score,
-    image: Floats,
-    heat: Floats,
-    *,
-    seed: int = 0,
-    batch: int = 16,
-    progress: Callable[[int, int], None] | None = None,
-) -> Faithfulness:
-    """Judge the map heat (H, W) of an image (C, H, W) by a score from (B, C, H, W) to beliefs (B,). progress: called as
-    orders are tried.
+class Judge:
+    """Judges maps of one image (C, H, W) by a score from (B, C, H, W) to beliefs (B,).
+
+    The random orders are tried with the first map and kept for the others. progress: called as orders are tried.
     """
-    advance = progress or (lambda done, total: None)
-    rows, columns = (min(CELLS, n) for n in image.shape[1:])
-    worth = cv2.resize(heat, (columns, rows), interpolation=cv2.INTER_AREA).ravel()
-    blurred = blur(image)
-    rng = np.random.default_rng(seed)
-    order = np.lexsort((rng.random(worth.size), -worth))  # ties at random
-    own = _curves(score, image, blurred, order, (rows, columns), batch)
-    others = []
-    for number in range(RANDOM):
-        advance(number + 1, RANDOM + 1)
-        others.append(_curves(score, image, blurred, rng.permutation(worth.size), (rows, columns), batch))
-    advance(RANDOM + 1, RANDOM + 1)
-    areas = [_area(curve) for curve in own]
-    chance = [float(np.mean([_area(curves[k]) for curves in others])) for k in range(2)]
-    return Faithfulness(
-        deletion=areas[0], insertion=areas[1], random_deletion=chance[0], random_insertion=chance[1],
-        deletion_curve=tuple(map(float, own[0])), insertion_curve=tuple(map(float, own[1])),
-    )  # fmt: skip
+
+    def __init__(self, score: Score, image: Floats, *, seed: int = 0, batch: int = 16) -> None:
+        self.score, self.image, self.seed, self.batch = score, image, seed, batch
+        self.grid = min(CELLS, image.shape[1]), min(CELLS, image.shape[2])
+        self.blurred = blur(image)
+        self._chance: tuple[float, float] | None = None
+
+    def __call__(self, heat: Floats, progress: Callable[[int, int], None] | None = None) -> Faithfulness:
+        """How faithful the map heat (H, W) is."""
+        advance = progress or (lambda done, total: None)
+        orders = 1 if self._chance else RANDOM + 1
+        worth = cv2.resize(heat, self.grid[::-1], interpolation=cv2.INTER_AREA).ravel()
+        ties = np.random.default_rng(self.seed).random(worth.size)
+        own = self._curves(np.lexsort((ties, -worth)))
+        advance(1, orders)
+        if self._chance is None:
+            rng, areas = np.random.default_rng([self.seed, 1]), []
+            for number in range(RANDOM):
+                areas.append([_area(curve) for curve in self._curves(rng.permutation(worth.size))])
+                advance(number + 2, orders)
+            self._chance = tuple(np.mean(areas, axis=0).tolist())
+        return Faithfulness(
+            deletion=_area(own[0]), insertion=_area(own[1]),
+            random_deletion=self._chance[0], random_insertion=self._chance[1],
+            deletion_curve=tuple(map(float, own[0])), insertion_curve=tuple(map(float, own[1])),
+        )  # fmt: skip
+
+    def _curves(self, order: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Beliefs as cells in this order are taken away, and put in."""
+        steps = min(STEPS, len(order))
+        counts = np.round(np.linspace(0, len(order), steps + 1)).astype(int)
+        rank = np.empty(len(order), int)
+        rank[order] = np.arange(len(order))
+        size = self.image.shape[2], self.image.shape[1]
+        ranks = cv2.resize(rank.reshape(self.grid).astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+        taken = ranks[None] < counts[:, None, None]
+        curves = []
+        for start, end in ((self.image, self.blurred), (self.blurred, self.image)):
+            values = []
+            for first in range(0, len(counts), self.batch):
+                gone = taken[first : first + self.batch, None]
+                values.append(self.score(np.where(gone, end, start).astype(np.float32)))
+            curves.append(np.concatenate(values).astype(np.float64))
+        return curves[0], curves[1]
 
 
 def blur(image: Floats) -> Floats:
@@ -111,27 +130,6 @@ def randomisation(heat: Floats, explain: Callable[[nn.Module], Floats], network:
     if np.ptp(heat) == 0 or np.ptp(other) == 0:
         return 0.0
     return float(spearmanr(np.abs(heat).ravel(), np.abs(other).ravel()).statistic)
-
-
-def _curves(
-    score: Score, image: Floats, blurred: Floats, order: NDArray[np.intp], grid: tuple[int, int], batch: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Beliefs as cells in this order are taken away, and put in."""
-    steps = min(STEPS, len(order))
-    counts = np.round(np.linspace(0, len(order), steps + 1)).astype(int)
-    rank = np.empty(len(order), int)
-    rank[order] = np.arange(len(order))
-    size = image.shape[2], image.shape[1]
-    ranks = cv2.resize(rank.reshape(grid).astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
-    taken = ranks[None] < counts[:, None, None]
-    curves = []
-    for start, end in ((image, blurred), (blurred, image)):
-        values = []
-        for first in range(0, len(counts), batch):
-            gone = taken[first : first + batch, None]
-            values.append(score(np.where(gone, end, start).astype(np.float32)))
-        curves.append(np.concatenate(values).astype(np.float64))
-    return curves[0], curves[1]
 
 
 def _area(curve: NDArray[np.float64]) -> float:

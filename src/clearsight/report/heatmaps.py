@@ -95,11 +95,13 @@ def words(e: Explanation) -> str:
         verdict = (
             "better than chance"
             if f.score > 0.02
-            else "worse than chance: misleading"
+            else f"worse than chance: {f'these places speak for {e.opposite}' if e.opposite else 'misleading'}"
             if f.score < -0.02
             else "no better than chance"
         )
         said.append(f"faithfulness {f.score:+.2f}, {verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})")
+    elif e.task == "anomaly":
+        said.append("its faithfulness cannot be judged: a place that is taken away, blurred, is an anomaly too")
     if e.randomised is not None:
         said.append(
             f"with shuffled weights it correlates {e.randomised:.2f}"

@@ -73,7 +73,7 @@ def explanation(found: Explanation, *, picture: bool, heat: bool, apart: bool, d
     drawn = overlay(found.pixels, found.heat).transpose(2, 0, 1) if picture else None
     return {
         "image": found.image, "method": found.method, "task": found.task, "target": found.target,
-        "belief": None if number else found.belief,
+        "opposite": found.opposite, "belief": None if number else found.belief,
         "value": found.belief if number else None,
         "strongest": float(found.heat.flat[np.abs(found.heat).argmax()]),
         "shape": list(found.heat.shape), "picture": None if drawn is None else data_uri(drawn),

@@ -120,19 +120,20 @@ class FaithfulnessBody(BaseModel):
 
 
 class ExplanationBody(BaseModel):
-    """A heatmap. target: the class, label or number that places speak for, or "anomaly". belief: in it, null for a
-    number; value: the number, null for the others; faithfulness is in beliefs, or in the number's spread, and never
-    measured for anomalies. strongest: the value of the map farthest from 0, of anomaly-map in deviations. picture: a
-    PNG data URI of the image in gray under the map's colours. below, above: the image as the network sees it, and the
-    map in colours as opaque as it is strong, to lay over it, where asked for. signed: places may speak against the
-    target. heat: rows of the map, where asked for; shape: its height and width. verdict: what says whether to believe
-    it, in words.
+    """A heatmap. target: the class, label or number that places speak for, or "anomaly". opposite: of two classes the
+    other, else "". belief: in the target, null for a number; value: the number, null for the others; faithfulness is
+    in beliefs, or in the number's spread, and never measured for anomalies. strongest: the value of the map farthest
+    from 0, of anomaly-map in deviations. picture: a PNG data URI of the image in gray under the map's colours. below,
+    above: the image as the network sees it, and the map in colours as opaque as it is strong, to lay over it, where
+    asked for. signed: places may speak against the target. heat: rows of the map, where asked for; shape: its height
+    and width. verdict: what says whether to believe it, in words.
     """
 
     image: str
     method: str
     task: Literal["classification", "multilabel", "regression", "anomaly"]
     target: str
+    opposite: str
     belief: float | None
     value: float | None
     strongest: float

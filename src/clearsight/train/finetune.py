@@ -23,7 +23,6 @@ from clearsight.belief.temperature import fit_temperature
 from clearsight.metrics import accuracy, softmax
 from clearsight.models.cut import Upper, cut
 from clearsight.models.network import AS_IT_IS, Ensemble, Probe
-from clearsight.train.clock import Clock
 from clearsight.train.features import Stacked, outputs
 from clearsight.train.frozen import MIRRORED, Frozen
 from clearsight.train.job import Job, Outcome
@@ -46,13 +45,14 @@ on the solar cells the validation loss rises from the third of four epochs of 99
 
 @dataclass(frozen=True)
 class _Plan:
-    """How long to train, and for how many folds."""
+    """How long to train, for how many folds, and the seconds there are for it, None for no limit."""
 
     epochs: int
     folds: int
+    left: float | None = None
 
 
-def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
+def train_upper(job: Job, frozen: Frozen) -> Outcome | None:
     """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch."""
     data, split, title = job.data, job.data.split, "training the upper blocks"
     place = _place_of_cut(job, frozen)
@@ -93,13 +93,20 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
     folds = split.folds if split.carved_validation else split.folds[:1]
     first = examples(split.train, split.val)
     enough = max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / how.steps_per_epoch(len(first.train))))
-    plan = _plan(job, upper, how, groups, title, clock, first, min(enough, MOST_EPOCHS), len(folds))
+    plan = _plan(job, upper, how, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
     if plan is None:
         return None
     how = replace(how, epochs=plan.epochs)
     unwatched = replace(job, watch=None)  # the doctor knows pixels and whole networks
     members, judged, logits, runs = [], [], [], []
     for number, (fit, judge) in enumerate(folds[: plan.folds]):
+        if number and plan.left is not None:
+            left = job.left(f"fold {number + 1} of {title}") or 0.0
+            each = (plan.left - left) / number
+            if left < each:
+                words = f"each takes {each:.0f} s, more than was expected, and {left:.0f} s of the budget are left"
+                job.note("folds", f"{number} of {plan.folds}", words)
+                break
         probe, upper, spec, groups = new(fit)
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
         seen = examples(fit, judge)
@@ -116,7 +123,7 @@ def train_upper(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
     return _jointly(job, outcome, members) if len(members) > 1 else outcome
 
 
-def train_all(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
+def train_all(job: Job, frozen: Frozen) -> Outcome | None:
     """Train every layer, deeper ones at smaller rates; None where the budget allows no epoch."""
     title, split = "fine-tuning", job.data.split
     probe = copy.deepcopy(frozen.probe)
@@ -126,7 +133,7 @@ def train_all(job: Job, frozen: Frozen, clock: Clock) -> Outcome | None:
     probe.set_head(parts, spec, head)
     how = job.training(probe, batch=32, fine_tuning=True, shape=job.data.pixels.array.shape[1:])
     groups = layer_groups(probe, job.rate(fine_tuning=True))
-    plan = _plan(job, probe, how, groups, title, clock, job.examples, MOST_EPOCHS, folds=1)
+    plan = _plan(job, probe, how, groups, title, job.examples, MOST_EPOCHS, folds=1)
     if plan is None:
         return None
     how = replace(how, epochs=plan.epochs)
@@ -141,7 +148,6 @@ def _plan(
     how: Training,
     groups: list[dict[str, Any]],
     title: str,
-    clock: Clock,
     examples: Examples,
     most: int,
     folds: int,
@@ -150,17 +156,17 @@ def _plan(
     allows none.
     """
     asked = job.config.train.epochs
-    if clock.total is None:
+    if job.budget is None:
         return _Plan(asked or 5, 1)
     each = job.decided(f"seconds of {title}", lambda: job.epoch_seconds(network, how, groups, examples))
-    left = clock.left(job, title) or 0.0
+    left = job.left(title) or 0.0
     words = f"one takes {each:.1f} s here, and {left:.0f} s may be spent"
     count = min(folds, int(left // (each * (asked or min(most, FEWEST_EPOCHS)))))
     if count > 1:
         epochs = asked or min(most, int(left // (each * count)))
         of = f"{count} of {folds}" if count < folds else str(folds)
         job.note(f"epochs of {title}", f"{epochs} for each of {of} folds", words)
-        return _Plan(epochs, count)
+        return _Plan(epochs, count, left)
     epochs = asked or min(most, int(left // each))
     if epochs < 1:
         job.note(title, "left out", f"one epoch would take {each:.0f} s and {left:.0f} s of the budget are left")

@@ -97,13 +97,14 @@ def fit(
     checkpoints: Path | None = None,
     world: World = ALONE,
     hold_out_test: bool = True,
+    doubt_labels: bool = True,
 ) -> Fitted:
     """Train the classifier the options ask for, or the one that suits the data.
 
     on_epoch, watch: look on while a network is trained by gradient descent. checkpoints: a folder for its state,
     from which training goes on if something lies there. hold_out_test: carve a test split where the data states none;
-    off where the caller holds one out already. Raises DataError, ConfigError, ModelError, OutputError,
-    CheckpointError or TrainingError, each with what to do.
+    off where the caller holds one out already. doubt_labels: look for labels that are probably wrong. Raises DataError,
+    ConfigError, ModelError, OutputError, CheckpointError or TrainingError, each with what to do.
     """
     console = console or Silent()
     began = time.perf_counter()
@@ -122,7 +123,7 @@ def fit(
     for finding in prepared.audit.findings:
         if finding.severity == "warning":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
-    job = Job(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world)
+    job = Job(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
     _note_angles(job)
     outcome = _train(job)
     trained = time.perf_counter()
@@ -140,14 +141,16 @@ def fit(
             "fingerprint": prepared.pixels.key,
             "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
             "media": scanned.media,
-            **({"sound": FACTS} if scanned.sounds else {}),
+            **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
         },
     )
     suspects = None
     if world.rank == 0:
         alone = replace(job, world=ALONE)
         bundle = replace(bundle, limits=fit_limits(alone, outcome, bundle))
-        suspects = find_suspects(alone) if outcome.answer is None else outcome.suspects
+        suspects = outcome.suspects
+        if outcome.answer is None and doubt_labels:
+            suspects = find_suspects(alone)
     return Fitted(
         bundle=bundle,
         prepared=prepared,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.answers import Answer, answer_for
-from clearsight.config import Config, low_high
+from clearsight.config import Config, low_high, seconds
 from clearsight.console import Console
 from clearsight.data.augment import augment
 from clearsight.data.loader import Images, to_float
@@ -86,7 +86,8 @@ class Outcome:
 class Job:
     """The data and options of a run, and who looks on.
 
-    folder: where checkpoints go, None for none. resume: go on from them. world: the processes that train together.
+    folder: where checkpoints go, None for none; training goes on from them. world: the processes that train together.
+    began: when the run did, by time.perf_counter, as its budget counts from then.
     """
 
     data: Prepared
@@ -98,6 +99,7 @@ class Job:
     watch: Watch | None = None
     folder: Path | None = None
     world: World = ALONE
+    began: float = field(default_factory=time.perf_counter)
     notes: list[Decision] = field(default_factory=list)
 
     @property
@@ -255,6 +257,20 @@ class Job:
                     partial.replace(path)
             value = known[name]
         return self.world.agree(value)
+
+    @property
+    def budget(self) -> float | None:
+        """Seconds the run may take, None for no limit."""
+        return seconds(self.config.run.budget) if self.config.run.budget else None
+
+    def left(self, what: str) -> float | None:
+        """Seconds of the budget left for a part of the run, None for no limit; a resumed run is told what they were."""
+        total = self.budget
+        if total is None:
+            return None
+        return float(
+            self.decided(f"seconds left for {what}", lambda: max(0.0, total - (time.perf_counter() - self.began)))
+        )
 
     def epoch_seconds(
         self, network: nn.Module, how: Training, groups: Sequence[dict[str, Any]], examples: Examples | None = None

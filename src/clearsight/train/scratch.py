@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,14 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.belief.temperature import fit_temperature
-from clearsight.config import seconds
 from clearsight.data.loader import batches
 from clearsight.data.prepare import Prepared
 from clearsight.engines import operations
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.initialise import BEST_OF, initialise
 from clearsight.models.network import AS_IT_IS, Network
-from clearsight.train.clock import Clock
 from clearsight.train.job import Job, Outcome
 from clearsight.train.loop import Training
 from clearsight.train.mirror import TOO_MUCH, mirror_trial
@@ -34,21 +31,20 @@ OFTEN = 30
 
 def from_scratch(job: Job) -> Outcome:
     """Train the recipe's network from random weights; how long follows from the work and the budget."""
-    began, data, options = time.perf_counter(), job.data, job.config.train
+    data, options = job.data, job.config.train
     split, shape = data.split, data.pixels.array.shape[1:]
     network = new_network(job.recipe, data, job.config.run.seed, job.outputs)
     _initialise(network, job)
     size = 256 if job.optimiser == "muon" else 64 if len(split.train) < 5000 else 128
     how = job.training(network, batch=size, fine_tuning=False, shape=shape)
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
-    clock = Clock(began, seconds(job.config.run.budget) if job.config.run.budget else None)
     if options.augment is None and job.answer is None:
-        planned, _ = _epochs(job, network, how, groups, clock.left(job, "a plan"))
+        planned, _ = _epochs(job, network, how, groups, job.left("a plan"))
         how = replace(how, augment=_augmentation(job, planned))
-    epochs, why = _epochs(job, network, how, groups, clock.left(job, "training"))
+    epochs, why = _epochs(job, network, how, groups, job.left("training"))
     if options.epochs is None:
         job.note("epochs", str(epochs), why)
-    elif clock.total is not None:
+    elif job.budget is not None:
         job.note("without effect", "--budget", "--epochs says how long training takes")
     how = replace(how, epochs=epochs)
     trained = job.train(network, how, groups, "training")

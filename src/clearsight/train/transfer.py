@@ -11,11 +11,8 @@ where that is clearly better (`train.together`).
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
-from clearsight.config import seconds
-from clearsight.train.clock import Clock
 from clearsight.train.finetune import train_all, train_upper
 from clearsight.train.frozen import Frozen, best_of, frozen_head, say_idle
 from clearsight.train.job import Job, Outcome
@@ -27,7 +24,6 @@ MANY = 1000
 
 def transfer(job: Job) -> Outcome:
     """Fit a head on frozen features; train layers where options or budget ask for it. The budget is for all of this."""
-    clock = Clock(time.perf_counter(), seconds(job.config.run.budget) if job.config.run.budget else None)
     frozen = frozen_head(job)
     how, budget = job.config.model.freeze, job.config.run.budget
     if how == "all" or (how == "auto" and budget is None):
@@ -36,9 +32,9 @@ def transfer(job: Job) -> Outcome:
     _say_recipe(job, frozen)
     best = frozen.outcome
     if how in ("lower", "auto") and frozen.probe.taps:
-        best = better(job, best, train_upper(job, frozen, clock), "the upper blocks", forced=how == "lower")
+        best = better(job, best, train_upper(job, frozen), "the upper blocks", forced=how == "lower")
     elif how in ("none", "auto"):
-        best = better(job, best, train_all(job, frozen, clock), "all layers", forced=how == "none")
+        best = better(job, best, train_all(job, frozen), "all layers", forced=how == "none")
     return replace(best, decisions=tuple(job.notes))
 
 

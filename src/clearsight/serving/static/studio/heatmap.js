@@ -90,7 +90,8 @@ export function heatmapView() {
 
   function believe(found) {
     const f = found.faithfulness;
-    const verdict = f.score > 0.02 ? "better than chance" : f.score < -0.02 ? "worse than chance: misleading" : "no better than chance";
+    const worse = found.opposite ? `these places speak for ${found.opposite}` : "misleading";
+    const verdict = f.score > 0.02 ? "better than chance" : f.score < -0.02 ? `worse than chance: ${worse}` : "no better than chance";
     const bad = f.score <= 0.02;
     say(`Map of ${found.target}: faithfulness ${signed(f.score)}, ${verdict}`);
     put(judged,
