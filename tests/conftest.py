@@ -45,6 +45,9 @@ ANSWERS = {
 
 ROOT = Path(__file__).parent.parent
 
+SHARED = ("openvino", "features")
+"""Parts of the cache that tests share."""
+
 
 class Page:
     """A page of the documentation, and the blocks in it that a reader may copy."""
@@ -78,16 +81,18 @@ def page() -> Callable[[str], Page]:
 
 @pytest.fixture(scope="session")
 def new_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
-    """Makes an empty cache, but for the networks that any test has converted for OpenVINO: by their weights they are
-    the same, and converting takes longest.
+    """Makes an empty cache, but for the networks that any test has converted for OpenVINO and the features that any has
+    computed of its images: they are the same whoever asks, and take longest.
     """
     base = tmp_path_factory.getbasetemp()
-    converted = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "openvino"
-    converted.mkdir(exist_ok=True)
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    for kind in SHARED:
+        (shared / kind).mkdir(parents=True, exist_ok=True)
 
     def made() -> str:
         folder = tmp_path_factory.mktemp("cache")
-        (folder / "openvino").symlink_to(converted)
+        for kind in SHARED:
+            (folder / kind).symlink_to(shared / kind)
         return str(folder)
 
     return made

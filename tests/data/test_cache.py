@@ -30,6 +30,12 @@ FORM, GEOMETRY = PixelFormat(1, 8), Geometry(6, 5)
 KEY = "0123456789abcdef" * 2
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache, that shares nothing with other tests."""
+    monkeypatch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for i in range(6):
