@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import platform
+import shlex
 import shutil
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -36,6 +37,12 @@ from clearsight.models.network import from_spec
 
 FORMAT = 1
 """Version of the card. A reader refuses a higher one."""
+
+
+def going_on(folder: Path) -> str | None:
+    """What to do with the folder of a training that was interrupted; None for any other."""
+    command = f"clearsight train --resume --out {shlex.quote(str(folder))}"
+    return f"its training was interrupted: go on with `{command}`" if (folder / "checkpoints").is_dir() else None
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ class Bundle:
                 f"{folder} holds no model",
                 found="no such folder" if not folder.exists() else "no model/card.json and model/weights.safetensors",
                 expected="a folder written by `clearsight train`",
-                fix="if its training was interrupted, train again" if folder.exists() else None,
+                fix=going_on(folder) or ("train again" if folder.exists() else None),
             )
         try:
             card = json.loads(card_path.read_text())

@@ -280,7 +280,10 @@ class RunConfig:
     checkpoint_every: float = option(
         5.0, "seconds between saves of the training's state, from which --resume goes on", within="[0, inf)"
     )
-    heal: bool = option(False, "when the doctor finds why it does not learn, apply the cure and train once more")
+    heal: bool = option(
+        False,
+        "when the doctor finds why it does not learn, apply the cure and train again, up to three times",
+    )
     budget: str | None = option(
         None, "time training may take, such as 90s, 5m or 1h; layers of a pretrained network are trained within it"
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from clearsight.config import Config
 from clearsight.console import Console
@@ -17,7 +20,7 @@ ATTEMPTS = 3
 
 def heal(train: Callable[[Config], Run], config: Config, console: Console) -> Run:
     """Train; while the doctor knows a cure, train again with it, each time into a folder of its own. The run that
-    validates best is the answer.
+    validates best is the answer, and lies where --out says.
     """
     runs: list[Run] = []
     chosen = {name: value for stage in vars(config).values() for name, value in vars(stage).items()}
@@ -36,7 +39,20 @@ def heal(train: Callable[[Config], Run], config: Config, console: Console) -> Ru
         words = " ".join(option_flags(verdict.options))
         console.say(f"healing: {verdict.name}: {verdict.fix} ({words})")
         chosen = {**chosen, **cured(chosen, verdict), "out": f"{out}-healed-{attempt + 1}" if out else None}
-    return max(runs, key=lambda run: (run.metrics["val"]["accuracy"], -run.metrics["val"]["log_loss"]))
+    best = max(runs, key=lambda run: (run.metrics["val"]["accuracy"], -run.metrics["val"]["log_loss"]))
+    return _in_place(best, Path(out).expanduser(), console) if out else best
+
+
+def _in_place(best: Run, home: Path, console: Console) -> Run:
+    """The best run in the folder that was asked for; the one that lies there makes room."""
+    if best.folder == home:
+        return best
+    names = (home.with_name(f"{home.name}-sick" + (f"-{n}" if n > 1 else "")) for n in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    home.rename(aside)
+    best.folder.rename(home)
+    console.say(f"{home} holds the run that validates best; the first one is {aside} now")
+    return replace(best, folder=home, report=home / best.report.name)
 
 
 def _curable(diagnosis: Diagnosis | None) -> Verdict | None:

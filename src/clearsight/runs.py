@@ -183,6 +183,12 @@ def run_options(folder: Path) -> dict[str, Any]:
     return {name: value for stage in options.values() for name, value in stage.items()}
 
 
+def run_origin(folder: Path) -> str | None:
+    """The data a run was begun on, as it was named; None where the folder does not say."""
+    folder = folder.expanduser()
+    return _about(folder).get("data") if (folder / "config.json").is_file() else None
+
+
 def run_recipe(folder: Path) -> dict[str, Any]:
     """What config.json says was decided: kind, model, whether a pretrained network's own layers were trained (tuned),
     and more; nothing where the folder is only a model.

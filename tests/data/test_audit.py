@@ -206,10 +206,8 @@ def test_shortcuts(tmp_path, feature):
             suffix = "bmp" if feature == "file type" and other else "png"
             put(tmp_path / name / f"{i}.{suffix}", array)
     found = [f for f in audited(tmp_path).findings if f.code == "shortcut"]
-    assert feature in {f.evidence["feature"] for f in found}
-    if feature != "file type":  # a BMP is larger than a PNG, too
-        assert len(found) == 1
-    one = next(f for f in found if f.evidence["feature"] == feature)
+    (one,) = found  # nor do bytes count: what is drawn plainly makes a small file
+    assert one.evidence["feature"] == feature
     assert f"{feature} alone tells the classes apart in " in one.message
     assert one.evidence["balanced_accuracy"] > 0.9
     assert one.evidence["chance"] == 0.5

@@ -107,7 +107,7 @@ def test_a_diagnosis_survives_its_file(digits_bench):
 def test_the_section_of_a_healthy_run(digits_bench):
     section = doctor_section(digits_bench.run(digits_bench.network("mlp"), max_steps=60))
     assert section is not None
-    assert "Nothing is wrong" in section.summary
+    assert "nothing is wrong" in section.summary
     assert section.verdicts == ()
     assert section.gradient_chart is not None
     assert section.gradient_chart.count("polyline") >= 4

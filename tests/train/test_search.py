@@ -7,7 +7,7 @@ import pytest
 from clearsight.cli.main import main
 from clearsight.config import Config
 from clearsight.data.sources import read
-from clearsight.errors import ConfigError
+from clearsight.errors import CheckpointError, ConfigError
 from clearsight.train.search import search
 
 FIXED = {
@@ -32,12 +32,14 @@ def test_the_rate_is_what_is_left_and_the_best_is_not_an_end_of_the_scale(tmp_pa
     assert found.best.options["lr"] > 1e-3  # two epochs at a tiny rate learn nothing
 
 
-def test_a_study_goes_on_and_other_options_begin_another(tmp_path):
+def test_a_study_goes_on_and_other_options_need_another_folder(tmp_path):
     first = find(tmp_path / "study.db", 2)
     again = find(tmp_path / "study.db", 3)
     assert len(again.trials) == 3
     assert again.trials[:2] == first.trials
-    assert len(find(tmp_path / "study.db", 1, seed=1).trials) == 1
+    with pytest.raises(CheckpointError, match="holds a search of other images or with other options"):
+        find(tmp_path / "study.db", 1, seed=1)
+    assert find(tmp_path / "study.db", 3).trials == again.trials
 
 
 def test_folds_score_a_trial_on_each_in_turn(tmp_path):

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 SAVED = "diagnosis.json"
 """The file in a run's folder."""
 
-ENOUGH = 30
-"""Steps from which silence means health."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", nargs="?", help="a run's folder, or labelled images")
@@ -60,10 +57,13 @@ def _saved(folder: Path) -> Diagnosis:
     """The diagnosis of a run."""
     path = folder / SAVED
     if not path.is_file():
+        from clearsight.bundle import going_on
+
         raise BundleError(
             f"{folder} holds no diagnosis",
             expected=SAVED,
-            fix="only a network trained by gradient descent on one class per image has one; name the data to examine",
+            fix=going_on(folder)
+            or "only a network trained by gradient descent on one class per image has one; name the data to examine",
         )
     from clearsight.diagnose import Diagnosis
 
@@ -95,8 +95,7 @@ def words_of(diagnosis: Diagnosis) -> str:
         + (f", validation accuracy {accuracy:.1%} (chance {chance:.1%})" if _known(accuracy) else "")
     ]
     if diagnosis.healthy:
-        few = facts["steps"] < ENOUGH
-        lines.append("too few steps to tell; train for more epochs" if few else "nothing is wrong")
+        lines.append(diagnosis.said)
     for verdict in diagnosis.verdicts:
         known = {name.replace("_", " "): v for name, v in verdict.evidence.items() if _known(v)}
         numbers = [f"{name} {value:.3g}" for name, value in known.items()]

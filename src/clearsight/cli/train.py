@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
@@ -35,13 +37,18 @@ def run(arguments: argparse.Namespace) -> int:
     if words := listed(arguments):
         print(words)
         return 0
-    if arguments.data is None:
+    config = Config.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
+    data, about = arguments.data, config.data
+    if data is None and config.run.resume and config.run.out:
+        from clearsight.runs import run_options, run_origin
+
+        begun = Path(config.run.out)
+        data, about = run_origin(begun), Config.from_options(**run_options(begun)).data
+    if data is None:
         raise ConfigError("train what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
     from clearsight.data.sources import read
 
-    config = Config.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
-    about = config.data
-    dataset = read(arguments.data, data_dir=about.data_dir, task=about.task, normal=about.normal)
+    dataset = read(data, data_dir=about.data_dir, task=about.task, normal=about.normal)
     with terminal() as console:
         from clearsight.workflow import fit
 
@@ -61,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"trained in {finished.metrics['train_seconds']:.0f} s\n{_limits(finished)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
-        f"  next     {_program()} predict {folder} IMAGE"
+        f"  next     {_program()} predict {shlex.quote(folder)} IMAGE"
     )
     return 0
 

@@ -314,7 +314,7 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
     headers = [scan.headers[i] for i in chosen]
     evidence = {
         "mean colour": np.stack([pixels.array[i].mean(axis=(1, 2)) for i in chosen]),
-        "image size": np.array([(h.width, h.height, scan.bytes[i]) for h, i in zip(headers, chosen, strict=True) if h]),
+        "image size": np.array([(h.width, h.height) for h in headers if h]),
         "file type": np.array(
             [
                 (word_number(f"{h.format} {h.mode} {PurePath(dataset.source.name(int(i))).suffix}"))

@@ -17,7 +17,8 @@ from clearsight.data.dataset import Dataset
 from clearsight.diagnose.case import Case, Verdict
 from clearsight.diagnose.command import train_command
 from clearsight.diagnose.plain import plain
-from clearsight.diagnose.rules import RULES
+from clearsight.diagnose.rules import LAST, RULES
+from clearsight.diagnose.rules.fit import ENOUGH
 from clearsight.diagnose.vitals import Vitals
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.models.classical import is_classical
@@ -54,6 +55,11 @@ class Diagnosis:
     @property
     def healthy(self) -> bool:
         return not self.verdicts
+
+    @property
+    def said(self) -> str:
+        """What there is to say where there is no verdict."""
+        return "nothing is wrong" if self.facts["steps"] >= ENOUGH else "too few steps to tell; train for more epochs"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that are not finite become None."""
@@ -140,6 +146,8 @@ def _found(case: Case) -> list[Verdict]:
         if verdict is not None:
             found.append(verdict)
             silenced |= rule.explains | {rule.name}
+    if all(v.severity != "fault" for v in found) and (verdict := LAST.find(case)) is not None:
+        found.append(verdict)
     return sorted(found, key=lambda verdict: verdict.severity != "fault")
 
 
@@ -187,6 +195,7 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
     check_names(config)
     prepared, recipe = planned(dataset, config, console)
     job = Job(prepared, recipe, config, "cpu" if config.run.device == "auto" else config.run.device, console)
+    console.say(f"the probe trains {recipe.model} from random weights")
     network = new_network(recipe, prepared, config.run.seed)
     examples = job.examples
     rng = np.random.default_rng(config.run.seed)

@@ -19,7 +19,7 @@ from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
 from clearsight.engines import device_of
-from clearsight.errors import ConfigError, TrainingError
+from clearsight.errors import CheckpointError, ConfigError, TrainingError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.registry import entry
 from clearsight.train.job import Job, Outcome
@@ -88,9 +88,15 @@ def search(
     folds = min(folds, len(data.split.folds))
     suggest = space(config, recipe, given, len(data.split.train))
     fixed = {name: value for name, value in given.items() if name not in ("out", "resume", "budget")}
+    file, name = f"sqlite:///{storage}", f"{data.pixels.key[:12]} {recipe.model} {sorted(fixed.items())} {folds}"
+    if storage.is_file() and (others := optuna.get_all_study_names(file)) and name not in others:
+        raise CheckpointError(
+            f"{storage.parent} holds a search of other images or with other options",
+            fix="choose another --out, or repeat its options to go on with it",
+        )
     study = optuna.create_study(
-        storage=f"sqlite:///{storage}",
-        study_name=f"{data.pixels.key[:12]} {recipe.model} {sorted(fixed.items())} {folds}",
+        storage=file,
+        study_name=name,
         load_if_exists=True,
         sampler=optuna.samplers.TPESampler(seed=config.run.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3),

@@ -18,7 +18,7 @@ from clearsight.diagnose.rules.data import (
     shuffled_labels,
     starved_loader,
 )
-from clearsight.diagnose.rules.fit import held_down, overfit, underfit
+from clearsight.diagnose.rules.fit import held_down, no_better_than_chance, overfit, underfit
 from clearsight.diagnose.rules.rate import (
     broken_pixels,
     not_a_number,
@@ -38,7 +38,7 @@ from clearsight.diagnose.rules.signal import (
     vanishing_gradients,
 )
 
-__all__ = ["RULES", "Rule"]
+__all__ = ["LAST", "RULES", "Rule"]
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,6 @@ RULES: tuple[Rule, ...] = (
     Rule("overfit", overfit),
     Rule("underfit", underfit),
 )
+
+LAST = Rule("no-better-than-chance", no_better_than_chance)
+"""For where no other rule has found a fault."""

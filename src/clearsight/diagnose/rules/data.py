@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.diagnose.case import Case, Verdict
-
-JUDGED = 20
-"""Validation images below which an accuracy at chance proves nothing."""
+from clearsight.diagnose.rules.fit import JUDGED
 
 STEPS = 50
 """Steps a run must have before its failure to generalise means something."""

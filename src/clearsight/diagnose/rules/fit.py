@@ -23,6 +23,16 @@ RISEN = 1.2
 """Factor of the last validation loss over the least: it has turned upwards."""
 
 
+ENOUGH = 30
+"""Steps below which it is too early to say that a run is healthy, or that it learned nothing."""
+
+JUDGED = 20
+"""Validation images below which an accuracy at chance proves nothing."""
+
+BY_HEART = 50
+"""Steps from which a wide gap alone is overfitting: in fewer, averages of the weights and statistics lag behind."""
+
+
 def overfit(case: Case) -> Verdict | None:
     """The training images are known far better than the validation images."""
     lines = case.vitals.epochs
@@ -31,7 +41,9 @@ def overfit(case: Case) -> Verdict | None:
     last, least = lines[-1], min(line.val_loss for line in lines)
     gap = last.train_accuracy - last.val_accuracy
     risen = last.val_loss / least if least > 0 else 1.0
-    if gap < max(GAP, 3 * case.noise(last.val_accuracy)) or not (risen > RISEN or gap > WIDE_GAP):
+    if gap < max(GAP, 3 * case.noise(last.val_accuracy)) or not (
+        risen > RISEN or (gap > WIDE_GAP and case.steps >= BY_HEART)
+    ):
         return None
     return Verdict(
         "overfit",
@@ -74,6 +86,30 @@ def held_down(case: Case) -> Verdict | None:
         },
         "regularise less",
         _freed(case),
+    )
+
+
+def no_better_than_chance(case: Case) -> Verdict | None:
+    """Validation ended at chance. For where no rule has found a fault: a run that learned nothing is not healthy."""
+    if case.broke or case.val_images < JUDGED or case.steps < ENOUGH or not case.vitals.epochs:
+        return None
+    reached, chance = case.val_accuracy, case.val_majority
+    if reached > chance + 2 * case.noise(chance) or reached - chance > 0.2 * (1 - chance):
+        return None
+    return Verdict(
+        "no-better-than-chance",
+        "fault",
+        f"After {case.steps:,} steps it is right on {reached:.0%} of the validation images, as always naming the "
+        f"commonest class is ({chance:.0%}): nothing was learned that holds for other images. It had too few steps, or "
+        "the labels do not follow from the images.",
+        {
+            "train_accuracy": case.train_accuracy,
+            "val_accuracy": reached,
+            "chance": chance,
+            "standard_error": case.noise(chance),
+            "steps": float(case.steps),
+        },
+        "look at some images of each class beside their labels, and train for more epochs with a larger --patience",
     )
 
 
