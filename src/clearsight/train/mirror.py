@@ -86,9 +86,17 @@ def _named(known: NDArray[np.float32], labels: NDArray[np.int64], asked: NDArray
     wanted = 2.0 * (labels[:, None] == np.arange(labels.max() + 1)) - 1
     kernel = _kernel(known, known).astype(np.float64)
     kernel[np.diag_indices_from(kernel)] += RIDGE
-    return np.asarray((_kernel(asked, known) @ cho_solve(cho_factor(kernel, overwrite_a=True), wanted)).argmax(1))
+    weights = cho_solve(cho_factor(kernel, overwrite_a=True), wanted)
+    del kernel
+    parts = np.array_split(asked, 1 + len(asked) // 512)
+    return np.concatenate([(_kernel(part, known) @ weights).argmax(1) for part in parts])
 
 
 def _kernel(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
-    return np.asarray(np.exp(-WIDTH / a.shape[1] * np.maximum(squared, 0)), np.float32)
+    found = a @ b.T  # and from here on in place: of thousands of images it is what takes memory
+    found *= -2
+    found += (a**2).sum(1)[:, None]
+    found += (b**2).sum(1)
+    np.maximum(found, 0, out=found)
+    found *= -WIDTH / a.shape[1]
+    return np.asarray(np.exp(found, out=found), np.float32)
