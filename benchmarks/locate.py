@@ -104,8 +104,7 @@ def judge(predictor: Any, scenes: Scenes, *, method: str, settings: Any = None) 
         else:
             answer_to = answer
         peaks.append({name: answer_to.peak(name) for name in names if name in answer_to.labels})
-        numbers = np.array([0, *(int(name) + 1 for name in answer.labels)])
-        segments.append(numbers[answer.segments])
+        segments.append(answer.segments)
     found = evaluate_boxes(
         [a.found for a in answers], things, peaks=peaks, segments=list(zip(scenes.pixels, segments, strict=True))
     )

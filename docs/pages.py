@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,12 +29,18 @@ MOVED = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md
 
 REFERENCE = {
     "train": ("train.loop", "train.losses", "train.optimisers", "train.schedules", "train.regularisers"),
-    "models": ("models.registry", "models.anatomy", "models.initialise", "models.layers", "models.network"),
-    "data": ("data.sources", "data.audit", "data.splits", "data.pixels", "data.geometry", "data.augment"),
+    "models": ("models.registry", "models.anatomy", "models.initialise", "models.layers", "models.network",
+               "models.detector"),
+    "data": ("data.sources", "data.audit", "data.splits", "data.pixels", "data.geometry", "data.augment", "data.normal",
+             "data.sound"),
     "classical": ("classical.filters", "classical.matching", "classical.colour", "classical.hog",
                   "classical.encodings", "classical.surf"),
     "belief": ("metrics.classification", "metrics.calibration", "belief.temperature", "belief.outliers",
                "belief.conformal"),
+    "answers": ("answers.labels", "answers.numbers", "answers.anomaly", "answers.said"),
+    "evaluation": ("evaluation.classification", "evaluation.labels", "evaluation.numbers", "evaluation.anomaly",
+                   "evaluation.localisation", "evaluation.paired", "evaluation.views"),
+    "localise": ("localise.locate", "localise.found", "localise.maps", "localise.windows"),
     "questions": ("predictor", "explanation.explain", "explanation.gradients", "inside.look", "adversary",
                   "attacks.curve", "attacks.fooling", "robustness.card", "retrieve.index"),
     "derivatives": ("derivatives.objective", "derivatives.slices", "derivatives.curvature", "derivatives.shattered",
@@ -124,8 +131,9 @@ def main() -> int:
     sys.path.insert(0, str(EXAMPLES))
     failed = []
     for name in sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "gallery"):
-        print(f"running {name}", flush=True)
+        began = time.perf_counter()
         printed, holds = run(name, asked.short)
+        print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
         if not holds:
             failed.append(name)
             print(printed, flush=True)

@@ -2,11 +2,13 @@
 
 A difference on one side is off by h, a central one by h². Below some h rounding takes over, as two losses that are
 nearly alike are subtracted: the error has the shape of a V, and its best h is about the third root of the rounding
-error. A backward pass with a mistake is off by percents at every h.
+error. A backward pass with a mistake is off by percents at every h that would confirm a right one.
 
 Source: Nocedal, Wright 2006, Numerical Optimization, section 8.1; the checks of layers are those of
 `clearsight.diagnose.check_gradients`. A network of sigmoids on the digits, in float64.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,6 +17,8 @@ from torch.nn import functional as F
 from clearsight.diagnose.gradient_check import check_gradients
 from clearsight.models.registry import build_model
 from gallery import BLUE, GRAY, ORANGE, PLUM, Found, digits, main, plt, tensors
+
+STEPS = np.logspace(-13, 0, 40)
 
 
 class Wrong(torch.autograd.Function):
@@ -30,9 +34,20 @@ class Wrong(torch.autograd.Function):
         return 1.9 * ctx.saved_tensors[0] * gradient
 
 
-class Broken(torch.nn.Module):
+class Square(torch.nn.Module):
+    """The first ten pixels squared, with a right or a wrong backward pass."""
+
+    def __init__(self, square: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.square = square
+
     def forward(self, x):
-        return Wrong.apply(x.flatten(1))[:, :10]
+        return self.square(x.flatten(1))[:, :10]
+
+
+def central(loss: Callable[[float], float], slope: float) -> np.ndarray:
+    """Relative errors of a slope, by central differences of a loss at each of the steps."""
+    return np.array([abs((loss(h) - loss(-h)) / (2 * h) / slope - 1) for h in STEPS])
 
 
 def study(short: bool, seed: int) -> Found:
@@ -51,44 +66,64 @@ def study(short: bool, seed: int) -> Found:
             weight.copy_(own + step * direction)
             return float(F.cross_entropy(network(x), labels))
 
-    steps, true = np.logspace(-13, 0, 40), float(analytic.norm())
-    here = loss_at(0.0)
-    one_sided = np.array([abs((loss_at(h) - here) / h / true - 1) for h in steps])
-    central = np.array([abs((loss_at(h) - loss_at(-h)) / (2 * h) / true - 1) for h in steps])
+    true, here = float(analytic.norm()), loss_at(0.0)
+    errors = {
+        "one-sided": np.array([abs((loss_at(h) - here) / h / true - 1) for h in STEPS]),
+        "central": central(loss_at, true),
+    }
     loss_at(0.0)
+
+    pixels = torch.rand(x[:4].shape, dtype=x.dtype).requires_grad_()
+    squares = {"right": Square(torch.square), "wrong": Square(Wrong.apply)}
+    slopes = {
+        name: torch.autograd.grad(F.cross_entropy(square(pixels), labels[:4]), pixels)[0]
+        for name, square in squares.items()
+    }
+    way = slopes["right"] / slopes["right"].norm()
+
+    def squared_at(step: float) -> float:
+        with torch.no_grad():
+            return float(F.cross_entropy(squares["right"](pixels + step * way), labels[:4]))
+
+    off = {name: central(squared_at, float((slope * way).sum())) for name, slope in slopes.items()}
 
     lenet = build_model("lenet5", classes=10, channels=1, img_size=8, width=2)
     whole = check_gradients(lenet, x[:2].float(), labels[:2], F.cross_entropy, per_tensor=2 if short else 8)
-    broken = check_gradients(Broken(), x[:4].float(), labels[:4], F.cross_entropy, per_tensor=2)
+    broken = check_gradients(squares["wrong"], x[:4].float(), labels[:4], F.cross_entropy, per_tensor=2)
 
     figure, axis = plt.subplots()
-    axis.loglog(steps, one_sided, color=ORANGE, label="one-sided difference")
-    axis.loglog(steps, central, color=BLUE, label="central difference")
-    axis.axhline(broken.worst.error, color=PLUM, linestyle="--", label="a wrong backward pass")
+    axis.loglog(STEPS, errors["one-sided"], color=ORANGE, label="one-sided difference")
+    axis.loglog(STEPS, errors["central"], color=BLUE, label="central difference")
+    axis.loglog(STEPS, off["wrong"], color=PLUM, linestyle="--", label="central, a wrong backward pass")
     axis.axhline(1e-4, color=GRAY, linestyle=":", label="what the check allows")
     axis.set(xlabel="h, how far the weights are moved", ylabel="relative error", ylim=(1e-13, 10))
     axis.legend(ncol=2, fontsize=9)
 
-    slope = {
-        name: np.polyfit(np.log(steps[-9:-2]), np.log(errors[-9:-2] + 1e-300), 1)[0]
-        for name, errors in (("one-sided", one_sided), ("central", central))
+    power = {
+        name: np.polyfit(np.log(STEPS[-9:-2]), np.log(values[-9:-2] + 1e-300), 1)[0] for name, values in errors.items()
     }
-    best = steps[np.argmin(central)]
+    best = STEPS[np.argmin(errors["central"])]
+    confirms = off["right"] < 1e-4
     return Found(
         figure,
-        {
-            "error grows as h to the power, one-sided": f"{slope['one-sided']:.2f}",
-            "error grows as h to the power, central": f"{slope['central']:.2f}",
-            "best h, central": f"{best:.1e}, with an error of {central.min():.1e}",
+        {f"error grows as h to the power, {name}": f"{value:.2f}" for name, value in power.items()}
+        | {
+            "best h, central": f"{best:.1e}, with an error of {errors['central'].min():.1e}",
             "largest error in LeNet-5": f"{whole.worst.error:.1e} of {len(whole.rows)} tensors",
-            "error of the wrong backward pass": f"{broken.worst.error:.1%}",
+            "error of the wrong backward pass, by the check": f"{broken.worst.error:.1%}",
+            f"and at the {confirms.sum()} h that confirm the right one": (
+                f"{off['wrong'][confirms].min():.1%} to {off['wrong'][confirms].max():.1%}"
+            ),
         },
         {
-            "one-sided differences are off by h": abs(slope["one-sided"] - 1) < 0.1,
-            "central ones by h squared": abs(slope["central"] - 2) < 0.1,
-            "both are worse where h is tiny": min(one_sided[0], central[0]) > 100 * central.min(),
+            "one-sided differences are off by h": abs(power["one-sided"] - 1) < 0.1,
+            "central ones by h squared": abs(power["central"] - 2) < 0.1,
+            "both are worse where h is tiny": min(values[0] for values in errors.values())
+            > 100 * errors["central"].min(),
             "every layer of LeNet-5 passes": whole.ok,
             "the wrong backward pass does not": not broken.ok,
+            "at every h that confirms the right one it is off by percents": confirms.sum() > 10
+            and off["wrong"][confirms].min() > 0.02,
         },
     )
 

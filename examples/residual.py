@@ -7,8 +7,13 @@ Source: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sections 1 and 4.2, figure 6
 8x8 pixels; the networks are the paper's, with batch normalisation.
 """
 
+import torch
+
 from clearsight.models.registry import build_model
 from gallery import BLUE, ORANGE, Found, digits, learn, main, plt
+
+NEAR = 0.1
+"""Nats of training loss that count as no worse."""
 
 
 def study(short: bool, seed: int) -> Found:
@@ -16,6 +21,7 @@ def study(short: bool, seed: int) -> Found:
     epochs, knobs, margin = (3, {"width": 8}, 1.05) if short else (8, {}, 1.5)
     losses = {}
     for name in ("plain20", "plain56", "resnet20", "resnet56"):
+        torch.manual_seed(seed)
         body = build_model(name, classes=10, channels=1, img_size=8, **knobs)
         _, trained = learn(body, data, epochs=epochs, lr=0.05, seed=seed, batch=50)
         losses[name] = [epoch.train_loss for epoch in trained.history]
@@ -36,8 +42,9 @@ def study(short: bool, seed: int) -> Found:
         {
             f"without shortcuts the deeper network has {margin:g} times the loss or more": last["plain56"]
             > margin * last["plain20"],
-            f"with shortcuts the deep one leaves its plain twin behind by {margin:g} times": last["resnet56"] * margin
-            < last["plain56"],
+            f"with shortcuts the deeper one's loss is higher by less than {NEAR:g}, if at all": last["resnet56"]
+            < last["resnet20"] + NEAR,
+            f"and leaves its plain twin's behind by {margin:g} times": last["resnet56"] * margin < last["plain56"],
         },
     )
 

@@ -1,8 +1,8 @@
-"""With depth, gradients of neighbouring images come to resemble white noise; skip connections keep them alike.
+"""With depth, gradients of neighbouring inputs come to resemble white noise; skip connections keep them alike.
 
 Inputs lie side by side on a line, and at each the gradient of the output is taken. In a shallow network neighbours
-have similar gradients, as steps of a Brownian path; in a network of fifty normalised layers they have nothing in
-common, so what helps one image says nothing of the next.
+have similar gradients, as the places of a Brownian path; in a network of fifty normalised layers they have nothing in
+common, so what helps one input says nothing of the next.
 
 Source: Balduzzi et al. 2017, arXiv:1702.08591, figures 1 and 2. The networks are the paper's, dense, of width 200,
 before training, so there are no images.

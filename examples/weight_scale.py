@@ -54,7 +54,8 @@ def study(short: bool, seed: int) -> Found:
 
     figure, axes = plt.subplots(1, 2)
     axes[0].plot(list(gradients), list(gradients.values()), "o-", color=BLUE)
-    axes[0].set(xscale="log", yscale="log", xlabel="weights times", ylabel="length of the gradient", title="first step")
+    axes[0].set(xscale="log", yscale="log", xlabel="all kernels multiplied by", ylabel="length of the gradient")
+    axes[0].set_title("first step")
     for (scale, curve), colour, wide in zip(curves.items(), (GRAY, BLUE, ORANGE), (7, 4, 1.5), strict=True):
         axes[1].plot(curve, color=colour, linewidth=wide, label=f"weights × {scale:g}, rate × {scale**2:g}")
     axes[1].set(xlabel="step", ylabel="training loss (nats)", title="three runs, one curve")

@@ -100,9 +100,13 @@ def test_evaluate_repeats_the_test_and_judges_other_images(walls, tmp_path, caps
     said = capsys.readouterr().out
     assert "normal images are called anomalies" in said
     assert "AUROC" not in said, "a folder of images that are all normal"
+    assert "it had never seen" not in said
+    assert "far off" not in said
     other = cs.evaluate(run.folder, folder / "test")
     assert other.anomalies == 20
     assert [g.name for g in other.per_group] == ["good", "scratch"]
+    assert 0 <= other.summary()["per_group"]["scratch"]["auroc"] <= 1
+    assert again["per_group"]["scratch"]["images"] == 20
 
 
 def test_predict_says_what_it_means(walls, capsys):
@@ -214,6 +218,20 @@ def test_sounds_are_heard(tmp_path, capsys):
     assert "seen.png is no sound; found a model that learned from sounds; expected WAV files" in capsys.readouterr().err
 
 
+def test_sounds_are_called_sounds(hearing_run, tones, capsys):
+    sound = str(tones / "low" / "0.wav")
+    assert main(["predict", str(hearing_run), sound]) == 0
+    assert "of normal sounds are as strange" in capsys.readouterr().out
+    assert main(["evaluate", str(hearing_run)]) == 0
+    said = capsys.readouterr().out
+    assert "normal sounds are called anomalies" in said
+    assert "stranger than a normal sound, neither of which it had ever seen" in said
+    assert re.search(r"^high +12 sounds, +\d+\.\d% called anomalies, AUROC \d\.\d+$", said, re.M)
+    assert "normal test sounds" in (hearing_run / "report.html").read_text()
+    assert main(["predict", str(hearing_run), sound, "--top", "2", "--coverage", "0.9"]) == 2
+    assert "--top, --coverage says nothing to this model; found a model of anomaly" in capsys.readouterr().err
+
+
 def test_sounds_have_classes_too(tmp_path):
     for name in ("ok", "broken"):
         (tmp_path / "machine" / name).mkdir(parents=True)
@@ -247,11 +265,14 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
         ({"task": "anomaly"}, DataError, "which classes are normal is not said"),
         ({"task": "anomaly", "normal": "zero"}, DataError, "there is no class 'zero'"),
         ({"task": "anomaly", "normal": "0", "model": "hog+svm"}, ConfigError, "tells classes apart"),
+        ({"task": "anomaly", "normal": 0, "model": "resnet8"}, ConfigError, "found one normal class, 0"),
         ({"task": "anomaly", "normal": "0", "adversarial": "pgd"}, ConfigError, "--adversarial: for classes alone"),
         ({"task": "anomaly", "normal": "0", "fit": "auto"}, ConfigError, "--fit auto: for classes alone"),
     ):
         with pytest.raises(error, match=message):
             cs.fit(X[:200], y[:200], out=tmp_path / "no", **options)
+    with pytest.raises(DataError, match=r"lists of labels are no classes; found .*; expected one class per image"):
+        cs.fit(X[:40], [["a", "b"], ["a"]] * 20, task="anomaly", normal="a", out=tmp_path / "no")
     with pytest.raises(DataError, match="too few normal images"):
         cs.fit(X[:9], ["zero"] * 9, task="anomaly", out=tmp_path / "no")
     assert not (tmp_path / "no").exists()

@@ -37,6 +37,8 @@ def test_every_option_has_one_help_line_and_a_default_within_its_range():
         ({"model_arg": 3}, "--model-arg 3 should be a dict"),
         ({"init": "best-of:he,hee"}, "--init 'hee' is not one of xavier, he, uniform, orthogonal"),
         ({"budget": "soon"}, "a time cannot be read"),
+        ({"lr": float("inf")}, "--lr inf must be a finite number"),
+        ({"opt": "lbfgs", "momentum": 0.5}, "--opt lbfgs has no --momentum"),
         ({"epoch": 3}, "there is no option 'epoch' (did you mean epochs?"),
     ],
 )
@@ -90,3 +92,9 @@ def test_train_without_data_says_what_it_takes(capsys):
 def test_a_model_arg_that_is_no_pair(capsys):
     assert main(["train", "digits", "--model-arg", "residual"]) == 2
     assert "KEY=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("normal", [["0", "1"], ("0", 1), "0,1"])
+def test_normal_classes_are_a_list_or_one(normal):
+    assert Config.from_options(task="anomaly", normal=normal).data.normal == "0,1"
+    assert Config.from_options(task="anomaly", normal=0).data.normal == "0"

@@ -47,3 +47,12 @@ def test_labels_that_read_alike_stay_apart(arrays):
     words = np.array(["even", "odd"])[y % 2]
     model = cs.ImageClassifier("lenet5", epochs=1).fit(x[:200], words[:200])
     assert set(model.predict(x[:20])) <= {"even", "odd"}
+
+
+def test_what_is_no_class_is_refused_in_scikit_learns_words(arrays):
+    x, y = arrays
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        cs.ImageClassifier().fit(x[:40], y[:40] + 0.5)
+    both = np.stack([y[:40] % 2 == 0, y[:40] % 3 == 0], 1).astype(int)
+    with pytest.raises(ValueError, match="Unknown label type: multilabel-indicator"):
+        cs.ImageClassifier().fit(x[:40], both)

@@ -1,12 +1,17 @@
 """--heal: the fault is found, its cure applied, and the good run lies where it was asked for; and what is no health."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import clearsight as cs
 from clearsight.cli.main import main
+from clearsight.diagnose import Diagnosis, Verdict
+from clearsight.errors import TrainingError
+from clearsight.healing import SickError
+from clearsight.runs import Run
 
 
 @pytest.fixture
@@ -72,3 +77,23 @@ def test_an_interrupted_run_says_how_to_go_on_and_needs_no_data_named(digits_run
     assert (out / "model" / "weights.safetensors").read_bytes() == whole
     assert main(["train", "--resume"]) == 2
     assert "train what?" in capsys.readouterr().err
+
+
+def test_no_command_is_given_where_no_option_cures(tmp_path, monkeypatch, capsys):
+    """The command would be the one that has just failed."""
+    command = "clearsight train digits --model mlp"
+    mend = Verdict("unnormalised-input", "fault", "Numbers of 100.", {}, "scale the pixels", {}, command)
+    lower = Verdict("rate-too-high", "fault", "Too high.", {}, "lower the rate", {"lr": 0.1}, f"{command} --lr 0.1")
+    broke = TrainingError("the loss became nan", fix="try --lr 0.1")
+    assert str(SickError(broke, Diagnosis((mend,), {}))).endswith("Numbers of 100. Scale the pixels.")
+    assert str(SickError(broke, Diagnosis((lower,), {}))).endswith(f"Lower the rate: {command} --lr 0.1.")
+
+    test = {"n": 9, "accuracy": 1, "accuracy_interval": [0, 1], "mean_confidence": 1, "ece": 0, "ece_uncalibrated": 0}
+    metrics = {"task": "classification", "test": test, "train_seconds": 1}
+    predictor = SimpleNamespace(bundle=SimpleNamespace(thing="image"))
+    run = Run(tmp_path, predictor, metrics, tmp_path / "report.html", Diagnosis((mend, lower), {}))
+    monkeypatch.setattr("clearsight.workflow.fit", lambda *_, **__: run)
+    assert main(["train", "digits"]) == 0
+    said = capsys.readouterr().out
+    assert "fault: Numbers of 100.\n  cure: scale the pixels\n\nfault: Too high." in said
+    assert f"cure: lower the rate\n  {command} --lr 0.1\n" in said

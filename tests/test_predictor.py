@@ -79,6 +79,7 @@ def test_prediction_sets_hold_the_likeliest_and_grow_with_coverage(digits_run, d
     assert sum(len(a.set) for a in narrow) < sum(len(a.set) for a in wide)
     for a in wide:
         assert set(list(a.probabilities)[: len(a.set)]) == set(a.set)
+    assert all(a.set for a in predictor.predict(images, coverage=0.5, sets="adaptive"))
     with pytest.raises(ConfigError, match="between 0 and 1"):
         predictor.predict(images[:1], coverage=1.5)
 

@@ -76,10 +76,12 @@ def test_evaluate_repeats_the_test(labelled, turned, capsys, scenes):
     found = cs.evaluate(labelled.predictor, (images, truth))
     assert found.n == 80
     assert found.mean_average_precision > 0.85
+    assert set(found.summary()["per_label"]) == set("0123")
+    assert set(labelled.metrics["test"]["per_label"]["2"]) >= {"images", "average_precision", "f1"}
     assert main(["evaluate", str(run.folder)]) == 0
     said = capsys.readouterr().out
     assert "heading: off by" in said
-    assert "far off:" in said
+    assert "furthest off:" in said
 
 
 def test_predict_says_the_number_and_its_interval(turned, capsys):
@@ -254,3 +256,65 @@ def test_photos_use_frozen_features(tmp_path):
     assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.7
     head = next(d for d in run.metrics["recipe"] if d["what"] == "head")
     assert "ridge" in head["choice"]
+    agree = next(d for d in run.metrics["recipe"] if d["what"] == "folds agree")
+    assert "share explained of 5 fits" in agree["why"]
+    run = cs.fit(images, green, loss="gaussian-nll", out=tmp_path / "no variances")
+    assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.7
+    assert {d["what"]: d["choice"] for d in run.metrics["recipe"]}["without effect"] == "--loss"
+
+
+def test_a_direction_has_no_unit_range_or_variance(tmp_path, pointers):
+    images, degrees = pointers(40)
+    turn = np.radians(degrees)
+    for options, words in (
+        ({"angle": "degrees"}, "--angle: not for a direction in the plane; found unit vectors in 0 and 1"),
+        ({"within": "-1,1", "loss": "gaussian-nll"}, "--within, --loss gaussian-nll: not for a direction"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            cs.fit(images, np.stack([np.cos(turn), np.sin(turn)], 1), out=tmp_path / "no", **options)
+
+
+def test_counts_are_numbers_where_that_is_said(tmp_path):
+    """Bright dots, of which there are none to eight: one more is a little more, which classes would not know."""
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 9, 300)
+    images = rng.integers(0, 40, (300, 12, 12)).astype(np.uint8)
+    for image, count in zip(images, counts, strict=True):
+        image.ravel()[rng.choice(144, count, replace=False)] = 250
+    run = cs.fit(images, counts, task="regression", epochs=25, out=tmp_path / "run")
+    assert run.metrics["task"] == "regression"
+    assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.8
+
+
+def test_many_whole_numbers_are_said_to_be_taken_for_classes(tmp_path, noise):
+    labels = np.repeat(np.arange(21), 8)
+    told = {}
+    for task in ("auto", "classification"):
+        run = cs.fit(noise(168), labels, task=task, model="linear", epochs=1, folds=2, out=tmp_path / task)
+        told[task] = {d["what"]: d for d in run.metrics["recipe"]}
+    assert told["auto"]["labels"]["choice"] == "21 classes"
+    assert "--task regression if they are counts" in told["auto"]["labels"]["why"]
+    assert "labels" not in told["classification"]
+
+
+def test_evaluate_prints_each_label_and_says_nothing_untrue_of_other_data(labelled, scenes, tmp_path, capsys):
+    images, truth = scenes(40, seed=7)
+    np.savez(tmp_path / "others.npz", images=images, labels=truth)
+    assert main(["evaluate", str(labelled.folder), str(tmp_path / "others.npz")]) == 0
+    said = capsys.readouterr().out
+    assert "on 40 images\n" in said
+    assert re.search(r"^label  images  average precision", said, re.M)
+    assert len(re.findall(r"^[0-3] +\d+ ", said, re.M)) == 4
+    assert "far off" not in said
+    assert main(["evaluate", str(labelled.folder), str(tmp_path / "others.npz"), "--json"]) == 0
+    assert 0 < json.loads(capsys.readouterr().out)["per_label"]["0"]["f1"] <= 1
+
+
+def test_options_of_other_answers_are_refused(labelled, turned, capsys):
+    image = str(turned[1] / "0.png")
+    for run, words, message in (
+        (labelled, ["--coverage", "0.9"], "--coverage says nothing to this model; found a model of multilabel"),
+        (turned[0], ["--top", "2"], "--top says nothing to this model; found a model of regression"),
+    ):
+        assert main(["predict", str(run.folder), image, *words]) == 2
+        assert message in capsys.readouterr().err

@@ -33,7 +33,7 @@ def fgsm(
     batch: int = 64,
 ) -> torch.Tensor:
     """One step of length epsilon up the loss, or down to a target's [Goodfellow, Shlens, Szegedy 2015, section 4]."""
-    _checked(epsilon, norm)
+    check(epsilon, norm)
     moved = [
         (part + epsilon * _direction(_gradient(network, part, goal, targeted), norm)).clamp(0, 1)
         for part, goal in zip(torch.split(x, batch), torch.split(labels, batch), strict=True)
@@ -61,7 +61,7 @@ def pgd(
     step: length of a step, 2.5 epsilon / steps unless given. seed: of a random start within epsilon; None starts at x.
     start: where to begin instead, as x.
     """
-    _checked(epsilon, norm)
+    check(epsilon, norm)
     if steps < 1:
         raise ConfigError(f"{steps} steps of an attack", expected="1 or more")
     length = 2.5 * epsilon / steps if step is None else step
@@ -120,7 +120,8 @@ def _gradient(network: nn.Module, x: torch.Tensor, labels: torch.Tensor, targete
     return -gradient if targeted else gradient
 
 
-def _checked(epsilon: float, norm: str) -> None:
+def check(epsilon: float, norm: str) -> None:
+    """Raise ConfigError for a norm that does not exist, and an epsilon out of its range."""
     if norm not in ("linf", "l2"):
         raise ConfigError(f"there is no norm {norm!r}", expected="linf or l2")
     if not epsilon >= 0 or (norm == "linf" and epsilon > 1):

@@ -70,6 +70,11 @@ class Bundle:
         """What it predicts."""
         return self.answer.task if self.answer else "classification"
 
+    @property
+    def thing(self) -> str:
+        """What it is shown, in a word: an image, or a sound where it learned from sounds alone."""
+        return "sound" if self.data.get("media") == "sounds" else "image"
+
     def with_scores(self, scores: dict[str, Any]) -> Bundle:
         """The same bundle with its measured scores."""
         return replace(self, scores=scores)

@@ -12,6 +12,7 @@ import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Number
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -65,6 +66,9 @@ OPTIMISERS = {
     "lbfgs": "quasi-Newton with line search; takes large batches",
     "armijo": "SGD whose rate each step is found by Armijo line search",
 }
+
+WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "armijo")
+"""Optimisers that --momentum says nothing to."""
 
 SCHEDULES = {
     "constant": "the same rate throughout",
@@ -154,6 +158,9 @@ class DataConfig:
         None, "parts the development images are cut into; one of them validates (default: 5, 10 of many images)",
         within="[2, inf)",
     )  # fmt: skip
+    leave_out: str | None = option(
+        None, "table whose column `image` names images not to learn from, such as suspects.csv of an earlier run"
+    )
     data_dir: str | None = option(None, "folder that holds the files of a built-in data set (mnist, ...)")
 
 
@@ -216,7 +223,9 @@ class TrainConfig:
     warm_up: float = option(0.0, "share of the run in which the rate rises from zero", within="[0, 1)")
     momentum: float = option(0.9, "of the optimisers that have one", within="[0, 1)")
     weight_decay: float | None = option(
-        None, "apart from the gradient for adamw, L2 for the others (default: the optimiser's own)", within="[0, inf)"
+        None,
+        "apart from the gradient for adamw and muon, L2 for the others (default: the optimiser's own)",
+        within="[0, inf)",
     )
     l1: float = option(0.0, "weight of the sum of absolute weights in the loss", within="[0, inf)")
     max_norm: float | None = option(None, "largest norm of a unit's incoming weights", within="(0, inf)")
@@ -318,7 +327,9 @@ class Config:
                 continue
             stage, f = owner[name]
             value = str(value) if isinstance(value, Path) else value
-            if name == "within" and isinstance(value, tuple | list):
+            if name == "normal" and isinstance(value, Number):
+                value = str(value)
+            if name in ("within", "normal") and isinstance(value, tuple | list):
                 value = ",".join(map(str, value))
             if fault := _fault(f, value, get_type_hints(stages[stage])[name]):
                 faults.append(fault)
@@ -368,6 +379,8 @@ class Config:
             faults.append("--adversarial-epsilon and --adversarial-steps are of --adversarial pgd: add that")
         if t.opt in ("lbfgs", "armijo") and t.amp == "fp16":
             faults.append(f"--opt {t.opt} searches along the loss, which --amp fp16 rescales")
+        if t.opt in WITHOUT_MOMENTUM and t.momentum != 0.9:
+            faults.append(f"--opt {t.opt} has no --momentum: drop it, or use --opt momentum")
         if t.opt == "gd" and t.accumulate > 1:
             faults.append("--opt gd takes all images in each step already: drop --accumulate")
         return faults
@@ -419,6 +432,13 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def at_least(least: int, **options: int | None) -> None:
+    """Raise ConfigError for the first option below `least`; None stands for a default."""
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise ConfigError(f"{flag(name)} {value} must be {least} or more")
+
+
 def _fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
     """What is wrong with a value, or None."""
     kind, optional = value_type(annotation)
@@ -437,6 +457,8 @@ def _fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None
         for word in words:
             if word not in choices:
                 return f"{flag(f.name)} {word!r} is not one of {', '.join(choices)}"
+    if within and math.isinf(value):
+        return f"{flag(f.name)} {value} must be a finite number"
     if within and not _inside(value, within):
         return f"{flag(f.name)} {value} must " + _range_words(within)
     return None

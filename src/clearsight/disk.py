@@ -66,5 +66,9 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence
 
 def own_name(name: str, number: int, names: Sequence[str]) -> str:
     """A file name for an image among others: its stem, and its number where another has the same."""
+    stems = [Path(n).stem.replace("#", "image-") for n in names]
     stem = Path(name).stem.replace("#", "image-")
-    return stem if sum(Path(n).stem == Path(name).stem for n in names) == 1 else f"{stem}-{number}"
+    own = stem if stems.count(stem) == 1 else f"{stem}-{number}"
+    while own != stem and own in stems:
+        own += "-"
+    return own

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from clearsight.config import Config
 from clearsight.data.sources import from_pair
+from clearsight.errors import DataError
 from clearsight.predictor import Predictor
 from clearsight.train.fit import fit
 
@@ -52,7 +53,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options = self.get_params()
         config = Config.from_options(**{("fit" if k == "fit_mode" else k): v for k, v in options.items()})
         y = np.asarray(y)
-        fitted = fit(from_pair(X, y), config, hold_out_test=False, doubt_labels=False)
+        _require_classes(y)
+        fitted = fit(from_pair(X, y, task="classification"), config, hold_out_test=False, doubt_labels=False)
         by_name = {str(label): label for label in np.unique(y).tolist()}
         self.classes_ = np.array([by_name[name] for name in fitted.bundle.classes])
         self.predictor_ = Predictor(fitted.bundle)
@@ -67,3 +69,16 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The likeliest label of each image (N,)."""
         belief = self.predict_proba(X)
         return np.asarray(self.classes_[belief.argmax(axis=1)])
+
+
+def _require_classes(y: NDArray[Any]) -> None:
+    """DataError for what is no class each, in scikit-learn's words for it."""
+    several = y.ndim > 1 and y.shape[1] > 1
+    decimals = y.dtype.kind == "f" and bool((y[np.isfinite(y)] % 1 != 0).any())
+    if several or decimals:
+        raise DataError(
+            f"Unknown label type: {'continuous' if decimals else 'multilabel-indicator'}",
+            found=f"labels of shape {y.shape}, {y.dtype}",
+            expected="one class per image",
+            fix="`cs.fit(X, y)` learns several labels, and numbers",
+        )

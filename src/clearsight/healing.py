@@ -69,6 +69,6 @@ class SickError(TrainingError):
         super().__init__(
             error.happened + ("" if verdict is None or verdict.name == "not-a-number" else f": {verdict.words}"),
             found=error.found,
-            fix=error.fix if verdict is None else f"{verdict.fix}: {verdict.command}",
+            fix=error.fix if verdict is None else verdict.fix + (f": {verdict.command}" if verdict.options else ""),
         )
         self.diagnosis = diagnosis

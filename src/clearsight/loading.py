@@ -120,14 +120,23 @@ def held_out(
     return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own, targets)
 
 
-def as_seen_by(predictor: Predictor, held: HeldOut, console: Console) -> PixelView:
-    """The same images as another model sees them. Where they are the first one's test split, the other should have been
-    trained on the same split; it is said where it was not.
+def knows(predictor: Predictor, held: HeldOut) -> bool:
+    """Whether another model was trained on some of these images: on the same data, and not on the split that keeps them
+    for the test.
     """
+    mine, theirs = (b.data for b in (held.predictor.bundle, predictor.bundle))
+    if theirs.get("origin") != held.dataset.origin or held.dataset.origin == IN_MEMORY:
+        return False
+    if held.own:
+        return bool(theirs.get("split") != mine.get("split"))
+    return not (held.dataset.given == "test").any()
+
+
+def as_seen_by(predictor: Predictor, held: HeldOut, console: Console) -> PixelView:
+    """The same images as another model sees them; it is said where it `knows` some."""
     bundle = predictor.bundle
     scanned = scan(held.dataset, console.stage("looking at the files"))
-    mine, theirs = (b.data for b in (held.predictor.bundle, bundle))
-    if held.own and theirs.get("origin") == mine.get("origin") and theirs.get("split") != mine.get("split"):
+    if knows(predictor, held):
         console.say("data: the other model was trained on another split of these images, and knows some of them")
     pixels, _ = all_pixels(bundle, held.dataset, scanned, console)
     return pixels.view(held.rows)

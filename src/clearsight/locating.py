@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clearsight.console import Console
-from clearsight.disk import own_name
+from clearsight.disk import disk_errors, own_name
 from clearsight.errors import ConfigError
 from clearsight.loading import load
 from clearsight.localise import Located, Settings
@@ -28,7 +30,8 @@ def locate(
 
     method: cam, window, or auto, which is cam where the model has maps. target: the class or classes to look for, by
     name or number; the answer unless given. out: the picture to write, or the folder of several; IMAGE.located.png here
-    unless given.
+    unless given. Beside each picture lies an .npz with `labels` (T,), `heat` and `masks` (T, H, W), `segments` (H, W)
+    of `Located`.
     """
     from clearsight.localise import locate as located
     from clearsight.report.drawings import save_picture
@@ -49,4 +52,9 @@ def locate(
             place if place and place.suffix else (place or Path()) / f"{own_name(one.image, number, names)}.located.png"
         )
         found.append((one, save_picture(located_sheet(one), file)))
+        with disk_errors(file.parent, "the masks", "free some space or choose another --out"):
+            np.savez_compressed(
+                file.with_suffix(".npz"), labels=np.array(one.labels, str), heat=one.heat.astype(np.float16),
+                masks=one.heat >= one.share, segments=one.segments.astype(np.int32),
+            )  # fmt: skip
     return found

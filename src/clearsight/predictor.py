@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.answers import AnomalyPrediction, LabelsPrediction, NumbersPrediction
+from clearsight.belief.conformal import Kind
 from clearsight.belief.limits import COVERAGE
 from clearsight.belief.outliers import pooled
 from clearsight.bundle import Bundle
@@ -126,7 +127,7 @@ class Predictor:
         if target in self.classes:
             return self.classes.index(str(target))
         if isinstance(target, int) or target.isdecimal():
-            if int(target) < len(self.classes):
+            if 0 <= int(target) < len(self.classes):
                 return int(target)
             count = len(self.classes)
             raise ConfigError(f"there is no {what} {target}", found=f"{count} {many}, from 0 to {count - 1}")
@@ -139,23 +140,25 @@ class Predictor:
         return self._engine(images).lanes
 
     def predict(
-        self, images: Images, progress: Progress | None = None, *, coverage: float = COVERAGE
+        self, images: Images, progress: Progress | None = None, *, coverage: float = COVERAGE, sets: Kind = "least"
     ) -> list[AnyPrediction]:
         """The answer for each image; ImageError for an image that cannot be read.
 
         coverage: the share of prediction sets, or of intervals around numbers, that hold the truth; ConfigError outside
-        (0, 1).
+        (0, 1). sets: their kind, see `belief.conformal`.
         """
         names = self.names(images)
         answers: list[AnyPrediction] = []
         for look in self._looks(images):
-            answers += self.answers(look, names[len(answers) : len(answers) + len(look.logits)], coverage)
+            answers += self.answers(look, names[len(answers) : len(answers) + len(look.logits)], coverage, sets)
             if progress:
                 progress(len(answers), len(names))
         return answers
 
-    def answers(self, look: Look, names: Sequence[str], coverage: float = COVERAGE) -> list[AnyPrediction]:
-        """What a look at images, so named, answers; coverage as for `predict`."""
+    def answers(
+        self, look: Look, names: Sequence[str], coverage: float = COVERAGE, sets: Kind = "least"
+    ) -> list[AnyPrediction]:
+        """What a look at images, so named, answers; coverage and sets as for `predict`."""
         if not 0 < coverage < 1:
             raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
         limits = self.bundle.limits
@@ -169,7 +172,7 @@ class Predictor:
         doubt = entropy(belief) / np.log(max(2, len(self.classes)))
         more: list[dict[str, Any]] = [{}] * len(belief)
         if limits is not None:
-            inside = limits.sets(belief, coverage)
+            inside = limits.sets(belief, coverage, sets)
             strangeness, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
             more = [
                 {

@@ -6,11 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clearsight.adversary import Norm
 from clearsight.attacks import AttackCurve, Fooling
+from clearsight.config import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.cache import PixelView
 from clearsight.data.files import decode
@@ -19,7 +22,7 @@ from clearsight.data.pixels import PixelFormat, read_bytes
 from clearsight.data.scan import scan
 from clearsight.data.sources import read
 from clearsight.disk import disk_errors, own_name, write_json
-from clearsight.errors import BundleError, ClearsightError, ConfigError, DataError
+from clearsight.errors import BundleError, ClearsightError, DataError
 from clearsight.evaluation import (
     AnswersEvaluation,
     Evaluation,
@@ -40,6 +43,7 @@ from clearsight.loading import (
     as_seen_by,
     as_trained,
     held_out,
+    knows,
     load,
     own_data,
     training_images,
@@ -106,6 +110,7 @@ def together(
     alone = held.predictor.predict_proba(held.images, console.stage("judging"))
     rows = [compare_paired(_short(model), alone, alone, held.labels)]
     beliefs = []
+    known = [bool(number) and knows(predictor, held) for number, predictor in enumerate(predictors.values())]
     for number, (name, predictor) in enumerate(predictors.items()):
         images = held.images if not number else as_seen_by(predictor, held, console)
         own = alone if not number else predictor.predict_proba(images, console.stage(f"judging {name}"))
@@ -120,11 +125,11 @@ def together(
                 seen.append(predictor.viewed(images, view))
             advance(len(functions), len(functions))
             beliefs.append(mean_of(seen))
-            rows.append(compare_paired(f"{name}, {views}", alone, beliefs[-1], held.labels))
+            rows.append(compare_paired(f"{name}, {views}", alone, beliefs[-1], held.labels, known[number]))
         if number and views is None:
-            rows.append(compare_paired(name, alone, own, held.labels))
+            rows.append(compare_paired(name, alone, own, held.labels, known[number]))
     if len(beliefs) > 1:
-        rows.append(compare_paired("together", alone, mean_of(beliefs), held.labels))
+        rows.append(compare_paired("together", alone, mean_of(beliefs), held.labels, any(known)))
     return rows
 
 
@@ -253,13 +258,25 @@ def explain(
         maps: list[Explanation] = []
         for _ in chosen:  # what is there is kept after each method: they may take minutes, and be stopped
             maps.append(next(run))
-            heats: dict[str, Any] = {m.method: m.heat for m in maps}
+            file = folder / f"{stem}.npz"
+            heats: dict[str, Any] = {**_maps_of(file, maps[0].pixels), **{m.method: m.heat for m in maps}}
             with disk_errors(folder, "the heatmaps", "free some space or choose another --out"):
                 folder.mkdir(parents=True, exist_ok=True)
-                np.savez_compressed(folder / f"{stem}.npz", pixels=maps[0].pixels, **heats)
+                np.savez_compressed(file, pixels=maps[0].pixels, **heats)
             picture = save_picture(heat_sheet(maps), folder / f"{stem}.{method or chosen[0]}.png")
         found += [(m, picture) for m in maps]
     return found
+
+
+def _maps_of(file: Path, pixels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """The maps of other methods that a file already has of the same image."""
+    try:
+        with np.load(file) as kept:
+            if np.array_equal(kept["pixels"], pixels):
+                return {name: kept[name] for name in kept.files if name != "pixels"}
+    except (OSError, ValueError, KeyError, BadZipFile):  # none there, or not one of ours
+        pass
+    return {}
 
 
 def see(
@@ -286,8 +303,7 @@ def see(
     from clearsight.report.inside_page import write_inside_page
 
     console, settings = console or Silent(), settings or SightSettings()
-    if images < 1:
-        raise ConfigError(f"--images {images} must be 1 or more")
+    at_least(1, images=images)
     predictor = model if isinstance(model, Predictor) else load(model)
     predictor.classifies("looking inside")
     check(predictor, what, settings)
@@ -359,6 +375,7 @@ def attack(
     from clearsight.report.attack_page import write_attack_page
 
     console = console or Silent()
+    at_least(1, batch_size=batch)
     held = _sample(model, data, images, seed, console, data_dir)
     held.predictor.classifies("an attack")
     goal = None if target is None else held.predictor.class_number(target)
@@ -367,7 +384,7 @@ def attack(
         norm=norm, epsilons=epsilons, steps=steps, target=goal,
         seed=seed, batch=batch, console=console,
     )  # fmt: skip
-    fooling = fooled(held.predictor, seed=seed, console=console) if fool else None
+    fooling = fooled(held.predictor, seed=seed, batch=batch, console=console) if fool else None
     folder = _beside(model, "attack", out)
     with disk_errors(folder, "the attack's page", "free some space or choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -425,8 +442,8 @@ def _sample(
     model: str | Path | Predictor, data: Any, images: int, seed: int, console: Console, data_dir: str | None
 ) -> HeldOut:
     """At most so many images to judge a model by."""
-    if images < 1:
-        raise ConfigError(f"--images {images} must be 1 or more")
+    at_least(1, images=images)
+    at_least(0, seed=seed)
     return held_out(model, data, console=console, data_dir=data_dir).sample(images, seed)
 
 

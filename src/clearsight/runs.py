@@ -149,10 +149,12 @@ def history(path: Path) -> Iterator[Callable[[Epoch], None]]:
 
 
 @contextlib.contextmanager
-def events(folder: Path) -> Iterator[Callable[[Epoch], None]]:
+def events(folder: Path, *, by_step: bool = False) -> Iterator[Callable[[Epoch], None]]:
     """A function that hands an epoch to TensorBoard; the event file is begun with the first epoch.
 
-    A resumed run hands over its earlier epochs again, so the files of the interrupted one make room.
+    by_step: count steps, as an epoch may be validated several times. What folds after the first tell is called
+    `fold-2/val_loss` and so on. A resumed run hands over its earlier epochs again, so the files of the interrupted one
+    make room.
     """
     writer = None
     for old in folder.glob("events.*"):
@@ -164,8 +166,9 @@ def events(folder: Path) -> Iterator[Callable[[Epoch], None]]:
             from torch.utils.tensorboard import SummaryWriter
 
             writer = SummaryWriter(str(folder))
+        of = f"fold-{epoch.fold}/" if epoch.fold > 1 else ""
         for name in ("lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"):
-            writer.add_scalar(name, getattr(epoch, name), epoch.epoch)
+            writer.add_scalar(of + name, getattr(epoch, name), epoch.steps if by_step else epoch.epoch)
 
     try:
         yield write

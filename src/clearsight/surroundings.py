@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.config import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
@@ -50,8 +51,8 @@ def landscape(
     from clearsight.report.landscape_page import write_landscape_page
 
     console = console or Silent()
-    if images is not None and images < 1:
-        raise ConfigError(f"--images {images} must be 1 or more")
+    at_least(1, images=images, batch_size=batch)
+    at_least(0, seed=seed)
     options: dict[str, Any] = {"weights": weights, "images": images, "points": points, "batch": batch, "seed": seed}
     runs = [Path(run).expanduser() for run in (model, *against)]
     found = [
@@ -156,6 +157,8 @@ def shattered(
     from clearsight.derivatives import shattered_between
     from clearsight.report.shattered_page import write_shattered_page
 
+    at_least(1, img_size=img_size)
+    at_least(0, seed=seed)
     options: dict[str, Any] = {
         "networks": networks, "points": points, "lags": lags, "seed": seed, "console": console,
     }  # fmt: skip

@@ -103,7 +103,8 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             console.say(f"resuming {folder}")
         about = {"options": config.to_dict(), "data": dataset.origin, "versions": versions()}
         write_json(folder / "config.json", about)
-        with history(folder / "history.csv") as log, events(folder) as event:
+        by_step = config.train.val_every is not None
+        with history(folder / "history.csv") as log, events(folder, by_step=by_step) as event:
 
             def on_epoch(epoch: Epoch) -> None:
                 with disk_errors(folder, "the run", "free some space, or choose another --out"):

@@ -57,9 +57,17 @@ def test_targeted(predictor, some):
     found = attack(predictor, *some, target=3, epsilons=(0.05, 0.4), norm="linf", steps=10)
     assert found.target == "3"
     assert found.images == int((some[1] != 3).sum())
-    assert found.points[0].reached == 0
+    before = predictor.predict_proba(some[0][some[1] != 3]).argmax(1)
+    assert found.points[0].reached == pytest.approx((before == 3).mean())
     assert found.points[1].reached <= found.points[2].reached
     assert found.points[2].reached > 0.8
+
+
+def test_an_image_that_has_the_targets_answer_already_counts_as_reached(predictor, some):
+    images, labels = some
+    found = attack(predictor, images, (labels + 1) % 10, target=3, epsilons=(0.05,), steps=2)  # every label is wrong
+    assert found.points[0].reached > 0
+    assert found.points[1].reached >= found.points[0].reached
 
 
 def test_the_seed_decides(predictor, some):
@@ -83,8 +91,10 @@ def test_all_ten_digits_from_noise(predictor):
         ({"method": "pdg"}, "no attack 'pdg'"),
         ({"norm": "l1"}, "no norm 'l1'"),
         ({"epsilons": (8,)}, "epsilon is 8"),
+        ({"epsilons": (0.01, 8)}, "epsilon is 8"),
+        ({"batch": 0}, "--batch-size 0 must be 1 or more"),
         ({"epsilons": (-0.1,)}, "epsilon is -0.1"),
-        ({"steps": 0}, "0 steps"),
+        ({"steps": 0}, "--steps 0 must be 1 or more"),
     ],
 )
 def test_bad_input(predictor, some, options, words):
@@ -112,7 +122,7 @@ def test_command(digits_run, tmp_path, capsys):
     assert "epsilon (steps drawn evenly)" in page
     assert "Images that turned" in page
     assert "Images that fool it" in page
-    assert "10 of 10 “none of these” all the same" in page
+    assert "10 of the 10 that fool it “none of these” all the same" in page
     assert all(answer["fooling_none_of_these"].values())
     assert np.load(tmp_path / "attack" / "fooling.npz")["pixels"].shape == (10, 1, 8, 8)
     assert main([*words, "--target", "7"]) == 0

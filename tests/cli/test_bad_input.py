@@ -151,7 +151,7 @@ def test_a_full_disk_while_the_run_is_written(tmp_path, capsys, digit_folders, m
 
 def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run", "--lr", "1e30", "--epochs", "5")
-    assert "the loss became" in text
+    assert "loss became" in text
     assert "Lower the rate" in text  # where half precision is the default, float32 is advised too
     assert "clearsight train" in text
     assert "--lr 0.005" in text
@@ -192,6 +192,22 @@ def test_a_run_that_was_never_finished(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
     assert "holds no model" in fails(capsys, "predict", tmp_path / "run", "x.png")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["attack", "RUN", "--batch-size", "0"], "--batch-size 0 must be 1 or more"),
+        (["landscape", "RUN", "--batch-size", "-1"], "--batch-size -1 must be 1 or more"),
+        (["audit", "RUN", "--images", "0"], "--images 0 must be 1 or more"),
+        (["see", "RUN", "--seed", "-1"], "--seed -1 must be 0 or more"),
+        (["shattered", "--seed", "-1"], "--seed -1 must be 0 or more"),
+        (["shattered", "--img-size", "8"], "--img-size is of the images that named networks see"),
+    ],
+)
+def test_numbers_out_of_range(words, said, digits_run, capsys):
+    assert main([str(digits_run) if word == "RUN" else word for word in words]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_an_unknown_command_suggests_one(capsys):

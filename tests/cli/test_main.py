@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import clearsight as cs
 from clearsight.cli.main import COMMANDS, main
 from clearsight.cli.train import _limits
 
@@ -94,8 +95,16 @@ def test_evaluate_compares_views_and_models_on_the_same_images(capsys, digits_ru
     assert all(r["interval"][0] <= r["difference"] <= r["interval"][1] for r in rows)
     assert main(["evaluate", str(digits_run), "--with", str(digits_run)]) == 0
     assert "together" in capsys.readouterr().out
+    assert not any(r["knows"] for r in rows)
     assert main(["evaluate", str(digits_run), "--views", "shift"]) == 2
     assert "did you mean shifts" in capsys.readouterr().err.lower()
+
+
+def test_a_model_that_knows_the_test_images_is_said_to(capsys, digits_run, tmp_path):
+    other = cs.fit("digits", model="pixels+svm", seed=1, out=str(tmp_path / "other")).folder
+    assert [row.knows for row in cs.together(digits_run, others=[other])] == [False, True, True]
+    assert main(["evaluate", str(digits_run), "--with", str(other)]) == 0
+    assert "not to be trusted" in capsys.readouterr().out
 
 
 def test_models_lists_every_network_as_published(capsys):
@@ -142,5 +151,5 @@ def test_words_for_people(tmp_path, capsys, digits_run, monkeypatch):
 
 def test_the_summary_gives_the_coverage_with_its_interval():
     limits = {"coverage": 0.88, "coverage_interval": (0.847, 0.907), "mean_size": 0.9, "false_alarms": 0.05}
-    said = _limits(SimpleNamespace(metrics={"test": {"limits": limits}}, suspects=None))
+    said = _limits(SimpleNamespace(metrics={"test": {"limits": limits}}, suspects=None), "image")
     assert "hold the truth in 88.0% (95 % interval 84.7% to 90.7%), with 0.90 classes" in said

@@ -297,3 +297,21 @@ def test_elpv_has_no_near_duplicates():
     likeness = units[~flat] @ units[~flat].T
     np.fill_diagonal(likeness, 0)
     assert 0.998 < likeness.max() < module.NEAR
+
+
+def test_long_sounds_are_not_stretched_images(tones):
+    found = audited(tones)
+    assert "long-images" not in codes(found)
+    assert "tiny-classes" in codes(found)
+
+
+def test_the_balance_of_labels_is_told_of_labels():
+    rng = np.random.default_rng(0)
+    labels = np.zeros((300, 2), int)
+    labels[:250, 0], labels[280:, 1] = 1, 1
+    found = audited((rng.integers(0, 256, (300, 12, 12), dtype=np.uint8), labels), test_fraction=None)
+    one = finding(found, "imbalance")
+    assert one.message == "label '0' has 12 times the images of '1' (250 and 20)"
+    assert one.fix == "judge by the F1 of each label, and collect more of the rare label"
+    found = audited((rng.integers(0, 256, (150, 12, 12), dtype=np.uint8), labels[::2]), test_fraction=None)
+    assert "1 label(s) have fewer than 20 images to learn from: 1 (10)" in finding(found, "tiny-classes").message

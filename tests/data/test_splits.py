@@ -49,6 +49,7 @@ def check(found: Split, usable: np.ndarray) -> None:
 )
 def test_any_data_set(sizes, seed, fraction, folds):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    folds = min(folds, max(2, max(sizes) // 2))  # as many images are left in a class when the test split is taken
     found = split(labels, seed=seed, test_fraction=fraction, folds=folds)
     check(found, np.arange(len(labels)))
     again = split(labels, seed=seed, test_fraction=fraction, folds=folds)
@@ -200,6 +201,7 @@ def test_copies_with_two_labels_are_one_unit():
             {"groups": np.arange(10), "test_fraction": None, "folds": 7},
             "every class has fewer images than there are folds; found 5 images at most; expected at least 7",
         ),
+        ([0, 1] * 8, {"test_fraction": 0.25, "folds": 7}, "fewer images than there are folds; found 6 images at most"),
     ],
 )
 def test_refusals(labels, options, message):

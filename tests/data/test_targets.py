@@ -6,7 +6,16 @@ import pytest
 from PIL import Image
 
 from clearsight.data.sources import read
-from clearsight.data.targets import TargetTable, from_numbers, is_direction, one_hot, require_variety, several_labels
+from clearsight.data.targets import (
+    TargetTable,
+    from_numbers,
+    is_direction,
+    like_counts,
+    one_hot,
+    require_variety,
+    several_labels,
+    soft_labels,
+)
 from clearsight.errors import DataError
 
 
@@ -124,6 +133,25 @@ def test_directions_and_one_hot_rows():
     assert not one_hot(np.ones((3, 2)))
 
 
+def test_soft_labels_are_beliefs_in_classes(pictures):
+    shares = np.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5], [0, 1], [1, 0], [0.2, 0.8]])
+    found = read((np.zeros((6, 4, 4), np.uint8), shares))
+    assert (found.task, found.classes, found.targets) == ("classification", ("0", "1"), None)
+    assert found.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    np.testing.assert_allclose(found.soft, shares, atol=1e-6)
+    np.testing.assert_allclose(found.weights, shares.max(1), atol=1e-6)
+    many = np.tile(shares, (7, 1))[:40]
+    table = read(pictures(wolf=many[:, 0], dog=many[:, 1]))
+    assert table.classes == ("dog", "wolf"), "in natural order, as classes are everywhere"
+    np.testing.assert_allclose(table.soft, many[:, ::-1], atol=1e-6)
+    assert read((np.zeros((6, 4, 4), np.uint8), shares), task="regression").task == "regression"
+    assert soft_labels(shares)
+    assert not soft_labels(2 * shares)
+    assert not soft_labels(np.eye(3))
+    with pytest.raises(DataError, match=r"1 class.* never the likeliest; found '2'.*--task regression"):
+        read((np.zeros((6, 4, 4), np.uint8), np.c_[0.9 * shares, np.full(6, 0.1)]))
+
+
 def test_strata_of_labels_are_the_rarest_and_of_numbers_their_tenths():
     labels = np.zeros((60, 3), np.float32)
     labels[:40, 0], labels[20:35, 1], labels[:3, 2] = 1, 1, 1
@@ -151,3 +179,10 @@ def test_a_lone_separator_is_part_of_a_name():
 def test_faults_of_labels_in_python_are_named(labels, message):
     with pytest.raises(DataError, match=message):
         read((np.zeros((20, 8, 8), np.uint8), labels))
+
+
+def test_many_whole_numbers_look_like_counts():
+    assert like_counts([str(k) for k in range(21)])
+    assert like_counts([f"{k}.0" for k in range(21)])
+    assert not like_counts([str(k) for k in range(20)])
+    assert not like_counts([*map(str, range(21)), "many"])

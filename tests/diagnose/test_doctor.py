@@ -1,19 +1,30 @@
 """From verdicts to commands and cures; the probe; the command line; the section of the report."""
 
+import argparse
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from clearsight.cli.main import main
+from clearsight.cli.options import add_config, chosen
 from clearsight.config import Config
+from clearsight.data.scan import scan
 from clearsight.data.sources import read
-from clearsight.diagnose import Diagnosis, Verdict, cured, examine
+from clearsight.diagnose import Diagnosis, Verdict, Vitals, cured, examine
+from clearsight.diagnose.case import Case
 from clearsight.diagnose.command import train_command
 from clearsight.diagnose.rules import RULES
+from clearsight.diagnose.rules.data import starved_loader
+from clearsight.diagnose.rules.fit import _larger
 from clearsight.diagnose.rules.rate import reversals
+from clearsight.errors import ConfigError
 from clearsight.report.doctor_section import doctor_section
+from clearsight.train.loop import Training
+from clearsight.train.recipe import check_names, plan
 
 
 def verdict(**options):
@@ -148,3 +159,111 @@ def test_the_command_line_reads_a_run(tmp_path, capsys, digits_bench):
     (tmp_path / "diagnosis.json").write_text(json.dumps(healthy.to_dict()))
     assert main(["doctor", str(tmp_path)]) == 0
     assert "nothing is wrong" in capsys.readouterr().out
+
+
+class SeenError(Exception):
+    """Ends a probe whose start has been looked at."""
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """A function from options to the network, and the rates, that a probe of the digits would train."""
+
+    def look(network, examples, how, groups, **more):
+        raise SeenError(network, groups)
+
+    def found(**options):
+        monkeypatch.setattr("clearsight.diagnose.doctor.train_network", look)
+        with pytest.raises(SeenError) as seen:
+            examine(read("digits"), Config.from_options(model="mlp", **options))
+        network, groups = seen.value.args
+        return network, groups[0]["lr"]
+
+    return found
+
+
+def test_the_probe_draws_its_weights_and_finds_its_rate_as_training_does(started):
+    network, rate = started(init="orthogonal")
+    for weight in (p for p in network.parameters() if p.ndim == 2):
+        assert torch.linalg.svdvals(weight).detach().numpy() == pytest.approx(2**0.5, abs=1e-4)
+    assert rate == 0.005
+    assert started(lr_find=True)[1] != rate
+
+
+@pytest.mark.parametrize("options", [{"out": "x"}, {"resume": True}, {"heal": True}, {"budget": "5m"}])
+def test_the_probe_refuses_what_is_about_a_run(options):
+    (name,) = options
+    with pytest.raises(ConfigError, match=f"a probe writes no run .*: --{name} would be without effect"):
+        examine(read("digits"), Config.from_options(**options))
+
+
+def test_the_probe_says_in_a_line_that_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="--device cuda finds no GPU"):
+        examine(read("digits"), Config.from_options(device="cuda"))
+
+
+@pytest.mark.parametrize("name", ["digits", "photos"])
+def test_the_command_trains_the_network_that_was_probed(request, name):
+    data = name if name == "digits" else request.getfixturevalue("photos")
+    wild = {"lr": 1e6, "opt": "sgd", "clip": 0.0, "epochs": 4, "batch_size": 16}
+    found = examine(read(data), Config.from_options(**wild))
+    words = shlex.split(found.verdicts[0].command)
+    assert words[:3] == ["clearsight", "train", str(data)]
+    assert "--no-pretrained" in words
+    parser = argparse.ArgumentParser()
+    add_config(parser)
+    options = chosen(parser.parse_args(words[3:]))
+    recipe = plan(Config.from_options(**options), scan(read(data)))
+    assert (recipe.kind, recipe.model) == ("scratch", "resnet8")
+    assert recipe.img_size == (8 if name == "digits" else 64)
+    assert recipe.knobs.get("width", 16) == (32 if name == "digits" else 16)
+    assert options["lr"] < 1e6
+
+
+def test_a_cure_that_changes_the_network_names_it_where_training_chose_it(digits_bench):
+    about = {"options": {"epochs": 3}, "origin": "digits"}
+    network = digits_bench.network("mlp", widths=(32,) * 10, activation="sigmoid")
+    first = digits_bench.run(network, opt="momentum", **about).verdicts[0]
+    assert first.name == "vanishing-gradients"
+    cure = cured(about["options"], first)
+    assert cure["model"] == "mlp"
+    assert cure["model_arg"] == {"widths": (32,) * 10, "activation": "relu", "norm": True}
+    check_names(Config.from_options(**cure))
+
+
+@pytest.mark.parametrize(
+    ("own", "parameters", "cure"),
+    [
+        ("resnet8", 78_042, {"model": "resnet20"}),
+        ("resnet56", 855_770, {"model": "resnet18"}),
+        ("resnet18", 11_181_642, {"epochs": 15}),
+        ("vgg16", 138_357_544, {"epochs": 15}),
+    ],
+)
+def test_a_network_too_small_is_told_of_a_larger_one_or_to_train_longer(own, parameters, cure):
+    case = some_case(model=own)
+    case.vitals.parameters = parameters
+    assert _larger(case) == cure
+
+
+@pytest.mark.parametrize(
+    ("augment", "cure"),
+    [
+        ("none", {}), ("mirror", {}), ("flip", {}), ("light", {}), ("mirror+crop", {}),
+        ("strong", {"augment": "light"}), ("mirror+rand", {"augment": "light"}), ("crop+noise", {"augment": "light"}),
+    ],
+)  # fmt: skip
+def test_a_starved_loader_is_given_nothing_dearer(augment, cure):
+    case = some_case(augment=augment)
+    case.vitals.waits.extend([0.09] * 20)
+    case.vitals.seconds.extend([0.1] * 20)
+    found = starved_loader(case)
+    assert found is not None
+    assert found.options == cure
+
+
+def some_case(model="", **how):
+    """A run of which nothing is known yet."""
+    counts = np.array([10, 10])
+    return Case(Vitals(), Training(epochs=5, batch_size=32, **how), counts, counts, model=model)

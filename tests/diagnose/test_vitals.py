@@ -1,6 +1,7 @@
 """What is measured, against hand-worked numbers; and that nothing is left behind or changed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,6 +162,17 @@ def test_without_hooks_gradients_are_still_measured(tiny):
     assert np.isfinite(look.gradient).all()
     assert np.isnan(look.mean).all()
     assert np.isnan(look.inputs[0])
+
+
+def test_a_batch_is_what_is_normalised_together_on_all_processes(tiny):
+    vitals = Vitals()
+    vitals.start(tiny, [{"params": list(tiny.parameters()), "lr": 0.1}])
+    images = torch.ones(2, 2)
+    for batch, expected in ((None, 2), (8, 8)):
+        vitals.before_forward(1)
+        vitals.after_backward(replace(step(1, 0.5, torch.zeros(2, 2), torch.eye(2), images), batch=batch))
+        assert vitals.batch == expected
+    assert vitals.parameters == 8
 
 
 def test_a_resumed_run_is_looked_at_from_where_it_goes_on(tiny):

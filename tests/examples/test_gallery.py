@@ -33,6 +33,11 @@ def test_its_claim_holds_and_its_figure_is_drawn(name, tmp_path, capsys):
     picture = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
     assert min(picture.shape) > 200
     assert picture.std() > 5, "the figure is blank"
+    moving = tmp_path / f"{name}.gif"
+    assert moving.is_file() == (name == "ravine")
+    if moving.is_file():
+        with Image.open(moving) as frames:
+            assert frames.n_frames == 5
 
 
 def test_a_claim_that_does_not_hold_is_said(tmp_path, capsys):

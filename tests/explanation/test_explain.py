@@ -13,6 +13,8 @@ from clearsight.data.pixels import read_image
 from clearsight.errors import ConfigError, ModelError
 from clearsight.explanation import GRADIENT_METHODS, METHODS, Settings, explain, methods_of
 from clearsight.explanation.faithfulness import RANDOM, Judge, blur, randomisation
+from clearsight.models.network import Ensemble
+from clearsight.predictor import Predictor
 from clearsight.report.drawings import wrapped
 from clearsight.report.heatmaps import words
 
@@ -135,6 +137,49 @@ def test_shuffled_weights_change_the_map_of_a_model_but_not_of_the_image(digits_
     assert all((before[k] == v).all() for k, v in predictor.network.state_dict().items())
 
 
+def test_grad_cam_of_an_ensemble_is_that_of_all_its_members(digits_run, digits_arrays):
+    predictor = cs.load(digits_run)
+    image = digits_arrays[0][:1]
+    (alone,) = explain(predictor, image, method="grad-cam", judged=False)
+    joined = Ensemble.of([predictor.network, predictor.network], [1.0, 1.0])
+    pair = Predictor(replace(predictor.bundle, network=joined))
+    (both,) = explain(pair, image, method="grad-cam", target=alone.target, judged=False)
+    assert both.settings["members"] == 2
+    np.testing.assert_allclose(both.heat, alone.heat / alone.heat.max(), atol=1e-5)
+
+
+def test_what_limits_a_map_is_said(digits_run, digits_arrays):
+    (e,) = explain(cs.load(digits_run), digits_arrays[0][:1], method="guided")
+    assert e.facts["rectifiers"] > 0
+    assert "no rectifiers" not in words(e)
+    assert "no rectifiers to guide" in words(replace(e, facts={"rectifiers": 0}))
+    assert "the same everywhere" in words(replace(e, heat=np.zeros_like(e.heat)))
+    assert randomisation(np.zeros((8, 8), np.float32), lambda other: e.heat, cs.load(digits_run).network) is None
+    (rough,) = explain(
+        cs.load(digits_run), digits_arrays[0][:1], method="integrated-gradients", settings=Settings(samples=2)
+    )
+    assert ("misses the logit's difference" in words(rough)) == (rough.facts["completeness"] > 0.05)
+
+
+def test_settings_out_of_range(digits_run, digits_arrays):
+    for settings, said in (
+        (Settings(window=8), "window is 8; expected less than the image's shorter side, 8"),
+        (Settings(seed=-1), "--seed -1 must be 0 or more"),
+        (Settings(batch=0), "batch is 0"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            list(explain(cs.load(digits_run), digits_arrays[0][:1], method="occlusion", settings=settings))
+
+
+def test_maps_of_other_methods_are_kept(digits_run, digits_arrays, tmp_path):
+    for method, image in (("saliency", 0), ("guided", 0), ("saliency", 1)):
+        Image.fromarray(digits_arrays[0][image, 0]).save(tmp_path / "digit.png")
+        cs.explain(digits_run, str(tmp_path / "digit.png"), method=method, judged=False, out=tmp_path / "maps")
+        with np.load(tmp_path / "maps" / "digit.npz") as maps:
+            names = sorted(maps.files)
+        assert names == (["guided", "pixels", "saliency"] if method == "guided" else ["pixels", "saliency"])
+
+
 def test_the_seed_decides(digits_run, digits_arrays):
     predictor = cs.load(digits_run)
     for method in ("smoothgrad", "shap"):
@@ -255,7 +300,9 @@ def test_all_methods_on_one_sheet(classical_run, digit_folders, tmp_path, capsys
     assert sorted(np.load(tmp_path / "maps" / "0.npz")) == ["lime", "occlusion", "pixels", "shap"]
     assert main(words) == 0
     assert "occlusion" in capsys.readouterr().out
-    assert main([*words, "--method", "guided"]) == 2
+    assert main([*words[:-2], "--method", "guided"]) == 2
     assert "needs gradients" in capsys.readouterr().err
+    assert main([*words, "--method", "guided"]) == 2
+    assert "--samples says nothing to --method guided; expected --method smoothgrad" in capsys.readouterr().err
     assert main(["explain", str(classical_run), str(tmp_path / "none.png")]) == 2
     assert "none.png" in capsys.readouterr().err

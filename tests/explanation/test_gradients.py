@@ -11,6 +11,7 @@ from clearsight.errors import ModelError
 from clearsight.explanation.gradients import (
     as_maps,
     completeness,
+    depth_cam,
     gaussian,
     grad_cam,
     guided_backprop,
@@ -20,7 +21,7 @@ from clearsight.explanation.gradients import (
     smoothgrad,
     swift,
 )
-from clearsight.models.network import Network
+from clearsight.models.network import Network, Probe
 
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor:UserWarning", "ignore:Setting:UserWarning")
 
@@ -142,6 +143,45 @@ def test_grad_cam_needs_maps():
         grad_cam(net, torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([0]))
     with pytest.raises(ModelError, match=r"no layer 'layr3'.*[Dd]id you mean layer3"):
         grad_cam(network("resnet8"), torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([0]), layer="layr3")
+
+
+def probe(parts, taps=("layer1", "layer2")):
+    """A dense head on ResNet-8's features: of each tap mean, maximum and deviation, then the last, 64 channels wide."""
+    torch.manual_seed(0)
+    spec = {
+        "kind": "probe", "name": "resnet8", "taps": list(taps), "img_size": 32, "knobs": {}, "parts": list(parts),
+        "input": {"mean": [0.5] * 3, "std": [0.25] * 3},
+    }  # fmt: skip
+    net = Probe(spec).eval()
+    width = net.embed(torch.rand(1, 3, 32, 32)).shape[1]
+    net.set_head(parts, {"kind": "softmax", "features": width, "classes": 5}, nn.Linear(width, 5))
+    return net.double()
+
+
+def test_the_map_of_one_depth_pooled_by_its_mean_is_grad_cam():
+    net, x, classes = probe([2]), torch.rand(3, 3, 32, 32, dtype=torch.float64), torch.tensor([0, 3, 1])
+    maps = depth_cam(net, x, classes, batch=2)
+    close(maps, maps.shape[1] ** 2 * grad_cam(net, x, classes))
+
+
+def test_the_maps_of_all_depths_add_up_to_the_logit():
+    """Mean, maximum and deviation of maps that are twice as large are twice as large; so, of a dense head, gradients
+    times maps add up to the logit without its bias. All weights are above 0 here, so that nothing is cut off at 0.
+    """
+    net, x, classes = probe([0, 1, 2]), torch.rand(3, 3, 32, 32, dtype=torch.float64), torch.tensor([0, 3, 1])
+    with torch.no_grad():
+        net.head.weight.abs_()
+        logits = (net(x) - net.head.bias)[range(3), classes]
+    maps = depth_cam(net, x, classes, batch=2)
+    assert maps.shape[1:] == (32, 32)
+    assert maps.min() > 0
+    torch.testing.assert_close(maps.mean((1, 2)), logits, rtol=1e-4, atol=0)
+
+
+def test_depths_the_head_does_not_see_are_not_shown():
+    x, classes = torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([3])
+    assert depth_cam(probe([1]), x, classes).shape == (1, 16, 16)
+    assert depth_cam(probe([1, 2]), x, classes).shape == (1, 16, 16)
 
 
 class Rectified(nn.Module):

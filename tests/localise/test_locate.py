@@ -70,7 +70,8 @@ def test_labels_are_each_located_and_every_place_gets_one(labels):
     one = only(locate(labels, image))
     assert one.method == "cam"
     assert sorted(label for label, _ in boxes(one)) == ["green", "red", "red"]
-    numbers = {name: one.labels.index(name) + 1 for name in ("red", "green")}
+    assert one.labels == ("red", "green")
+    numbers = {"red": 1, "green": 2}  # 1 + their places among red, green, dark
     assert one.segments[20, 20] == one.segments[12, 75] == numbers["red"]
     assert one.segments[44, 75] == numbers["green"]
     assert one.segments[60, 20] == 0
@@ -94,7 +95,7 @@ def test_windows_find_things_wherever_they_are(colours):
     assert len(one.found) == 2
     np.testing.assert_allclose(found["red"], [10, 10, 26, 26], atol=2)
     np.testing.assert_allclose(found["green"], [60, 36, 76, 52], atol=2)
-    assert one.segments[20, 20] == one.labels.index("red") + 1
+    assert one.segments[20, 20] == 1
     assert one.segments[2, 2] == 0
 
 
@@ -133,16 +134,29 @@ def test_windows_hold_several_labels_and_leave_what_they_cut_to_the_next(labels)
     for label, patch in expected:
         gaps = [np.abs(np.array(f.box) - patch[:4]).max() for f in one.found if f.label == label]
         assert min(gaps) <= 1, (label, patch)
-    assert one.segments[12, 12] == one.labels.index("red") + 1
-    assert one.segments[12, 20] == one.labels.index("green") + 1
+    assert one.segments[12, 12] == 1
+    assert one.segments[12, 20] == 2
     assert one.segments[30, 30] == 0
 
 
 def test_the_loudest_place_of_several_is_their_middle():
     heat = np.zeros((1, 9, 9), np.float32)
     heat[0, 2:7, 1:8] = 1
-    one = Located("image", "window", (), ("cat",), heat, 0.5, np.zeros((3, 9, 9), np.uint8), {}, 0.0)
+    one = Located("image", "window", (), ("cat",), (3,), heat, 0.5, np.zeros((3, 9, 9), np.uint8), {}, 0.0)
     assert one.peak("cat") == (4, 4)
+    assert set(np.unique(one.segments)) == {0, 4}
+    for ask in (one.mask, one.peak):
+        with pytest.raises(ConfigError, match=r"'cap' is none of the classes looked for in image\. Did you mean cat"):
+            ask("cap")
+
+
+def test_a_target_is_drawn_however_little_it_is_believed_unless_a_threshold_asks_for_more(labels):
+    image = scene((6, 8, 36, 32, RED))
+    one = only(locate(labels, image, target=["green", "red"]))
+    assert one.labels == ("green", "red")
+    some = only(locate(labels, image, target=["green", "red"], settings=Settings(threshold=0.5)))
+    assert (some.labels, some.numbers) == (("red",), (0,))
+    assert some.facts["belief"]["green"] < 0.5
 
 
 def test_an_image_with_nothing_in_it(colours, labels):
@@ -290,6 +304,11 @@ def test_what_cannot_be_asked(colours):
         ({"settings": Settings(stride=0)}, r"--stride is 0; expected 1 or more"),
         ({"settings": Settings(scales=(1.0, -1.0))}, r"--scales is \(1.0, -1.0\); expected numbers above 0"),
         ({"settings": Settings(background="night")}, "there is no class 'night'"),
+        (
+            {"settings": Settings(iou=0.5, tight=True)},
+            "--iou, --tight: of windows alone; found cam, which --method auto takes .*. Add --method window",
+        ),
+        ({"settings": Settings(strange=True), "method": "cam"}, "--strange: of windows alone; found --method cam"),
     ):
         with pytest.raises(ConfigError, match=message):
             locate(colours, image, **words)
@@ -326,6 +345,11 @@ def test_the_command_writes_boxes_and_a_picture(photos_run, photos, tmp_path, mo
     answer = json.loads(capsys.readouterr().out)["located"][0]
     assert (answer["method"], answer["width"], answer["height"]) == ("cam", 240, 200)
     assert answer["picture"] == "new.located.png"
+    with np.load(answer["masks"]) as kept:
+        assert answer["masks"] == "new.located.npz"
+        assert kept["labels"].tolist() == answer["looked_for"]
+        assert kept["heat"].shape == kept["masks"].shape == (len(answer["looked_for"]), 200, 240)
+        assert ((kept["segments"] > 0) == kept["masks"].any(0)).all()
     for found in answer["boxes"]:
         x0, y0, x1, y1 = found["box"]
         assert 0 <= x0 < x1 <= 240

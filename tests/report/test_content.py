@@ -11,17 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from clearsight.config import Config
 from clearsight.data.audit import Finding
 from clearsight.diagnose.command import train_command
 from clearsight.evaluation import Evaluation
 from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.models.network import Ensemble
 from clearsight.report.command import run_commands
 from clearsight.report.confusion import SHADES, matrix, most_confused, shade
 from clearsight.report.pictures import eight_bits, picture
+from clearsight.report.recipe_section import _members, recipe_section
 from clearsight.report.verdict import chance_gap, judge, sentence
 from clearsight.report.wording import count, duration, large, listed, percent, points
+from clearsight.train.observer import Epoch
 
 MakeRun = Callable[..., dict[str, Any]]
 Judged = Callable[..., Evaluation]
@@ -159,3 +163,27 @@ def test_the_command_quotes_what_a_shell_would_split() -> None:
     python = train_command("a DataFrame", Config.from_options(seed=2).changed())
     assert python == "clearsight.fit(DATA, seed=2)  # DATA: a DataFrame"
     assert "clearsight predict 'my runs/a' IMAGE" in run_commands(Path("my runs/a")).values()
+
+
+def test_training_is_told_in_epochs_however_often_it_was_validated(make_run: MakeRun) -> None:
+    lines = tuple(Epoch(e, 5 * i, 0.1, 1.0, 0.5, 0.9 - 0.1 * i, 0.6, 2.0 * i) for i, e in enumerate((1, 1, 2, 2)))
+    fitted = make_run(history=lines)["fitted"]
+    words = recipe_section(fitted, 0).curve_words
+    assert "Training took 2 epochs (passes over the training images) and 6.0 s." in words
+
+
+def test_what_answers_together_is_said() -> None:
+    def probe(name: str) -> nn.Module:
+        made = nn.Linear(1, 1)
+        made.spec = {"name": name}
+        return made
+
+    folds = Ensemble.of([probe(name) for name in "abc"], [1.0] * 3)
+    both = Ensemble.of([probe("a"), probe("b")], [1.0, 1.0])
+    all_of_them = Ensemble.of([probe("a"), folds], [1.0, 1.0])
+    last = "answer together: their beliefs are averaged."
+    assert _members(folds, beside=False) == f"3 networks trained further, each without one fold of the images, {last}"
+    assert _members(both, beside=True) == f"The network from before that and the network trained further {last}"
+    assert _members(all_of_them, beside=True) == (
+        f"The network from before that and 3 networks trained further, each without one fold of the images, {last}"
+    )

@@ -71,6 +71,12 @@ def test_bad_input(predictor, some):
         audit(predictor, *some, changes=["rotaton"])
     with pytest.raises(ConfigError, match="no images to audit"):
         audit(predictor, some[0][:0].reshape(0, 1, 8, 8), some[1][:0])
+    with pytest.raises(ConfigError, match="no changes to make"):
+        audit(predictor, *some, changes=[])
+    with pytest.raises(ConfigError, match=r"'blur\+blur' names a change twice"):
+        audit(predictor, *some, changes=["blur+blur"])
+    with pytest.raises(ConfigError, match="a turn by nan degrees"):
+        audit(predictor, *some, changes=["blur"], turns=[(6, float("nan"), 9)])
 
 
 def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, tmp_path):
@@ -126,3 +132,7 @@ def test_command(digits_run, tmp_path, capsys):
     assert "CLASS:DEGREES:CLASS" in capsys.readouterr().err
     assert main([*words, "--turns", "6:180:x"]) == 2
     assert "no class 'x'" in capsys.readouterr().err
+    assert main([*words, "--changes", ","]) == 2
+    assert "no changes to make" in capsys.readouterr().err
+    assert main([*words, "--seed", "-1"]) == 2
+    assert "--seed -1 must be 0 or more" in capsys.readouterr().err

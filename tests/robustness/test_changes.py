@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clearsight.robustness.changes import CHANGES, object_mask, painted_out
+from clearsight.robustness.changes import CHANGES, object_mask, painted_out, turned
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,12 @@ def test_later_steps_change_more(name, images):
 
 def test_a_half_turn_is_a_half_turn(images):
     np.testing.assert_allclose(made("rotation", images, 4), images.flip(2, 3), atol=1e-5)
+
+
+def test_a_turn_goes_where_it_is_told(images):
+    for degrees, quarters in ((90.0, 1), (-90.0, 3)):
+        found = turned(images, torch.full((len(images),), degrees))
+        np.testing.assert_allclose(found, images.rot90(quarters, (2, 3)), atol=1e-5)
 
 
 def test_light_and_size_by_hand(images):

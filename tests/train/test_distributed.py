@@ -33,7 +33,9 @@ class Look:
     def start(self, network, groups): pass
     def before_forward(self, number):
         if os.environ.get("DIE") == os.environ.get("RANK") and number == 20: os._exit(9)
-    def after_backward(self, step): losses.append(step.loss)
+    def after_backward(self, step):
+        assert step.batch == 32 == len(step.images) * world.size
+        losses.append(step.loss)
     def after_update(self, step): pass
     def after_epoch(self, epoch): losses.append(epoch.val_loss)
 how = Training(epochs=5, batch_size=32, accumulate=2, l1=1e-5, opt="momentum")

@@ -1,7 +1,9 @@
 """The decisions of `fit`, on real images."""
 
 import json
+import re
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from clearsight.data.sources import read
 from clearsight.models.published import published_state
 from clearsight.train.finetune import layer_groups
 from clearsight.train.fit import fit as fit_and_doubt
-from clearsight.train.frozen import new_probe
+from clearsight.train.frozen import new_probe, weighted_targets
 from clearsight.train.job import Job
+from clearsight.train.range_test import RangeTest
 from clearsight.train.recipe import plan
 from clearsight.train.scratch import new_network
 
@@ -37,6 +40,26 @@ def test_photographs_get_a_head_on_pretrained_features(photos):
     assert {c.head for c in fitted.candidates} == {"softmax", "kernel SVM"}
     chosen = next(d for d in fitted.decisions if d.what == "head")
     assert "of 21 candidates" in chosen.why
+    agree = next(d for d in fitted.decisions if d.what == "folds agree")
+    right = fitted.val_logits.argmax(1) == fitted.prepared.labels[fitted.judged]
+    means = [right[np.isin(fitted.judged, judge)].mean() for _, judge in fitted.prepared.split.folds]
+    assert len(means) == 5
+    assert agree.choice == f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}"
+
+
+def test_soft_labels_teach_a_network_how_sure_to_be():
+    rng, left = np.random.default_rng(0), np.arange(160) % 2 == 0
+    images = rng.integers(0, 60, (160, 8, 8), dtype=np.uint8)
+    images[left, :, :4] += 180
+    images[~left, :, 4:] += 180
+    soft = np.where(left[:, None], [0.8, 0.2], [0.3, 0.7])
+    fitted = fit(read((images, soft)), Config.from_options(model="mlp", epochs=30, augment="none", opt="adam", lr=0.01))
+    z = torch.from_numpy(fitted.val_logits)
+    own = z.softmax(1).gather(1, torch.from_numpy(fitted.prepared.labels[fitted.judged])[:, None])[:, 0].numpy()
+    truth = fitted.prepared.labels[fitted.judged]
+    assert own[truth == 0].mean() == pytest.approx(0.8, abs=0.06)
+    assert own[truth == 1].mean() == pytest.approx(0.7, abs=0.06)
+    assert np.allclose(fitted.prepared.weights, np.where(left, 0.8, 0.7))
 
 
 def test_the_test_split_is_never_read(photos, monkeypatch):
@@ -73,6 +96,13 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, photos):
     assert "log loss" in decisions["views"]["why"]
     history = (run.folder / "history.csv").read_text().splitlines()
     assert len(history) == 1 + 3  # a line of names, one epoch for each fold
+    assert history[0].endswith(",fold")
+    assert [line.split(",")[-1] for line in history[1:]] == ["1", "2", "3"]
+    assert {"val_loss", "fold-2/val_loss", "fold-3/lr"} <= set(scalars(run.folder))
+    scores = decisions["networks of the folds agree"]
+    low, high = (float(word) for word in scores["choice"].replace("%", "").split(",")[0].split(" to "))
+    assert 0 <= low <= high <= 100
+    assert "accuracy of 3 fits" in scores["why"]
 
 
 def test_every_fold_gives_a_network_judged_on_what_it_had_not_seen(photos):
@@ -112,16 +142,19 @@ def test_a_budget_too_small_for_an_epoch_is_said(tmp_path, photos):
 
 @pytest.mark.parametrize("freeze", ["lower", "none"])
 def test_layers_that_may_move_do_and_the_others_do_not(photos, freeze):
-    fitted = fit(read(photos), Config.from_options(img_size=64, freeze=freeze, epochs=1, model="efficientnet_lite0"))
+    options = {"img_size": 64, "freeze": freeze, "epochs": 1, "model": "efficientnet_lite0", "mixup": 0.2}
+    fitted = fit(read(photos), Config.from_options(**options))
     before = published_state("efficientnet_lite0")
     moved = {name for name, p in fitted.bundle.network.backbone.named_parameters() if not torch.equal(p, before[name])}
     assert moved
     decisions = {d.what: d for d in fitted.decisions}
     if freeze == "none":
         assert any(name.startswith("conv_stem") for name in moved)
+        assert "without effect" not in decisions
     else:
         taps = fitted.bundle.network.taps
         frozen_up_to = taps.index(decisions["frozen"].choice.removeprefix("up to "))
+        assert decisions["without effect"].choice == "--mixup"
         assert not any(name.startswith(("conv_stem", *(f"{t}." for t in taps[: frozen_up_to + 1]))) for name in moved)
     assert fitted.tuned
 
@@ -228,3 +261,73 @@ def test_evaluate_on_other_data(tmp_path, digits_run, digits_arrays):
     assert found.n == 100
     with pytest.raises(cs.ClearsightError, match="classes the model does not know; found cat"):
         cs.evaluate(digits_run, (images[:4], ["cat", "0", "1", "2"]))
+
+
+def scalars(folder):
+    """What TensorBoard shows of a run: by name the numbers of steps or epochs."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder)).Reload()
+    return {name: [event.step for event in found.Scalars(name)] for name in found.Tags()["scalars"]}
+
+
+def test_tensorboard_counts_steps_where_epochs_are_validated_often(tmp_path):
+    options = {"model": "mlp", "batch_size": 512, "epochs": 3}
+    often = cs.fit("digits", out=tmp_path / "often", val_every=1, **options).folder
+    once = cs.fit("digits", out=tmp_path / "once", **options).folder
+    names = ("lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    assert scalars(once) == {name: [1, 2, 3] for name in names}
+    assert scalars(often)["val_loss"] == list(range(1, 10))
+    assert (once / "history.csv").read_text().splitlines()[1].endswith(",1")
+    assert "Training took 3 epochs" in (often / "report.html").read_text()
+
+
+def test_stopping_early_is_told_in_epochs():
+    options = {"model": "mlp", "batch_size": 512, "epochs": 9, "val_every": 1, "patience": 1, "lr": 1e-12}
+    fitted = fit(read("digits"), Config.from_options(**options))
+    stop = next(d for d in fitted.decisions if d.what == "stop")
+    assert len(fitted.history) > fitted.history[-1].epoch
+    assert stop.choice == f"after epoch {fitted.history[-1].epoch}"
+
+
+def test_rates_are_looked_for_where_the_optimiser_has_them(monkeypatch):
+    asked = []
+
+    def found(step, *, low, high):
+        asked.append((low, high))
+        return RangeTest((), (), 3.0)
+
+    monkeypatch.setattr("clearsight.train.job.range_test", found)
+    for opt in ("adamw", "lars", "gd"):
+        fitted = fit(read("digits"), Config.from_options(model="mlp", opt=opt, lr_find=True, epochs=1, batch_size=512))
+        assert next(d for d in fitted.decisions if d.what == "learning rate").choice == "3"
+    assert {(round(low * 1e6), round(high)) for low, high in asked} == {(1, 1), (1000, 1000), (200, 200)}
+
+
+@pytest.mark.parametrize("kind", ["numbers", "labels"])
+def test_the_best_initialisation_is_told_by_the_tasks_own_loss(kind, pointers, scenes):
+    data = pointers(80) if kind == "numbers" else scenes(80)
+    options = {"model": "mlp", "init": "best-of:he,uniform", "epochs": 1, "augment": "none"}
+    fitted = fit(read(data), Config.from_options(**options))
+    decision = next(d for d in fitted.decisions if d.what == "initialisation")
+    losses = {name: float(loss) for name, loss in re.findall(r"(he|uniform) ([\d.]+)", decision.why)}
+    assert decision.choice == min(losses, key=losses.get)
+    assert all(0 < loss < 20 for loss in losses.values())
+
+
+def test_classes_count_the_same_for_a_frozen_head():
+    labels = np.array([0, 0, 0, 1, 0, 1])
+    data = SimpleNamespace(
+        labels=labels, weights=np.full(6, 0.5, np.float32), split=SimpleNamespace(train=np.arange(4))
+    )
+    for choice, expected in (("none", [0.5, 0.5]), ("balanced", [0.5 * 4 / 6, 0.5 * 4 / 2])):
+        job = SimpleNamespace(data=data, classes=2, config=Config.from_options(class_weights=choice))
+        assert weighted_targets(job, np.array([4, 5])).weights == pytest.approx(expected)
+
+
+def test_options_without_effect_on_a_frozen_head_are_said(photos):
+    options = {"img_size": 96, "freeze": "all", "class_weights": "balanced", "epochs": 3}
+    fitted = fit(read(photos), Config.from_options(**options))
+    said = next(d for d in fitted.decisions if d.what == "without effect")
+    assert said.choice == "--epochs"
+    assert said.why == "the network's weights stay as they are, as --freeze all asks"

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from clearsight.diagnose import Vitals
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
 from clearsight.models.registry import build_model
-from clearsight.train.loop import Examples, Training, layout_for, train_network
+from clearsight.train.loop import Examples, Training, layout_for, score_of, train_network
 from clearsight.train.norms import still_norms
 from clearsight.train.schedules import one_cycle
 
@@ -172,3 +173,26 @@ def test_a_family_that_some_processors_train_slower_in_channels_last(monkeypatch
     vgg = build_model("vgg11", classes=2, img_size=32, width=8)
     assert layout_for(vgg, "cpu") == layout
     assert layout_for(vgg, "cuda") == torch.channels_last
+
+
+def test_labels_hold_above_the_middle_of_what_a_loss_leads_to():
+    """mse draws outputs to 0 and 1, bce to below and above 0."""
+    outputs, wanted = torch.tensor([[0.1, 0.9], [0.4, 0.6]]), torch.tensor([[0.0, 1], [0, 1]])
+    assert score_of(outputs, wanted, "multilabel", "mse").tolist() == [1, 1]
+    assert score_of(outputs - 0.5, wanted, "multilabel", "bce").tolist() == [1, 1]
+    assert score_of(outputs, wanted, "multilabel", "bce").tolist() == [0.5, 0.5]
+
+
+def test_a_validation_loss_that_is_not_finite_stops_as_one_in_training_does(digits_arrays):
+    """Only validation images hold a pixel that is no number."""
+    pixels, labels = digits_arrays
+    pixels = pixels.astype(np.float32) / 255
+    pixels[700] = np.nan
+    data = Examples(pixels, labels, np.ones(len(labels), np.float32), np.arange(96), np.arange(600, 800), 10)
+    network, vitals = new_network(), Vitals()
+    with pytest.raises(TrainingError, match=r"the validation loss became nan in step 3 \(epoch 1\).*Try --lr"):
+        run(digits_arrays, network, data=data, observer=vitals)
+    assert all(torch.isfinite(t).all() for t in network.state_dict().values())
+    assert vitals.epochs == []
+    assert vitals.broken is not None
+    assert vitals.broken.weights_finite

@@ -133,9 +133,9 @@ def binary_entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(-(q * np.log2(q) + (1 - q) * np.log2(1 - q)))
 
 
-def strange_line(strangeness: float) -> str:
+def strange_line(strangeness: float, thing: str = "image") -> str:
     """How strange an image is, in words: by the share of known images that look less so."""
-    return f"stranger than {'all' if strangeness > 0.995 else f'{strangeness:.0%} of'} known images"
+    return f"stranger than {'all' if strangeness > 0.995 else f'{strangeness:.0%} of'} known {thing}s"
 
 
 def labels_line(answer: LabelsPrediction, top: int) -> str:
@@ -144,10 +144,11 @@ def labels_line(answer: LabelsPrediction, top: int) -> str:
     return f"{', '.join(answer.labels) or 'none of its labels'}  (of {words}; doubt {answer.doubt:.2f})"
 
 
-def anomaly_line(answer: AnomalyPrediction) -> str:
-    """Whether it is an anomaly, in words."""
+def anomaly_line(answer: AnomalyPrediction, thing: str = "image") -> str:
+    """Whether it is an anomaly, in words. thing: what it was asked of, an image or a sound."""
     said = "anomaly" if answer.anomaly else "normal"
-    return f"{said}  (anomaly {answer.probability:.1%}; {answer.p_value:.1%} of normal images look as strange)"
+    normal = "images look" if thing == "image" else f"{thing}s are"
+    return f"{said}  (anomaly {answer.probability:.1%}; {answer.p_value:.1%} of normal {normal} as strange)"
 
 
 def numbers_line(answer: NumbersPrediction, coverage: float) -> str:

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clearsight import adversary
 from clearsight.adversary import Norm, fgsm, pgd
+from clearsight.config import at_least
 from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, ModelError
 from clearsight.metrics import wilson_interval
@@ -55,7 +57,11 @@ class Example:
 
 @dataclass(frozen=True)
 class AttackCurve:
-    """Points at growing epsilon, the first of them 0: without an attack. Examples are images answered rightly."""
+    """Points at growing epsilon, the first of them 0: without an attack. Examples are images answered rightly.
+
+    engine_difference: the largest between the logits of the network that gradients are taken of and of the engine that
+    answers, on up to a batch of the images.
+    """
 
     method: str
     norm: str
@@ -64,13 +70,15 @@ class AttackCurve:
     images: int
     points: tuple[Point, ...]
     examples: tuple[Example, ...]
+    engine_difference: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pixels."""
         keep = ("image", "epsilon", "before", "belief_before", "after", "belief_after")
         return {
             "method": self.method, "norm": self.norm, "steps": self.steps, "target": self.target,
-            "images": self.images, "points": [asdict(p) for p in self.points],
+            "images": self.images, "engine_difference": self.engine_difference,
+            "points": [asdict(p) for p in self.points],
             "examples": [{key: getattr(e, key) for key in keep} for e in self.examples],
         }  # fmt: skip
 
@@ -112,6 +120,9 @@ def attack(
     check(predictor, method, norm)
     console = console or Silent()
     chosen = sorted(EPSILONS[norm] if epsilons is None else {float(e) for e in epsilons if e != 0})
+    for epsilon in chosen:  # before the first is paid for
+        adversary.check(epsilon, norm)
+    at_least(1, steps=steps, batch_size=batch)
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(images))))
     truth = torch.from_numpy(np.asarray(labels, np.int64))
     called = list(predictor.names(images) if names is None else names)
@@ -125,10 +136,13 @@ def attack(
     advance = console.stage("attacking", "images")
     belief = _belief(predictor, x)
     right = belief.argmax(1) == truth.numpy()
-    reached = np.zeros(len(x), bool)
-    share = None if target is None else 0.0
+    reached = belief.argmax(1) == target  # of no image where there is no target
+    share = None if target is None else float(reached.mean())
     points = [Point(0.0, float(right.mean()), wilson_interval(int(right.sum()), len(x)), share)]
     examples: list[Example] = []
+    with torch.inference_mode():
+        own = network(x[:batch].to(predictor.device)).cpu().numpy()
+    difference = float(np.abs(own - predictor.logits(x[:batch].numpy())).max())
     with frozen(network):
         for number, epsilon in enumerate(chosen):
             open_ = np.flatnonzero(right if target is None else ~reached)
@@ -161,7 +175,7 @@ def attack(
             advance((number + 1) * len(x), len(chosen) * len(x))
     return AttackCurve(
         method, norm, steps if method == "pgd" else 1, None if target is None else predictor.classes[target], len(x),
-        tuple(points), tuple(examples),
+        tuple(points), tuple(examples), difference,
     )  # fmt: skip
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.belief.conformal import prediction_sets, threshold_of
+from clearsight.belief.conformal import Kind, prediction_sets, threshold_of
 from clearsight.belief.outliers import Bank, Floats
+from clearsight.errors import ConfigError
 
 FALSE_ALARMS = 0.05
 """Share of the images that belong which may be called strange."""
@@ -37,8 +38,8 @@ class LeftOut:
 @dataclass(frozen=True)
 class Limits:
     """score: the name of the outlier score in use. known (V,): its sorted values for validation images. left_out: on
-    what evidence it was chosen. nonconformity (M,): sorted conformal scores of the true classes of images the model
-    had not seen, from which a prediction set of any coverage follows.
+    what evidence it was chosen. nonconformity, adaptive (M,): sorted conformal scores of either kind of the true
+    classes of images the model had not seen, from which prediction sets of any coverage follow.
     """
 
     bank: Bank
@@ -46,6 +47,7 @@ class Limits:
     known: Floats
     left_out: LeftOut
     nonconformity: NDArray[np.float64]
+    adaptive: NDArray[np.float64]
 
     @property
     def strange_from(self) -> float:
@@ -59,9 +61,12 @@ class Limits:
         scores = self.bank.score(self.score, logits, features, pixels, temperature)
         return np.searchsorted(self.known, scores) / len(self.known), scores > self.strange_from
 
-    def sets(self, belief: NDArray[np.float64], coverage: float = COVERAGE) -> NDArray[np.bool_]:
+    def sets(self, belief: NDArray[np.float64], coverage: float = COVERAGE, kind: Kind = "least") -> NDArray[np.bool_]:
         """Which classes each prediction set holds (N, K), for beliefs (N, K)."""
-        return prediction_sets(belief, threshold_of(self.nonconformity, coverage))
+        scores = self.adaptive if kind == "adaptive" else self.nonconformity
+        if not len(scores):
+            raise ConfigError(f"this model was saved without {kind} prediction sets", fix="train it again")
+        return prediction_sets(belief, threshold_of(scores, coverage), kind)
 
     def card(self) -> dict[str, Any]:
         """What the bundle's card says of it."""
@@ -83,11 +88,17 @@ class Limits:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that go into the bundle's file."""
-        return {**self.bank.to_arrays(), "known": self.known, "nonconformity": self.nonconformity}
+        return {
+            **self.bank.to_arrays(),
+            "known": self.known,
+            "nonconformity": self.nonconformity,
+            "adaptive": self.adaptive,
+        }
 
     @classmethod
     def load(cls, card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Limits:
         """Limits from what `card` and `to_arrays` gave; KeyError where something is missing."""
         about = card["outliers"]
         left_out = LeftOut(about["auroc"], tuple(tuple(c) for c in about["left_out"]), about["why"])
-        return cls(Bank.from_arrays(arrays), about["score"], arrays["known"], left_out, arrays["nonconformity"])
+        scores = arrays["nonconformity"], arrays.get("adaptive", np.empty(0))
+        return cls(Bank.from_arrays(arrays), about["score"], arrays["known"], left_out, *scores)

@@ -19,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sample(parser, "RUN/attack")
     parser.add_argument("--method", default="pgd", choices=("fgsm", "pgd"), help="one step or many (default: pgd)")
     parser.add_argument("--norm", default="linf", choices=("linf", "l2"), help="how change is measured (default: linf)")
-    parser.add_argument("--epsilon", metavar="X,...", help="changes to try (default: 0.005,0.01,0.02,0.05,0.1,0.2)")
+    parser.add_argument(
+        "--epsilon",
+        metavar="X,...",
+        help="changes to try (default: 0.005,0.01,0.02,0.05,0.1,0.2; of l2 0.1,0.2,0.5,1,2,4)",
+    )
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="of pgd (default: 20)")
     parser.add_argument("--target", metavar="CLASS", help="class to reach (default: any wrong one)")
     parser.add_argument("--fool", action="store_true", help="make fooling images too, one per class")
@@ -49,10 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
     for p in found.points:
         reached = "" if p.reached is None else f", {p.reached:.1%} taken for {found.target}"
         print(f"  epsilon {p.epsilon:<7g} right {p.accuracy:.1%} ({p.interval[0]:.1%} to {p.interval[1]:.1%}){reached}")
+    print(
+        f"  gradients from the PyTorch network, whose logits lie within {found.engine_difference:.1g} of the engine's"
+    )
     if fooling:
-        fooled = int((fooling.beliefs >= 0.99).sum())
-        caught = "" if fooling.strange is None else f'; {fooling.strange.sum()} are called "none of these"'
-        print(f"fooling images: {fooled} of {len(fooling.classes)} classes believed with 99 % or more{caught}")
+        fooled = fooling.fooled
+        caught = "" if fooling.strange is None else f'; {fooling.strange[fooled].sum()} of these called "none of these"'
+        print(f"fooling images: {fooled.sum()} of {len(fooling.classes)} classes believed with 99 % or more{caught}")
     print(f"  report   {os.path.relpath(page)}")
     return 0
 

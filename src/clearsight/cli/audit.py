@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--turns", metavar="CLASS:DEGREES:CLASS,...",
-        help="what a class becomes when turned, such as 6:180:9, for the sensitivity test",
+        help="what a class becomes when turned counter-clockwise, such as 6:180:9, for the sensitivity test",
     )  # fmt: skip
     add_json(parser)
 

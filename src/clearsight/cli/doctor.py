@@ -63,7 +63,8 @@ def _saved(folder: Path) -> Diagnosis:
             f"{folder} holds no diagnosis",
             expected=SAVED,
             fix=going_on(folder)
-            or "only a network trained by gradient descent on one class per image has one; name the data to examine",
+            or "whole networks trained on one class per image have one; what was fitted or trained on frozen features, "
+            "as with --freeze lower, has none, nor have models of labels or numbers; name the data to examine that",
         )
     from clearsight.diagnose import Diagnosis
 

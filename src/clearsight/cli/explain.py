@@ -13,6 +13,7 @@ from itertools import groupby
 
 from clearsight.cli.options import add_json, image_files, print_json
 from clearsight.console import terminal
+from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the answer)")
     parser.add_argument(
-        "--layer", default="", metavar="NAME", help="layer of grad-cam (default: the last with 16 places)"
+        "--layer", metavar="NAME", help="layer of grad-cam (default: the last with 16 places, or all that a head sees)"
     )
     parser.add_argument(
         "--samples", type=int, metavar="N", help="noisy copies or steps (default: 50), coalitions (default: 500)"
     )
-    parser.add_argument("--noise", type=float, default=0.1, metavar="X", help="smoothgrad's, as a share (default: 0.1)")
+    parser.add_argument("--noise", type=float, metavar="X", help="smoothgrad's, as a share (default: 0.1)")
     parser.add_argument("--window", type=int, metavar="N", help="side of occlusion's square in pixels")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="images in memory (default: 16)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all noise (default: 0)")
@@ -40,17 +41,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+USES = {
+    "samples": ("smoothgrad", "integrated-gradients", "lime", "shap"),
+    "noise": ("smoothgrad",),
+    "window": ("occlusion",),
+    "layer": ("grad-cam",),
+}
+"""Options, and the methods they say something to."""
+
+
 def run(arguments: argparse.Namespace) -> int:
+    for option, methods in USES.items():
+        if getattr(arguments, option) is not None and arguments.method not in (None, *methods, "all"):
+            ways = " or ".join((*methods, "all"))
+            raise ConfigError(f"--{option} says nothing to --method {arguments.method}", expected=f"--method {ways}")
     paths = image_files(arguments.images)
     with terminal() as console:
         from clearsight.explanation import METHOD_WORDS, Settings
         from clearsight.questions import explain
         from clearsight.report.heatmaps import words
 
-        settings = Settings(
-            samples=arguments.samples, noise=arguments.noise, layer=arguments.layer, window=arguments.window,
-            batch=arguments.batch_size, seed=arguments.seed,
-        )  # fmt: skip
+        given = {name: getattr(arguments, name) for name in USES if getattr(arguments, name) is not None}
+        settings = Settings(batch=arguments.batch_size, seed=arguments.seed, **given)
         found = explain(
             arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
             judged=not arguments.fast, out=arguments.out, console=console,

@@ -1,7 +1,8 @@
-"""Say where in images classes are, by a model that learned class labels alone: boxes, and a picture of them.
+"""Say where in images classes are, by a model that learned class labels alone: boxes, masks, and a picture of them.
 
 `cam` draws boxes around what speaks for the answer, in one look at the whole image; `window` lets the model slide over
-the image at several scales. `--json` gives boxes as [x0, y0, x1, y1] in pixels of the image.
+the image at several scales. `--json` gives boxes as [x0, y0, x1, y1] in pixels of the image. Beside each picture lies
+an .npz with the mask of each class and a label for each pixel.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold", type=float, metavar="X",
-        help="least belief in a class (default: the answer's for cam, 0.5 for windows, a label's own)",
+        help="least belief in a class (default: the answer's or target's for cam, 0.5 for windows, a label's own)",
     )  # fmt: skip
     parser.add_argument(
         "--share", type=float, default=0.5, metavar="X",
@@ -35,20 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.3,
         metavar="X",
-        help="overlap from which two boxes are of one thing (default: 0.3)",
+        help="windows: overlap from which two boxes are of one thing (default: 0.3)",
     )
     parser.add_argument("--layer", default="", metavar="NAME", help="layer of the maps (default: the last with maps)")
     parser.add_argument(
         "--scales",
         metavar="X,...",
-        help="by which windows see the image enlarged or made smaller (default: 1, 0.7, 0.5, ...)",
+        help="windows: by which they see the image enlarged or made smaller (default: 1, 0.7, 0.5, ...)",
     )
     parser.add_argument(
-        "--stride", type=int, metavar="N", help="pixels from window to window (default: an eighth of one)"
+        "--stride", type=int, metavar="N", help="windows: pixels from one to the next (default: an eighth of one)"
     )
-    parser.add_argument("--background", metavar="CLASS", help="a class that is no thing")
-    parser.add_argument("--tight", action="store_true", help="draw boxes closer than their windows, by the map within")
-    parser.add_argument("--strange", action="store_true", help="keep windows unlike all the model learned from")
+    parser.add_argument("--background", metavar="CLASS", help="a class that is no thing, where no --target is named")
+    parser.add_argument("--tight", action="store_true", help="windows: draw boxes closer, by the map within")
+    parser.add_argument("--strange", action="store_true", help="windows: keep those unlike all the model learned from")
     parser.add_argument("--out", metavar="FILE.png", help="picture to write, or a folder (default: IMAGE.located.png)")
     add_json(parser)
 
@@ -70,7 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
             out=arguments.out, console=console,
         )  # fmt: skip
     if arguments.json:
-        print_json({"located": [{**one.to_dict(), "picture": str(picture)} for one, picture in found]})
+        print_json(
+            {
+                "located": [
+                    {**one.to_dict(), "picture": str(picture), "masks": str(picture.with_suffix(".npz"))}
+                    for one, picture in found
+                ]
+            }
+        )
         return 0
     for one, picture in found:
         how = f", windows judged by {one.facts['judged by']}" if "judged by" in one.facts else ""

@@ -1,9 +1,12 @@
-"""Ask a trained model what images show: class, calibrated probability, and doubt (0 = sure, 1 = no idea).
+"""Ask a trained model what images or sounds are: class, calibrated probability, and doubt (0 = sure, 1 = no idea).
+
+A model of several labels gives those it believes, one of numbers each with an interval; a detector says whether it is
+an anomaly.
 
 An image unlike all the model learned from is answered with "none of these".
 
 RUN is a folder written by `clearsight train`, or the name of a network with published ImageNet weights, such as
-efficientnet_lite0. IMAGE is an image file or a folder of them.
+efficientnet_lite0. IMAGE is an image file, a WAV file for a model that learned from sounds, or a folder of them.
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ from clearsight.errors import ConfigError, ImageError
 if TYPE_CHECKING:
     from clearsight.predictor import AnyPrediction, Prediction
 
+WITHOUT = {"multilabel": ("coverage", "sets"), "regression": ("top", "sets"), "anomaly": ("top", "coverage", "sets")}
+"""Options that models of a task have no use for."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
-    parser.add_argument("--top", type=int, default=3, metavar="N", help="classes to show per image (default: 3)")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="images or WAV files, or folders of them")
+    parser.add_argument("--top", type=int, metavar="N", help="classes or labels to show per image (default: 3)")
     parser.add_argument(
         "--engine",
         choices=("auto", "torch", "openvino"),
@@ -36,28 +42,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print prediction sets: the classes that hold the true one with this probability, such as 0.9; of "
         "numbers, how often intervals hold",
     )  # fmt: skip
+    parser.add_argument(
+        "--sets", choices=("least", "adaptive"),
+        help="print prediction sets of this kind: the smallest on average, or larger for harder images and never empty "
+        "(default: least)",
+    )  # fmt: skip
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.top < 1:
-        raise ConfigError(f"--top {arguments.top} must be 1 or more")
+    top = 3 if arguments.top is None else arguments.top
+    if top < 1:
+        raise ConfigError(f"--top {top} must be 1 or more")
     paths = image_files(arguments.images)
     with terminal() as console:
+        from clearsight.belief.conformal import Kind
         from clearsight.belief.limits import COVERAGE
         from clearsight.loading import load
 
         predictor = load(arguments.run, engine=arguments.engine)
+        task = predictor.bundle.task
+        if idle := [f"--{name}" for name in WITHOUT.get(task, ()) if getattr(arguments, name) is not None]:
+            raise ConfigError(
+                f"{', '.join(idle)} says nothing to this model", found=f"a model of {task}", fix="leave that out"
+            )
         advance = console.stage("predicting") if len(paths) > 16 else None
         answers: list[AnyPrediction] = []
         coverage = COVERAGE if arguments.coverage is None else arguments.coverage
+        sets: Kind = arguments.sets or "least"
+        asked = None if arguments.coverage is None and arguments.sets is None else coverage
         failed: dict[str, str] = {}
         try:
-            answers = predictor.predict(paths, advance, coverage=coverage)
+            answers = predictor.predict(paths, advance, coverage=coverage, sets=sets)
         except ImageError:  # at least one is unreadable: say which, answer for the others
             for path in paths:
                 try:
-                    answers += predictor.predict(path, coverage=coverage)
+                    answers += predictor.predict(path, coverage=coverage, sets=sets)
                 except ImageError as error:
                     failed[path] = str(error)
     if arguments.json:
@@ -65,21 +85,21 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         width = max((len(a.image) for a in answers), default=0)
         for a in answers:
-            print(f"{a.image:<{min(width, 48)}}  {_words(a, max(1, arguments.top), arguments.coverage, coverage)}")
+            print(f"{a.image:<{min(width, 48)}}  {_words(a, top, asked, coverage, predictor.bundle.thing)}")
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0
 
 
-def _words(answer: AnyPrediction, top: int, asked: float | None, coverage: float) -> str:
-    """The answer for one image in a line. asked: the coverage that the user named, if any."""
+def _words(answer: AnyPrediction, top: int, asked: float | None, coverage: float, thing: str) -> str:
+    """The answer for one image in a line. asked: the coverage that the user named, if any. thing: image or sound."""
     from clearsight.answers import AnomalyPrediction, LabelsPrediction, NumbersPrediction
     from clearsight.answers.said import anomaly_line, labels_line, numbers_line, strange_line
 
     if isinstance(answer, AnomalyPrediction):
-        return anomaly_line(answer)
-    strange = strange_line(answer.strangeness or 0.0) if answer.none_of_these else ""
-    beside = f"  (unlike the training images: {strange})" if strange else ""
+        return anomaly_line(answer, thing)
+    strange = strange_line(answer.strangeness or 0.0, thing) if answer.none_of_these else ""
+    beside = f"  (unlike the training {thing}s: {strange})" if strange else ""
     if isinstance(answer, NumbersPrediction):
         return numbers_line(answer, coverage) + beside
     if isinstance(answer, LabelsPrediction):

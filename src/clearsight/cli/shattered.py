@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--between", metavar="IMAGE", nargs=2, help="the two images (default: a 0 and a 1 of the built-in digits)"
     )
-    parser.add_argument("--img-size", type=int, default=32, metavar="N", help="side of the images (default: 32)")
+    parser.add_argument("--img-size", type=int, metavar="N", help="side of MODEL's images (default: 32)")
     parser.add_argument("--depths", metavar="N,...", help="hidden layers of the dense networks (default: 2,10,24,50)")
     parser.add_argument("--networks", type=int, default=10, metavar="N", help="how many are averaged (default: 10)")
     parser.add_argument("--points", type=int, default=256, metavar="N", help="inputs on the line (default: 256)")
@@ -36,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.depths and arguments.models:
         raise ConfigError("--depths is for the dense networks; a named network has its own depth", fix="drop one")
+    if arguments.img_size is not None and not arguments.models:
+        raise ConfigError("--img-size is of the images that named networks see", fix="name networks, or drop it")
     depths = None if arguments.depths is None else _whole_numbers(arguments.depths)
     with terminal() as console:
         from clearsight.derivatives.shattered import DEPTHS
@@ -44,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         found, page = shattered(
             arguments.models, depths=DEPTHS if depths is None else depths, between=arguments.between,
             networks=arguments.networks, points=arguments.points, lags=arguments.lags,
-            img_size=arguments.img_size, seed=arguments.seed, out=arguments.out, console=console,
+            img_size=32 if arguments.img_size is None else arguments.img_size, seed=arguments.seed, out=arguments.out,
+            console=console,
         )  # fmt: skip
     if arguments.json:
         print_json({**found.to_dict(), "report": str(page)})

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
     with terminal() as console:
         from clearsight.disk import disk_errors
-        from clearsight.report.search_page import best_command, write_search_page
+        from clearsight.report.search_page import best_command, scores_words, write_search_page
         from clearsight.train.search import search
 
         with disk_errors(folder, "the search", "choose another --out or free some space"):
@@ -66,10 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({**found.to_dict(), "command": command, "report": page})
         return 0
-    best = found.best
+    loss, right = scores_words(found.best)
+    on = "validation" if found.folds == 1 else f"{found.folds} folds (mean and standard deviation)"
     print(
-        f"\nbest of {len(found.trials)}: log loss {best.log_loss:.4f}, accuracy {best.accuracy:.1%} "
-        f"on {'validation' if found.folds == 1 else f'{found.folds} folds'}\n"
+        f"\nbest of {len(found.trials)}: log loss {loss}, accuracy {right} on {on}\n"
         + "".join(f"  {share:4.0%}  {option}\n" for option, share in list(found.importance.items())[:5])
         + f"\n  report   {page}\n  next     {command}"
     )

@@ -6,6 +6,7 @@ changes a file: it names what it found.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from clearsight.data.cache import CachedPixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
-from clearsight.data.targets import hardly_numbers, require_variety
+from clearsight.data.targets import Task, hardly_numbers, require_variety
 from clearsight.errors import DataError
 
 THUMBNAIL = 16
@@ -30,6 +31,12 @@ In images of 96 pixels or more, JPEG at quality 50, noise of 2 % and small chang
 0.9997 or more; in smaller ones JPEG at quality 85 does. Different solar cells of one module, photographed alike, reach
 0.9986; different digits of 8x8 pixels 0.994. Images moved by a pixel or more, cut, turned or mirrored are not found.
 """
+
+THINGS: dict[Task, tuple[str, str]] = {
+    "classification": ("class", "classes"), "multilabel": ("label", "labels"), "regression": ("group", "groups"),
+    "anomaly": ("class", "classes"),
+}  # fmt: skip
+"""What images are counted by, one and several; numbers by groups of near ones."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,11 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
             )
         )
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
-    train_counts = np.bincount(dataset.labels[known], minlength=len(dataset.classes))
+    names, train_counts = dataset.classes, np.bincount(dataset.labels[known], minlength=len(dataset.classes))
+    if dataset.targets and dataset.task == "multilabel":
+        names, train_counts = dataset.targets.names, dataset.targets.values[known].sum(0).astype(np.int64)
     findings += _targets(dataset) if dataset.targets else []
-    findings += _balance(dataset, train_counts)
+    findings += _balance(names, train_counts, dataset.task)
     findings += _exact_duplicates(dataset, scan, split)
     small = thumbnails(pixels)
     findings += _near_duplicates(dataset, scan, small, split)
@@ -117,7 +126,7 @@ def _shapes(scan: Scan) -> list[Finding]:
     """Images whose size or proportions leave little to learn from."""
     known = [h for h in scan.headers if h is not None]
     tiny = sum(1 for h in known if min(h.width, h.height) < 8)
-    long = sum(1 for h in known if max(h.width, h.height) > 3 * min(h.width, h.height))
+    long = sum(1 for h in known if h.format != "WAV" and max(h.width, h.height) > 3 * min(h.width, h.height))
     found = []
     if tiny:
         message = f"{tiny} image(s) are less than 8 pixels wide or high"
@@ -173,30 +182,33 @@ def _targets(dataset: Dataset) -> list[Finding]:
     return found
 
 
-def _balance(dataset: Dataset, counts: NDArray[np.int64]) -> list[Finding]:
+def _balance(names: Sequence[str], counts: NDArray[np.int64], task: Task) -> list[Finding]:
+    """Classes, labels or groups of which there are few images, or many more of one than of another."""
     found = []
+    thing, things = THINGS[task]
+    score = "the F1 of each label" if task == "multilabel" else "balanced accuracy and per-class recall"
     most, least = int(counts.argmax()), int(counts.argmin())
     if counts[least] and counts[most] >= 10 * counts[least]:
         found.append(
             Finding(
                 "imbalance",
                 "warning",
-                f"class {dataset.classes[most]!r} has {counts[most] / counts[least]:.0f} times the images of "
-                f"{dataset.classes[least]!r} ({counts[most]} and {counts[least]})",
-                "judge by balanced accuracy and per-class recall, and collect more of the rare class",
+                f"{thing} {names[most]!r} has {counts[most] / counts[least]:.0f} times the images of "
+                f"{names[least]!r} ({counts[most]} and {counts[least]})",
+                f"judge by {score}, and collect more of the rare {thing}",
             )
         )
-    tiny = {dataset.classes[c]: int(n) for c, n in enumerate(counts) if 0 < n < 20}
+    tiny = {names[c]: int(n) for c, n in enumerate(counts) if 0 < n < 20}
     if tiny:
         some = ", ".join(f"{name} ({n})" for name, n in list(tiny.items())[:5])
         found.append(
             Finding(
                 "tiny-classes",
                 "warning",
-                f"{len(tiny)} class(es) have fewer than 20 images to learn from: {some}"
+                f"{len(tiny)} {thing}({things[len(thing) :]}) have fewer than 20 images to learn from: {some}"
                 + (", ..." if len(tiny) > 5 else ""),
                 "add images; below 20 neither training nor its measurement is reliable",
-                {"classes": tiny},
+                {things: tiny},
             )
         )
     return found
@@ -323,7 +335,7 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
             ]
         )[:, None],
     }
-    chance = 1 / len(np.unique(labels))
+    chance, (_, things) = 1 / len(np.unique(labels)), THINGS[dataset.task]
     found = []
     for what, features in evidence.items():
         if (features == features[0]).all():
@@ -341,9 +353,9 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
                 Finding(
                     "shortcut",
                     "warning",
-                    f"{what} alone tells the classes apart in {score:.0%} of cases (chance {chance:.0%}): "
+                    f"{what} alone tells the {things} apart in {score:.0%} of cases (chance {chance:.0%}): "
                     "the network may learn that and nothing else",
-                    f"make sure that {what} will differ between the classes in use too, or make it alike",
+                    f"make sure that {what} will differ between the {things} in use too, or make it alike",
                     {"feature": what, "balanced_accuracy": score, "chance": chance},
                 )
             )

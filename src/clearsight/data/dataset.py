@@ -112,6 +112,8 @@ class Dataset:
     weights (N,): how far each label is believed, above 0 up to 1; None means all fully.
     targets: what to predict where it is not one class: several labels, or numbers. Then labels and classes are the
     groups that are spread evenly over the splits. Of anomalies, labels and classes are the data's own.
+    soft (N, K): soft labels, how far an image is believed to be of each class, rows that add up to 1; then labels are
+    the likeliest and weights how far that is believed, for what learns from one class each. None where there are none.
     origin: what the user asked for, in words that find it again.
     """
 
@@ -125,6 +127,7 @@ class Dataset:
     weights: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = field(default=())
     targets: TargetTable | None = None
+    soft: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -162,6 +165,15 @@ def encode_labels(names: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, .
     classes = tuple(sorted(set(names), key=natural_key))
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index[name] for name in names], dtype=np.int64), classes
+
+
+def softly(names: Sequence[str], columns: Sequence[str], rows: NDArray[Any]) -> dict[str, Any]:
+    """What a `Dataset` holds of soft labels (N, K): columns, their names; names (N,), the likeliest of each row."""
+    labels, classes = encode_labels(names)
+    soft = rows[:, [list(columns).index(name) for name in classes]].astype(np.float32)
+    soft /= soft.sum(1, keepdims=True)
+    note = "soft labels: networks learn how far each class is believed, all else the likeliest class, weighed by that"
+    return {"labels": labels, "classes": classes, "soft": soft, "weights": soft.max(1), "notes": (note,)}
 
 
 def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.dataset import Dataset, Files, encode_labels
-from clearsight.data.targets import TargetTable, from_numbers, one_hot, several_labels
+from clearsight.data.dataset import Dataset, Files, encode_labels, softly
+from clearsight.data.targets import TargetTable, believed, from_numbers, one_hot, several_labels, soft_labels
 from clearsight.errors import DataError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def read_frame(
         raise DataError(f"{origin} lists no images", found="0 rows")
     where = [f"{row} {i}" for i in frame.index]
     files = _texts(frame, path_column)
-    table, labels = _what_to_predict(frame, label_column, others, origin, where, task)
+    table, labels, soft = _what_to_predict(frame, label_column, others, origin, where, task)
     for what, texts in (("label", labels), ("image", files)):
         if what == "label" and table is not None and table.task == "multilabel":
             continue  # an image may well show nothing
@@ -127,11 +127,13 @@ def read_frame(
             raise DataError(f"{origin} names unknown splits", found=", ".join(unknown), expected="train, val, test")
         splits = [_SPLITS[word] for word in words]
     rows = _without_repeats(paths, list(zip(labels, splits, strict=True)), where, origin)
-    if table is None:
-        indices, classes = encode_labels([labels[i] for i in rows])
+    if soft is not None:
+        said = softly([labels[i] for i in rows], [str(frame.columns[i]).strip() for i in others], soft[rows])
+    elif table is None:
+        said = dict(zip(("labels", "classes"), encode_labels([labels[i] for i in rows]), strict=True))
     else:
         table = replace(table, values=table.values[rows])
-        indices, classes = table.strata()
+        said = dict(zip(("labels", "classes"), table.strata(), strict=True))
     groups = None
     if "group" in columns:
         words = _texts(frame, columns["group"])
@@ -140,29 +142,30 @@ def read_frame(
     return Dataset(
         name=name,
         source=Files(tuple(paths[i] for i in rows), root),
-        labels=indices,
-        classes=classes,
         given=np.array([splits[i] for i in rows], dtype="<U5"),
         origin=origin,
         groups=groups,
         targets=table,
+        **said,
     )
 
 
 def _what_to_predict(
     frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str], task: str
-) -> tuple[TargetTable | None, list[str]]:
-    """The targets, None where each image has one class; and what the label says of each image, as text."""
+) -> tuple[TargetTable | None, list[str], NDArray[np.float64] | None]:
+    """The targets, None where each image has one class; what the label says of each image, as text; soft labels."""
     if label is not None:
         cells = _texts(frame, label)
         if task == "regression" or (task == "auto" and _measured(cells)):
             numbers = _numbers(frame, [label], origin, where)
-            return from_numbers([str(frame.columns[label])], numbers, origin, "regression"), cells
-        return several_labels(cells, origin, task), cells
+            return from_numbers([str(frame.columns[label])], numbers, origin, "regression"), cells, None
+        return several_labels(cells, origin, task), cells, None
     numbers = _numbers(frame, others, origin, where)
     names = [str(frame.columns[i]).strip() for i in others]
     if task in ("auto", "classification") and one_hot(numbers):
-        return None, [names[k] for k in numbers.argmax(1)]
+        return None, [names[k] for k in numbers.argmax(1)], None
+    if task in ("auto", "classification") and soft_labels(numbers):
+        return None, believed(names, numbers, origin), numbers
     if task == "classification":
         raise DataError(
             f"{origin} has no column of classes",
@@ -170,7 +173,7 @@ def _what_to_predict(
             expected=f"one of {', '.join(_LABEL)}",
         )
     cells = ["|".join(f"{v:g}" for v in row) for row in numbers]
-    return from_numbers(names, numbers, origin, task), cells
+    return from_numbers(names, numbers, origin, task), cells, None
 
 
 def _number_columns(frame: pd.DataFrame, columns: dict[str, int], path_column: int | None) -> list[int]:

@@ -50,5 +50,5 @@ def sampled(dataset: Dataset, images: int, seed: int) -> Dataset:
 
     return replace(
         dataset, source=Chosen(dataset.source, rows), labels=dataset.labels[rows], given=dataset.given[rows],
-        groups=of(dataset.groups), weights=of(dataset.weights),
+        groups=of(dataset.groups), weights=of(dataset.weights), soft=of(dataset.soft),
     )  # fmt: skip

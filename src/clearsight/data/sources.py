@@ -17,11 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.builtin import BUILTIN
-from clearsight.data.dataset import Array, Dataset, Files, encode_labels
+from clearsight.data.dataset import Array, Dataset, Files, encode_labels, softly
 from clearsight.data.folders import read_folder
 from clearsight.data.manifests import read_csv, read_frame, read_jsonl
 from clearsight.data.normal import with_normal
-from clearsight.data.targets import SEPARATORS, TargetTable, from_numbers, one_hot, several_labels
+from clearsight.data.targets import (
+    SEPARATORS,
+    TargetTable,
+    believed,
+    from_numbers,
+    one_hot,
+    several_labels,
+    soft_labels,
+)
 from clearsight.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -133,25 +141,33 @@ def from_pair(images: Any, labels: Any, *, task: str = "auto") -> Dataset:
         raise DataError("images and labels differ in number", found=f"{len(images)} and {len(labels)}")
     if not len(labels):
         raise DataError("there are no images", found="empty arrays")
-    table, names = _pair_targets(labels, task)
-    indices, classes = encode_labels(names) if table is None else table.strata()
+    table, names, soft = _pair_targets(labels, task)
     given = np.full(len(labels), "", dtype="<U5")
-    return Dataset("arrays", as_source(images), indices, classes, given, IN_MEMORY, targets=table)
+    if soft is not None:
+        said = softly(names, [str(k) for k in range(soft.shape[1])], soft)
+    else:
+        said = dict(zip(("labels", "classes"), encode_labels(names) if table is None else table.strata(), strict=True))
+    return Dataset("arrays", as_source(images), given=given, origin=IN_MEMORY, targets=table, **said)
 
 
 IN_MEMORY = "arrays in memory"
 
 
-def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str]]:
-    """What labels handed over in Python say: a table of targets, or a class name each."""
+def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str], NDArray[Any] | None]:
+    """What labels handed over in Python say: a table of targets, or a class name each; and soft labels."""
     listed = not isinstance(labels, np.ndarray) and any(
         isinstance(one, list | tuple | set | frozenset) for one in labels
     )
     if listed:
         _require_lists(labels)
     if listed and any(isinstance(word, str) for one in labels for word in one):
+        if task == "classification" and (several := [one for one in labels if len(one) != 1]):
+            raise DataError(
+                "lists of labels are no classes", found=repr(several[0])[:60], expected="one class per image",
+                fix="leave out --task for several labels per image",
+            )  # fmt: skip
         cells = [SEPARATORS[0].join(map(str, one)) for one in labels]
-        return several_labels(cells, IN_MEMORY, "multilabel" if task == "auto" else task), cells
+        return several_labels(cells, IN_MEMORY, "multilabel" if task == "auto" else task), cells, None
     try:
         said = np.asarray(labels)
     except ValueError as error:
@@ -163,10 +179,12 @@ def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str]
         said = said[:, 0]
     numbers = said.dtype.kind in "biuf"
     if said.ndim == 2 and numbers and task in ("auto", "classification") and one_hot(said):
-        return None, [str(k) for k in said.argmax(1)]
+        return None, [str(k) for k in said.argmax(1)], None
+    if said.ndim == 2 and numbers and task in ("auto", "classification") and soft_labels(said):
+        return None, believed([str(k) for k in range(said.shape[1])], said, IN_MEMORY), said
     if said.ndim == 2 and numbers and task != "classification":
         columns = [f"{k}" for k in range(said.shape[1])]
-        return from_numbers(columns, said.astype(np.float64), IN_MEMORY, task), []
+        return from_numbers(columns, said.astype(np.float64), IN_MEMORY, task), [], None
     if said.ndim != 1:
         raise DataError(
             "labels have more than one axis",
@@ -177,7 +195,7 @@ def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str]
     if task == "regression" or (task == "auto" and finite):
         if not numbers:
             raise DataError("numbers to predict are no numbers", found=repr(said.tolist()[0]))
-        return from_numbers(["value"], said[:, None].astype(np.float64), IN_MEMORY, "regression"), []
+        return from_numbers(["value"], said[:, None].astype(np.float64), IN_MEMORY, "regression"), [], None
     values = said.tolist()
     if missing := [i for i, v in enumerate(values) if v is None or v != v or v == ""]:
         raise DataError(
@@ -185,7 +203,7 @@ def _pair_targets(labels: Any, task: str) -> tuple[TargetTable | None, list[str]
             found=f"the first, {values[missing[0]]!r}, at index {missing[0]}",
         )
     names = [str(label) for label in values]
-    return several_labels(names, IN_MEMORY, task) if task == "multilabel" else None, names
+    return several_labels(names, IN_MEMORY, task) if task == "multilabel" else None, names, None
 
 
 def _require_lists(labels: Sequence[Any]) -> None:

@@ -51,6 +51,12 @@ class Split:
         """The same with more images in the test split."""
         return replace(self, test=np.sort(np.concatenate([self.test, more])))
 
+    def without(self, rows: Indices) -> Split:
+        """The same without these images among those that may be learned from or validated on; the test split stays."""
+        train, val = (np.setdiff1d(part, rows) for part in (self.train, self.val))
+        folds = tuple((np.setdiff1d(fit, rows), np.setdiff1d(judge, rows)) for fit, judge in self.folds)
+        return replace(self, train=train, val=val, folds=folds)
+
     def parts(self) -> dict[str, Indices]:
         return {"train": self.train, "val": self.val, "test": self.test}
 
@@ -113,6 +119,8 @@ def assign(
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
         return Split(rest, val, test, pairs, False, "; ".join(rules) or "as the data states")
+    if folds and not units.grouped:
+        _require_folds(int(units.count(rest, len(classes)).max()), folds)
     folds = folds or (10 if len(rest) >= 10 * MANY else 5)
     number = units.folds(rest, folds, rng)
     _require_classes_in_train(labels, rest[number != 0], rest, classes)
@@ -177,13 +185,7 @@ class _Units:
                     fix="use smaller --folds, or a group column with more values",
                 )
             _, label = np.unique(self.labels[among], return_inverse=True)
-            if np.bincount(label).max() < count:
-                raise DataError(
-                    "every class has fewer images than there are folds",
-                    found=f"{np.bincount(label).max()} images at most",
-                    expected=f"at least {count} in some class",
-                    fix="use smaller --folds, or add images",
-                )
+            _require_folds(int(np.bincount(label).max()), count)
             splitter = StratifiedGroupKFold(count, shuffle=True, random_state=int(rng.integers(2**31)))
             number = np.zeros(len(among), dtype=np.int64)
             with warnings.catch_warnings():
@@ -198,6 +200,16 @@ class _Units:
             members = rng.permutation(np.flatnonzero(label == c))
             fold_of_unit[members] = np.arange(len(members)) % count
         return fold_of_unit[np.searchsorted(units, self.unit[among])]
+
+
+def _require_folds(largest: int, folds: int) -> None:
+    if largest < folds:
+        raise DataError(
+            "every class has fewer images than there are folds",
+            found=f"{largest} images at most",
+            expected=f"at least {folds} in some class",
+            fix="use smaller --folds, or add images",
+        )
 
 
 def _joined(units: _Units, among: Indices, classes: int, needed: int) -> Indices:

@@ -32,6 +32,9 @@ FEWEST = 10
 MOSTLY = 0.1
 """Share of other values up to which columns of 0 and 1 look like labels."""
 
+COUNTS = 20
+"""Whole numbers of which there are more look like counts, not names of classes."""
+
 
 @dataclass(frozen=True)
 class TargetTable:
@@ -119,6 +122,25 @@ def one_hot(rows: NDArray[Any]) -> bool:
     return rows.shape[1] > 1 and bool(np.isin(rows, (0, 1)).all() and (rows.sum(1) == 1).all())
 
 
+def soft_labels(rows: NDArray[Any]) -> bool:
+    """Whether every row (N, T) spreads a belief of 1 over several columns, and some do not give all of it to one."""
+    if rows.shape[1] < 2 or not np.isfinite(rows).all() or is_direction(rows) or one_hot(rows):
+        return False
+    return bool((rows >= 0).all() and (np.abs(rows.sum(1) - 1) < 1e-3).all())
+
+
+def believed(columns: Sequence[str], rows: NDArray[Any], origin: str) -> list[str]:
+    """The likeliest class of each image by its soft labels; DataError for a class that is never the likeliest."""
+    likeliest = rows.argmax(1)
+    if never := [name for k, name in enumerate(columns) if not (likeliest == k).any()]:
+        raise DataError(
+            f"soft labels in {origin}: {len(never)} class(es) are never the likeliest",
+            found=", ".join(map(repr, never[:5])),
+            fix="leave these columns out and let the others add up to 1, or --task regression for shares to predict",
+        )
+    return [columns[k] for k in likeliest]
+
+
 def checked(table: TargetTable, origin: str) -> TargetTable:
     """The table, if all its values are finite numbers; DataError where not."""
     values, names = table.values, table.names
@@ -159,6 +181,14 @@ def hardly_numbers(table: TargetTable) -> str:
         return ""
     i, k = (int(x[0]) for x in np.nonzero(stray))
     return f"all but {int(stray.sum())} are 0 or 1; the first is {table.values[i, k]:g} in column {table.names[k]!r}"
+
+
+def like_counts(classes: Sequence[str]) -> bool:
+    """Whether names of classes are whole numbers, and so many that they may be counts."""
+    try:
+        return len(classes) > COUNTS and all(float(name).is_integer() for name in classes)
+    except ValueError:
+        return False
 
 
 def _parts(cell: str, separator: str | None) -> list[str]:

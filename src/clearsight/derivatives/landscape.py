@@ -9,7 +9,6 @@ length.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from itertools import count
@@ -24,6 +23,7 @@ from clearsight.console import Advance, Console, Silent
 from clearsight.derivatives.curvature import Curvature, Rates, largest_curvature
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import Value, filter_normalised, line, plane
+from clearsight.derivatives.written import finite, listed
 from clearsight.engines import operations
 from clearsight.errors import ConfigError, ModelError
 from clearsight.models.heads import KernelHead
@@ -109,9 +109,9 @@ class Landscape:
         def slices(p: Plane) -> dict[str, Any]:
             return {
                 "images": p.images, "loss": p.loss, "accuracy": p.accuracy,
-                "rise": {f"{d:g}": _finite(p.rise(self.steps, d)) for d in (0.5, 1.0)},
-                "line": {"loss": _listed(p.line_loss), "accuracy": _listed(p.line_accuracy)},
-                "plane": {"loss": _listed(p.plane_loss), "accuracy": _listed(p.plane_accuracy)},
+                "rise": {f"{d:g}": finite(p.rise(self.steps, d)) for d in (0.5, 1.0)},
+                "line": {"loss": listed(p.line_loss), "accuracy": listed(p.line_accuracy)},
+                "plane": {"loss": listed(p.plane_loss), "accuracy": listed(p.plane_accuracy)},
             }  # fmt: skip
 
         c, r = self.curvature, self.rates
@@ -119,14 +119,14 @@ class Landscape:
             "name": self.name, "weights": self.weights, "parameters": self.parameters, "loss": self.loss,
             "temperature": self.temperature, "gradient_norm": self.gradient,
             "curvature": {
-                "largest": _finite(c.largest), "error": _finite(c.error), "least_met": _finite(c.least),
+                "largest": finite(c.largest), "error": finite(c.error), "least_met": finite(c.least),
                 "steps": c.steps, "converged": c.converged, "largest_stable_rate": self.largest_rate,
             },
             "rates": r and {
                 "optimiser": r.optimiser, "momentum": r.momentum, "peak": r.peak, "kept": r.kept,
                 "stable_curvature_at_peak": r.stable(r.peak), "stable_curvature_at_kept": r.stable(r.kept),
             },
-            "along": _listed(self.along), "steps": _listed(self.steps), "cosine": self.cosine,
+            "along": listed(self.along), "steps": listed(self.steps), "cosine": self.cosine,
             "train": slices(self.train), "val": slices(self.val), "seconds": self.seconds,
         }  # fmt: skip
 
@@ -247,12 +247,3 @@ def _sizes(module: nn.Module, inputs: Any, images: int, points: int | None) -> t
         if each * (side**2 + length) <= WORK:
             break
     return side, length
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _listed(values: Floats) -> Any:
-    """Nested lists with null for what is not finite."""
-    return [_listed(row) for row in values] if values.ndim > 1 else [_finite(float(v)) for v in values]

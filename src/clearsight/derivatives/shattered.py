@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.console import Console, Silent
+from clearsight.derivatives.written import listed
 from clearsight.errors import ConfigError
 from clearsight.models.network import frozen
 from clearsight.models.registry import build_model
@@ -82,11 +83,11 @@ class Shattered:
             "rows": [
                 {
                     "kind": r.kind, "depth": r.depth, "networks": r.networks,
-                    "autocorrelation": r.autocorrelation.tolist(), "standard_error": r.error.tolist(),
+                    "autocorrelation": listed(r.autocorrelation), "standard_error": listed(r.error),
                 }
                 for r in self.rows
             ],
-            "white": self.white.tolist(), "brownian": self.brownian.tolist(),
+            "white": listed(self.white), "brownian": listed(self.brownian),
         }  # fmt: skip
 
 
@@ -230,7 +231,7 @@ def shattered_between(
     first: NDArray[np.float32],
     second: NDArray[np.float32],
     *,
-    networks: int = 5,
+    networks: int = 10,
     points: int = POINTS,
     lags: int = 15,
     seed: int = 0,

@@ -27,6 +27,12 @@ from clearsight.train.optimisers import default_lr
 LEARNED = 0.5
 """Skill from which a run counts as one that learns: half the way from always naming the commonest class to perfect."""
 
+ENOUGH = 30
+"""Steps below which it is too early to say that a run is healthy, or that it learned nothing."""
+
+JUDGED = 20
+"""Validation images below which an accuracy at chance proves nothing."""
+
 HEALTHY_RATIO = 3e-3
 """Length of an update as a share of the weight's that a cure aims at. Around 1e-3 is the usual advice [Karpathy 2015,
 CS231n notes, "Ratio of weights:updates"]; at the peak of a schedule it may be a few times that."""
@@ -264,6 +270,11 @@ class Case:
         """A rate well above the present one, chosen likewise."""
         rate = self.vitals.rate
         return self.own_rate if self.own_rate >= 3 * rate else rounded(max(self.sensible_rate(), 3 * rate))
+
+    def longer(self) -> dict[str, Any]:
+        """Three times as many epochs, and steps where these are limited."""
+        more = {"epochs": 3 * self.how.epochs}
+        return {**more, "max_steps": 3 * self.how.max_steps} if self.how.max_steps else more
 
     def knob(self, **wanted: Any) -> dict[str, Any]:
         """As `model_arg`, those of these options that the network has and that differ from what it was built with."""

@@ -14,12 +14,12 @@ from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
-from clearsight.diagnose.case import Case, Verdict
+from clearsight.diagnose.case import ENOUGH, Case, Verdict
 from clearsight.diagnose.command import train_command
 from clearsight.diagnose.plain import plain
 from clearsight.diagnose.rules import LAST, RULES
-from clearsight.diagnose.rules.fit import ENOUGH
 from clearsight.diagnose.vitals import Vitals
+from clearsight.engines import device_of
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.models.classical import is_classical
 from clearsight.train.loop import Examples, Training, train_network
@@ -97,7 +97,8 @@ def diagnose(
     counts, val_counts = (np.bincount(data.labels[rows], minlength=data.classes) for rows in (data.train, data.val))
     case = Case(vitals, how, counts, val_counts, tuple(findings), model, dict(knobs or {}))
     given = dict(options or {})
-    verdicts = tuple(replace(verdict, command=train_command(origin, cured(given, verdict))) for verdict in _found(case))
+    found = [_named(verdict, case, given) for verdict in _found(case)]
+    verdicts = tuple(replace(verdict, command=train_command(origin, cured(given, verdict))) for verdict in found)
     ends = (vitals.looks[0], vitals.looks[-1]) if vitals.looks else ()
     return Diagnosis(
         verdicts,
@@ -122,7 +123,7 @@ def cured(options: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     """
     cure = dict(verdict.options)
     undone = {
-        "model": ("model_arg", "init", "pretrained"),
+        "model": () if "model_arg" in cure else ("model_arg", "init", "pretrained"),
         "lr": ("lr_find",),
         "init": ("pretrained",),
         "mixup": ("cutmix",),
@@ -133,6 +134,14 @@ def cured(options: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     if "model_arg" in cure:
         cure["model_arg"] = {**(new.get("model_arg") or {}), **cure["model_arg"]}
     return {**new, **cure}
+
+
+def _named(verdict: Verdict, case: Case, given: Mapping[str, Any]) -> Verdict:
+    """A cure that changes the network names it, where the run's options left open which."""
+    cure = verdict.options
+    if "model_arg" not in cure or given.get("model", "auto") != "auto":
+        return verdict
+    return replace(verdict, options={**cure, "model": case.model, "model_arg": {**case.knobs, **cure["model_arg"]}})
 
 
 def _found(case: Case) -> list[Verdict]:
@@ -177,26 +186,35 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
     """Train for a minute at most, a few hundred steps, from random weights, and judge.
 
     The schedule runs its whole course in these steps. `--model auto` is resnet8 here where training would take a
-    pretrained network. Raises what `fit` raises, but not when the loss breaks: that is a diagnosis.
+    pretrained network; the commands name the network that was trained. Raises what `fit` raises, but not when the loss
+    breaks: that is a diagnosis.
     """
     from clearsight.train.job import Job
-    from clearsight.train.recipe import check_names, planned
-    from clearsight.train.scratch import new_network
+    from clearsight.train.recipe import check_names, network_options, planned
+    from clearsight.train.scratch import drawn_network
 
     console = console or Silent()
+    run = config.run
+    idle = {"--out": run.out, "--resume": run.resume, "--heal": run.heal, "--budget": run.budget}
+    if given := [name for name, value in idle.items() if value]:
+        raise ConfigError(
+            f"a probe writes no run and takes a minute at most: {', '.join(given)} would be without effect",
+            fix="leave that out, or use `clearsight train`",
+        )
     if is_classical(config.model.model):
         raise ConfigError(
             "the doctor looks at training by gradient descent",
             found=f"{config.model.model}, which has none",
             fix="name a network with --model",
         )
-    options = config.changed()
-    config = replace(config, model=replace(config.model, pretrained=False), run=replace(config.run, budget=None))
+    device = device_of(run.device)
+    config = replace(config, model=replace(config.model, pretrained=False))
     check_names(config)
     prepared, recipe = planned(dataset, config, console)
-    job = Job(prepared, recipe, config, "cpu" if config.run.device == "auto" else config.run.device, console)
+    options = {**config.changed(), **network_options(recipe)}
+    job = Job(prepared, recipe, config, device, console)
     console.say(f"the probe trains {recipe.model} from random weights")
-    network = new_network(recipe, prepared, config.run.seed)
+    network = drawn_network(job)
     examples = job.examples
     rng = np.random.default_rng(config.run.seed)
     examples = replace(examples, val=np.sort(rng.permutation(examples.val)[:PROBE_IMAGES]))
@@ -216,6 +234,8 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
             raise _EnoughError
 
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
+    if config.train.lr_find:
+        groups = job.found_rates(network, how, groups, examples)
     try:
         with vitals:
             train_network(

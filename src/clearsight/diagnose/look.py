@@ -68,7 +68,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Break:
-    """The step whose loss was not a finite number, and whether the pixels and the weights were still finite."""
+    """The step whose loss, or validation's after it, was no finite number; whether pixels and weights still were."""
 
     step: int
     loss: float

@@ -48,7 +48,7 @@ class Vitals:
         self.hooks = hooks
         self.rate = 0.0
         self.total = 0
-        self.batch = 0
+        self.batch = self.parameters = 0
         self.sequence: list[tuple[str, str]] = []
         self.layers: list[Part] = []
         self.nonlinear: list[Part] = []
@@ -76,6 +76,7 @@ class Vitals:
         self.layers = of_kind(found, "weights")
         self.nonlinear = of_kind(found, "relu", "sigmoid", "tanh", "nonlinear")
         self.sequence = [(part.name, part.kind) for part in found]
+        self.parameters = sum(p.numel() for p in network.parameters())
         self.rate = max(float(group["lr"]) for group in groups)
 
     def before_forward(self, number: int) -> None:
@@ -92,10 +93,10 @@ class Vitals:
         self.waits.append(step.wait_seconds)
         self.seconds.append(step.seconds)
         self.rates.append(step.lr)
-        self.total, self.batch = step.total, len(step.images)
+        self.total, self.batch = step.total, step.batch or len(step.images)
         self._remove_hooks()
         if not math.isfinite(step.loss):
-            self._note_break(step)
+            self._note_break(step.number, step.loss, bool(torch.isfinite(step.images).all()))
         elif self._looking:
             self._measure(step)
 
@@ -110,8 +111,11 @@ class Vitals:
         self.looks.append(self._read(step, moved))
 
     def after_epoch(self, epoch: Epoch) -> None:
-        """Keep the line of the history."""
-        self.epochs.append(epoch)
+        """Keep the line of the history, or note that its validation loss is no number."""
+        if math.isfinite(epoch.val_loss):
+            self.epochs.append(epoch)
+        else:
+            self._note_break(epoch.steps, epoch.val_loss)
 
     # looking closely
 
@@ -239,14 +243,10 @@ class Vitals:
             right=float(right),
         )
 
-    def _note_break(self, step: Step) -> None:
+    def _note_break(self, step: int, loss: float, pixels_finite: bool = True) -> None:
         self._looking = False
-        self.broken = self.broken or Break(
-            step.number,
-            step.loss,
-            bool(torch.isfinite(step.images).all()),
-            all(bool(torch.isfinite(w).all()) for w in self._weights()),
-        )
+        weights_finite = all(bool(torch.isfinite(w).all()) for w in self._weights())
+        self.broken = self.broken or Break(step, loss, pixels_finite, weights_finite)
 
     # what is kept
 

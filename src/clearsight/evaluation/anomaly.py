@@ -75,7 +75,8 @@ class AnomalyEvaluation:
             "n", "anomalies", "auroc", "auroc_interval", "average_precision", "promised", "false_alarms",
             "false_alarms_interval", "found", "belief_in_anomalies", "belief_in_normal",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in about}
+        each = {g.name: {k: v for k, v in vars(g).items() if k != "name"} for g in self.per_group}
+        return {**{name: getattr(self, name) for name in about}, "per_group": each}
 
 
 def evaluate_anomalies(

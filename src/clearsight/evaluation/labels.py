@@ -71,7 +71,10 @@ class LabelsEvaluation:
             "n", "mean_average_precision", "macro_f1", "macro_f1_at_half", "micro_f1", "exact", "hamming", "log_loss",
             "ece", "ece_uncalibrated",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in about}
+        each = {s.name: {k: v for k, v in vars(s).items() if k != "name"} for s in self.per_label}
+        for score in each.values():
+            score["average_precision"] = score["average_precision"] if score["images"] else None
+        return {**{name: getattr(self, name) for name in about}, "per_label": each}
 
 
 def evaluate_labels(

@@ -23,8 +23,9 @@ from clearsight.metrics.ranking import variance_explained
 @dataclass(frozen=True)
 class NumberScore:
     """One number, or a direction. Errors in its own unit, of a direction in degrees. explained: R^2, None for angles
-    and directions. usual_error: the median error of what always says the middle of the training numbers. covered: share
-    of intervals that hold the truth; width: half of an interval's, median.
+    and directions. usual_error: the median error of what always says the same: the mean of the training numbers, or the
+    mean angle or direction of those judged. covered: share of intervals that hold the truth; width: half of an
+    interval's, median.
     """
 
     name: str
@@ -66,7 +67,7 @@ class NumbersEvaluation:
     widths: NDArray[np.float64]
 
     def summary(self) -> dict[str, Any]:
-        """The numbers that go into metrics.json; over several numbers, errors are in the test's own deviations."""
+        """The numbers that go into metrics.json; several numbers, whose units may differ, have no error in common."""
         first = self.per_number[0]
         return {
             "n": self.n,
@@ -138,7 +139,9 @@ def evaluate_numbers(
 
 
 def _usual(answer: Numbers, truth: NDArray[np.float64], k: int) -> float:
-    """Median error of always saying the same: the mean of the training numbers, or the mean direction of these."""
+    """Median error of always saying the same: the mean of the training numbers; of angles and directions the mean of
+    them in `truth` itself, as that of the training is not kept; what is compared with it has the harder task.
+    """
     if answer.kind == "number":
         return float(np.median(np.abs(truth[:, k] - answer.mean[k])))
     if answer.kind == "direction":

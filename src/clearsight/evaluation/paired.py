@@ -18,7 +18,8 @@ class Paired:
     """A second classifier against a first. Intervals hold with 95 % confidence.
 
     difference: its accuracy less the first one's, over the same n images. gained, lost: images that only it, and only
-    the first one, is right about. p_value: how often so uneven a division of these would come by chance.
+    the first one, is right about. p_value: how often so uneven a division of these would come by chance. knows: whether
+    it was trained on some of these images, so that nothing of this can be trusted.
     """
 
     name: str
@@ -31,15 +32,20 @@ class Paired:
     gained: int
     lost: int
     p_value: float
+    knows: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def compare_paired(
-    name: str, first: NDArray[np.floating], second: NDArray[np.floating], targets: NDArray[np.integer]
+    name: str,
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    knows: bool = False,
 ) -> Paired:
-    """Compare beliefs (N, K) with beliefs (N, K) about the same images.
+    """Compare beliefs (N, K) with beliefs (N, K) about the same images. knows: see `Paired`.
 
     The interval is Bonett and Price's adjusted Wald interval [2012, "Adjusted Wald confidence interval for a difference
     of binomial proportions based on paired data"], the p-value McNemar's exact one.
@@ -59,6 +65,7 @@ def compare_paired(
         gained=gained,
         lost=lost,
         p_value=float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0,
+        knows=knows,
     )
 
 

@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.answers.said import strange_line
+from clearsight.config import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.explanation import gradients, perturbation
-from clearsight.explanation.faithfulness import Faithfulness, Judge, randomisation
+from clearsight.explanation.faithfulness import Faithfulness, Judge, blur, randomisation
+from clearsight.models.network import Ensemble, Probe
 from clearsight.predictor import Images, Predictor
 
 Floats = NDArray[np.float32]
@@ -34,7 +36,7 @@ Floats = NDArray[np.float32]
 METHODS: dict[str, str] = {
     "saliency": "absolute gradient of the class's logit, largest channel",
     "smoothgrad": "absolute gradient, averaged over noisy copies of the image",
-    "integrated-gradients": "gradient averaged on the way from a black image, times the image",
+    "integrated-gradients": "gradient averaged on the way from a blurred image, times the difference",
     "guided": "gradient that passes rectifiers only where it is positive",
     "grad-cam": "a layer's maps, weighted by their gradients",
     "occlusion": "how much the belief falls when a square is covered",
@@ -53,6 +55,9 @@ GRADIENT_METHODS = ("saliency", "smoothgrad", "integrated-gradients", "guided", 
 
 QUESTIONS = 350
 """About how many images judging the faithfulness of a map asks about."""
+
+NEAR = 0.02
+"""Faithfulness whose distance from 0 is not told from chance."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +102,24 @@ class Explanation:
             return f"none of these, {strange}; nearest {words}"
         return f"{words}  (unlike the training images: {strange})"
 
+    @property
+    def verdict(self) -> str:
+        """How true to the model the map is, in words; "" where that was not judged."""
+        if self.faithfulness is None:
+            return ""
+        if self.faithfulness.score > NEAR:
+            return "better than chance"
+        if self.faithfulness.score >= -NEAR:
+            return "no better than chance"
+        return f"worse than chance: {f'these places speak for {self.opposite}' if self.opposite else 'misleading'}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the arrays."""
         return {
             "image": self.image, "method": self.method, "target": self.target, "belief": self.belief,
-            "strangeness": self.strangeness, "none_of_these": self.none_of_these,
+            "opposite": self.opposite, "strangeness": self.strangeness, "none_of_these": self.none_of_these,
             "settings": self.settings, "facts": self.facts, "randomised": self.randomised,
-            "faithfulness": self.faithfulness.to_dict() if self.faithfulness else None,
+            "faithfulness": self.faithfulness.to_dict() if self.faithfulness else None, "verdict": self.verdict,
             "engine_difference": self.engine_difference, "seconds": self.seconds,
         }  # fmt: skip
 
@@ -204,6 +220,10 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     ):
         if value is not None and value < least:
             raise ConfigError(f"{name} is {value}", expected=f"{least} or more")
+    at_least(0, seed=settings.seed)
+    shortest = min(predictor.shape[1:])
+    if method == "occlusion" and (settings.window or 1) >= shortest:
+        raise ConfigError(f"window is {settings.window}", expected=f"less than the image's shorter side, {shortest}")
     if not 0 <= settings.noise <= 1:
         raise ConfigError(f"noise is {settings.noise}", expected="a share of the image's range, from 0 to 1")
 
@@ -259,7 +279,8 @@ class _Question:
 
             def again(other: nn.Module) -> Floats:
                 with summed(other, pull):
-                    same = replace(settings, layer=used.get("layer", settings.layer))
+                    steps = used.get("steps", settings.samples)
+                    same = replace(settings, layer=used.get("layer", settings.layer), samples=steps)
                     return _by_gradients(other, pixels, target, method, same, {}, {}, None)
 
             with summed(network, pull):
@@ -285,12 +306,15 @@ class _Question:
 
 @contextmanager
 def summed(network: nn.Module, weights: NDArray[np.float64] | None) -> Iterator[None]:
-    """Inside the block a network (N, O) gives this weighted sum of its outputs (N, 1), unless weights are None."""
+    """Inside the block a network (N, O) gives this weighted sum of its outputs (N, 1), unless weights are None; so does
+    the head of one that has a head.
+    """
     if weights is None:
         yield
         return
     column = torch.tensor(weights, dtype=torch.float32)[:, None]
-    hook = network.register_forward_hook(lambda module, inputs, outputs: outputs @ column.to(outputs))
+    last = network.head if isinstance(network, Probe) else network
+    hook = last.register_forward_hook(lambda module, inputs, outputs: outputs @ column.to(outputs))
     try:
         yield
     finally:
@@ -314,6 +338,7 @@ def _by_gradients(
         heat = gradients.saliency(network, x, classes, batch=batch).amax(1)
     elif method == "guided":
         heat = gradients.guided_backprop(network, x, classes, batch=batch).abs().amax(1)
+        facts["rectifiers"] = gradients.rectifiers(network, x)
     elif method == "smoothgrad":
         samples = settings.samples or 50
         used |= {"samples": samples, "noise": settings.noise}
@@ -322,24 +347,47 @@ def _by_gradients(
             progress=progress,
         ).amax(1)  # fmt: skip
     elif method == "integrated-gradients":
-        steps = settings.samples or 50
-        found = gradients.integrated_gradients(network, x, classes, steps=steps, batch=batch, progress=progress)
-        missed = float(gradients.completeness(network, x, classes, found))
-        while missed > 0.01 and settings.samples is None and steps < 800:
+        steps, start = settings.samples or 50, torch.from_numpy(blur(pixels)).to(device)
+        while True:
+            found = gradients.integrated_gradients(
+                network, x, classes, baseline=start, steps=steps, batch=batch, progress=progress
+            )
+            missed = float(gradients.completeness(network, x, classes, found, start))
+            if missed <= 0.01 or settings.samples or steps >= 800:
+                break
             steps *= 2
-            found = gradients.integrated_gradients(network, x, classes, steps=steps, batch=batch, progress=progress)
-            missed = float(gradients.completeness(network, x, classes, found))
-        used["steps"] = steps
+        used |= {"steps": steps, "baseline": "blurred"}
         facts["completeness"] = missed
         heat = found.sum(1)
     else:
-        layer = settings.layer or gradients.last_maps(network, x)
-        used["layer"] = layer
-        maps = gradients.grad_cam(network, x, classes, layer=layer, batch=batch)
-        facts["map"] = f"{maps.shape[1]}x{maps.shape[2]}"
-        heat = torch.nn.functional.interpolate(maps[:, None], pixels.shape[1:], mode="bilinear")[:, 0]
+        heat = _class_activation(network, x, classes, settings, used, facts)
     found_there: Floats = heat[0].cpu().numpy()
     return found_there
+
+
+def _class_activation(
+    network: nn.Module,
+    x: torch.Tensor,
+    classes: torch.Tensor,
+    settings: Settings,
+    used: dict[str, Any],
+    facts: dict[str, Any],
+) -> torch.Tensor:
+    """Grad-CAM (N, H, W) of a layer, or of all depths that a head sees; of an ensemble the mean of its members' maps,
+    each at most 1.
+    """
+    if isinstance(network, Ensemble) and not settings.layer:
+        used["members"] = len(network.members)
+        parts = [_class_activation(member, x, classes, settings, {}, facts) for member in network.members]
+        return torch.stack([part / part.amax((1, 2), keepdim=True).clamp_min(1e-12) for part in parts]).mean(0)
+    if isinstance(network, Probe) and not settings.layer:
+        used["depths"] = len(network.spec["parts"])
+        maps = gradients.depth_cam(network, x, classes, batch=settings.batch)
+    else:
+        used["layer"] = layer = settings.layer or gradients.last_maps(network, x)
+        maps = gradients.grad_cam(network, x, classes, layer=layer, batch=settings.batch)
+    facts["map"] = f"{maps.shape[1]}x{maps.shape[2]}"
+    return torch.nn.functional.interpolate(maps[:, None], x.shape[2:], mode="bilinear")[:, 0]
 
 
 def _by_score(

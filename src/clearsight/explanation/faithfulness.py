@@ -113,10 +113,13 @@ def blur(image: Floats) -> Floats:
     return np.stack(planes)
 
 
-def randomisation(heat: Floats, explain: Callable[[nn.Module], Floats], network: nn.Module, *, seed: int = 0) -> float:
+def randomisation(
+    heat: Floats, explain: Callable[[nn.Module], Floats], network: nn.Module, *, seed: int = 0
+) -> float | None:
     """Rank correlation, from -1 to 1, of absolute maps before and after all weights are shuffled [Adebayo et al. 2018].
 
-    explain: the map (H, W) of the same image from another network. Near 1: the map shows the image, not the model.
+    explain: the map (H, W) of the same image from another network. Near 1: the map shows the image, not the model. None
+    where either map is the same everywhere, and so ranks nothing.
     """
     from scipy.stats import spearmanr
 
@@ -128,7 +131,7 @@ def randomisation(heat: Floats, explain: Callable[[nn.Module], Floats], network:
             parameter.copy_(flat[torch.randperm(len(flat), generator=generator).to(flat.device)].view_as(parameter))
     other = explain(shuffled)
     if np.ptp(heat) == 0 or np.ptp(other) == 0:
-        return 0.0
+        return None
     return float(spearmanr(np.abs(heat).ravel(), np.abs(other).ravel()).statistic)
 
 

@@ -8,6 +8,7 @@ as they were.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from clearsight.errors import ModelError
 from clearsight.models.maps import as_maps
-from clearsight.models.network import InputLayer, capture, frozen, layer_name
+from clearsight.models.network import InputLayer, Probe, capture, frozen, layer_name
 from clearsight.train.hardware import kept_memory
 from clearsight.train.loop import layout_for
 from clearsight.train.norms import folded_norms
@@ -158,8 +159,15 @@ def guided_backprop(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, 
     return torch.cat(found)
 
 
+def rectifiers(network: nn.Module, x: torch.Tensor) -> int:
+    """How many rectifiers a pass of images x goes through: what `guided_backprop` guides."""
+    with frozen(network), torch.enable_grad(), _GuidedRectifiers() as counting:
+        network(x.clone().requires_grad_())
+    return counting.met
+
+
 class _GuidedRectifiers(TorchFunctionMode):
-    """While active, a rectifier's output lets only positive gradients back."""
+    """While active, a rectifier's output lets only positive gradients back. met: how many there were."""
 
     RECTIFIERS = frozenset(
         {
@@ -168,9 +176,16 @@ class _GuidedRectifiers(TorchFunctionMode):
         }
     )  # fmt: skip
 
+    met: int
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.met = 0
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if func in self.RECTIFIERS and isinstance(out, torch.Tensor) and out.requires_grad:
+            self.met += 1
             return _OnlyPositive.apply(out)
         return out
 
@@ -204,6 +219,35 @@ def grad_cam(
             (gradient,) = torch.autograd.grad(logits.gather(1, labels.view(-1, 1)).sum(), maps)
             maps, gradient = as_maps(maps.detach()), as_maps(gradient)
             found.append((gradient.mean((2, 3), keepdim=True) * maps).sum(1).clamp_min(0))
+    return torch.cat(found)
+
+
+def depth_cam(network: Probe, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
+    """Grad-CAM for a head that sees maps of several depths pooled side by side: (N, h, w), as large as the largest.
+
+    At every depth maps times the gradient that reaches them from the head, place by place, as mean gradients would lose
+    what the maximum and the deviation say: the mean of a deviation's gradient is 0 [HiResCAM; Draelos, Carin 2020]. Of
+    maps pooled by their mean alone this is Grad-CAM. The depths are added up, each by what it gives to the logit per
+    area of the image, and the sum rectified.
+    """
+    found = []
+    with frozen(network):
+        names = [*network.taps, last_maps(network.backbone, network.input(x[:1]))]
+        for part, labels in _parts(batch, x, classes):
+            with capture(network.backbone, names) as seen, torch.enable_grad():
+                pooled = network.features(part.clone().requires_grad_())
+            depths = [pooled[i].detach().requires_grad_() for i in network.spec["parts"]]
+            with torch.enable_grad():
+                logits = network.head(torch.cat(depths, dim=1))
+            shares = torch.autograd.grad(logits.gather(1, labels.view(-1, 1)).sum(), depths)
+            spoken = []
+            for i, share in zip(network.spec["parts"], shares, strict=True):
+                (gradient,) = torch.autograd.grad(pooled[i], seen[names[i]], share, retain_graph=True)
+                spoken.append((as_maps(gradient) * as_maps(seen[names[i]].detach())).sum(1, keepdim=True))
+            size = max((tuple(maps.shape[2:]) for maps in spoken), key=math.prod)
+            areas = [math.prod(maps.shape[2:]) for maps in spoken]
+            laid = [area * F.interpolate(maps, size, mode="bilinear") for area, maps in zip(areas, spoken, strict=True)]
+            found.append(torch.stack(laid).sum(0)[:, 0].clamp_min(0))
     return torch.cat(found)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.config import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.cache import PixelView
 from clearsight.engines import operations
@@ -158,6 +159,7 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
     ):
         if value < 1:
             raise ConfigError(f"--{name} {value}", expected="1 or more")
+    at_least(0, seed=settings.seed)
     if settings.layer:
         layer_name(predictor.network, settings.layer)
     for target in settings.classes:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.errors import ConfigError, nearest
+
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1; the far edges are not included."""
 
@@ -25,16 +27,17 @@ class Found:
 class Located:
     """What one image shows where.
 
-    method: cam or window. found: best score first. labels (T,): the classes that were looked for. heat (T, H, W) in
-    [0, 1]: the soft mask of each, 1 where most speaks for it. share: of its maximum from which a place belongs to the
-    class. pixels (C, H, W): the image at its own size. facts: what else there is to say, such as how windows were
-    judged.
+    method: cam or window. found: best score first. labels (T,): the classes that were looked for. numbers (T,): their
+    places among the model's classes. heat (T, H, W) in [0, 1]: the soft mask of each, 1 where most speaks for it.
+    share: of its maximum from which a place belongs to the class. pixels (C, H, W): the image at its own size. facts:
+    what else there is to say, such as how windows were judged.
     """
 
     image: str
     method: str
     found: tuple[Found, ...]
     labels: tuple[str, ...]
+    numbers: tuple[int, ...]
     heat: NDArray[np.float32]
     share: float
     pixels: NDArray[Any]
@@ -43,23 +46,34 @@ class Located:
 
     @property
     def segments(self) -> NDArray[np.int64]:
-        """A label for each pixel (H, W): 0 for background, t + 1 for `labels[t]`, the class that speaks loudest where
+        """A label for each pixel (H, W): 0 for background, k + 1 for the model's class k that speaks loudest where
         any reaches its share.
         """
         if not len(self.labels):
             return np.zeros(self.pixels.shape[1:], np.int64)
-        return np.where(self.heat.max(0) >= self.share, self.heat.argmax(0) + 1, 0)
+        loudest = np.array(self.numbers)[self.heat.argmax(0)]
+        return np.where(self.heat.max(0) >= self.share, loudest + 1, 0)
 
     def mask(self, label: str) -> NDArray[np.bool_]:
-        """The binary mask of one class (H, W)."""
-        return np.asarray(self.heat[self.labels.index(label)] >= self.share)
+        """The binary mask of one class (H, W); ConfigError for one that was not looked for."""
+        return np.asarray(self._heat(label) >= self.share)
 
     def peak(self, label: str) -> tuple[int, int]:
-        """x and y of the place that speaks loudest for a class; of several, the one nearest to their middle."""
-        heat = self.heat[self.labels.index(label)]
+        """x and y of the place that speaks loudest for a class, of several the one nearest to their middle; ConfigError
+        for one that was not looked for.
+        """
+        heat = self._heat(label)
         places = np.argwhere(heat == heat.max())
         y, x = places[np.square(places - places.mean(0)).sum(1).argmin()]
         return int(x), int(y)
+
+    def _heat(self, label: str) -> NDArray[np.float32]:
+        if label not in self.labels:
+            raise ConfigError(
+                f"{label!r} is none of the classes looked for in {self.image}",
+                fix=nearest(label, self.labels) if self.labels else "name it as the target",
+            )
+        return np.asarray(self.heat[self.labels.index(label)])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the arrays."""
@@ -75,13 +89,13 @@ class Located:
 class Settings:
     """How to locate.
 
-    threshold: least belief in a class; unless given, the answer's is enough for cam and 1/2 for windows, and labels
-    have their own. share: of a map's maximum from which a place belongs to the class. iou: overlap from which two
-    boxes are of one thing. layer: whose maps are used; the last that has any unless given. scales: by which the image
-    is scaled before windows are laid on it; 1 and ever smaller ones unless given. stride: from window to window in
-    pixels of the scaled image, an eighth of a window unless given. background: a class that is no thing. tight: draw
-    boxes closer than their windows, by the map within; for labels that is always so. strange: keep windows that are
-    unlike all the model learned from.
+    threshold: least belief in a class; unless given, the answer's is enough for cam, any for a class that is asked for,
+    1/2 for windows, and labels have their own. share: of a map's maximum from which a place belongs to the class.
+    layer: whose maps are used; the last that has any unless given. background: a class that is no thing, where none is
+    asked for. Of windows alone: iou: overlap from which two boxes are of one thing. scales: by which images are scaled
+    before windows are laid on it; 1 and ever smaller ones unless given. stride: from window to window in pixels of the
+    scaled image, an eighth of a window unless given. tight: draw boxes closer than their windows, by the map within;
+    for labels that is always so. strange: keep windows that are unlike all the model learned from.
     """
 
     threshold: float | None = None

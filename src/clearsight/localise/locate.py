@@ -46,14 +46,16 @@ def locate(
     """Locate what each image shows, or the classes given as `target`, one image after the other.
 
     method: as `METHODS` names them; auto is cam for a model that has maps, window else. Raises ConfigError for an
-    unknown method, class or setting, ModelError for a model of numbers, and cam of one without maps, DataError for an
-    image smaller than the windows.
+    unknown method, class or setting, and settings of windows for cam; ModelError for a model of numbers, and cam of one
+    without maps; DataError for an image smaller than the windows.
     """
     settings, console = settings or Settings(), console or Silent()
     check(predictor, method, settings)
     named: Sequence[str | int] = [target] if isinstance(target, str | int) else target or []
     asked = None if target is None else list(dict.fromkeys(predictor.class_number(name) for name in named))
     ways = [] if method == "window" else _ways(predictor, settings, must=method == "cam")
+    if ways:
+        _refuse_windows(method, settings)
     return _each(predictor, images, ways, asked, settings, console)
 
 
@@ -89,6 +91,19 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
         predictor.class_number(settings.background)
 
 
+def _refuse_windows(method: str, settings: Settings) -> None:
+    """ConfigError for settings of windows, which cam has no use for."""
+    usual = Settings()
+    names = ("iou", "scales", "stride", "tight", "strange")
+    given = [f"--{name}" for name in names if getattr(settings, name) != getattr(usual, name)]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: of windows alone",
+            found="--method cam" if method == "cam" else "cam, which --method auto takes for a model with maps",
+            fix="add --method window",
+        )
+
+
 def _each(
     predictor: Predictor,
     images: Images,
@@ -102,11 +117,12 @@ def _each(
     for name, original, pixels in zip(names, predictor.originals(images), batches, strict=True):
         began = time.perf_counter()
         if ways:
-            labels, found, heat, facts = _by_maps(predictor, original, pixels, asked, settings, ways)
+            numbers, found, heat, facts = _by_maps(predictor, original, pixels, asked, settings, ways)
         else:
-            labels, found, heat, facts = _by_windows(predictor, original, asked, settings, console)
+            numbers, found, heat, facts = _by_windows(predictor, original, asked, settings, console)
         yield Located(
-            image=name, method="cam" if ways else "window", found=tuple(found), labels=labels, heat=heat,
+            image=name, method="cam" if ways else "window", found=tuple(found),
+            labels=tuple(predictor.classes[k] for k in numbers), numbers=tuple(numbers), heat=heat,
             share=settings.share, pixels=original, facts=facts, seconds=time.perf_counter() - began,
         )  # fmt: skip
 
@@ -128,7 +144,8 @@ def _ways(predictor: Predictor, settings: Settings, *, must: bool) -> list[Sourc
         return []
 
 
-Answer = tuple[tuple[str, ...], list[Found], NDArray[np.float32], dict[str, Any]]
+Answer = tuple[list[int], list[Found], NDArray[np.float32], dict[str, Any]]
+"""Numbers of the classes looked for, what was found, their maps, facts."""
 
 
 def _by_maps(
@@ -141,17 +158,17 @@ def _by_maps(
 ) -> Answer:
     belief, strange = (None if a is None else a[0] for a in predictor.judged(pixels[None]))
     assert belief is not None
-    wanted = asked if asked is not None else _answered(predictor, belief, settings)
+    wanted = _answered(predictor, belief, asked, settings)
     height, width = original.shape[1:]
     facts: dict[str, Any] = {
         "layer": [way.layer for way in ways],
-        "belief": {predictor.classes[k]: float(belief[k]) for k in wanted},
+        "belief": {predictor.classes[k]: float(belief[k]) for k in asked or wanted},
     }
     if strange is not None:
         facts["none_of_these"] = bool(strange)
-    names = tuple(predictor.classes[k] for k in wanted)
+    names = [predictor.classes[k] for k in wanted]
     if not wanted:
-        return names, [], np.zeros((0, height, width), np.float32), facts
+        return wanted, [], np.zeros((0, height, width), np.float32), facts
     # the middles of the image's own pixels, as places in what the network saw of it
     left, top, right, bottom = predictor.bundle.geometry.seen(width, height)
     columns = (np.arange(width) + 0.5 - left) / (right - left) * pixels.shape[2] - 0.5
@@ -168,13 +185,18 @@ def _by_maps(
         for k, name, one in zip(wanted, names, heat, strict=True)
         for box, mean in regions(one, settings.share)
     ]
-    return names, sorted(found, key=lambda f: -f.score), heat, facts
+    return wanted, sorted(found, key=lambda f: -f.score), heat, facts
 
 
-def _answered(predictor: Predictor, belief: NDArray[np.float64], settings: Settings) -> list[int]:
-    """The classes that a whole image's beliefs (K,) give it, likeliest first: of labels all that reach their own
-    thresholds, or the one asked for; of classes the first, unless it is background or does not reach the threshold.
+def _answered(
+    predictor: Predictor, belief: NDArray[np.float64], asked: list[int] | None, settings: Settings
+) -> list[int]:
+    """The classes that a whole image's beliefs (K,) give it, likeliest first: of those asked for all that reach the
+    threshold, if there is one; else of labels all that reach their own thresholds, or the one given; of classes the
+    first, unless it is background or does not reach the threshold.
     """
+    if asked is not None:
+        return [k for k in asked if belief[k] >= (settings.threshold or 0)]
     nothing = None if settings.background is None else predictor.class_number(settings.background)
     if predictor.bundle.task == "multilabel":
         given = belief >= _least(predictor, settings)
@@ -209,4 +231,4 @@ def _by_windows(
     wanted = sorted(masks) if asked is None else asked
     nothing = np.zeros(original.shape[1:], np.float32)
     heat = np.stack([masks.get(k, nothing) for k in wanted]) if wanted else nothing[None][:0]
-    return tuple(predictor.classes[k] for k in wanted), found, heat, facts
+    return wanted, found, heat, facts

@@ -26,7 +26,7 @@ from clearsight.errors import ModelError, nearest
 BEST_OF = "best-of:"
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Images (N, C, S, S), normalised as the network expects them, and class indices (N,)."""
+"""Images (N, C, S, S), normalised as the network expects them, and targets: class indices (N,), or those of `loss`."""
 
 
 def xavier(weight: torch.Tensor) -> None:

@@ -27,17 +27,17 @@ def anomaly_section(fitted: Fitted, test: AnomalyEvaluation) -> dict[str, Any]:
     """The parts of `answers_page.Page` that are about anomalies."""
     answer = fitted.bundle.answer
     assert isinstance(answer, Anomaly)
-    normal = test.n - test.anomalies
+    normal, thing = test.n - test.anomalies, fitted.bundle.thing
     said = []
     if test.false_alarms is not None:
-        said.append(f"Of {count(normal, 'normal test image')}, {percent(test.false_alarms)} were called anomalies.")
+        said.append(f"Of {count(normal, f'normal test {thing}')}, {percent(test.false_alarms)} were called anomalies.")
     if test.found is not None:
         said.append(f"Of {count(test.anomalies, 'anomaly', 'anomalies')}, {percent(test.found)} were.")
     return {
-        "verdict": " ".join(said) or "There were no test images.",
-        "tiles": tuple(_tiles(test)),
+        "verdict": " ".join(said) or f"There were no test {thing}s.",
+        "tiles": tuple(_tiles(test, thing)),
         "table": Table(
-            ("Class", "Images", "AUROC", "Called anomalies", "Mean probability"),
+            ("Class", f"{thing.capitalize()}s", "AUROC", "Called anomalies", "Mean probability"),
             tuple(
                 (
                     g.name + (" (normal)" if g.normal else ""), f"{g.images:,}",
@@ -45,33 +45,33 @@ def anomaly_section(fitted: Fitted, test: AnomalyEvaluation) -> dict[str, Any]:
                 )
                 for g in test.per_group
             ),
-            "AUROC is how often an image of the class looks stranger than a normal one. The probability of an anomaly "
-            f"supposes that {percent(answer.prior)} of all images are anomalies, told from normal ones with an AUROC "
+            "AUROC is how often one of the class is stranger than a normal one. The probability of an anomaly "
+            f"supposes that {percent(answer.prior)} of all {thing}s are anomalies, told from normal ones with an AUROC "
             f"of {1 / (1 + answer.shape):.2f}: nobody has said what anomalies look like, so it is a scale, and the "
             "share of false alarms is the promise.",
         ),
         "charts": tuple(_charts(test, answer)),
-        "charts_words": "Scores of the test images, larger for stranger. To the right of the line an image is "
+        "charts_words": f"Scores of the test {thing}s, larger for stranger. To the right of the line one is "
         "called an anomaly.",
         "cards_title": "Missed anomalies and false alarms",
         "cards": tuple(_cards(fitted, test)),
     }  # fmt: skip
 
 
-def _tiles(test: AnomalyEvaluation) -> Iterator[Tile]:
+def _tiles(test: AnomalyEvaluation, thing: str) -> Iterator[Tile]:
     if test.auroc is not None and test.auroc_interval is not None:
         low, high = test.auroc_interval
         yield Tile(
             "Anomalies look stranger",
             f"{test.auroc:.3f}",
-            "AUROC: of an anomaly and a normal image, how often the anomaly has the higher score, "
+            f"AUROC: of an anomaly and a normal {thing}, how often the anomaly has the higher score, "
             f"{low:.3f} to {high:.3f} with 95 % confidence",
         )
     if test.false_alarms is not None and test.false_alarms_interval is not None:
         yield Tile(
             "False alarms",
             percent(test.false_alarms),
-            f"of normal test images; {percent(test.promised)} were promised",
+            f"of normal test {thing}s; {percent(test.promised)} were promised",
             interval_bar(test.false_alarms, test.false_alarms_interval, test.promised),
         )
     if test.found is not None:
@@ -89,13 +89,14 @@ def _charts(test: AnomalyEvaluation, answer: Anomaly) -> Iterator[tuple[str, Mar
 
 def _cards(fitted: Fitted, test: AnomalyEvaluation) -> Iterator[Card]:
     """Some missed anomalies and some false alarms, with the detector's map over them where it has one."""
+    thing = fitted.bundle.thing
     halves = [[m for m in test.mistakes if m.kind == kind][: SHOWN // 2] for kind in ("missed", "false alarm")]
     for miss in [*halves[0], *halves[1]]:
         yield Card(
             picture(fitted.prepared, miss.index, SIDE, miss.image, pixels=_shown(fitted, miss.index)),
             miss.image,
             miss.kind,
-            f"anomaly {percent(miss.probability)}; {percent(miss.p_value)} of normal images look as strange",
+            f"anomaly {percent(miss.probability)}; {percent(miss.p_value)} of normal {thing}s are as strange",
         )
 
 

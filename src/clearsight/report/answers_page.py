@@ -72,7 +72,7 @@ def write_answers_report(
         about = _labels(fitted, evaluation)
     elif isinstance(evaluation, AnomalyEvaluation):
         about = anomaly_section(fitted, evaluation)
-        alarms = "What is unlike the normal images is what this model answers."
+        alarms = f"What is unlike the normal {fitted.bundle.thing}s is what this model answers."
     else:
         about = _numbers(fitted, evaluation)
     audit, words = fitted.prepared.audit, option_words()

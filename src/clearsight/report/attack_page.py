@@ -62,7 +62,7 @@ def write_attack_page(path: Path, found: AttackCurve, fooling: Fooling | None) -
         else [],
         caught=""
         if fooling is None or fooling.strange is None
-        else f"{int(fooling.strange.sum())} of {len(fooling.strange)}",
+        else f"{int(fooling.strange[fooling.fooled].sum())} of the {int(fooling.fooled.sum())} that fool it",
     )
 
 

@@ -90,16 +90,17 @@ def _enlarged(picture: NDArray[np.floating]) -> Image.Image:
 def words(e: Explanation) -> str:
     """What says whether to believe a map, in a line."""
     said = []
+    if np.ptp(e.heat) == 0:
+        said.append("the map is the same everywhere and says nothing")
+    if e.facts.get("rectifiers") == 0:
+        said.append("the network has no rectifiers to guide: this is the plain gradient")
+    if e.facts.get("completeness", 0) > 0.05:
+        said.append(f"its sum misses the logit's difference by {e.facts['completeness']:.0%}: use more samples")
     if e.faithfulness:
         f = e.faithfulness
-        verdict = (
-            "better than chance"
-            if f.score > 0.02
-            else f"worse than chance: {f'these places speak for {e.opposite}' if e.opposite else 'misleading'}"
-            if f.score < -0.02
-            else "no better than chance"
+        said.append(
+            f"faithfulness {f.score:+.2f}, {e.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
         )
-        said.append(f"faithfulness {f.score:+.2f}, {verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})")
     elif e.task == "anomaly":
         said.append("its faithfulness cannot be judged: a place that is taken away, blurred, is an anomaly too")
     if e.randomised is not None:

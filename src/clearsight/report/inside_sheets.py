@@ -50,7 +50,10 @@ def filter_sheet(found: Filters) -> NDArray[np.float64]:
     what = "each to its own strongest weight, written below it"
     key = "gray is zero, colours are the channels' own" if colour else "red adds to the sum, blue takes away"
     side = 128 if found.classes else 72
-    return tile_sheet([Row(f"{found.layer}: {count} {kind} of {height}x{width}", tiles, f"{key}; {what}")], side=side)
+    name = f"{found.layer}: {count} {kind} of {height}x{width}"
+    if len(tiles) < count:
+        name += f", the first {len(tiles)} of them"
+    return tile_sheet([Row(name, tiles, f"{key}; {what}")], side=side)
 
 
 def _same_channels(weights: Floats) -> bool:
@@ -146,7 +149,9 @@ def gate_sheet(found: ClassGates, width: int = 1160) -> NDArray[np.float64]:
     top = 44
     for block in found.blocks:
         channels = block.mean.shape[1]
-        pen.text((10, top), f"{block.block}: {channels} gates", fill=INK, font=large)
+        cut = len(classes) < len(found.classes)
+        some = f", the first {len(classes)} of {len(found.classes)} classes" if cut else ""
+        pen.text((10, top), f"{block.block}: {channels} gates{some}", fill=INK, font=large)
         words = (
             f"differ by {block.spread:.3f} from class to class, by {block.within:.3f} from image to image of a class"
         )

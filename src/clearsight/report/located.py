@@ -71,8 +71,8 @@ def _tinted(plain: Image.Image, found: Located) -> Image.Image:
         return plain.copy()
     faded = 0.75 * base + 0.25 * base.mean(2, keepdims=True)
     segments = found.segments
-    for t in range(len(found.labels)):
-        heat = np.where(segments == t + 1, found.heat[t], 0).astype(np.float32)
+    for t, number in enumerate(found.numbers):
+        heat = np.where(segments == number + 1, found.heat[t], 0).astype(np.float32)
         soft = np.asarray(Image.fromarray(heat).resize(plain.size, Image.Resampling.BILINEAR))[..., None]
         faded = (1 - TINT * soft) * faded + TINT * soft * np.array(COLOURS[t % len(COLOURS)])
     return Image.fromarray(np.round(np.clip(faded, 0, 255)).astype(np.uint8))

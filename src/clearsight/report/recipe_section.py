@@ -17,6 +17,7 @@ from clearsight.report.wording import count, duration, percent
 from clearsight.train.fit import Fitted
 from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
+from clearsight.train.together import BOTH
 
 CANDIDATES = 12
 """Candidates shown at once; the others are folded away."""
@@ -35,6 +36,8 @@ QUESTIONS = {
     "epochs": "How many passes over the images?",
     "stop": "When did training stop?",
     "head": "Which features and which head?",
+    "folds agree": "How far do heads fitted on other folds agree?",
+    "networks of the folds agree": "How far do the networks of the folds agree?",
     "detector": "What tells anomalies?",
     "threshold": "From where on is an image an anomaly?",
     "fine-tuning": "Should the pretrained layers be trained too?",
@@ -148,10 +151,20 @@ def _summary(fitted: Fitted) -> str:
         upper, everything = "training the upper blocks" in kept, "training all layers" in kept
         part = "all its weights were" if everything or not upper else f"its weights, but for those {cut}, were"
         words += f" Then {part} trained a little further on these images."
-    if isinstance(fitted.bundle.network, Ensemble):
-        members = len(fitted.bundle.network.members)
-        words += f" {members} states of it, from before and after that, answer together: their beliefs are averaged."
+    network = fitted.bundle.network
+    if isinstance(network, Ensemble):
+        words += f" {_members(network, beside=any(d.choice == BOTH for d in fitted.decisions))}"
     return words
+
+
+def _members(ensemble: Ensemble, *, beside: bool) -> str:
+    """What answers together. beside: what training gave, beside what there was before."""
+    trained = ensemble.members[-1] if beside else ensemble
+    who = "the network trained further"
+    if isinstance(trained, Ensemble):
+        who = f"{len(trained.members)} networks trained further, each without one fold of the images,"
+    before = "The network from before that and " if beside else ""
+    return f"{before}{who} answer together: their beliefs are averaged."
 
 
 def _charts(history: Sequence[Epoch], titles: tuple[str, str]) -> tuple[Markup, Markup]:
@@ -184,7 +197,7 @@ def _curve_words(fitted: Fitted) -> str:
             f"Its best epoch was {best}."
         )
     return (
-        f"Training took {count(len(history), 'epoch')} (passes over the training images) and "
+        f"Training took {count(history[-1].epoch, 'epoch')} (passes over the training images) and "
         f"{duration(history[-1].seconds)}. The weights of epoch {best}, where the validation loss was lowest, "
         "were kept."
     )

@@ -9,17 +9,27 @@ from typing import Any
 from clearsight.diagnose.command import option_flags
 from clearsight.report.charts import share_bar
 from clearsight.report.render import write_page
-from clearsight.train.search import Search
+from clearsight.train.search import Search, Trial
 
 
 def best_command(search: Search, origin: str) -> str:
-    """`clearsight train DATA ...` with what all trials shared and the best trial's own options."""
-    return shlex.join(["clearsight", "train", origin, *option_flags({**search.base, **_rounded(search.best.options)})])
+    """`clearsight train DATA ...` with what all trials shared, the best trial's own options, and its network."""
+    options = {**search.base, **_rounded(search.best.options), **search.network}
+    return shlex.join(["clearsight", "train", origin, *option_flags(options)])
+
+
+def scores_words(trial: Trial) -> tuple[str, str]:
+    """A trial's log loss and accuracy, with their deviations over several folds; empty where it was cut short."""
+    if trial.log_loss is None or trial.accuracy is None:
+        return "", ""
+    loss, right = f"{trial.log_loss:.4f}", f"{trial.accuracy:.1%}"
+    spread = trial.deviations()
+    return (loss, right) if spread is None else (f"{loss} ± {spread[0]:.4f}", f"{right} ± {spread[1]:.1%}")
 
 
 def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> None:
     """Write the page; it opens from disk and loads nothing."""
-    best = search.best
+    best, (loss, right) = search.best, scores_words(search.best)
     cut = sum(t.state == "cut short" for t in search.trials)
     judged = "the validation images" if search.folds == 1 else f"{search.folds} folds in turn"
     columns = sorted({option for t in search.trials for option in t.options})
@@ -27,8 +37,8 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
     rows = [
         {
             "number": t.number,
-            "loss": "" if t.log_loss is None else f"{t.log_loss:.4f}",
-            "accuracy": "" if t.accuracy is None else f"{t.accuracy:.1%}",
+            "loss": scores_words(t)[0],
+            "accuracy": scores_words(t)[1],
             "seconds": f"{t.seconds:.0f}",
             "state": t.state,
             "cells": [_words(t.options.get(option, "")) for option in columns],
@@ -41,8 +51,8 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
         "search.html",
         name=name,
         summary=f"{len(search.trials)} trials, {cut} of them cut short, scored on {judged}; the test images were not "
-        f"touched. Trial {best.number} has the lowest log loss, {best.log_loss:.4f}, at an accuracy of "
-        f"{best.accuracy:.1%}.",
+        f"touched. Trial {best.number} has the lowest log loss, {loss}, at an accuracy of {right}"
+        + (" (mean and standard deviation over the folds)." if best.deviations() else "."),
         command=best_command(search, origin),
         importance=[(option, f"{share:.0%}", share_bar([("right", share)])) for option, share in shares],
         columns=columns,

@@ -6,6 +6,7 @@ card.rows["rotation"][4].accuracy, card.fails["rotation"]
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, did_you_mean
 from clearsight.metrics import wilson_interval
 from clearsight.predictor import Images, Predictor
-from clearsight.robustness.changes import CHANGES, painted_out, rotation
+from clearsight.robustness.changes import CHANGES, painted_out, turned
 
 Floats = NDArray[np.float32]
 
@@ -103,7 +104,7 @@ def audit(
     """Make the card of images with known classes (N,).
 
     changes: names of `CHANGES`, or several joined by + (default: each, and all of the slight kinds together). turns:
-    (class, degrees, class): what a class becomes when turned, such as a 6 that becomes a 9.
+    (class, degrees, class): what a class becomes when turned counter-clockwise, such as a 6 that becomes a 9.
     """
     console = console or Silent()
     chosen = [*CHANGES, "smaller + rotation + illumination + noise"] if changes is None else list(changes)
@@ -113,6 +114,12 @@ def audit(
             raise ConfigError(
                 f"there is no change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES)
             )
+    if not parts:
+        raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="leave it out for all")
+    if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
+        raise ConfigError(f"{doubled!r} names a change twice", fix="name each once")
+    if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):
+        raise ConfigError(f"a turn by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
     called = list(predictor.names(images) if names is None else names)
     if not called:
         raise ConfigError("there are no images to audit")
@@ -146,8 +153,12 @@ def audit(
     return Card(
         images=n, accuracy=right / n, interval=wilson_interval(right, n), rows=rows, fails=fails,
         clusters=_clusters(predictor, x, before, truth, called, seed),
-        sensitivity=_sensitivity(predictor, x, before, truth, turns, seed), examples=examples,
+        sensitivity=_sensitivity(predictor, x, before, truth, turns, console), examples=examples,
     )  # fmt: skip
+
+
+def _all_turned(x: torch.Tensor, degrees: float) -> torch.Tensor:
+    return turned(x, torch.full((len(x),), degrees))
 
 
 def _changed(x: torch.Tensor, words: Sequence[str], step: int, seed: int) -> torch.Tensor:
@@ -215,7 +226,7 @@ def _sensitivity(
     before: NDArray[np.int64],
     truth: NDArray[np.int64],
     turns: Sequence[tuple[int, float, int]],
-    seed: int,
+    console: Console,
 ) -> tuple[Sensitivity, ...]:
     """Of images answered rightly: does the answer change where the class does?"""
 
@@ -223,10 +234,17 @@ def _sensitivity(
         edit: str, rows: NDArray[np.int64], made: Callable[[torch.Tensor], torch.Tensor], goal: int | None
     ) -> None:
         if not len(rows):
+            console.say(f"{edit}: left out, as no image to edit is answered rightly")
             return
-        belief = predictor.predict_proba(made(x[torch.from_numpy(rows)]).numpy())
-        answer = belief.argmax(1)
-        changed = int((answer == goal).sum() if goal is not None else (answer != truth[rows]).sum())
+        edited = made(x[torch.from_numpy(rows)]).numpy()
+        answer = predictor.predict_proba(edited).argmax(1)
+        if goal is not None:
+            changed = int((answer == goal).sum())
+        else:
+            gone = answer != truth[rows]
+            if predictor.bundle.limits is not None:
+                gone |= predictor.strangeness(edited)[1]  # "none of these" is another answer too
+            changed = int(gone.sum())
         found.append(Sensitivity(edit, len(rows), changed / len(rows), wilson_interval(changed, len(rows))))
 
     found: list[Sensitivity] = []
@@ -234,7 +252,5 @@ def _sensitivity(
     tried("object painted out: another answer", right, painted_out, None)
     for start, degrees, end in turns:
         name = f"{predictor.classes[start]} turned by {degrees:g} degrees: {predictor.classes[end]}"
-        generator = torch.Generator().manual_seed(seed)
-        turned = partial(rotation, amount=degrees, generator=generator)
-        tried(name, right[truth[right] == start], turned, end)
+        tried(name, right[truth[right] == start], partial(_all_turned, degrees=degrees), end)
     return tuple(found)

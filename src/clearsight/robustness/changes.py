@@ -37,7 +37,12 @@ def scale(images: torch.Tensor, amount: float, generator: torch.Generator) -> to
 
 def rotation(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
     """Turned by `amount` degrees, to the left or to the right."""
-    angle = math.radians(amount) * _signs(len(images), generator)
+    return turned(images, amount * _signs(len(images), generator))
+
+
+def turned(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
+    """Each image turned by its own degrees (N,), counter-clockwise above 0."""
+    angle = torch.deg2rad(degrees)
     aspect = images.shape[3] / images.shape[2]
     m = torch.eye(3).repeat(len(images), 1, 1)
     m[:, 0, 0] = m[:, 1, 1] = torch.cos(angle)

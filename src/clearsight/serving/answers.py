@@ -80,7 +80,7 @@ def explanation(found: Explanation, *, picture: bool, heat: bool, apart: bool, d
         "below": png(shown(found.pixels, deep)) if apart else None,
         "above": png(heat_layer(found.heat)) if apart else None, "signed": bool(found.heat.min() < 0),
         "heat": [[float(f"{v:.6g}") for v in row] for row in found.heat.tolist()] if heat else None,
-        "faithfulness": {name: getattr(faithful, name) for name in names} if faithful else None,
+        "faithfulness": {n: getattr(faithful, n) for n in names} | {"verdict": found.verdict} if faithful else None,
         "randomised": found.randomised, "verdict": words(found), "settings": found.settings,
         "seconds": round(found.seconds, 3),
     }  # fmt: skip

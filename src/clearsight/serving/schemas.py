@@ -109,9 +109,10 @@ class Predictions(BaseModel):
 
 class FaithfulnessBody(BaseModel):
     """Areas under the curves of belief as places are taken away and put back; score at or below 0: no more than
-    chance.
+    chance; verdict: which it is, in words.
     """
 
+    verdict: str
     score: float
     deletion: float
     insertion: float

@@ -121,10 +121,10 @@ def _trunk(job: Job, answer: Anomaly) -> _Trunk:
     if job.recipe.kind == "probe":
         say_idle(job, "the network's weights stay as they are: there is nothing but normal images to train them on")
         return _Trunk(new_probe(job.recipe), f"features of {job.recipe.model}, pretrained")
-    if job.config.model.model != "auto" and len(answer.normal) > 1:
+    if job.config.model.model != "auto":
         outcome = from_scratch(replace(job, data=replace(job.data, dataset=_only_normal(job, answer))))
         return _Trunk(outcome.network, f"features of {job.recipe.model}, trained to tell normal classes apart", outcome)
-    say_idle(job, "small images are compared pixel by pixel, and no network is trained")
+    say_idle(job, "images are compared pixel by pixel, and no network is trained")
     return _Trunk(None, "pixels")
 
 

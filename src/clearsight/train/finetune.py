@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.belief.temperature import fit_temperature
-from clearsight.metrics import accuracy, softmax
+from clearsight.metrics import softmax
 from clearsight.models.cut import Upper, cut
 from clearsight.models.network import AS_IT_IS, Ensemble, Probe
 from clearsight.train.features import Stacked, outputs
-from clearsight.train.frozen import MIRRORED, Frozen
+from clearsight.train.frozen import MIRRORED, Frozen, say_idle
 from clearsight.train.job import Job, Outcome
 from clearsight.train.loop import Examples, Trained, Training
 from clearsight.train.probe import choose_head, fit_softmax
@@ -37,6 +37,9 @@ MOST_EPOCHS = 30
 
 FEWEST_EPOCHS = 3
 """Epochs that every fold's network must get for the budget to be shared among the folds."""
+
+FOLDS = "networks of the folds"
+"""What is decided where every fold's network answers."""
 
 ENOUGH_EPOCHS, ENOUGH_STEPS = 4, 400
 """The larger of the two is what the upper blocks are trained for at most: their outputs are the same in each epoch, and
@@ -67,16 +70,18 @@ def train_upper(job: Job, frozen: Frozen) -> Outcome | None:
         for view in views
     ]  # fmt: skip
     parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(frozen.probe.taps)]
-    n = len(frozen.rows)
+    n, every = len(frozen.rows), job.examples
+    soft = None if every.targets is None else np.tile(every.targets[frozen.rows], (len(views), 1))
 
     def examples(fit: NDArray[np.int64], judge: NDArray[np.int64]) -> Examples:
         return Examples(
             pixels=Stacked(maps),  # type: ignore[arg-type]
-            labels=np.tile(data.labels[frozen.rows], len(views)),
-            weights=np.tile(data.weights[frozen.rows], len(views)),
+            labels=np.tile(every.labels[frozen.rows], len(views)),
+            weights=np.tile(every.weights[frozen.rows], len(views)),
             train=np.concatenate([frozen.positions(fit) + k * n for k in range(len(views))]),
             val=frozen.positions(judge),
             classes=job.classes,
+            targets=soft,
         )
 
     def new(fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
@@ -96,6 +101,8 @@ def train_upper(job: Job, frozen: Frozen) -> Outcome | None:
     plan = _plan(job, upper, how, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
     if plan is None:
         return None
+    why = "the upper blocks are trained on what the lower ones make of images and of their mirror images, once"
+    say_idle(job, why, ("augment", "mixup", "cutmix"))
     how = replace(how, epochs=plan.epochs)
     unwatched = replace(job, watch=None)  # the doctor knows pixels and whole networks
     members, judged, logits, runs = [], [], [], []
@@ -110,7 +117,7 @@ def train_upper(job: Job, frozen: Frozen) -> Outcome | None:
         probe, upper, spec, groups = new(fit)
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
         seen = examples(fit, judge)
-        runs.append(unwatched.train(upper, how, groups, title + of, seen))
+        runs.append(unwatched.train(upper, how, groups, title + of, seen, fold=number + 1))
         probe.set_head(parts, spec, upper.head)
         members.append(probe.eval())
         judged.append(judge)
@@ -214,12 +221,13 @@ def _jointly(job: Job, outcome: Outcome, members: Sequence[Probe]) -> Outcome:
     """The networks of all folds as one. Its evidence is that of its members, each on the fold it had not seen: together
     they are better than that says.
     """
-    right = accuracy(job.data.labels[outcome.judged], outcome.logits.argmax(1))
+    right = outcome.logits.argmax(1) == job.data.labels[outcome.judged]
     job.note(
-        "networks of the folds",
+        FOLDS,
         f"{len(members)}, their beliefs averaged",
-        f"each was trained without one fold, on which it was judged: {right:.1%} of {len(outcome.judged):,} images",
+        f"each was trained without one fold, on which it was judged: {right.mean():.1%} of {len(right):,} images",
     )
+    job.note_folds(f"{FOLDS} agree", outcome.judged, right, "accuracy")
     calibrated = np.log(np.maximum(softmax(outcome.logits, outcome.temperature), 1e-30))
     ensemble = Ensemble.of(members, [outcome.temperature] * len(members))
     return replace(outcome, network=ensemble, logits=calibrated, temperature=1.0)

@@ -26,7 +26,7 @@ from clearsight.data.normal import require_normal
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sound import FACTS
-from clearsight.data.targets import Task, require_variety
+from clearsight.data.targets import Task, is_direction, like_counts, require_variety
 from clearsight.engines import device_of
 from clearsight.errors import ConfigError
 from clearsight.metrics import accuracy, log_loss, softmax
@@ -40,7 +40,7 @@ from clearsight.train.loop import Training, score_of
 from clearsight.train.losses import loss_for
 from clearsight.train.observer import Epoch
 from clearsight.train.probe import Candidate
-from clearsight.train.recipe import Recipe, check_names, check_task, larger_size, plan
+from clearsight.train.recipe import Recipe, check_names, check_task, kept, larger_size, plan
 from clearsight.train.ridge import answers_head
 from clearsight.train.scratch import from_scratch
 from clearsight.train.suspects import Suspects, find_suspects
@@ -116,9 +116,11 @@ def fit(
     _check_task(dataset, config, recipe)
     trials = Trials(dataset, scanned, config, test_fraction, device, console)
     recipe, geometry, why_so = trials.geometry(recipe)
-    prepared = trials.prepared(geometry, console)
-    decisions = [*recipe.decisions, *why_so]
+    decisions = [*recipe.decisions, *_whole_numbers(dataset, config), *why_so]
     for decision in decisions:
+        console.say(f"{decision.what}: {decision.choice} ({decision.why})")
+    prepared, left_out = trials.prepared(geometry, console)
+    for decision in left_out:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     for finding in prepared.audit.findings:
         if finding.severity == "warning":
@@ -155,7 +157,7 @@ def fit(
         bundle=bundle,
         prepared=prepared,
         recipe=recipe,
-        decisions=(*decisions, *job.notes),
+        decisions=(*decisions, *left_out, *job.notes),
         judged=outcome.judged,
         val_logits=outcome.logits,
         history=outcome.history,
@@ -167,6 +169,17 @@ def fit(
         training=outcome.training,
         suspects=suspects,
     )
+
+
+def _whole_numbers(dataset: Dataset, config: Config) -> list[Decision]:
+    """Say that whole numbers are taken for names of classes, where nobody said so and they may be counts; names of
+    folders are none.
+    """
+    open_what = dataset.targets is None and config.data.task == "auto" and not Path(dataset.origin).is_dir()
+    if not open_what or not like_counts(dataset.classes):
+        return []
+    why = "the labels are whole numbers, taken for names: --task regression if they are counts"
+    return [Decision("labels", f"{len(dataset.classes)} classes", why)]
 
 
 def _note_angles(job: Job) -> None:
@@ -187,8 +200,22 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
     check_task(dataset, config)
     if dataset.targets is None:
         return
+    if task == "regression" and is_direction(dataset.targets.values):
+        plain = [*numbers, *(["--loss gaussian-nll"] if options.loss == "gaussian-nll" else [])]
+        if plain:
+            raise ConfigError(
+                f"{', '.join(plain)}: not for a direction in the plane",
+                found=f"unit vectors in {' and '.join(dataset.targets.names)}",
+                fix="leave that out",
+            )
     if task == "anomaly":
         require_normal(dataset)
+        if recipe.kind == "scratch" and model.model != "auto" and len(dataset.targets.normal) == 1:
+            raise ConfigError(
+                f"{recipe.model} would start from random weights and learn to tell normal classes apart",
+                found=f"one normal class, {dataset.targets.normal[0]}",
+                fix="leave out --model, or name a network with published weights",
+            )
     else:
         require_variety(dataset.targets, dataset.name)
     if recipe.kind == "classical":
@@ -242,9 +269,9 @@ class Trials:
             decisions.append(decision)
         return replace(recipe, img_size=geometry.height), geometry, decisions
 
-    def prepared(self, geometry: Geometry, console: Console) -> Prepared:
-        """The images as the geometry has them, and their splits."""
-        return prepare(
+    def prepared(self, geometry: Geometry, console: Console) -> tuple[Prepared, list[Decision]]:
+        """The images as the geometry has them, and their splits; and which images are left out of them."""
+        data = prepare(
             self.dataset,
             self.scanned,
             geometry,
@@ -253,6 +280,7 @@ class Trials:
             folds=self.config.data.folds,
             progress=console.stage("reading pixels"),
         )
+        return kept(data, self.config)
 
     def _best(self, what: str, recipe: Recipe, tried: dict[str, Geometry]) -> tuple[Geometry, Decision]:
         """The geometry that validates best after a training without a budget, and the decision for it."""
@@ -261,7 +289,7 @@ class Trials:
         for name, geometry in tried.items():
             short = replace(_without_budget(config), train=replace(config.train, epochs=config.train.epochs or 8))
             own = replace(recipe, img_size=geometry.height)
-            data = self.prepared(geometry, self.console)
+            data, _ = self.prepared(geometry, self.console)
             job = Job(data, own, short, self.device, Silent())
             scores[name] = _score(job, _train(job))
         best = max(scores, key=lambda name: scores[name])
@@ -281,7 +309,8 @@ def _score(job: Job, outcome: Outcome) -> tuple[float, float]:
         belief = softmax(outcome.logits, outcome.temperature)
         return accuracy(target, outcome.logits.argmax(1)), -log_loss(target, belief)
     outputs = torch.from_numpy(outcome.logits).float()
-    score = float(score_of(outputs, job.examples.wanted(outcome.judged), outcome.answer.task).mean())
+    loss = outcome.training.loss if outcome.training else ""
+    score = float(score_of(outputs, job.examples.wanted(outcome.judged), outcome.answer.task, loss).mean())
     return score, score
 
 

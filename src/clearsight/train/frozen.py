@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +16,7 @@ from clearsight.models.pretrained import load_backbone
 from clearsight.models.published import weight_facts
 from clearsight.train.features import Averaged, extract
 from clearsight.train.job import Job, Outcome
+from clearsight.train.losses import class_weights
 from clearsight.train.probe import Candidate, ProbeResult, Targets, choose_head
 from clearsight.train.recipe import Recipe
 
@@ -23,6 +25,9 @@ MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
 
 VIEWS_LIMIT = 20_000
 """Images up to which features of mirror images are tried, with a budget: each view costs as much as the images."""
+
+NO_LAYER = tuple(name for name in vars(TrainConfig()) if name != "class_weights")
+"""Options without effect where no layer is trained."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,16 @@ class Frozen:
 
     def targets(self, job: Job) -> Targets:
         """What heads on these features learn."""
-        return Targets(job.data.labels[self.rows], job.data.weights[self.rows], job.classes)
+        return weighted_targets(job, self.rows)
+
+
+def weighted_targets(job: Job, rows: NDArray[np.int64]) -> Targets:
+    """What heads on features of some images learn; a label counts as it is believed, and as --class-weights says."""
+    data = job.data
+    labels, weights = data.labels[rows], data.weights[rows]
+    if job.config.train.class_weights == "balanced":
+        weights = weights * class_weights(data.labels[data.split.train], job.classes).numpy()[labels]
+    return Targets(labels, weights, job.classes)
 
 
 def frozen_head(job: Job) -> Frozen:
@@ -67,7 +81,7 @@ def frozen_head(job: Job) -> Frozen:
     result = choose_head(
         parts,
         feature_sets(probe),
-        Targets(data.labels[rows], data.weights[rows], job.classes),
+        weighted_targets(job, rows),
         [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds],
         np.searchsorted(rows, split.development),
         views={views: partial(seen_from, views) for views in MIRRORED} if asked else None,
@@ -77,10 +91,12 @@ def frozen_head(job: Job) -> Frozen:
     probe.set_views(result.chosen.views)
     probe.set_head(result.chosen.parts, result.head_spec, result.head)
     _say_head(job, result)
+    judged = rows[result.judged]
+    job.note_folds("folds agree", judged, result.logits.argmax(1) == data.labels[judged], "accuracy")
     outcome = Outcome(
         network=probe,
         temperature=result.temperature,
-        judged=rows[result.judged],
+        judged=judged,
         logits=result.logits,
         history=(),
         candidates=result.candidates,
@@ -90,9 +106,10 @@ def frozen_head(job: Job) -> Frozen:
     return Frozen(probe, result, parts, rows, outcome)
 
 
-def say_idle(job: Job, why: str) -> None:
-    """Say which options of training the user gave for nothing, as no layer is trained."""
-    idle = [flag(name) for name, value in vars(job.config.train).items() if value != getattr(TrainConfig(), name)]
+def say_idle(job: Job, why: str, names: Sequence[str] = NO_LAYER) -> None:
+    """Say which of these options of training the user gave for nothing; to change no image needs no saying."""
+    given, usual = job.config.train, TrainConfig()
+    idle = [flag(name) for name in names if getattr(given, name) not in (getattr(usual, name), "none")]
     if idle:
         job.note("without effect", ", ".join(idle), why)
 

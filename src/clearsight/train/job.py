@@ -113,7 +113,7 @@ class Job:
         if table is None:
             return None
         within = low_high(data.within) if data.within else None
-        spread = self.config.train.loss == "gaussian-nll"
+        spread = self.config.train.loss == "gaussian-nll" and self.recipe.kind == "scratch"  # a head has none
         return answer_for(
             table, self.data.split.train, angle=data.angle, within=within, spread=spread,
             false_alarms=self.config.model.false_alarms,
@@ -127,11 +127,13 @@ class Job:
     @property
     def examples(self) -> Examples:
         """The images at their working size with the split's own train and validation parts."""
-        data, targets = self.data, None
+        data, targets, weights = self.data, self.data.dataset.soft, self.data.weights
+        if targets is not None:  # which say themselves how far each class is believed
+            weights = np.ones_like(weights)
         if self.answer and data.dataset.targets:
             targets = self.answer.encode(data.dataset.targets.values)
         return Examples(
-            data.pixels.array, data.labels, data.weights, data.split.train, data.split.val, self.classes,
+            data.pixels.array, data.labels, weights, data.split.train, data.split.val, self.classes,
             data.dataset.task, targets,
         )  # fmt: skip
 
@@ -139,6 +141,21 @@ class Job:
         """Record a decision and say it."""
         self.notes.append(Decision(what, choice, why))
         self.console.say(f"{what}: {choice} ({why})")
+
+    def note_folds(self, what: str, judged: NDArray[np.int64], scores: NDArray[Any], of: str) -> None:
+        """Record how far fits without different folds agree, if there are several.
+
+        judged (M,): images, each judged by the fit without its fold. scores (M,): how right that was, 1 at best. of:
+        what the mean of scores is.
+        """
+        parts = [np.isin(judged, judge) for _, judge in self.data.split.folds]
+        means = [float(scores[part].mean()) for part in parts if part.any()]
+        if len(means) > 1:
+            self.note(
+                what,
+                f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}",
+                f"{of} of {len(means)} fits, each without one fold and judged on that; {np.mean(means):.1%} on average",
+            )
 
     def training(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> Training:
         """How to train this network, but for the epochs: the options, and what they leave open decided.
@@ -203,11 +220,12 @@ class Job:
         groups: list[dict[str, Any]],
         title: str,
         examples: Examples | None = None,
+        fold: int = 1,
     ) -> Trained:
-        """Run the loop, with a checkpoint if the job has a folder."""
+        """Run the loop, with a checkpoint if the job has a folder. fold: whose lines `on_epoch` is told."""
         examples = examples or self.examples
         if self.config.train.lr_find:
-            groups = self._found_rates(network, how, groups, examples)
+            groups = self.found_rates(network, how, groups, examples)
         checkpoint = None
         if self.folder is not None:
             path = self.folder / f"{title.replace(' ', '-')}.pt"
@@ -216,6 +234,11 @@ class Job:
             checkpoint = Checkpoint(path, fingerprint, every=every, writes=self.world.rank == 0)
         watched = self.watch if self.answer is None else None  # the doctor knows classes alone
         observer = watched(network, how, examples) if watched else None
+
+        def on_epoch(line: Epoch) -> None:
+            if self.on_epoch:
+                self.on_epoch(replace(line, fold=fold))
+
         with self.world.whole_batch_norms(network), less_work(network, how, examples, self.device):
             return train_network(
                 network,
@@ -226,7 +249,7 @@ class Job:
                 device=self.device,
                 checkpoint=checkpoint,
                 observer=observer,
-                on_epoch=self.on_epoch,
+                on_epoch=on_epoch,
                 on_step=self.console.stage(title, "steps"),
                 world=self.world,
             )
@@ -296,15 +319,18 @@ class Job:
         step = (times[-1] - times[0]) / (len(times) - 1)
         return step * (len(examples.train) + len(examples.val) / 3) / how.batch_size
 
-    def _found_rates(
+    def found_rates(
         self, network: nn.Module, how: Training, groups: list[dict[str, Any]], examples: Examples
     ) -> list[dict[str, Any]]:
-        """The groups with rates from a range test on a copy of the network; their ratios stay."""
+        """The groups with rates from a range test on a copy of the network; their ratios stay. Rates from 1e-6 to 1 are
+        tried with adamw, and with others as much larger or smaller as their own rate is.
+        """
 
         def find() -> float:
             trial = copy.deepcopy(network)
             step = single_steps(trial, examples, how, seed=self.config.run.seed, device=self.device)
-            found = range_test(step)
+            scale = default_lr(how.opt) / default_lr("adamw")
+            found = range_test(step, low=1e-6 * scale, high=scale)
             return float(found.suggestion)
 
         rate = self.decided("lr", find)

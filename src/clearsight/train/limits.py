@@ -88,7 +88,8 @@ def fit_limits(job: Job, outcome: Outcome, bundle: Bundle) -> Limits | None:
     bank = Bank.fit(seen.features, seen.pixels, seen.labels, held.features, held.pixels)
     if outcome.answer is not None:
         known = np.sort(bank.score("joint", np.zeros((1, 1)), held.features, held.pixels, 1.0))
-        return Limits(bank, "joint", known, LeftOut({}, (), "there are no classes to leave out"), np.zeros(0))
+        none = LeftOut({}, (), "there are no classes to leave out")
+        return Limits(bank, "joint", known, none, np.zeros(0), np.zeros(0))
     left_out, rounds = _left_out(job, outcome, seen, held)
     score = _chosen(rounds)
     logits = _logits(outcome, bundle, job, val)
@@ -101,7 +102,8 @@ def fit_limits(job: Job, outcome: Outcome, bundle: Bundle) -> Limits | None:
             f"tells images of classes left out from known ones with AUROC {left_out.auroc[score]:.3f}; "
             + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != score),
         )
-    return Limits(bank, score, known, left_out, own_scores(belief, data.labels[outcome.judged]))
+    truth = data.labels[outcome.judged]
+    return Limits(bank, score, known, left_out, own_scores(belief, truth), own_scores(belief, truth, "adaptive"))
 
 
 def _chosen(rounds: Sequence[dict[str, float]]) -> str:
@@ -152,6 +154,7 @@ def _left_out(job: Job, outcome: Outcome, seen: _Part, held: _Part) -> tuple[Lef
         return LeftOut({}, (), "two classes: without one of them there is nothing to train"), ()
     groups = _groups(job.classes, RETRAINED if retrain else ROUNDS, job.config.run.seed)
     rounds: list[dict[str, float]] = []
+    left: list[tuple[str, ...]] = []
     advance = job.console.stage("leaving classes out", "rounds")
     for number, group in enumerate(groups):
         advance(number, len(groups))
@@ -159,14 +162,12 @@ def _left_out(job: Job, outcome: Outcome, seen: _Part, held: _Part) -> tuple[Lef
         parts = without(job, outcome, seen, held, group)
         if parts is not None:
             rounds.append(_scored(*parts))
+            left.append(tuple(names[c] for c in group))
     advance(len(groups), len(groups))
     scores = [name for name in SCORES if rounds and all(name in r for r in rounds)]
-    left_out = LeftOut(
-        {name: float(np.mean([r[name] for r in rounds])) for name in scores},
-        tuple(tuple(names[c] for c in group) for group in groups),
-        "smaller trainings without these classes" if retrain else "heads fitted without these classes",
-    )
-    return left_out, rounds
+    why = "smaller trainings without these classes" if retrain else "heads fitted without these classes"
+    auroc = {name: float(np.mean([r[name] for r in rounds])) for name in scores}
+    return LeftOut(auroc, tuple(left), why if left else "too few images are left without a class"), rounds
 
 
 def _groups(classes: int, rounds: int, seed: int) -> list[list[int]]:

@@ -45,7 +45,7 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 class Examples:
     """Labelled images: pixels (N, C, H, W) uint8, uint16 or float32 in [0, 1]; labels (N,) class indices; weights (N,)
     how far each label is believed; train, val: positions among the N. targets (N, E): what outputs are compared with
-    where it is not a class: 0 and 1 for labels, or numbers, as task says.
+    where it is not a class each: soft labels of classes, 0 and 1 for labels, or numbers, as task says.
     """
 
     pixels: NDArray[Any]
@@ -62,7 +62,9 @@ class Examples:
         if self.targets is None:
             return targets(torch.from_numpy(self.labels[rows]), self.classes, smoothing)
         found = torch.from_numpy(self.targets[rows])
-        return found * (1 - smoothing) + smoothing / 2 if self.task == "multilabel" else found
+        if self.task == "regression":
+            return found
+        return found * (1 - smoothing) + smoothing / (2 if self.task == "multilabel" else self.classes)
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ def train_network(
 
     groups: parameter groups for the optimiser, each with its own peak rate `lr`. checkpoint: where to go on from, if it
     holds something, and to save to. on_step(done, total), on_epoch(epoch): called as training goes on. world: the
-    processes that share each batch. Raises TrainingError when the loss is no longer a finite number; the network then
-    holds its best weights so far.
+    processes that share each batch. Raises TrainingError when the loss of a step or of validation is no longer a finite
+    number; the network then holds its best weights so far.
     """
     layout = layout_for(network, device)
     network.to(device).to(memory_format=layout)
@@ -170,7 +172,8 @@ def train_network(
                 loss = (losses * w).sum() / weight
                 cost = loss + how.l1 * l1_penalty(network) / (len(pieces) * world.size) if how.l1 else loss
             scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
-            sums += torch.stack([loss.detach().double(), score_of(logits.detach(), target, data.task).sum().double()])
+            scores = score_of(logits.detach(), target, data.task, how.loss)
+            sums += torch.stack([loss.detach().double(), scores.sum().double()])
         if scaler.is_enabled():
             scaler.unscale_(optimiser)
         value, right = world.sum(sums).tolist()
@@ -230,7 +233,8 @@ def train_network(
             observer.before_forward(step + 1)
         value, right, logits = loss_and_gradient(pieces, weight)
         images, target, _ = pieces[-1]
-        facts = Step(step + 1, total, epoch, rate, value, images, target, logits, waited, time.perf_counter() - asked)
+        spent = time.perf_counter() - asked
+        facts = Step(step + 1, total, epoch, rate, value, images, target, logits, waited, spent, len(parts[-1]))
         if observer:
             observer.after_backward(facts)
         if not math.isfinite(value):
@@ -256,14 +260,19 @@ def train_network(
                 val_loss, val_accuracy = _validate(network, pixels, data, how, world)
                 train_loss, train_accuracy = float(tally[0] / tally[2]), float(tally[1] / tally[2])
                 spent = time.perf_counter() - began
-                history.append(Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, spent))
-                if min(history, key=lambda line: line.val_loss) is history[-1]:
+                line = Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, spent)
+                if val_loss < min((earlier.val_loss for earlier in history), default=math.inf):
                     best_state = copy_state(network)
-            tally = np.zeros(3)
-            if on_epoch:
-                on_epoch(history[-1])
+            if math.isfinite(val_loss):
+                history.append(line)
+                if on_epoch:
+                    on_epoch(line)
             if observer:
-                observer.after_epoch(history[-1])
+                observer.after_epoch(line)
+            if not math.isfinite(val_loss):
+                network.load_state_dict(best_state)
+                raise _diverged(val_loss, step, epoch, rate, max(peaks), "validation loss")
+            tally = np.zeros(3)
         if checkpoint is not None and checkpoint.due():
             checkpoint.save(
                 network=network.state_dict(),
@@ -306,7 +315,7 @@ def _batch(
     images = augment(images, how.augment, noise)
     images, wanted = mix(images, wanted, noise, mixup=how.mixup, cutmix=how.cutmix)
     weights = torch.from_numpy(data.weights[rows]).to(device)
-    if data.targets is None:
+    if data.targets is None or data.task == "classification":
         weights = weights * (wanted @ per_class.to(device))
     return images, wanted, weights
 
@@ -324,19 +333,20 @@ def _validate(network: nn.Module, pixels: Images, data: Examples, how: Training,
     rows = world.share(data.val)
     logits = logits_of(network, pixels, rows, how.batch_size, layout_for(network, pixels.device), how.amp)
     wanted = data.wanted(rows)
-    losses, scores = ALL_LOSSES[how.loss](logits, wanted), score_of(logits, wanted, data.task)
+    losses, scores = ALL_LOSSES[how.loss](logits, wanted), score_of(logits, wanted, data.task, how.loss)
     loss, score = (world.sum(torch.stack([losses.sum(), scores.sum()]).double()) / len(data.val)).tolist()
     return loss, score
 
 
-def score_of(outputs: torch.Tensor, wanted: torch.Tensor, task: Task) -> torch.Tensor:
+def score_of(outputs: torch.Tensor, wanted: torch.Tensor, task: Task, loss: str = "") -> torch.Tensor:
     """How right outputs are, image by image (N,): 1 for the right class; the share of labels that are right; or, of
-    standardised numbers, 1 less the mean squared error, whose mean is the variance explained, R^2.
+    standardised numbers, 1 less the mean squared error, whose mean is the variance explained, R^2. loss: by which they
+    were learned: mse leads those of labels to 0 and 1, any other way to below and above 0.
     """
     if task == "classification":
         return (outputs.argmax(1) == wanted.argmax(1)).float()
     if task == "multilabel":
-        return ((outputs > 0) == (wanted > 0.5)).float().mean(1)
+        return ((outputs > (0.5 if loss == "mse" else 0)) == (wanted > 0.5)).float().mean(1)
     return 1 - (outputs[:, : wanted.shape[1]] - wanted).square().mean(1)
 
 
@@ -395,9 +405,9 @@ def _mixed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _diverged(value: float, step: int, epoch: int, rate: float, peak: float) -> TrainingError:
+def _diverged(value: float, step: int, epoch: int, rate: float, peak: float, what: str = "loss") -> TrainingError:
     return TrainingError(
-        f"the loss became {value} in step {step} (epoch {epoch})",
+        f"the {what} became {value} in step {step} (epoch {epoch})",
         found=f"learning rate {rate:.2g}",
         expected="a finite loss",
         fix=f"try --lr {peak / 10:.2g}; history.csv holds the epochs so far",

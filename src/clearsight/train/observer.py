@@ -14,7 +14,8 @@ from torch import nn
 class Epoch:
     """One line of history.csv, written at every validation. Losses are means per image, of the kind that is
     minimised; epoch is the pass over the data that was under way; lr is the largest rate of the last step; train
-    figures are those of the images seen since the last line.
+    figures are those of the images seen since the last line; fold, from 1, says whose training it is where there is one
+    for each fold.
     """
 
     epoch: int
@@ -25,6 +26,7 @@ class Epoch:
     val_loss: float
     val_accuracy: float
     seconds: float
+    fold: int = 1
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Step:
     number counts from 1, total is how many are planned. images (N, C, H, W) in [0, 1] as the network got them,
     changed by augmentation; targets (N, K) the belief asked for; logits (N, K), detached. With accumulated batches
     these are of the last one. wait_seconds: until the data was there; seconds: of the step so far, the wait included.
+    batch: images that are normalised together, those of all processes; None: `images` are all of them.
     """
 
     number: int
@@ -46,6 +49,7 @@ class Step:
     logits: torch.Tensor
     wait_seconds: float
     seconds: float
+    batch: int | None = None
 
 
 class Observer(Protocol):

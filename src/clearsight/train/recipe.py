@@ -9,6 +9,7 @@ from clearsight.config import Config, seconds
 from clearsight.console import Console
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
+from clearsight.data.leaving import without
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.engines import device_of
@@ -45,6 +46,13 @@ class Recipe:
     knobs: dict[str, Any]
     img_size: int
     decisions: tuple[Decision, ...]
+
+
+def network_options(recipe: Recipe) -> dict[str, Any]:
+    """Options by which a command trains the recipe's network from random weights, whatever it would choose itself."""
+    usual = {} if recipe.model.startswith(PREFIX) else entry(recipe.model).knobs
+    knobs = {name: value for name, value in recipe.knobs.items() if name not in usual or value != usual[name]}
+    return {"pretrained": False, "model": recipe.model, "model_arg": knobs, "img_size": recipe.img_size}
 
 
 def check_names(config: Config) -> None:
@@ -266,4 +274,12 @@ def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepare
         folds=config.data.folds,
         progress=console.stage("reading pixels"),
     )
-    return prepared, recipe
+    return kept(prepared, config)[0], recipe
+
+
+def kept(data: Prepared, config: Config) -> tuple[Prepared, list[Decision]]:
+    """The data without the images that are not to be learned from, and which these are."""
+    if config.data.leave_out is None:
+        return data, []
+    data, choice, why = without(data, config.data.leave_out)
+    return data, [Decision("left out", choice, why)]

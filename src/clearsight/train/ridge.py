@@ -75,6 +75,9 @@ def answers_head(job: Job) -> Outcome:
         f"explains the most of what varies in validation images, {chosen.accuracy:.1%}, of {len(found)} candidates; "
         f"the best on the last features alone {ends.accuracy:.1%}",
     )
+    learned = wanted[np.concatenate([judge for _, judge in folds])]
+    errors = ((outputs[best] - learned) ** 2).mean(1) / float(np.mean((learned - learned.mean(0)) ** 2))
+    job.note_folds("folds agree", judged, 1 - errors, "share explained")
     why = "for labels and numbers a head is fitted in closed form, and the network's weights stay as they are"
     say_idle(job, why)
     if job.config.run.budget is not None:

@@ -19,6 +19,7 @@ from clearsight.models.initialise import BEST_OF, initialise
 from clearsight.models.network import AS_IT_IS, Network
 from clearsight.train.job import Job, Outcome
 from clearsight.train.loop import Training
+from clearsight.train.losses import ALL_LOSSES, loss_for
 from clearsight.train.mirror import TOO_MUCH, mirror_trial
 from clearsight.train.recipe import MANY_SMALL, Recipe
 
@@ -33,8 +34,7 @@ def from_scratch(job: Job) -> Outcome:
     """Train the recipe's network from random weights; how long follows from the work and the budget."""
     data, options = job.data, job.config.train
     split, shape = data.split, data.pixels.array.shape[1:]
-    network = new_network(job.recipe, data, job.config.run.seed, job.outputs)
-    _initialise(network, job)
+    network = drawn_network(job)
     size = 256 if job.optimiser == "muon" else 64 if len(split.train) < 5000 else 128
     how = job.training(network, batch=size, fine_tuning=False, shape=shape)
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
@@ -50,7 +50,7 @@ def from_scratch(job: Job) -> Outcome:
     trained = job.train(network, how, groups, "training")
     if trained.stopped_early:
         why = f"no better validation loss in {options.patience} epochs"
-        job.note("stop", f"after epoch {len(trained.history)}", why)
+        job.note("stop", f"after epoch {trained.history[-1].epoch}", why)
     logits = job.logits(network, split.val, how.batch_size)
     table = data.dataset.targets
     if how.augment == "mirror" and options.augment is None and table is None:
@@ -145,24 +145,27 @@ def new_network(recipe: Recipe, data: Prepared, seed: int, outputs: int | None =
     )
 
 
-def _initialise(network: Network, job: Job) -> None:
-    """Draw the weights as --init says."""
+def drawn_network(job: Job) -> Network:
+    """The recipe's network with random weights, drawn as --init says."""
+    network = new_network(job.recipe, job.data, job.config.run.seed, job.outputs)
     how = job.config.model.init
     if how is None:
-        return
+        return network
+    each = ALL_LOSSES[loss_for(job.data.dataset.task, job.config.train.loss)]
     torch.manual_seed(job.config.run.seed)
-    chosen = initialise(network, how, batches=_first_batches(job))
+    chosen = initialise(network, how, batches=_first_batches(job), loss=lambda z, wanted: each(z, wanted).mean())
     if how.startswith(BEST_OF):
         losses = ", ".join(f"{name} {loss:.3f}" for name, loss in chosen.losses.items())
         job.note("initialisation", chosen.method, f"lowest loss after five steps each: {losses}")
+    return network
 
 
 def _first_batches(job: Job, count: int = 5, size: int = 64) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Some batches of the training split with their class indices."""
-    data = job.data
+    """Some batches of the training split with what their outputs are compared with."""
+    data, examples, smoothing = job.data, job.examples, job.config.train.label_smoothing or 0.0
     rows = np.random.default_rng(job.config.run.seed).permutation(data.split.train)[: count * size]
     for images, chosen in batches(data.pixels.array, rows, size):
-        yield images, torch.from_numpy(data.labels[chosen])
+        yield images, examples.wanted(chosen, smoothing)
 
 
 def channel_statistics(data: Prepared, sample: int = 5000) -> tuple[list[float], list[float]]:

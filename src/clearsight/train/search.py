@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,18 @@ from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.registry import entry
 from clearsight.train.job import Job, Outcome
 from clearsight.train.observer import Epoch
-from clearsight.train.recipe import Recipe, planned
+from clearsight.train.optimisers import default_lr
+from clearsight.train.recipe import Recipe, many_small, network_options, planned
 from clearsight.train.scratch import from_scratch
 from clearsight.train.transfer import transfer
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting and its score: mean calibrated log loss and accuracy over the folds judged, None when cut short."""
+    """One setting and its score: mean calibrated log loss and accuracy over the folds judged, None when cut short.
+
+    log_losses, accuracies: those of each fold.
+    """
 
     number: int
     options: dict[str, Any]
@@ -39,20 +43,33 @@ class Trial:
     accuracy: float | None
     state: str
     seconds: float
+    log_losses: tuple[float, ...] = ()
+    accuracies: tuple[float, ...] = ()
+
+    def deviations(self) -> tuple[float, float] | None:
+        """Standard deviations of log loss and accuracy over the folds, where there are several."""
+        if len(self.log_losses) < 2:
+            return None
+        return float(np.std(self.log_losses, ddof=1)), float(np.std(self.accuracies, ddof=1))
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values for JSON."""
+        spread = dict(zip(("log_loss_deviation", "accuracy_deviation"), self.deviations() or (), strict=False))
+        return {**asdict(self), **spread}
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found. best: options for `train`; importance: share of the log loss's variation by option."""
+    """What a search found. best: options for `train`; importance: share of the log loss's variation by option; base:
+    options that all trials shared; network: those that name the best trial's network, where it starts at random.
+    """
 
     trials: tuple[Trial, ...]
     best: Trial
     importance: dict[str, float]
     folds: int
     base: dict[str, Any]
+    network: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -84,11 +101,18 @@ def search(
 
     console = console or Silent()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if config.run.resume or config.run.heal:
+        raise ConfigError(
+            "a search goes on by itself when its command is repeated, and tries settings instead of healing one",
+            found="--resume" if config.run.resume else "--heal",
+            fix="leave that out",
+        )
     data, recipe = planned(dataset, config, console)
     folds = min(folds, len(data.split.folds))
-    suggest = space(config, recipe, given, len(data.split.train))
-    fixed = {name: value for name, value in given.items() if name not in ("out", "resume", "budget")}
-    file, name = f"sqlite:///{storage}", f"{data.pixels.key[:12]} {recipe.model} {sorted(fixed.items())} {folds}"
+    suggest = space(config, recipe, given, len(data.split.train), len(data.dataset))
+    fixed = {name: value for name, value in given.items() if name not in ("out", "budget")}
+    network = f"{recipe.model} {sorted(recipe.knobs.items())} {recipe.img_size}"
+    file, name = f"sqlite:///{storage}", f"{data.pixels.key[:12]} {network} {sorted(fixed.items())} {folds}"
     if storage.is_file() and (others := optuna.get_all_study_names(file)) and name not in others:
         raise CheckpointError(
             f"{storage.parent} holds a search of other images or with other options",
@@ -98,23 +122,23 @@ def search(
         storage=file,
         study_name=name,
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=config.run.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3),
     )
+    drawn = (config.run.seed + len(study.trials)) % 2**32  # a search that goes on draws no trial again
+    study.sampler = optuna.samplers.TPESampler(seed=drawn)
     began = time.monotonic()
     advance = console.stage("searching", "trials")
 
     def objective(trial: Any) -> float:
-        started, options = time.monotonic(), suggest(trial)
-        scores = []
+        options = suggest(trial)
+        scores: list[tuple[float, float]] = []
         for k in range(folds):
             try:
                 outcome = _outcome(data, recipe, config, options, k, trial if k == 0 else None)
             except TrainingError:
                 raise optuna.TrialPruned from None  # a loss that is not a number: no setting to keep
             scores.append(_score(data, outcome))
-        trial.set_user_attr("accuracy", float(np.mean([s[1] for s in scores])))
-        trial.set_user_attr("seconds", time.monotonic() - started)
+        trial.set_user_attr("scores", scores)
         return float(np.mean([s[0] for s in scores]))
 
     def over(study: Any, trial: Any) -> None:
@@ -126,17 +150,23 @@ def search(
         study.tell(stale.number, state=optuna.trial.TrialState.FAIL)
     if len(study.trials) < trials:
         study.optimize(objective, n_trials=trials - len(study.trials), callbacks=[over], catch=())
-    return _summary(study, folds, dict(fixed))
+    return _summary(study, recipe, folds, dict(fixed))
 
 
-def space(config: Config, recipe: Recipe, given: Mapping[str, Any], images: int) -> Callable[[Any], dict[str, Any]]:
+def space(
+    config: Config, recipe: Recipe, given: Mapping[str, Any], images: int, all_images: int
+) -> Callable[[Any], dict[str, Any]]:
     """What a trial may choose: rate, batch, decay, smoothing, optimiser, augmentation, and the network's width and
-    depth, each unless the user named it.
+    depth, each unless the user named it. What training would take by itself is among the choices.
+
+    images, all_images: in the training split, and in the data.
     """
-    scratch = recipe.kind == "scratch"
-    widths = (
-        scratch and recipe.model.startswith(("resnet", "seresnet", "plain")) and "width" in entry(recipe.model).knobs
-    )
+    scratch, opt = recipe.kind == "scratch", config.train.opt
+    known = entry(recipe.model).knobs if scratch and recipe.model.startswith(("resnet", "seresnet", "plain")) else {}
+    widths = sorted({8, 16, 32, recipe.knobs.get("width", known["width"])}) if "width" in known else []
+    scale = default_lr(opt) / default_lr("adamw") if opt else 1.0
+    low, high = (1e-4 * scale, 1e-1 * scale) if scratch else (1e-5 * scale, 1e-2 * scale)
+    optimisers = ["adamw", "nesterov"] + ["muon"] * (scratch and many_small(recipe.img_size, all_images))
     if recipe.kind == "probe" and config.model.freeze in ("auto", "all"):
         raise ConfigError(
             "there is nothing to search: a head on frozen features is chosen by cross-validation already",
@@ -152,22 +182,21 @@ def space(config: Config, recipe: Recipe, given: Mapping[str, Any], images: int)
     def suggest(trial: Any) -> dict[str, Any]:
         chosen: dict[str, Any] = {}
         if "opt" not in given:
-            chosen["opt"] = trial.suggest_categorical("opt", ["adamw", "nesterov"])
-        if "lr" not in given:
-            low, high = (1e-4, 1e-1) if scratch else (1e-5, 1e-2)
+            chosen["opt"] = trial.suggest_categorical("opt", optimisers)
+        if "lr" not in given and not config.train.lr_find:
             chosen["lr"] = trial.suggest_float("lr", low, high, log=True)
         if "batch_size" not in given:
             chosen["batch_size"] = trial.suggest_categorical("batch_size", batches)
-        if "weight_decay" not in given:
+        if "weight_decay" not in given and opt != "lbfgs":  # which has none
             chosen["weight_decay"] = trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True)
         if "label_smoothing" not in given:
             chosen["label_smoothing"] = trial.suggest_categorical("label_smoothing", [0.0, 0.1])
         if "augment" not in given:
-            chosen["augment"] = trial.suggest_categorical("augment", ["none", "light", "strong"])
+            chosen["augment"] = trial.suggest_categorical("augment", ["none", "mirror", "light", "strong"])
         if scratch and "model" not in given:
             chosen["model"] = trial.suggest_categorical("model", ["resnet8", "resnet20", "resnet32"])
         if widths and "model_arg" not in given:
-            chosen["model_arg"] = {"width": trial.suggest_categorical("width", [8, 16, 32])}
+            chosen["model_arg"] = {"width": trial.suggest_categorical("width", widths)}
         return chosen
 
     return suggest
@@ -186,11 +215,7 @@ def _outcome(
         train=replace(config.train, **{k: v for k, v in options.items() if hasattr(config.train, k)}),
         run=replace(config.run, budget=None),
     )
-    changed = replace(
-        recipe,
-        model=options.get("model", recipe.model),
-        knobs={**recipe.knobs, **options.get("model_arg", {})},
-    )
+    changed = _changed(recipe, options)
 
     def on_epoch(epoch: Epoch) -> None:
         if trial is not None:
@@ -202,13 +227,19 @@ def _outcome(
     return transfer(job) if recipe.kind == "probe" else from_scratch(job)
 
 
+def _changed(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    """The recipe with a trial's network."""
+    knobs = {**recipe.knobs, **options.get("model_arg", {})}
+    return replace(recipe, model=options.get("model", recipe.model), knobs=knobs)
+
+
 def _score(data: Prepared, outcome: Outcome) -> tuple[float, float]:
     """Calibrated log loss and accuracy on the images judged."""
     target = data.labels[outcome.judged]
     return log_loss(target, softmax(outcome.logits, outcome.temperature)), accuracy(target, outcome.logits.argmax(1))
 
 
-def _summary(study: Any, folds: int, base: dict[str, Any]) -> Search:
+def _summary(study: Any, recipe: Recipe, folds: int, base: dict[str, Any]) -> Search:
     import optuna
 
     found = []
@@ -219,9 +250,10 @@ def _summary(study: Any, folds: int, base: dict[str, Any]) -> Search:
         finished = t.state == optuna.trial.TrialState.COMPLETE
         seconds = (t.datetime_complete - t.datetime_start).total_seconds() if t.datetime_complete else 0.0
         state = {"COMPLETE": "finished", "PRUNED": "cut short"}.get(t.state.name, "failed")
-        found.append(
-            Trial(t.number, options, t.value if finished else None, t.user_attrs.get("accuracy"), state, seconds)
-        )
+        scores = t.user_attrs["scores"] if finished else []
+        losses, right = tuple(s[0] for s in scores), tuple(s[1] for s in scores)
+        mean = float(np.mean(right)) if finished else None
+        found.append(Trial(t.number, options, t.value if finished else None, mean, state, seconds, losses, right))
     complete = [t for t in found if t.log_loss is not None]
     if not complete:
         raise TrainingError("no trial finished", found=f"{len(found)} cut short or failed", fix="allow more --trials")
@@ -231,4 +263,6 @@ def _summary(study: Any, folds: int, base: dict[str, Any]) -> Search:
             importance = dict(optuna.importance.get_param_importances(study))
         except (ValueError, RuntimeError):  # too few different values to tell
             importance = {}
-    return Search(tuple(found), min(complete, key=lambda t: t.log_loss or 0), importance, folds, base)
+    best = min(complete, key=lambda t: t.log_loss or 0)
+    network = network_options(_changed(recipe, best.options)) if recipe.kind == "scratch" else {}
+    return Search(tuple(found), best, importance, folds, base, network)

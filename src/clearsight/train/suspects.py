@@ -71,7 +71,10 @@ def find_suspects(job: Job) -> Suspects | None:
     """Look for wrong labels among the images that training may see; None where there is too little to judge by."""
     data, split = job.data, job.data.split
     rows = np.sort(np.concatenate([split.train, split.val]))
-    if job.classes < 2 or min(np.bincount(data.labels[rows], minlength=job.classes)) < 2:
+    counts = np.bincount(data.labels[rows], minlength=job.classes)
+    if job.classes < 2 or counts.min() < 2:
+        least = data.dataset.classes[int(counts.argmin())]
+        job.console.say(f"looking for wrong labels: left out, as {least!r} has {counts.min()} image(s) to learn from")
         return None
     rows = np.sort(np.random.default_rng(job.config.run.seed).permutation(rows)[:JUDGED])
     features, on = _features(job, rows)

@@ -27,7 +27,8 @@ def transfer(job: Job) -> Outcome:
     frozen = frozen_head(job)
     how, budget = job.config.model.freeze, job.config.run.budget
     if how == "all" or (how == "auto" and budget is None):
-        say_idle(job, "the network's weights stay as they are; --budget or --freeze none trains them")
+        more = "as --freeze all asks" if how == "all" else "and --budget or --freeze none trains them"
+        say_idle(job, f"the network's weights stay as they are, {more}")
         return replace(frozen.outcome, decisions=tuple(job.notes))
     _say_recipe(job, frozen)
     best = frozen.outcome

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.diagnose.case import Case, Verdict
-from clearsight.diagnose.rules.fit import JUDGED
+from clearsight.diagnose.case import JUDGED, Case, Verdict
 
 STEPS = 50
 """Steps a run must have before its failure to generalise means something."""
@@ -163,7 +162,8 @@ def starved_loader(case: Case) -> Verdict | None:
     share, wait = case.vitals.wait_share(), float(np.median(waits[2:]))
     if not share > WAITING or wait < NOTICED:
         return None
-    changed = case.how.augment not in ("none", "light")
+    words = case.how.augment.split("+")
+    dear = "strong" in words or "rand" in words or len(set(words) - {"none", "mirror", "flip"}) > 1
     return Verdict(
         "starved-loader",
         "warning",
@@ -171,7 +171,7 @@ def starved_loader(case: Case) -> Verdict | None:
         f"{1000 * float(np.median(seconds[2:])):.0f} ms.",
         {"wait_share": share, "wait_seconds_per_step": wait, "step_seconds": float(np.median(seconds[2:]))},
         "augment more cheaply, or keep the image cache (CLEARSIGHT_CACHE) on a fast local disk"
-        if changed
+        if dear
         else "keep the image cache (CLEARSIGHT_CACHE) on a fast local disk, or hand over the images as an array",
-        {"augment": "light"} if changed else {},
+        {"augment": "light"} if dear else {},
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.diagnose.case import LEARNED, Case, Verdict
+from clearsight.diagnose.case import ENOUGH, JUDGED, LEARNED, Case, Verdict
+from clearsight.models.catalogue import catalogue
 
 GAP = 0.1
 """Least distance between training and validation accuracy that is called overfitting, where the validation loss has
@@ -22,15 +23,11 @@ HELD = 0.3
 RISEN = 1.2
 """Factor of the last validation loss over the least: it has turned upwards."""
 
-
-ENOUGH = 30
-"""Steps below which it is too early to say that a run is healthy, or that it learned nothing."""
-
-JUDGED = 20
-"""Validation images below which an accuracy at chance proves nothing."""
-
 BY_HEART = 50
 """Steps from which a wide gap alone is overfitting: in fewer, averages of the weights and statistics lag behind."""
+
+LARGER = ("resnet20", "resnet18")
+"""Networks to suggest to one that is too small, the smaller first; their sizes are those of the catalogue."""
 
 
 def overfit(case: Case) -> Verdict | None:
@@ -120,11 +117,12 @@ def underfit(case: Case) -> Verdict | None:
     train, val = case.train_accuracy, case.vitals.epochs[-1].val_accuracy
     if case.skill(train) < 0.05 or train - val > max(GAP, 3 * case.noise(val)):
         return None
+    cure = _freed(case)
     return Verdict(
         "underfit",
         "warning",
         f"It underfits: right on {train:.0%} of its own training images and no longer getting better. The network is "
-        "too small for the task, or regularised too much.",
+        "too small for the task, regularised too much, or its schedule ended too soon.",
         {
             "train_accuracy": train,
             "val_accuracy": val,
@@ -133,8 +131,8 @@ def underfit(case: Case) -> Verdict | None:
             "loss_of_chance": case.chance_loss,
             "path": case.travel,
         },
-        "use a larger network, or regularise less",
-        _freed(case),
+        "train longer, or regularise less" if "epochs" in cure else "use a larger network, or regularise less",
+        cure,
     )
 
 
@@ -150,7 +148,7 @@ def _regularised(case: Case) -> dict[str, Any]:
 
 
 def _freed(case: Case) -> dict[str, Any]:
-    """What holds the network down, if anything does; else a larger network."""
+    """What holds the network down, if anything does; else a larger network, or longer training."""
     how = case.how
     freed: dict[str, Any] = {}
     if how.l1:
@@ -159,6 +157,16 @@ def _freed(case: Case) -> dict[str, Any]:
         freed["max_norm"] = 3.0
     if case.knobs.get("dropout", 0) > 0.3:
         freed |= case.knob(dropout=0.1)
-    if how.augment not in ("none", "light"):
+    if how.augment not in ("none", "light", "mirror", "flip"):
         freed["augment"] = "light"
-    return freed or {"model": "resnet20" if case.model != "resnet20" else "resnet18"}
+    return freed or _larger(case)
+
+
+def _larger(case: Case) -> dict[str, Any]:
+    """A network of more parameters; more epochs where it has more than all that are suggested."""
+    sizes = {row.name: row.parameters for row in catalogue()}
+    own = case.vitals.parameters
+    for name in LARGER:
+        if name != case.model and sizes[name] > own:
+            return {"model": name}
+    return case.longer()

@@ -79,7 +79,7 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
     first, last = case.looks[0], case.looks[-1]
     known = first.weight > 0
     left = float(np.median(last.weight[known] / first.weight[known])) if known.any() else 1.0
-    if case.how.opt == "adamw" or case.how.opt in ("gd", "sgd", "momentum", "nesterov"):
+    if case.how.opt in ("adamw", "muon", "gd", "sgd", "momentum", "nesterov"):
         share = decay * first.lr / case.ratios[0] if case.ratios[0] > 0 else 0.0
     else:  # coupled with a rate per weight: what counts is whose gradient is larger
         known &= np.isfinite(last.gradient)
@@ -261,9 +261,6 @@ def too_slow(case: Case) -> Verdict | None:
     if not (late >= FALLING or (case.travel < SHORT and stuck)):
         return None
     longest = float(case.ratios.max())
-    more: dict[str, object] = {"epochs": 3 * case.how.epochs}
-    if case.how.max_steps:
-        more["max_steps"] = 3 * case.how.max_steps
     faster = longest < 1e-3
     return Verdict(
         "too-slow",
@@ -282,5 +279,5 @@ def too_slow(case: Case) -> Verdict | None:
             "train_accuracy": case.train_accuracy,
         },
         "raise the rate" if faster else "train longer",
-        {"lr": case.faster()} if faster else more,
+        {"lr": case.faster()} if faster else case.longer(),
     )

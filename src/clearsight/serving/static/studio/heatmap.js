@@ -13,7 +13,7 @@ const NAMES = {
   "grad-cam": "Grad-CAM: a layer's maps, weighted by their gradients",
   saliency: "Saliency: the gradient of the answer",
   smoothgrad: "SmoothGrad: the gradient, averaged over noisy copies",
-  "integrated-gradients": "Integrated Gradients: on the way from black",
+  "integrated-gradients": "Integrated Gradients: on the way from a blurred image",
   guided: "Guided backpropagation: only positive gradients pass",
   occlusion: "Occlusion: how belief falls when a square is covered",
   lime: "LIME: superpixels in a linear model around the image",
@@ -90,13 +90,11 @@ export function heatmapView() {
 
   function believe(found) {
     const f = found.faithfulness;
-    const worse = found.opposite ? `these places speak for ${found.opposite}` : "misleading";
-    const verdict = f.score > 0.02 ? "better than chance" : f.score < -0.02 ? `worse than chance: ${worse}` : "no better than chance";
-    const bad = f.score <= 0.02;
-    say(`Map of ${found.target}: faithfulness ${signed(f.score)}, ${verdict}`);
+    const bad = f.verdict !== "better than chance";
+    say(`Map of ${found.target}: faithfulness ${signed(f.score)}, ${f.verdict}`);
     put(judged,
       h("h3", {}, "Is it true to the model?"),
-      h("p", { class: `verdict ${bad ? "bad" : ""}` }, `${signed(Number(f.score.toFixed(2)))}, `, verdict),
+      h("p", { class: `verdict ${bad ? "bad" : ""}` }, `${signed(Number(f.score.toFixed(2)))}, ${f.verdict}`),
       gauge(f.score),
       h("p", { class: "soft small" },
         `Faithfulness: how much sooner ${away} when the marked places are taken away, `,

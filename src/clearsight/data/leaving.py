@@ -1,0 +1,64 @@
+"""Leaving images out of training by name, such as those whose labels an earlier run doubted."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.data.prepare import Prepared
+from clearsight.errors import DataError
+
+COLUMN = "image"
+
+
+def without(data: Prepared, table: str) -> tuple[Prepared, str, str]:
+    """The data without the images that a CSV names in its column `image`; how many these are and why, in words.
+
+    Images of the test split stay, as leaving out the hard ones would flatter the model. DataError for a table that
+    cannot be read, images the data does not have, and a class or part of which nothing is left.
+    """
+    named = _names(Path(table).expanduser())
+    place = {data.dataset.source.name(i): i for i in range(len(data.dataset))}
+    if unknown := [name for name in named if name not in place]:
+        raise DataError(
+            f"{table} names {len(unknown)} image(s) that {data.dataset.name} does not have",
+            found=", ".join(unknown[:3]),
+            expected=f"names such as {next(iter(place))}",
+        )
+    rows: NDArray[np.int64] = np.array(sorted({place[name] for name in named}), np.int64)
+    split = data.split.without(rows)
+    parts = [split.train, split.val, *(part for pair in split.folds for part in pair)]
+    gone = [
+        name
+        for k, name in enumerate(data.dataset.classes)
+        if (data.labels[data.split.train] == k).any() and not (data.labels[split.train] == k).any()
+    ]
+    if gone or not all(map(len, parts)):
+        raise DataError(
+            f"without the images that {table} names too little is left to learn from",
+            found=f"no training image of {', '.join(map(repr, gone[:5]))}" if gone else "an empty part of the split",
+            fix="name fewer images",
+        )
+    tested = len(np.intersect1d(rows, split.test))
+    why = f"named by {table}" + (f"; {tested} more that it names are test images, and stay" if tested else "")
+    return replace(data, split=split), f"{len(rows) - tested} images", why
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            columns = list(reader.fieldnames or [])
+            named = [row[COLUMN] for row in reader if row.get(COLUMN)] if COLUMN in columns else None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"--leave-out {path} cannot be read", found=str(error)[:160]) from error
+    if named is None:
+        raise DataError(
+            f"--leave-out {path} has no column {COLUMN}", found=", ".join(columns) or "no columns",
+            expected="a table with a header, such as suspects.csv of a run",
+        )  # fmt: skip
+    return named
