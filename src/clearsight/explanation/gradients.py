@@ -161,7 +161,8 @@ def guided_backprop(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, 
 
 def rectifiers(network: nn.Module, x: torch.Tensor) -> int:
     """How many rectifiers a pass of images x goes through: what `guided_backprop` guides."""
-    with frozen(network), torch.enable_grad(), _GuidedRectifiers() as counting:
+    counting = _GuidedRectifiers()
+    with frozen(network), torch.enable_grad(), counting:
         network(x.clone().requires_grad_())
     return counting.met
 
@@ -176,10 +177,8 @@ class _GuidedRectifiers(TorchFunctionMode):
         }
     )  # fmt: skip
 
-    met: int
-
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.met = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
