@@ -27,7 +27,7 @@ def study(short: bool, seed: int) -> Found:
     dense = anatomy(nn.Sequential(nn.Flatten(), nn.Linear(side**2, 6 * 24**2)), img_size=side, channels=1).parameters
     shared = anatomy(nn.Sequential(nn.Conv2d(1, 6, 5)), img_size=side, channels=1).parameters
 
-    data = clothes(800 if short else 4000, 600 if short else 2000, seed)
+    data = clothes(800 if short else 3000, 600 if short else 2000, seed)
     moved = replace(data, pixels=np.pad(data.pixels, ((0, 0), (0, 0), (2, 0), (2, 0)))[:, :, :-2, :-2])
     size = data.pixels.shape[2]
     families = {

@@ -96,7 +96,9 @@ def study(short: bool, seed: int) -> Found:
     axis.loglog(STEPS, errors["central"], color=BLUE, label="central difference")
     axis.loglog(STEPS, off["wrong"], color=PLUM, linestyle="--", label="central, a wrong backward pass")
     axis.axhline(1e-4, color=GRAY, linestyle=":", label="what the check allows")
-    axis.set(xlabel="h, how far the weights are moved", ylabel="relative error", ylim=(1e-13, 10))
+    axis.set(
+        xlabel="h, how far weights (of the wrong pass, pixels) are moved", ylabel="relative error", ylim=(1e-13, 10)
+    )
     axis.legend(ncol=2, fontsize=9)
 
     power = {

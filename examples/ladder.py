@@ -5,8 +5,8 @@ looking at those. With so few, gradients laid out by hand are hard to beat; what
 
 Source: Rosenblatt 1958 (perceptron); Cover, Hart 1967 (nearest neighbours); Rumelhart et al. 1986 (hidden layers);
 LeCun et al. 1998 (convolutions); Dalal, Triggs 2005 (oriented gradients) with Cortes, Vapnik 1995 (support vectors);
-He et al. 2015 (residual networks). On part of Fashion-MNIST; `clearsight compare` climbs the whole ladder on any
-data.
+He et al. 2015 (residual networks). On part of Fashion-MNIST, and the second half of the claim on nothing else;
+`clearsight compare` climbs the whole ladder on any data.
 """
 
 import torch
@@ -18,7 +18,7 @@ from clearsight.classical.hog import hog
 from clearsight.data.loader import to_float
 from clearsight.metrics import wilson_interval
 from clearsight.models.registry import build_model
-from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
+from gallery import BLUE, GRAY, ORANGE, Found, class_names, clothes, learn, main, percent_axis, plt
 
 NETWORKS = (1986, 1998, 2015)
 
@@ -65,14 +65,17 @@ def study(short: bool, seed: int) -> Found:
 
     shares = {year: share for year, (_, share) in right.items()}
     low, high = ({year: spans[year][side] for year in spans} for side in (0, 1))
+    beyond = ", beyond both intervals"
+    if short:  # few images: intervals are wide
+        low, high, beyond = shares, shares, ""
     oldest = max(high[1958], high[1967])
     claims = {
-        "oriented gradients beat the oldest two, beyond both intervals": low[2005] > oldest,
-        "they keep up with the best network, to within two points": shares[2005]
-        > max(shares[year] for year in NETWORKS) - 0.02,
+        f"every network beats the oldest two{beyond}": min(low[year] for year in NETWORKS) > oldest,
+        f"so do oriented gradients{beyond}": low[2005] > oldest,
     }
-    if not short:  # networks need more images than the short form has
-        claims["every network beats the oldest two, beyond both intervals"] = min(low[y] for y in NETWORKS) > oldest
+    if class_names() != tuple("0123456789"):  # of digits, each at a place of its own, convolutions know more
+        best = max(shares[year] for year in NETWORKS)
+        claims["and these keep up with the best network, to within two points"] = shares[2005] > best - 0.02
     return Found(
         figure,
         {f"{year} {name.replace(chr(10), ' ')}": f"{share:.1%}, interval {spans[year][0]:.1%} to {spans[year][1]:.1%}"

@@ -83,7 +83,7 @@ def study(short: bool, seed: int) -> Found:
         axis.set_xticks(np.arange(3) + 0.2, ["none", "one", "two"])
         axis.set(xlabel="labels in the image", title=title, ylim=(0, 1.2))
         axis.grid(False, axis="x")
-    axes[0].set_ylabel("given exactly its labels")
+    axes[0].set(ylabel="given exactly its labels", yticks=np.linspace(0, 1, 6))
     percent_axis(axes[0].yaxis)
     axes[0].legend(ncol=2, loc="upper center", fontsize=9)
 

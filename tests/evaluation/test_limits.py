@@ -13,7 +13,8 @@ def test_by_hand():
     features, pixels = draw.normal(size=(40, 3)).astype(np.float32), draw.random((40, 4), np.float32)
     bank = Bank.fit(features, pixels, np.arange(40) % 2, features + 0.01, pixels)
     scores = np.linspace(0.05, 0.5, 10)  # the 9th and the 10th: 0.45 and 0.5
-    limits = Limits(bank, "max-softmax", np.linspace(0.0, 0.3, 50, dtype=np.float32), LeftOut({}, (), ""), scores, scores)
+    known = np.linspace(0.0, 0.3, 50, dtype=np.float32)
+    limits = Limits(bank, "max-softmax", known, LeftOut({}, (), ""), scores, scores)
     belief = np.array([[0.9, 0.1], [0.6, 0.4], [0.45, 0.55], [0.2, 0.8]])
     look = Look(np.log(belief).astype(np.float32), features[:4], pixels[:4])
     found = check_limits(limits, look, np.array([0, 0, 0, 0]), 1.0, coverage=0.9)
