@@ -131,6 +131,16 @@ def swift(network: nn.Module, image: torch.Tensor) -> Iterator[None]:
                 tensor.data = data
 
 
+def logit_gap(
+    network: nn.Module, x: torch.Tensor, classes: torch.Tensor, baseline: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The class's logit of each image less that of its baseline (N,)."""
+    start_image = torch.zeros_like(x) if baseline is None else baseline.expand_as(x)
+    with torch.no_grad():
+        gap: torch.Tensor = (network(x) - network(start_image)).gather(1, classes.view(-1, 1))[:, 0]
+    return gap
+
+
 def completeness(
     network: nn.Module,
     x: torch.Tensor,
@@ -139,9 +149,7 @@ def completeness(
     baseline: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """How far the attributions' sum misses the difference of logits it should be, as a share of this (N,)."""
-    start_image = torch.zeros_like(x) if baseline is None else baseline.expand_as(x)
-    with torch.no_grad():
-        gap = (network(x) - network(start_image)).gather(1, classes.view(-1, 1))[:, 0]
+    gap = logit_gap(network, x, classes, baseline)
     missed: torch.Tensor = (attributions.flatten(1).sum(1) - gap).abs() / gap.abs().clamp_min(1e-6)
     return missed
 

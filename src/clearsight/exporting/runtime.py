@@ -217,5 +217,5 @@ def _line(exported: Exported, image: str) -> tuple[str, ...]:
         return exported.classes[int(p.argmax())], f"{p.max():.4f}"
     answer = exported.predict([image])[0]
     if isinstance(answer, AnomalyPrediction):
-        return (anomaly_line(answer),)
+        return (anomaly_line(answer, "sound" if exported.card["data"].get("media") == "sounds" else "image"),)
     return (labels_line(answer, 3) if isinstance(answer, LabelsPrediction) else numbers_line(answer, SURE),)

@@ -94,7 +94,7 @@ def words(e: Explanation) -> str:
         said.append("the map is the same everywhere and says nothing")
     if e.facts.get("rectifiers") == 0:
         said.append("the network has no rectifiers to guide: this is the plain gradient")
-    if e.facts.get("completeness", 0) > 0.05:
+    if e.facts.get("error", 0) > 0.01:
         said.append(f"its sum misses the logit's difference by {e.facts['completeness']:.0%}: use more samples")
     if e.faithfulness:
         f = e.faithfulness
