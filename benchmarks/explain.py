@@ -78,6 +78,6 @@ def _faithful(data: str, count: int, target: str | None = None) -> dict[str, Any
             "score": spread(scores),
             "mean": float(np.mean(scores)),
             "standard_error": float(np.std(scores) / len(scores) ** 0.5),
-            "mean_correlation_with_shuffled_weights": float(np.mean(shuffled)),
+            "mean_correlation_with_shuffled_weights": float(np.mean(shuffled)) if shuffled else None,
         }
     return found

@@ -33,6 +33,7 @@ def shell_commands(page):
     return [c for c in [*lines, *inline, *epilog] if c.startswith("clearsight ")]
 
 
+@pytest.mark.timeout(900)  # some train
 def test_every_command_of_the_readme_runs(page, desk, monkeypatch, capsys):
     monkeypatch.chdir(desk)
     ran = []

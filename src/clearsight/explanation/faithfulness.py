@@ -118,8 +118,8 @@ def randomisation(
 ) -> float | None:
     """Rank correlation, from -1 to 1, of absolute maps before and after all weights are shuffled [Adebayo et al. 2018].
 
-    explain: the map (H, W) of the same image from another network. Near 1: the map shows the image, not the model. None
-    where either map is the same everywhere, and so ranks nothing.
+    explain: the map (H, W) of the same image from another network. Near 1: the map shows the image, not the model. 0
+    where shuffled weights leave a map that is the same everywhere; None where the map itself is, and ranks nothing.
     """
     from scipy.stats import spearmanr
 
@@ -130,8 +130,10 @@ def randomisation(
             flat = parameter.flatten()
             parameter.copy_(flat[torch.randperm(len(flat), generator=generator).to(flat.device)].view_as(parameter))
     other = explain(shuffled)
-    if np.ptp(heat) == 0 or np.ptp(other) == 0:
+    if np.ptp(heat) == 0:
         return None
+    if np.ptp(other) == 0:
+        return 0.0
     return float(spearmanr(np.abs(heat).ravel(), np.abs(other).ravel()).statistic)
 
 
