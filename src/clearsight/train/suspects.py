@@ -7,7 +7,7 @@ labels are not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,9 @@ from clearsight.train.job import Job
 from clearsight.train.probe import Fold, Targets
 
 Floats = NDArray[np.float32]
+
+Numbers = Callable[[NDArray[np.int64]], Floats]
+"""Rows of images (n,) to features (n, D)."""
 
 AXES = 64
 """Principal axes that features are reduced to, where there are more of them."""
@@ -77,8 +80,8 @@ def find_suspects(job: Job) -> Suspects | None:
         job.console.say(f"looking for wrong labels: left out, as {least!r} has {counts.min()} image(s) to learn from")
         return None
     rows = np.sort(np.random.default_rng(job.config.run.seed).permutation(rows)[:JUDGED])
-    features, on = _features(job, rows)
-    features = _reduced(features)
+    numbers, on = _numbers(job)
+    features = _reduced(numbers, rows)
     targets = Targets(data.labels[rows], data.weights[rows], job.classes)
     folds = [(_places(rows, fit), _places(rows, judge)) for fit, judge in split.folds]
     if len(folds) > FOLDS:  # more and smaller parts would only cost more fits
@@ -109,42 +112,54 @@ def label_issues(labels: NDArray[np.int64], belief: NDArray[np.float64]) -> NDAr
     return np.asarray(issues, np.int64)
 
 
-def _reduced(features: Floats) -> Floats:
-    """Along their main axes, where there are many of them: the committee is the faster and sees less noise."""
+def _reduced(numbers: Numbers, rows: NDArray[np.int64]) -> Floats:
+    """Features of these images (N, AXES) along their main axes, where there are many of them: the committee is the
+    faster and sees less noise, and only some images are held whole.
+    """
     from sklearn.decomposition import PCA
 
-    if features.shape[1] <= AXES or len(features) <= AXES:
-        return features
-    some = features[:: max(1, len(features) // 5000)]
-    return np.asarray(PCA(AXES, svd_solver="randomized", random_state=0).fit(some).transform(features), np.float32)
+    some = numbers(rows[:: max(1, len(rows) // 5000)])
+    parts = [rows[i : i + 1000] for i in range(0, len(rows), 1000)]
+    if some.shape[1] <= AXES or len(rows) <= AXES:
+        return np.concatenate([numbers(part) for part in parts])
+    axes = PCA(AXES, svd_solver="randomized", random_state=0).fit(some)
+    return np.concatenate([axes.transform(numbers(part)).astype(np.float32) for part in parts])
 
 
 def _places(rows: NDArray[np.int64], some: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.flatnonzero(np.isin(rows, some))
 
 
-def _features(job: Job, rows: NDArray[np.int64]) -> tuple[Floats, str]:
-    """Numbers that a kernel machine can judge images by (N, D), and what they are: never those of a network that was
-    trained on these labels, which has learned the wrong ones too.
+def _numbers(job: Job) -> tuple[Numbers, str]:
+    """What gives numbers that a kernel machine can judge images by, and what they are: never those of a network that
+    was trained on these labels, which has learned the wrong ones too.
     """
     data = job.data
     if job.recipe.kind == "probe":
         probe = new_probe(job.recipe)
         everyone = np.sort(np.concatenate([data.split.train, data.split.val]))
         parts = extract(probe, data.pixels, everyone, device=job.device)
-        places = np.searchsorted(everyone, rows)
-        return np.concatenate([part[places] for part in parts], axis=1), "published features"
+
+        def features(rows: NDArray[np.int64]) -> Floats:
+            places = np.searchsorted(everyone, rows)
+            return np.concatenate([part[places] for part in parts], axis=1)
+
+        return features, "published features"
     side = min(data.pixels.array.shape[2:])
     hog = build_descriptor("hog", {"cell": max(2, side // 4)}) if side >= 16 else None
-    found = []
-    for i in range(0, len(rows), 256):
-        images = to_float(data.pixels.array[rows[i : i + 256]])
-        views = [torch.from_numpy(pooled(images.numpy()))]
-        if hog is not None:
-            with torch.inference_mode():
-                views.append(hog(images).flatten(1) * 4)
-        found.append(torch.cat(views, dim=1).numpy())
-    return np.concatenate(found), "pixels" + (" and oriented gradients" if hog is not None else "")
+
+    def views(rows: NDArray[np.int64]) -> Floats:
+        found = []
+        for i in range(0, len(rows), 256):
+            images = to_float(data.pixels.array[rows[i : i + 256]])
+            seen = [torch.from_numpy(pooled(images.numpy()))]
+            if hog is not None:
+                with torch.inference_mode():
+                    seen.append(hog(images).flatten(1) * 4)
+            found.append(torch.cat(seen, dim=1).numpy())
+        return np.concatenate(found)
+
+    return views, "pixels" + (" and oriented gradients" if hog is not None else "")
 
 
 def _committee(job: Job, features: Floats, targets: Targets, folds: Sequence[Fold]) -> NDArray[np.float64]:
