@@ -38,7 +38,7 @@ METHODS: dict[str, str] = {
     "smoothgrad": "absolute gradient, averaged over noisy copies of the image",
     "integrated-gradients": "gradient averaged on the way from a blurred image, times the difference",
     "guided": "gradient that passes rectifiers only where it is positive",
-    "grad-cam": "a layer's maps, weighted by their gradients",
+    "grad-cam": "maps of a layer, or of all depths a head sees, weighted by their gradients",
     "occlusion": "how much the belief falls when a square is covered",
     "lime": "superpixels' weights in a linear model around the image",
     "shap": "Shapley values of superpixels",
