@@ -23,7 +23,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
 from clearsight.data.sources import read
 from clearsight.diagnose import Diagnosis, Vitals, diagnose
-from clearsight.disk import disk_errors, write_json, write_table
+from clearsight.disk import disk_errors, read_inside, write_json, write_table
 from clearsight.engines import device_of
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.evaluation import check_limits, evaluate_answers
@@ -72,7 +72,7 @@ def _follow(dataset: Dataset, config: Config, world: World) -> Run:
     folder = Path(world.agree(None))
     learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
     world.agree(None)  # until the first has written the run
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads(read_inside(folder, "metrics.json"))
     return Run(folder, load(folder), metrics, folder / "report.html")
 
 
