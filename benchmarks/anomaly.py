@@ -35,7 +35,7 @@ def measure() -> dict[str, Any]:
 
 
 def _run(data: Any, labels: Any = None, **options: Any) -> dict[str, Any]:
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     with tempfile.TemporaryDirectory() as folder:
         run = fit(data, labels, task="anomaly", out=f"{folder}/run", **options)
@@ -48,8 +48,8 @@ def _run(data: Any, labels: Any = None, **options: Any) -> dict[str, Any]:
 
 def cells() -> Any:
     """The solar cells without the functional ones that the experts doubted."""
-    from clearsight.data.builtin import elpv
     from clearsight.data.sample import Chosen
+    from clearsight.data.sources.builtin import elpv
 
     whole = elpv(None)
     assert whole.weights is not None
@@ -68,7 +68,7 @@ def _cells() -> dict[str, Any]:
     found["raw pixels, knn"] = _run(data, normal="functional", anomaly="knn", pretrained=False)
     test = found["auto"]
     rng, draws = np.random.default_rng(0), 20
-    from clearsight.belief.outliers import auroc
+    from clearsight.ood.scores import auroc
 
     normal = test["n"] - test["anomalies"]
     chance = [auroc(rng.random(normal), rng.random(test["anomalies"])) for _ in range(draws)]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import spread
-from clearsight.diagnose import Vitals
+from clearsight.diagnosis import Vitals
 
 
 class _Always(Vitals):
@@ -26,7 +26,7 @@ class _Always(Vitals):
 
 
 def measure(repeats: int = 7) -> dict[str, Any]:
-    from clearsight.data.builtin import digits
+    from clearsight.data.sources.builtin import digits
 
     torch.set_num_threads(1)
     found = digits(None)

@@ -16,7 +16,7 @@ BARS = {"largest": "<= 1e-4", "same_answer": "all", "int8": "at most 1 point los
 
 
 def measure() -> dict[str, Any]:
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     found: dict[str, Any] = {"bars": BARS}
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
@@ -31,7 +31,8 @@ def of_run(run: Path, folder: Path) -> dict[str, Any]:
     from clearsight.exporting import FORMATS, Exported, export
     from clearsight.exporting.parity import compare
     from clearsight.exporting.told import told_of
-    from clearsight.loading import held_out, load
+    from clearsight.runs.images import held_out
+    from clearsight.runs.load import load
 
     predictor = load(run, engine="torch")
     held, form = held_out(predictor), predictor.bundle.form

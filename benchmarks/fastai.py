@@ -41,7 +41,7 @@ def _write_folders(root: Path) -> None:
     """elpv as train/CLASS/ and test/CLASS/ folders, split as `clearsight train elpv` splits it with seed 0."""
     import numpy as np
 
-    from clearsight.data.sources import read
+    from clearsight.data.sources.read import read
     from clearsight.data.splits import assign
 
     data = read("elpv")

@@ -53,11 +53,11 @@ class _Ours:
     """The loop as `train` runs it, on elpv's pixels at 224."""
 
     def __init__(self) -> None:
-        from clearsight.config import Config
         from clearsight.data.geometry import Geometry
         from clearsight.data.prepare import prepare
         from clearsight.data.scan import scan
-        from clearsight.data.sources import read
+        from clearsight.data.sources.read import read
+        from clearsight.train.config import Config
 
         dataset = read("elpv")
         self.scan = scan(dataset)
@@ -67,10 +67,10 @@ class _Ours:
     def all_layers(self, name: str, steps: int) -> float:
         from clearsight.models.heads import softmax_head
         from clearsight.models.network import Network
-        from clearsight.train.finetune import layer_groups
-        from clearsight.train.frozen import new_probe
         from clearsight.train.loop import Training
         from clearsight.train.recipe import plan
+        from clearsight.train.strategies.fine_tune import layer_groups
+        from clearsight.train.strategies.probe import new_probe
 
         if name == "efficientnet_lite0":
             probe = new_probe(plan(self.config, self.scan))
@@ -88,11 +88,11 @@ class _Ours:
         return _rate(network, self._examples(), how, groups)
 
     def upper_blocks(self, steps: int) -> float:
-        from clearsight.models.cut import cut
+        from clearsight.models.backbone_split import cut
         from clearsight.train.features import outputs
-        from clearsight.train.frozen import new_probe
         from clearsight.train.loop import Training
         from clearsight.train.recipe import plan
+        from clearsight.train.strategies.probe import new_probe
 
         probe = new_probe(plan(self.config, self.scan))
         lower, upper = cut(probe, probe.taps[-2])
@@ -117,8 +117,8 @@ class _Ours:
 
 def _rate(network: Any, examples: Any, how: Any, groups: Any) -> float:
     """Images per second between the second step and the last."""
+    from clearsight.train.context import less_work
     from clearsight.train.hardware import automatic_precision
-    from clearsight.train.job import less_work
     from clearsight.train.loop import train_network
 
     how = replace(how, amp=automatic_precision("cpu", network))  # as `--amp auto`; fastai's default is float32

@@ -57,7 +57,7 @@ WARM_UP = 10
 
 
 def _ours(name: str, pixels: Any, labels: Any, steps: int, batch: int) -> float:
-    from clearsight.diagnose import Vitals
+    from clearsight.diagnosis import Vitals
     from clearsight.train.loop import Examples, Training, train_network
 
     rows = np.arange(len(pixels))

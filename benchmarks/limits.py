@@ -40,10 +40,10 @@ def measure() -> dict[str, Any]:
 
 def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, Any]:
     """AUROC of every score, and of the default one, by pair of classes left out."""
-    from clearsight.belief.outliers import SCORES, auroc
-    from clearsight.data.sources import read
-    from clearsight.loading import held_out
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
+    from clearsight.data.sources.read import read
+    from clearsight.ood.scores import SCORES, auroc
+    from clearsight.runs.images import held_out
 
     dataset = read(name)
     everything = np.asarray(dataset.source.images)
@@ -76,7 +76,7 @@ def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, 
 
 def _coverage(splits: int) -> dict[str, Any]:
     """What 90 % sets cover on the test split, over splits."""
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     checks = []
     for seed in range(splits):
@@ -90,8 +90,8 @@ def _coverage(splits: int) -> dict[str, Any]:
 
 def _labels(seed: int) -> dict[str, Any]:
     """Precision and recall of the suspects when 5 % of the labels are changed."""
-    from clearsight.data.sources import read
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
+    from clearsight.data.sources.read import read
 
     dataset = read("digits")
     draw = np.random.default_rng(seed)

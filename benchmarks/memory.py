@@ -58,8 +58,8 @@ def _generate(root: Path, n: int, side: int) -> None:
 
 
 def _peak(folder: str, model: str, side: int) -> int:
-    from clearsight.config import Config
-    from clearsight.data.sources import read
+    from clearsight.data.sources.read import read
+    from clearsight.train.config import Config
     from clearsight.train.fit import fit
 
     with PeakMemory() as memory:

@@ -61,7 +61,7 @@ def _turned(times: int = 3) -> Any:
     """A data set: every digit turned a few times, and all of its turns in one group."""
     from skimage.transform import rotate
 
-    from clearsight.data.sources import read
+    from clearsight.data.sources.read import read
 
     mnist = read("mnist")
     source: Any = mnist.source
@@ -75,8 +75,8 @@ def _binned(turned: Dataset, budget: str = "150s", **options: Any) -> dict[str, 
     """The same images, network and time, with the angle as one of `BINS` classes and its middle as the answer. No
     image is changed in training, as of numbers, since turns and mirror images have other angles.
     """
-    from clearsight.loading import held_out
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
+    from clearsight.runs.images import held_out
 
     assert turned.targets is not None
     degrees, width = turned.targets.values[:, 0], 360 / BINS
@@ -115,7 +115,7 @@ def _home(count: int = 12000, side: int = 96) -> tuple[Any, Any]:
 
 
 def _run(data: Any, budget: str = "150s", **options: Any) -> dict[str, Any]:
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

@@ -10,7 +10,7 @@ to 1.
 import numpy as np
 import torch
 
-from clearsight.adversary import fgsm
+from clearsight.attacks.gradient import fgsm
 from clearsight.data.loader import to_float
 from clearsight.models.network import frozen
 from clearsight.models.registry import build_model

@@ -28,8 +28,8 @@ import torch
 from matplotlib import pyplot as plt
 from torch import nn
 
-from clearsight.data import builtin
 from clearsight.data.loader import to_float
+from clearsight.data.sources import builtin
 from clearsight.errors import TrainingError
 from clearsight.models.network import InputLayer
 from clearsight.train.loop import Examples, Trained, Training, train_network

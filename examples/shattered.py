@@ -8,7 +8,7 @@ Source: Balduzzi et al. 2017, arXiv:1702.08591, figures 1 and 2. The networks ar
 before training, so there are no images.
 """
 
-from clearsight.derivatives.shattered import KINDS, shattered
+from clearsight.derivatives.gradient_correlation import KINDS, shattered
 from gallery import BLUE, GRAY, ORANGE, PLUM, Found, main, plt
 
 COLOURS = {"plain": GRAY, "bn": ORANGE, "residual": BLUE, "scaled": PLUM}

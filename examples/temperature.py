@@ -9,7 +9,7 @@ fitted on one half of the held-out images and judged on the other.
 
 import torch
 
-from clearsight.belief.temperature import fit_temperature
+from clearsight.calibration.temperature import fit_temperature
 from clearsight.data.loader import Images
 from clearsight.metrics import accuracy, expected_calibration_error, reliability_bins, softmax
 from clearsight.models.registry import build_model

@@ -18,13 +18,13 @@ from PIL import Image
 from scipy.io import wavfile
 from sklearn.datasets import load_digits
 
-from clearsight.answers import Labels, Numbers
 from clearsight.bundle import Bundle
-from clearsight.data.builtin import digits
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.data.sources.builtin import digits
 from clearsight.models.network import from_spec
 from clearsight.predictor import Predictor
+from clearsight.tasks import Labels, Numbers
 
 ANSWERS = {
     "labels": Labels.of(("cat", "dog", "fox")),
@@ -132,7 +132,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[], str]) -> Path:
     """A finished run on the digits, short but real."""
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", new_cache())
@@ -142,7 +142,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[],
 @pytest.fixture(scope="session")
 def photos_run(tmp_path_factory: pytest.TempPathFactory, photos: Path, new_cache: Callable[[], str]) -> Path:
     """A finished run on the photographs: a head on frozen EfficientNet-Lite0 features."""
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", new_cache())
@@ -272,8 +272,8 @@ def tone():
 @pytest.fixture(scope="session")
 def detector_run(tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[], str]) -> Path:
     """The run of a detector that tells places of plates, with an index; its images lie in `data` beside it."""
-    from clearsight import questions
-    from clearsight.workflow import fit
+    from clearsight.api import retrieve
+    from clearsight.api.fit import fit
 
     folder = tmp_path_factory.mktemp("plates")
     for place, images in (
@@ -285,7 +285,7 @@ def detector_run(tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", new_cache())
         run = fit(folder / "data", task="anomaly", anomaly="padim", img_size=64, out=folder / "run").folder
-        questions.index(run)
+        retrieve.index(run)
     return run
 
 
@@ -303,7 +303,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def hearing_run(tmp_path_factory: pytest.TempPathFactory, tones: Path, new_cache: Callable[[], str]) -> Path:
     """The run of a detector of sounds, which compares them as they are."""
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", new_cache())

@@ -14,7 +14,7 @@ from skimage import data
 
 import clearsight as cs
 from clearsight.cli.main import main
-from clearsight.data.builtin import digits
+from clearsight.data.sources.builtin import digits
 from clearsight.errors import ConfigError, DataError, ModelError
 
 

@@ -11,7 +11,7 @@ import torch
 
 import clearsight as cs
 from clearsight.bundle import Bundle
-from clearsight.data.builtin import digits
+from clearsight.data.sources.builtin import digits
 from clearsight.errors import BundleError, OutputError
 
 

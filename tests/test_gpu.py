@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import clearsight as cs
-from clearsight.adversary import pgd
+from clearsight.attacks.gradient import pgd
 from clearsight.console import Silent
 from clearsight.data.augment import CHANGES, WARPS, augment
 from clearsight.data.loader import Images, to_float
-from clearsight.engines import TorchEngine
 from clearsight.explanation import METHODS, Settings, explain
+from clearsight.models.execution import TorchEngine
 from clearsight.models.registry import build_model, entry, model_names
 from clearsight.predictor import Predictor
 from clearsight.train.loop import Examples, Training, train_network
@@ -155,8 +155,8 @@ def test_many_small_images_get_a_wider_network(monkeypatch: pytest.MonkeyPatch) 
 
 
 def widths(device: str) -> dict:
-    from clearsight.config import Config
-    from clearsight.data.sources import read
+    from clearsight.data.sources.read import read
+    from clearsight.train.config import Config
     from clearsight.train.recipe import planned
 
     images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)

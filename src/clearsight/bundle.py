@@ -26,14 +26,14 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from clearsight.answers import Answer, load_answer
-from clearsight.belief.limits import Limits
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.targets import Task
 from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, ClearsightError
 from clearsight.models.network import from_spec
+from clearsight.ood.detector import Limits
+from clearsight.tasks import Answer, load_answer
 
 FORMAT = 1
 """Version of the card. A reader refuses a higher one."""

@@ -13,26 +13,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.answers import AnomalyPrediction, LabelsPrediction, NumbersPrediction
-from clearsight.belief.conformal import Kind
-from clearsight.belief.limits import COVERAGE
-from clearsight.belief.outliers import pooled
 from clearsight.bundle import Bundle
+from clearsight.calibration.prediction_sets import Kind
 from clearsight.data.cache import PixelView, Progress, threaded
 from clearsight.data.dataset import Array
-from clearsight.data.files import decode
+from clearsight.data.decode import decode
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import MAX_PIXELS, Pixels, from_array, quiet_pillow, read_bytes, read_image
 from clearsight.data.sound import check_length, is_sound
-from clearsight.data.sources import as_source
-from clearsight.engines import BATCH, Engine, Hint, device_of, engine_for, on_device
+from clearsight.data.sources.read import as_source
 from clearsight.errors import ConfigError, DataError, ImageError, ModelError, nearest
 from clearsight.metrics import entropy, softmax
+from clearsight.models.anomaly_model import Detector, MemoryHead
 from clearsight.models.classical import Classical
-from clearsight.models.detector import Detector, MemoryHead
+from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_for, on_device
 from clearsight.models.heads import ForestHead, NeighbourHead
 from clearsight.models.network import Backbone, Ensemble, LayerOutput, Probe
+from clearsight.ood.detector import COVERAGE
+from clearsight.ood.scores import pooled
+from clearsight.tasks import AnomalyPrediction, LabelsPrediction, NumbersPrediction
 
 Images = Any
 """A path, a list of paths, or an array (H, W), (H, W, C), (N, H, W), (N, C, H, W) or (N, H, W, C)."""

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import clearsight as cs
-from clearsight.adversary import pgd
 from clearsight.attacks import attack_one
+from clearsight.attacks.gradient import pgd
 from clearsight.errors import ConfigError
 
 

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from clearsight.models.design import ABLATIONS
+from clearsight.models.ablations import ABLATIONS
 from clearsight.models.registry import build_model, entry, model_names
 
 NAMES = model_names()

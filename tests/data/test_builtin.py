@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from clearsight.data.builtin import BUILTIN, installed, store
-from clearsight.data.sources import read
+from clearsight.data.sources.builtin import BUILTIN, installed, store
+from clearsight.data.sources.read import read
 from clearsight.errors import DataError
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clearsight.data.idx import is_idx_folder, read_idx
-from clearsight.data.sources import read
+from clearsight.data.sources.idx import is_idx_folder, read_idx
+from clearsight.data.sources.read import read
 from clearsight.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 4)).astype(np.uint8)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from clearsight.data.sources import read
+from clearsight.data.sources.read import read
 from clearsight.errors import DataError
 
 CATS, DOGS = "n02123045", "n02099601"

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from clearsight.data.sources import read
+from clearsight.data.sources.read import read
 from clearsight.errors import DataError
 
 

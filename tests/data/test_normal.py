@@ -8,7 +8,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.normal import judging_images, require_normal, with_normal
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
-from clearsight.data.sources import read
+from clearsight.data.sources.read import read
 from clearsight.errors import DataError
 
 

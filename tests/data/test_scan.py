@@ -12,7 +12,7 @@ from PIL import Image
 
 from clearsight.data.pixels import digest
 from clearsight.data.scan import scan
-from clearsight.data.sources import read
+from clearsight.data.sources.read import read
 from clearsight.errors import DataError
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.io import wavfile
 from scipy.signal import resample_poly, stft
 
-from clearsight.data.files import decode, read_header
+from clearsight.data.decode import decode, read_header
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.sound import (

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from clearsight.data.dataset import Array, Dataset, Files
-from clearsight.data.sources import as_source, read
+from clearsight.data.sources.read import as_source, read
 from clearsight.errors import DataError
 
 GRAY = np.random.default_rng(0).integers(0, 256, (6, 5, 4)).astype(np.uint8)

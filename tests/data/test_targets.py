@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from clearsight.data.sources import read
+from clearsight.data.sources.read import read
 from clearsight.data.targets import (
     TargetTable,
     from_numbers,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import clearsight as cs
+from clearsight.api.landscape import recorded_rates
 from clearsight.bundle import Bundle
 from clearsight.cli.main import main
 from clearsight.data.geometry import Geometry
@@ -20,7 +21,6 @@ from clearsight.models.heads import kernel_head, softmax_head
 from clearsight.models.network import Probe
 from clearsight.predictor import Predictor
 from clearsight.report.landscape_page import bands, edge_words, plane_levels
-from clearsight.surroundings import recorded_rates
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from clearsight.answers import Anomaly
 from clearsight.evaluation import evaluate_answers
+from clearsight.tasks import Anomaly
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from clearsight.belief.limits import LeftOut, Limits
-from clearsight.belief.outliers import Bank
 from clearsight.evaluation import check_limits
+from clearsight.ood.detector import LeftOut, Limits
+from clearsight.ood.scores import Bank
 from clearsight.predictor import Look
 
 

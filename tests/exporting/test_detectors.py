@@ -13,7 +13,7 @@ from clearsight.cli.main import main
 from clearsight.errors import ConfigError
 from clearsight.exporting import Exported
 from clearsight.exporting.told import BAR
-from clearsight.models.detector import Detector, MemoryHead, MemoryInTensors, in_tensors
+from clearsight.models.anomaly_model import Detector, MemoryHead, MemoryInTensors, in_tensors
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 

@@ -12,18 +12,18 @@ import torch
 import clearsight as cs
 from clearsight.bundle import Bundle
 from clearsight.console import Silent
-from clearsight.data.builtin import digits
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.data.sources.builtin import digits
 from clearsight.errors import ConfigError, ExportError, ModelError, OutputError
 from clearsight.exporting import parity as parity_module
 from clearsight.exporting.int8 import quantise
 from clearsight.exporting.parity import compare
 from clearsight.exporting.runtime import Exported
 from clearsight.exporting.told import ClassesTold
-from clearsight.loading import development
 from clearsight.models.network import Ensemble, from_spec
 from clearsight.predictor import Predictor
+from clearsight.runs.images import development
 
 RGB = PixelFormat(3, 8)
 

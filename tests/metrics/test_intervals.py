@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
-from clearsight.belief.outliers import auroc
 from clearsight.metrics import auroc_interval, wilson_interval
+from clearsight.ood.scores import auroc
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])

@@ -14,10 +14,10 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.anatomy import Anatomy, anatomy, views
-from clearsight.models.blueprint import no_data
 from clearsight.models.catalogue import catalogue, measure
 from clearsight.models.published import PUBLISHED
 from clearsight.models.registry import build_model, entry, model_names
+from clearsight.models.shape_tracing import no_data
 
 PUBLISHED_PARAMETERS = {
     "alexnet": 61_100_840,

@@ -13,7 +13,6 @@ import torchvision
 from safetensors.torch import save_file
 
 from clearsight.errors import ModelError
-from clearsight.models.blueprint import no_data
 from clearsight.models.layers import last_dense
 from clearsight.models.published import (
     PUBLISHED,
@@ -25,6 +24,7 @@ from clearsight.models.published import (
     published_state,
 )
 from clearsight.models.registry import build_model, model_names
+from clearsight.models.shape_tracing import no_data
 
 
 @pytest.fixture

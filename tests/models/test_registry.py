@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.linear import LinearClassifier
+from clearsight.models.families.linear import LinearClassifier
 from clearsight.models.registry import build_model, entry, model_names, register
 
 

@@ -11,12 +11,12 @@ import pytest
 from torch import nn
 
 from clearsight.bundle import Bundle
-from clearsight.config import Config
 from clearsight.data.dataset import Array, Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
 from clearsight.evaluation import Evaluation, evaluate
+from clearsight.train.config import Config
 from clearsight.train.decision import Decision
 from clearsight.train.fit import Fitted
 from clearsight.train.observer import Epoch

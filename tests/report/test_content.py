@@ -13,9 +13,8 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from clearsight.config import Config
 from clearsight.data.audit import Finding
-from clearsight.diagnose.command import train_command
+from clearsight.diagnosis.command import train_command
 from clearsight.evaluation import Evaluation
 from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.models.network import Ensemble
@@ -25,6 +24,7 @@ from clearsight.report.pictures import eight_bits, picture
 from clearsight.report.recipe_section import _members, recipe_section
 from clearsight.report.verdict import chance_gap, judge, sentence
 from clearsight.report.wording import count, duration, large, listed, percent, points
+from clearsight.train.config import Config
 from clearsight.train.observer import Epoch
 
 MakeRun = Callable[..., dict[str, Any]]

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from clearsight.config import Config
 from clearsight.data.audit import Finding
 from clearsight.evaluation import Evaluation
 from clearsight.report.page import code, write_report
+from clearsight.train.config import Config
 from clearsight.train.decision import Decision
-from clearsight.train.probe import Candidate
+from clearsight.train.head_search import Candidate
 from clearsight.train.recipe import Recipe
 
 MakeRun = Callable[..., dict[str, Any]]

@@ -15,12 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from clearsight.config import Config
 from clearsight.data.augment import augment
 from clearsight.data.loader import to_float
 from clearsight.report.page import write_report
 from clearsight.report.pictures import Picture, eight_bits
 from clearsight.report.preview import ROWS, VERSIONS, preview
+from clearsight.train.config import Config
 from clearsight.train.loop import Training
 
 MakeRun = Callable[..., dict[str, Any]]

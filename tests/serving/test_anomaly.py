@@ -7,7 +7,7 @@ import pytest
 
 import clearsight as cs
 from clearsight.explanation import explain
-from clearsight.retrieve import Index
+from clearsight.retrieval import Index
 from clearsight.serving import schemas
 from clearsight.serving.launch import Address
 from clearsight.serving.settings import ServeConfig

@@ -14,12 +14,12 @@ from starlette.requests import ClientDisconnect
 import clearsight as cs
 from clearsight.attacks import attack_one
 from clearsight.errors import BundleError
-from clearsight.inside import feature_maps, unit_sight
-from clearsight.models.wiring import wiring
+from clearsight.feature_vis import feature_maps, unit_sight
+from clearsight.models.layer_graph import wiring
 from clearsight.serving.app import build_app
 from clearsight.serving.folder import RunFolder
+from clearsight.serving.queueing import Turns
 from clearsight.serving.settings import WAITING_LOOKS, ServeConfig
-from clearsight.serving.turns import Turns
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +163,10 @@ def test_images_that_are_gone_are_told(predictor, tmp_path):
 
 
 def test_pictures_of_answers_and_of_what_is_found(digits_run, predictor, pngs, serving, tmp_path):
-    from clearsight import questions
-    from clearsight.retrieve import Index
+    from clearsight.api import retrieve
+    from clearsight.retrieval import Index
 
-    questions.index(digits_run, out=str(tmp_path / "index"))
+    retrieve.index(digits_run, out=str(tmp_path / "index"))
     with serving(predictor, run=digits_run, index=Index.load(tmp_path / "index")) as client:
         found = client.post("/v1/search?k=3&pictures=true", content=pngs[0]).json()["neighbours"]
         plain = client.post("/v1/search?k=3", content=pngs[0]).json()["neighbours"]
@@ -184,7 +184,7 @@ def test_pictures_of_answers_and_of_what_is_found(digits_run, predictor, pngs, s
 
 
 def test_a_classical_model_shows_what_it_has_and_says_why_not_more(digits_arrays, pngs, serving, tmp_path):
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     run = fit("digits", out=str(tmp_path / "classical"), model="hog+knn").folder
     with serving(cs.load(run), run=run) as client:

@@ -15,8 +15,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import clearsight as cs
-from clearsight import questions
-from clearsight.retrieve import Index
+from clearsight.api import retrieve, robustness
+from clearsight.retrieval import Index
 from clearsight.serving.app import build_app
 from clearsight.serving.server import bound, make_server
 from clearsight.serving.settings import ServeConfig
@@ -50,8 +50,8 @@ def full_run(digits_run, tmp_path_factory):
     shutil.copytree(digits_run, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        questions.index(folder)
-        questions.audit(folder, changes=["noise"], images=12)
+        retrieve.index(folder)
+        robustness.audit(folder, changes=["noise"], images=12)
     return folder
 
 
@@ -79,7 +79,7 @@ def _of_task(folder, table, **options):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", str(folder / "cache"))
         run = cs.fit(table, out=folder / "run", **options).folder
-        questions.index(run)
+        retrieve.index(run)
         app = build_app(cs.load(run, engine="torch"), run=run, index=Index.load(run / "index"))
         with _running(app) as address:
             yield address, folder

@@ -10,17 +10,17 @@ import pytest
 import torch
 
 import clearsight as cs
-from clearsight.config import Config
 from clearsight.data.scan import scan
-from clearsight.data.sources import read
+from clearsight.data.sources.read import read
 from clearsight.models.published import published_state
-from clearsight.train.finetune import layer_groups
+from clearsight.train.config import Config
+from clearsight.train.context import Job
 from clearsight.train.fit import fit as fit_and_doubt
-from clearsight.train.frozen import new_probe, weighted_targets
-from clearsight.train.job import Job
 from clearsight.train.range_test import RangeTest
 from clearsight.train.recipe import plan
-from clearsight.train.scratch import new_network
+from clearsight.train.strategies.fine_tune import layer_groups
+from clearsight.train.strategies.from_scratch import new_network
+from clearsight.train.strategies.probe import new_probe, weighted_targets
 
 fit = partial(fit_and_doubt, doubt_labels=False)
 
@@ -297,7 +297,7 @@ def test_rates_are_looked_for_where_the_optimiser_has_them(monkeypatch):
         asked.append((low, high))
         return RangeTest((), (), 3.0)
 
-    monkeypatch.setattr("clearsight.train.job.range_test", found)
+    monkeypatch.setattr("clearsight.train.context.range_test", found)
     for opt in ("adamw", "lars", "gd"):
         fitted = fit(read("digits"), Config.from_options(model="mlp", opt=opt, lr_find=True, epochs=1, batch_size=512))
         assert next(d for d in fitted.decisions if d.what == "learning rate").choice == "3"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from clearsight.diagnose import Vitals
+from clearsight.diagnosis import Vitals
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
 from clearsight.models.registry import build_model
+from clearsight.train.batch_norm import still_norms
 from clearsight.train.loop import Examples, Training, layout_for, score_of, train_network
-from clearsight.train.norms import still_norms
 from clearsight.train.schedules import one_cycle
 
 SPEC = {

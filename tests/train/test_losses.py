@@ -10,8 +10,8 @@ from sklearn.metrics import hinge_loss, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 from torch.nn import functional as F
 
-from clearsight import config
 from clearsight.errors import DataError
+from clearsight.train import config
 from clearsight.train.losses import LOSSES, class_weights, targets
 
 N, K = 40, 5

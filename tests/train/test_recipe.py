@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from clearsight.config import Config
+from clearsight.train.config import Config
 from clearsight.train.recipe import Recipe, larger_size
 
 

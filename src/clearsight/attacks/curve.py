@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight import adversary
-from clearsight.adversary import Norm, fgsm, pgd
-from clearsight.config import at_least
+from clearsight.arguments import at_least
+from clearsight.attacks import gradient
+from clearsight.attacks.gradient import Norm, fgsm, pgd
 from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, ModelError
 from clearsight.metrics import wilson_interval
@@ -121,7 +121,7 @@ def attack(
     console = console or Silent()
     chosen = sorted(EPSILONS[norm] if epsilons is None else {float(e) for e in epsilons if e != 0})
     for epsilon in chosen:  # before the first is paid for
-        adversary.check(epsilon, norm)
+        gradient.check(epsilon, norm)
     at_least(1, steps=steps, batch_size=batch)
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(images))))
     truth = torch.from_numpy(np.asarray(labels, np.int64))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.adversary import Norm, fgsm, pgd
 from clearsight.attacks.curve import check
+from clearsight.attacks.gradient import Norm, fgsm, pgd
 from clearsight.models.network import frozen
 from clearsight.predictor import Prediction, Predictor
 

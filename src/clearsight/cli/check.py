@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from clearsight.cli.options import add_config, add_json, chosen, print_json
-from clearsight.config import DataConfig
 from clearsight.console import terminal
+from clearsight.train.config import DataConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
-        from clearsight.workflow import check
+        from clearsight.api.audit import check
 
         audit = check(arguments.data, console=console, **chosen(arguments))
     if arguments.json:

@@ -35,9 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
+        from clearsight.api.ensembles import together
+        from clearsight.api.evaluate import evaluate
         from clearsight.evaluation import Evaluation
-        from clearsight.loading import load
-        from clearsight.questions import evaluate, together
+        from clearsight.runs.load import load
 
         where: dict[str, Any] = {"console": console, "data_dir": arguments.data_dir}
         found = evaluate(arguments.run, arguments.data, **where)

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from clearsight.config import DataConfig, ModelConfig, RunConfig, TrainConfig, flag, value_type
+from clearsight.arguments import flag
 from clearsight.errors import ConfigError, DataError
+from clearsight.train.config import DataConfig, ModelConfig, RunConfig, TrainConfig, value_type
 
 TITLES = {DataConfig: "data", ModelConfig: "network", TrainConfig: "training", RunConfig: "run"}
 
@@ -124,7 +125,7 @@ def print_json(content: Any) -> None:
 
 def image_files(words: list[str]) -> list[str]:
     """Every image meant: files as they are, folders by their images."""
-    from clearsight.data.files import EXTENSIONS
+    from clearsight.data.decode import EXTENSIONS
 
     paths: list[str] = []
     for word in words:

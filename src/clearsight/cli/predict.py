@@ -56,9 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--top {top} must be 1 or more")
     paths = image_files(arguments.images)
     with terminal() as console:
-        from clearsight.belief.conformal import Kind
-        from clearsight.belief.limits import COVERAGE
-        from clearsight.loading import load
+        from clearsight.calibration.prediction_sets import Kind
+        from clearsight.ood.detector import COVERAGE
+        from clearsight.runs.load import load
 
         predictor = load(arguments.run, engine=arguments.engine)
         task = predictor.bundle.task
@@ -93,8 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _words(answer: AnyPrediction, top: int, asked: float | None, coverage: float, thing: str) -> str:
     """The answer for one image in a line. asked: the coverage that the user named, if any. thing: image or sound."""
-    from clearsight.answers import AnomalyPrediction, LabelsPrediction, NumbersPrediction
-    from clearsight.answers.said import anomaly_line, labels_line, numbers_line, strange_line
+    from clearsight.tasks import AnomalyPrediction, LabelsPrediction, NumbersPrediction
+    from clearsight.tasks.predictions import anomaly_line, labels_line, numbers_line, strange_line
 
     if isinstance(answer, AnomalyPrediction):
         return anomaly_line(answer, thing)

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
-from clearsight.config import Config
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
+from clearsight.train.config import Config
 
 if TYPE_CHECKING:
-    from clearsight.runs import Run
+    from clearsight.runs.folder import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +40,17 @@ def run(arguments: argparse.Namespace) -> int:
     config = Config.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
     data, about = arguments.data, config.data
     if data is None and config.run.resume and config.run.out:
-        from clearsight.runs import run_options, run_origin
+        from clearsight.runs.folder import run_options, run_origin
 
         begun = Path(config.run.out)
         data, about = run_origin(begun), Config.from_options(**run_options(begun)).data
     if data is None:
         raise ConfigError("train what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
-    from clearsight.data.sources import read
+    from clearsight.data.sources.read import read
 
     dataset = read(data, data_dir=about.data_dir, task=about.task, normal=about.normal)
     with terminal() as console:
-        from clearsight.workflow import fit
+        from clearsight.api.fit import fit
 
         finished = fit(dataset, console=console, **chosen(arguments))
     if int(os.environ.get("RANK", "0")):  # of several processes, the first one speaks

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.files import decode, read_header
+from clearsight.data.decode import decode, read_header
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import Header, PixelFormat, Pixels, digest, from_array, read_bytes
 from clearsight.data.targets import TargetTable, Task

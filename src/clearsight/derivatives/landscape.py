@@ -21,11 +21,11 @@ from torch import nn
 
 from clearsight.console import Advance, Console, Silent
 from clearsight.derivatives.curvature import Curvature, Rates, largest_curvature
+from clearsight.derivatives.finite_json import finite, listed
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import Value, filter_normalised, line, plane
-from clearsight.derivatives.written import finite, listed
-from clearsight.engines import operations
 from clearsight.errors import ConfigError, ModelError
+from clearsight.models.execution import operations
 from clearsight.models.heads import KernelHead
 from clearsight.models.network import Probe
 from clearsight.predictor import Images, Predictor

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.answers import Anomaly
-from clearsight.belief.outliers import auroc
 from clearsight.data.targets import Task
 from clearsight.metrics import auroc_interval, wilson_interval
 from clearsight.metrics.ranking import average_precision
+from clearsight.ood.scores import auroc
+from clearsight.tasks import Anomaly
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.answers import Anomaly, Answer, Labels, Numbers
 from clearsight.evaluation.anomaly import AnomalyEvaluation, evaluate_anomalies
 from clearsight.evaluation.labels import LabelsEvaluation, evaluate_labels
 from clearsight.evaluation.numbers import NumbersEvaluation, evaluate_numbers
+from clearsight.tasks import Anomaly, Answer, Labels, Numbers
 
 AnswersEvaluation = LabelsEvaluation | NumbersEvaluation | AnomalyEvaluation
 

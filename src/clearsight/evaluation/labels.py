@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.answers import Labels
-from clearsight.answers.labels import sigmoid
 from clearsight.data.targets import Task
 from clearsight.metrics import expected_calibration_error
 from clearsight.metrics.ranking import average_precision, f1_of
+from clearsight.tasks import Labels
+from clearsight.tasks.multilabel import sigmoid
 
 
 @dataclass(frozen=True)

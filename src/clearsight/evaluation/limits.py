@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.belief.limits import COVERAGE, FALSE_ALARMS, Limits
 from clearsight.metrics import softmax, wilson_interval
+from clearsight.ood.detector import COVERAGE, FALSE_ALARMS, Limits
 from clearsight.predictor import Look
 
 

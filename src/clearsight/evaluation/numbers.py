@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.answers import Numbers
-from clearsight.answers.said import ANGLES
-from clearsight.belief.limits import COVERAGE
 from clearsight.data.targets import Task
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.ranking import variance_explained
+from clearsight.ood.detector import COVERAGE
+from clearsight.tasks import Numbers
+from clearsight.tasks.predictions import ANGLES
 
 
 @dataclass(frozen=True)

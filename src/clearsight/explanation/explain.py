@@ -21,8 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.answers.said import strange_line
-from clearsight.config import at_least
+from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, ModelError, did_you_mean
@@ -30,6 +29,7 @@ from clearsight.explanation import gradients, perturbation
 from clearsight.explanation.faithfulness import Faithfulness, Judge, blur, randomisation
 from clearsight.models.network import Ensemble, Probe
 from clearsight.predictor import Images, Predictor
+from clearsight.tasks.predictions import strange_line
 
 Floats = NDArray[np.float32]
 

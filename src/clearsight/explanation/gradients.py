@@ -20,11 +20,11 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from clearsight.errors import ModelError
-from clearsight.models.maps import as_maps
+from clearsight.models.feature_maps import as_maps
 from clearsight.models.network import InputLayer, Probe, capture, frozen, layer_name
+from clearsight.train.batch_norm import folded_norms
 from clearsight.train.hardware import kept_memory
 from clearsight.train.loop import layout_for
-from clearsight.train.norms import folded_norms
 
 Progress = Callable[[int, int], None]
 

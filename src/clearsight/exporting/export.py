@@ -27,9 +27,10 @@ from clearsight.exporting.parity import Parity, compare
 from clearsight.exporting.runner import FIRST_LINE, runner
 from clearsight.exporting.runtime import BATCH, Exported
 from clearsight.exporting.told import BAR, Measured, Told, told_of
-from clearsight.loading import Development, HeldOut, development, held_out, load, own_data
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
+from clearsight.runs.images import Development, HeldOut, development, held_out, own_data
+from clearsight.runs.load import load
 
 OWN_SIZE = 16
 """Images that are compared at their own size too, where that is not the working size."""

@@ -24,9 +24,9 @@ from typing import Any
 
 import torch
 
-from clearsight.engines import openvino_without_telemetry
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.exporting.graph import Deployed
+from clearsight.models.execution import openvino_without_telemetry
 
 Card = dict[str, Any]
 

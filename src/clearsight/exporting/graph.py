@@ -12,11 +12,11 @@ from torch import nn
 
 from clearsight.bundle import Bundle
 from clearsight.data.pixels import PixelFormat
-from clearsight.engines import traceable
 from clearsight.errors import ModelError
 from clearsight.exporting.resample import Resample
 from clearsight.exporting.told import told_of
-from clearsight.models.detector import Detector, in_tensors
+from clearsight.models.anomaly_model import Detector, in_tensors
+from clearsight.models.execution import traceable
 
 
 class Deployed(nn.Module):

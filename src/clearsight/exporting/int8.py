@@ -24,7 +24,7 @@ from clearsight.errors import ConfigError
 from clearsight.exporting.formats import hushed, require
 from clearsight.exporting.runtime import BATCH, Exported, Outputs
 from clearsight.exporting.told import Measured
-from clearsight.loading import Development
+from clearsight.runs.images import Development
 
 CALIBRATION = 256
 """Training images that ranges are read from, drawn evenly."""
@@ -118,7 +118,7 @@ def _onnx(path: Path, to: Path, sample: Sample) -> None:
 
 
 def _openvino(path: Path, to: Path, sample: Sample) -> None:
-    from clearsight.engines import openvino_without_telemetry
+    from clearsight.models.execution import openvino_without_telemetry
 
     openvino = openvino_without_telemetry()
     with hushed():

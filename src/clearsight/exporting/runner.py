@@ -12,9 +12,9 @@ import inspect
 from types import ModuleType
 
 from clearsight import errors
-from clearsight.answers import said
-from clearsight.data import files, geometry, pixels, sound
+from clearsight.data import decode, geometry, pixels, sound
 from clearsight.exporting import runtime
+from clearsight.tasks import predictions
 
 FIRST_LINE = '"""Ask a model that `clearsight export` wrote: python run.py [MODEL] IMAGE...'
 """What tells the script from others of its name."""
@@ -41,7 +41,7 @@ def runner() -> str:
     """The text of the script."""
     imports: dict[str, str] = {}  # name -> the line that brings it
     pieces: dict[str, tuple[str, set[str]]] = {}  # name -> its source and the names it uses
-    for module in (errors, geometry, pixels, sound, files, said, runtime):
+    for module in (errors, geometry, pixels, sound, decode, predictions, runtime):
         _read(module, imports, pieces)
     wanted, waiting = set(), {"main", "sys"}
     while waiting:

@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.answers.said import (
+from clearsight.data.decode import decode
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat, read_bytes
+from clearsight.tasks.predictions import (
     AnomalyPrediction,
     LabelsPrediction,
     NumbersPrediction,
@@ -26,9 +29,6 @@ from clearsight.answers.said import (
     numbers_line,
     numbers_said,
 )
-from clearsight.data.files import decode
-from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat, read_bytes
 
 BATCH = 16
 """Images per call; throughput is flat from 8 to 32 on the processors measured."""

@@ -20,13 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.answers import Anomaly, Labels, Numbers
-from clearsight.answers.numbers import LEAST
-from clearsight.answers.said import ANGLES, half_widths
 from clearsight.bundle import Bundle
 from clearsight.evaluation import evaluate_answers
 from clearsight.evaluation.labels import LabelsEvaluation
 from clearsight.metrics import softmax
+from clearsight.tasks import Anomaly, Labels, Numbers
+from clearsight.tasks.predictions import ANGLES, half_widths
+from clearsight.tasks.regression import LEAST
 
 Floats = NDArray[np.floating]
 Tensors = tuple[torch.Tensor, ...]

@@ -22,9 +22,9 @@ from torch import nn
 from torch.func import functional_call
 
 from clearsight.errors import ModelError
-from clearsight.models.blueprint import Step, Trace, View, no_data
 from clearsight.models.gateway import PREFIX, default_img_size
 from clearsight.models.registry import build_model, entry
+from clearsight.models.shape_tracing import Step, Trace, View, no_data
 
 
 @dataclass(frozen=True)

@@ -275,7 +275,7 @@ def mean_belief(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -
 
 def from_spec(spec: dict[str, Any]) -> nn.Module:
     """Build the network a spec describes, with random weights."""
-    from clearsight.models.detector import Detector  # which is built on what is here
+    from clearsight.models.anomaly_model import Detector  # which is built on what is here
 
     kinds: dict[str, type[Network | Probe | Ensemble | Classical | Detector]] = {
         "network": Network,

@@ -35,9 +35,9 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.blueprint import no_data
 from clearsight.models.gateway import PREFIX, timm_name
 from clearsight.models.layers import last_dense
+from clearsight.models.shape_tracing import no_data
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 """The network whose ImageNet weights come with an installed package, so that it works offline."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError, nearest
-from clearsight.models.design import ABLATIONS, Design
+from clearsight.models.ablations import ABLATIONS, Design
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def build_model(
 
         load_published(network, name, classes=classes, channels=channels, aux=bool(knobs.get("aux")))
     if init is not None:
-        from clearsight.models.initialise import initialise
+        from clearsight.models.initialization import initialise
 
         initialise(network, init, batches=batches)
     return network
@@ -226,7 +226,7 @@ def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, 
 
 def _load_families() -> None:
     """Import the family files, whose decorators fill the registry."""
-    from clearsight.models import (  # noqa: F401
+    from clearsight.models.families import (  # noqa: F401
         alexnet,
         cifar_resnet,
         densenet,

@@ -10,16 +10,16 @@ import torch
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from clearsight.answers import Anomaly
 from clearsight.data.loader import to_float
 from clearsight.evaluation import AnomalyEvaluation
-from clearsight.models.detector import Detector
+from clearsight.models.anomaly_model import Detector
 from clearsight.report.answer_pieces import SHOWN, SIDE, Card, Table, Tile
 from clearsight.report.charts import interval_bar
 from clearsight.report.heatmaps import overlay
 from clearsight.report.pictures import picture
 from clearsight.report.score_chart import score_heaps
 from clearsight.report.wording import count, percent
+from clearsight.tasks import Anomaly
 from clearsight.train.fit import Fitted
 
 

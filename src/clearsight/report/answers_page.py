@@ -11,8 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from clearsight.bundle import versions
-from clearsight.config import Config
-from clearsight.diagnose.command import train_command
+from clearsight.diagnosis.command import train_command
 from clearsight.disk import whole_file
 from clearsight.evaluation import AnomalyEvaluation, AnswersEvaluation, LabelsEvaluation, NumbersEvaluation
 from clearsight.report.anomaly_section import anomaly_section
@@ -26,6 +25,7 @@ from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.render import environment
 from clearsight.report.verdict import sentence
 from clearsight.report.wording import count, duration, large, listed, percent, points
+from clearsight.train.config import Config
 from clearsight.train.fit import Fitted
 
 DOTS = 800

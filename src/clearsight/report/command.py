@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from pathlib import Path
 
-from clearsight.config import Config
+from clearsight.train.config import Config
 
 
 def run_commands(run: Path) -> dict[str, str]:

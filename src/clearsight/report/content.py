@@ -12,9 +12,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from clearsight.bundle import versions
-from clearsight.config import Config
-from clearsight.diagnose import Diagnosis
-from clearsight.diagnose.command import train_command
+from clearsight.diagnosis import Diagnosis
+from clearsight.diagnosis.command import train_command
 from clearsight.evaluation import Evaluation, LimitsCheck
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.calibration import ReliabilityBin
@@ -23,11 +22,12 @@ from clearsight.report.command import option_words, run_commands
 from clearsight.report.confusion import Matrix, matrix
 from clearsight.report.data_section import DataSection, data_section
 from clearsight.report.doctor_section import DoctorSection, doctor_section
-from clearsight.report.limits_section import LimitsSection, SuspectsSection, limits_section, suspects_section
+from clearsight.report.ood_section import LimitsSection, SuspectsSection, limits_section, suspects_section
 from clearsight.report.pictures import Picture, picture
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.verdict import Verdict, judge
 from clearsight.report.wording import count, duration, large, percent, points
+from clearsight.train.config import Config
 from clearsight.train.fit import Fitted
 
 MISTAKES = 24

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from clearsight.config import Config
-from clearsight.diagnose import Diagnosis
+from clearsight.diagnosis import Diagnosis
 from clearsight.disk import whole_file
 from clearsight.evaluation import Evaluation, LimitsCheck
 from clearsight.report.content import Content, gather
 from clearsight.report.render import environment
+from clearsight.train.config import Config
 from clearsight.train.fit import Fitted
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.config import AUGMENTATIONS
 from clearsight.data.augment import augment
 from clearsight.data.loader import to_float
 from clearsight.data.mix import mix
 from clearsight.data.prepare import Prepared
 from clearsight.report.pictures import Picture, picture
+from clearsight.train.config import AUGMENTATIONS
 from clearsight.train.fit import Fitted
 from clearsight.train.loop import Training
 

@@ -14,10 +14,10 @@ from clearsight.report.charts import Curve, learning_curve
 from clearsight.report.preview import Preview, preview
 from clearsight.report.verdict import sentence
 from clearsight.report.wording import count, duration, percent
+from clearsight.train.ensembling import BOTH
 from clearsight.train.fit import Fitted
+from clearsight.train.head_search import Candidate
 from clearsight.train.observer import Epoch
-from clearsight.train.probe import Candidate
-from clearsight.train.together import BOTH
 
 CANDIDATES = 12
 """Candidates shown at once; the others are folded away."""

@@ -14,26 +14,26 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from clearsight import __version__
-from clearsight.belief.limits import COVERAGE
 from clearsight.data.pixels import quiet_pillow
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ImageError
 from clearsight.explanation import METHOD_WORDS, Settings
+from clearsight.ood.detector import COVERAGE
 from clearsight.predictor import Predictor
-from clearsight.retrieve import Index
+from clearsight.retrieval import Index
 from clearsight.serving import schemas
-from clearsight.serving.answers import answer, explanation, json_response, seen_picture
-from clearsight.serving.card import model_card
-from clearsight.serving.describing import body, described, problems
+from clearsight.serving.analysis import Looker
 from clearsight.serving.folder import RunFolder
 from clearsight.serving.guard import Guard
-from clearsight.serving.looking import Looker
 from clearsight.serving.metrics import Metrics
+from clearsight.serving.model_card import model_card
+from clearsight.serving.openapi import body, described, problems
 from clearsight.serving.options import known_options
 from clearsight.serving.pages import mount_pages
 from clearsight.serving.problems import RefusedError, problem_response
+from clearsight.serving.queueing import leaving
+from clearsight.serving.responses import answer, explanation, json_response, seen_picture
 from clearsight.serving.settings import MAX_SAMPLES, ServeConfig
 from clearsight.serving.studio import add_studio_routes
-from clearsight.serving.turns import leaving
 from clearsight.serving.uploads import Upload, read_body, uploads
 from clearsight.serving.worker import Worker, one_image
 

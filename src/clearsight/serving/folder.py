@@ -12,13 +12,13 @@ import numpy as np
 
 from clearsight.data.cache import PixelView
 from clearsight.errors import BundleError, ClearsightError
-from clearsight.inside import Sample
-from clearsight.loading import own_data, training_images
+from clearsight.feature_vis import Sample
 from clearsight.predictor import Predictor
 from clearsight.report.pictures import PIXEL_ART, eight_bits
 from clearsight.report.sprites import png
-from clearsight.retrieve import Index, Originals
-from clearsight.runs import run_options
+from clearsight.retrieval import Index, Originals
+from clearsight.runs.folder import run_options
+from clearsight.runs.images import own_data, training_images
 
 SEARCHED = 300
 """Training images that are searched for what excites a unit."""

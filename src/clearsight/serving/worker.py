@@ -27,13 +27,13 @@ from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
 from clearsight.explanation.explain import check, usual_method
 from clearsight.predictor import AnyPrediction, Look, Predictor
-from clearsight.retrieve import Index
+from clearsight.retrieval import Index
 from clearsight.serving.batching import Batcher
 from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.problems import RefusedError, overloaded
+from clearsight.serving.queueing import Deadline, Left, Turns
 from clearsight.serving.settings import WAITING_EXPLANATIONS, ServeConfig
-from clearsight.serving.turns import Deadline, Left, Turns
 from clearsight.serving.uploads import Upload
 
 Result = TypeVar("Result")

@@ -16,9 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.answers.numbers import like_angles
 from clearsight.bundle import Bundle
-from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Fit, Geometry
@@ -27,24 +25,26 @@ from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sound import FACTS
 from clearsight.data.targets import Task, is_direction, like_counts, require_variety
-from clearsight.engines import device_of
 from clearsight.errors import ConfigError
 from clearsight.metrics import accuracy, log_loss, softmax
-from clearsight.train.anomaly import find_anomalies
-from clearsight.train.classical import classical
+from clearsight.models.execution import device_of
+from clearsight.scale.distributed import ALONE, World
+from clearsight.tasks.regression import like_angles
+from clearsight.train.config import Config
+from clearsight.train.context import Job, Outcome, Watch
 from clearsight.train.decision import Decision
-from clearsight.train.distributed import ALONE, World
-from clearsight.train.job import Job, Outcome, Watch
-from clearsight.train.limits import fit_limits
+from clearsight.train.head_search import Candidate
+from clearsight.train.label_issues import Suspects, find_suspects
 from clearsight.train.loop import Training, score_of
 from clearsight.train.losses import loss_for
 from clearsight.train.observer import Epoch
-from clearsight.train.probe import Candidate
+from clearsight.train.ood import fit_limits
 from clearsight.train.recipe import Recipe, check_names, check_task, kept, larger_size, plan
 from clearsight.train.ridge import answers_head
-from clearsight.train.scratch import from_scratch
-from clearsight.train.suspects import Suspects, find_suspects
-from clearsight.train.transfer import transfer
+from clearsight.train.strategies.classical import classical
+from clearsight.train.strategies.from_scratch import from_scratch
+from clearsight.train.strategies.one_class import find_anomalies
+from clearsight.train.strategies.transfer import transfer
 
 TRAIN: dict[str, Callable[[Job], Outcome]] = {"probe": transfer, "scratch": from_scratch, "classical": classical}
 """What carries out each kind of recipe for classes."""

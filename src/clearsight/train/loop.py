@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.adversary import pgd
+from clearsight.attacks.gradient import pgd
 from clearsight.data.augment import augment
 from clearsight.data.loader import Images
 from clearsight.data.mix import mix
@@ -28,10 +28,10 @@ from clearsight.data.targets import Task
 from clearsight.errors import TrainingError
 from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.network import frozen
+from clearsight.scale.distributed import ALONE, World
+from clearsight.train.batch_norm import hold_norms, still_norms
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.distributed import ALONE, World
 from clearsight.train.losses import ALL_LOSSES, class_weights, targets
-from clearsight.train.norms import hold_norms, still_norms
 from clearsight.train.observer import Epoch, Observer, Step
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms

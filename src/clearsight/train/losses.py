@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from clearsight.answers.numbers import LEAST
 from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, DataError
+from clearsight.tasks.regression import LEAST
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (N, K), target (N, K)) -> losses (N,), each 0 or more."""

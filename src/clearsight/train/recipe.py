@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clearsight.config import Config, seconds
 from clearsight.console import Console
 from clearsight.data.dataset import Dataset
+from clearsight.data.exclusion import without
 from clearsight.data.geometry import Geometry
-from clearsight.data.leaving import without
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
-from clearsight.engines import device_of
 from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
+from clearsight.models.execution import device_of
 from clearsight.models.gateway import PREFIX, default_img_size, timm_name
 from clearsight.models.network import headless
 from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
 from clearsight.models.registry import check_knobs, entry
+from clearsight.train.config import Config, seconds
 from clearsight.train.decision import Decision
 
 SMALL = 48

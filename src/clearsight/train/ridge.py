@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from torch import nn
 
-from clearsight.answers import Answer
 from clearsight.models.heads import kernel_head, softmax_head
+from clearsight.tasks import Answer
+from clearsight.train.context import Job, Outcome
 from clearsight.train.features import extract
-from clearsight.train.frozen import feature_sets, new_probe, say_idle
-from clearsight.train.job import Job, Outcome
-from clearsight.train.probe import KERNEL_LIMIT, Candidate, Fold, Rows, StandardFeatures
+from clearsight.train.head_search import KERNEL_LIMIT, Candidate, Fold, Rows, StandardFeatures
+from clearsight.train.strategies.probe import feature_sets, new_probe, say_idle
 
 Floats = NDArray[np.float64]
 

@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
-from clearsight.engines import device_of
 from clearsight.errors import CheckpointError, ConfigError, TrainingError
 from clearsight.metrics import accuracy, log_loss, softmax
+from clearsight.models.execution import device_of
 from clearsight.models.registry import entry
-from clearsight.train.job import Job, Outcome
+from clearsight.train.config import Config
+from clearsight.train.context import Job, Outcome
 from clearsight.train.observer import Epoch
 from clearsight.train.optimisers import default_lr
 from clearsight.train.recipe import Recipe, many_small, network_options, planned
-from clearsight.train.scratch import from_scratch
-from clearsight.train.transfer import transfer
+from clearsight.train.strategies.from_scratch import from_scratch
+from clearsight.train.strategies.transfer import transfer
 
 
 @dataclass(frozen=True)

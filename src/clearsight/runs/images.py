@@ -1,0 +1,260 @@
+"""The images of a run: what a model was trained on, and what it can be evaluated on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.bundle import Bundle
+from clearsight.console import Console, Silent
+from clearsight.data.cache import CachedPixels, PixelView, cached_pixels
+from clearsight.data.dataset import Dataset
+from clearsight.data.prepare import Prepared, prepare
+from clearsight.data.scan import Scan, scan
+from clearsight.data.sources.builtin import BUILTIN
+from clearsight.data.sources.read import IN_MEMORY, read
+from clearsight.errors import BundleError, DataError
+from clearsight.predictor import Predictor
+from clearsight.runs.folder import run_options
+from clearsight.runs.load import load
+from clearsight.tasks import Anomaly, Numbers
+from clearsight.tasks.regression import reach, wrong_unit
+
+TELLING = 20
+"""Angles that tell their unit: fewer may all happen to be small."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Images a model was not trained on, as it sees them, with labels (N,) as it numbers its classes, their rows in
+    the data set, and their names. own: they are the test split of its own run. targets (N, T): where it is not one
+    class per image; labels are then of no use.
+    """
+
+    predictor: Predictor
+    dataset: Dataset
+    images: PixelView
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    names: list[str]
+    own: bool
+    targets: NDArray[np.float32] | None = None
+
+    @property
+    def groups(self) -> list[str]:
+        """The class of each image, or the group it is of, by the data set's own names."""
+        return [self.dataset.classes[k] for k in self.dataset.labels[self.rows]]
+
+    def sample(self, most: int, seed: int) -> HeldOut:
+        """At most so many of them, drawn at random by seed."""
+        some = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
+        images = PixelView(self.images.array, self.images.indices[some])
+        return replace(
+            self, images=images, labels=self.labels[some], rows=self.rows[some], names=[self.names[i] for i in some],
+            targets=None if self.targets is None else self.targets[some],
+        )  # fmt: skip
+
+
+def held_out(
+    model: str | Path | Predictor, data: Any = None, *, console: Console | None = None, data_dir: str | None = None
+) -> HeldOut:
+    """The images to judge a model by; see `evaluate` for which."""
+    console = console or Silent()
+    predictor = model if isinstance(model, Predictor) else load(model)
+    bundle = predictor.bundle
+    options = {} if isinstance(model, Predictor) else run_options(Path(model))
+    data = own_data(bundle) if data is None else data
+    dataset = as_learned(bundle, data, data_dir or options.get("data_dir"))
+    scanned = scan(dataset, console.stage("looking at the files"))
+    own = dataset.origin == bundle.data.get("origin") and dataset.answers == bundle.classes
+    if own:
+        prepared = as_trained(bundle, options, dataset, scanned, console)
+        changed = prepared.pixels.key != bundle.data.get("fingerprint")
+        own = not (changed and dataset.origin == IN_MEMORY)  # other arrays, which have no name to tell them by
+    if own:
+        if changed:
+            console.say(
+                "data: the images are no longer those the model was trained on, so some of this test may be known to it"
+            )
+        pixels, rows, labels = prepared.pixels, prepared.split.test, prepared.labels
+    else:
+        pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
+    names = [dataset.source.name(int(i)) for i in rows]
+    targets = None if dataset.targets is None else _as_named(bundle, dataset)[rows]
+    if targets is not None and not own:
+        _same_unit(bundle, dataset.name, targets)
+    return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own, targets)
+
+
+def knows(predictor: Predictor, held: HeldOut) -> bool:
+    """Whether another model was trained on some of these images: on the same data, and not on the split that keeps them
+    for the test.
+    """
+    mine, theirs = (b.data for b in (held.predictor.bundle, predictor.bundle))
+    if theirs.get("origin") != held.dataset.origin or held.dataset.origin == IN_MEMORY:
+        return False
+    if held.own:
+        return bool(theirs.get("split") != mine.get("split"))
+    return not (held.dataset.given == "test").any()
+
+
+def as_seen_by(predictor: Predictor, held: HeldOut, console: Console) -> PixelView:
+    """The same images as another model sees them; it is said where it `knows` some."""
+    bundle = predictor.bundle
+    scanned = scan(held.dataset, console.stage("looking at the files"))
+    if knows(predictor, held):
+        console.say("data: the other model was trained on another split of these images, and knows some of them")
+    pixels, _ = all_pixels(bundle, held.dataset, scanned, console)
+    return pixels.view(held.rows)
+
+
+def training_images(
+    predictor: Predictor,
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    console: Console | None = None,
+    data_dir: str | None = None,
+) -> tuple[PixelView, NDArray[np.int64], list[str], list[str]]:
+    """The images a model was trained and validated on, as it sees them, with their labels, their names, and what they
+    show in words; or other data, less the test split it states. BundleError where a model's own images are not known
+    or gone.
+    """
+    console, bundle = console or Silent(), predictor.bundle
+    options = {} if isinstance(model, Predictor) else run_options(Path(model))
+    dataset = as_learned(bundle, own_data(bundle) if data is None else data, data_dir or options.get("data_dir"))
+    scanned = scan(dataset, console.stage("looking at the files"))
+    if dataset.origin == bundle.data.get("origin") and dataset.answers == bundle.classes:
+        prepared = as_trained(bundle, options, dataset, scanned, console)
+        pixels, rows, labels = prepared.pixels, np.sort(prepared.split.development), prepared.labels
+    else:
+        labels = _as_numbered(bundle, dataset)
+        pixels, rows = all_pixels(bundle, dataset, scanned, console)
+        rows = rows[dataset.given[rows] != "test"]
+    names = [dataset.source.name(int(i)) for i in rows]
+    return pixels.view(rows), labels[rows], names, [dataset.words(int(i)) for i in rows]
+
+
+@dataclass(frozen=True)
+class Development:
+    """The training and the validation images of a model's own run, as it sees them. truth: of the latter the labels
+    (N,), or the targets (N, T) where it is not one class per image.
+    """
+
+    train: PixelView
+    val: PixelView
+    truth: NDArray[Any]
+
+
+def development(
+    model: str | Path | Predictor, *, console: Console | None = None, data_dir: str | None = None
+) -> Development:
+    """What a model was trained and validated on; BundleError where the images are gone."""
+    console = console or Silent()
+    bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
+    options = {} if isinstance(model, Predictor) else run_options(Path(model))
+    dataset = as_learned(bundle, own_data(bundle), data_dir or options.get("data_dir"))
+    data = as_trained(bundle, options, dataset, scan(dataset, console.stage("looking at the files")), console)
+    val = data.split.folds[0][1]
+    truth = data.labels if dataset.targets is None else _as_named(bundle, dataset)
+    return Development(data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), truth[val])
+
+
+def as_learned(bundle: Bundle, data: Any, data_dir: str | None) -> Dataset:
+    """A data set whose labels are read as a model learned them: of anomalies, normal is what was normal then."""
+    normal = bundle.answer.normal if isinstance(bundle.answer, Anomaly) else None
+    return read(data, data_dir=data_dir, task=bundle.task, normal=normal, judging=True)
+
+
+def own_data(bundle: Bundle) -> str:
+    """What a model was trained on; BundleError where it does not say, or the images are gone."""
+    origin = bundle.data.get("origin")
+    if not origin:
+        raise BundleError("this model does not say what it was trained on", fix="name the data")
+    if origin not in BUILTIN and not Path(origin).exists():
+        raise BundleError(
+            "the images this model was trained on are gone",
+            found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays that were in memory",
+            fix="name others: RUN DATA",
+        )
+    return str(origin)
+
+
+def as_trained(bundle: Bundle, options: dict[str, Any], dataset: Dataset, scanned: Scan, console: Console) -> Prepared:
+    """The data of a model's own run, split as it was then. options: those of the run."""
+    chosen = {key: options[key] for key in ("seed", "test_fraction", "folds") if key in options}
+    return prepare(dataset, scanned, bundle.geometry, **chosen, progress=console.stage("reading pixels"))
+
+
+def all_pixels(
+    bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console
+) -> tuple[CachedPixels, NDArray[np.int64]]:
+    """The pixels of a data set as a model wants them, and the positions of the images that can be read."""
+    pixels = cached_pixels(
+        dataset.source, scanned.digests, bundle.form, bundle.geometry, skip=frozenset(scanned.failed),
+        progress=console.stage("reading pixels"),
+    )  # fmt: skip
+    usable = np.ones(len(dataset), bool)
+    usable[[*scanned.failed, *pixels.failed]] = False
+    return pixels, np.flatnonzero(usable)
+
+
+def _other_images(
+    bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console
+) -> tuple[CachedPixels, NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels, the rows to judge by, and labels as the model numbers its classes, of a data set of any origin."""
+    labels = _as_numbered(bundle, dataset)
+    pixels, rows = all_pixels(bundle, dataset, scanned, console)
+    if "test" in dataset.splits_given:
+        rows = rows[dataset.given[rows] == "test"]
+        console.say(f"judging the test split that the data states: {len(rows)} of {len(dataset)} images")
+    return pixels, rows, labels
+
+
+def _as_numbered(bundle: Bundle, dataset: Dataset) -> NDArray[np.int64]:
+    """The labels of a data set as the model numbers its classes; DataError for a class it does not know."""
+    if bundle.task != "classification":
+        return dataset.labels
+    unknown = sorted(set(dataset.classes) - set(bundle.classes))
+    if unknown:
+        raise DataError(
+            "the data has classes the model does not know",
+            found=", ".join(unknown[:8]),
+            expected=", ".join(bundle.classes[:8]) + (", ..." if len(bundle.classes) > 8 else ""),
+        )
+    number = np.array([bundle.classes.index(c) for c in dataset.classes])
+    return np.asarray(number[dataset.labels])
+
+
+def _same_unit(bundle: Bundle, name: str, targets: NDArray[np.float32]) -> None:
+    """DataError for angles that are hardly in the model's unit; a few may all be small."""
+    answer = bundle.answer
+    if not isinstance(answer, Numbers) or answer.kind != "angle" or len(targets) < TELLING:
+        return
+    if wrong := wrong_unit(targets.astype(np.float64), answer.unit):
+        raise DataError(
+            f"{name} is not in the model's unit: {wrong}",
+            found=reach(targets),
+            expected=answer.unit,
+            fix="convert them",
+        )
+
+
+def _as_named(bundle: Bundle, dataset: Dataset) -> NDArray[np.float32]:
+    """Targets (N, T) in the model's order; DataError where one is missing."""
+    assert dataset.targets is not None
+    missing = [name for name in bundle.classes if name not in dataset.targets.names]
+    if (missing and bundle.task == "regression") or not set(dataset.targets.names) <= set(bundle.classes):
+        raise DataError(
+            "the data names other things than the model predicts",
+            found=", ".join(dataset.targets.names[:8]),
+            expected=", ".join(bundle.classes[:8]),
+        )
+    found = np.zeros((len(dataset), len(bundle.classes)), np.float32)  # a label nobody has is one that never holds
+    for k, name in enumerate(dataset.targets.names):
+        found[:, bundle.classes.index(name)] = dataset.targets.values[:, k]
+    return found

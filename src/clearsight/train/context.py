@@ -1,0 +1,395 @@
+"""What every way of training shares: the data and options of a run, and how a network is trained with them."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from clearsight.console import Console
+from clearsight.data.augment import augment
+from clearsight.data.loader import Images, to_float
+from clearsight.data.prepare import Prepared
+from clearsight.errors import ConfigError
+from clearsight.models.anomaly_model import Detector
+from clearsight.models.classical import Classical
+from clearsight.models.network import Ensemble, Network, Probe
+from clearsight.scale.distributed import ALONE, World
+from clearsight.tasks import Answer, answer_for
+from clearsight.train.batch_norm import folded_norms, hold_norms
+from clearsight.train.checkpoint import Checkpoint
+from clearsight.train.config import Config, low_high, seconds
+from clearsight.train.decision import Decision
+from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
+from clearsight.train.head_search import Candidate
+from clearsight.train.loop import Examples, Trained, Training, logits_of, train_network
+from clearsight.train.losses import ALL_LOSSES, loss_for
+from clearsight.train.observer import Epoch, Observer
+from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser, default_lr, default_weight_decay
+from clearsight.train.range_test import range_test
+from clearsight.train.recipe import Recipe, many_small
+from clearsight.train.regularisers import limit_gradient
+
+if TYPE_CHECKING:
+    from clearsight.train.label_issues import Suspects
+
+FINE_TUNING = 0.06
+"""Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
+
+SMOOTHING = 0.1
+"""Label smoothing where many small images are seen a few times each: without it Muon has them by heart before the rate
+has come down. Measured on clothes, ten epochs: 0.937 right in validation, and 0.931 without.
+"""
+
+MANY_NUMBERS = 2000
+"""Images from which numbers are learned with Muon. Measured on 2,500 and 6,000 views and 8,000 digits: three quarters
+of AdamW's error after the same epochs.
+"""
+
+Watch = Callable[[nn.Module, Training, Examples], Observer]
+"""Gives each training, of a network in some way on some images, its observer."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a way of training leaves; see `fit.Fitted` for the fields. answer: fitted, where it is not one class.
+    suspects: images that training itself took for anomalies.
+    """
+
+    network: Network | Probe | Ensemble | Classical | Detector
+    temperature: float
+    judged: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    history: tuple[Epoch, ...]
+    candidates: tuple[Candidate, ...]
+    decisions: tuple[Decision, ...]
+    images_per_second: float
+    tuned: bool = False
+    training: Training | None = None
+    answer: Answer | None = None
+    suspects: Suspects | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """The data and options of a run, and who looks on.
+
+    folder: where checkpoints go, None for none; training goes on from them. world: the processes that train together.
+    began: when the run did, by time.perf_counter, as its budget counts from then.
+    """
+
+    data: Prepared
+    recipe: Recipe
+    config: Config
+    device: str
+    console: Console
+    on_epoch: Callable[[Epoch], None] | None = None
+    watch: Watch | None = None
+    folder: Path | None = None
+    world: World = ALONE
+    began: float = field(default_factory=time.perf_counter)
+    notes: list[Decision] = field(default_factory=list)
+
+    @property
+    def classes(self) -> int:
+        return len(self.data.dataset.classes)
+
+    @cached_property
+    def answer(self) -> Answer | None:
+        """What is to be predicted where it is not one class, nothing of it learned yet."""
+        table, data = self.data.dataset.targets, self.config.data
+        if table is None:
+            return None
+        within = low_high(data.within) if data.within else None
+        spread = self.config.train.loss == "gaussian-nll" and self.recipe.kind == "scratch"  # a head has none
+        return answer_for(
+            table, self.data.split.train, angle=data.angle, within=within, spread=spread,
+            false_alarms=self.config.model.false_alarms,
+        )  # fmt: skip
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the network gives for an image."""
+        return self.answer.outputs if self.answer else self.classes
+
+    @property
+    def examples(self) -> Examples:
+        """The images at their working size with the split's own train and validation parts."""
+        data, targets, weights = self.data, self.data.dataset.soft, self.data.weights
+        if targets is not None:  # which say themselves how far each class is believed
+            weights = np.ones_like(weights)
+        if self.answer and data.dataset.targets:
+            targets = self.answer.encode(data.dataset.targets.values)
+        return Examples(
+            data.pixels.array, data.labels, weights, data.split.train, data.split.val, self.classes,
+            data.dataset.task, targets,
+        )  # fmt: skip
+
+    def note(self, what: str, choice: str, why: str) -> None:
+        """Record a decision and say it."""
+        self.notes.append(Decision(what, choice, why))
+        self.console.say(f"{what}: {choice} ({why})")
+
+    def note_folds(self, what: str, judged: NDArray[np.int64], scores: NDArray[Any], of: str) -> None:
+        """Record how far fits without different folds agree, if there are several.
+
+        judged (M,): images, each judged by the fit without its fold. scores (M,): how right that was, 1 at best. of:
+        what the mean of scores is.
+        """
+        parts = [np.isin(judged, judge) for _, judge in self.data.split.folds]
+        means = [float(scores[part].mean()) for part in parts if part.any()]
+        if len(means) > 1:
+            self.note(
+                what,
+                f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}",
+                f"{of} of {len(means)} fits, each without one fold and judged on that; {np.mean(means):.1%} on average",
+            )
+
+    def training(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> Training:
+        """How to train this network, but for the epochs: the options, and what they leave open decided.
+
+        batch: images per batch where the user names none. shape: of one image (C, H, W).
+        """
+        options = self.config.train
+        images = len(self.data.split.train)
+        if options.batch_size is not None and options.batch_size > images and options.opt != "gd":
+            raise ConfigError(
+                "the batch is larger than the training split",
+                found=f"--batch-size {options.batch_size} for {images} images",
+                fix="use a smaller --batch-size",
+            )
+        size = options.batch_size
+        if size is None:
+            size, why = fitting_batch(network, shape, min(batch, images), self.device)
+            if why:
+                self.note("batch", str(size), why)
+        decay, opt = options.weight_decay, self.optimiser
+        precision = automatic_precision(self.device, network) if options.amp == "auto" else options.amp
+        if precision == "fp16" and self.device == "cpu":
+            raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
+        same = {name: getattr(options, name) for name in _SHARED}
+        task = self.data.dataset.task
+        turns = task == "regression" or self.data.scan.sounds  # what turns an image may turn the answer
+        unchanged = "none" if turns else "light"
+        same |= {"augment": options.augment or unchanged, "opt": opt, "loss": loss_for(task, options.loss)}
+        if options.label_smoothing is None:
+            same["label_smoothing"] = SMOOTHING if self.many_small and task == "classification" else 0.0
+        return Training(
+            epochs=1,
+            batch_size=size,
+            weight_decay=default_weight_decay(opt) if decay is None else decay,
+            clip=(None if opt in LINE_SEARCHES else 1.0) if options.clip is None else options.clip,
+            amp=precision,
+            frozen_norm=fine_tuning,
+            **same,
+        )
+
+    @property
+    def many_small(self) -> bool:
+        """Whether many small images are learned from random weights: each is seen a few times only."""
+        return self.recipe.kind == "scratch" and many_small(self.recipe.img_size, len(self.data.dataset))
+
+    @property
+    def optimiser(self) -> str:
+        """The optimiser asked for, or what learns soonest."""
+        dataset = self.data.dataset
+        numbers = self.recipe.kind == "scratch" and dataset.task == "regression" and len(dataset) >= MANY_NUMBERS
+        return self.config.train.opt or ("muon" if self.many_small or numbers else "adamw")
+
+    def rate(self, fine_tuning: bool) -> float:
+        """The peak rate: the user's or the optimiser's own, smaller for weights that are already good."""
+        options = self.config.train
+        return options.lr or default_lr(self.optimiser) * (FINE_TUNING if fine_tuning else 1)
+
+    def train(
+        self,
+        network: nn.Module,
+        how: Training,
+        groups: list[dict[str, Any]],
+        title: str,
+        examples: Examples | None = None,
+        fold: int = 1,
+    ) -> Trained:
+        """Run the loop, with a checkpoint if the job has a folder. fold: whose lines `on_epoch` is told."""
+        examples = examples or self.examples
+        if self.config.train.lr_find:
+            groups = self.found_rates(network, how, groups, examples)
+        checkpoint = None
+        if self.folder is not None:
+            path = self.folder / f"{title.replace(' ', '-')}.pt"
+            every = self.config.run.checkpoint_every
+            fingerprint = self._fingerprint(how, groups)
+            checkpoint = Checkpoint(path, fingerprint, every=every, writes=self.world.rank == 0)
+        watched = self.watch if self.answer is None else None  # the doctor knows classes alone
+        observer = watched(network, how, examples) if watched else None
+
+        def on_epoch(line: Epoch) -> None:
+            if self.on_epoch:
+                self.on_epoch(replace(line, fold=fold))
+
+        with self.world.whole_batch_norms(network), less_work(network, how, examples, self.device):
+            return train_network(
+                network,
+                examples,
+                how,
+                groups,
+                seed=self.config.run.seed,
+                device=self.device,
+                checkpoint=checkpoint,
+                observer=observer,
+                on_epoch=on_epoch,
+                on_step=self.console.stage(title, "steps"),
+                world=self.world,
+            )
+
+    def logits(
+        self, network: nn.Module, rows: NDArray[np.int64], batch_size: int, pixels: NDArray[Any] | None = None
+    ) -> NDArray[np.float64]:
+        """What a network answers (len(rows), K) to some images, those of the data unless others are given; in float32,
+        whatever it was trained in.
+        """
+        images = Images(self.data.pixels.array if pixels is None else pixels, self.device)
+        found = logits_of(network.to(self.device), images, rows, batch_size)
+        network.to("cpu")
+        return found.double().numpy()
+
+    def decided(self, name: str, decide: Callable[[], Any]) -> Any:
+        """A choice that rests on time measured, and so must be remembered for a resumed run to repeat it."""
+        value = None
+        if self.world.rank == 0:
+            path = self.folder / "decided.json" if self.folder is not None else None
+            known = json.loads(path.read_text()) if path is not None and path.is_file() else {}
+            if name not in known:
+                known[name] = decide()
+                if path is not None:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    partial = path.with_suffix(".partial")
+                    partial.write_text(json.dumps(known))
+                    partial.replace(path)
+            value = known[name]
+        return self.world.agree(value)
+
+    @property
+    def budget(self) -> float | None:
+        """Seconds the run may take, None for no limit."""
+        return seconds(self.config.run.budget) if self.config.run.budget else None
+
+    def left(self, what: str) -> float | None:
+        """Seconds of the budget left for a part of the run, None for no limit; a resumed run is told what they were."""
+        total = self.budget
+        if total is None:
+            return None
+        return float(
+            self.decided(f"seconds left for {what}", lambda: max(0.0, total - (time.perf_counter() - self.began)))
+        )
+
+    def epoch_seconds(
+        self, network: nn.Module, how: Training, groups: Sequence[dict[str, Any]], examples: Examples | None = None
+    ) -> float:
+        """Time of one epoch here, from two steps on a copy of the network after one to warm up."""
+        examples = examples or self.examples
+        few = replace(examples, train=examples.train[: how.batch_size * 3], val=examples.val[: how.batch_size])
+        trial = copy.deepcopy(network)
+        short = replace(how, epochs=1, accumulate=1, compile=False, val_every=None, max_steps=None)
+        trained = {id(p) for group in groups for p in group["params"]}
+        mine = [
+            theirs for own, theirs in zip(network.parameters(), trial.parameters(), strict=True) if id(own) in trained
+        ]
+        times: list[float] = []
+
+        def tick(done: int, total: int) -> None:
+            times.append(time.perf_counter())
+
+        with less_work(trial, short, few, self.device):
+            train_network(trial, few, short, [{"params": mine, "lr": 1e-6}], seed=0, device=self.device, on_step=tick)
+        if len(times) < 2:
+            return 1.0
+        step = (times[-1] - times[0]) / (len(times) - 1)
+        return step * (len(examples.train) + len(examples.val) / 3) / how.batch_size
+
+    def found_rates(
+        self, network: nn.Module, how: Training, groups: list[dict[str, Any]], examples: Examples
+    ) -> list[dict[str, Any]]:
+        """The groups with rates from a range test on a copy of the network; their ratios stay. Rates from 1e-6 to 1 are
+        tried with adamw, and with others as much larger or smaller as their own rate is.
+        """
+
+        def find() -> float:
+            trial = copy.deepcopy(network)
+            step = single_steps(trial, examples, how, seed=self.config.run.seed, device=self.device)
+            scale = default_lr(how.opt) / default_lr("adamw")
+            found = range_test(step, low=1e-6 * scale, high=scale)
+            return float(found.suggestion)
+
+        rate = self.decided("lr", find)
+        self.note("learning rate", f"{rate:.2g}", "where the loss fell fastest in a range test")
+        top = max(g["lr"] for g in groups)
+        return [{**g, "lr": g["lr"] * rate / top} for g in groups]
+
+    def _fingerprint(self, how: Training, groups: Sequence[dict[str, Any]]) -> str:
+        about = {
+            "pixels": self.data.pixels.key,
+            "train": hashlib.blake2b(self.data.split.train.tobytes(), digest_size=8).hexdigest(),
+            "model": [self.recipe.model, self.recipe.knobs, self.recipe.img_size],
+            "how": asdict(how),
+            "rates": [g["lr"] for g in groups],
+            "seed": self.config.run.seed,
+        }
+        return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+_SHARED = (
+    "max_steps", "accumulate", "loss", "opt", "sched", "warm_up", "momentum", "l1", "max_norm",
+    "label_smoothing", "class_weights", "augment", "mixup", "cutmix", "adversarial",
+    "adversarial_epsilon", "adversarial_steps", "ema", "patience", "val_every", "compile",
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def less_work(network: nn.Module, how: Training, examples: Examples, device: str) -> Iterator[None]:
+    """Inside the block a step costs less and does the same: memory is kept between steps, and normalisations that are
+    held still are folded into the convolutions before them.
+    """
+    with kept_memory(device), contextlib.ExitStack() as stack:
+        if how.frozen_norm and not how.compile:
+            network.to(device)
+            stack.enter_context(folded_norms(network, to_float(examples.pixels[examples.train[:2]], device)))
+        yield
+
+
+def single_steps(
+    network: nn.Module, data: Examples, how: Training, *, seed: int, device: str
+) -> Callable[[float], float]:
+    """A function that takes the next training step at a given rate and returns its loss: what a range test wants."""
+    network.to(device).train()
+    if how.frozen_norm:
+        hold_norms(network)
+    group = {"params": [p for p in network.parameters() if p.requires_grad], "lr": 0.0}
+    optimiser = build_optimiser(how.opt, [group], momentum=how.momentum, weight_decay=how.weight_decay)
+    order, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+
+    def step(rate: float) -> float:
+        rows = order.choice(data.train, min(how.batch_size, len(data.train)), replace=False)
+        images = augment(to_float(data.pixels[rows], device), how.augment, noise)
+        wanted = data.wanted(rows, how.label_smoothing).to(device)
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        loss = ALL_LOSSES[how.loss](network(images), wanted).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        limit_gradient(network, how.clip)
+        optimiser.step()
+        return float(loss.detach())
+
+    return step

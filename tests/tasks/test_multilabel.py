@@ -1,0 +1,89 @@
+"""Beliefs in labels against scikit-learn, and thresholds against all others."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, f1_score
+
+from clearsight.evaluation.labels import evaluate_labels
+from clearsight.metrics.ranking import average_precision, f1_of
+from clearsight.tasks import Labels, load_answer
+from clearsight.tasks.multilabel import best_threshold, platt
+from clearsight.tasks.predictions import binary_entropy
+
+RNG = np.random.default_rng(0)
+TRUTH = RNG.random((500, 3)) < [0.5, 0.2, 0.05]
+Z = 2 * TRUTH - 1.5 + RNG.normal(size=(500, 3)).round(2)  # rounded, so that some are equal
+
+
+def test_platt_is_logistic_regression_of_the_output():
+    """With many images Platt's targets are nearly 0 and 1, and the fit that of an unpenalised logistic regression."""
+    rng = np.random.default_rng(1)
+    truth = rng.random(20_000) < 0.4
+    z = 3 * truth + rng.normal(size=20_000)
+    theirs = LogisticRegression(C=1e6, tol=1e-8).fit(z[:, None], truth)
+    a, b = platt(z, truth)
+    assert a == pytest.approx(theirs.coef_[0, 0], rel=0.01)
+    assert b == pytest.approx(theirs.intercept_[0], rel=0.01)
+
+
+def test_platt_stays_finite_where_all_is_clear():
+    a, b = platt(np.array([-1.0, -2, 3, 4]), np.array([False, False, True, True]))
+    assert 0 < a < 100
+    assert np.isfinite(b)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+def test_the_threshold_is_half_the_best_f1(share):
+    """Of calibrated beliefs, which are right as often as they say: Lipton et al. 2014, theorem 1."""
+    rng = np.random.default_rng(0)
+    belief = rng.beta(2 * share, 2 * (1 - share), 200_000)
+    truth = rng.random(200_000) < belief
+    threshold = best_threshold(belief)
+    best = max(f1_score(truth, belief >= t) for t in np.linspace(0.02, 0.98, 49))
+    assert f1_of(truth, belief >= threshold) == pytest.approx(best, abs=0.01)
+    assert threshold == pytest.approx(best / 2, abs=0.01)
+
+
+@pytest.mark.parametrize("k", range(3))
+def test_average_precision_and_f1_are_scikit_learns(k):
+    assert average_precision(TRUTH[:, k], Z[:, k]) == pytest.approx(average_precision_score(TRUTH[:, k], Z[:, k]))
+    assert f1_of(TRUTH[:, k], Z[:, k] > 0) == pytest.approx(f1_score(TRUTH[:, k], Z[:, k] > 0))
+
+
+def test_evaluation_of_two_images_by_hand():
+    """Beliefs 0.8, 0.6 and 0.3, 0.1; the first image has both labels, the second the first one."""
+    beliefs = np.array([[0.8, 0.6], [0.3, 0.1]])
+    answer = Labels(("a", "b"), (1.0, 1.0), (0.0, 0.0), (0.2, 0.7))
+    found = evaluate_labels(answer, np.log(beliefs / (1 - beliefs)), np.array([[1, 1], [1, 0]], np.float32))
+    assert found.exact == 0.5, "only the second is given exactly its labels: a from 0.2 on"
+    assert found.hamming == 0.25
+    assert [s.f1 for s in found.per_label] == [1, 0]
+    assert [s.f1_at_half for s in found.per_label] == [pytest.approx(2 / 3), 1]
+    assert found.log_loss == pytest.approx(-np.mean(np.log([0.8, 0.6, 0.3, 0.9])))
+    assert [(m.image, m.missing, m.wrong) for m in found.mistakes] == [("#0", ("b",), ())]
+    assert found.mistakes[0].surprise == pytest.approx(-np.log(0.8 * 0.6))
+
+
+def test_thresholds_beat_one_half_where_a_label_is_rare():
+    rng = np.random.default_rng(3)
+    truth = rng.random((4000, 2)) < [0.2, 0.05]
+    z = 2 * truth - 1.5 + rng.normal(size=truth.shape)
+    answer = Labels.of(("seldom", "rare")).fitted(z[:500], truth[:500].astype(np.float32))
+    found = evaluate_labels(answer, z[500:], truth[500:].astype(np.float32))
+    assert all(s.f1 > s.f1_at_half + 0.02 for s in found.per_label)
+    assert found.ece < found.ece_uncalibrated
+
+
+def test_the_card_is_the_answer():
+    answer = Labels.of(("a", "b")).fitted(Z[:, :2], TRUTH[:, :2].astype(np.float32))
+    assert load_answer(answer.card()) == answer
+    told = answer.predictions(Z[:1, :2], ["x.png"], [{"strangeness": 0.5, "none_of_these": False}], 0.9)[0]
+    assert set(told.probabilities) == {"a", "b"}
+    assert list(told.probabilities.values()) == sorted(told.probabilities.values(), reverse=True)
+    assert told.doubt == pytest.approx(binary_entropy(answer.values(Z[:1, :2])).mean())
+
+
+def test_a_label_without_two_kinds_of_validation_images_keeps_its_own():
+    answer = Labels.of(("a",)).fitted(Z[:10, :1], np.ones((10, 1), np.float32))
+    assert answer == Labels.of(("a",))
