@@ -56,7 +56,7 @@ def _looks_of(steps: int) -> int:
 
 def _compare(
     name: str,
-    knobs: dict[str, Any],
+    model_args: dict[str, Any],
     pixels: np.ndarray,
     labels: np.ndarray,
     batch: int,
@@ -67,8 +67,8 @@ def _compare(
     """Processor seconds per step with and without, in alternating runs, and their ratio; the first pair warms up."""
     plain, watched, ratio, looks = [], [], [], 0
     for repeat in range(repeats + 1):
-        without, _ = _run(name, knobs, pixels, labels, batch, steps, None)
-        with_vitals, looks = _run(name, knobs, pixels, labels, batch, steps, kind())
+        without, _ = _run(name, model_args, pixels, labels, batch, steps, None)
+        with_vitals, looks = _run(name, model_args, pixels, labels, batch, steps, kind())
         if repeat:
             plain.append(without)
             watched.append(with_vitals)
@@ -85,7 +85,7 @@ def _compare(
 
 def _run(
     name: str,
-    knobs: dict[str, Any],
+    model_args: dict[str, Any],
     pixels: np.ndarray,
     labels: np.ndarray,
     batch: int,
@@ -104,7 +104,7 @@ def _run(
             "name": name,
             "classes": 10,
             "img_size": side,
-            "knobs": knobs,
+            "knobs": model_args,
             "input": {"mean": [0.4] * channels, "std": [0.3] * channels, "mode": "fixed"},
         }
     )

@@ -117,13 +117,13 @@ class _Ours:
 
 def _rate(network: Any, examples: Any, how: Any, groups: Any) -> float:
     """Images per second between the second step and the last."""
-    from clearsight.train.context import less_work
+    from clearsight.train.context import fast_gradients
     from clearsight.train.hardware import automatic_precision
     from clearsight.train.loop import train_network
 
     how = replace(how, amp=automatic_precision("cpu", network))  # as `--amp auto`; fastai's default is float32
     times: list[float] = []
-    with less_work(network, how, examples, "cpu"):
+    with fast_gradients(network, how, examples, "cpu"):
         train_network(
             network, examples, how, groups, seed=0, device="cpu",
             on_step=lambda done, total: times.append(time.perf_counter()),

@@ -58,7 +58,7 @@ def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, 
             limits, bundle = run.predictor.bundle.limits, run.predictor.bundle
             assert limits is not None
             held = held_out(run.predictor, (pixels[known], words))
-            looks = [run.predictor.look(held.images), run.predictor.look(pixels[~known])]
+            looks = [run.predictor.forward(held.images), run.predictor.forward(pixels[~known])]
             scores = {
                 score: auroc(
                     *(limits.bank.score(score, k.logits, k.features, k.coarse, bundle.temperature) for k in looks)

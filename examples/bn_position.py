@@ -23,9 +23,9 @@ def study(short: bool, seed: int) -> Found:
     seeds, epochs, width = (2, 6, 8) if short else (3, 8, 16)
     losses = {place: [] for place in PLACES}
     for number in range(seed, seed + seeds):
-        for place, knobs in PLACES.items():
+        for place, model_args in PLACES.items():
             torch.manual_seed(number)
-            body = build_model("resnet8", classes=10, channels=1, img_size=8, residual=False, width=width, **knobs)
+            body = build_model("resnet8", classes=10, channels=1, img_size=8, residual=False, width=width, **model_args)
             _, trained = learn(body, data, epochs=epochs, lr=0.05, seed=number, batch=25, last=True)
             losses[place].append(trained.history[-1].val_loss)
 

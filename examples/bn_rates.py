@@ -24,8 +24,8 @@ def study(short: bool, seed: int) -> Found:
     for norm in (True, False):
         for rate in rates:
             torch.manual_seed(seed)
-            knobs = {"residual": False, "norm": norm, "width": 8 if short else 16}
-            body = build_model("resnet8", classes=10, channels=1, img_size=8, **knobs)
+            model_args = {"residual": False, "norm": norm, "width": 8 if short else 16}
+            body = build_model("resnet8", classes=10, channels=1, img_size=8, **model_args)
             how = {"epochs": epochs, "lr": rate, "opt": "sgd", "sched": "constant", "batch": batch, "seed": seed}
             reached[norm, rate] = accuracy_or_chance(body, data, **how)
 

@@ -36,9 +36,9 @@ def study(short: bool, seed: int) -> Found:
     }
     points = {}
     for family, networks in families.items():
-        for name, knobs in networks:
+        for name, model_args in networks:
             torch.manual_seed(seed)
-            body = build_model(name, classes=10, channels=1, img_size=size, **knobs)
+            body = build_model(name, classes=10, channels=1, img_size=size, **model_args)
             network, trained = learn(body, data, epochs=6 if short else 8, batch=32, lr=0.05, seed=seed, last=True)
             count = sum(p.numel() for p in body.parameters())
             shifted = logits_of(network, Images(moved.pixels), data.val, 500).argmax(1).numpy()

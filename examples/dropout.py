@@ -21,10 +21,10 @@ def study(short: bool, seed: int) -> Found:
     epochs, width = (30, 256) if short else (40, 512)
     curves, shares = {}, (0.0, 0.5)
     for share in shares:
-        knobs = {"img_size": data.pixels.shape[2], "widths": (width, width), "dropout": share}
+        model_args = {"img_size": data.pixels.shape[2], "widths": (width, width), "dropout": share}
         for part, rows in (("held out", data.val), ("training", data.train)):  # one training, judged on either
             torch.manual_seed(seed)
-            body = build_model("mlp", classes=10, channels=1, **knobs)
+            body = build_model("mlp", classes=10, channels=1, **model_args)
             how = {"epochs": epochs, "lr": 0.02, "sched": "constant", "seed": seed, "val_every": 25}
             _, trained = learn(body, replace(data, val=rows), **how)
             curves[share, part] = trained.history

@@ -36,13 +36,13 @@ def study(short: bool, seed: int) -> Found:
     ):
         model.fit(described[data.train], data.labels[data.train])
         right[year] = (name, float(model.score(described[data.val], data.labels[data.val])))
-    for year, name, network, knobs in (
+    for year, name, network, model_args in (
         (1986, "two hidden layers", "mlp", {"widths": (128, 64)}),
         (1998, "LeNet-5", "lenet5", {"norm": True}),
         (2015, "residual network", "resnet8", {"patch": 2} if size > 8 else {}),
     ):
         torch.manual_seed(seed)
-        body = build_model(network, classes=10, channels=1, img_size=size, **knobs)
+        body = build_model(network, classes=10, channels=1, img_size=size, **model_args)
         how = {"epochs": 8, "batch": 32, "lr": 0.05, "last": True, "seed": seed, "weight_decay": 5e-4}
         _, trained = learn(body, data, **how)
         right[year] = (name, trained.history[-1].val_accuracy)

@@ -24,9 +24,9 @@ def study(short: bool, seed: int) -> Found:
         "convolutions": ("lenet5", {"norm": True, "width": 6 if short else 12}, 0.05, 6),
     }
     right, templates = {}, None
-    for word, (name, knobs, rate, epochs) in networks.items():
+    for word, (name, model_args, rate, epochs) in networks.items():
         torch.manual_seed(seed)
-        body = build_model(name, classes=10, channels=1, img_size=size, **knobs)
+        body = build_model(name, classes=10, channels=1, img_size=size, **model_args)
         _, trained = learn(
             body, data, epochs=epochs, lr=rate, seed=seed, batch=32 if short else 64, weight_decay=5e-4, last=True
         )

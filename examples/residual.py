@@ -18,11 +18,11 @@ MARGIN = 1.5
 
 def study(short: bool, seed: int) -> Found:
     data = digits(300 if short else 700, seed, held=100)
-    epochs, batch, knobs, near = (6, 30, {"width": 8}, 0.1) if short else (8, 50, {}, 0.05)
+    epochs, batch, model_args, near = (6, 30, {"width": 8}, 0.1) if short else (8, 50, {}, 0.05)
     losses = {}
     for name in ("plain20", "plain56", "resnet20", "resnet56"):
         torch.manual_seed(seed)
-        body = build_model(name, classes=10, channels=1, img_size=8, **knobs)
+        body = build_model(name, classes=10, channels=1, img_size=8, **model_args)
         _, trained = learn(body, data, epochs=epochs, lr=0.003, opt="adam", seed=seed, batch=batch)
         losses[name] = [epoch.train_loss for epoch in trained.history]
 

@@ -161,4 +161,4 @@ def widths(device: str) -> dict:
 
     images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
     data = read((images, np.arange(1000) % 4))
-    return planned(data, Config.from_options(device=device), Silent())[1].knobs
+    return planned(data, Config.from_options(device=device), Silent())[1].model_args

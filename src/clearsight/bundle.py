@@ -32,7 +32,7 @@ from clearsight.data.targets import Task
 from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, ClearsightError
 from clearsight.models.network import from_spec
-from clearsight.ood.detector import Limits
+from clearsight.ood.detector import OODDetector
 from clearsight.tasks import Answer, load_answer
 
 FORMAT = 1
@@ -63,7 +63,7 @@ class Bundle:
     answer: Answer | None = None
     data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
-    limits: Limits | None = None
+    limits: OODDetector | None = None
 
     @property
     def task(self) -> Task:
@@ -159,7 +159,7 @@ class Bundle:
                 answer=load_answer(card["answer"]) if card.get("answer") else None,
                 data=card["data"],
                 scores=card["scores"],
-                limits=Limits.load(known, load_arrays(str(place / "limits.safetensors"))) if known else None,
+                limits=OODDetector.load(known, load_arrays(str(place / "limits.safetensors"))) if known else None,
             )
         except ClearsightError:
             raise

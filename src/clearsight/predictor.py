@@ -25,7 +25,7 @@ from clearsight.data.sound import check_length, is_sound
 from clearsight.data.sources.read import as_source
 from clearsight.errors import ConfigError, DataError, ImageError, ModelError, nearest
 from clearsight.metrics import entropy, softmax
-from clearsight.models.anomaly_model import Detector, MemoryHead
+from clearsight.models.anomaly_model import AnomalyModel, MemoryHead
 from clearsight.models.classical import Classical
 from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_for, on_device
 from clearsight.models.heads import ForestHead, NeighbourHead
@@ -63,7 +63,7 @@ AnyPrediction = Prediction | LabelsPrediction | NumbersPrediction | AnomalyPredi
 
 
 @dataclass(frozen=True)
-class Look:
+class ModelOutput:
     """What a model makes of N images: logits (N, K), features below the head (N, D), and the images' own pixels on a
     coarse grid (N, P).
     """
@@ -111,7 +111,7 @@ class Predictor:
     @property
     def localises(self) -> bool:
         """Whether the model itself says where in an image its answer comes from, as some detectors of anomalies do."""
-        return isinstance(self.network, Detector) and self.network.localises
+        return isinstance(self.network, AnomalyModel) and self.network.localises
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -149,14 +149,14 @@ class Predictor:
         """
         names = self.names(images)
         answers: list[AnyPrediction] = []
-        for look in self._looks(images):
+        for look in self._outputs(images):
             answers += self.answers(look, names[len(answers) : len(answers) + len(look.logits)], coverage, sets)
             if progress:
                 progress(len(answers), len(names))
         return answers
 
     def answers(
-        self, look: Look, names: Sequence[str], coverage: float = COVERAGE, sets: Kind = "least"
+        self, look: ModelOutput, names: Sequence[str], coverage: float = COVERAGE, sets: Kind = "least"
     ) -> list[AnyPrediction]:
         """What a look at images, so named, answers; coverage and sets as for `predict`."""
         if not 0 < coverage < 1:
@@ -197,18 +197,20 @@ class Predictor:
         limits = self.bundle.limits
         if limits is None:
             raise ModelError("this model does not know its limits", fix="train it again with this version")
-        look = self.look(images)
+        look = self.forward(images)
         return limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
 
-    def look(self, images: Images, progress: Progress | None = None) -> Look:
+    def forward(self, images: Images, progress: Progress | None = None) -> ModelOutput:
         """Logits, features and coarse pixels of all images, in one pass."""
         total, found, done = len(self.names(images)), [], 0
-        for look in self._looks(images):
+        for look in self._outputs(images):
             found.append(look)
             done += len(look.logits)
             if progress:
                 progress(done, total)
-        return Look(*(np.concatenate([getattr(f, name) for f in found]) for name in ("logits", "features", "coarse")))
+        return ModelOutput(
+            *(np.concatenate([getattr(f, name) for f in found]) for name in ("logits", "features", "coarse"))
+        )
 
     def predict_proba(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K); of labels, each an own belief; of an anomaly (N, 1). ModelError for a
@@ -228,7 +230,7 @@ class Predictor:
         """Beliefs (N, K), and which images are unlike all the model learned from (N,), in one pass; None in place of
         these where it does not know its limits.
         """
-        look, limits = self.look(images), self.bundle.limits
+        look, limits = self.forward(images), self.bundle.limits
         if limits is None:
             return self.belief(look.logits), None
         _, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
@@ -293,7 +295,7 @@ class Predictor:
 
     @cached_property
     def _core(self) -> torch.nn.Module:
-        whole = not isinstance(self.network, Probe | Detector)
+        whole = not isinstance(self.network, Probe | AnomalyModel)
         return _LogitsAndFeatures(self.network) if whole else Backbone(self.network)
 
     def _run(self, images: Images, output: str, progress: Progress | None) -> NDArray[np.float32]:
@@ -301,14 +303,14 @@ class Predictor:
         total = len(self.names(images))
         found = []
         done = 0
-        for look in self._looks(images, coarse=False):
+        for look in self._outputs(images, coarse=False):
             found.append(getattr(look, output))
             done += len(found[-1])
             if progress:
                 progress(done, total)
         return np.concatenate(found)
 
-    def _looks(self, images: Images, coarse: bool = True) -> Iterator[Look]:
+    def _outputs(self, images: Images, coarse: bool = True) -> Iterator[ModelOutput]:
         """All images, a batch at a time, with their coarse pixels where asked for."""
         total = len(self.names(images))
         if not total:
@@ -322,13 +324,13 @@ class Predictor:
 
         with quiet_pillow():
             for outputs in self._engine(total).stream(watched()):
-                yield Look(*self._finish(outputs), waiting.popleft())
+                yield ModelOutput(*self._finish(outputs), waiting.popleft())
 
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if not isinstance(self.network, Probe | Detector):
+        if not isinstance(self.network, Probe | AnomalyModel):
             return outputs[0], outputs[1]
         with torch.inference_mode():
-            if isinstance(self.network, Detector):
+            if isinstance(self.network, AnomalyModel):
                 scores, whole = self.network.cpu().finish(torch.from_numpy(outputs[0]))
                 return scores.numpy(), whole.numpy()
             features = self.network.join([torch.from_numpy(o) for o in outputs])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import clearsight as cs
-from clearsight.api.auto_fix import SickError
+from clearsight.api.auto_fix import TrainingDiagnosedError
 from clearsight.cli.main import main
 from clearsight.diagnosis import Diagnosis, Verdict
 from clearsight.errors import TrainingError
@@ -85,8 +85,8 @@ def test_no_command_is_given_where_no_option_cures(tmp_path, monkeypatch, capsys
     mend = Verdict("unnormalised-input", "fault", "Numbers of 100.", {}, "scale the pixels", {}, command)
     lower = Verdict("rate-too-high", "fault", "Too high.", {}, "lower the rate", {"lr": 0.1}, f"{command} --lr 0.1")
     broke = TrainingError("the loss became nan", fix="try --lr 0.1")
-    assert str(SickError(broke, Diagnosis((mend,), {}))).endswith("Numbers of 100. Scale the pixels.")
-    assert str(SickError(broke, Diagnosis((lower,), {}))).endswith(f"Lower the rate: {command} --lr 0.1.")
+    assert str(TrainingDiagnosedError(broke, Diagnosis((mend,), {}))).endswith("Numbers of 100. Scale the pixels.")
+    assert str(TrainingDiagnosedError(broke, Diagnosis((lower,), {}))).endswith(f"Lower the rate: {command} --lr 0.1.")
 
     test = {"n": 9, "accuracy": 1, "accuracy_interval": [0, 1], "mean_confidence": 1, "ece": 0, "ece_uncalibrated": 0}
     metrics = {"task": "classification", "test": test, "train_seconds": 1}

@@ -34,12 +34,12 @@ NARROW: dict[str, Any] = {
 
 def narrow(name: str, *, img_size: int = 32, channels: int = 3, classes: int = 10) -> nn.Module:
     torch.manual_seed(0)
-    knobs = {knob: value for knob, value in NARROW.items() if knob in entry(name).knobs}
+    model_args = {knob: value for knob, value in NARROW.items() if knob in entry(name).model_args}
     if name.startswith("vit"):
-        knobs["width"] = 32
+        model_args["width"] = 32
     if name == "plain56":
-        knobs["width"] = 16
-    return build_model(name, classes=classes, channels=channels, img_size=img_size, **knobs)
+        model_args["width"] = 16
+    return build_model(name, classes=classes, channels=channels, img_size=img_size, **model_args)
 
 
 def settled(network: nn.Module) -> nn.Module:
@@ -142,5 +142,5 @@ def test_learns_64_digits_by_heart(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_ablation_is_an_option_or_has_a_reason(name: str) -> None:
     known = entry(name)
-    offered = ABLATIONS.keys() & known.knobs.keys()
-    assert ABLATIONS.keys() - offered == known.senseless.keys()
+    offered = ABLATIONS.keys() & known.model_args.keys()
+    assert ABLATIONS.keys() - offered == known.unsupported.keys()

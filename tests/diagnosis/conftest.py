@@ -34,7 +34,7 @@ class Bench:
     def side(self) -> int:
         return int(self.data.pixels.shape[-1])
 
-    def network(self, name: str = "resnet8", seed: int = 0, **knobs: Any) -> Network:
+    def network(self, name: str = "resnet8", seed: int = 0, **model_args: Any) -> Network:
         """A registry network behind an input layer with the data's mean and deviation; small unless knobs say not."""
         small: dict[str, dict[str, Any]] = {"resnet8": {"width": 8}, "mlp": {"widths": (64, 32)}}
         torch.manual_seed(seed)
@@ -44,7 +44,7 @@ class Bench:
                 "name": name,
                 "classes": self.data.classes,
                 "img_size": self.side,
-                "knobs": {**small.get(name, {}), **knobs},
+                "knobs": {**small.get(name, {}), **model_args},
                 "input": {"mean": self.mean, "std": self.std, "mode": "fixed"},
             }
         )
@@ -64,7 +64,7 @@ class Bench:
         groups = [{"params": list(network.parameters()), "lr": lr or default_lr(opt)}]
         with contextlib.suppress(TrainingError):  # the loss is not a number: the doctor says why
             train_network(network, data, how, groups, seed=seed, device="cpu", observer=vitals)
-        return diagnose(vitals, how, data, model=spec["name"], knobs=spec["knobs"], **about)
+        return diagnose(vitals, how, data, model=spec["name"], model_args=spec["knobs"], **about)
 
 
 def _bench(name: str, pixels: np.ndarray, labels: np.ndarray, train: int, val: int) -> Bench:

@@ -217,7 +217,7 @@ def test_the_command_trains_the_network_that_was_probed(request, name):
     recipe = plan(Config.from_options(**options), scan(read(data)))
     assert (recipe.kind, recipe.model) == ("scratch", "resnet8")
     assert recipe.img_size == (8 if name == "digits" else 64)
-    assert recipe.knobs.get("width", 16) == (32 if name == "digits" else 16)
+    assert recipe.model_args.get("width", 16) == (32 if name == "digits" else 16)
     assert options["lr"] < 1e6
 
 

@@ -9,7 +9,7 @@ import clearsight as cs
 from clearsight.data.sources.read import read
 from clearsight.errors import CheckpointError, ConfigError, DataError, ModelError, OutputError
 from clearsight.evaluation import leaderboard
-from clearsight.evaluation.leaderboard import Standing, climb, ladder
+from clearsight.evaluation.leaderboard import Standing, default_candidates, rank_models
 
 RUNGS = ["pixels+softmax", "hog+svm", "pixels+knn"]
 
@@ -64,8 +64,8 @@ def test_an_interrupted_comparison_goes_on(tmp_path, monkeypatch, climbed):
 
     monkeypatch.setattr(leaderboard, "_trained", first_only)
     with pytest.raises(KeyboardInterrupt):
-        climb("digits", rungs=RUNGS, images=600, out=str(tmp_path / "out"))
-    found = climb("digits", rungs=RUNGS, images=600, out=str(tmp_path / "out"))
+        rank_models("digits", rungs=RUNGS, images=600, out=str(tmp_path / "out"))
+    found = rank_models("digits", rungs=RUNGS, images=600, out=str(tmp_path / "out"))
     assert asked == [RUNGS[0], RUNGS[1], RUNGS[1], RUNGS[2]]
     assert table(found.standings) == table(climbed.standings)
 
@@ -107,23 +107,23 @@ def test_what_cannot_be_trained_is_left_out_and_said(tmp_path, digit_folders, mo
 
 
 def test_gray_images_have_no_colour_rungs():
-    assert any(rung.colour for rung in ladder(224))
-    names = [rung.name for rung in ladder(8)]
+    assert any(rung.colour for rung in default_candidates(224))
+    names = [rung.name for rung in default_candidates(8)]
     assert {"hog+svm", "bow+svm", "fisher+svm", "mlp", "lenet5", "features+knn", "fine-tuned"} <= set(names)
     assert len(names) == len(set(names))
 
 
 def test_bad_input(tmp_path, climbed):
     with pytest.raises(ConfigError, match="20 or more"):
-        climb("digits", images=5)
+        rank_models("digits", images=5)
     with pytest.raises(ModelError, match=r"no descriptor 'hug'.*Did you mean hu or hog"):
-        climb("digits", rungs=["hug+svm"], out=str(tmp_path / "a"))
+        rank_models("digits", rungs=["hug+svm"], out=str(tmp_path / "a"))
     with pytest.raises(CheckpointError, match=r"begun otherwise.*seed 0 then, 1 now"):
-        climb("digits", rungs=RUNGS, images=600, seed=1, out=str(climbed.folder))
+        rank_models("digits", rungs=RUNGS, images=600, seed=1, out=str(climbed.folder))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
     with pytest.raises(OutputError, match="in use"):
-        climb("digits", rungs=RUNGS, out=str(tmp_path / "mine"))
+        rank_models("digits", rungs=RUNGS, out=str(tmp_path / "mine"))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
 
 

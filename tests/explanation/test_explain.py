@@ -12,7 +12,7 @@ from clearsight.cli.main import main
 from clearsight.data.pixels import read_image
 from clearsight.errors import ConfigError, ModelError
 from clearsight.explanation import GRADIENT_METHODS, METHODS, Settings, explain, methods_of
-from clearsight.explanation.faithfulness import RANDOM, Judge, blur, randomisation
+from clearsight.explanation.faithfulness import RANDOM, FaithfulnessEvaluator, blur, randomisation
 from clearsight.models.network import Ensemble
 from clearsight.predictor import Predictor
 from clearsight.report.drawings import wrapped
@@ -76,7 +76,7 @@ def test_a_map_of_what_decides_is_faithful_and_its_opposite_is_not():
 
     heat = np.zeros((28, 28), np.float32)
     heat[4:12, 6:14] = 1
-    judge = Judge(score, image)
+    judge = FaithfulnessEvaluator(score, image)
     good, bad = judge(heat), judge(-heat)
     assert good.score > 0.3 > -0.3 > bad.score
     flat = judge(np.zeros((28, 28), np.float32))
@@ -89,8 +89,8 @@ def test_a_map_of_what_decides_is_faithful_and_its_opposite_is_not():
 def test_of_two_classes_what_speaks_for_one_speaks_against_the_other():
     rng = np.random.default_rng(0)
     image, heat = rng.random((1, 28, 28), np.float32), rng.random((28, 28), np.float32)
-    one = Judge(lambda images: images[:, 0, :9].mean((1, 2)), image)(heat)
-    other = Judge(lambda images: 1 - images[:, 0, :9].mean((1, 2)), image)(heat)
+    one = FaithfulnessEvaluator(lambda images: images[:, 0, :9].mean((1, 2)), image)(heat)
+    other = FaithfulnessEvaluator(lambda images: 1 - images[:, 0, :9].mean((1, 2)), image)(heat)
     assert one.score == pytest.approx(-other.score)
 
 
@@ -101,7 +101,7 @@ def test_random_orders_are_tried_once_for_all_maps_of_an_image():
         asked.append(len(images))
         return images.mean((1, 2, 3))
 
-    judge, heat = Judge(score, image, batch=64), np.eye(14, dtype=np.float32)
+    judge, heat = FaithfulnessEvaluator(score, image, batch=64), np.eye(14, dtype=np.float32)
     first, second = judge(heat), judge(heat)
     assert first == second
     assert len(asked) == 2 * (1 + RANDOM) + 2

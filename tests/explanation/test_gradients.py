@@ -26,10 +26,10 @@ from clearsight.models.network import Network, Probe
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor:UserWarning", "ignore:Setting:UserWarning")
 
 
-def network(name, size=32, channels=3, **knobs):
+def network(name, size=32, channels=3, **model_args):
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": name, "classes": 5, "img_size": size, "knobs": knobs,
+        "kind": "network", "name": name, "classes": 5, "img_size": size, "knobs": model_args,
         "input": {"mean": [0.5] * channels, "std": [0.25] * channels},
     }  # fmt: skip
     return Network(spec).eval().double()  # so that no rectifier flips between two ways to round

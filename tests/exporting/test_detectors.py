@@ -13,7 +13,7 @@ from clearsight.cli.main import main
 from clearsight.errors import ConfigError
 from clearsight.exporting import Exported
 from clearsight.exporting.told import BAR
-from clearsight.models.anomaly_model import Detector, MemoryHead, MemoryInTensors, in_tensors
+from clearsight.models.anomaly_model import AnomalyModel, MemoryHead, MemoryInTensors, in_tensors
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 
@@ -70,7 +70,7 @@ def test_products_find_the_neighbours_that_the_index_finds():
 def test_the_detector_itself_keeps_its_index(detectors):
     network = detectors("patchcore").predictor.network
     copied = in_tensors(network)
-    assert isinstance(network, Detector)
+    assert isinstance(network, AnomalyModel)
     assert isinstance(network.head, MemoryHead)
     assert isinstance(copied.head, MemoryInTensors)
     assert copied.trunk is network.trunk

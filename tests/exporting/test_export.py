@@ -28,11 +28,11 @@ from clearsight.runs.images import development
 RGB = PixelFormat(3, 8)
 
 
-def network(name, side=32, channels=3, classes=4, **knobs):
+def network(name, side=32, channels=3, classes=4, **model_args):
     """A network with random weights, its first layer normalising."""
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": name, "classes": classes, "img_size": side, "knobs": knobs,
+        "kind": "network", "name": name, "classes": classes, "img_size": side, "knobs": model_args,
         "input": {"mean": [0.4] * channels, "std": [0.2] * channels},
     }  # fmt: skip
     return from_spec(spec).eval()

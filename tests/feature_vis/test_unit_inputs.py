@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from clearsight.errors import ConfigError
-from clearsight.feature_vis import unit_sight
+from clearsight.feature_vis import unit_inputs
 from clearsight.models.feature_maps import as_units
 from clearsight.models.layer_graph import wiring
 
@@ -15,7 +15,7 @@ def sights(predictor, unit=1, most=40):
     nodes = wiring(predictor.network, predictor.shape)
     pixels = np.random.default_rng(0).random(predictor.shape, np.float32)
     chosen = [n for n in nodes if n.visible and n.places[0] > unit][:most]
-    return nodes, pixels, {n.name: unit_sight(predictor, pixels, nodes, n.number, unit) for n in chosen}
+    return nodes, pixels, {n.name: unit_inputs(predictor, pixels, nodes, n.number, unit) for n in chosen}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_the_strongest_place_and_what_it_sees(small):
     inside = np.zeros(pixels.shape, bool)
     inside[:, max(0, top) : bottom, max(0, left) : right] = True
     nodes = wiring(small.network, small.shape)
-    again = unit_sight(small, np.where(inside, pixels, 1 - pixels), nodes, sight.node.number, 2)
+    again = unit_inputs(small, np.where(inside, pixels, 1 - pixels), nodes, sight.node.number, 2)
     assert again.values[sight.place] == pytest.approx(sight.activation, abs=1e-5)
 
 
@@ -97,6 +97,6 @@ def test_numbers_that_are_wrong(small):
         (0, "layer number 0 cannot be looked at; found the image"),
     ):
         with pytest.raises(ConfigError, match=words):
-            unit_sight(small, pixels, nodes, node, 0)
+            unit_inputs(small, pixels, nodes, node, 0)
     with pytest.raises(ConfigError, match="there is no unit 8 in conv1; expected a number from 0 to 7"):
-        unit_sight(small, pixels, nodes, 1, 8)
+        unit_inputs(small, pixels, nodes, 1, 8)

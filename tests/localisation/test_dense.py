@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from clearsight.localisation.dense import crops, trunk_of
-from clearsight.localisation.window_scores import Judge
+from clearsight.localisation.window_scores import WindowScorer
 from clearsight.localisation.windows import pyramid
 from clearsight.models.network import Network, Probe
 
@@ -53,10 +53,10 @@ def test_without_padding_one_pass_gives_the_logits_of_every_crop():
     np.testing.assert_allclose(wide, single.numpy()[::3, ::2], atol=1e-5)
 
 
-def spec(name, side, **knobs):
+def spec(name, side, **model_args):
     return {
         "kind": "network", "name": name, "classes": 4, "img_size": side, "input": INPUT | {"mode": "fixed"},
-        "knobs": knobs,
+        "knobs": model_args,
     }  # fmt: skip
 
 
@@ -86,13 +86,13 @@ def test_a_probe_pools_at_several_depths():
 def test_a_pass_that_differs_from_crops_is_not_trusted(monkeypatch, predictor_of):
     predictor = predictor_of(Unpadded(), classes="abc", side=15, channels=1)
     image = np.rint(picture(41, 33)[0, :, :, None] * 255).astype(np.uint8)
-    trusted = Judge(predictor, (15, 15), 3)
+    trusted = WindowScorer(predictor, (15, 15), 3)
     belief, step = trusted(image, 1.0)
     assert trusted.facts["judged by"] == "one pass"
     assert step == (4, 4), "the next step up on the network's own grid"
     np.testing.assert_allclose(belief.sum(2), 1)
     monkeypatch.setattr("clearsight.localisation.window_scores.APART", -1.0)
-    other = Judge(predictor, (15, 15), 3)
+    other = WindowScorer(predictor, (15, 15), 3)
     cropped, step = other(image, 1.0)
     assert other.facts["judged by"] == "crops"
     assert step == (3, 3)

@@ -51,22 +51,22 @@ CASES = [
     (name, knob, value)
     for name in ONE_PER_FAMILY
     for knob, values in OTHER_VALUES.items()
-    if knob in entry(name).knobs
+    if knob in entry(name).model_args
     for value in values
 ]
 
 
-def small(name: str, **knobs: Any) -> nn.Module:
+def small(name: str, **model_args: Any) -> nn.Module:
     narrow = {"width": 8, "widths": (16,), "growth": 4, "depth": 2, "heads": 2}
-    narrow = {k: v for k, v in narrow.items() if k in entry(name).knobs}
+    narrow = {k: v for k, v in narrow.items() if k in entry(name).model_args}
     torch.manual_seed(0)
-    if knobs.get("norm_position") == "after":
-        knobs["norm"] = True
+    if model_args.get("norm_position") == "after":
+        model_args["norm"] = True
     if name == "vit_ti_16":
         narrow["width"] = 16
     if name in ("mlp", "maxout"):
-        knobs = {k: v for k, v in knobs.items() if k in entry(name).knobs}
-    return build_model(name, classes=3, channels=2, img_size=44, **narrow, **knobs)
+        model_args = {k: v for k, v in model_args.items() if k in entry(name).model_args}
+    return build_model(name, classes=3, channels=2, img_size=44, **narrow, **model_args)
 
 
 @pytest.mark.parametrize(("name", "knob", "value"), CASES)
@@ -218,7 +218,7 @@ def test_dropout_and_dropconnect_rest_in_evaluation() -> None:
 
 @pytest.mark.parametrize("name", model_names())
 def test_senseless_options_say_why(name: str) -> None:
-    for knob, reason in entry(name).senseless.items():
+    for knob, reason in entry(name).unsupported.items():
         with pytest.raises(ModelError) as caught:
             build_model(name, classes=2, **{knob: OTHER_VALUES[knob][0]})
         assert f"{knob!r}" in str(caught.value)
@@ -251,9 +251,9 @@ def test_senseless_options_say_why(name: str) -> None:
         ("lenet5", {"kernel": 17}, "is below 1"),
     ],
 )
-def test_bad_values_are_explained(name: str, knobs: dict[str, Any], text: str) -> None:
+def test_bad_values_are_explained(name: str, model_args: dict[str, Any], text: str) -> None:
     with pytest.raises(ModelError, match=text):
-        build_model(name, classes=2, **knobs)
+        build_model(name, classes=2, **model_args)
 
 
 def test_a_patch_stem_is_a_3x3_convolution_over_squares_as_channels() -> None:

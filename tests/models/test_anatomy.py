@@ -167,11 +167,11 @@ def all_positive(network: nn.Module) -> None:
         ("lenet5", "stage2", {}),
     ],
 )
-def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, knobs: dict[str, object]) -> None:
+def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, model_args: dict[str, object]) -> None:
     """The gradient of one central unit is non-zero on a window of the stated side, with weights all
     positive.
     """
-    network = build_model(name, classes=2, channels=1, img_size=160, width=4, **knobs).eval().double()
+    network = build_model(name, classes=2, channels=1, img_size=160, width=4, **model_args).eval().double()
     body = anatomy(network, img_size=160, channels=1)
     side = next(row for row in reversed(body.layers) if row.name.startswith(layer)).receptive_field
     assert side is not None
@@ -229,7 +229,7 @@ def test_shapes_are_those_of_a_real_pass(name: str) -> None:
     """Every row's output is what the layer returns on data, at a size where little is whole."""
     known = entry(name)
     side = 44 if known.img_size <= 299 else known.img_size
-    narrow = {k: v for k, v in {"width": 8, "growth": 4, "depth": 2, "heads": 2}.items() if k in known.knobs}
+    narrow = {k: v for k, v in {"width": 8, "growth": 4, "depth": 2, "heads": 2}.items() if k in known.model_args}
     network = build_model(name, classes=3, channels=2, img_size=side, **narrow)
     seen: dict[str, tuple[int, ...]] = {}
     for path, module in network.named_modules():

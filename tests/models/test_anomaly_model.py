@@ -9,7 +9,7 @@ from sklearn.covariance import oas
 from sklearn.neighbors import NearestNeighbors
 
 from clearsight.models.anomaly_model import (
-    Detector,
+    AnomalyModel,
     GaussianHead,
     MemoryHead,
     coreset,
@@ -80,13 +80,13 @@ def test_the_score_is_the_mean_of_the_strangest_places():
 
 
 def pixel_detector(head, grid):
-    detector = Detector({"kind": "detector", "trunk": None, "taps": [], "grid": grid, "keep": 0, "head": None})
+    detector = AnomalyModel({"kind": "detector", "trunk": None, "taps": [], "grid": grid, "keep": 0, "head": None})
     detector.set_head(head_spec(head), head)
     return detector.eval()
 
 
 def test_places_of_pixels_are_their_neighbourhoods():
-    body = Detector({"kind": "detector", "trunk": None, "taps": [], "grid": [4, 5], "keep": 0, "head": None})
+    body = AnomalyModel({"kind": "detector", "trunk": None, "taps": [], "grid": [4, 5], "keep": 0, "head": None})
     x = torch.rand(2, 1, 4, 5)
     maps = body.features(x)[0]
     assert maps.shape == (2, 9, 4, 5)
@@ -97,7 +97,7 @@ def test_places_of_pixels_are_their_neighbourhoods():
 def test_the_map_is_hot_where_the_image_was_changed():
     rng = np.random.default_rng(4)
     normal = torch.from_numpy(rng.normal(0.5, 0.05, (80, 1, 8, 8)).astype(np.float32))
-    body = Detector({"kind": "detector", "trunk": None, "taps": [], "grid": [8, 8], "keep": 0, "head": None})
+    body = AnomalyModel({"kind": "detector", "trunk": None, "taps": [], "grid": [8, 8], "keep": 0, "head": None})
     maps = body.features(normal)[0].flatten(2).numpy()
     covariance = np.stack([np.cov(maps[:, :, p].T, bias=True) for p in range(64)])
     detector = pixel_detector(GaussianHead.of(maps.mean(0).T, covariance, 80), [8, 8])

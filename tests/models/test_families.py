@@ -28,8 +28,8 @@ def test_memory_efficient_densenet_computes_the_same() -> None:
 def test_memory_efficient_densenet_stores_less() -> None:
     """Bytes kept for the backward pass."""
 
-    def stored(**knobs: bool) -> int:
-        network = build_model("densenet121", classes=3, img_size=32, growth=8, width=16, **knobs).train()
+    def stored(**model_args: bool) -> int:
+        network = build_model("densenet121", classes=3, img_size=32, growth=8, width=16, **model_args).train()
         sizes: dict[int, int] = {}
 
         def pack(tensor: torch.Tensor) -> torch.Tensor:

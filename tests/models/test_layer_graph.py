@@ -6,7 +6,7 @@ from torch import nn
 
 from clearsight.models.feature_maps import each_layer, map_layers, output_at
 from clearsight.models.layer_graph import wiring
-from clearsight.models.network import Ensemble, Network, Probe, as_it_is, twin
+from clearsight.models.network import Ensemble, Network, Probe, as_it_is, shared_copy
 from clearsight.models.registry import build_model
 from clearsight.models.shape_tracing import no_data
 
@@ -131,7 +131,7 @@ def test_an_ensemble_shows_its_first_member():
 
 def test_a_twin_shares_weights_and_nothing_else():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).eval()
-    other = twin(network)
+    other = shared_copy(network)
     assert other[0].weight is network[0].weight
     assert other[1].running_mean is network[1].running_mean
     seen = []

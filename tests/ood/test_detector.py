@@ -7,7 +7,7 @@ import pytest
 
 from clearsight.calibration.prediction_sets import own_scores
 from clearsight.errors import ConfigError
-from clearsight.ood.detector import FALSE_ALARMS, LeftOut, Limits
+from clearsight.ood.detector import FALSE_ALARMS, LeftOut, OODDetector
 from clearsight.ood.scores import Bank
 
 RNG = np.random.default_rng(0)
@@ -23,7 +23,7 @@ def limits(images=200, score="joint"):
     belief = RNG.dirichlet(np.ones(3), half)
     left_out = LeftOut({score: 0.9}, (("a",), ("b",)), "heads fitted without these classes")
     own = own_scores(belief, labels[half:]), own_scores(belief, labels[half:], "adaptive")
-    return Limits(bank, score, known, left_out, *own), features[half:], pixels[half:]
+    return OODDetector(bank, score, known, left_out, *own), features[half:], pixels[half:]
 
 
 def test_the_threshold_lets_its_share_of_known_images_through():
@@ -39,7 +39,7 @@ def test_the_threshold_lets_its_share_of_known_images_through():
 def test_it_comes_back_from_card_and_arrays():
     found, features, pixels = limits()
     card = json.loads(json.dumps(found.card(), allow_nan=False))
-    again = Limits.load(card, found.to_arrays())
+    again = OODDetector.load(card, found.to_arrays())
     assert again.left_out == found.left_out
     for mine, theirs in zip(
         found.judge(np.zeros((100, 3)), features, pixels, 1.0),
@@ -64,7 +64,7 @@ def test_adaptive_sets_are_never_empty_and_grow_with_the_doubt():
     small, large = (found.sets(belief, 0.5, "adaptive").sum() for belief in (sure, unsure))
     assert 1 <= small < large
     assert found.sets(RNG.dirichlet(np.ones(3), 200), 0.05, "adaptive").any(1).all()
-    old = Limits.load(found.card(), {k: v for k, v in found.to_arrays().items() if k != "adaptive"})
+    old = OODDetector.load(found.card(), {k: v for k, v in found.to_arrays().items() if k != "adaptive"})
     old.sets(sure)
     with pytest.raises(ConfigError, match="without adaptive prediction sets"):
         old.sets(sure, kind="adaptive")

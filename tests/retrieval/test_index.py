@@ -7,8 +7,8 @@ from sklearn.neighbors import NearestNeighbors
 import clearsight as cs
 from clearsight.errors import BundleError, ConfigError, DataError, ModelError
 from clearsight.metrics.retrieval import neighbour_recall
-from clearsight.retrieval import Index, judge_index
-from clearsight.retrieval.index import Card, build_faiss, search_faiss, unit
+from clearsight.retrieval import Index, evaluate_index
+from clearsight.retrieval.index import IndexCard, build_faiss, search_faiss, unit
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(size=(40, 32))
@@ -50,16 +50,16 @@ def test_as_many_neighbours_as_there_are_images(coded):
 
 def card(labels):
     n = len(labels)
-    return Card("", "", "exact", "", ("x",) * n, tuple(labels), tuple(range(n)), ("a", "b"), 2)
+    return IndexCard("", "", "exact", "", ("x",) * n, tuple(labels), tuple(range(n)), ("a", "b"), 2)
 
 
 def test_judging_by_hand():
     vectors = unit(np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32))
     index = Index(card([0, 1, 1, 1]), build_faiss(vectors, "exact"))
-    found = judge_index(index, np.array([[1, 0.01]], np.float32), np.array([1]), k=2)
+    found = evaluate_index(index, np.array([[1, 0.01]], np.float32), np.array([1]), k=2)
     assert (found.precision, found.recall) == (0.5, pytest.approx(1 / 3))
     assert found.mean_average_precision == pytest.approx((1 / 2) / 2)
-    others = judge_index(index, vectors, np.array([0, 1, 1, 1]), k=1, own=np.arange(4))
+    others = evaluate_index(index, vectors, np.array([0, 1, 1, 1]), k=1, own=np.arange(4))
     assert others.queries == 3  # the only image of its class has none to find
     assert others.precision == pytest.approx(2 / 3)
 

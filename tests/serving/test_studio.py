@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 import clearsight as cs
 from clearsight.attacks import attack_one
 from clearsight.errors import BundleError
-from clearsight.feature_vis import feature_maps, unit_sight
+from clearsight.feature_vis import feature_maps, unit_inputs
 from clearsight.models.layer_graph import wiring
 from clearsight.serving.app import build_app
 from clearsight.serving.folder import RunFolder
@@ -105,7 +105,7 @@ def test_maps_are_tiles_of_one_picture(run_client, predictor, nodes, pngs, pixel
 def test_a_unit_is_the_sum_of_what_feeds_it(run_client, predictor, nodes, pngs, pixels):
     node = next(n for n in nodes if n.name.endswith("layer2.0.conv2"))
     found = run_client.post(f"/v1/units?layer={node.number}&unit=7", content=pngs[0]).json()
-    expected = unit_sight(predictor, pixels, nodes, node.number, 7)
+    expected = unit_inputs(predictor, pixels, nodes, node.number, 7)
     assert found["activation"] == pytest.approx(expected.activation, abs=1e-4)
     assert found["place"] == list(expected.place)
     assert found["window"] == list(expected.window)

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from clearsight.models.registry import build_model
-from clearsight.train.batch_norm import folded_norms, hold_norms
+from clearsight.train.batch_norm import folded_norms, freeze_bn
 
 
-def network(name, **knobs):
+def network(name, **model_args):
     torch.manual_seed(0)
-    made = build_model(name, classes=3, img_size=64, **knobs)
+    made = build_model(name, classes=3, img_size=64, **model_args)
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):  # statistics and affine weights that are not the identity
             nn.init.uniform_(module.running_var, 0.5, 2.0)
@@ -25,7 +25,7 @@ def network(name, **knobs):
 def gradients(made, images):
     torch.manual_seed(1)  # dropout
     made.train()
-    hold_norms(made)
+    freeze_bn(made)
     made.zero_grad()
     out = made(images)
     out.square().mean().backward()
@@ -41,8 +41,8 @@ def gradients(made, images):
         ("vgg11_bn", {}, 8),
     ],
 )
-def test_outputs_and_gradients_are_those_of_the_plain_network(name, knobs, norms):
-    made, images = network(name, **knobs).double(), torch.rand(2, 3, 64, 64, dtype=torch.float64)
+def test_outputs_and_gradients_are_those_of_the_plain_network(name, model_args, norms):
+    made, images = network(name, **model_args).double(), torch.rand(2, 3, 64, 64, dtype=torch.float64)
     plain, expected = gradients(copy.deepcopy(made), images)
     with folded_norms(made, images) as folded:
         assert folded == norms

@@ -14,7 +14,7 @@ from clearsight.data.scan import scan
 from clearsight.data.sources.read import read
 from clearsight.models.published import published_state
 from clearsight.train.config import Config
-from clearsight.train.context import Job
+from clearsight.train.context import TrainContext
 from clearsight.train.fit import fit as fit_and_doubt
 from clearsight.train.range_test import RangeTest
 from clearsight.train.recipe import plan
@@ -22,7 +22,7 @@ from clearsight.train.strategies.fine_tune import layer_groups
 from clearsight.train.strategies.from_scratch import new_network
 from clearsight.train.strategies.probe import new_probe, weighted_targets
 
-fit = partial(fit_and_doubt, doubt_labels=False)
+fit = partial(fit_and_doubt, find_issues=False)
 
 
 def test_small_images_are_learned_from_scratch():
@@ -124,7 +124,7 @@ def test_every_fold_gives_a_network_judged_on_what_it_had_not_seen(photos):
 def test_folds_that_the_budget_does_not_last_for_are_left_out(photos, monkeypatch):
     title = "training the upper blocks"
     left = {title: 3600.0, f"fold 2 of {title}": 3000.0, f"fold 3 of {title}": 500.0}
-    monkeypatch.setattr(Job, "left", lambda self, what: left[what])
+    monkeypatch.setattr(TrainContext, "left", lambda self, what: left[what])
     fitted = fit(read(photos), Config.from_options(img_size=64, freeze="lower", budget="1h", epochs=1, folds=3))
     split = fitted.prepared.split
     assert len(fitted.bundle.network.members) == 2

@@ -13,7 +13,7 @@ from clearsight.train.fit import fit as fit_and_doubt
 from clearsight.train.flip_symmetry import MirrorTrial
 from clearsight.train.strategies import from_scratch as scratch
 
-fit = partial(fit_and_doubt, doubt_labels=False)
+fit = partial(fit_and_doubt, find_issues=False)
 
 
 def halves(kind: str) -> tuple[np.ndarray, np.ndarray]:

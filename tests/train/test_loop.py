@@ -10,7 +10,7 @@ from clearsight.diagnosis import Vitals
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
 from clearsight.models.registry import build_model
-from clearsight.train.batch_norm import still_norms
+from clearsight.train.batch_norm import frozen_statistics
 from clearsight.train.loop import Examples, Training, layout_for, score_of, train_network
 from clearsight.train.schedules import one_cycle
 
@@ -117,7 +117,7 @@ def test_line_searches_leave_running_statistics_to_the_steps(digits_arrays):
     network = new_network()
     run(digits_arrays, network, epochs=1, opt="armijo", lr=1.0, clip=None, batch_size=200)
     moved = network.body.bn1.running_mean.clone()
-    with still_norms(network):
+    with frozen_statistics(network):
         network.train()
         network(torch.rand(4, 1, 8, 8))
     assert torch.equal(network.body.bn1.running_mean, moved)

@@ -132,7 +132,7 @@ def test_the_command_trains_the_network_of_the_best_trial(tmp_path):
     recipe = plan(Config.from_options(**chosen(parser.parse_args(words))), scan(data))
     best = found.best.options
     assert (recipe.kind, recipe.model, recipe.img_size) == ("scratch", best["model"], 40)
-    assert recipe.knobs.get("width", 16) == best["model_arg"]["width"]
+    assert recipe.model_args.get("width", 16) == best["model_arg"]["width"]
 
 
 def test_options_that_name_a_network_leave_out_its_own_knobs():

@@ -18,7 +18,7 @@ ATTEMPTS = 3
 """Cures that --heal tries, one after the other."""
 
 
-def heal(train: Callable[[Config], Run], config: Config, console: Console) -> Run:
+def auto_fix(train: Callable[[Config], Run], config: Config, console: Console) -> Run:
     """Train; while the doctor knows a cure, train again with it, each time into a folder of its own. The run that
     validates best is the answer, and lies where --out says.
     """
@@ -29,7 +29,7 @@ def heal(train: Callable[[Config], Run], config: Config, console: Console) -> Ru
         try:
             runs.append(train(Config.from_options(**chosen)))
             verdict = _curable(runs[-1].diagnosis)
-        except SickError as error:
+        except TrainingDiagnosedError as error:
             verdict = _curable(error.diagnosis)
             if not runs and (verdict is None or attempt == ATTEMPTS):
                 raise
@@ -61,7 +61,7 @@ def _curable(diagnosis: Diagnosis | None) -> Verdict | None:
     return next((v for v in verdicts if v.severity == "fault" and v.options), None)
 
 
-class SickError(TrainingError):
+class TrainingDiagnosedError(TrainingError):
     """A training that broke off, with what the doctor says of it."""
 
     def __init__(self, error: TrainingError, diagnosis: Diagnosis) -> None:

@@ -19,13 +19,13 @@ def compare(
 ) -> Comparison:
     """Climb the ladder on one data set and write its page: `cs.compare("photos/", rungs=["hog+svm", "resnet8"])`.
 
-    rungs: models to compare, by the names `train --model` knows (default: those of `comparison.ladder`). images:
-    compare on about so many of the data's images. options: seed, out, test_fraction, folds, data_dir, device. The
-    folder holds ladder.html, comparison.json and every model in rungs/NAME.
+    rungs: models to compare, by the names `train --model` knows (default: those of
+    `leaderboard.default_candidates`). images: compare on about so many of the data's images. options: seed, out,
+    test_fraction, folds, data_dir, device. The folder holds ladder.html, comparison.json and every model in rungs/NAME.
     """
-    from clearsight.evaluation.leaderboard import climb
-    from clearsight.report.leaderboard_page import write_ladder_page
+    from clearsight.evaluation.leaderboard import rank_models
+    from clearsight.report.leaderboard_page import write_leaderboard_page
 
-    found = climb(data, rungs=rungs, images=images, console=console, **options)
-    write_ladder_page(found.folder / "ladder.html", found)
+    found = rank_models(data, rungs=rungs, images=images, console=console, **options)
+    write_leaderboard_page(found.folder / "ladder.html", found)
     return found

@@ -54,7 +54,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         config = Config.from_options(**{("fit" if k == "fit_mode" else k): v for k, v in options.items()})
         y = np.asarray(y)
         _require_classes(y)
-        fitted = fit(from_pair(X, y, task="classification"), config, hold_out_test=False, doubt_labels=False)
+        fitted = fit(from_pair(X, y, task="classification"), config, hold_out_test=False, find_issues=False)
         by_name = {str(label): label for label in np.unique(y).tolist()}
         self.classes_ = np.array([by_name[name] for name in fitted.bundle.classes])
         self.predictor_ = Predictor(fitted.bundle)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from clearsight.api.auto_fix import SickError, heal
+from clearsight.api.auto_fix import TrainingDiagnosedError, auto_fix
 from clearsight.bundle import versions
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Finding
@@ -24,17 +24,17 @@ from clearsight.data.sources.read import read
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
-from clearsight.evaluation import check_limits, evaluate_answers
+from clearsight.evaluation import check_ood, evaluate_answers
 from clearsight.evaluation import evaluate as judge
 from clearsight.models.execution import device_of
-from clearsight.predictor import Look, Predictor
+from clearsight.predictor import ModelOutput, Predictor
 from clearsight.runs.folder import Run, resumed, run_folder
 from clearsight.runs.load import load
 from clearsight.runs.records import events, history
 from clearsight.scale.distributed import ALONE, World, processes
 from clearsight.train.config import Config
 from clearsight.train.fit import Fitted
-from clearsight.train.label_issues import Suspect
+from clearsight.train.label_issues import LabelIssue
 from clearsight.train.loop import Examples, Training
 from clearsight.train.observer import Epoch
 
@@ -61,7 +61,7 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
         if world.rank > 0:
             return _follow(dataset, config, world)
         if config.run.heal:
-            return heal(lambda changed: _fit(dataset, changed, console, ALONE), config, console)
+            return auto_fix(lambda changed: _fit(dataset, changed, console, ALONE), config, console)
         return _fit(dataset, config, console, world)
 
 
@@ -69,9 +69,9 @@ def _follow(dataset: Dataset, config: Config, world: World) -> Run:
     """What every process but the first does: its share of the training, and nothing on the disk."""
     from clearsight.train.fit import fit as learn
 
-    folder = Path(world.agree(None))
+    folder = Path(world.broadcast(None))
     learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
-    world.agree(None)  # until the first has written the run
+    world.broadcast(None)  # until the first has written the run
     metrics = json.loads((folder / "metrics.json").read_text())
     return Run(folder, load(folder), metrics, folder / "report.html")
 
@@ -94,11 +94,11 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
         spec: dict[str, Any] = getattr(network, "spec", {})
         return diagnose(
             vitals, how, examples, findings=findings, options=config.changed(), origin=dataset.origin,
-            model=spec.get("name", ""), knobs=spec.get("knobs", {}),
+            model=spec.get("name", ""), model_args=spec.get("knobs", {}),
         )  # fmt: skip
 
     with run_folder(config, dataset.name) as folder:
-        world.agree(str(folder))
+        world.broadcast(str(folder))
         if config.run.resume:
             console.say(f"resuming {folder}")
         about = {"options": config.to_dict(), "data": dataset.origin, "versions": versions()}
@@ -130,7 +130,7 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
                 if vitals.epochs:  # the loop put its best weights back
                     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
                     save_file(weights, folder / "last-good.safetensors")
-                raise SickError(error, diagnosis) from error
+                raise TrainingDiagnosedError(error, diagnosis) from error
         diagnosis = examined(fitted.prepared.audit.findings)
         if diagnosis is not None:
             write_json(folder / "diagnosis.json", diagnosis.to_dict())
@@ -151,7 +151,7 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             "kind": fitted.recipe.kind,
             "model": fitted.recipe.model,
             "img_size": fitted.recipe.img_size,
-            "knobs": fitted.recipe.knobs,
+            "knobs": fitted.recipe.model_args,
             "tuned": fitted.tuned,
             "decisions": [d.to_dict() for d in fitted.decisions],
             "candidates": [asdict(c) for c in fitted.candidates],
@@ -160,7 +160,7 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
         write_json(folder / "config.json", about)
         report(folder / "report.html", diagnosis)
         if fitted.suspects:
-            columns = [f.name for f in fields(Suspect)]
+            columns = [f.name for f in fields(LabelIssue)]
             write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found], columns)
         bundle = fitted.bundle.with_scores(
             {part: {k: v for k, v in scores[part].items() if k != "limits"} for part in ("test", "val")}
@@ -168,7 +168,7 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
         bundle.save(folder / "model")
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
-    world.agree(None)  # the others may read it now
+    world.broadcast(None)  # the others may read it now
     return Run(
         folder, Predictor(bundle, device=predictor.device), metrics, folder / "report.html", diagnosis, fitted.suspects
     )
@@ -188,7 +188,7 @@ def _judge_classes(
     rows, look, names = _look(predictor, prepared, console)
     labels = prepared.labels[rows]
     test = judge(look.logits, labels, bundle.classes, bundle.temperature, indices=rows, names=names)
-    limits = check_limits(bundle.limits, look, labels, bundle.temperature) if bundle.limits else None
+    limits = check_ood(bundle.limits, look, labels, bundle.temperature) if bundle.limits else None
     val = judge(fitted.val_logits, prepared.labels[fitted.judged], bundle.classes, bundle.temperature)
 
     def report(path: Path, diagnosis: Diagnosis | None) -> None:
@@ -225,8 +225,10 @@ def _judge_answers(
     return {"test": {**test.summary(), **more}, "val": val.summary()}, report
 
 
-def _look(predictor: Predictor, prepared: Prepared, console: Console) -> tuple[NDArray[np.int64], Look, list[str]]:
+def _look(
+    predictor: Predictor, prepared: Prepared, console: Console
+) -> tuple[NDArray[np.int64], ModelOutput, list[str]]:
     """The test split: positions, what the model makes of its images, and their names."""
     rows = prepared.split.test
-    look = predictor.look(prepared.pixels.view(rows), console.stage("judging on the test split"))
+    look = predictor.forward(prepared.pixels.view(rows), console.stage("judging on the test split"))
     return rows, look, [prepared.dataset.source.name(int(i)) for i in rows]

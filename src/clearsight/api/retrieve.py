@@ -44,7 +44,7 @@ def index(
     is indexed whole, and up to 2,000 of its images are queries among the others. kind, code_bytes, layer: as
     `retrieve.build_index`.
     """
-    from clearsight.retrieval import build_index, judge_index
+    from clearsight.retrieval import build_index, evaluate_index
 
     console, path = console or Silent(), Path(model).expanduser()
     predictor = load(model)
@@ -69,7 +69,9 @@ def index(
     if len(labelled) and len(made) > 1:
         parts = predictor.embeddings(pixels.view(labelled), layer)
         places = None if own else np.searchsorted(rows, labelled)
-        judged = judge_index(made, np.concatenate(list(parts)), dataset.labels[labelled], min(k, len(made) - 1), places)
+        judged = evaluate_index(
+            made, np.concatenate(list(parts)), dataset.labels[labelled], min(k, len(made) - 1), places
+        )
     return made, judged, folder
 
 

@@ -11,7 +11,7 @@ from clearsight.api.results import evaluation_images, result_folder
 from clearsight.console import Console, Silent
 from clearsight.disk import disk_errors, write_json
 from clearsight.predictor import Predictor
-from clearsight.robustness import Card
+from clearsight.robustness import RobustnessReport
 
 
 def audit(
@@ -25,7 +25,7 @@ def audit(
     out: str | Path | None = None,
     data_dir: str | None = None,
     console: Console | None = None,
-) -> tuple[Card, Path]:
+) -> tuple[RobustnessReport, Path]:
     """Make a model's invariance card on its test split, or on other data: `cs.audit("runs/photos")`.
 
     changes: as `robustness.audit` takes them. turns: (class, degrees, class), what a class becomes when turned. At most

@@ -13,8 +13,8 @@ from clearsight.console import Console, Silent
 from clearsight.data.cache import PixelView
 from clearsight.disk import disk_errors, write_json
 from clearsight.errors import BundleError
-from clearsight.feature_vis import Sample, Sight
-from clearsight.feature_vis import Settings as SightSettings
+from clearsight.feature_vis import Sample, Visualization
+from clearsight.feature_vis import Settings as VisualizationSettings
 from clearsight.predictor import Predictor
 from clearsight.runs.images import (
     training_images,
@@ -29,11 +29,11 @@ def see(
     what: str = "all",
     data: Any = None,
     images: int = 500,
-    settings: SightSettings | None = None,
+    settings: VisualizationSettings | None = None,
     out: str | Path | None = None,
     data_dir: str | None = None,
     console: Console | None = None,
-) -> tuple[Sight, dict[str, Path]]:
+) -> tuple[Visualization, dict[str, Path]]:
     """Look into a network: `cs.see("runs/photos", "new.jpg")`. What was seen, and the files written: the picture of
     each part and the page.
 
@@ -42,10 +42,10 @@ def see(
     pictures, at most so many drawn by the seed; the model's own training images unless given. out: the folder to write,
     RUN/see unless given.
     """
-    from clearsight.feature_vis import check, look
+    from clearsight.feature_vis import check, visualize
     from clearsight.report.visualization_page import write_inside_page
 
-    console, settings = console or Silent(), settings or SightSettings()
+    console, settings = console or Silent(), settings or VisualizationSettings()
     at_least(1, images=images)
     predictor = model if isinstance(model, Predictor) else load(model)
     predictor.classifies("looking inside")
@@ -62,7 +62,7 @@ def see(
         pixels, name = next(iter(predictor.pixels(image)))[0], predictor.names(image)[0]
     elif sample:
         pixels, name = next(iter(predictor.pixels(sample.images)))[0], sample.names[0]
-    sight = look(predictor, pixels, image=name, what=what, sample=sample, settings=settings, console=console)
+    sight = visualize(predictor, pixels, image=name, what=what, sample=sample, settings=settings, console=console)
     folder = result_folder(model, "see", out)
     with disk_errors(folder, "what was seen", "free some space or choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)

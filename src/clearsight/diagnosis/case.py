@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.data.audit import Finding
-from clearsight.diagnosis.step_stats import Look
+from clearsight.diagnosis.step_stats import StepStats
 from clearsight.diagnosis.vitals import Vitals
 from clearsight.models.registry import entry, model_names
 from clearsight.train.context import FINE_TUNING
@@ -72,7 +72,7 @@ class Case:
     val_counts: NDArray[np.int64]
     findings: tuple[Finding, ...] = ()
     model: str = ""
-    knobs: dict[str, Any] = field(default_factory=dict)
+    model_args: dict[str, Any] = field(default_factory=dict)
 
     # the course of the loss
 
@@ -204,11 +204,11 @@ class Case:
     # looks
 
     @property
-    def looks(self) -> list[Look]:
+    def looks(self) -> list[StepStats]:
         return self.vitals.looks
 
     @property
-    def late(self) -> list[Look]:
+    def late(self) -> list[StepStats]:
         """The looks of the second half of the steps."""
         middle = self.looks[0].step + (self.looks[-1].step - self.looks[0].step) / 2 if self.looks else 0
         return [look for look in self.looks if look.step >= middle]
@@ -232,7 +232,7 @@ class Case:
         every = np.arange(at[0], at[0] + self.steps)
         return float(np.interp(every, at, self.ratios).sum())
 
-    def gradient_slope(self, look: Look) -> float:
+    def gradient_slope(self, look: StepStats) -> float:
         """Gradient as a share of the weight: first third of the layers over the last, medians; nan below 4 layers."""
         known = (look.weight > 0) & np.isfinite(look.gradient)
         relative = look.gradient[known] / look.weight[known]
@@ -280,8 +280,8 @@ class Case:
         """As `model_arg`, those of these options that the network has and that differ from what it was built with."""
         if self.model not in model_names():
             return {}
-        known = entry(self.model).knobs
-        taken = {k: v for k, v in wanted.items() if k in known and self.knobs.get(k, known[k]) != v}
+        known = entry(self.model).model_args
+        taken = {k: v for k, v in wanted.items() if k in known and self.model_args.get(k, known[k]) != v}
         return {"model_arg": taken} if taken else {}
 
     @property

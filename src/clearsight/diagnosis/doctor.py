@@ -86,7 +86,7 @@ def diagnose(
     options: Mapping[str, Any] | None = None,
     origin: str = "DATA",
     model: str = "",
-    knobs: Mapping[str, Any] | None = None,
+    model_args: Mapping[str, Any] | None = None,
 ) -> Diagnosis:
     """Judge a run that ended, well or not.
 
@@ -95,7 +95,7 @@ def diagnose(
     registry name and own options, where it has them; `model` in options does not do, it may be auto.
     """
     counts, val_counts = (np.bincount(data.labels[rows], minlength=data.classes) for rows in (data.train, data.val))
-    case = Case(vitals, how, counts, val_counts, tuple(findings), model, dict(knobs or {}))
+    case = Case(vitals, how, counts, val_counts, tuple(findings), model, dict(model_args or {}))
     given = dict(options or {})
     found = [_named(verdict, case, given) for verdict in _found(case)]
     verdicts = tuple(replace(verdict, command=train_command(origin, cured(given, verdict))) for verdict in found)
@@ -141,7 +141,9 @@ def _named(verdict: Verdict, case: Case, given: Mapping[str, Any]) -> Verdict:
     cure = verdict.options
     if "model_arg" not in cure or given.get("model", "auto") != "auto":
         return verdict
-    return replace(verdict, options={**cure, "model": case.model, "model_arg": {**case.knobs, **cure["model_arg"]}})
+    return replace(
+        verdict, options={**cure, "model": case.model, "model_arg": {**case.model_args, **cure["model_arg"]}}
+    )
 
 
 def _found(case: Case) -> list[Verdict]:
@@ -189,7 +191,7 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
     pretrained network; the commands name the network that was trained. Raises what `fit` raises, but not when the loss
     breaks: that is a diagnosis.
     """
-    from clearsight.train.context import Job
+    from clearsight.train.context import TrainContext
     from clearsight.train.recipe import check_names, network_options, planned
     from clearsight.train.strategies.from_scratch import drawn_network
 
@@ -212,7 +214,7 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
     check_names(config)
     prepared, recipe = planned(dataset, config, console)
     options = {**config.changed(), **network_options(recipe)}
-    job = Job(prepared, recipe, config, device, console)
+    job = TrainContext(prepared, recipe, config, device, console)
     console.say(f"the probe trains {recipe.model} from random weights")
     network = drawn_network(job)
     examples = job.examples
@@ -248,5 +250,5 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
         pass  # the loss is not a number: the doctor says why
     return diagnose(
         vitals, how, examples, findings=prepared.audit.findings, options=options, origin=dataset.origin,
-        model=recipe.model, knobs=recipe.knobs,
+        model=recipe.model, model_args=recipe.model_args,
     )  # fmt: skip

@@ -23,7 +23,7 @@ FLAT = 0.05
 
 
 @dataclass(frozen=True)
-class Look:
+class StepStats:
     """One step looked at closely.
 
     gradient, weight, update (L,): norms per layer; the gradient before clipping, the weight before the update, the

@@ -21,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from clearsight.diagnosis.parts import Part, of_kind, parts
 from clearsight.diagnosis.plain import plain
-from clearsight.diagnosis.step_stats import Break, Look, activity, norm, summary
+from clearsight.diagnosis.step_stats import Break, StepStats, activity, norm, summary
 from clearsight.train.observer import Epoch, Step
 
 FIRST = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -52,7 +52,7 @@ class Vitals:
         self.sequence: list[tuple[str, str]] = []
         self.layers: list[Part] = []
         self.nonlinear: list[Part] = []
-        self.looks: list[Look] = []
+        self.looks: list[StepStats] = []
         self.epochs: list[Epoch] = []
         self.broken: Break | None = None
         self.losses, self.waits, self.seconds, self.rates = array("d"), array("f"), array("f"), array("f")
@@ -197,7 +197,7 @@ class Vitals:
         self.nonlinear.sort(key=lambda part: place.get(part.name, last))
         self.sequence = [(part.name, part.kind) for part in self._called]
 
-    def _read(self, step: Step, moved: list[torch.Tensor]) -> Look:
+    def _read(self, step: Step, moved: list[torch.Tensor]) -> StepStats:
         """Bring everything over at once and take it apart again."""
         device = step.logits.device
         unseen = torch.full((4,), math.nan, device=device)
@@ -220,7 +220,7 @@ class Vitals:
         low_mean_etc = take(4)
         sums, low, high, confidence, spread, right = take(6)
         predicted, wanted = take(k).astype(np.int64), take(k).astype(np.int64)
-        return Look(
+        return StepStats(
             step=step.number,
             lr=step.lr,
             loss=step.loss,
@@ -277,7 +277,7 @@ class Vitals:
         return sum(self.waits[skip:]) / total if total else math.nan
 
     @staticmethod
-    def _plain_look(look: Look) -> dict[str, Any]:
+    def _plain_look(look: StepStats) -> dict[str, Any]:
         found = {name: value for name, value in vars(look).items() if name != "alive"}
         found["dead"] = [float(1 - alive.mean()) if len(alive) else math.nan for alive in look.alive]
         return found

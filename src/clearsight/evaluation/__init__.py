@@ -4,7 +4,7 @@ from clearsight.evaluation.anomaly import AnomalyEvaluation
 from clearsight.evaluation.answers import AnswersEvaluation, evaluate_answers
 from clearsight.evaluation.classification import ClassScore, Evaluation, Mistake, evaluate
 from clearsight.evaluation.labels import LabelsEvaluation
-from clearsight.evaluation.limits import LimitsCheck, check_limits
+from clearsight.evaluation.limits import OODCheck, check_ood
 from clearsight.evaluation.localisation import LocalisationEvaluation, evaluate_boxes
 from clearsight.evaluation.numbers import NumbersEvaluation
 from clearsight.evaluation.paired import Paired, compare_paired, mean_of
@@ -17,12 +17,12 @@ __all__ = [
     "ClassScore",
     "Evaluation",
     "LabelsEvaluation",
-    "LimitsCheck",
     "LocalisationEvaluation",
     "Mistake",
     "NumbersEvaluation",
+    "OODCheck",
     "Paired",
-    "check_limits",
+    "check_ood",
     "compare_paired",
     "evaluate",
     "evaluate_answers",

@@ -41,7 +41,7 @@ WORTH = 1.5
 
 
 @dataclass(frozen=True)
-class Rung:
+class Candidate:
     """A step of the ladder: its name, the options of its training, and whether it needs colour."""
 
     name: str
@@ -54,28 +54,28 @@ def _place(folder: Path, rung: str) -> Path:
     return folder / "rungs" / rung.replace("/", "-").replace(" ", "-")
 
 
-def ladder(short_side: int) -> tuple[Rung, ...]:
+def default_candidates(short_side: int) -> tuple[Candidate, ...]:
     """The rungs for images of a median short side in pixels, classical to deep."""
     small = short_side < SMALL
     deep = {"img_size": 96} if small else {}
     shallow = {"img_size": min(64, max(8, short_side))}
     classical = [
-        Rung(name, {"model": name}, colour=name.startswith("colour"))
+        Candidate(name, {"model": name}, colour=name.startswith("colour"))
         for name in ("colour+svm", "lbp+svm", "hog+svm", "hog+rbf", "bow+svm", "pyramid+svm", "fisher+svm")
     ]
     scratch = [
-        Rung("pixels+softmax", {"model": "pixels+softmax", **shallow}),
-        Rung("mlp", {"model": "mlp", **shallow}),
-        Rung("lenet5", {"model": "lenet5", "img_size": 32}),
-        Rung("resnet8", {"model": "resnet8", "pretrained": False, **shallow}),
+        Candidate("pixels+softmax", {"model": "pixels+softmax", **shallow}),
+        Candidate("mlp", {"model": "mlp", **shallow}),
+        Candidate("lenet5", {"model": "lenet5", "img_size": 32}),
+        Candidate("resnet8", {"model": "resnet8", "pretrained": False, **shallow}),
     ]
     features = [
-        Rung(f"features+{head}", {"model": f"features+{head}", **deep})
+        Candidate(f"features+{head}", {"model": f"features+{head}", **deep})
         for head in ("knn", "svm", "forest", "boosting", "softmax")
     ]
     transfer = [
-        Rung("features of all depths", {"model": DEFAULT_BACKBONE, **deep}),
-        Rung("fine-tuned", {"model": DEFAULT_BACKBONE, "freeze": "lower", "epochs": 3, **deep}),
+        Candidate("features of all depths", {"model": DEFAULT_BACKBONE, **deep}),
+        Candidate("fine-tuned", {"model": DEFAULT_BACKBONE, "freeze": "lower", "epochs": 3, **deep}),
     ]
     return (*classical, *scratch, *features, *transfer)
 
@@ -117,7 +117,7 @@ class Comparison:
         return {**asdict(self), "folder": str(self.folder)}
 
 
-def climb(
+def rank_models(
     data: Any,
     *,
     rungs: Sequence[str] | None = None,
@@ -127,9 +127,9 @@ def climb(
 ) -> Comparison:
     """Climb the ladder on one data set: `climb("photos/", rungs=["hog+svm", "resnet8"])`.
 
-    rungs: models to compare, by the names `train --model` knows (default: `ladder`). images: compare on about so many
-    of the data's images. options: seed, out, test_fraction, folds, data_dir, resume. A rung that cannot be trained on
-    these images is left out and said why. Raises ClearsightError where nothing can be compared.
+    rungs: models to compare, by the names `train --model` knows (default: `default_candidates`). images: compare on
+    about so many of the data's images. options: seed, out, test_fraction, folds, data_dir, resume. A rung that
+    cannot be trained on these images is left out and said why. Raises ClearsightError where nothing can be compared.
     """
     console = console or Silent()
     config = Config.from_options(**options)
@@ -163,12 +163,12 @@ def climb(
     return found
 
 
-def _rungs(names: Sequence[str] | None, scanned: Scan) -> tuple[Rung, ...]:
+def _rungs(names: Sequence[str] | None, scanned: Scan) -> tuple[Candidate, ...]:
     """The rungs asked for, or those that suit the images."""
-    known = {rung.name: rung for rung in ladder(scanned.short_side)}
+    known = {rung.name: rung for rung in default_candidates(scanned.short_side)}
     if names is None:
         return tuple(rung for rung in known.values() if scanned.form.channels == 3 or not rung.colour)
-    chosen = tuple(known.get(name, Rung(name, {"model": name})) for name in dict.fromkeys(names))
+    chosen = tuple(known.get(name, Candidate(name, {"model": name})) for name in dict.fromkeys(names))
     for rung in chosen:
         check_names(Config.from_options(**rung.options))
     return chosen
@@ -198,7 +198,7 @@ def _folder(config: Config, dataset: Dataset, names: list[str], images: int | No
     return folder
 
 
-def _trained(rung: Rung, dataset: Dataset, config: Config, place: Path, console: Console) -> dict[str, Any]:
+def _trained(rung: Candidate, dataset: Dataset, config: Config, place: Path, console: Console) -> dict[str, Any]:
     """Train a rung, keep its bundle, and return what the ranking needs of it."""
     from clearsight.train.fit import fit
 
@@ -208,7 +208,7 @@ def _trained(rung: Rung, dataset: Dataset, config: Config, place: Path, console:
         data=replace(config.data, img_size=own.data.img_size),
     )  # fmt: skip
     place.mkdir(parents=True, exist_ok=True)
-    fitted = fit(dataset, mine, console=console, checkpoints=place / "checkpoints", doubt_labels=False)
+    fitted = fit(dataset, mine, console=console, checkpoints=place / "checkpoints", find_issues=False)
     judged = {int(image): row for row, image in enumerate(fitted.judged)}
     val = [judged[int(image)] for image in fitted.prepared.split.val]
     belief = softmax(fitted.val_logits[val], fitted.bundle.temperature)

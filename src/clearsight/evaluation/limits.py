@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.metrics import softmax, wilson_interval
-from clearsight.ood.detector import COVERAGE, FALSE_ALARMS, Limits
-from clearsight.predictor import Look
+from clearsight.ood.detector import COVERAGE, FALSE_ALARMS, OODDetector
+from clearsight.predictor import ModelOutput
 
 
 @dataclass(frozen=True)
-class LimitsCheck:
+class OODCheck:
     """On n images that belong to the data. Intervals hold with 95 % confidence.
 
     stated, coverage: the share of prediction sets that should, and that do, hold the true class. sizes: how many sets
@@ -39,15 +39,15 @@ class LimitsCheck:
         return {k: v for k, v in asdict(self).items() if k not in ("n", "strangest")}
 
 
-def check_limits(
-    limits: Limits, look: Look, targets: NDArray[np.integer], temperature: float, coverage: float = COVERAGE
-) -> LimitsCheck:
+def check_ood(
+    limits: OODDetector, look: ModelOutput, targets: NDArray[np.integer], temperature: float, coverage: float = COVERAGE
+) -> OODCheck:
     """Judge sets and outlier score on images the model was not trained on, with labels (N,)."""
     inside = limits.sets(softmax(look.logits, temperature), coverage)
     strangeness, strange = limits.judge(look.logits, look.features, look.coarse, temperature)
     n, right = len(targets), inside[np.arange(len(targets)), targets]
     size = inside.sum(1)
-    return LimitsCheck(
+    return OODCheck(
         n=n,
         stated=coverage,
         coverage=float(right.mean()),

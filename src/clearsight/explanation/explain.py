@@ -26,7 +26,7 @@ from clearsight.console import Console, Silent
 from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.explanation import gradients, perturbation
-from clearsight.explanation.faithfulness import Faithfulness, Judge, blur, randomisation
+from clearsight.explanation.faithfulness import Faithfulness, FaithfulnessEvaluator, blur, randomisation
 from clearsight.models.network import Ensemble, Probe
 from clearsight.predictor import Images, Predictor
 from clearsight.tasks.predictions import strange_line
@@ -259,9 +259,9 @@ class _Question:
         if predictor.bundle.limits is not None:
             strangeness, strange = predictor.strangeness(pixels[None])
             self.known |= {"strangeness": float(strangeness[0]), "none_of_these": bool(strange[0])}
-        self.judge: Judge | None = None
+        self.judge: FaithfulnessEvaluator | None = None
         if judged and predictor.bundle.task != "anomaly":  # a place that is taken away, blurred, is an anomaly too
-            self.judge = Judge(self.score, pixels, seed=settings.seed, batch=settings.batch)
+            self.judge = FaithfulnessEvaluator(self.score, pixels, seed=settings.seed, batch=settings.batch)
 
     def score(self, images: Floats) -> NDArray[np.floating]:
         """Belief in the target (B,), or what stands for it where numbers are predicted."""

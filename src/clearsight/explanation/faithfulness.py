@@ -54,7 +54,7 @@ class Faithfulness:
         return {"score": self.score, **asdict(self)}
 
 
-class Judge:
+class FaithfulnessEvaluator:
     """Judges maps of one image (C, H, W) by a score from (B, C, H, W) to beliefs (B,).
 
     The random orders are tried with the first map and kept for the others. progress: called as orders are tried.

@@ -15,7 +15,7 @@ from clearsight.data.pixels import PixelFormat
 from clearsight.errors import ModelError
 from clearsight.exporting.resample import Resample
 from clearsight.exporting.told import told_of
-from clearsight.models.anomaly_model import Detector, in_tensors
+from clearsight.models.anomaly_model import AnomalyModel, in_tensors
 from clearsight.models.execution import traceable
 
 
@@ -38,7 +38,7 @@ class Deployed(nn.Module):
 
 def deployed(bundle: Bundle, fixed: bool = False) -> Deployed:
     """The module to export, in evaluation mode; ModelError for classical models, which are no graph of tensors."""
-    if not isinstance(bundle.network, Detector) and not traceable(bundle.network):
+    if not isinstance(bundle.network, AnomalyModel) and not traceable(bundle.network):
         name = bundle.card()["network"].get("name", "this model")
         raise ModelError(
             f"{name} cannot be exported",

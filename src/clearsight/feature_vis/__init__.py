@@ -7,8 +7,17 @@ from clearsight.feature_vis.gates import BlockGates, ClassGates, class_gates
 from clearsight.feature_vis.inversion import Inversion, invert
 from clearsight.feature_vis.maps import FeatureMaps, feature_maps
 from clearsight.feature_vis.patches import ExcitingPatches, Patch, Peaks, UnitPatches, exciting_patches, search
-from clearsight.feature_vis.unit_inputs import Feeder, UnitSight, checked_node, unit_sight
-from clearsight.feature_vis.visualize import PARTS, LayerRow, Sample, Settings, Sight, check, layer_rows, look
+from clearsight.feature_vis.unit_inputs import Feeder, UnitInputs, checked_node, unit_inputs
+from clearsight.feature_vis.visualize import (
+    PARTS,
+    LayerRow,
+    Sample,
+    Settings,
+    Visualization,
+    check,
+    layer_rows,
+    visualize,
+)
 
 __all__ = [
     "PARTS",
@@ -25,10 +34,10 @@ __all__ = [
     "Peaks",
     "Sample",
     "Settings",
-    "Sight",
     "Start",
+    "UnitInputs",
     "UnitPatches",
-    "UnitSight",
+    "Visualization",
     "check",
     "checked_node",
     "class_gates",
@@ -39,12 +48,12 @@ __all__ = [
     "invert",
     "layer_rows",
     "layers_of",
-    "look",
     "mean_starts",
     "named",
     "noise_starts",
     "overview",
     "search",
-    "unit_sight",
+    "unit_inputs",
+    "visualize",
     "within_image",
 ]

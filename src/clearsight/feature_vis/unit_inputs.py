@@ -49,7 +49,7 @@ class Feeder:
 
 
 @dataclass(frozen=True)
-class UnitSight:
+class UnitInputs:
     """A unit's map (h, w) of an image, the place where it is strongest, and what it sees from there.
 
     place: row and column of the largest absolute value. view: what the units at other places see, None where it is not
@@ -75,9 +75,9 @@ class UnitSight:
         return float(self.values[self.place])
 
 
-def unit_sight(
+def unit_inputs(
     predictor: Predictor, pixels: Floats, nodes: Sequence[Node], node: int, unit: int, *, most: int = 8
-) -> UnitSight:
+) -> UnitInputs:
     """Look at one unit of a node for an image (C, H, W) in [0, 1]. ConfigError for a node that gives out nothing to
     look at, or a unit it does not have.
     """
@@ -115,7 +115,7 @@ def unit_sight(
     window = window_of(view, *place, predictor.shape)
     order = sorted(feeders, key=lambda f: -abs(f.amount if f.amount is not None else f.value or 0.0))
     left = [f.amount for f in order[most:] if f.amount is not None]
-    return UnitSight(
+    return UnitInputs(
         node=chosen, unit=unit, values=values, place=place, window=window,
         looked_at=looked_at(predictor, layer, pixels, unit, place, window) if predictor.has_gradients else None,
         view=view if view and view.height.jump and not view.pooled else None, feeders=tuple(order[:most]),

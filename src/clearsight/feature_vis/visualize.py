@@ -24,7 +24,7 @@ from clearsight.feature_vis.inversion import Inversion, invert
 from clearsight.feature_vis.maps import FeatureMaps, feature_maps
 from clearsight.feature_vis.patches import ExcitingPatches, exciting_patches
 from clearsight.models.anatomy import views
-from clearsight.models.anomaly_model import Detector
+from clearsight.models.anomaly_model import AnomalyModel
 from clearsight.models.classical import Classical
 from clearsight.models.execution import operations
 from clearsight.models.feature_maps import MapLayer
@@ -96,7 +96,7 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Visualization:
     """What was seen. image, pixels (C, H, W): the one that maps and inversion are of. left_out: parts that were not
     made, and why.
     """
@@ -147,7 +147,7 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
             expected="a network",
             fix="`clearsight explain --method occlusion` (or lime, shap) shows what it looks at",
         )
-    if isinstance(predictor.network, Detector) and predictor.network.trunk is None:
+    if isinstance(predictor.network, AnomalyModel) and predictor.network.trunk is None:
         raise ModelError(
             "a detector that compares pixels has no layers to look into",
             expected="one that compares features of a network, as of images of 48 pixels and more",
@@ -168,7 +168,7 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
         raise ConfigError("a unit is one of a layer's", fix="name the layer: --layer NAME --unit N")
 
 
-def look(
+def visualize(
     predictor: Predictor,
     pixels: Floats | None,
     *,
@@ -177,7 +177,7 @@ def look(
     sample: Sample | None = None,
     settings: Settings | None = None,
     console: Console | None = None,
-) -> Sight:
+) -> Visualization:
     """Look at one part, or at all that the model and the data have; what is missing then stands in `left_out`.
 
     pixels: an image (C, H, W) in [0, 1] for maps and inversion, called `image`. sample: for patches and gates, and as
@@ -202,7 +202,7 @@ def look(
         rows = layer_rows(predictor)
     except ModelError:  # a network of dense layers
         rows = ()
-    return Sight(image=image, pixels=pixels, layers=rows, left_out=left_out, **made)
+    return Visualization(image=image, pixels=pixels, layers=rows, left_out=left_out, **made)
 
 
 @dataclass(frozen=True)

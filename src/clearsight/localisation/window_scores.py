@@ -27,7 +27,7 @@ BATCH = 512
 """Crops that are put together at once."""
 
 
-class Judge:
+class WindowScorer:
     """Beliefs in the windows of one image at any scale. By one pass, where the network is a trunk and its answers for
     some windows are those it gives for them as crops; by crops else.
 

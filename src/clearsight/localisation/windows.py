@@ -23,7 +23,7 @@ from clearsight.errors import DataError, ModelError
 from clearsight.localisation.detections import Found, Settings
 from clearsight.localisation.maps import class_heat, regions, sources
 from clearsight.localisation.suppression import suppressed, voted
-from clearsight.localisation.window_scores import Judge
+from clearsight.localisation.window_scores import WindowScorer
 from clearsight.predictor import Predictor
 
 Floats = NDArray[np.float64]
@@ -168,7 +168,7 @@ def _scan(search: Search, console: Console) -> tuple[Sure, dict[str, Any]]:
             expected=f"{window[1]}x{window[0]} or more",
             fix="use --method cam, or enlarge it with --scales 2,4",
         )
-    judge = Judge(predictor, window, settings.stride)
+    judge = WindowScorer(predictor, window, settings.stride)
     boxes, beliefs, kinds, count = [], [], [], 0
     advance = console.stage("windows", "scales")
     for number, scale in enumerate(scales, 1):

@@ -2,7 +2,7 @@
 
 Each family states its options as a frozen dataclass that derives from `Design`: the field is the option, its
 default the published network. An option of the shared vocabulary `ABLATIONS` that a family lacks must have
-its reason in the family's `senseless`; `build_model` quotes it.
+its reason in the family's `unsupported`; `build_model` quotes it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Design:
     """
 
     rules: ClassVar[Mapping[str, tuple[Callable[[Any], bool], str]]] = {}
-    senseless: ClassVar[Mapping[str, str]] = {}
+    unsupported: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -75,7 +75,7 @@ def anatomy(
     img_size: int | None = None,
     classes: int | None = None,
     channels: int | None = None,
-    **knobs: Any,
+    **model_args: Any,
 ) -> Anatomy:
     """Look into a network, by name or as a module, without running it on data.
 
@@ -87,10 +87,10 @@ def anatomy(
     if isinstance(network, nn.Module):
         if img_size is None:
             raise ModelError("the anatomy of a module needs the size of its images", fix="pass img_size=")
-        if knobs or classes is not None:
+        if model_args or classes is not None:
             raise ModelError(
                 "a module is already built",
-                found=", ".join(sorted(knobs) + ["classes"] * (classes is not None)),
+                found=", ".join(sorted(model_args) + ["classes"] * (classes is not None)),
                 fix="pass these options with a name",
             )
         return _dissect(network, type(network).__name__, img_size, channels or 3)
@@ -101,7 +101,7 @@ def anatomy(
     channels = channels or (known.channels if known else 3)
     classes = classes if classes is not None else (known.classes if known else 1000)
     with no_data():
-        built = build_model(network, classes=classes, channels=channels, img_size=img_size, **knobs)
+        built = build_model(network, classes=classes, channels=channels, img_size=img_size, **model_args)
     return _dissect(built, network, img_size, channels)
 
 

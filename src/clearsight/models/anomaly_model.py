@@ -38,7 +38,7 @@ silent band of a sound, the least difference would outweigh all others.
 """
 
 
-class Detector(nn.Module):
+class AnomalyModel(nn.Module):
     """What gives an image a score of how strange it is, built from a spec.
 
     spec["trunk"]: the spec of the network whose features are used, or None for pixels. spec["taps"]: its layers whose
@@ -218,7 +218,7 @@ class MemoryInTensors(nn.Module):
 
 def in_tensors(network: nn.Module) -> nn.Module:
     """The network, or a copy of a detector whose head is tensors alone."""
-    if not isinstance(network, Detector) or not isinstance(network.head, MemoryHead):
+    if not isinstance(network, AnomalyModel) or not isinstance(network.head, MemoryHead):
         return network
     copied: Any = copy.copy(network)  # its trunk is shared
     copied._modules = {**network._modules, "head": MemoryInTensors(network.head)}

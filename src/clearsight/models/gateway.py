@@ -25,12 +25,12 @@ def timm_name(name: str) -> str:
     return inner
 
 
-def build_timm(name: str, *, classes: int, channels: int, img_size: int | None, **knobs: Any) -> nn.Module:
-    """timm's network with random weights. `knobs` go to timm's own constructor."""
+def build_timm(name: str, *, classes: int, channels: int, img_size: int | None, **model_args: Any) -> nn.Module:
+    """timm's network with random weights. `model_args` go to timm's own constructor."""
     import timm
 
     inner = timm_name(name)
-    arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, **knobs}
+    arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, **model_args}
     if img_size is not None and _takes_img_size(inner):
         arguments["img_size"] = img_size
     try:

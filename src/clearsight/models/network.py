@@ -275,21 +275,21 @@ def mean_belief(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -
 
 def from_spec(spec: dict[str, Any]) -> nn.Module:
     """Build the network a spec describes, with random weights."""
-    from clearsight.models.anomaly_model import Detector  # which is built on what is here
+    from clearsight.models.anomaly_model import AnomalyModel  # which is built on what is here
 
-    kinds: dict[str, type[Network | Probe | Ensemble | Classical | Detector]] = {
+    kinds: dict[str, type[Network | Probe | Ensemble | Classical | AnomalyModel]] = {
         "network": Network,
         "probe": Probe,
         "ensemble": Ensemble,
         "classical": Classical,
-        "detector": Detector,
+        "detector": AnomalyModel,
     }
     return kinds[spec["kind"]](spec)
 
 
-def headless(name: str, channels: int, img_size: int, knobs: dict[str, Any]) -> nn.Module:
+def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]) -> nn.Module:
     """A network without its last dense layer: normalised images to pooled features (N, D)."""
-    body = build_model(name, classes=1, channels=channels, img_size=img_size, **knobs)
+    body = build_model(name, classes=1, channels=channels, img_size=img_size, **model_args)
     path, _ = last_dense(body)
     parent, _, leaf = path.rpartition(".")
     setattr(body.get_submodule(parent), leaf, nn.Identity())
@@ -347,7 +347,7 @@ def as_it_is(network: nn.Module) -> nn.Module:
     return network
 
 
-def twin(network: nn.Module) -> nn.Module:
+def shared_copy(network: nn.Module) -> nn.Module:
     """The same weights, not copied, in modules of their own: hooks and modes set on one are not seen by the other."""
     shared: dict[int, Any] = {id(t): t for t in (*network.parameters(), *network.buffers())}
     return copy.deepcopy(network, shared)

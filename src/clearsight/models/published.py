@@ -324,16 +324,16 @@ def published_form(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-def fits_published(name: str, knobs: Mapping[str, Any]) -> bool:
+def fits_published(name: str, model_args: Mapping[str, Any]) -> bool:
     """Whether a network of these options can start from its published weights: the options leave every shape alone."""
     from clearsight.models.registry import build_model
 
-    if not knobs:
+    if not model_args:
         return True
     with no_data():
-        asked = build_model(name, classes=1000, **knobs)
+        asked = build_model(name, classes=1000, **model_args)
     try:
-        _check_fit(asked, published_form(name, aux=bool(knobs.get("aux"))), name=name, replace_head=False)
+        _check_fit(asked, published_form(name, aux=bool(model_args.get("aux"))), name=name, replace_head=False)
     except ModelError:
         return False
     return True

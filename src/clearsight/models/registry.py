@@ -36,8 +36,8 @@ class Entry:
     top5: float | None
     channels: int
     classes: int
-    knobs: dict[str, Any]
-    senseless: dict[str, str]
+    model_args: dict[str, Any]
+    unsupported: dict[str, str]
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -78,8 +78,8 @@ def register(
             top5=top5,
             channels=channels,
             classes=classes,
-            knobs=_signature_knobs(build) if design is None else _design_knobs(design),
-            senseless={} if design is None else dict(design.senseless),
+            model_args=_signature_args(build) if design is None else _design_args(design),
+            unsupported={} if design is None else dict(design.unsupported),
         )
         return build
 
@@ -89,18 +89,18 @@ def register(
 def _by_options(build: Callable[..., nn.Module], design: Design) -> Callable[..., nn.Module]:
     """The builder with the design's fields as keyword arguments."""
 
-    def by_options(*, classes: int, channels: int, img_size: int, **knobs: Any) -> nn.Module:
-        changed = replace(design, **knobs)
+    def by_options(*, classes: int, channels: int, img_size: int, **model_args: Any) -> nn.Module:
+        changed = replace(design, **model_args)
         return build(classes=classes, channels=channels, img_size=img_size, design=changed)
 
     return by_options
 
 
-def _design_knobs(design: Design) -> dict[str, Any]:
+def _design_args(design: Design) -> dict[str, Any]:
     return {f.name: getattr(design, f.name) for f in fields(design)}
 
 
-def _signature_knobs(build: Callable[..., nn.Module]) -> dict[str, Any]:
+def _signature_args(build: Callable[..., nn.Module]) -> dict[str, Any]:
     parameters = inspect.signature(build).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in ("classes", "channels", "img_size")}
 
@@ -137,7 +137,7 @@ def build_model(
     pretrained: bool = False,
     init: str | None = None,
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]] | None = None,
-    **knobs: Any,
+    **model_args: Any,
 ) -> nn.Module:
     """Build a network: `build_model("resnet20", classes=10, channels=1, img_size=28)`.
 
@@ -162,13 +162,13 @@ def build_model(
     if name.startswith("timm/"):
         from clearsight.models.gateway import build_timm
 
-        network = build_timm(name, classes=classes, channels=channels, img_size=img_size, **knobs)
+        network = build_timm(name, classes=classes, channels=channels, img_size=img_size, **model_args)
     else:
-        network = _build_ours(entry(name), classes, channels, img_size, knobs)
+        network = _build_ours(entry(name), classes, channels, img_size, model_args)
     if pretrained:
         from clearsight.models.published import load_published
 
-        load_published(network, name, classes=classes, channels=channels, aux=bool(knobs.get("aux")))
+        load_published(network, name, classes=classes, channels=channels, aux=bool(model_args.get("aux")))
     if init is not None:
         from clearsight.models.initialization import initialise
 
@@ -176,7 +176,9 @@ def build_model(
     return network
 
 
-def _build_ours(known: Entry, classes: int, channels: int, img_size: int | None, knobs: dict[str, Any]) -> nn.Module:
+def _build_ours(
+    known: Entry, classes: int, channels: int, img_size: int | None, model_args: dict[str, Any]
+) -> nn.Module:
     img_size = known.img_size if img_size is None else img_size
     if img_size < known.min_size:
         raise ModelError(
@@ -185,19 +187,19 @@ def _build_ours(known: Entry, classes: int, channels: int, img_size: int | None,
             expected=f"at least {known.min_size}x{known.min_size}",
             fix=f"use --img-size {known.min_size} or larger, or a network for small images such as resnet8",
         )
-    check_knobs(known, knobs)
-    network = known.build(classes=classes, channels=channels, img_size=img_size, **knobs)
-    if knobs.get("padding_mode") == "reflect":
-        _check_reflection(known, classes, channels, img_size, knobs)
+    check_model_args(known, model_args)
+    network = known.build(classes=classes, channels=channels, img_size=img_size, **model_args)
+    if model_args.get("padding_mode") == "reflect":
+        _check_reflection(known, classes, channels, img_size, model_args)
     return network
 
 
-def check_knobs(known: Entry, knobs: dict[str, Any]) -> None:
+def check_model_args(known: Entry, model_args: dict[str, Any]) -> None:
     """Raise ModelError naming every option a network does not have, with the reason where it makes no sense there."""
-    unknown = sorted(set(knobs) - set(known.knobs))
+    unknown = sorted(set(model_args) - set(known.model_args))
     faults = [f"it has no option {k!r}" for k in unknown if k not in ABLATIONS]
     faults += [
-        f"{k!r} ({ABLATIONS[k]}) makes no sense for it: {known.senseless.get(k, NOTHING_THERE)}"
+        f"{k!r} ({ABLATIONS[k]}) makes no sense for it: {known.unsupported.get(k, NOTHING_THERE)}"
         for k in unknown
         if k in ABLATIONS
     ]
@@ -205,16 +207,16 @@ def check_knobs(known: Entry, knobs: dict[str, Any]) -> None:
         misspelt = [k for k in unknown if k not in ABLATIONS]
         raise ModelError(
             f"{known.name} cannot be built so: " + "; ".join(faults),
-            expected=None if misspelt and known.knobs else ", ".join(sorted(known.knobs)) or "no options",
-            fix=nearest(misspelt[0], known.knobs) if misspelt and known.knobs else None,
+            expected=None if misspelt and known.model_args else ", ".join(sorted(known.model_args)) or "no options",
+            fix=nearest(misspelt[0], known.model_args) if misspelt and known.model_args else None,
         )
 
 
-def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, knobs: dict[str, Any]) -> None:
+def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, model_args: dict[str, Any]) -> None:
     """A border can only be reflected where the map is larger than the padding; a pass without data tells."""
     try:
         with torch.device("meta"):
-            trial = known.build(classes=classes, channels=channels, img_size=img_size, **knobs).eval()
+            trial = known.build(classes=classes, channels=channels, img_size=img_size, **model_args).eval()
             trial(torch.empty(1, channels, img_size, img_size))
     except RuntimeError as error:
         raise ModelError(

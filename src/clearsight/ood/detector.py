@@ -36,7 +36,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Limits:
+class OODDetector:
     """score: the name of the outlier score in use. known (V,): its sorted values for validation images. left_out: on
     what evidence it was chosen. nonconformity, adaptive (M,): sorted conformal scores of either kind of the true
     classes of images the model had not seen, from which prediction sets of any coverage follow.
@@ -96,7 +96,7 @@ class Limits:
         }
 
     @classmethod
-    def load(cls, card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Limits:
+    def load(cls, card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> OODDetector:
         """Limits from what `card` and `to_arrays` gave; KeyError where something is missing."""
         about = card["outliers"]
         left_out = LeftOut(about["auroc"], tuple(tuple(c) for c in about["left_out"]), about["why"])

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from clearsight.bundle import versions
 from clearsight.diagnosis import Diagnosis
 from clearsight.diagnosis.command import train_command
-from clearsight.evaluation import Evaluation, LimitsCheck
+from clearsight.evaluation import Evaluation, OODCheck
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.report.charts import Point, interval_bar, reliability
@@ -137,7 +137,7 @@ def gather(
     config: Config,
     run: Path,
     diagnosis: Diagnosis | None = None,
-    limits: LimitsCheck | None = None,
+    limits: OODCheck | None = None,
 ) -> Content:
     """Collect the page's content. run: the folder the page is written to. diagnosis: of the training, if any."""
     prepared, audit = fitted.prepared, fitted.prepared.audit

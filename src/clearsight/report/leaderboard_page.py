@@ -16,7 +16,7 @@ from clearsight.report.wording import percent
 WIDTH = 720
 
 
-def write_ladder_page(path: Path, found: Comparison) -> None:
+def write_leaderboard_page(path: Path, found: Comparison) -> None:
     """Write the page; it opens from disk and loads nothing."""
     rows = [
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clearsight.evaluation import Evaluation, LimitsCheck
+from clearsight.evaluation import Evaluation, OODCheck
 from clearsight.report.pictures import Picture, picture
 from clearsight.report.wording import count, listed, percent
 from clearsight.train.fit import Fitted
@@ -73,7 +73,7 @@ class SuspectsSection:
     more: int
 
 
-def limits_section(fitted: Fitted, check: LimitsCheck | None, test: Evaluation) -> LimitsSection | None:
+def limits_section(fitted: Fitted, check: OODCheck | None, test: Evaluation) -> LimitsSection | None:
     """Collect the section; None where the model does not know its limits."""
     limits, prepared = fitted.bundle.limits, fitted.prepared
     if limits is None or check is None:
@@ -117,7 +117,7 @@ def _how(groups: tuple[tuple[str, ...], ...], why: str) -> str:
     return f"Measured by {why}, whose images should then look strange: {words}."
 
 
-def _empty(check: LimitsCheck, test: Evaluation) -> str:
+def _empty(check: OODCheck, test: Evaluation) -> str:
     """Why sets are empty, where they are."""
     if not check.empty:
         return ""

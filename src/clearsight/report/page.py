@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from clearsight.diagnosis import Diagnosis
 from clearsight.disk import whole_file
-from clearsight.evaluation import Evaluation, LimitsCheck
+from clearsight.evaluation import Evaluation, OODCheck
 from clearsight.report.content import Content, gather
 from clearsight.report.render import environment
 from clearsight.train.config import Config
@@ -23,7 +23,7 @@ def write_report(
     validation: Evaluation,
     config: Config,
     diagnosis: Diagnosis | None = None,
-    limits: LimitsCheck | None = None,
+    limits: OODCheck | None = None,
 ) -> None:
     """Write the report of a run, whole or not at all.
 

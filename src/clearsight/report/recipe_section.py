@@ -134,7 +134,7 @@ def _summary(fitted: Fitted) -> str:
         return f"A network ({name}) was trained from random weights on these images alone, scaled to {size}."
     if fitted.recipe.kind == "classical":
         descriptor, _, classifier = name.partition("+")
-        chosen = ", ".join(f"{key} {value}" for key, value in fitted.recipe.knobs.items())
+        chosen = ", ".join(f"{key} {value}" for key, value in fitted.recipe.model_args.items())
         settings = f" ({chosen})" if chosen else ""
         return (
             f"Each image, scaled to {size}, was described by numbers, {DESCRIPTORS[descriptor]}{settings}, and a "

@@ -13,13 +13,13 @@ from clearsight.report.pictures import data_uri
 from clearsight.report.render import environment, write_page
 from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
 from clearsight.report.wording import percent
-from clearsight.robustness import CHANGES, Card
+from clearsight.robustness import CHANGES, RobustnessReport
 from clearsight.robustness.report import LOST
 
 CLUSTERS = 8
 
 
-def write_card_page(path: Path, card: Card, name: str) -> None:
+def write_card_page(path: Path, card: RobustnessReport, name: str) -> None:
     """Write the page; it opens from disk and loads nothing."""
     rows = []
     for number, (change, steps) in enumerate(card.rows.items()):
@@ -59,7 +59,7 @@ def write_card_page(path: Path, card: Card, name: str) -> None:
     )
 
 
-def add_to_report(report: Path, card: Card, link: str) -> bool:
+def add_to_report(report: Path, card: RobustnessReport, link: str) -> bool:
     """Put the card's verdicts into a run's report, in the place of earlier ones; False where the page has no place for
     them. link: to the whole card. OSError when the disk refuses.
     """
@@ -78,7 +78,7 @@ START, END = "<!-- card -->", "<!-- /card -->"
 """What stands around the card's place in a report."""
 
 
-def _verdict(card: Card, change: str) -> dict[str, Any]:
+def _verdict(card: RobustnessReport, change: str) -> dict[str, Any]:
     """One row of the overview."""
     steps, fails = card.rows[change], card.fails[change]
     worst = steps[-1].confusion
@@ -92,7 +92,7 @@ def _verdict(card: Card, change: str) -> dict[str, Any]:
     }
 
 
-def _facts(card: Card) -> dict[str, Any]:
+def _facts(card: RobustnessReport) -> dict[str, Any]:
     """What page and summary both say."""
     return {
         "images": f"{card.images:,}",
@@ -111,7 +111,7 @@ def _facts(card: Card) -> dict[str, Any]:
     }
 
 
-def change_chart(ident: str, card: Card, change: str) -> Markup:
+def change_chart(ident: str, card: RobustnessReport, change: str) -> Markup:
     """Accuracy with its interval, and consistency, without the change and at its five steps, which stand where their
     amounts do; of several changes at once, at equal distances.
     """

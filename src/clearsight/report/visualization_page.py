@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.feature_vis import PARTS, Sight
+from clearsight.feature_vis import PARTS, Visualization
 from clearsight.report.drawings import save_picture
 from clearsight.report.render import write_page
 from clearsight.report.visualization_sheets import (
@@ -31,7 +31,7 @@ TITLES = {
 }
 
 
-def write_inside_page(folder: Path, sight: Sight, name: str, deep: bool) -> dict[str, Path]:
+def write_inside_page(folder: Path, sight: Visualization, name: str, deep: bool) -> dict[str, Path]:
     """Write a sheet for each part and the page that shows them all, which loads nothing; the files by part, and the
     page as "page". name: of the model. deep: whether its images have 16 bits.
     """
@@ -53,7 +53,7 @@ def write_inside_page(folder: Path, sight: Sight, name: str, deep: bool) -> dict
     return files
 
 
-def _sheets(sight: Sight, deep: bool) -> Iterator[tuple[str, NDArray[np.float64]]]:
+def _sheets(sight: Visualization, deep: bool) -> Iterator[tuple[str, NDArray[np.float64]]]:
     if sight.filters:
         yield "filters", filter_sheet(sight.filters)
     if sight.maps and sight.pixels is not None:

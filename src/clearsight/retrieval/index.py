@@ -43,7 +43,7 @@ CHUNK = 10_000
 
 
 @dataclass(frozen=True)
-class Card:
+class IndexCard:
     """What an index is of. model: digest of the model's weights. layer: "" is the features below the head. said: what
     each image shows in words, where that is not one class. task: as which the data is read again.
     """
@@ -70,7 +70,7 @@ class Card:
 class Index:
     """N embeddings that can be searched. `card` says of what; `faiss` is Faiss's own index."""
 
-    def __init__(self, card: Card, faiss: Any) -> None:
+    def __init__(self, card: IndexCard, faiss: Any) -> None:
         self.card, self.faiss = card, faiss
 
     def __len__(self) -> int:
@@ -109,7 +109,7 @@ class Index:
             card = json.loads((folder / "card.json").read_text())
             lists = {key: tuple(card[key]) for key in ("names", "labels", "rows", "classes")}
             return cls(
-                Card(**{**card, **lists, "said": tuple(card.get("said", ()))}),
+                IndexCard(**{**card, **lists, "said": tuple(card.get("said", ()))}),
                 _faiss().read_index(str(folder / "index.faiss")),
             )
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
@@ -175,7 +175,7 @@ def build_index(
         stored.flush()
         faiss = build_faiss(stored, kind, code_bytes, adding)
         _faiss().write_index(faiss, str(folder / "index.faiss"))
-        card = Card(
+        card = IndexCard(
             model=model_digest(predictor.bundle),
             layer=layer,
             kind=kind,
@@ -238,7 +238,7 @@ def search_images(index: Index, predictor: Predictor, images: Any, k: int = 10) 
     return index.search(np.concatenate(list(predictor.embeddings(images, index.card.layer))), k)
 
 
-def judge_index(
+def evaluate_index(
     index: Index, embeddings: Floats, labels: NDArray[np.integer], k: int = 10, own: NDArray[np.int64] | None = None
 ) -> Retrieval:
     """Precision, recall and mean average precision of the neighbours of queries (Q, D) with labels (Q,), as the index

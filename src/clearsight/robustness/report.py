@@ -31,7 +31,7 @@ EXAMPLES = 5
 
 
 @dataclass(frozen=True)
-class Standing:
+class ChangeResult:
     """Accuracy at a step, and consistency, the share of answers that stay what they were; with 95 % intervals.
     confusion: the commonest mistake that the unchanged images did not have, as (true class, answer, images).
     """
@@ -66,7 +66,7 @@ class Sensitivity:
 
 
 @dataclass(frozen=True)
-class Card:
+class RobustnessReport:
     """rows: for each change its five steps; "a + b" is several changes at once, each at that step. fails: the first
     step, from 1, at which more than LOST of the accuracy is gone; None where it holds. examples: for each change the
     same image unchanged and at every step, with the answers.
@@ -75,7 +75,7 @@ class Card:
     images: int
     accuracy: float
     interval: tuple[float, float]
-    rows: dict[str, tuple[Standing, ...]]
+    rows: dict[str, tuple[ChangeResult, ...]]
     fails: dict[str, int | None]
     clusters: tuple[Cluster, ...]
     sensitivity: tuple[Sensitivity, ...]
@@ -100,7 +100,7 @@ def audit(
     turns: Sequence[tuple[int, float, int]] = (),
     seed: int = 0,
     console: Console | None = None,
-) -> Card:
+) -> RobustnessReport:
     """Make the card of images with known classes (N,).
 
     changes: names of `CHANGES`, or several joined by + (default: each, and all of the slight kinds together). turns:
@@ -131,7 +131,7 @@ def audit(
     before = own.argmax(1)
     right = int((before == truth).sum())
     advance = console.stage("changing images", "steps")
-    rows: dict[str, tuple[Standing, ...]] = {}
+    rows: dict[str, tuple[ChangeResult, ...]] = {}
     examples: dict[str, tuple[tuple[Floats, str], ...]] = {}
     shown = int(np.flatnonzero(before == truth)[0]) if right else 0
     for number, (name, words) in enumerate(parts.items()):
@@ -150,7 +150,7 @@ def audit(
         name: next((i + 1 for i, s in enumerate(steps) if s.accuracy < right / n - LOST), None)
         for name, steps in rows.items()
     }
-    return Card(
+    return RobustnessReport(
         images=n, accuracy=right / n, interval=wilson_interval(right, n), rows=rows, fails=fails,
         clusters=_clusters(predictor, x, before, truth, called, seed),
         sensitivity=_sensitivity(predictor, x, before, truth, turns, console), examples=examples,
@@ -182,7 +182,7 @@ def _standing(
     after: NDArray[np.int64],
     truth: NDArray[np.int64],
     classes: Sequence[str],
-) -> Standing:
+) -> ChangeResult:
     n, right, same = len(truth), int((after == truth).sum()), int((after == before).sum())
     new = (after != truth) & (before == truth)
     confusion = None
@@ -190,7 +190,7 @@ def _standing(
         pairs, counts = np.unique(np.stack([truth[new], after[new]]), axis=1, return_counts=True)
         true, answer = pairs[:, counts.argmax()]
         confusion = (classes[true], classes[answer], int(counts.max()))
-    return Standing(amount, right / n, wilson_interval(right, n), same / n, wilson_interval(same, n), confusion)
+    return ChangeResult(amount, right / n, wilson_interval(right, n), same / n, wilson_interval(same, n), confusion)
 
 
 def _clusters(

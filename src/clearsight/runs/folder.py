@@ -21,7 +21,7 @@ from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.predictor import Predictor
 from clearsight.train.config import Config
-from clearsight.train.label_issues import Suspects
+from clearsight.train.label_issues import LabelIssues
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Run:
     metrics: dict[str, Any] = field(repr=False)
     report: Path
     diagnosis: Diagnosis | None = field(default=None, repr=False)
-    suspects: Suspects | None = field(default=None, repr=False)
+    suspects: LabelIssues | None = field(default=None, repr=False)
 
 
 @contextlib.contextmanager

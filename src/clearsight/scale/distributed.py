@@ -45,7 +45,7 @@ class World:
         distributed.all_reduce(total)
         return total
 
-    def agree(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """The first process's value, on all of them."""
         if self.size == 1:
             return value
@@ -60,12 +60,12 @@ class World:
         local = [torch.cuda.current_device()] if device == "cuda" else None
         return DistributedDataParallel(network, device_ids=local, broadcast_buffers=False)
 
-    def waiting(self, forward: Any, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+    def no_sync(self, forward: Any, *, last: bool) -> contextlib.AbstractContextManager[Any]:
         """A block whose backward pass keeps its gradients to this process, unless it is the step's last."""
         return contextlib.nullcontext() if self.size == 1 or last else forward.no_sync()
 
     @contextlib.contextmanager
-    def whole_batch_norms(self, network: nn.Module) -> Iterator[None]:
+    def sync_batchnorm(self, network: nn.Module) -> Iterator[None]:
         """Inside the block batch normalisation takes its statistics over all processes."""
         changed: list[tuple[nn.Module, type]] = []
         if self.size > 1:

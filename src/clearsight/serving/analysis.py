@@ -27,18 +27,18 @@ from clearsight.feature_vis import (
     FeatureMaps,
     Peaks,
     Settings,
-    UnitSight,
+    UnitInputs,
     check,
     checked_node,
     exciting_patches,
     feature_maps,
     search,
-    unit_sight,
+    unit_inputs,
 )
 from clearsight.feature_vis.maps import checked_units
 from clearsight.models.anatomy import Layer, layers_by_name
 from clearsight.models.layer_graph import Node, wiring
-from clearsight.models.network import as_it_is, twin
+from clearsight.models.network import as_it_is, shared_copy
 from clearsight.predictor import Predictor
 from clearsight.serving.folder import RunFolder
 from clearsight.serving.problems import RefusedError, overloaded
@@ -64,14 +64,14 @@ class Looker:
 
     def __init__(self, worker: Worker, folder: RunFolder) -> None:
         self.worker, self.folder = worker, folder
-        self._looks = Turns("look", WAITING_LOOKS)
+        self._outputs = Turns("look", WAITING_LOOKS)
         self._searches = Turns("patches", WAITING_LOOKS)
         self._peaks: OrderedDict[int, Peaks] = OrderedDict()
         self._making = threading.Lock()
 
     def stop(self) -> None:
         """End the threads; what waits is dropped."""
-        self._looks.stop()
+        self._outputs.stop()
         self._searches.stop()
 
     def left_out(self) -> dict[str, str]:
@@ -104,12 +104,12 @@ class Looker:
             found = attack_one(self._twin, pixels, epsilon, method=method, norm=norm, steps=steps, target=goal)
             return replace(found, before=replace(found.before, image=image.name))
 
-        return await self._do(self._looks, request, work)
+        return await self._do(self._outputs, request, work)
 
     async def graph(self, request: Request) -> Graph:
         """The network as a graph; ModelError for a classical model."""
         check(self.worker.predictor, "maps", Settings())
-        return await self._do(self._looks, request, lambda deadline: self._graph)
+        return await self._do(self._outputs, request, lambda deadline: self._graph)
 
     async def maps(
         self, request: Request, image: Upload, layer: int | None, start: int, most: int
@@ -132,14 +132,14 @@ class Looker:
             units = range(start, min(node.units, start + most))
             return feature_maps(self._twin, pixels, [node], units=units), [layer]
 
-        return await self._do(self._looks, request, work)
+        return await self._do(self._outputs, request, work)
 
-    async def unit(self, request: Request, image: Upload, layer: int, unit: int) -> UnitSight:
+    async def unit(self, request: Request, image: Upload, layer: int, unit: int) -> UnitInputs:
         """One unit's map of an image and what feeds it."""
         check(self.worker.predictor, "maps", Settings())
         pixels = await self._pixels(image)
         return await self._do(
-            self._looks, request, lambda deadline: unit_sight(self._twin, pixels, self._graph.nodes, layer, unit)
+            self._outputs, request, lambda deadline: unit_inputs(self._twin, pixels, self._graph.nodes, layer, unit)
         )
 
     async def patches(self, request: Request, layer: int, unit: int) -> ExcitingPatches:
@@ -196,10 +196,12 @@ class Looker:
 
     def _own(self) -> Predictor:
         one = self.worker.predictor
-        return Predictor(replace(one.bundle, network=twin(one.bundle.network)), engine="torch", device=one.device)
+        return Predictor(
+            replace(one.bundle, network=shared_copy(one.bundle.network)), engine="torch", device=one.device
+        )
 
     @cached_property
     def _graph(self) -> Graph:
         with self._making:
-            network, shape = twin(self.worker.predictor.network), self.worker.predictor.shape
+            network, shape = shared_copy(self.worker.predictor.network), self.worker.predictor.shape
             return Graph(wiring(network, shape), layers_by_name(as_it_is(network), shape))

@@ -14,7 +14,7 @@ from clearsight.attacks import Attacked
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import Pixels
 from clearsight.explanation import Explanation
-from clearsight.feature_vis import ExcitingPatches, FeatureMaps, Patch, UnitSight
+from clearsight.feature_vis import ExcitingPatches, FeatureMaps, Patch, UnitInputs
 from clearsight.models.anatomy import Layer
 from clearsight.models.layer_graph import Node
 from clearsight.models.network import short_name
@@ -142,7 +142,7 @@ def maps(found: list[FeatureMaps], numbers: list[int], columns: int) -> dict[str
     return {"layers": listed, "side": side, "columns": columns, "tiles": len(tiles), "picture": picture}
 
 
-def unit(found: UnitSight) -> dict[str, Any]:
+def unit(found: UnitInputs) -> dict[str, Any]:
     return {
         "layer": found.node.number, "unit": found.unit, "activation": found.activation,
         "mean": float(found.values.mean()), "below_zero": bool((found.values < 0).any()),

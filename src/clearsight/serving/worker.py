@@ -26,7 +26,7 @@ from clearsight.data.pixels import Pixels
 from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
 from clearsight.explanation.explain import check, usual_method
-from clearsight.predictor import AnyPrediction, Look, Predictor
+from clearsight.predictor import AnyPrediction, ModelOutput, Predictor
 from clearsight.retrieval import Index
 from clearsight.serving.batching import Batcher
 from clearsight.serving.logs import event
@@ -246,11 +246,11 @@ class Worker:
 
     def _infer(self, questions: list[_Question], alone: bool) -> list[Seen]:
         predictor = self.predictor if alone or self._wide is None else self._wide
-        look = predictor.look(np.stack([q.pixels for q in questions]))
+        look = predictor.forward(np.stack([q.pixels for q in questions]))
         found: list[Seen | None] = [None] * len(questions)
         for coverage in {q.coverage for q in questions}:
             rows = [i for i, q in enumerate(questions) if q.coverage == coverage]
-            part = Look(look.logits[rows], look.features[rows], look.coarse[rows])
+            part = ModelOutput(look.logits[rows], look.features[rows], look.coarse[rows])
             answers = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
             for i, answer in zip(rows, answers, strict=True):
                 found[i] = Seen(answer, look.features[i], questions[i].pixels)

@@ -15,7 +15,7 @@ TOLERANCE = 1e-3
 """Largest difference of a network's outputs, folded or not, as a share of the largest output."""
 
 
-def hold_norms(network: nn.Module) -> None:
+def freeze_bn(network: nn.Module) -> None:
     """Put every batch normalisation in evaluation mode: it uses its running statistics and keeps them."""
     for module in network.modules():
         if isinstance(module, _BatchNorm):
@@ -23,7 +23,7 @@ def hold_norms(network: nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def still_norms(network: nn.Module) -> Iterator[None]:
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
     """Inside the block batch normalisation uses each batch's statistics and leaves its running ones as they are."""
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]

@@ -23,12 +23,12 @@ from clearsight.data.augment import augment
 from clearsight.data.loader import Images, to_float
 from clearsight.data.prepare import Prepared
 from clearsight.errors import ConfigError
-from clearsight.models.anomaly_model import Detector
+from clearsight.models.anomaly_model import AnomalyModel
 from clearsight.models.classical import Classical
 from clearsight.models.network import Ensemble, Network, Probe
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Answer, answer_for
-from clearsight.train.batch_norm import folded_norms, hold_norms
+from clearsight.train.batch_norm import folded_norms, freeze_bn
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.config import Config, low_high, seconds
 from clearsight.train.decision import Decision
@@ -43,7 +43,7 @@ from clearsight.train.recipe import Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
 
 if TYPE_CHECKING:
-    from clearsight.train.label_issues import Suspects
+    from clearsight.train.label_issues import LabelIssues
 
 FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
@@ -63,12 +63,12 @@ Watch = Callable[[nn.Module, Training, Examples], Observer]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """What a way of training leaves; see `fit.Fitted` for the fields. answer: fitted, where it is not one class.
     suspects: images that training itself took for anomalies.
     """
 
-    network: Network | Probe | Ensemble | Classical | Detector
+    network: Network | Probe | Ensemble | Classical | AnomalyModel
     temperature: float
     judged: NDArray[np.int64]
     logits: NDArray[np.float64]
@@ -79,11 +79,11 @@ class Outcome:
     tuned: bool = False
     training: Training | None = None
     answer: Answer | None = None
-    suspects: Suspects | None = None
+    suspects: LabelIssues | None = None
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainContext:
     """The data and options of a run, and who looks on.
 
     folder: where checkpoints go, None for none; training goes on from them. world: the processes that train together.
@@ -239,7 +239,7 @@ class Job:
             if self.on_epoch:
                 self.on_epoch(replace(line, fold=fold))
 
-        with self.world.whole_batch_norms(network), less_work(network, how, examples, self.device):
+        with self.world.sync_batchnorm(network), fast_gradients(network, how, examples, self.device):
             return train_network(
                 network,
                 examples,
@@ -279,7 +279,7 @@ class Job:
                     partial.write_text(json.dumps(known))
                     partial.replace(path)
             value = known[name]
-        return self.world.agree(value)
+        return self.world.broadcast(value)
 
     @property
     def budget(self) -> float | None:
@@ -312,7 +312,7 @@ class Job:
         def tick(done: int, total: int) -> None:
             times.append(time.perf_counter())
 
-        with less_work(trial, short, few, self.device):
+        with fast_gradients(trial, short, few, self.device):
             train_network(trial, few, short, [{"params": mine, "lr": 1e-6}], seed=0, device=self.device, on_step=tick)
         if len(times) < 2:
             return 1.0
@@ -342,7 +342,7 @@ class Job:
         about = {
             "pixels": self.data.pixels.key,
             "train": hashlib.blake2b(self.data.split.train.tobytes(), digest_size=8).hexdigest(),
-            "model": [self.recipe.model, self.recipe.knobs, self.recipe.img_size],
+            "model": [self.recipe.model, self.recipe.model_args, self.recipe.img_size],
             "how": asdict(how),
             "rates": [g["lr"] for g in groups],
             "seed": self.config.run.seed,
@@ -358,7 +358,7 @@ _SHARED = (
 
 
 @contextlib.contextmanager
-def less_work(network: nn.Module, how: Training, examples: Examples, device: str) -> Iterator[None]:
+def fast_gradients(network: nn.Module, how: Training, examples: Examples, device: str) -> Iterator[None]:
     """Inside the block a step costs less and does the same: memory is kept between steps, and normalisations that are
     held still are folded into the convolutions before them.
     """
@@ -375,7 +375,7 @@ def single_steps(
     """A function that takes the next training step at a given rate and returns its loss: what a range test wants."""
     network.to(device).train()
     if how.frozen_norm:
-        hold_norms(network)
+        freeze_bn(network)
     group = {"params": [p for p in network.parameters() if p.requires_grad], "lr": 0.0}
     optimiser = build_optimiser(how.opt, [group], momentum=how.momentum, weight_decay=how.weight_decay)
     order, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)

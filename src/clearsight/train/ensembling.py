@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clearsight.calibration.temperature import fit_temperature
 from clearsight.metrics import softmax
 from clearsight.models.network import Ensemble
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 
 BEFORE, AFTER, BOTH = "not kept", "kept", "kept, beside what there was"
 
@@ -42,7 +42,9 @@ class Comparison:
         return max(clear, key=self.accuracy, default=BOTH)
 
 
-def better(job: Job, before: Outcome, after: Outcome | None, what: str, *, forced: bool) -> Outcome:
+def better(
+    job: TrainContext, before: TrainResult, after: TrainResult | None, what: str, *, forced: bool
+) -> TrainResult:
     """The choice between both, noted. forced: what training made of it, however it does."""
     if after is None:
         return before
@@ -60,7 +62,7 @@ def better(job: Job, before: Outcome, after: Outcome | None, what: str, *, force
     return replace(chosen, history=chosen.history or after.history, training=after.training)
 
 
-def together(job: Job, before: Outcome, after: Outcome) -> tuple[Outcome, Comparison]:
+def together(job: TrainContext, before: TrainResult, after: TrainResult) -> tuple[TrainResult, Comparison]:
     """An ensemble of both with the same say each, and how it and they do on the images that both were judged on."""
     judged, first, second = np.intersect1d(before.judged, after.judged, return_indices=True)
     beliefs = {

@@ -31,32 +31,36 @@ from clearsight.models.execution import device_of
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks.regression import like_angles
 from clearsight.train.config import Config
-from clearsight.train.context import Job, Outcome, Watch
+from clearsight.train.context import TrainContext, TrainResult, Watch
 from clearsight.train.decision import Decision
 from clearsight.train.head_search import Candidate
-from clearsight.train.label_issues import Suspects, find_suspects
+from clearsight.train.label_issues import LabelIssues, find_label_issues
 from clearsight.train.loop import Training, score_of
 from clearsight.train.losses import loss_for
 from clearsight.train.observer import Epoch
-from clearsight.train.ood import fit_limits
+from clearsight.train.ood import fit_ood_detector
 from clearsight.train.recipe import Recipe, check_names, check_task, kept, larger_size, plan
-from clearsight.train.ridge import answers_head
+from clearsight.train.ridge import ridge_head
 from clearsight.train.strategies.classical import classical
 from clearsight.train.strategies.from_scratch import from_scratch
-from clearsight.train.strategies.one_class import find_anomalies
+from clearsight.train.strategies.one_class import train_one_class
 from clearsight.train.strategies.transfer import transfer
 
-TRAIN: dict[str, Callable[[Job], Outcome]] = {"probe": transfer, "scratch": from_scratch, "classical": classical}
+TRAIN: dict[str, Callable[[TrainContext], TrainResult]] = {
+    "probe": transfer,
+    "scratch": from_scratch,
+    "classical": classical,
+}
 """What carries out each kind of recipe for classes."""
 
-ANSWER: dict[str, Callable[[Job], Outcome]] = {"probe": answers_head, "scratch": from_scratch}
+ANSWER: dict[str, Callable[[TrainContext], TrainResult]] = {"probe": ridge_head, "scratch": from_scratch}
 """The same for several labels and for numbers."""
 
-WAYS: dict[Task, dict[str, Callable[[Job], Outcome]]] = {
+WAYS: dict[Task, dict[str, Callable[[TrainContext], TrainResult]]] = {
     "classification": TRAIN,
     "multilabel": ANSWER,
     "regression": ANSWER,
-    "anomaly": {"probe": find_anomalies, "scratch": find_anomalies},
+    "anomaly": {"probe": train_one_class, "scratch": train_one_class},
 }
 
 
@@ -84,7 +88,7 @@ class Fitted:
     limits_seconds: float
     images_per_second: float
     training: Training | None = None
-    suspects: Suspects | None = None
+    suspects: LabelIssues | None = None
 
 
 def fit(
@@ -97,7 +101,7 @@ def fit(
     checkpoints: Path | None = None,
     world: World = ALONE,
     hold_out_test: bool = True,
-    doubt_labels: bool = True,
+    find_issues: bool = True,
 ) -> Fitted:
     """Train the classifier the options ask for, or the one that suits the data.
 
@@ -125,7 +129,7 @@ def fit(
     for finding in prepared.audit.findings:
         if finding.severity == "warning":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
-    job = Job(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
+    job = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
     _note_angles(job)
     outcome = _train(job)
     trained = time.perf_counter()
@@ -149,10 +153,10 @@ def fit(
     suspects = None
     if world.rank == 0:
         alone = replace(job, world=ALONE)
-        bundle = replace(bundle, limits=fit_limits(alone, outcome, bundle))
+        bundle = replace(bundle, limits=fit_ood_detector(alone, outcome, bundle))
         suspects = outcome.suspects
-        if outcome.answer is None and doubt_labels:
-            suspects = find_suspects(alone)
+        if outcome.answer is None and find_issues:
+            suspects = find_label_issues(alone)
     return Fitted(
         bundle=bundle,
         prepared=prepared,
@@ -182,7 +186,7 @@ def _whole_numbers(dataset: Dataset, config: Config) -> list[Decision]:
     return [Decision("labels", f"{len(dataset.classes)} classes", why)]
 
 
-def _note_angles(job: Job) -> None:
+def _note_angles(job: TrainContext) -> None:
     """Say that numbers that fill a full turn are taken for plain ones, where the user did not say what they are."""
     table = job.data.dataset.targets
     if table and job.config.data.angle is None and (found := like_angles(table)):
@@ -290,7 +294,7 @@ class Trials:
             short = replace(_without_budget(config), train=replace(config.train, epochs=config.train.epochs or 8))
             own = replace(recipe, img_size=geometry.height)
             data, _ = self.prepared(geometry, self.console)
-            job = Job(data, own, short, self.device, Silent())
+            job = TrainContext(data, own, short, self.device, Silent())
             scores[name] = _score(job, _train(job))
         best = max(scores, key=lambda name: scores[name])
         words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
@@ -298,11 +302,11 @@ class Trials:
         return tried[best], Decision(what, best, f"{of}: {words}")
 
 
-def _train(job: Job) -> Outcome:
+def _train(job: TrainContext) -> TrainResult:
     return WAYS[job.data.dataset.task][job.recipe.kind](job)
 
 
-def _score(job: Job, outcome: Outcome) -> tuple[float, float]:
+def _score(job: TrainContext, outcome: TrainResult) -> tuple[float, float]:
     """What validation says of a training: of two, the larger is better."""
     if outcome.answer is None:
         target = job.data.labels[outcome.judged]

@@ -20,7 +20,7 @@ from clearsight.metrics import softmax
 from clearsight.models.classical import build_descriptor
 from clearsight.ood.scores import pooled
 from clearsight.train.classifiers import Setting, fit_classifier
-from clearsight.train.context import Job
+from clearsight.train.context import TrainContext
 from clearsight.train.features import extract
 from clearsight.train.head_search import Fold, Targets
 from clearsight.train.strategies.probe import new_probe
@@ -50,7 +50,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Suspect:
+class LabelIssue:
     """An image whose label is doubted. index: its position in the data set. Beliefs: by machines new to it."""
 
     index: int
@@ -62,15 +62,15 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Suspects:
+class LabelIssues:
     """The doubted images, the least believed label first; positions of the images looked at (M,), and by what."""
 
     rows: NDArray[np.int64]
     by: str
-    found: tuple[Suspect, ...]
+    found: tuple[LabelIssue, ...]
 
 
-def find_suspects(job: Job) -> Suspects | None:
+def find_label_issues(job: TrainContext) -> LabelIssues | None:
     """Look for wrong labels among the images that training may see; None where there is too little to judge by."""
     data, split = job.data, job.data.split
     rows = np.sort(np.concatenate([split.train, split.val]))
@@ -89,14 +89,14 @@ def find_suspects(job: Job) -> Suspects | None:
         folds = [(np.setdiff1d(np.arange(len(rows)), judge), np.sort(judge)) for judge in joined]
     labels, belief = targets.labels, _committee(job, features, targets, folds)
     found = [
-        Suspect(
+        LabelIssue(
             int(rows[i]), data.dataset.source.name(int(rows[i])), data.dataset.classes[labels[i]],
             data.dataset.classes[best], float(belief[i, labels[i]]), float(belief[i, best]),
         )
         for i in label_issues(labels, belief)
         if (best := int(belief[i].argmax())) != labels[i] and belief[i, labels[i]] < DOUBTED
     ]  # fmt: skip
-    return Suspects(rows, f"a kernel machine, a forest and nearest neighbours on {on}", tuple(found))
+    return LabelIssues(rows, f"a kernel machine, a forest and nearest neighbours on {on}", tuple(found))
 
 
 def label_issues(labels: NDArray[np.int64], belief: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -130,7 +130,7 @@ def _places(rows: NDArray[np.int64], some: NDArray[np.int64]) -> NDArray[np.int6
     return np.flatnonzero(np.isin(rows, some))
 
 
-def _numbers(job: Job) -> tuple[Numbers, str]:
+def _numbers(job: TrainContext) -> tuple[Numbers, str]:
     """What gives numbers that a kernel machine can judge images by, and what they are: never those of a network that
     was trained on these labels, which has learned the wrong ones too.
     """
@@ -162,7 +162,7 @@ def _numbers(job: Job) -> tuple[Numbers, str]:
     return views, "pixels" + (" and oriented gradients" if hog is not None else "")
 
 
-def _committee(job: Job, features: Floats, targets: Targets, folds: Sequence[Fold]) -> NDArray[np.float64]:
+def _committee(job: TrainContext, features: Floats, targets: Targets, folds: Sequence[Fold]) -> NDArray[np.float64]:
     """The mean of the calibrated beliefs of all members about every image, each by one that had not seen it (N, K).
 
     features: in one unit, as principal axes and grids of pixels are; axes of few images are as many as these.

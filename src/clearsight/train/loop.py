@@ -29,7 +29,7 @@ from clearsight.errors import TrainingError
 from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.network import frozen
 from clearsight.scale.distributed import ALONE, World
-from clearsight.train.batch_norm import hold_norms, still_norms
+from clearsight.train.batch_norm import freeze_bn, frozen_statistics
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.losses import ALL_LOSSES, class_weights, targets
 from clearsight.train.observer import Epoch, Observer, Step
@@ -163,7 +163,7 @@ def train_network(
         optimiser.zero_grad(set_to_none=True)
         sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of scores; asked for once
         for number, (images, target, w) in enumerate(pieces):
-            together = world.waiting(forward, last=number == len(pieces) - 1)
+            together = world.no_sync(forward, last=number == len(pieces) - 1)
             with together, auxiliary_logits(network) as extra, autocast(device, how.amp):
                 logits = forward(images.to(memory_format=layout))
                 losses = loss_of(_not_half(logits), target)
@@ -182,7 +182,7 @@ def train_network(
     def searched(pieces: Sequence[Batch], weight: torch.Tensor, step: int) -> float:
         """What is minimised, at weights a line search tries, with the same random numbers."""
         torch.manual_seed(_mixed(seed, step, world.rank))
-        with still_norms(network):
+        with frozen_statistics(network):
             value = loss_and_gradient(pieces, weight)[0]
         limit_gradient(network, how.clip)
         return value + (how.l1 * float(l1_penalty(network).detach()) if how.l1 else 0.0)
@@ -228,7 +228,7 @@ def train_network(
 
         network.train()
         if how.frozen_norm:
-            hold_norms(network)
+            freeze_bn(network)
         if observer:
             observer.before_forward(step + 1)
         value, right, logits = loss_and_gradient(pieces, weight)

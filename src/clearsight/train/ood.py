@@ -21,10 +21,10 @@ from clearsight.console import Silent
 from clearsight.data.loader import to_float
 from clearsight.metrics import softmax
 from clearsight.models.network import AS_IT_IS, Network, Probe
-from clearsight.ood.detector import LeftOut, Limits
+from clearsight.ood.detector import LeftOut, OODDetector
 from clearsight.ood.scores import BANK, OF_LOGITS, SCORES, Bank, Floats, auroc, pooled
 from clearsight.predictor import Predictor
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import Targets, fit_softmax
 from clearsight.train.loop import Examples, Training
@@ -70,7 +70,7 @@ class _Part:
         )
 
 
-def fit_limits(job: Job, outcome: Outcome, bundle: Bundle) -> Limits | None:
+def fit_ood_detector(job: TrainContext, outcome: TrainResult, bundle: Bundle) -> OODDetector | None:
     """The limits of a trained model; None for one class, or where no image was kept from training, and for a detector
     of anomalies, whose answer that is.
     """
@@ -89,7 +89,7 @@ def fit_limits(job: Job, outcome: Outcome, bundle: Bundle) -> Limits | None:
     if outcome.answer is not None:
         known = np.sort(bank.score("joint", np.zeros((1, 1)), held.features, held.pixels, 1.0))
         none = LeftOut({}, (), "there are no classes to leave out")
-        return Limits(bank, "joint", known, none, np.zeros(0), np.zeros(0))
+        return OODDetector(bank, "joint", known, none, np.zeros(0), np.zeros(0))
     left_out, rounds = _left_out(job, outcome, seen, held)
     score = _chosen(rounds)
     logits = _logits(outcome, bundle, job, val)
@@ -103,7 +103,7 @@ def fit_limits(job: Job, outcome: Outcome, bundle: Bundle) -> Limits | None:
             + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != score),
         )
     truth = data.labels[outcome.judged]
-    return Limits(bank, score, known, left_out, own_scores(belief, truth), own_scores(belief, truth, "adaptive"))
+    return OODDetector(bank, score, known, left_out, own_scores(belief, truth), own_scores(belief, truth, "adaptive"))
 
 
 def _chosen(rounds: Sequence[dict[str, float]]) -> str:
@@ -117,12 +117,12 @@ def _chosen(rounds: Sequence[dict[str, float]]) -> str:
     return best if float(gains.mean()) > FOOLED + error else "joint"
 
 
-def _coarse(job: Job, rows: NDArray[np.int64]) -> Floats:
+def _coarse(job: TrainContext, rows: NDArray[np.int64]) -> Floats:
     pixels = job.data.pixels.array
     return np.concatenate([pooled(to_float(pixels[rows[i : i + 256]]).numpy()) for i in range(0, len(rows), 256)])
 
 
-def _features(job: Job, outcome: Outcome, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
+def _features(job: TrainContext, outcome: TrainResult, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
     """Features below the head (N, D): for a head on a frozen backbone those in the cache, which it was chosen on."""
     split = job.data.split
     if isinstance(bundle.network, Probe) and not outcome.tuned and bundle.network.views == AS_IT_IS:
@@ -135,7 +135,7 @@ def _features(job: Job, outcome: Outcome, bundle: Bundle, rows: NDArray[np.int64
     return predictor.embed(job.data.pixels.view(rows), job.console.stage("features of known images"))
 
 
-def _logits(outcome: Outcome, bundle: Bundle, job: Job, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def _logits(outcome: TrainResult, bundle: Bundle, job: TrainContext, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Logits of validation images by weights that had not seen them (N, K)."""
     order = np.argsort(outcome.judged)
     places = np.searchsorted(outcome.judged, rows, sorter=order).clip(max=len(order) - 1)
@@ -146,7 +146,9 @@ def _logits(outcome: Outcome, bundle: Bundle, job: Job, rows: NDArray[np.int64])
     return np.asarray(found, np.float64)
 
 
-def _left_out(job: Job, outcome: Outcome, seen: _Part, held: _Part) -> tuple[LeftOut, Sequence[dict[str, float]]]:
+def _left_out(
+    job: TrainContext, outcome: TrainResult, seen: _Part, held: _Part
+) -> tuple[LeftOut, Sequence[dict[str, float]]]:
     """Leave groups of classes out and see which score finds their images strange; and the AUROC of each round."""
     names, how = job.data.dataset.classes, outcome.training
     retrain = job.recipe.kind == "scratch"
@@ -179,7 +181,7 @@ def _groups(classes: int, rounds: int, seed: int) -> list[list[int]]:
 
 
 def _refitted(
-    job: Job, outcome: Outcome, seen: _Part, held: _Part, group: Sequence[int]
+    job: TrainContext, outcome: TrainResult, seen: _Part, held: _Part, group: Sequence[int]
 ) -> tuple[_Part, _Part, _Part] | None:
     """Training, known and strange images with the logits of a softmax head that does not know some classes."""
     gone_seen, gone_held = np.isin(seen.labels, group), np.isin(held.labels, group)
@@ -204,7 +206,7 @@ def _headed(head: torch.nn.Module, features: Floats) -> NDArray[np.float64]:
 
 
 def _retrained(
-    job: Job, outcome: Outcome, seen: _Part, held: _Part, group: Sequence[int]
+    job: TrainContext, outcome: TrainResult, seen: _Part, held: _Part, group: Sequence[int]
 ) -> tuple[_Part, _Part, _Part] | None:
     """The same by a network of the same kind, trained anew without some classes."""
     data, how = job.data, outcome.training
@@ -233,7 +235,7 @@ def _retrained(
     return parts[0], parts[1], parts[2]
 
 
-def _answers(network: Network, job: Job, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], Floats]:
+def _answers(network: Network, job: TrainContext, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], Floats]:
     """Logits (N, K) and features (N, D) of some images."""
     pixels, found = job.data.pixels.array, []
     network.eval().cpu()

@@ -17,7 +17,7 @@ from clearsight.models.execution import device_of
 from clearsight.models.gateway import PREFIX, default_img_size, timm_name
 from clearsight.models.network import headless
 from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
-from clearsight.models.registry import check_knobs, entry
+from clearsight.models.registry import check_model_args, entry
 from clearsight.train.config import Config, seconds
 from clearsight.train.decision import Decision
 
@@ -43,16 +43,16 @@ class Recipe:
 
     kind: Literal["probe", "scratch", "classical"]
     model: str
-    knobs: dict[str, Any]
+    model_args: dict[str, Any]
     img_size: int
     decisions: tuple[Decision, ...]
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
     """Options by which a command trains the recipe's network from random weights, whatever it would choose itself."""
-    usual = {} if recipe.model.startswith(PREFIX) else entry(recipe.model).knobs
-    knobs = {name: value for name, value in recipe.knobs.items() if name not in usual or value != usual[name]}
-    return {"pretrained": False, "model": recipe.model, "model_arg": knobs, "img_size": recipe.img_size}
+    usual = {} if recipe.model.startswith(PREFIX) else entry(recipe.model).model_args
+    model_args = {name: value for name, value in recipe.model_args.items() if name not in usual or value != usual[name]}
+    return {"pretrained": False, "model": recipe.model, "model_arg": model_args, "img_size": recipe.img_size}
 
 
 def check_names(config: Config) -> None:
@@ -66,7 +66,7 @@ def check_names(config: Config) -> None:
     if name.startswith(PREFIX):
         timm_name(name)
     elif name != "auto":
-        check_knobs(entry(name), config.model.model_arg)
+        check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:
         raise ConfigError(
             "--model-arg changes a network, and --model auto leaves open which", fix="name one with --model"
@@ -95,7 +95,7 @@ def larger_size(recipe: Recipe, config: Config, scanned: Scan) -> int | None:
     if side < LEAST_LARGER * recipe.img_size:
         return None
     shapes = [
-        {name: tensor.shape for name, tensor in headless(recipe.model, 3, n, recipe.knobs).state_dict().items()}
+        {name: tensor.shape for name, tensor in headless(recipe.model, 3, n, recipe.model_args).state_dict().items()}
         for n in (recipe.img_size, side)
     ]
     return side if shapes[0] == shapes[1] else None
@@ -130,8 +130,8 @@ def _plan(config: Config, scanned: Scan) -> Recipe:
         return _automatic(config, scanned)
     if is_classical(model.model):
         return _classical(config, scanned)
-    knobs = dict(model.model_arg)
-    reshaped = published(model.model) is not None and not fits_published(model.model, knobs)
+    model_args = dict(model.model_arg)
+    reshaped = published(model.model) is not None and not fits_published(model.model, model_args)
     pretrained = model.pretrained
     if pretrained is None:
         pretrained = model.init is None and not reshaped and at_hand(model.model)
@@ -148,7 +148,9 @@ def _plan(config: Config, scanned: Scan) -> Recipe:
     if pretrained:
         facts = weight_facts(model.model)
         why = "asked for; its published weights are the start"
-        return Recipe("probe", model.model, knobs, size or facts.img_size, (Decision("network", model.model, why),))
+        return Recipe(
+            "probe", model.model, model_args, size or facts.img_size, (Decision("network", model.model, why),)
+        )
     if size is None:
         if model.model.startswith(PREFIX):
             size = default_img_size(model.model)
@@ -162,7 +164,7 @@ def _plan(config: Config, scanned: Scan) -> Recipe:
             if reshaped
             else ", since its published ones are not on this machine (--pretrained downloads them)"
         )
-    return Recipe("scratch", model.model, knobs, size, (Decision("network", model.model, why),))
+    return Recipe("scratch", model.model, model_args, size, (Decision("network", model.model, why),))
 
 
 def _classical(config: Config, scanned: Scan) -> Recipe:
@@ -221,9 +223,9 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         many = many_small(size, len(scanned.digests))
-        knobs = {"width": 32 if size <= 16 else 16}
+        model_args = {"width": 32 if size <= 16 else 16}
         if many:
-            knobs = {"width": 64} if device_of(config.run.device) == "cuda" else {"width": 32, "patch": 2}
+            model_args = {"width": 64} if device_of(config.run.device) == "cuda" else {"width": 32, "patch": 2}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
             why = (
@@ -232,7 +234,7 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
         return Recipe(
             "scratch",
             "resnet8",
-            knobs,
+            model_args,
             size,
             (Decision("network", "resnet8 from scratch", f"{why}; a small residual network learns them quickly"),),
         )

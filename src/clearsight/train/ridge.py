@@ -21,7 +21,7 @@ from torch import nn
 
 from clearsight.models.heads import kernel_head, softmax_head
 from clearsight.tasks import Answer
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import KERNEL_LIMIT, Candidate, Fold, Rows, StandardFeatures
 from clearsight.train.strategies.probe import feature_sets, new_probe, say_idle
@@ -45,7 +45,7 @@ class _Weights:
     bias: Floats
 
 
-def answers_head(job: Job) -> Outcome:
+def ridge_head(job: TrainContext) -> TrainResult:
     """Choose the head with the lowest squared error in cross-validation, and calibrate its answers there."""
     data, split, answer = job.data, job.data.split, job.answer
     assert answer is not None
@@ -82,7 +82,7 @@ def answers_head(job: Job) -> Outcome:
     say_idle(job, why)
     if job.config.run.budget is not None:
         job.note("without effect", "--budget", why)
-    return Outcome(
+    return TrainResult(
         network=probe, temperature=1.0, judged=judged, logits=outputs[best], history=(), candidates=tuple(found),
         decisions=tuple(job.notes), images_per_second=speed, answer=answer.fitted(outputs[best], truth),
     )  # fmt: skip

@@ -22,7 +22,7 @@ from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.execution import device_of
 from clearsight.models.registry import entry
 from clearsight.train.config import Config
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.observer import Epoch
 from clearsight.train.optimisers import default_lr
 from clearsight.train.recipe import Recipe, many_small, network_options, planned
@@ -111,7 +111,7 @@ def search(
     folds = min(folds, len(data.split.folds))
     suggest = space(config, recipe, given, len(data.split.train), len(data.dataset))
     fixed = {name: value for name, value in given.items() if name not in ("out", "budget")}
-    network = f"{recipe.model} {sorted(recipe.knobs.items())} {recipe.img_size}"
+    network = f"{recipe.model} {sorted(recipe.model_args.items())} {recipe.img_size}"
     file, name = f"sqlite:///{storage}", f"{data.pixels.key[:12]} {network} {sorted(fixed.items())} {folds}"
     if storage.is_file() and (others := optuna.get_all_study_names(file)) and name not in others:
         raise CheckpointError(
@@ -162,8 +162,10 @@ def space(
     images, all_images: in the training split, and in the data.
     """
     scratch, opt = recipe.kind == "scratch", config.train.opt
-    known = entry(recipe.model).knobs if scratch and recipe.model.startswith(("resnet", "seresnet", "plain")) else {}
-    widths = sorted({8, 16, 32, recipe.knobs.get("width", known["width"])}) if "width" in known else []
+    known = (
+        entry(recipe.model).model_args if scratch and recipe.model.startswith(("resnet", "seresnet", "plain")) else {}
+    )
+    widths = sorted({8, 16, 32, recipe.model_args.get("width", known["width"])}) if "width" in known else []
     scale = default_lr(opt) / default_lr("adamw") if opt else 1.0
     low, high = (1e-4 * scale, 1e-1 * scale) if scratch else (1e-5 * scale, 1e-2 * scale)
     optimisers = ["adamw", "nesterov"] + ["muon"] * (scratch and many_small(recipe.img_size, all_images))
@@ -204,7 +206,7 @@ def space(
 
 def _outcome(
     data: Prepared, recipe: Recipe, config: Config, options: Mapping[str, Any], fold: int, trial: Any
-) -> Outcome:
+) -> TrainResult:
     """Train one setting on one fold; a trial that looks worse than the others is cut short."""
     import optuna
 
@@ -223,17 +225,17 @@ def _outcome(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-    job = Job(here, changed, chosen, device_of(config.run.device), Silent(), on_epoch=on_epoch)
+    job = TrainContext(here, changed, chosen, device_of(config.run.device), Silent(), on_epoch=on_epoch)
     return transfer(job) if recipe.kind == "probe" else from_scratch(job)
 
 
 def _changed(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     """The recipe with a trial's network."""
-    knobs = {**recipe.knobs, **options.get("model_arg", {})}
-    return replace(recipe, model=options.get("model", recipe.model), knobs=knobs)
+    model_args = {**recipe.model_args, **options.get("model_arg", {})}
+    return replace(recipe, model=options.get("model", recipe.model), model_args=model_args)
 
 
-def _score(data: Prepared, outcome: Outcome) -> tuple[float, float]:
+def _score(data: Prepared, outcome: TrainResult) -> tuple[float, float]:
     """Calibrated log loss and accuracy on the images judged."""
     target = data.labels[outcome.judged]
     return log_loss(target, softmax(outcome.logits, outcome.temperature)), accuracy(target, outcome.logits.argmax(1))

@@ -155,7 +155,7 @@ def _freed(case: Case) -> dict[str, Any]:
         freed["l1"] = 0.0
     if how.max_norm is not None:
         freed["max_norm"] = 3.0
-    if case.knobs.get("dropout", 0) > 0.3:
+    if case.model_args.get("dropout", 0) > 0.3:
         freed |= case.knob(dropout=0.1)
     if how.augment not in ("none", "light", "mirror", "flip"):
         freed["augment"] = "light"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.diagnosis.case import Case, Verdict
-from clearsight.diagnosis.step_stats import Look
+from clearsight.diagnosis.step_stats import StepStats
 
 PIXEL_SCALE = 5.0
 """Root mean square of the first layer's input from which it counts as unnormalised. Inputs should have mean 0 and
@@ -164,7 +164,7 @@ def died(case: Case) -> Verdict | None:
     )
 
 
-def dead_shares(case: Case, looks: list[Look]) -> dict[str, float]:
+def dead_shares(case: Case, looks: list[StepStats]) -> dict[str, float]:
     """Per ReLU layer that can be judged the share of units dead in all of these looks."""
     found = {}
     for i, part in enumerate(case.vitals.nonlinear):

@@ -52,7 +52,7 @@ class AlexNetDesign(ConvDesign):
     """
 
     rules = with_maxout()
-    senseless: ClassVar[dict[str, str]] = {"residual": "its convolutions change the shape of the map"}
+    unsupported: ClassVar[dict[str, str]] = {"residual": "its convolutions change the shape of the map"}
 
     norm: bool = False
     dropout: float = 0.5

@@ -58,7 +58,7 @@ class DenseNetDesign(ConvDesign):
     rules: ClassVar = {
         "downsample": (lambda v: v in ("avgpool", "maxpool", "stride"), "one of avgpool, maxpool, stride")
     }
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": "its layers are joined by concatenation, and without it they would have nothing to read"
     }
 

@@ -23,7 +23,7 @@ TIMMS_BLOCK = "its blocks are timm's, kept as its weights were published"
 class LiteDesign(Design):
     """activation: of every layer. dropout: of the units before the last dense layer."""
 
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": TIMMS_BLOCK,
         "norm": TIMMS_BLOCK,
         "norm_position": TIMMS_BLOCK,

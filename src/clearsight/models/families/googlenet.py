@@ -48,7 +48,7 @@ class GoogLeNetDesign(ConvDesign):
     """
 
     rules = with_maxout()
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": "its modules change the number of maps",
         "kernel": "filters of several sizes side by side are its idea",
         "downsample": "its stages end in parallel branches, none of which could take the stride",

@@ -37,7 +37,7 @@ class InceptionV2Design(ConvDesign):
     """se: a gate after each module. dropout, dropconnect: at the last dense layer."""
 
     rules = with_maxout()
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": "its modules change the number of maps",
         "kernel": "filters of several sizes side by side are its idea",
         "downsample": "its maps shrink by convolution and pooling side by side",

@@ -42,7 +42,7 @@ class InceptionV3Design(ConvDesign):
     """
 
     rules = with_maxout()
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": "its modules change the number of maps",
         "kernel": "filters of several sizes and shapes side by side are its idea",
         "downsample": "its maps shrink by convolution and pooling side by side",

@@ -38,7 +38,7 @@ class LeNetDesign(ConvDesign):
     """
 
     rules = with_maxout()
-    senseless: ClassVar[dict[str, str]] = {"residual": "both convolutions change the shape of the map"}
+    unsupported: ClassVar[dict[str, str]] = {"residual": "both convolutions change the shape of the map"}
 
     norm: bool = False
     width: int = 6

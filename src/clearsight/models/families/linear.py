@@ -27,7 +27,7 @@ NO_CONVOLUTION = "it has no convolution"
 class LinearDesign(Design):
     """dropout: share of pixels dropped in training. dropconnect: share of weights dropped in training."""
 
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": NO_HIDDEN_LAYER,
         "norm": NO_HIDDEN_LAYER,
         "norm_position": NO_HIDDEN_LAYER,

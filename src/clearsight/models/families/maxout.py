@@ -35,7 +35,7 @@ class MaxoutDesign(Design):
     weights.
     """
 
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": "layers of different widths have no shortcut between them",
         "norm": "the pieces compete by their scale, which normalisation would take away",
         "norm_position": "it has no normalisation",

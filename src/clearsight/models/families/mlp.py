@@ -32,7 +32,7 @@ class MLPDesign(Design):
     """
 
     rules = with_maxout()
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": "layers of different widths have no shortcut between them",
         "se": NO_CONVOLUTION,
         "padding_mode": NO_CONVOLUTION,

@@ -51,7 +51,7 @@ class ResNetDesign(ConvDesign):
     dropout, dropconnect: of the units before and the weights of the last dense layer.
     """
 
-    senseless: ClassVar[dict[str, str]] = {}
+    unsupported: ClassVar[dict[str, str]] = {}
 
     residual: bool = True
     kernel: int = 3

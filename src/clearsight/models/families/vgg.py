@@ -47,7 +47,7 @@ class VGGDesign(ConvDesign):
     """
 
     rules = with_maxout()
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": "it has no blocks to put a shortcut around; plain34 and resnet34 show the difference"
     }
 

@@ -40,7 +40,7 @@ class ViTDesign(Design):
     as in the paper.
     """
 
-    senseless: ClassVar[dict[str, str]] = {
+    unsupported: ClassVar[dict[str, str]] = {
         "residual": TIMMS_BLOCK + ", in which the shortcuts are fixed",
         "norm": TIMMS_BLOCK + ", with layer normalisation and no batch normalisation",
         "norm_position": TIMMS_BLOCK + ", with layer normalisation before attention and before the dense layers",

@@ -20,7 +20,7 @@ from clearsight.models.network import Probe
 from clearsight.models.published import DEFAULT_BACKBONE
 from clearsight.train.classifiers import ONE_CORE, Made, Setting, fit_classifier, settings_of
 from clearsight.train.config import TrainConfig
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract, outputs
 from clearsight.train.head_search import Candidate, Targets
 from clearsight.train.strategies.probe import new_probe
@@ -29,7 +29,7 @@ SEEN = 3000
 """Training images whose local descriptors words and mixtures are learned from."""
 
 
-def classical(job: Job) -> Outcome:
+def classical(job: TrainContext) -> TrainResult:
     """Describe the images, try the classifier's settings, and keep the one that validates best.
 
     That one is fitted once more on all development images; its validation logits remain those of the fit that had not
@@ -78,7 +78,7 @@ def classical(job: Job) -> Outcome:
         network.set_head([len(network.taps)], spec, head)
     else:
         network.set_head(spec, head)
-    return Outcome(
+    return TrainResult(
         network=network,
         temperature=fit_temperature(logits, truth),
         judged=split.val,
@@ -90,13 +90,15 @@ def classical(job: Job) -> Outcome:
     )
 
 
-def _described(job: Job, descriptor: str, rows: NDArray[np.int64]) -> tuple[Classical | Probe, NDArray[np.float32]]:
+def _described(
+    job: TrainContext, descriptor: str, rows: NDArray[np.int64]
+) -> tuple[Classical | Probe, NDArray[np.float32]]:
     """The network without its head, and the descriptors (len(rows), D) of some images, memory-mapped."""
     data, stage = job.data, job.console.stage
     if descriptor == "features":
         probe = new_probe(replace(job.recipe, model=DEFAULT_BACKBONE))
         return probe, extract(probe, data.pixels, rows, device=job.device, progress=stage("features"))[-1]
-    options = job.recipe.knobs
+    options = job.recipe.model_args
     network = Classical({"kind": "classical", "name": job.recipe.model, "options": options})
     seed = job.config.run.seed
     chosen = np.sort(np.random.default_rng(seed).permutation(data.split.train)[:SEEN])

@@ -23,7 +23,7 @@ from clearsight.calibration.temperature import fit_temperature
 from clearsight.metrics import softmax
 from clearsight.models.backbone_split import Upper, cut
 from clearsight.models.network import AS_IT_IS, Ensemble, Probe
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Stacked, outputs
 from clearsight.train.head_search import choose_head, fit_softmax
 from clearsight.train.loop import Examples, Trained, Training
@@ -55,7 +55,7 @@ class _Plan:
     left: float | None = None
 
 
-def train_upper(job: Job, frozen: Frozen) -> Outcome | None:
+def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
     """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch."""
     data, split, title = job.data, job.data.split, "training the upper blocks"
     place = _place_of_cut(job, frozen)
@@ -130,7 +130,7 @@ def train_upper(job: Job, frozen: Frozen) -> Outcome | None:
     return _jointly(job, outcome, members) if len(members) > 1 else outcome
 
 
-def train_all(job: Job, frozen: Frozen) -> Outcome | None:
+def train_all(job: TrainContext, frozen: Frozen) -> TrainResult | None:
     """Train every layer, deeper ones at smaller rates; None where the budget allows no epoch."""
     title, split = "fine-tuning", job.data.split
     probe = copy.deepcopy(frozen.probe)
@@ -150,7 +150,7 @@ def train_all(job: Job, frozen: Frozen) -> Outcome | None:
 
 
 def _plan(
-    job: Job,
+    job: TrainContext,
     network: torch.nn.Module,
     how: Training,
     groups: list[dict[str, Any]],
@@ -183,7 +183,7 @@ def _plan(
     return _Plan(epochs, 1)
 
 
-def _training_views(job: Job, frozen: Frozen) -> tuple[str, ...]:
+def _training_views(job: TrainContext, frozen: Frozen) -> tuple[str, ...]:
     """Views that the upper blocks are trained on: those of the head, which answers are averaged over, where mirror
     images were tried; else left and right exchanged as well, unless nothing is to be augmented.
     """
@@ -194,16 +194,16 @@ def _training_views(job: Job, frozen: Frozen) -> tuple[str, ...]:
 
 
 def _outcome(
-    job: Job,
+    job: TrainContext,
     frozen: Frozen,
     network: Probe,
     judged: NDArray[np.int64],
     logits: NDArray[np.float64],
     trained: Trained,
     how: Training,
-) -> Outcome:
+) -> TrainResult:
     """A trained network with its own belief on images it had not seen."""
-    return Outcome(
+    return TrainResult(
         network=network,
         temperature=fit_temperature(logits, job.data.labels[judged]),
         judged=judged,
@@ -217,7 +217,7 @@ def _outcome(
     )
 
 
-def _jointly(job: Job, outcome: Outcome, members: Sequence[Probe]) -> Outcome:
+def _jointly(job: TrainContext, outcome: TrainResult, members: Sequence[Probe]) -> TrainResult:
     """The networks of all folds as one. Its evidence is that of its members, each on the fold it had not seen: together
     they are better than that says.
     """
@@ -234,7 +234,7 @@ def _jointly(job: Job, outcome: Outcome, members: Sequence[Probe]) -> Outcome:
 
 
 def _softmax_head(
-    job: Job, frozen: Frozen, parts: list[int], fit: NDArray[np.int64]
+    job: TrainContext, frozen: Frozen, parts: list[int], fit: NDArray[np.int64]
 ) -> tuple[dict[str, Any], torch.nn.Module]:
     """A softmax head on some parts of the features of some images: where training layers starts from."""
     softmaxes = [c for c in frozen.result.candidates if c.head == "softmax"]
@@ -242,7 +242,7 @@ def _softmax_head(
     return fit_softmax([frozen.parts[i] for i in parts], frozen.positions(fit), frozen.targets(job), best.setting["L2"])
 
 
-def _place_of_cut(job: Job, frozen: Frozen) -> int:
+def _place_of_cut(job: TrainContext, frozen: Frozen) -> int:
     """Number of the tap behind which training begins: the depth whose features do best on their own, the last left out.
 
     Below it the network's general features are as good as they get; above it they turn to what ImageNet asked.

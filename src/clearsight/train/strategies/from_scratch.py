@@ -17,7 +17,7 @@ from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.execution import operations
 from clearsight.models.initialization import BEST_OF, initialise
 from clearsight.models.network import AS_IT_IS, Network
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.flip_symmetry import TOO_MUCH, mirror_trial
 from clearsight.train.loop import Training
 from clearsight.train.losses import ALL_LOSSES, loss_for
@@ -30,7 +30,7 @@ OFTEN = 30
 """Epochs from which images are shifted, turned and zoomed a little however many there are."""
 
 
-def from_scratch(job: Job) -> Outcome:
+def from_scratch(job: TrainContext) -> TrainResult:
     """Train the recipe's network from random weights; how long follows from the work and the budget."""
     data, options = job.data, job.config.train
     split, shape = data.split, data.pixels.array.shape[1:]
@@ -55,7 +55,7 @@ def from_scratch(job: Job) -> Outcome:
     table = data.dataset.targets
     if how.augment == "mirror" and options.augment is None and table is None:
         logits = _with_mirror_image(job, network, logits)
-    return Outcome(
+    return TrainResult(
         network=network,
         temperature=1.0 if table else fit_temperature(logits, data.labels[split.val]),
         judged=split.val,
@@ -70,7 +70,7 @@ def from_scratch(job: Job) -> Outcome:
 
 
 def _epochs(
-    job: Job, network: Network, how: Training, groups: list[dict[str, Any]], left: float | None
+    job: TrainContext, network: Network, how: Training, groups: list[dict[str, Any]], left: float | None
 ) -> tuple[int, str]:
     """How many epochs: those asked for, or those that `left` seconds or else `WORK` allow; and why."""
     if job.config.train.epochs is not None:
@@ -89,7 +89,7 @@ def _epochs(
     ), f"a pass over {images:,} images costs {cost / 1e9:,.0f} billion operations"
 
 
-def _with_mirror_image(job: Job, network: Network, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def _with_mirror_image(job: TrainContext, network: Network, logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Let the network look at every image's mirror image too, if that makes validation better; its logits then."""
     rows, labels = job.data.split.val, job.data.labels[job.data.split.val]
     network.set_views(("as it is", "left-right"))
@@ -108,7 +108,7 @@ def _with_mirror_image(job: Job, network: Network, logits: NDArray[np.float64]) 
     return logits
 
 
-def _augmentation(job: Job, epochs: int) -> str:
+def _augmentation(job: TrainContext, epochs: int) -> str:
     """Changes to training images where the user names none, noted where they are not the usual ones."""
     images = len(job.data.split.train)
     if images < MANY_SMALL or epochs >= OFTEN:
@@ -139,13 +139,13 @@ def new_network(recipe: Recipe, data: Prepared, seed: int, outputs: int | None =
             "name": recipe.model,
             "classes": outputs or len(data.dataset.classes),
             "img_size": recipe.img_size,
-            "knobs": recipe.knobs,
+            "knobs": recipe.model_args,
             "input": {"mean": mean, "std": std, "mode": "fixed"},
         }
     )
 
 
-def drawn_network(job: Job) -> Network:
+def drawn_network(job: TrainContext) -> Network:
     """The recipe's network with random weights, drawn as --init says."""
     network = new_network(job.recipe, job.data, job.config.run.seed, job.outputs)
     how = job.config.model.init
@@ -160,7 +160,7 @@ def drawn_network(job: Job) -> Network:
     return network
 
 
-def _first_batches(job: Job, count: int = 5, size: int = 64) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _first_batches(job: TrainContext, count: int = 5, size: int = 64) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Some batches of the training split with what their outputs are compared with."""
     data, examples, smoothing = job.data, job.examples, job.config.train.label_smoothing or 0.0
     rows = np.random.default_rng(job.config.run.seed).permutation(data.split.train)[: count * size]

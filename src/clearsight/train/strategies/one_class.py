@@ -23,7 +23,7 @@ from clearsight.data.cache import CachedPixels
 from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
 from clearsight.models.anomaly_model import (
-    Detector,
+    AnomalyModel,
     head_spec,
     places_of,
     score_of,
@@ -32,10 +32,10 @@ from clearsight.models.network import Backbone, Probe, capture, tap_points
 from clearsight.ood.scores import auroc
 from clearsight.tasks import Anomaly
 from clearsight.train.config import ANOMALIES
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.cutpaste import pasted
 from clearsight.train.features import outputs
-from clearsight.train.label_issues import Suspect, Suspects
+from clearsight.train.label_issues import LabelIssue, LabelIssues
 from clearsight.train.one_class_heads import FAR, distances, far_out, fit_head, usual
 from clearsight.train.strategies.from_scratch import from_scratch
 from clearsight.train.strategies.probe import new_probe, say_idle
@@ -68,10 +68,10 @@ class _Trunk:
 
     network: Any
     words: str
-    trained: Outcome | None = None
+    trained: TrainResult | None = None
 
 
-def find_anomalies(job: Job) -> Outcome:
+def train_one_class(job: TrainContext) -> TrainResult:
     """Choose a method, fit it to the normal images, and say what its scores mean."""
     answer = job.answer
     assert isinstance(answer, Anomaly)
@@ -96,19 +96,19 @@ def find_anomalies(job: Job) -> Outcome:
     _say(job, method, trunk, fitted, int((~normal).sum()))
     found = _suspects(job, rows[judged[~normal]], fitted.values(scores[~normal])[:, 0])
     outcome = trunk.trained
-    return Outcome(
+    return TrainResult(
         network=detector, temperature=1.0, judged=rows[judged[normal]], logits=scores[normal],
         history=outcome.history if outcome else (), candidates=(), decisions=tuple(job.notes),
         images_per_second=speed, training=outcome.training if outcome else None, answer=fitted,
-        suspects=Suspects(rows[judged], "detectors fitted without them", found),
+        suspects=LabelIssues(rows[judged], "detectors fitted without them", found),
     )  # fmt: skip
 
 
-def _suspects(job: Job, rows: Rows, belief: NDArray[np.float64]) -> tuple[Suspect, ...]:
+def _suspects(job: TrainContext, rows: Rows, belief: NDArray[np.float64]) -> tuple[LabelIssue, ...]:
     """The images set aside, the likeliest anomaly first."""
     dataset = job.data.dataset
     return tuple(
-        Suspect(
+        LabelIssue(
             int(rows[i]), dataset.source.name(int(rows[i])), dataset.classes[dataset.labels[rows[i]]], "anomaly",
             float(1 - belief[i]), float(belief[i]),
         )
@@ -116,7 +116,7 @@ def _suspects(job: Job, rows: Rows, belief: NDArray[np.float64]) -> tuple[Suspec
     )  # fmt: skip
 
 
-def _trunk(job: Job, answer: Anomaly) -> _Trunk:
+def _trunk(job: TrainContext, answer: Anomaly) -> _Trunk:
     """A pretrained network; one trained to tell the normal classes apart, if the user names it; or the pixels."""
     if job.recipe.kind == "probe":
         say_idle(job, "the network's weights stay as they are: there is nothing but normal images to train them on")
@@ -128,7 +128,7 @@ def _trunk(job: Job, answer: Anomaly) -> _Trunk:
     return _Trunk(None, "pixels")
 
 
-def _only_normal(job: Job, answer: Anomaly) -> Any:
+def _only_normal(job: TrainContext, answer: Anomaly) -> Any:
     """The data set as one of the normal classes; anomalies, which no split to learn from holds, have no label."""
     dataset = job.data.dataset
     number = {name: k for k, name in enumerate(n for n in dataset.classes if n in answer.normal)}
@@ -136,7 +136,7 @@ def _only_normal(job: Job, answer: Anomaly) -> Any:
     return replace(dataset, labels=labels, classes=tuple(number), targets=None)
 
 
-def _rows(job: Job, trunk: _Trunk) -> tuple[Rows, list[tuple[Rows, Rows]]]:
+def _rows(job: TrainContext, trunk: _Trunk) -> tuple[Rows, list[tuple[Rows, Rows]]]:
     """The images that are learned from, sorted, none of a doubted label; and folds as positions among them. A network
     that was trained has seen all training images but those of the first fold.
     """
@@ -153,7 +153,7 @@ def _rows(job: Job, trunk: _Trunk) -> tuple[Rows, list[tuple[Rows, Rows]]]:
     return rows, [(fit, judge) for fit, judge in folds if len(fit) > 1 and len(judge)]
 
 
-def _methods(job: Job, answer: Anomaly, trunk: _Trunk) -> tuple[str, ...]:
+def _methods(job: TrainContext, answer: Anomaly, trunk: _Trunk) -> tuple[str, ...]:
     """The method asked for, or those worth comparing."""
     asked = job.config.model.anomaly
     if asked != "auto":
@@ -166,7 +166,7 @@ def _methods(job: Job, answer: Anomaly, trunk: _Trunk) -> tuple[str, ...]:
     return PATCHES if trunk.network is not None else ("knn", "padim")
 
 
-def _body(job: Job, trunk: _Trunk, patches: bool) -> Detector:
+def _body(job: TrainContext, trunk: _Trunk, patches: bool) -> AnomalyModel:
     """A detector still without a head."""
     spec: dict[str, Any] = {"kind": "detector", "trunk": None, "taps": [], "grid": [1, 1], "keep": 0, "head": None}
     example = to_float(job.data.pixels.array[:1])
@@ -189,7 +189,7 @@ def _body(job: Job, trunk: _Trunk, patches: bool) -> Detector:
     elif patches:
         spec["grid"] = list(example.shape[2:])
     spec["keep"] = CHANNELS if channels > CHANNELS else 0
-    body = Detector(spec)
+    body = AnomalyModel(spec)
     if trunk.network is not None:
         body.trunk = trunk.network
     if spec["keep"]:
@@ -198,16 +198,16 @@ def _body(job: Job, trunk: _Trunk, patches: bool) -> Detector:
     return body.eval()
 
 
-def _maps(job: Job, body: Detector, pixels: CachedPixels, rows: Rows, title: str) -> Floats:
+def _maps(job: TrainContext, body: AnomalyModel, pixels: CachedPixels, rows: Rows, title: str) -> Floats:
     """Features (N, D, h, w) of some images, memory-mapped."""
     about = f"{body.spec['taps']} {body.spec['grid']}"
     return outputs(Backbone(body), about, pixels, rows, device=job.device, progress=job.console.stage(title))[0]
 
 
 def _chosen(
-    job: Job,
+    job: TrainContext,
     wanted: Sequence[str],
-    bodies: dict[bool, Detector],
+    bodies: dict[bool, AnomalyModel],
     maps: dict[bool, Floats],
     rows: Rows,
     fold: tuple[Rows, Rows],
@@ -239,7 +239,7 @@ def _chosen(
 
 
 def _held_out(
-    job: Job, method: str, maps: Floats, folds: Sequence[tuple[Rows, Rows]]
+    job: TrainContext, method: str, maps: Floats, folds: Sequence[tuple[Rows, Rows]]
 ) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
     """Which images are no suspects (N,), the distances (N, P) of each judged image by heads that had not seen it, and
     their level and spread (P,) over images that are no suspects.
@@ -265,7 +265,7 @@ def _held_out(
     return before, away, level, spread
 
 
-def _say(job: Job, method: str, trunk: _Trunk, answer: Anomaly, suspects: int) -> None:
+def _say(job: TrainContext, method: str, trunk: _Trunk, answer: Anomaly, suspects: int) -> None:
     places = "places of the image" if method in PATCHES else "whole images"
     job.note("detector", f"{method} on {trunk.words}", f"{ANOMALIES[method]}; compares {places}")
     more = (

@@ -15,7 +15,7 @@ from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_poin
 from clearsight.models.pretrained import load_backbone
 from clearsight.models.published import weight_facts
 from clearsight.train.config import TrainConfig
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Averaged, extract
 from clearsight.train.head_search import Candidate, ProbeResult, Targets, choose_head
 from clearsight.train.losses import class_weights
@@ -42,18 +42,18 @@ class Frozen:
     result: ProbeResult
     parts: list[NDArray[np.float32]]
     rows: NDArray[np.int64]
-    outcome: Outcome
+    outcome: TrainResult
 
     def positions(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places of some images among the rows of the features."""
         return np.searchsorted(self.rows, images)
 
-    def targets(self, job: Job) -> Targets:
+    def targets(self, job: TrainContext) -> Targets:
         """What heads on these features learn."""
         return weighted_targets(job, self.rows)
 
 
-def weighted_targets(job: Job, rows: NDArray[np.int64]) -> Targets:
+def weighted_targets(job: TrainContext, rows: NDArray[np.int64]) -> Targets:
     """What heads on features of some images learn; a label counts as it is believed, and as --class-weights says."""
     data = job.data
     labels, weights = data.labels[rows], data.weights[rows]
@@ -62,7 +62,7 @@ def weighted_targets(job: Job, rows: NDArray[np.int64]) -> Targets:
     return Targets(labels, weights, job.classes)
 
 
-def frozen_head(job: Job) -> Frozen:
+def frozen_head(job: TrainContext) -> Frozen:
     """Choose a head on frozen features by cross-validation."""
     data, split = job.data, job.data.split
     probe = new_probe(job.recipe)
@@ -94,7 +94,7 @@ def frozen_head(job: Job) -> Frozen:
     _say_head(job, result)
     judged = rows[result.judged]
     job.note_folds("folds agree", judged, result.logits.argmax(1) == data.labels[judged], "accuracy")
-    outcome = Outcome(
+    outcome = TrainResult(
         network=probe,
         temperature=result.temperature,
         judged=judged,
@@ -107,7 +107,7 @@ def frozen_head(job: Job) -> Frozen:
     return Frozen(probe, result, parts, rows, outcome)
 
 
-def say_idle(job: Job, why: str, names: Sequence[str] = NO_LAYER) -> None:
+def say_idle(job: TrainContext, why: str, names: Sequence[str] = NO_LAYER) -> None:
     """Say which of these options of training the user gave for nothing; to change no image needs no saying."""
     given, usual = job.config.train, TrainConfig()
     idle = [flag(name) for name in names if getattr(given, name) not in (getattr(usual, name), "none")]
@@ -115,7 +115,7 @@ def say_idle(job: Job, why: str, names: Sequence[str] = NO_LAYER) -> None:
         job.note("without effect", ", ".join(idle), why)
 
 
-def _say_head(job: Job, result: ProbeResult) -> None:
+def _say_head(job: TrainContext, result: ProbeResult) -> None:
     alone = [c for c in result.candidates if c.views == AS_IT_IS]
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
@@ -141,14 +141,14 @@ def _say_head(job: Job, result: ProbeResult) -> None:
 def new_probe(recipe: Recipe) -> Probe:
     """The pretrained backbone, tapped at the ends of its stages, still without a head."""
     facts = weight_facts(recipe.model)
-    body = headless(recipe.model, len(facts.mean), recipe.img_size, recipe.knobs)
+    body = headless(recipe.model, len(facts.mean), recipe.img_size, recipe.model_args)
     taps = tap_points(body)
     probe = Probe(
         {
             "kind": "probe",
             "name": recipe.model,
             "img_size": recipe.img_size,
-            "knobs": recipe.knobs,
+            "knobs": recipe.model_args,
             "input": {"mean": list(facts.mean), "std": list(facts.std), "mode": "fixed"},
             "taps": taps,
             "parts": [len(taps)],

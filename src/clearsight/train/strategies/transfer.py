@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clearsight.train.context import Job, Outcome
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.ensembling import better
 from clearsight.train.strategies.fine_tune import train_all, train_upper
 from clearsight.train.strategies.probe import Frozen, best_of, frozen_head, say_idle
@@ -22,7 +22,7 @@ MANY = 1000
 """Training images from which a network's own layers are worth training, rather than a head alone."""
 
 
-def transfer(job: Job) -> Outcome:
+def transfer(job: TrainContext) -> TrainResult:
     """Fit a head on frozen features; train layers where options or budget ask for it. The budget is for all of this."""
     frozen = frozen_head(job)
     how, budget = job.config.model.freeze, job.config.run.budget
@@ -39,7 +39,7 @@ def transfer(job: Job) -> Outcome:
     return replace(best, decisions=tuple(job.notes))
 
 
-def _say_recipe(job: Job, frozen: Frozen) -> None:
+def _say_recipe(job: TrainContext, frozen: Frozen) -> None:
     """Where the data stands in the table of transfer recipes: little or more of it, similar to the source or not.
 
     Similar: the features that ImageNet was told apart by, the last ones, do as well here as any depth, within one
