@@ -5,7 +5,7 @@ import numpy as np
 from clearsight.evaluation import check_ood
 from clearsight.ood.detector import LeftOut, OODDetector
 from clearsight.ood.scores import Bank
-from clearsight.predictor import Look
+from clearsight.predictor import ModelOutput
 
 
 def test_by_hand():
@@ -16,7 +16,7 @@ def test_by_hand():
     known = np.linspace(0.0, 0.3, 50, dtype=np.float32)
     limits = OODDetector(bank, "max-softmax", known, LeftOut({}, (), ""), scores, scores)
     belief = np.array([[0.9, 0.1], [0.6, 0.4], [0.45, 0.55], [0.2, 0.8]])
-    look = Look(np.log(belief).astype(np.float32), features[:4], pixels[:4])
+    look = ModelOutput(np.log(belief).astype(np.float32), features[:4], pixels[:4])
     found = check_ood(limits, look, np.array([0, 0, 0, 0]), 1.0, coverage=0.9)
     # threshold: the ceil(11 x 0.9) = 10th, 0.5, so a class needs a belief of 0.5
     assert found.coverage == 0.5

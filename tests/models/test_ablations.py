@@ -226,7 +226,7 @@ def test_senseless_options_say_why(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "knobs", "text"),
+    ("name", "model_args", "text"),
     [
         (
             "resnet18",

@@ -157,7 +157,7 @@ def all_positive(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "knobs"),
+    ("name", "layer", "model_args"),
     [
         ("resnet18", "layer2", {}),
         ("resnet18", "layer1", {"se": True, "kernel": 5}),

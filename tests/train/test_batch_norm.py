@@ -33,7 +33,7 @@ def gradients(made, images):
 
 
 @pytest.mark.parametrize(
-    ("name", "knobs", "norms"),
+    ("name", "model_args", "norms"),
     [
         ("efficientnet_lite0", {}, 49),
         ("resnet18", {}, 20),
