@@ -28,12 +28,11 @@ from torch import nn
 
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.data.targets import Task
 from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, ClearsightError
 from clearsight.models.network import from_spec
 from clearsight.ood.detector import OODDetector
-from clearsight.tasks import Answer, load_answer
+from clearsight.tasks import Task, task_named
 
 FORMAT = 1
 """Version of the card. A reader refuses a higher one."""
@@ -49,26 +48,28 @@ def going_on(folder: Path) -> str | None:
 class Bundle:
     """A network and everything needed to use it.
 
-    network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to logits (N, len(classes));
-    softmax(logits / temperature) is its calibrated belief. Where an image is not of one class, `answer` says what the
-    outputs mean, and classes are the names of the labels or numbers.
-    limits: what it knows of what it does not know; None for a network that was not trained here.
+    network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to outputs (N, task.outputs).
+    task: what these mean, calibration included. limits: the detector of out-of-distribution images; None for a network
+    that was not trained here.
     """
 
     network: nn.Module
-    classes: tuple[str, ...]
+    task: Task
     form: PixelFormat
     geometry: Geometry
-    temperature: float = 1.0
-    answer: Answer | None = None
     data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     limits: OODDetector | None = None
 
     @property
-    def task(self) -> Task:
-        """What it predicts."""
-        return self.answer.task if self.answer else "classification"
+    def classes(self) -> tuple[str, ...]:
+        """Names of what it predicts."""
+        return self.task.names
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by."""
+        return self.task.temperature
 
     @property
     def thing(self) -> str:
@@ -83,13 +84,13 @@ class Bundle:
         """What `card.json` holds."""
         return {
             "format": FORMAT,
-            "task": self.task,
+            "task": self.task.name,
             "network": self.network.spec,
             "classes": list(self.classes),
             "pixels": self.form.to_dict(),
             "geometry": self.geometry.to_dict(),
             "temperature": self.temperature,
-            "answer": self.answer.card() if self.answer else None,
+            "answer": self.task.card(),
             "limits": self.limits.card() if self.limits else None,
             "precision": "float32",
             "data": self.data,
@@ -152,11 +153,9 @@ class Bundle:
             known = card.get("limits")
             return cls(
                 network=network.eval(),
-                classes=tuple(card["classes"]),
+                task=task_named(card["task"]).load(card["answer"], tuple(card["classes"]), float(card["temperature"])),
                 form=PixelFormat(**card["pixels"]),
                 geometry=Geometry(**card["geometry"]),
-                temperature=float(card["temperature"]),
-                answer=load_answer(card["answer"]) if card.get("answer") else None,
                 data=card["data"],
                 scores=card["scores"],
                 limits=OODDetector.load(known, load_arrays(str(place / "limits.safetensors"))) if known else None,

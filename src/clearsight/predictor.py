@@ -23,8 +23,7 @@ from clearsight.data.loader import to_float
 from clearsight.data.pixels import MAX_PIXELS, Pixels, from_array, quiet_pillow, read_bytes, read_image
 from clearsight.data.sound import check_length, is_sound
 from clearsight.data.sources.read import as_source
-from clearsight.errors import ConfigError, DataError, ImageError, ModelError, nearest
-from clearsight.metrics import entropy, softmax
+from clearsight.errors import ConfigError, DataError, ImageError, ModelError
 from clearsight.models.anomaly_model import AnomalyModel, MemoryHead
 from clearsight.models.classical import Classical
 from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_for, on_device
@@ -32,34 +31,10 @@ from clearsight.models.heads import ForestHead, NeighbourHead
 from clearsight.models.network import Backbone, Ensemble, LayerOutput, Probe
 from clearsight.ood.detector import COVERAGE
 from clearsight.ood.scores import pooled
-from clearsight.tasks import AnomalyPrediction, LabelsPrediction, NumbersPrediction
+from clearsight.tasks import OODScores, PredictOptions
 
 Images = Any
 """A path, a list of paths, or an array (H, W), (H, W, C), (N, H, W), (N, C, H, W) or (N, H, W, C)."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image.
-
-    probabilities: class to calibrated belief, likeliest first. doubt: their entropy over log K, 0 = sure, 1 = no idea.
-    set: the classes that, together, hold the true one with the coverage asked for; empty where none is likely enough.
-    strangeness: the share of images known to belong that look less strange. none_of_these: it is unlike all the model
-    learned from. The last three are None where the model does not know its limits.
-    """
-
-    image: str
-    label: str
-    probability: float
-    doubt: float
-    probabilities: dict[str, float]
-    set: tuple[str, ...] | None = None
-    strangeness: float | None = None
-    none_of_these: bool | None = None
-
-
-AnyPrediction = Prediction | LabelsPrediction | NumbersPrediction | AnomalyPrediction
-"""The answer of a classifier, of a model of several labels, of one of numbers, or of a detector of anomalies."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +93,6 @@ class Predictor:
         """(C, H, W) of the network's input."""
         return self.bundle.form.channels, self.bundle.geometry.height, self.bundle.geometry.width
 
-    def class_number(self, target: str | int) -> int:
-        """The number of a class, label or number given by its name or place; ConfigError names the near ones."""
-        what, many = {
-            "classification": ("class", "classes"), "multilabel": ("label", "labels"),
-            "regression": ("number", "numbers"), "anomaly": ("answer", "answers"),
-        }[self.bundle.task]  # fmt: skip
-        if target in self.classes:
-            return self.classes.index(str(target))
-        if isinstance(target, int) or target.isdecimal():
-            if 0 <= int(target) < len(self.classes):
-                return int(target)
-            count = len(self.classes)
-            raise ConfigError(f"there is no {what} {target}", found=f"{count} {many}, from 0 to {count - 1}")
-        raise ConfigError(f"there is no {what} {target!r}", fix=nearest(target, self.classes))
-
     def prepare(self, images: int) -> int:
         """Choose the engine for so many images to come, in however many calls; "auto" looks at one call alone else. The
         number of batches that it works on side by side.
@@ -141,64 +101,45 @@ class Predictor:
 
     def predict(
         self, images: Images, progress: Progress | None = None, *, coverage: float = COVERAGE, sets: Kind = "least"
-    ) -> list[AnyPrediction]:
+    ) -> list[Any]:
         """The answer for each image; ImageError for an image that cannot be read.
 
         coverage: the share of prediction sets, or of intervals around numbers, that hold the truth; ConfigError outside
         (0, 1). sets: their kind, see `belief.conformal`.
         """
         names = self.names(images)
-        answers: list[AnyPrediction] = []
-        for look in self._outputs(images):
-            answers += self.answers(look, names[len(answers) : len(answers) + len(look.logits)], coverage, sets)
+        answers: list[Any] = []
+        for output in self._outputs(images):
+            answers += self.answers(output, names[len(answers) : len(answers) + len(output.logits)], coverage, sets)
             if progress:
                 progress(len(answers), len(names))
         return answers
 
     def answers(
-        self, look: ModelOutput, names: Sequence[str], coverage: float = COVERAGE, sets: Kind = "least"
-    ) -> list[AnyPrediction]:
-        """What a look at images, so named, answers; coverage and sets as for `predict`."""
+        self, output: ModelOutput, names: Sequence[str], coverage: float = COVERAGE, sets: Kind = "least"
+    ) -> list[Any]:
+        """The predictions for images, so named, from the model's output; coverage and sets as for `predict`."""
         if not 0 < coverage < 1:
             raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
-        limits = self.bundle.limits
-        if self.bundle.answer is not None:
-            known: list[dict[str, Any]] = [{}] * len(look.logits)
-            if limits is not None:
-                judged = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
-                known = [{"strangeness": float(a), "none_of_these": bool(b)} for a, b in zip(*judged, strict=True)]
-            return self.bundle.answer.predictions(look.logits, list(names), known, coverage)
-        belief = softmax(look.logits, self.bundle.temperature)
-        doubt = entropy(belief) / np.log(max(2, len(self.classes)))
-        more: list[dict[str, Any]] = [{}] * len(belief)
-        if limits is not None:
-            inside = limits.sets(belief, coverage, sets)
-            strangeness, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
-            more = [
-                {
-                    "set": tuple(self.classes[k] for k in np.argsort(-belief[i], kind="stable") if inside[i, k]),
-                    "strangeness": float(strangeness[i]),
-                    "none_of_these": bool(strange[i]),
-                }
-                for i in range(len(belief))
-            ]
-        found: list[AnyPrediction] = []
-        for name, p, d, facts in zip(names, belief, doubt, more, strict=True):
-            order = np.argsort(-p, kind="stable")
-            ranked = dict(zip((self.classes[i] for i in order.tolist()), p[order].tolist(), strict=True))
-            best = int(order[0])
-            found.append(Prediction(name, self.classes[best], float(p[best]), float(d), ranked, **facts))
-        return found
+        options = PredictOptions(coverage, sets)
+        return self.bundle.task.predictions(output.logits, list(names), self.ood(output), options)
+
+    def ood(self, output: ModelOutput) -> OODScores | None:
+        """How unlike the training images each image is; None where no detector was fitted."""
+        detector = self.bundle.limits
+        if detector is None:
+            return None
+        scores = detector.judge(output.logits, output.features, output.coarse, self.bundle.temperature)
+        return OODScores(*scores, detector)
 
     def strangeness(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Of each image the share of known images that look less strange (N,), and whether it is unlike all the model
         learned from (N,). ModelError where the model does not know its limits.
         """
-        limits = self.bundle.limits
-        if limits is None:
+        found = self.ood(self.forward(images))
+        if found is None:
             raise ModelError("this model does not know its limits", fix="train it again with this version")
-        look = self.forward(images)
-        return limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
+        return found.percentile, found.flagged
 
     def forward(self, images: Images, progress: Progress | None = None) -> ModelOutput:
         """Logits, features and coarse pixels of all images, in one pass."""
@@ -213,47 +154,40 @@ class Predictor:
         )
 
     def predict_proba(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
-        """Calibrated class probabilities (N, K); of labels, each an own belief; of an anomaly (N, 1). ModelError for a
-        model of numbers.
+        """Calibrated probabilities (N, K) of each class or label, or of an anomaly (N, 1). ModelError for a model that
+        predicts none.
         """
-        if self.bundle.task == "regression":
+        if not self.bundle.task.probabilistic:
             raise ModelError(
                 "this model gives numbers, not probabilities", fix="ask `values` in place of predict_proba"
             )
-        return self.belief(self.logits(images, progress))
-
-    def belief(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """What logits (N, K) mean: calibrated probabilities of classes; of labels, each an own belief (N, K)."""
-        return self.bundle.answer.values(logits) if self.bundle.answer else softmax(logits, self.bundle.temperature)
+        return self.decoded_outputs(images, progress)
 
     def judged(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-        """Beliefs (N, K), and which images are unlike all the model learned from (N,), in one pass; None in place of
-        these where it does not know its limits.
+        """Probabilities (N, K), and which images are out of distribution (N,), in one pass; None in place of these
+        where no detector was fitted.
         """
-        look, limits = self.forward(images), self.bundle.limits
-        if limits is None:
-            return self.belief(look.logits), None
-        _, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
-        return self.belief(look.logits), strange
+        output = self.forward(images)
+        found = self.ood(output)
+        return self.bundle.task.decode(output.logits), None if found is None else found.flagged
 
     def values(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
-        """The numbers (N, T), in the unit of the training data; beliefs in labels for a model of those. ModelError for
-        a classifier.
+        """The numbers (N, T), in the unit of the training data; probabilities of labels for a model of those.
+        ModelError for a classifier.
         """
-        if self.bundle.answer is None:
+        if self.bundle.task.exclusive:
             raise ModelError("this model gives classes, not numbers", fix="ask `predict_proba` in place of values")
-        return self.bundle.answer.values(self.logits(images, progress))
+        return self.decoded_outputs(images, progress)
 
-    def told(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
-        """What is answered as an array (N, T): probabilities of classes or labels, or numbers."""
-        return (self.values if self.bundle.task == "regression" else self.predict_proba)(images, progress)
+    def decoded_outputs(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
+        """What is predicted, as an array (N, T): probabilities, or numbers."""
+        return self.bundle.task.decode(self.logits(images, progress))
 
     def classifies(self, what: str) -> None:
         """ModelError where the model does not give one class per image, which `what` is about."""
-        if self.bundle.task != "classification":
-            raise ModelError(
-                f"{what} is for models that give one class per image", found=f"a model of {self.bundle.task}"
-            )
+        task = self.bundle.task
+        if not task.needs_classes:
+            raise ModelError(f"{what} is for models that give one class per image", found=f"a model of {task.name}")
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K) of a view of each image: a function of batches (B, C, H, W)."""

@@ -47,7 +47,7 @@ def attack(
     at_least(1, batch_size=batch)
     held = evaluation_images(model, data, images, seed, console, data_dir)
     held.predictor.classifies("an attack")
-    goal = None if target is None else held.predictor.class_number(target)
+    goal = None if target is None else held.predictor.bundle.task.index_of(target)
     found = attacked(
         held.predictor, held.images, held.labels, names=held.names, method=method,
         norm=norm, epsilons=epsilons, steps=steps, target=goal,

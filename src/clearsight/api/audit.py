@@ -6,8 +6,9 @@ from typing import Any
 
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Audit
-from clearsight.data.sources.read import read
+from clearsight.tasks import read
 from clearsight.train.config import Config
+from clearsight.train.task_options import task_options
 
 
 def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit:
@@ -15,5 +16,5 @@ def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit
     from clearsight.train.recipe import planned
 
     config = Config.from_options(**options)
-    dataset = read(data, data_dir=config.data.data_dir, task=config.data.task, normal=config.data.normal)
+    dataset = read(data, data_dir=config.data.data_dir, task=config.data.task, options=task_options(config))
     return planned(dataset, config, console or Silent())[0].audit

@@ -6,16 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.console import Console, Silent
-from clearsight.evaluation import (
-    AnswersEvaluation,
-    Evaluation,
-    evaluate_answers,
-)
-from clearsight.evaluation import evaluate as judge
 from clearsight.predictor import Predictor
-from clearsight.runs.images import (
-    held_out,
-)
+from clearsight.runs.images import held_out
+from clearsight.tasks.evaluation import Evaluation
 
 
 def evaluate(
@@ -24,8 +17,8 @@ def evaluate(
     *,
     console: Console | None = None,
     data_dir: str | None = None,
-) -> Evaluation | AnswersEvaluation:
-    """Judge a model on data it was not trained on.
+) -> Evaluation:
+    """Evaluate a model on data it was not trained on.
 
     Without data, or with the data it was trained on, the test split of its own run is used again. Other data is judged
     on its test split where it states one, else on all of it; its classes must be among the model's.
@@ -33,9 +26,6 @@ def evaluate(
     console = console or Silent()
     held = held_out(model, data, console=console, data_dir=data_dir)
     logits = held.predictor.logits(held.images, console.stage("judging on the test split" if held.own else "judging"))
-    bundle = held.predictor.bundle
-    if bundle.answer is not None and held.targets is not None:
-        return evaluate_answers(
-            bundle.answer, logits, held.targets, groups=held.groups, indices=held.rows, images=held.names
-        )
-    return judge(logits, held.labels, bundle.classes, bundle.temperature, indices=held.rows, names=held.names)
+    return held.predictor.bundle.task.evaluate(
+        logits, held.truth, indices=held.rows, images=held.names, groups=held.groups
+    )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from clearsight.api.auto_fix import TrainingDiagnosedError, auto_fix
@@ -19,24 +17,25 @@ from clearsight.bundle import versions
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
-from clearsight.data.prepare import Prepared
-from clearsight.data.sources.read import read
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
-from clearsight.evaluation import check_ood, evaluate_answers
-from clearsight.evaluation import evaluate as judge
+from clearsight.evaluation import OODCheck, check_ood
 from clearsight.models.execution import device_of
-from clearsight.predictor import ModelOutput, Predictor
+from clearsight.predictor import Predictor
+from clearsight.report.page import write_report
 from clearsight.runs.folder import Run, resumed, run_folder
 from clearsight.runs.load import load
 from clearsight.runs.records import events, history
 from clearsight.scale.distributed import ALONE, World, processes
+from clearsight.tasks import read
+from clearsight.tasks.evaluation import Evaluation
 from clearsight.train.config import Config
 from clearsight.train.fit import Fitted
 from clearsight.train.label_issues import LabelIssue
 from clearsight.train.loop import Examples, Training
 from clearsight.train.observer import Epoch
+from clearsight.train.task_options import task_options
 
 
 def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Any) -> Run:
@@ -51,7 +50,7 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
     console = console or Silent()
     dataset = read(
         data if labels is None else (data, labels), data_dir=config.data.data_dir, task=config.data.task,
-        normal=config.data.normal,
+        options=task_options(config),
     )  # fmt: skip
     if config.run.resume:
         config = resumed(config, options, dataset)
@@ -136,11 +135,12 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             write_json(folder / "diagnosis.json", diagnosis.to_dict())
         write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
         predictor = Predictor(fitted.bundle, device=device_of(config.run.device))
-        write = _judge_answers if fitted.bundle.answer else _judge_classes
-        scores, report = write(predictor, fitted, config, console)
+        test, val, ood = _evaluate(predictor, fitted, console)
+        limits = {} if ood is None else {"limits": ood.summary()}
         metrics = {
-            **scores,
-            "task": fitted.bundle.task,
+            "test": {**test.summary(), **limits},
+            "val": val.summary(),
+            "task": fitted.bundle.task.name,
             "train_seconds": fitted.seconds,
             "limits_seconds": fitted.limits_seconds,
             "images_per_second": fitted.images_per_second,
@@ -158,13 +158,14 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
             "training": asdict(fitted.training) if fitted.training else None,
         }
         write_json(folder / "config.json", about)
-        report(folder / "report.html", diagnosis)
+        write_report(
+            folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
+            limits=ood,
+        )  # fmt: skip
         if fitted.suspects:
             columns = [f.name for f in fields(LabelIssue)]
             write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found], columns)
-        bundle = fitted.bundle.with_scores(
-            {part: {k: v for k, v in scores[part].items() if k != "limits"} for part in ("test", "val")}
-        )
+        bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
         bundle.save(folder / "model")
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
@@ -174,61 +175,15 @@ def _fit(dataset: Dataset, config: Config, console: Console, world: World) -> Ru
     )
 
 
-Report = Callable[[Path, Diagnosis | None], None]
-"""Writes the page of a run that has been judged."""
-
-
-def _judge_classes(
-    predictor: Predictor, fitted: Fitted, config: Config, console: Console
-) -> tuple[dict[str, dict[str, Any]], Report]:
-    """Scores of a classifier on the test split and in validation, and what writes its report."""
-    from clearsight.report.page import write_report
-
-    prepared, bundle = fitted.prepared, fitted.bundle
-    rows, look, names = _look(predictor, prepared, console)
-    labels = prepared.labels[rows]
-    test = judge(look.logits, labels, bundle.classes, bundle.temperature, indices=rows, names=names)
-    limits = check_ood(bundle.limits, look, labels, bundle.temperature) if bundle.limits else None
-    val = judge(fitted.val_logits, prepared.labels[fitted.judged], bundle.classes, bundle.temperature)
-
-    def report(path: Path, diagnosis: Diagnosis | None) -> None:
-        write_report(
-            path, fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis, limits=limits
-        )
-
-    more = {"limits": limits.summary()} if limits else {}
-    return {"test": {**test.summary(), **more}, "val": val.summary()}, report
-
-
-def _judge_answers(
-    predictor: Predictor, fitted: Fitted, config: Config, console: Console
-) -> tuple[dict[str, dict[str, Any]], Report]:
-    """The same of a model of several labels, of numbers, or of anomalies."""
-    from clearsight.report.answers_page import write_answers_report
-
-    prepared, answer, limits = fitted.prepared, fitted.bundle.answer, fitted.bundle.limits
-    table = prepared.dataset.targets
-    assert answer is not None
-    assert table is not None
-    rows, look, names = _look(predictor, prepared, console)
-    groups = [prepared.dataset.classes[k] for k in prepared.labels[rows]]
-    test = evaluate_answers(answer, look.logits, table.values[rows], groups=groups, indices=rows, images=names)
-    val = evaluate_answers(answer, fitted.val_logits, table.values[fitted.judged])
-    alarms = None
-    if limits is not None:
-        alarms = float(limits.judge(look.logits, look.features, look.coarse, 1.0)[1].mean())
-
-    def report(path: Path, diagnosis: Diagnosis | None) -> None:
-        write_answers_report(path, fitted=fitted, evaluation=test, false_alarms=alarms, config=config)
-
-    more = {} if alarms is None else {"limits": {"false_alarms": alarms}}
-    return {"test": {**test.summary(), **more}, "val": val.summary()}, report
-
-
-def _look(
-    predictor: Predictor, prepared: Prepared, console: Console
-) -> tuple[NDArray[np.int64], ModelOutput, list[str]]:
-    """The test split: positions, what the model makes of its images, and their names."""
-    rows = prepared.split.test
-    look = predictor.forward(prepared.pixels.view(rows), console.stage("judging on the test split"))
-    return rows, look, [prepared.dataset.source.name(int(i)) for i in rows]
+def _evaluate(predictor: Predictor, fitted: Fitted, console: Console) -> tuple[Evaluation, Evaluation, OODCheck | None]:
+    """The evaluation of the test split, which is opened here, and of validation; and whether flags and sets hold."""
+    prepared, task = fitted.prepared, fitted.bundle.task
+    rows, dataset = prepared.split.test, prepared.dataset
+    output = predictor.forward(prepared.pixels.view(rows), console.stage("judging on the test split"))
+    names = [dataset.source.name(int(i)) for i in rows]
+    groups = [dataset.classes[k] for k in prepared.labels[rows]]
+    truth = task.truth(dataset)
+    test = task.evaluate(output.logits, truth[rows], groups=groups, indices=rows, images=names)
+    ood = predictor.ood(output)
+    check = None if ood is None else check_ood(task, ood, output.logits, truth[rows])
+    return test, task.evaluate(fitted.val_logits, truth[fitted.judged]), check

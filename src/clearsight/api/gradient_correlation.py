@@ -14,11 +14,11 @@ from clearsight.console import Console
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import PixelFormat, decode_image, read_bytes
-from clearsight.data.sources.read import read
 from clearsight.derivatives import Shattered
 from clearsight.derivatives.gradient_correlation import DEPTHS, KINDS, POINTS
 from clearsight.disk import disk_errors, write_json
 from clearsight.errors import ConfigError
+from clearsight.tasks import read
 
 
 def shattered(

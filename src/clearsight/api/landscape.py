@@ -12,7 +12,6 @@ import numpy as np
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.scan import scan
-from clearsight.data.sources.read import read
 from clearsight.derivatives import Landscape, Rates, survey
 from clearsight.disk import disk_errors, write_json
 from clearsight.errors import BundleError, DataError
@@ -20,6 +19,7 @@ from clearsight.models.network import Probe
 from clearsight.runs.folder import run_options, run_recipe
 from clearsight.runs.images import as_trained, own_data
 from clearsight.runs.load import load
+from clearsight.tasks import read
 
 
 def landscape(

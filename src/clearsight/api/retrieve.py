@@ -12,7 +12,6 @@ from clearsight.data.decode import decode
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat, read_bytes
 from clearsight.data.scan import scan
-from clearsight.data.sources.read import read
 from clearsight.errors import ClearsightError
 from clearsight.retrieval import Index, Retrieval
 from clearsight.runs.folder import run_options
@@ -23,6 +22,7 @@ from clearsight.runs.images import (
     own_data,
 )
 from clearsight.runs.load import load
+from clearsight.tasks import read
 
 
 def index(

@@ -39,7 +39,9 @@ def audit(
     held = evaluation_images(model, data, images, seed, console, data_dir)
     predictor = held.predictor
     predictor.classifies("the audit")
-    turned = [(predictor.class_number(a), degrees, predictor.class_number(b)) for a, degrees, b in turns]
+    turned = [
+        (predictor.bundle.task.index_of(a), degrees, predictor.bundle.task.index_of(b)) for a, degrees, b in turns
+    ]
     card = audited(
         predictor, held.images, held.labels, names=held.names, changes=changes, turns=turned, seed=seed,
         console=console,

@@ -61,7 +61,7 @@ def attack_one(
     """
     check(predictor, method, norm)
     before = cast(Prediction, predictor.predict(pixels[None])[0])
-    goal = predictor.class_number(before.label) if target is None else target
+    goal = predictor.bundle.task.index_of(before.label) if target is None else target
     options: dict[str, Any] = {"norm": norm, "targeted": target is not None}
     if method == "pgd":
         options |= {"steps": steps, "seed": seed}

@@ -76,10 +76,10 @@ def _saved(folder: Path) -> Diagnosis:
 
 def _examined(data: str, options: dict[str, object]) -> Diagnosis:
     """The diagnosis of a short training on the data."""
-    from clearsight.data.sources.read import read_classes
+    from clearsight.tasks import read_exclusive
 
     config = Config.from_options(**options)
-    dataset = read_classes(data, "doctor", data_dir=config.data.data_dir)
+    dataset = read_exclusive(data, "doctor", data_dir=config.data.data_dir)
     with terminal() as console:
         from clearsight.diagnosis import examine
 

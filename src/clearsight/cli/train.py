@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         data, about = run_origin(begun), Config.from_options(**run_options(begun)).data
     if data is None:
         raise ConfigError("train what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
-    from clearsight.data.sources.read import read
+    from clearsight.tasks import read
 
     dataset = read(data, data_dir=about.data_dir, task=about.task, normal=about.normal)
     with terminal() as console:

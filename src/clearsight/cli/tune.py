@@ -39,9 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("search on what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
     if arguments.trials < 1:
         raise ConfigError(f"--trials {arguments.trials} must be 1 or more")
-    from clearsight.data.sources.read import read_classes
+    from clearsight.tasks import read_exclusive
 
-    dataset = read_classes(arguments.data, "tune", data_dir=config.data.data_dir)
+    dataset = read_exclusive(arguments.data, "tune", data_dir=config.data.data_dir)
     folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
     with terminal() as console:
         from clearsight.disk import disk_errors

@@ -23,13 +23,13 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
-from clearsight.data.sources.read import read_classes
 from clearsight.disk import disk_errors, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
 from clearsight.metrics import accuracy, log_loss, softmax, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
 from clearsight.models.published import DEFAULT_BACKBONE
 from clearsight.predictor import Predictor
+from clearsight.tasks import read_exclusive
 from clearsight.train.config import Config
 from clearsight.train.recipe import SMALL, check_names
 
@@ -135,7 +135,7 @@ def rank_models(
     config = Config.from_options(**options)
     if images is not None and images < 20:
         raise ConfigError(f"--images {images} must be 20 or more")
-    dataset = read_classes(data, "compare", data_dir=config.data.data_dir)
+    dataset = read_exclusive(data, "compare", data_dir=config.data.data_dir)
     if images is not None:
         dataset = sampled(dataset, images, config.run.seed)
     scanned = scan(dataset, console.stage("looking at the files"))

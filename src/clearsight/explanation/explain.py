@@ -184,7 +184,7 @@ def explain(
     methods = [method] if isinstance(method, str) else list(method)
     for each in methods:
         check(predictor, each, settings)
-    wanted = None if target is None else predictor.class_number(target)
+    wanted = None if target is None else predictor.bundle.task.index_of(target)
     names = predictor.names(images)
     asked = sum(0 if each in (*GRADIENT_METHODS, OWN) else settings.samples or 500 for each in methods)
     predictor.prepare(len(names) * (QUESTIONS * judged + asked))

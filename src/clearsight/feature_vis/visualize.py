@@ -163,7 +163,7 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
     if settings.layer:
         layer_name(predictor.network, settings.layer)
     for target in settings.classes:
-        predictor.class_number(target)
+        predictor.bundle.task.index_of(target)
     if settings.units and not settings.layer:
         raise ConfigError("a unit is one of a layer's", fix="name the layer: --layer NAME --unit N")
 
@@ -283,7 +283,7 @@ class _Looking:
 def _classes(predictor: Predictor, pixels: Floats | None, settings: Settings) -> list[int]:
     """The classes asked for; else all, or those most likely for the image where all would take too long."""
     if settings.classes:
-        return [predictor.class_number(c) for c in settings.classes]
+        return [predictor.bundle.task.index_of(c) for c in settings.classes]
     one = 3 * operations(predictor.network, predictor.shape) * settings.class_steps * settings.modes  # forth and back
     most = max(1, min(10, int(CLASS_WORK / max(1, one))))
     count = len(predictor.classes)

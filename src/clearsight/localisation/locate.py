@@ -52,7 +52,7 @@ def locate(
     settings, console = settings or Settings(), console or Silent()
     check(predictor, method, settings)
     named: Sequence[str | int] = [target] if isinstance(target, str | int) else target or []
-    asked = None if target is None else list(dict.fromkeys(predictor.class_number(name) for name in named))
+    asked = None if target is None else list(dict.fromkeys(predictor.bundle.task.index_of(name) for name in named))
     ways = [] if method == "window" else _ways(predictor, settings, must=method == "cam")
     if ways:
         _refuse_windows(method, settings)
@@ -88,7 +88,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if settings.scales is not None and not (len(settings.scales) and all(s > 0 for s in settings.scales)):
         raise ConfigError(f"--scales is {settings.scales}", expected="numbers above 0, such as 1,0.5")
     if settings.background is not None:
-        predictor.class_number(settings.background)
+        predictor.bundle.task.index_of(settings.background)
 
 
 def _refuse_windows(method: str, settings: Settings) -> None:
@@ -197,7 +197,7 @@ def _answered(
     """
     if asked is not None:
         return [k for k in asked if belief[k] >= (settings.threshold or 0)]
-    nothing = None if settings.background is None else predictor.class_number(settings.background)
+    nothing = None if settings.background is None else predictor.bundle.task.index_of(settings.background)
     if predictor.bundle.task == "multilabel":
         given = belief >= _least(predictor, settings)
         chosen = [int(k) for k in np.argsort(-belief, kind="stable") if given[k]]
@@ -222,7 +222,7 @@ def _by_windows(
 
     every = set(range(len(predictor.classes)))
     if settings.background is not None:
-        every.remove(predictor.class_number(settings.background))
+        every.remove(predictor.bundle.task.index_of(settings.background))
     search = Search(
         predictor, np.ascontiguousarray(original.transpose(1, 2, 0)), sorted(every) if asked is None else asked,
         _least(predictor, settings), settings, alone=predictor.bundle.task == "classification" and asked is None,

@@ -48,7 +48,7 @@ class WindowScorer:
         if self.trunk and picture[0].size <= MOST:
             logits = self.trunk.logits(picture, self.window, self.step)
             if logits is not None:
-                flat = self.predictor.belief(logits.reshape(-1, logits.shape[2]))
+                flat = self.predictor.bundle.task.decode(logits.reshape(-1, logits.shape[2]))
                 return np.reshape(flat, logits.shape), self.step
         return self._by_crops(picture), self.step
 
@@ -71,7 +71,9 @@ class WindowScorer:
         every = crops(picture, self.window, self.step)
         some = _busiest(every)
         singles = np.stack([every[divmod(int(i), columns)] for i in some])
-        gap = np.abs(self.predictor.belief(logits.reshape(-1, classes)[some]) - self.predictor.predict_proba(singles))
+        gap = np.abs(
+            self.predictor.bundle.task.decode(logits.reshape(-1, classes)[some]) - self.predictor.predict_proba(singles)
+        )
         self.facts["difference from crops"] = float(gap.max(1).mean())
         if self.facts["difference from crops"] <= APART:
             self.trunk, self.facts["judged by"] = trunk, "one pass"

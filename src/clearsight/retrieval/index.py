@@ -185,8 +185,8 @@ def build_index(
             rows=tuple(int(i) for i in rows),
             classes=dataset.classes,
             width=int(stored.shape[1]),
-            said=tuple(dataset.words(int(i)) for i in rows) if dataset.targets else (),
-            task=dataset.task,
+            said=() if dataset.task.needs_classes else tuple(dataset.words(int(i)) for i in rows),
+            task=dataset.task.name,
         )
         write_json(folder / "card.json", asdict(card))
     return Index(card, faiss)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from clearsight.data.dataset import Source
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat, Pixels
-from clearsight.data.sources.read import read
 from clearsight.retrieval.index import Index
+from clearsight.tasks import TaskOptions, read
 
 
 class Originals:
@@ -15,7 +15,7 @@ class Originals:
     def __init__(self, index: Index, data_dir: str | None = None) -> None:
         self.rows = index.card.rows
         self.source: Source = read(
-            index.card.origin, data_dir=data_dir, task=index.card.task, normal=(), judging=True
+            index.card.origin, data_dir=data_dir, task=index.card.task, options=TaskOptions(normal=(), evaluating=True)
         ).source
 
     def picture(self, place: int, side: int = 128) -> Pixels:

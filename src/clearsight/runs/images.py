@@ -16,23 +16,19 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sources.builtin import BUILTIN
-from clearsight.data.sources.read import IN_MEMORY, read
-from clearsight.errors import BundleError, DataError
+from clearsight.data.targets import IN_MEMORY
+from clearsight.errors import BundleError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import run_options
 from clearsight.runs.load import load
-from clearsight.tasks import Anomaly, Numbers
-from clearsight.tasks.regression import reach, wrong_unit
-
-TELLING = 20
-"""Angles that tell their unit: fewer may all happen to be small."""
+from clearsight.tasks import read
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """Images a model was not trained on, as it sees them, with labels (N,) as it numbers its classes, their rows in
-    the data set, and their names. own: they are the test split of its own run. targets (N, T): where it is not one
-    class per image; labels are then of no use.
+    the data set, and their names. own: they are the test split of its own run. truth (N,) or (N, T): the targets as the
+    model's task evaluates them.
     """
 
     predictor: Predictor
@@ -42,7 +38,7 @@ class HeldOut:
     rows: NDArray[np.int64]
     names: list[str]
     own: bool
-    targets: NDArray[np.float32] | None = None
+    truth: NDArray[Any]
 
     @property
     def groups(self) -> list[str]:
@@ -55,7 +51,7 @@ class HeldOut:
         images = PixelView(self.images.array, self.images.indices[some])
         return replace(
             self, images=images, labels=self.labels[some], rows=self.rows[some], names=[self.names[i] for i in some],
-            targets=None if self.targets is None else self.targets[some],
+            truth=self.truth[some],
         )  # fmt: skip
 
 
@@ -70,7 +66,7 @@ def held_out(
     data = own_data(bundle) if data is None else data
     dataset = as_learned(bundle, data, data_dir or options.get("data_dir"))
     scanned = scan(dataset, console.stage("looking at the files"))
-    own = dataset.origin == bundle.data.get("origin") and dataset.answers == bundle.classes
+    own = dataset.origin == bundle.data.get("origin") and dataset.names == bundle.classes
     if own:
         prepared = as_trained(bundle, options, dataset, scanned, console)
         changed = prepared.pixels.key != bundle.data.get("fingerprint")
@@ -84,10 +80,8 @@ def held_out(
     else:
         pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
     names = [dataset.source.name(int(i)) for i in rows]
-    targets = None if dataset.targets is None else _as_named(bundle, dataset)[rows]
-    if targets is not None and not own:
-        _same_unit(bundle, dataset.name, targets)
-    return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own, targets)
+    truth = bundle.task.aligned(dataset)[rows]
+    return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own, truth)
 
 
 def knows(predictor: Predictor, held: HeldOut) -> bool:
@@ -128,7 +122,7 @@ def training_images(
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
     dataset = as_learned(bundle, own_data(bundle) if data is None else data, data_dir or options.get("data_dir"))
     scanned = scan(dataset, console.stage("looking at the files"))
-    if dataset.origin == bundle.data.get("origin") and dataset.answers == bundle.classes:
+    if dataset.origin == bundle.data.get("origin") and dataset.names == bundle.classes:
         prepared = as_trained(bundle, options, dataset, scanned, console)
         pixels, rows, labels = prepared.pixels, np.sort(prepared.split.development), prepared.labels
     else:
@@ -160,14 +154,14 @@ def development(
     dataset = as_learned(bundle, own_data(bundle), data_dir or options.get("data_dir"))
     data = as_trained(bundle, options, dataset, scan(dataset, console.stage("looking at the files")), console)
     val = data.split.folds[0][1]
-    truth = data.labels if dataset.targets is None else _as_named(bundle, dataset)
-    return Development(data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), truth[val])
+    return Development(
+        data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), bundle.task.aligned(dataset)[val]
+    )
 
 
 def as_learned(bundle: Bundle, data: Any, data_dir: str | None) -> Dataset:
-    """A data set whose labels are read as a model learned them: of anomalies, normal is what was normal then."""
-    normal = bundle.answer.normal if isinstance(bundle.answer, Anomaly) else None
-    return read(data, data_dir=data_dir, task=bundle.task, normal=normal, judging=True)
+    """A data set whose targets are read as a model learned them."""
+    return read(data, data_dir=data_dir, task=bundle.task.name, options=bundle.task.read_options())
 
 
 def own_data(bundle: Bundle) -> str:
@@ -217,44 +211,6 @@ def _other_images(
 
 def _as_numbered(bundle: Bundle, dataset: Dataset) -> NDArray[np.int64]:
     """The labels of a data set as the model numbers its classes; DataError for a class it does not know."""
-    if bundle.task != "classification":
+    if not bundle.task.needs_classes:
         return dataset.labels
-    unknown = sorted(set(dataset.classes) - set(bundle.classes))
-    if unknown:
-        raise DataError(
-            "the data has classes the model does not know",
-            found=", ".join(unknown[:8]),
-            expected=", ".join(bundle.classes[:8]) + (", ..." if len(bundle.classes) > 8 else ""),
-        )
-    number = np.array([bundle.classes.index(c) for c in dataset.classes])
-    return np.asarray(number[dataset.labels])
-
-
-def _same_unit(bundle: Bundle, name: str, targets: NDArray[np.float32]) -> None:
-    """DataError for angles that are hardly in the model's unit; a few may all be small."""
-    answer = bundle.answer
-    if not isinstance(answer, Numbers) or answer.kind != "angle" or len(targets) < TELLING:
-        return
-    if wrong := wrong_unit(targets.astype(np.float64), answer.unit):
-        raise DataError(
-            f"{name} is not in the model's unit: {wrong}",
-            found=reach(targets),
-            expected=answer.unit,
-            fix="convert them",
-        )
-
-
-def _as_named(bundle: Bundle, dataset: Dataset) -> NDArray[np.float32]:
-    """Targets (N, T) in the model's order; DataError where one is missing."""
-    assert dataset.targets is not None
-    missing = [name for name in bundle.classes if name not in dataset.targets.names]
-    if (missing and bundle.task == "regression") or not set(dataset.targets.names) <= set(bundle.classes):
-        raise DataError(
-            "the data names other things than the model predicts",
-            found=", ".join(dataset.targets.names[:8]),
-            expected=", ".join(bundle.classes[:8]),
-        )
-    found = np.zeros((len(dataset), len(bundle.classes)), np.float32)  # a label nobody has is one that never holds
-    for k, name in enumerate(dataset.targets.names):
-        found[:, bundle.classes.index(name)] = dataset.targets.values[:, k]
-    return found
+    return bundle.task.aligned(dataset)

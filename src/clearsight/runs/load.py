@@ -10,6 +10,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.errors import BundleError
 from clearsight.predictor import Predictor
+from clearsight.tasks import Classification
 
 
 def load(folder: str | Path, *, engine: str = "auto", device: str = "auto") -> Predictor:
@@ -25,7 +26,7 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "auto") -> P
             side = weight_facts(name).img_size
             bundle = Bundle(
                 network,
-                classes,
+                Classification(classes),
                 PixelFormat(3, 8),
                 Geometry(side, side, "crop"),
                 data={"name": "ImageNet-1k"},

@@ -97,7 +97,7 @@ class Looker:
     ) -> Attacked:
         """The image attacked; ModelError for a model without gradients, ConfigError for options out of range."""
         check_attack(self.worker.predictor, method, norm)
-        goal = None if target is None else self.worker.predictor.class_number(target)
+        goal = None if target is None else self.worker.predictor.bundle.task.index_of(target)
         pixels = await self._pixels(image)
 
         def work(deadline: Deadline) -> Attacked:

@@ -116,7 +116,7 @@ class Worker:
         chosen = method or usual_method(self.predictor)
         check(self.predictor, chosen, settings)
         if target is not None:
-            self.predictor.class_number(target)
+            self.predictor.bundle.task.index_of(target)
         pixels = await self.decoded(image)
 
         def work(deadline: Deadline) -> Explanation:

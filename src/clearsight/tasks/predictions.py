@@ -1,15 +1,15 @@
-"""What answers say once a network's outputs have become beliefs or numbers: labels given, intervals, and the words.
+"""Predictions as objects, and in words: what a model predicts of one image, for each kind of prediction.
 
-The runner beside an exported file is made of this code too (`exporting.runner`), so that it says what the model says.
+The script beside an exported file holds this module too, so it needs NumPy alone.
 
-Shapes: N images, K labels, T numbers.
+Shapes: N images, K names, T numbers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,50 @@ ANGLES = {"degrees": 360.0, "radians": 2 * math.pi}
 """A full turn in each unit."""
 
 
+def _in(low: float | None, high: float | None, **more: Any) -> Any:
+    """A field whose values lie in a range, which the server's description states."""
+    return field(metadata={"ge": low, "le": high}, **more)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one image of a model of classes.
+
+    probabilities: class to calibrated probability, likeliest first. doubt: their entropy over log K, 0 = sure, 1 = no
+    idea. set: the classes that, together, hold the true one with the coverage asked for; empty where none is likely
+    enough. strangeness: the share of known images that look less strange. none_of_these: out of distribution. The last
+    three are None where no detector was fitted.
+    """
+
+    image: str
+    label: str
+    probability: float = _in(0, 1)
+    doubt: float = _in(None, None)
+    probabilities: dict[str, float] = field(default_factory=dict)
+    set: tuple[str, ...] | None = None
+    strangeness: float | None = None
+    none_of_these: bool | None = None
+
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """The prediction in words. top: classes to list. coverage: of the set to name, if any. thing: image or
+        sound.
+        """
+        words = "  ".join(f"{name} {p:.1%}" for name, p in list(self.probabilities.items())[:top])
+        if self.none_of_these:
+            words = f"none of these, {unlike_words(self.strangeness or 0.0, thing)}; nearest {words}"
+        line = f"{words}  (doubt {self.doubt:.2f})"
+        if coverage is None:
+            return line
+        if self.set is None:
+            return f"{line}  no prediction set: this model does not know its limits"
+        return f"{line}  at {coverage:.0%}: {', '.join(self.set) or 'no class is likely enough'}"
+
+
 @dataclass(frozen=True)
 class LabelsPrediction:
-    """The answer for one image. labels: those given, likeliest first. probabilities: of every label, likeliest first.
-    doubt: the mean over labels of the entropy of each, 0 = sure, 1 = no idea. strangeness, none_of_these: as for
-    classes.
+    """The prediction for one image of a model of labels. labels: those given, likeliest first. probabilities: of every
+    label, likeliest first; they do not sum to 1. doubt: the mean over labels of the entropy of each, 0 = sure, 1 = no
+    idea. strangeness, none_of_these: as for classes.
     """
 
     image: str
@@ -33,12 +72,18 @@ class LabelsPrediction:
     strangeness: float | None = None
     none_of_these: bool | None = None
 
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """The labels given, and the probabilities of the likeliest `top`."""
+        words = "  ".join(f"{name} {p:.1%}" for name, p in list(self.probabilities.items())[:top])
+        line = f"{', '.join(self.labels) or 'none of its labels'}  (of {words}; doubt {self.doubt:.2f})"
+        return line + _beside(self.strangeness, self.none_of_these, thing)
+
 
 @dataclass(frozen=True)
 class NumbersPrediction:
-    """The answer for one image. values: of every number. intervals: of every number, from low to high, each of which
-    holds the truth with the coverage asked for; for angles the low end may lie beyond the high one, across the turn; a
-    direction has none, and `within` says by how many degrees it may be off.
+    """The prediction for one image of a model of numbers. values: of every number. intervals: of every number, from low
+    to high, each of which holds the truth with the coverage asked for; for angles the low end may lie beyond the high
+    one, across the turn; a direction has none, and `within` says by how many degrees it may be off.
     """
 
     image: str
@@ -48,38 +93,55 @@ class NumbersPrediction:
     strangeness: float | None = None
     none_of_these: bool | None = None
 
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """The numbers and their intervals. coverage: of these."""
+        spans = self.intervals or {}
+        words = "  ".join(
+            f"{name} {value:.4g}" + (f" ({spans[name][0]:.4g} to {spans[name][1]:.4g})" if name in spans else "")
+            for name, value in self.values.items()
+        )
+        within = f"  within {self.within:.3g} degrees" if self.within is not None else ""
+        line = f"{words}{within}  at {0.9 if coverage is None else coverage:.0%}"
+        return line + _beside(self.strangeness, self.none_of_these, thing)
+
 
 @dataclass(frozen=True)
 class AnomalyPrediction:
-    """The answer for one image. anomaly: its p-value is at most the share of false alarms asked for. p_value: of normal
-    images, the share that look at least so strange. probability: of an anomaly, as `answers.anomaly` has it. score: the
-    detector's.
+    """The prediction for one image of an anomaly model. anomaly: its p-value is at most the share of false alarms asked
+    for. p_value: of normal images, the share that look at least so strange. probability: of an anomaly, as
+    `tasks.anomaly` has it. score: the model's own, larger for stranger.
     """
 
     image: str
     anomaly: bool
-    probability: float
-    p_value: float
-    score: float
+    probability: float = _in(0, 1)
+    p_value: float = _in(0, 1)
+    score: float = _in(None, None)
+
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """Whether it is an anomaly. thing: what it was asked of, an image or a sound."""
+        word = "anomaly" if self.anomaly else "normal"
+        normal = "images look" if thing == "image" else f"{thing}s are"
+        return f"{word}  (anomaly {self.probability:.1%}; {self.p_value:.1%} of normal {normal} as strange)"
 
 
-def labels_said(
-    beliefs: NDArray[np.floating],
+def labels_predictions(
+    probabilities: NDArray[np.floating],
     names: Sequence[str],
     thresholds: Sequence[float],
     images: Sequence[str],
     known: Sequence[dict[str, Any]],
 ) -> list[LabelsPrediction]:
-    """The answer for each image, from beliefs (N, K) and thresholds (K,). known: strangeness and none_of_these."""
-    given, doubt = beliefs >= np.array(thresholds), binary_entropy(beliefs).mean(1)
+    """The prediction for each image, from probabilities (N, K) and thresholds (K,). known: its other fields."""
+    given, doubt = probabilities >= np.array(thresholds), binary_entropy(probabilities).mean(1)
     found = []
     for i, image in enumerate(images):
-        order = np.argsort(-beliefs[i], kind="stable")
+        order = np.argsort(-probabilities[i], kind="stable")
         found.append(
             LabelsPrediction(
                 image,
                 tuple(names[k] for k in order if given[i, k]),
-                {names[k]: float(beliefs[i, k]) for k in order},
+                {names[k]: float(probabilities[i, k]) for k in order},
                 float(doubt[i]),
                 **known[i],
             )
@@ -87,7 +149,7 @@ def labels_said(
     return found
 
 
-def numbers_said(
+def numbers_predictions(
     values: NDArray[np.floating],
     widths: NDArray[np.floating],
     names: Sequence[str],
@@ -97,14 +159,14 @@ def numbers_said(
     images: Sequence[str],
     known: Sequence[dict[str, Any]],
 ) -> list[NumbersPrediction]:
-    """The answer for each image, from values (N, T) and half the widths of their intervals (N, T), of a direction
-    (N, 1). kind, unit: as of `Numbers`. within: the range that plain numbers are kept in.
+    """The prediction for each image, from values (N, T) and half the widths of their intervals (N, T), of a direction
+    (N, 1). kind, unit: as of `Regression`. within: the range that plain numbers are kept in.
     """
     found = []
     for i, image in enumerate(images):
-        said = dict(zip(names, values[i].tolist(), strict=True))
+        found_values = dict(zip(names, values[i].tolist(), strict=True))
         if kind == "direction":
-            found.append(NumbersPrediction(image, said, None, float(widths[i, 0]), **known[i]))
+            found.append(NumbersPrediction(image, found_values, None, float(widths[i, 0]), **known[i]))
             continue
         if kind == "angle":
             turn = ANGLES[unit]
@@ -115,7 +177,7 @@ def numbers_said(
         else:
             low, high = np.maximum(values[i] - widths[i], within[0]), np.minimum(values[i] + widths[i], within[1])
         spans = dict(zip(names, zip(low.tolist(), high.tolist(), strict=True), strict=True))
-        found.append(NumbersPrediction(image, said, spans, **known[i]))
+        found.append(NumbersPrediction(image, found_values, spans, **known[i]))
     return found
 
 
@@ -133,30 +195,10 @@ def binary_entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(-(q * np.log2(q) + (1 - q) * np.log2(1 - q)))
 
 
-def strange_line(strangeness: float, thing: str = "image") -> str:
-    """How strange an image is, in words: by the share of known images that look less so."""
-    return f"stranger than {'all' if strangeness > 0.995 else f'{strangeness:.0%} of'} known {thing}s"
+def unlike_words(percentile: float, thing: str = "image") -> str:
+    """How unlike the training images an image is, in words: by the share of known images that look less so."""
+    return f"stranger than {'all' if percentile > 0.995 else f'{percentile:.0%} of'} known {thing}s"
 
 
-def labels_line(answer: LabelsPrediction, top: int) -> str:
-    """The labels, and of the likeliest `top` the beliefs, in words."""
-    words = "  ".join(f"{name} {p:.1%}" for name, p in list(answer.probabilities.items())[:top])
-    return f"{', '.join(answer.labels) or 'none of its labels'}  (of {words}; doubt {answer.doubt:.2f})"
-
-
-def anomaly_line(answer: AnomalyPrediction, thing: str = "image") -> str:
-    """Whether it is an anomaly, in words. thing: what it was asked of, an image or a sound."""
-    said = "anomaly" if answer.anomaly else "normal"
-    normal = "images look" if thing == "image" else f"{thing}s are"
-    return f"{said}  (anomaly {answer.probability:.1%}; {answer.p_value:.1%} of normal {normal} as strange)"
-
-
-def numbers_line(answer: NumbersPrediction, coverage: float) -> str:
-    """The numbers and their intervals in words."""
-    spans = answer.intervals or {}
-    said = "  ".join(
-        f"{name} {value:.4g}" + (f" ({spans[name][0]:.4g} to {spans[name][1]:.4g})" if name in spans else "")
-        for name, value in answer.values.items()
-    )
-    within = f"  within {answer.within:.3g} degrees" if answer.within is not None else ""
-    return f"{said}{within}  at {coverage:.0%}"
+def _beside(percentile: float | None, flagged: bool | None, thing: str) -> str:
+    return f"  (unlike the training {thing}s: {unlike_words(percentile or 0.0, thing)})" if flagged else ""

@@ -27,20 +27,20 @@ from clearsight.models.anomaly_model import AnomalyModel
 from clearsight.models.classical import Classical
 from clearsight.models.network import Ensemble, Network, Probe
 from clearsight.scale.distributed import ALONE, World
-from clearsight.tasks import Answer, answer_for
+from clearsight.tasks import Task, task_named
 from clearsight.train.batch_norm import folded_norms, freeze_bn
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.config import Config, low_high, seconds
+from clearsight.train.config import Config, seconds
 from clearsight.train.decision import Decision
 from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
 from clearsight.train.head_search import Candidate
 from clearsight.train.loop import Examples, Trained, Training, logits_of, train_network
-from clearsight.train.losses import ALL_LOSSES, loss_for
 from clearsight.train.observer import Epoch, Observer
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser, default_lr, default_weight_decay
 from clearsight.train.range_test import range_test
 from clearsight.train.recipe import Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
+from clearsight.train.task_options import task_options
 
 if TYPE_CHECKING:
     from clearsight.train.label_issues import LabelIssues
@@ -48,28 +48,18 @@ if TYPE_CHECKING:
 FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
 
-SMOOTHING = 0.1
-"""Label smoothing where many small images are seen a few times each: without it Muon has them by heart before the rate
-has come down. Measured on clothes, ten epochs: 0.937 right in validation, and 0.931 without.
-"""
-
-MANY_NUMBERS = 2000
-"""Images from which numbers are learned with Muon. Measured on 2,500 and 6,000 views and 8,000 digits: three quarters
-of AdamW's error after the same epochs.
-"""
-
 Watch = Callable[[nn.Module, Training, Examples], Observer]
 """Gives each training, of a network in some way on some images, its observer."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a way of training leaves; see `fit.Fitted` for the fields. answer: fitted, where it is not one class.
-    suspects: images that training itself took for anomalies.
+    """What a strategy leaves; see `fit.Fitted` for the fields. task: calibrated. suspects: images that training itself
+    took for anomalies.
     """
 
     network: Network | Probe | Ensemble | Classical | AnomalyModel
-    temperature: float
+    task: Task
     judged: NDArray[np.int64]
     logits: NDArray[np.float64]
     history: tuple[Epoch, ...]
@@ -78,8 +68,12 @@ class TrainResult:
     images_per_second: float
     tuned: bool = False
     training: Training | None = None
-    answer: Answer | None = None
     suspects: LabelIssues | None = None
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by."""
+        return self.task.temperature
 
 
 @dataclass(frozen=True)
@@ -107,34 +101,20 @@ class TrainContext:
         return len(self.data.dataset.classes)
 
     @cached_property
-    def answer(self) -> Answer | None:
-        """What is to be predicted where it is not one class, nothing of it learned yet."""
-        table, data = self.data.dataset.targets, self.config.data
-        if table is None:
-            return None
-        within = low_high(data.within) if data.within else None
-        spread = self.config.train.loss == "gaussian-nll" and self.recipe.kind == "scratch"  # a head has none
-        return answer_for(
-            table, self.data.split.train, angle=data.angle, within=within, spread=spread,
-            false_alarms=self.config.model.false_alarms,
-        )  # fmt: skip
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that the network gives for an image."""
-        return self.answer.outputs if self.answer else self.classes
+    def task(self) -> Task:
+        """What is to be predicted, nothing of it learned yet."""
+        variances = self.config.train.loss == "gaussian-nll" and self.recipe.kind == "scratch"  # a head has none
+        options = task_options(self.config, variances=variances)
+        return task_named(self.data.dataset.task.name).of(self.data.dataset, self.data.split.train, options)
 
     @property
     def examples(self) -> Examples:
         """The images at their working size with the split's own train and validation parts."""
-        data, targets, weights = self.data, self.data.dataset.soft, self.data.weights
-        if targets is not None:  # which say themselves how far each class is believed
+        data, targets, weights = self.data, self.task.encode(self.data.dataset), self.data.weights
+        if targets is not None:  # which say themselves how far each class is trusted
             weights = np.ones_like(weights)
-        if self.answer and data.dataset.targets:
-            targets = self.answer.encode(data.dataset.targets.values)
         return Examples(
-            data.pixels.array, data.labels, weights, data.split.train, data.split.val, self.classes,
-            data.dataset.task, targets,
+            data.pixels.array, data.labels, weights, data.split.train, data.split.val, self.task, targets
         )  # fmt: skip
 
     def note(self, what: str, choice: str, why: str) -> None:
@@ -180,12 +160,11 @@ class TrainContext:
         if precision == "fp16" and self.device == "cpu":
             raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
         same = {name: getattr(options, name) for name in _SHARED}
-        task = self.data.dataset.task
-        turns = task == "regression" or self.data.scan.sounds  # what turns an image may turn the answer
-        unchanged = "none" if turns else "light"
-        same |= {"augment": options.augment or unchanged, "opt": opt, "loss": loss_for(task, options.loss)}
+        usual = self.task.training
+        fixed = not usual.light_augmentation or self.data.scan.sounds  # what turns an image may turn the target
+        same |= {"augment": options.augment or ("none" if fixed else "light"), "opt": opt, "loss": self.loss}
         if options.label_smoothing is None:
-            same["label_smoothing"] = SMOOTHING if self.many_small and task == "classification" else 0.0
+            same["label_smoothing"] = usual.smoothing if self.many_small else 0.0
         return Training(
             epochs=1,
             batch_size=size,
@@ -204,9 +183,14 @@ class TrainContext:
     @property
     def optimiser(self) -> str:
         """The optimiser asked for, or what learns soonest."""
-        dataset = self.data.dataset
-        numbers = self.recipe.kind == "scratch" and dataset.task == "regression" and len(dataset) >= MANY_NUMBERS
-        return self.config.train.opt or ("muon" if self.many_small or numbers else "adamw")
+        enough = self.task.training.muon_from
+        many = self.recipe.kind == "scratch" and enough is not None and len(self.data.dataset) >= enough
+        return self.config.train.opt or ("muon" if self.many_small or many else "adamw")
+
+    @property
+    def loss(self) -> str:
+        """The loss asked for, or the task's usual one."""
+        return self.config.train.loss or next(iter(self.task.training.losses))
 
     def rate(self, fine_tuning: bool) -> float:
         """The peak rate: the user's or the optimiser's own, smaller for weights that are already good."""
@@ -232,7 +216,7 @@ class TrainContext:
             every = self.config.run.checkpoint_every
             fingerprint = self._fingerprint(how, groups)
             checkpoint = Checkpoint(path, fingerprint, every=every, writes=self.world.rank == 0)
-        watched = self.watch if self.answer is None else None  # the doctor knows classes alone
+        watched = self.watch if self.task.training.diagnosed else None
         observer = watched(network, how, examples) if watched else None
 
         def on_epoch(line: Epoch) -> None:
@@ -386,7 +370,7 @@ def single_steps(
         wanted = data.wanted(rows, how.label_smoothing).to(device)
         optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
-        loss = ALL_LOSSES[how.loss](network(images), wanted).mean()
+        loss = data.task.training.losses[how.loss](network(images), wanted).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         limit_gradient(network, how.clip)
         optimiser.step()

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.calibration.temperature import fit_temperature
 from clearsight.metrics import softmax
 from clearsight.models.network import Ensemble
 from clearsight.train.context import TrainContext, TrainResult
@@ -75,7 +74,7 @@ def together(job: TrainContext, before: TrainResult, after: TrainResult) -> tupl
     outcome = replace(
         after,
         network=Ensemble.of([before.network, after.network], [before.temperature, after.temperature]),
-        temperature=fit_temperature(logits, truth),
+        task=after.task.calibrated(logits, truth),
         judged=judged,
         logits=logits,
     )

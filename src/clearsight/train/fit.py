@@ -13,30 +13,26 @@ from pathlib import Path
 from typing import cast, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from clearsight.arguments import flag
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Fit, Geometry
-from clearsight.data.normal import require_normal
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sound import FACTS
-from clearsight.data.targets import Task, is_direction, like_counts, require_variety
 from clearsight.errors import ConfigError
-from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.execution import device_of
 from clearsight.scale.distributed import ALONE, World
-from clearsight.tasks.regression import like_angles
+from clearsight.tasks import registered_tasks
 from clearsight.train.config import Config
 from clearsight.train.context import TrainContext, TrainResult, Watch
 from clearsight.train.decision import Decision
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues, find_label_issues
-from clearsight.train.loop import Training, score_of
-from clearsight.train.losses import loss_for
+from clearsight.train.loop import Training
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
 from clearsight.train.recipe import Recipe, check_names, check_task, kept, larger_size, plan
@@ -46,22 +42,14 @@ from clearsight.train.strategies.from_scratch import from_scratch
 from clearsight.train.strategies.one_class import train_one_class
 from clearsight.train.strategies.transfer import transfer
 
-TRAIN: dict[str, Callable[[TrainContext], TrainResult]] = {
-    "probe": transfer,
-    "scratch": from_scratch,
-    "classical": classical,
-}
-"""What carries out each kind of recipe for classes."""
+Strategy = Callable[[TrainContext], TrainResult]
 
-ANSWER: dict[str, Callable[[TrainContext], TrainResult]] = {"probe": ridge_head, "scratch": from_scratch}
-"""The same for several labels and for numbers."""
-
-WAYS: dict[Task, dict[str, Callable[[TrainContext], TrainResult]]] = {
-    "classification": TRAIN,
-    "multilabel": ANSWER,
-    "regression": ANSWER,
-    "anomaly": {"probe": train_one_class, "scratch": train_one_class},
+STRATEGIES: dict[str, dict[str, Strategy]] = {
+    "classifier": {"probe": transfer, "scratch": from_scratch, "classical": classical},
+    "regression": {"probe": ridge_head, "scratch": from_scratch},
+    "one-class": {"probe": train_one_class, "scratch": train_one_class},
 }
+"""What carries out each kind of recipe, by how the task fits a head (`tasks.Training.head`)."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +104,11 @@ def fit(
     device = device_of(config.run.device)
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("looking at the files"))
-    recipe = plan(config, scanned)
+    recipe = plan(config, scanned, dataset.task)
     _check_task(dataset, config, recipe)
     trials = Trials(dataset, scanned, config, test_fraction, device, console)
     recipe, geometry, why_so = trials.geometry(recipe)
-    decisions = [*recipe.decisions, *_whole_numbers(dataset, config), *why_so]
+    decisions = [*recipe.decisions, *_notes(dataset, config), *why_so]
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     prepared, left_out = trials.prepared(geometry, console)
@@ -130,16 +118,13 @@ def fit(
         if finding.severity == "warning":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
     job = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
-    _note_angles(job)
     outcome = _train(job)
     trained = time.perf_counter()
     bundle = Bundle(
         network=outcome.network.eval(),
-        classes=dataset.answers,
-        answer=outcome.answer,
+        task=outcome.task,
         form=prepared.form,
         geometry=geometry,
-        temperature=outcome.temperature,
         data={
             "name": dataset.name,
             "origin": dataset.origin,
@@ -155,7 +140,7 @@ def fit(
         alone = replace(job, world=ALONE)
         bundle = replace(bundle, limits=fit_ood_detector(alone, outcome, bundle))
         suspects = outcome.suspects
-        if outcome.answer is None and find_issues:
+        if outcome.task.training.label_issues and find_issues:
             suspects = find_label_issues(alone)
     return Fitted(
         bundle=bundle,
@@ -175,70 +160,41 @@ def fit(
     )
 
 
-def _whole_numbers(dataset: Dataset, config: Config) -> list[Decision]:
-    """Say that whole numbers are taken for names of classes, where nobody said so and they may be counts; names of
-    folders are none.
-    """
-    open_what = dataset.targets is None and config.data.task == "auto" and not Path(dataset.origin).is_dir()
-    if not open_what or not like_counts(dataset.classes):
-        return []
-    why = "the labels are whole numbers, taken for names: --task regression if they are counts"
-    return [Decision("labels", f"{len(dataset.classes)} classes", why)]
-
-
-def _note_angles(job: TrainContext) -> None:
-    """Say that numbers that fill a full turn are taken for plain ones, where the user did not say what they are."""
-    table = job.data.dataset.targets
-    if table and job.config.data.angle is None and (found := like_angles(table)):
-        name, unit = found
-        job.note("numbers", "plain", f"{name!r} fills a full turn: if it is an angle, say --angle {unit}")
+def _notes(dataset: Dataset, config: Config) -> list[Decision]:
+    """What the task says about how it reads the data, where the user left that open."""
+    return [Decision(*note) for note in dataset.task.notes(dataset, config)]
 
 
 def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
     """Refuse options that mean nothing for what is to be predicted, all at once."""
-    task, data, model, options = dataset.task, config.data, config.model, config.train
-    loss_for(task, options.loss)
-    numbers = [flag for flag, given in (("--angle", data.angle), ("--within", data.within)) if given]
-    if task != "regression" and numbers:
-        raise ConfigError(f"{', '.join(numbers)} is about numbers to predict", found=f"{dataset.name} has none")
+    task, model, options = dataset.task, config.model, config.train
+    if options.loss is not None and options.loss not in task.training.losses:
+        raise ConfigError(f"--loss {options.loss} is not for {task.name}", expected=", ".join(task.training.losses))
+    changed = config.changed()
+    for other in registered_tasks():
+        given = [flag(name) for name in other.own_options if name in changed]
+        if given and other.name != task.name:
+            names = other.words_used.names[1]
+            raise ConfigError(f"{', '.join(given)} is about {names} to predict", found=f"{dataset.name} has none")
     check_task(dataset, config)
-    if dataset.targets is None:
-        return
-    if task == "regression" and is_direction(dataset.targets.values):
-        plain = [*numbers, *(["--loss gaussian-nll"] if options.loss == "gaussian-nll" else [])]
-        if plain:
-            raise ConfigError(
-                f"{', '.join(plain)}: not for a direction in the plane",
-                found=f"unit vectors in {' and '.join(dataset.targets.names)}",
-                fix="leave that out",
-            )
-    if task == "anomaly":
-        require_normal(dataset)
-        if recipe.kind == "scratch" and model.model != "auto" and len(dataset.targets.normal) == 1:
-            raise ConfigError(
-                f"{recipe.model} would start from random weights and learn to tell normal classes apart",
-                found=f"one normal class, {dataset.targets.normal[0]}",
-                fix="leave out --model, or name a network with published weights",
-            )
-    else:
-        require_variety(dataset.targets, dataset.name)
-    if recipe.kind == "classical":
+    task.check(dataset, config)
+    if recipe.kind not in STRATEGIES[task.training.head]:
         raise ConfigError(
             f"the classical model {recipe.model} tells classes apart",
-            found=task,
+            found=task.name,
             fix="leave out --model, or name a network",
         )
     wrong = {
-        "--class-weights": options.class_weights != "none",
-        "--adversarial": options.adversarial != "none",
-        "--label-smoothing": bool(options.label_smoothing) and task == "regression",
-        "--freeze none or lower": model.freeze in ("none", "lower") and recipe.kind == "probe",
-        "--heal": config.run.heal,
-        "--fit auto": data.fit == "auto" and task == "anomaly",
+        "class_weights": ("--class-weights", options.class_weights != "none"),
+        "adversarial": ("--adversarial", options.adversarial != "none"),
+        "label_smoothing": ("--label-smoothing", bool(options.label_smoothing)),
+        "freeze": ("--freeze none or lower", model.freeze in ("none", "lower") and recipe.kind == "probe"),
+        "heal": ("--heal", config.run.heal),
+        "fit": ("--fit auto", config.data.fit == "auto"),
     }
-    if given := [flag for flag, asked in wrong.items() if asked]:
+    if given := [flag for name, (flag, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
-            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task}", fix="leave that out"
+            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="leave that out"
         )
 
 
@@ -266,7 +222,7 @@ class Trials:
             fits = {name: Geometry(side, side, name) for name in get_args(Fit)}
             geometry, decision = self._best("fit", recipe, fits)
             decisions.append(decision)
-        larger = larger_size(recipe, self.config, self.scanned)
+        larger = larger_size(recipe, self.config, self.scanned, self.dataset.task)
         if larger is not None:
             sizes = {str(n): replace(geometry, height=n, width=n) for n in (side, larger)}
             geometry, decision = self._best("size", recipe, sizes)
@@ -298,24 +254,18 @@ class Trials:
             scores[name] = _score(job, _train(job))
         best = max(scores, key=lambda name: scores[name])
         words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
-        of = "validation accuracy" if self.dataset.targets is None else "how right it is in validation"
+        of = "validation accuracy" if self.dataset.task.needs_classes else "how right it is in validation"
         return tried[best], Decision(what, best, f"{of}: {words}")
 
 
 def _train(job: TrainContext) -> TrainResult:
-    return WAYS[job.data.dataset.task][job.recipe.kind](job)
+    return STRATEGIES[job.task.training.head][job.recipe.kind](job)
 
 
 def _score(job: TrainContext, outcome: TrainResult) -> tuple[float, float]:
     """What validation says of a training: of two, the larger is better."""
-    if outcome.answer is None:
-        target = job.data.labels[outcome.judged]
-        belief = softmax(outcome.logits, outcome.temperature)
-        return accuracy(target, outcome.logits.argmax(1)), -log_loss(target, belief)
-    outputs = torch.from_numpy(outcome.logits).float()
     loss = outcome.training.loss if outcome.training else ""
-    score = float(score_of(outputs, job.examples.wanted(outcome.judged), outcome.answer.task, loss).mean())
-    return score, score
+    return outcome.task.validation_score(outcome.logits, job.examples.wanted(outcome.judged), loss)
 
 
 def _without_budget(config: Config) -> Config:

@@ -24,14 +24,15 @@ from clearsight.attacks.gradient import pgd
 from clearsight.data.augment import augment
 from clearsight.data.loader import Images
 from clearsight.data.mix import mix
-from clearsight.data.targets import Task
 from clearsight.errors import TrainingError
 from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.network import frozen
 from clearsight.scale.distributed import ALONE, World
+from clearsight.tasks import Task
+from clearsight.tasks.losses import one_hot_targets
 from clearsight.train.batch_norm import freeze_bn, frozen_statistics
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.losses import ALL_LOSSES, class_weights, targets
+from clearsight.train.class_weights import class_weights
 from clearsight.train.observer import Epoch, Observer, Step
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms
@@ -44,8 +45,8 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 @dataclass(frozen=True)
 class Examples:
     """Labelled images: pixels (N, C, H, W) uint8, uint16 or float32 in [0, 1]; labels (N,) class indices; weights (N,)
-    how far each label is believed; train, val: positions among the N. targets (N, E): what outputs are compared with
-    where it is not a class each: soft labels of classes, 0 and 1 for labels, or numbers, as task says.
+    how far each label is trusted; train, val: positions among the N. task: what is learned. targets (N, E): what it
+    encodes; None for the classes that labels say.
     """
 
     pixels: NDArray[Any]
@@ -53,18 +54,19 @@ class Examples:
     weights: NDArray[np.float32]
     train: NDArray[np.int64]
     val: NDArray[np.int64]
-    classes: int
-    task: Task = "classification"
+    task: Task
     targets: NDArray[np.float32] | None = None
 
+    @property
+    def classes(self) -> int:
+        """How many classes labels are of, where they are learned."""
+        return len(self.task.names)
+
     def wanted(self, rows: NDArray[np.int64], smoothing: float = 0.0) -> torch.Tensor:
-        """Targets (N, E) of some images, of classes one-hot; smoothing as for `losses.targets`."""
+        """Encoded targets (N, E) of some images, of classes one-hot; smoothing: the share spread over all names."""
         if self.targets is None:
-            return targets(torch.from_numpy(self.labels[rows]), self.classes, smoothing)
-        found = torch.from_numpy(self.targets[rows])
-        if self.task == "regression":
-            return found
-        return found * (1 - smoothing) + smoothing / (2 if self.task == "multilabel" else self.classes)
+            return one_hot_targets(torch.from_numpy(self.labels[rows]), self.classes, smoothing)
+        return self.task.smoothed(torch.from_numpy(self.targets[rows]), smoothing)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def train_network(
     average = WeightAverage(network, how.ema) if how.ema else None
     scaler = torch.amp.GradScaler(device, enabled=how.amp == "fp16")
     forward = world.wrap(torch.compile(network) if how.compile else network, device)
-    loss_of, per_class = ALL_LOSSES[how.loss], torch.ones(data.classes)
+    loss_of, per_class = data.task.training.losses[how.loss], torch.ones(data.classes)
     if how.class_weights == "balanced":
         per_class = class_weights(data.labels[data.train], data.classes)
     per_epoch = how.steps_per_epoch(len(data.train))
@@ -172,7 +174,7 @@ def train_network(
                 loss = (losses * w).sum() / weight
                 cost = loss + how.l1 * l1_penalty(network) / (len(pieces) * world.size) if how.l1 else loss
             scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
-            scores = score_of(logits.detach(), target, data.task, how.loss)
+            scores = data.task.training_score(logits.detach(), target, how.loss)
             sums += torch.stack([loss.detach().double(), scores.sum().double()])
         if scaler.is_enabled():
             scaler.unscale_(optimiser)
@@ -315,7 +317,7 @@ def _batch(
     images = augment(images, how.augment, noise)
     images, wanted = mix(images, wanted, noise, mixup=how.mixup, cutmix=how.cutmix)
     weights = torch.from_numpy(data.weights[rows]).to(device)
-    if data.targets is None or data.task == "classification":
+    if data.task.training.label_issues:
         weights = weights * (wanted @ per_class.to(device))
     return images, wanted, weights
 
@@ -333,21 +335,12 @@ def _validate(network: nn.Module, pixels: Images, data: Examples, how: Training,
     rows = world.share(data.val)
     logits = logits_of(network, pixels, rows, how.batch_size, layout_for(network, pixels.device), how.amp)
     wanted = data.wanted(rows)
-    losses, scores = ALL_LOSSES[how.loss](logits, wanted), score_of(logits, wanted, data.task, how.loss)
+    losses, scores = (
+        data.task.training.losses[how.loss](logits, wanted),
+        data.task.training_score(logits, wanted, how.loss),
+    )
     loss, score = (world.sum(torch.stack([losses.sum(), scores.sum()]).double()) / len(data.val)).tolist()
     return loss, score
-
-
-def score_of(outputs: torch.Tensor, wanted: torch.Tensor, task: Task, loss: str = "") -> torch.Tensor:
-    """How right outputs are, image by image (N,): 1 for the right class; the share of labels that are right; or, of
-    standardised numbers, 1 less the mean squared error, whose mean is the variance explained, R^2. loss: by which they
-    were learned: mse leads those of labels to 0 and 1, any other way to below and above 0.
-    """
-    if task == "classification":
-        return (outputs.argmax(1) == wanted.argmax(1)).float()
-    if task == "multilabel":
-        return ((outputs > (0.5 if loss == "mse" else 0)) == (wanted > 0.5)).float().mean(1)
-    return 1 - (outputs[:, : wanted.shape[1]] - wanted).square().mean(1)
 
 
 def logits_of(

@@ -24,6 +24,7 @@ from clearsight.models.network import AS_IT_IS, Network, Probe
 from clearsight.ood.detector import LeftOut, OODDetector
 from clearsight.ood.scores import BANK, OF_LOGITS, SCORES, Bank, Floats, auroc, pooled
 from clearsight.predictor import Predictor
+from clearsight.tasks import Classification
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import Targets, fit_softmax
@@ -75,7 +76,8 @@ def fit_ood_detector(job: TrainContext, outcome: TrainResult, bundle: Bundle) ->
     of anomalies, whose answer that is.
     """
     data = job.data
-    if outcome.answer is not None and outcome.answer.task == "anomaly":
+    choice = outcome.task.training.ood
+    if choice is None:
         return None
     if job.classes < 2 or len(data.split.train) < 2 or not len(data.split.val):
         return None
@@ -86,7 +88,7 @@ def fit_ood_detector(job: TrainContext, outcome: TrainResult, bundle: Bundle) ->
     seen = _Part(features[: len(train)], _coarse(job, train), data.labels[train])
     held = _Part(features[len(train) :], _coarse(job, val), data.labels[val])
     bank = Bank.fit(seen.features, seen.pixels, seen.labels, held.features, held.pixels)
-    if outcome.answer is not None:
+    if choice == "joint":
         known = np.sort(bank.score("joint", np.zeros((1, 1)), held.features, held.pixels, 1.0))
         none = LeftOut({}, (), "there are no classes to leave out")
         return OODDetector(bank, "joint", known, none, np.zeros(0), np.zeros(0))
@@ -221,7 +223,8 @@ def _retrained(
     train = np.sort(draw.permutation(keep[0])[: max(how.batch_size, views // 4)])
     known = np.sort(draw.permutation(keep[1])[:KNOWN])
     number = np.searchsorted(left, data.labels).clip(max=len(left) - 1)
-    examples = Examples(data.pixels.array, number, data.weights, train, known, len(left))
+    some = Classification(tuple(str(k) for k in left))
+    examples = Examples(data.pixels.array, number, data.weights, train, known, some)
     network = new_network(job.recipe, data, job.config.run.seed, outputs=len(left))
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
     short = replace(how, epochs=max(2, round(views / len(train))))

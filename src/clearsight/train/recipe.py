@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clearsight.console import Console
-from clearsight.data.dataset import Dataset
+from clearsight.data.dataset import Dataset, TaskKind
 from clearsight.data.exclusion import without
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import Prepared, prepare
@@ -18,6 +18,8 @@ from clearsight.models.gateway import PREFIX, default_img_size, timm_name
 from clearsight.models.network import headless
 from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
 from clearsight.models.registry import check_model_args, entry
+from clearsight.tasks import Classification
+from clearsight.tasks.reading import AUTO
 from clearsight.train.config import Config, seconds
 from clearsight.train.decision import Decision
 
@@ -84,10 +86,10 @@ ENOUGH_FOR_SIZES = 600.0
 """Seconds of budget from which a second size is tried, which costs the time of a head on frozen features."""
 
 
-def larger_size(recipe: Recipe, config: Config, scanned: Scan) -> int | None:
+def larger_size(recipe: Recipe, config: Config, scanned: Scan, task: TaskKind) -> int | None:
     """Side of a larger input that the images fill and the weights allow, where a budget leaves time to try it."""
     budget, data = config.run.budget, config.data
-    if recipe.kind != "probe" or data.task == "anomaly" or data.img_size:  # what is normal cannot be told by accuracy
+    if recipe.kind != "probe" or not task.training.tries_sizes or data.img_size:
         return None
     if budget is None or seconds(budget) < ENOUGH_FOR_SIZES:
         return None
@@ -112,9 +114,9 @@ def _only_for_networks(config: Config) -> dict[str, bool]:
     }
 
 
-def plan(config: Config, scanned: Scan) -> Recipe:
+def plan(config: Config, scanned: Scan, task: TaskKind = Classification) -> Recipe:
     """Choose network, weights and input size. ConfigError when the options exclude each other."""
-    recipe = _plan(config, scanned)
+    recipe = _plan(config, scanned, task)
     if config.train.adversarial != "none" and recipe.kind == "probe":
         raise ConfigError(
             "--adversarial trains a network from random weights, whose every layer meets the attacks",
@@ -124,7 +126,7 @@ def plan(config: Config, scanned: Scan) -> Recipe:
     return recipe
 
 
-def _plan(config: Config, scanned: Scan) -> Recipe:
+def _plan(config: Config, scanned: Scan, task: TaskKind) -> Recipe:
     model, size = config.model, config.data.img_size
     if model.model == "auto":
         return _automatic(config, scanned)
@@ -214,7 +216,7 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
             found=f"a median short side of {side} pixels",
             fix=f"add --model {DEFAULT_BACKBONE}",
         )
-    if small and config.data.task == "anomaly":
+    if small and not task.training.small_from_scratch:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         why = f"a median short side of {side} pixels, of which those below {SMALL} are blur for a pretrained network"
         if config.model.pretrained is False:
@@ -253,12 +255,13 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
 
 
 def check_task(dataset: Dataset, config: Config) -> None:
-    """Refuse to look for anomalies where the data was read as one of classes."""
-    if config.data.task == "anomaly" and dataset.task != "anomaly":
+    """Refuse a task that the data was not read for."""
+    asked = config.data.task
+    if asked not in (AUTO, dataset.task.name):
         raise ConfigError(
             "this is for models that give one class per image",
-            found="--task anomaly",
-            fix="use `clearsight train` for anomalies",
+            found=f"--task {asked}",
+            fix=f"use `clearsight train` with --task {asked}",
         )
 
 
@@ -266,7 +269,7 @@ def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepare
     """The recipe, and the data at its size: what every job but `fit` itself begins with."""
     check_task(dataset, config)
     scanned = scan(dataset, console.stage("looking at the files"))
-    recipe = plan(config, scanned)
+    recipe = plan(config, scanned, dataset.task)
     prepared = prepare(
         dataset,
         scanned,

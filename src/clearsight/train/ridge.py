@@ -4,7 +4,7 @@ Both have closed forms. With standardised features Z (N, D), a kernel matrix K (
 mean:
     plain    W = (Z'Z / N + s I)^-1 Z'Y / N                      [Hoerl, Kennard 1970]
     kernel   A = (K + s I)^-1 Y, K_ij = exp(-g |z_i - z_j|^2)    [Saunders, Gammerman, Vovk 1998]
-Labels are learned as -1 and 1; how far an output is believed, validation says afterwards (`answers.Labels`).
+Labels are learned as -1 and 1; calibration on validation images follows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from scipy.linalg import cho_factor, cho_solve
 from torch import nn
 
 from clearsight.models.heads import kernel_head, softmax_head
-from clearsight.tasks import Answer
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import KERNEL_LIMIT, Candidate, Fold, Rows, StandardFeatures
@@ -47,14 +46,14 @@ class _Weights:
 
 def ridge_head(job: TrainContext) -> TrainResult:
     """Choose the head with the lowest squared error in cross-validation, and calibrate its answers there."""
-    data, split, answer = job.data, job.data.split, job.answer
-    assert answer is not None
-    assert data.dataset.targets is not None
+    data, split, task = job.data, job.data.split, job.task
+    encoded = task.encode(data.dataset)
+    assert encoded is not None
     probe, began = new_probe(job.recipe), time.perf_counter()
     rows = np.sort(np.concatenate([split.train, split.val]))
     parts = extract(probe, data.pixels, rows, device=job.device, progress=job.console.stage("features"))
     speed = len(rows) / (time.perf_counter() - began)
-    wanted = _wanted(answer, data.dataset.targets.values[rows])
+    wanted = task.head_targets(encoded[rows])
     folds = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds]
     everything = np.searchsorted(rows, split.development)
     found, outputs = _judged(
@@ -67,7 +66,7 @@ def ridge_head(job: TrainContext) -> TrainResult:
     spec, head = _module(features, _fitted(features, everything, wanted, chosen), gamma)
     probe.set_head(chosen.parts, spec, head)
     judged = rows[np.concatenate([judge for _, judge in folds])]
-    truth = data.dataset.targets.values[judged]
+    truth = task.truth(data.dataset)[judged]
     ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
     job.note(
         "head",
@@ -83,14 +82,9 @@ def ridge_head(job: TrainContext) -> TrainResult:
     if job.config.run.budget is not None:
         job.note("without effect", "--budget", why)
     return TrainResult(
-        network=probe, temperature=1.0, judged=judged, logits=outputs[best], history=(), candidates=tuple(found),
-        decisions=tuple(job.notes), images_per_second=speed, answer=answer.fitted(outputs[best], truth),
+        network=probe, task=task.calibrated(outputs[best], truth), judged=judged, logits=outputs[best], history=(), candidates=tuple(found),
+        decisions=tuple(job.notes), images_per_second=speed,
     )  # fmt: skip
-
-
-def _wanted(answer: Answer, targets: NDArray[np.float32]) -> Floats:
-    encoded = answer.encode(targets).astype(np.float64)
-    return 2 * encoded - 1 if answer.task == "multilabel" else encoded
 
 
 def _judged(

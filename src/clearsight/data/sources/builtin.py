@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.data.dataset import Array, Dataset, Files, encode_labels
+from clearsight.data.dataset import Array, Files, Listing
 from clearsight.data.sources.idx import is_idx_folder, read_idx_folder
+from clearsight.data.targets import Stated
 from clearsight.errors import DataError
 
 FASHION_CLASSES = (
@@ -25,28 +26,27 @@ def store() -> Path:
     return Path(named).expanduser() if named else Path.home() / ".cache" / "clearsight" / "data"
 
 
-def digits(folder: Path | None) -> Dataset:
+def digits(folder: Path | None) -> Listing:
     """scikit-learn's 1,797 handwritten digits, 8x8 in 17 gray levels (UCI Optical Recognition, test part)."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
-    labels, classes = encode_labels([str(t) for t in bunch.target])
-    given = np.full(len(labels), "", dtype="<U5")
-    return Dataset("digits", Array(images), labels, classes, given, "digits")
+    cells = tuple(str(t) for t in bunch.target)
+    return Listing("digits", Array(images), np.full(len(cells), "", dtype="<U5"), Stated("digits", cells))
 
 
-def mnist(folder: Path | None) -> Dataset:
+def mnist(folder: Path | None) -> Listing:
     """MNIST: 70,000 handwritten digits, 28x28 [LeCun 1998]."""
     return _idx("mnist", "MNIST", folder, None)
 
 
-def fashion_mnist(folder: Path | None) -> Dataset:
+def fashion_mnist(folder: Path | None) -> Listing:
     """Fashion-MNIST: 70,000 pictures of clothes, 28x28 [Xiao 2017]; Debian's package is found by itself."""
     return _idx("fashion-mnist", "FashionMNIST", folder, FASHION_CLASSES)
 
 
-def cifar10(folder: Path | None) -> Dataset:
+def cifar10(folder: Path | None) -> Listing:
     """CIFAR-10: 60,000 colour pictures, 32x32 [Krizhevsky 2009]."""
     from torchvision.datasets import CIFAR10
 
@@ -54,16 +54,17 @@ def cifar10(folder: Path | None) -> Dataset:
     fetch = partial(CIFAR10, root, download=True)
     parts = [_download("cifar10", partial(fetch, train=train), root) for train in (True, False)]
     images = np.concatenate([p.data for p in parts])
-    labels = np.concatenate([np.asarray(p.targets, dtype=np.int64) for p in parts])
+    classes = tuple(parts[0].classes)
+    cells = tuple(classes[k] for p in parts for k in p.targets)
     given = np.array(["train"] * len(parts[0].data) + ["test"] * len(parts[1].data), dtype="<U5")
-    return Dataset("cifar10", Array(images), labels, tuple(parts[0].classes), given, "cifar10")
+    return Listing("cifar10", Array(images), given, Stated("cifar10", cells, classes=classes))
 
 
-def elpv(folder: Path | None) -> Dataset:
+def elpv(folder: Path | None) -> Listing:
     """2,624 solar cells under electroluminescence, 300x300 gray, functional or defective [Deitsch 2019].
 
-    The experts' defect probabilities 0, 1/3, 2/3, 1 become a class (defective above 1/2) and a weight, 1 where they
-    were sure and 1/3 where they were not.
+    The experts' defect probabilities 0, 1/3, 2/3, 1 are stated as numbers, and as a class (defective above 1/2) with a
+    weight, 1 where they were sure and 1/3 where they were not.
     """
     if folder is None:
         try:
@@ -85,21 +86,23 @@ def elpv(folder: Path | None) -> Dataset:
             found=str(error),
             expected="lines such as `images/cell0001.png 1.0 mono`",
         ) from error
-    labels, classes = encode_labels(["defective" if p > 0.5 else "functional" for p in probability])
-    weights = np.where(np.abs(probability - 0.5) > 0.4, 1.0, 1 / 3).astype(np.float32)
-    return Dataset(
+    sure = np.abs(probability - 0.5) > 0.4
+    return Listing(
         name="elpv",
         source=Files(tuple(folder / row[0] for row in rows), folder),
-        labels=labels,
-        classes=classes,
         given=np.full(len(rows), "", dtype="<U5"),
-        origin="elpv",
-        weights=weights,
-        notes=("labels the experts doubted (probability 1/3 or 2/3) weigh 1/3 in training",),
+        stated=Stated(
+            "elpv",
+            tuple("defective" if p > 0.5 else "functional" for p in probability),
+            columns=("defect probability",),
+            numbers=probability[:, None],
+            weights=np.where(sure, 1.0, 1 / 3).astype(np.float32),
+            weight_note="labels the experts doubted (probability 1/3 or 2/3) weigh 1/3 in training",
+        ),
     )
 
 
-BUILTIN: dict[str, Callable[[Path | None], Dataset]] = {
+BUILTIN: dict[str, Callable[[Path | None], Listing]] = {
     "cifar10": cifar10,
     "digits": digits,
     "elpv": elpv,
@@ -123,7 +126,7 @@ def installed(name: str, torchvision_name: str, folder: Path | None = None) -> P
     return next((p for p in usual if p.is_dir() and is_idx_folder(p)), None)
 
 
-def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[str, ...] | None) -> Dataset:
+def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[str, ...] | None) -> Listing:
     place = installed(name, torchvision_name, folder)
     if place is None:
         if folder is not None:

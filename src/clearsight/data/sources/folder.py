@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.data.dataset import Dataset, Files, encode_labels, natural_key, printable
+from clearsight.data.dataset import Files, Listing, natural_key, printable
 from clearsight.data.decode import EXTENSIONS
-from clearsight.data.normal import NORMAL
 from clearsight.data.sources.idx import is_idx_folder, read_idx_folder
 from clearsight.data.sources.imagenet import is_imagenet, read_imagenet
+from clearsight.data.targets import Stated
 from clearsight.errors import DataError
 
 SPLIT_NAMES = {
@@ -33,7 +33,16 @@ SPLIT_NAMES = {
 
 
 @dataclass(frozen=True)
-class Listing:
+class AnyClasses:
+    """Splits may hold different classes, as where anomalies are in the test split alone. loose: the class of images
+    that lie in no class folder.
+    """
+
+    loose: str
+
+
+@dataclass(frozen=True)
+class ClassFolders:
     """The class folders in one folder.
 
     classes: class name to its image files, searched below the class folder too, in natural order.
@@ -59,11 +68,10 @@ class Listing:
         return found
 
 
-def read_folder(root: Path, task: str = "auto") -> Dataset:
+def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
     """Class folders, split folders, the MNIST family or ImageNet's layout.
 
-    task: with "anomaly", classes may be in the test split alone, and a folder of images without class folders is one
-    class, "normal".
+    any_classes: let the splits hold different classes; without it they must hold the same.
     """
     try:
         if is_idx_folder(root):
@@ -83,9 +91,10 @@ def read_folder(root: Path, task: str = "auto") -> Dataset:
     except OSError as error:
         raise DataError(f"{error.filename or root} cannot be listed", found=error.strerror) from error
     if listing is None:
-        return _read_splits(root, splits, inner, task)
-    if not listing.classes and listing.loose and task == "anomaly":
-        return _from_paths(root, [(p, NORMAL, "") for p in listing.loose], replace(listing, loose=[]).notes())
+        return _read_splits(root, splits, inner, any_classes is not None)
+    if not listing.classes and listing.loose and any_classes:
+        paths = [(p, any_classes.loose, "") for p in listing.loose]
+        return _from_paths(root, paths, replace(listing, loose=[]).notes())
     if not listing.classes:
         raise DataError(
             f"{root} holds no labelled images",
@@ -103,7 +112,7 @@ def read_folder(root: Path, task: str = "auto") -> Dataset:
     return _from_paths(root, paths, listing.notes())
 
 
-def _read_splits(root: Path, splits: dict[Path, str], inner: dict[Path, Listing], task: str) -> Dataset:
+def _read_splits(root: Path, splits: dict[Path, str], inner: dict[Path, ClassFolders], any_classes: bool) -> Listing:
     paths: list[tuple[Path, str, str]] = []
     classes: dict[str, set[str]] = {}
     notes: list[str] = []
@@ -118,7 +127,7 @@ def _read_splits(root: Path, splits: dict[Path, str], inner: dict[Path, Listing]
     if beside:
         notes.append(f"{_some(beside)} beside the split folders: left out")
     for split in ("val", "test"):
-        if task != "anomaly" and split in classes and (extra := classes[split] ^ classes["train"]):
+        if not any_classes and split in classes and (extra := classes[split] ^ classes["train"]):
             only_there = sorted(classes[split] - classes["train"], key=natural_key)
             only_train = sorted(classes["train"] - classes[split], key=natural_key)
             raise DataError(
@@ -134,22 +143,19 @@ def _read_splits(root: Path, splits: dict[Path, str], inner: dict[Path, Listing]
     return _from_paths(root, paths, notes)
 
 
-def _from_paths(root: Path, paths: list[tuple[Path, str, str]], notes: Iterable[str]) -> Dataset:
-    labels, classes = encode_labels([name for _, name, _ in paths])
-    return Dataset(
+def _from_paths(root: Path, paths: list[tuple[Path, str, str]], notes: Iterable[str]) -> Listing:
+    return Listing(
         name=printable(root.resolve().name),
         source=Files(tuple(p for p, _, _ in paths), root),
-        labels=labels,
-        classes=classes,
         given=np.array([split for _, _, split in paths], dtype="<U5"),
-        origin=str(root.resolve()),
+        stated=Stated(str(root.resolve()), tuple(name for _, name, _ in paths)),
         notes=tuple(notes),
     )
 
 
-def list_classes(root: Path) -> Listing:
+def list_classes(root: Path) -> ClassFolders:
     """Sort what lies in a folder into classes; hidden files and folders are not looked at. May raise OSError."""
-    found = Listing({}, [], [], sorted((p for p in _visible(root) if _is_image(p)), key=_by_name))
+    found = ClassFolders({}, [], [], sorted((p for p in _visible(root) if _is_image(p)), key=_by_name))
     for folder in _folders(root):
         images: list[Path] = []
         others: list[Path] = []

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.dataset import Array, Dataset, encode_labels
+from clearsight.data.dataset import Array, Listing
+from clearsight.data.targets import Stated
 from clearsight.errors import DataError
 
 _SPLIT_PREFIX = {"train": "train", "t10k": "test", "test": "test", "val": "val"}
@@ -56,7 +57,7 @@ def is_idx_folder(root: Path) -> bool:
     return _find(root, "train", "images") is not None
 
 
-def read_idx_folder(root: Path, name: str, origin: str, classes: tuple[str, ...] | None = None) -> Dataset:
+def read_idx_folder(root: Path, name: str, origin: str, classes: tuple[str, ...] | None = None) -> Listing:
     """All splits of an MNIST-like folder; `classes` names the label numbers."""
     images, labels, given = [], [], []
     for prefix, split in _SPLIT_PREFIX.items():
@@ -75,12 +76,11 @@ def read_idx_folder(root: Path, name: str, origin: str, classes: tuple[str, ...]
         raise DataError(
             f"the splits in {root} hold images of different sizes", found=sorted(sizes), expected="one size"
         )
-    indices = np.concatenate(labels).astype(np.int64)
-    if classes is None:
-        indices, classes = encode_labels([str(v) for v in indices])
-    elif indices.max() >= len(classes):
-        raise DataError(f"{root} is not {name}", found=f"label {indices.max()}", expected=f"0 to {len(classes) - 1}")
-    return Dataset(name, Array(np.concatenate(images)), indices, classes, np.concatenate(given), origin)
+    values = np.concatenate(labels)
+    if classes is not None and values.max() >= len(classes):
+        raise DataError(f"{root} is not {name}", found=f"label {values.max()}", expected=f"0 to {len(classes) - 1}")
+    cells = tuple(str(v) if classes is None else classes[v] for v in values.tolist())
+    return Listing(name, Array(np.concatenate(images)), np.concatenate(given), Stated(origin, cells, classes=classes))
 
 
 def _find(root: Path, prefix: str, what: str) -> Path | None:

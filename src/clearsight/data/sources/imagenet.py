@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clearsight.data.dataset import Dataset, Files, encode_labels
+from clearsight.data.dataset import Files, Listing
+from clearsight.data.targets import Stated
 from clearsight.errors import DataError
 
 _WNID = re.compile(r"n\d{8}")
@@ -27,7 +28,7 @@ def is_imagenet(root: Path) -> bool:
     return any(_WNID.fullmatch(p.name) for p in train.iterdir()) and any(p.suffix == ".JPEG" for p in val.iterdir())
 
 
-def read_imagenet(root: Path) -> Dataset:
+def read_imagenet(root: Path) -> Listing:
     """Training and validation images; DataError when the validation answers are not found."""
     base = _base(root)
     rows = [
@@ -53,10 +54,10 @@ def read_imagenet(root: Path) -> Dataset:
             expected="the same classes in both",
             fix="complete train, or keep only the images of its classes in val",
         )
-    labels, classes = encode_labels([name for _, name, _ in rows])
     given = np.array([split for _, _, split in rows], dtype="<U5")
     paths = tuple(path for path, _, _ in rows)
-    return Dataset(root.resolve().name, Files(paths, root), labels, classes, given, str(root.resolve()))
+    stated = Stated(str(root.resolve()), tuple(name for _, name, _ in rows))
+    return Listing(root.resolve().name, Files(paths, root), given, stated)
 
 
 def _base(root: Path) -> Path:

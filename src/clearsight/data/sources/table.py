@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clearsight.data.dataset import Dataset, Files, encode_labels, softly
-from clearsight.data.targets import TargetTable, believed, from_numbers, one_hot, several_labels, soft_labels
+from clearsight.data.dataset import Files, Listing, encode_labels
+from clearsight.data.targets import Stated, number_in
 from clearsight.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ _ABOUT = ("split", "group")
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "": ""}
 
 
-def read_csv(path: Path, task: str = "auto") -> Dataset:
+def read_csv(path: Path) -> Listing:
     """A table with a header, separated by commas, semicolons or tabs; paths are relative to the table's folder."""
     import csv
 
@@ -57,10 +55,10 @@ def read_csv(path: Path, task: str = "auto") -> Dataset:
         fix = "save it as UTF-8 (in Excel: CSV UTF-8)" if isinstance(error, UnicodeDecodeError) else None
         raise DataError(f"{path} cannot be read as CSV in UTF-8", found=str(error)[:160], fix=fix) from error
     frame = pd.DataFrame(rows, columns=header, index=numbers, dtype=object)
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), task=task)
+    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()))
 
 
-def read_jsonl(path: Path, task: str = "auto") -> Dataset:
+def read_jsonl(path: Path) -> Listing:
     """One JSON object a line, with the same keys as a CSV has columns."""
     import json
 
@@ -82,15 +80,13 @@ def read_jsonl(path: Path, task: str = "auto") -> Dataset:
     except (ValueError, RecursionError, OSError) as error:
         raise DataError(f"{path} cannot be read as JSON lines", found=str(error)[:160]) from error
     frame = pd.DataFrame(rows, index=numbers, dtype=object)
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="line", task=task)
+    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="line")
 
 
-def read_frame(
-    frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: str = "row", task: str = "auto"
-) -> Dataset:
+def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: str = "row") -> Listing:
     """A table of image paths and labels; DataError lists missing files and images listed in two ways.
 
-    row: what to call a row in front of the user, who finds it by the frame's index. task: of `config.TASKS`.
+    row: what to call a row in front of the user, who finds it by the frame's index.
     """
     columns = {str(c).strip().lower(): i for i, c in enumerate(frame.columns)}
     path_column = next((columns[c] for c in _PATH if c in columns), None)
@@ -106,12 +102,9 @@ def read_frame(
         raise DataError(f"{origin} lists no images", found="0 rows")
     where = [f"{row} {i}" for i in frame.index]
     files = _texts(frame, path_column)
-    table, labels, soft = _what_to_predict(frame, label_column, others, origin, where, task)
-    for what, texts in (("label", labels), ("image", files)):
-        if what == "label" and table is not None and table.task == "multilabel":
-            continue  # an image may well show nothing
-        if blank := [i for i, text in enumerate(texts) if not text]:
-            raise DataError(f"{len(blank)} rows of {origin} have no {what}", found=f"the first in {where[blank[0]]}")
+    stated = _stated(frame, label_column, others, origin, where)
+    if blank := [i for i, text in enumerate(files) if not text]:
+        raise DataError(f"{len(blank)} rows of {origin} have no image", found=f"the first in {where[blank[0]]}")
     paths = [_resolve(text, root) for text in files]
     missing = [p for p in paths if not os.path.isfile(p)]  # noqa: PTH113 - False for names too long, where pathlib raises
     if missing:
@@ -126,54 +119,27 @@ def read_frame(
         if unknown := sorted(set(words) - set(_SPLITS)):
             raise DataError(f"{origin} names unknown splits", found=", ".join(unknown), expected="train, val, test")
         splits = [_SPLITS[word] for word in words]
-    rows = _without_repeats(paths, list(zip(labels, splits, strict=True)), where, origin)
-    if soft is not None:
-        said = softly([labels[i] for i in rows], [str(frame.columns[i]).strip() for i in others], soft[rows])
-    elif table is None:
-        said = dict(zip(("labels", "classes"), encode_labels([labels[i] for i in rows]), strict=True))
-    else:
-        table = replace(table, values=table.values[rows])
-        said = dict(zip(("labels", "classes"), table.strata(), strict=True))
+    rows = _without_repeats(paths, [(stated.text(i), split) for i, split in enumerate(splits)], where, origin)
     groups = None
     if "group" in columns:
         words = _texts(frame, columns["group"])
         # an image without a group stands alone; a tab cannot begin a group's name, as names are stripped
         groups = encode_labels([words[i] or f"\t{i}" for i in rows])[0]
-    return Dataset(
-        name=name,
-        source=Files(tuple(paths[i] for i in rows), root),
-        given=np.array([splits[i] for i in rows], dtype="<U5"),
-        origin=origin,
-        groups=groups,
-        targets=table,
-        **said,
-    )
+    given = np.array([splits[i] for i in rows], dtype="<U5")
+    return Listing(name, Files(tuple(paths[i] for i in rows), root), given, stated.rows(rows), groups)
 
 
-def _what_to_predict(
-    frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str], task: str
-) -> tuple[TargetTable | None, list[str], NDArray[np.float64] | None]:
-    """The targets, None where each image has one class; what the label says of each image, as text; soft labels."""
+def _stated(frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str]) -> Stated:
+    """What the column of labels states, or where there is none the columns of numbers."""
     if label is not None:
-        cells = _texts(frame, label)
-        if task == "regression" or (task == "auto" and _measured(cells)):
-            numbers = _numbers(frame, [label], origin, where)
-            return from_numbers([str(frame.columns[label])], numbers, origin, "regression"), cells, None
-        return several_labels(cells, origin, task), cells, None
-    numbers = _numbers(frame, others, origin, where)
-    names = [str(frame.columns[i]).strip() for i in others]
-    if task in ("auto", "classification") and one_hot(numbers):
-        return None, [names[k] for k in numbers.argmax(1)], None
-    if task in ("auto", "classification") and soft_labels(numbers):
-        return None, believed(names, numbers, origin), numbers
-    if task == "classification":
-        raise DataError(
-            f"{origin} has no column of classes",
-            found=", ".join(map(str, frame.columns)),
-            expected=f"one of {', '.join(_LABEL)}",
-        )
-    cells = ["|".join(f"{v:g}" for v in row) for row in numbers]
-    return from_numbers(names, numbers, origin, task), cells, None
+        column = str(frame.columns[label])
+        return Stated(origin, tuple(_texts(frame, label)), column=column, where=tuple(where))
+    numbers = np.empty((len(frame), len(others)))
+    for k, i in enumerate(others):
+        for row, text in enumerate(_texts(frame, i)):
+            numbers[row, k] = number_in(text, str(frame.columns[i]), origin, where[row])
+    names = tuple(str(frame.columns[i]).strip() for i in others)
+    return Stated(origin, columns=names, numbers=numbers, where=tuple(where))
 
 
 def _number_columns(frame: pd.DataFrame, columns: dict[str, int], path_column: int | None) -> list[int]:
@@ -187,32 +153,6 @@ def _number_columns(frame: pd.DataFrame, columns: dict[str, int], path_column: i
 
     free = [i for word, i in columns.items() if i != path_column and word not in _ABOUT]
     return [i for i in free if any(map(number, _texts(frame, i)))]
-
-
-def _measured(cells: list[str]) -> bool:
-    """Whether labels are measurements rather than names: all are numbers, and some have decimals."""
-    try:
-        values = [float(cell) for cell in cells if cell]
-    except ValueError:
-        return False
-    return any(value != int(value) for value in values if math.isfinite(value))
-
-
-def _numbers(frame: pd.DataFrame, chosen: list[int], origin: str, where: list[str]) -> NDArray[np.float64]:
-    """Columns as numbers (N, T); DataError names a cell that is none."""
-    found = np.empty((len(frame), len(chosen)))
-    for k, column in enumerate(chosen):
-        for i, text in enumerate(_texts(frame, column)):
-            try:
-                found[i, k] = float(text)
-            except ValueError:
-                raise DataError(
-                    f"column {str(frame.columns[column])!r} of {origin} mixes numbers and other things",
-                    found=f"{text!r} in {where[i]}" if text else f"nothing in {where[i]}",
-                    expected="a number for every image",
-                    fix="put classes in a column `label`, and leave out columns that are not to be predicted",
-                ) from None
-    return found
 
 
 def _texts(frame: pd.DataFrame, column: int) -> list[str]:

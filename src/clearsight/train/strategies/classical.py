@@ -80,7 +80,7 @@ def classical(job: TrainContext) -> TrainResult:
         network.set_head(spec, head)
     return TrainResult(
         network=network,
-        temperature=fit_temperature(logits, truth),
+        task=job.task.calibrated(logits, truth),
         judged=split.val,
         logits=logits,
         history=(),

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.calibration.temperature import fit_temperature
 from clearsight.metrics import softmax
 from clearsight.models.backbone_split import Upper, cut
 from clearsight.models.network import AS_IT_IS, Ensemble, Probe
@@ -80,7 +79,7 @@ def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
             weights=np.tile(every.weights[frozen.rows], len(views)),
             train=np.concatenate([frozen.positions(fit) + k * n for k in range(len(views))]),
             val=frozen.positions(judge),
-            classes=job.classes,
+            task=job.task,
             targets=soft,
         )
 
@@ -205,7 +204,7 @@ def _outcome(
     """A trained network with its own belief on images it had not seen."""
     return TrainResult(
         network=network,
-        temperature=fit_temperature(logits, job.data.labels[judged]),
+        task=job.task.calibrated(logits, job.data.labels[judged]),
         judged=judged,
         logits=logits,
         history=trained.history,
@@ -230,7 +229,7 @@ def _jointly(job: TrainContext, outcome: TrainResult, members: Sequence[Probe]) 
     job.note_folds(f"{FOLDS} agree", outcome.judged, right, "accuracy")
     calibrated = np.log(np.maximum(softmax(outcome.logits, outcome.temperature), 1e-30))
     ensemble = Ensemble.of(members, [outcome.temperature] * len(members))
-    return replace(outcome, network=ensemble, logits=calibrated, temperature=1.0)
+    return replace(outcome, network=ensemble, logits=calibrated, task=outcome.task.with_temperature(1.0))
 
 
 def _softmax_head(

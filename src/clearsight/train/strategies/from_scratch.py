@@ -20,7 +20,6 @@ from clearsight.models.network import AS_IT_IS, Network
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.flip_symmetry import TOO_MUCH, mirror_trial
 from clearsight.train.loop import Training
-from clearsight.train.losses import ALL_LOSSES, loss_for
 from clearsight.train.recipe import MANY_SMALL, Recipe
 
 WORK = 4e12
@@ -38,7 +37,8 @@ def from_scratch(job: TrainContext) -> TrainResult:
     size = 256 if job.optimiser == "muon" else 64 if len(split.train) < 5000 else 128
     how = job.training(network, batch=size, fine_tuning=False, shape=shape)
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
-    if options.augment is None and job.answer is None:
+    flips = options.augment is None and job.task.training.flips_checked
+    if flips:
         planned, _ = _epochs(job, network, how, groups, job.left("a plan"))
         how = replace(how, augment=_augmentation(job, planned))
     epochs, why = _epochs(job, network, how, groups, job.left("training"))
@@ -52,12 +52,11 @@ def from_scratch(job: TrainContext) -> TrainResult:
         why = f"no better validation loss in {options.patience} epochs"
         job.note("stop", f"after epoch {trained.history[-1].epoch}", why)
     logits = job.logits(network, split.val, how.batch_size)
-    table = data.dataset.targets
-    if how.augment == "mirror" and options.augment is None and table is None:
+    if how.augment == "mirror" and flips:
         logits = _with_mirror_image(job, network, logits)
     return TrainResult(
         network=network,
-        temperature=1.0 if table else fit_temperature(logits, data.labels[split.val]),
+        task=job.task.calibrated(logits, job.task.truth(data.dataset)[split.val]),
         judged=split.val,
         logits=logits,
         history=trained.history,
@@ -65,7 +64,6 @@ def from_scratch(job: TrainContext) -> TrainResult:
         decisions=tuple(job.notes),
         images_per_second=trained.images_per_second,
         training=how,
-        answer=job.answer.fitted(logits, table.values[split.val]) if job.answer and table else None,
     )
 
 
@@ -147,11 +145,11 @@ def new_network(recipe: Recipe, data: Prepared, seed: int, outputs: int | None =
 
 def drawn_network(job: TrainContext) -> Network:
     """The recipe's network with random weights, drawn as --init says."""
-    network = new_network(job.recipe, job.data, job.config.run.seed, job.outputs)
+    network = new_network(job.recipe, job.data, job.config.run.seed, job.task.outputs)
     how = job.config.model.init
     if how is None:
         return network
-    each = ALL_LOSSES[loss_for(job.data.dataset.task, job.config.train.loss)]
+    each = job.task.training.losses[job.loss]
     torch.manual_seed(job.config.run.seed)
     chosen = initialise(network, how, batches=_first_batches(job), loss=lambda z, wanted: each(z, wanted).mean())
     if how.startswith(BEST_OF):

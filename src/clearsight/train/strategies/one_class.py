@@ -30,7 +30,7 @@ from clearsight.models.anomaly_model import (
 )
 from clearsight.models.network import Backbone, Probe, capture, tap_points
 from clearsight.ood.scores import auroc
-from clearsight.tasks import Anomaly
+from clearsight.tasks import Anomaly, Classification
 from clearsight.train.config import ANOMALIES
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.cutpaste import pasted
@@ -73,7 +73,7 @@ class _Trunk:
 
 def train_one_class(job: TrainContext) -> TrainResult:
     """Choose a method, fit it to the normal images, and say what its scores mean."""
-    answer = job.answer
+    answer = job.task
     assert isinstance(answer, Anomaly)
     trunk, began = _trunk(job, answer), time.perf_counter()
     rows, folds = _rows(job, trunk)
@@ -92,14 +92,14 @@ def train_one_class(job: TrainContext) -> TrainResult:
     detector.spread.copy_(torch.from_numpy(spread))
     scores = score_of(torch.from_numpy((away[judged] - level) / spread)).double().numpy()
     normal = kept[judged]
-    fitted = answer.fitted(scores[normal], np.zeros((int(normal.sum()), 1), np.float32))
+    fitted = answer.calibrated(scores[normal], np.zeros((int(normal.sum()), 1), np.float32))
     _say(job, method, trunk, fitted, int((~normal).sum()))
     found = _suspects(job, rows[judged[~normal]], fitted.values(scores[~normal])[:, 0])
     outcome = trunk.trained
     return TrainResult(
-        network=detector, temperature=1.0, judged=rows[judged[normal]], logits=scores[normal],
+        network=detector, task=fitted, judged=rows[judged[normal]], logits=scores[normal],
         history=outcome.history if outcome else (), candidates=(), decisions=tuple(job.notes),
-        images_per_second=speed, training=outcome.training if outcome else None, answer=fitted,
+        images_per_second=speed, training=outcome.training if outcome else None,
         suspects=LabelIssues(rows[judged], "detectors fitted without them", found),
     )  # fmt: skip
 
@@ -133,7 +133,7 @@ def _only_normal(job: TrainContext, answer: Anomaly) -> Any:
     dataset = job.data.dataset
     number = {name: k for k, name in enumerate(n for n in dataset.classes if n in answer.normal)}
     labels = np.array([number.get(name, -1) for name in dataset.classes])[dataset.labels]
-    return replace(dataset, labels=labels, classes=tuple(number), targets=None)
+    return replace(dataset, labels=labels, classes=tuple(number), names=tuple(number), values=None, task=Classification)
 
 
 def _rows(job: TrainContext, trunk: _Trunk) -> tuple[Rows, list[tuple[Rows, Rows]]]:

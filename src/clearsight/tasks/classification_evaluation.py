@@ -1,13 +1,13 @@
-"""How good is a classifier, how far can that number be off, and does its belief hold?
+"""Evaluation of one class per image: accuracy with its interval, calibration, per-class scores, mistakes.
 
-Shapes: N images, K classes; logits (N, K), targets (N,).
+Shapes: N images, K classes; probabilities (N, K), targets (N,).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,12 @@ from clearsight.metrics import (
     log_loss,
     precision_recall_f1,
     reliability_bins,
-    softmax,
     top_k_accuracy,
     wilson_interval,
 )
 from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.sections import ReportParts
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ClassEvaluation(Evaluation):
     """Scores of N images. Intervals hold with 95 % confidence; losses are in nats."""
 
+    task: ClassVar[str] = "classification"
     n: int
     accuracy: float
     accuracy_interval: tuple[float, float]
@@ -92,22 +94,68 @@ class Evaluation:
             scores["top5"] = self.top5
         return scores
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values for JSON."""
+        return {
+            **self.summary(),
+            "classes": list(self.classes),
+            "per_class": [asdict(c) for c in self.per_class],
+            "confusion": self.confusion.tolist(),
+            "mistakes": [asdict(m) for m in self.mistakes],
+        }
 
-def evaluate(
-    logits: NDArray[np.floating],
+    @staticmethod
+    def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
+        """Accuracy with its interval, and calibration."""
+        low, high = summary["accuracy_interval"]
+        return (
+            f"right on {summary['accuracy']:.1%} of {summary['n']} {thing}s{new} "
+            f"(95 % interval {low:.1%} to {high:.1%})\n"
+            f"it says {summary['mean_confidence']:.1%} on average; its belief is off by {summary['ece']:.1%} "
+            f"({summary['ece_uncalibrated']:.1%} before calibration)"
+        )
+
+    def text(self, thing: str = "image", new: str = "") -> str:
+        """A table of scores, a line for each class, the surest mistakes."""
+        low, high = self.accuracy_interval
+        lines = [
+            f"accuracy           {self.accuracy:.1%} of {self.n} {thing}s (95 % interval {low:.1%} to {high:.1%})",
+            f"balanced accuracy  {self.balanced_accuracy:.1%}",
+            *([f"top 5              {self.top5:.1%}"] if self.top5 is not None else []),
+            f"log loss           {self.log_loss:.3f}",
+            f"belief off by      {self.ece:.1%} ({self.ece_uncalibrated:.1%} before calibration)\n",
+        ]
+        width = max(len("class"), *(len(c.name) for c in self.per_class))
+        lines.append(f"{'class':<{width}}  {thing}s  precision  recall    F1")
+        lines += [
+            f"{c.name:<{width}}  {c.images:6d}  {c.precision:9.1%}  {c.recall:6.1%}  {c.f1:.3f}" for c in self.per_class
+        ]
+        return "\n".join([*lines, "", *(self.mistake_line(m) for m in self.mistakes[:10])])
+
+    def mistake_line(self, mistake: Mistake) -> str:
+        """A mistake in a line."""
+        how = "sure and wrong" if mistake.probability > 0.8 else "wrong"
+        return f"{how}: {mistake.image} is {mistake.label}, called {mistake.predicted} with {mistake.probability:.1%}"
+
+    def report(self, thing: str = "image") -> ReportParts:
+        """What the report says about the test split."""
+        raise NotImplementedError
+
+
+def evaluate_classes(
+    belief: NDArray[np.floating],
+    raw: NDArray[np.floating],
     targets: NDArray[np.integer],
     classes: Sequence[str],
-    temperature: float,
     *,
     indices: NDArray[np.integer] | None = None,
-    names: Sequence[str] | None = None,
-) -> Evaluation:
-    """Judge logits (N, K) against targets (N,) at a temperature.
+    images: Sequence[str] | None = None,
+) -> ClassEvaluation:
+    """Metrics of calibrated probabilities (N, K), and of those before calibration, against targets (N,).
 
-    indices, names: positions in the data set and names of the N images, for the list of mistakes, surest first.
+    indices, images: positions in the data set and names of the N images, for the list of mistakes, surest first.
     """
     n = len(targets)
-    belief, raw = softmax(logits, temperature), softmax(logits)
     predicted = belief.argmax(axis=1)
     confusion = confusion_matrix(targets, predicted, len(classes))
     precision, recall, f1 = precision_recall_f1(confusion)
@@ -115,7 +163,7 @@ def evaluate(
     wrong = np.flatnonzero(predicted != targets)
     wrong = wrong[np.argsort(-belief[wrong, predicted[wrong]], kind="stable")]
     where = np.arange(n) if indices is None else indices
-    return Evaluation(
+    return ClassEvaluation(
         n=n,
         accuracy=accuracy(targets, predicted),
         accuracy_interval=wilson_interval(int((predicted == targets).sum()), n),
@@ -144,7 +192,7 @@ def evaluate(
         mistakes=tuple(
             Mistake(
                 int(where[i]),
-                names[int(i)] if names is not None else f"#{where[i]}",
+                images[int(i)] if images is not None else f"#{where[i]}",
                 classes[int(targets[i])],
                 classes[int(predicted[i])],
                 float(belief[i, predicted[i]]),

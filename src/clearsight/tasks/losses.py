@@ -1,7 +1,7 @@
-"""Losses: what training minimises, one number per image; and the targets and class weights they are given.
+"""Losses: what training minimises, one number per image.
 
-Shapes: N images, K classes; logits (N, K) are a network's raw outputs, target (N, K) the belief asked for, rows of
-numbers not below 0 that sum to 1. With such soft targets each loss is written so that a one-hot row gives the textbook
+Shapes: N images, K classes; logits (N, K) are a network's raw outputs, target (N, K) probabilities, rows of numbers not
+below 0 that sum to 1. With such soft targets each loss is written so that a one-hot row gives the textbook
 formula. How losses of images are weighed and averaged is the loop's affair.
 """
 
@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from clearsight.data.targets import Task
-from clearsight.errors import ConfigError, DataError
-from clearsight.tasks.regression import LEAST
+from clearsight.errors import DataError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (N, K), target (N, K)) -> losses (N,), each 0 or more."""
@@ -27,7 +23,7 @@ FOCUS = 2
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Minus log belief in each class, weighed by the target: -sum_k t_k log p_k, p = softmax(logits)."""
+    """Minus log probability of each class, weighted by the target: -sum_k t_k log p_k, p = softmax(logits)."""
     return -(target * logits.log_softmax(1)).sum(1)
 
 
@@ -37,10 +33,10 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def focal(logits: Tensor, target: Tensor) -> Tensor:
-    """-sum_k t_k (1 - p_k)^2 log p_k: an image that is already believed counts little [Lin 2017, arXiv:1708.02002]."""
+    """-sum_k t_k (1 - p_k)^2 log p_k: confident images count little [Lin 2017, arXiv:1708.02002]."""
     log_p = logits.log_softmax(1)
-    doubt = -torch.expm1(log_p)  # 1 - p without losing digits where p is nearly 1
-    return -(target * doubt**FOCUS * log_p).sum(1)
+    missing = -torch.expm1(log_p)  # 1 - p without losing digits where p is nearly 1
+    return -(target * missing**FOCUS * log_p).sum(1)
 
 
 def hinge(logits: Tensor, target: Tensor) -> Tensor:
@@ -83,36 +79,7 @@ def huber(outputs: Tensor, target: Tensor) -> Tensor:
     return F.huber_loss(outputs, target, reduction="none").mean(1)
 
 
-def gaussian_nll(outputs: Tensor, target: Tensor) -> Tensor:
-    """Minus log likelihood of a normal distribution, less a constant: mean over numbers of (s + (m - t)^2 exp(-s)) / 2,
-    outputs (N, 2 T) = means m and logarithmic variances s, which are `answers.numbers.LEAST` at least [Nix, Weigend
-    1994].
-    """
-    mean, log_variance = outputs.chunk(2, dim=1)
-    s = log_variance.clamp_min(LEAST)
-    return 0.5 * (s + (mean - target).square() * torch.exp(-s)).mean(1)
-
-
-NUMBER_LOSSES: dict[str, Loss] = {"mse": mean_squared_error, "huber": huber, "gaussian-nll": gaussian_nll}
-"""Losses for numbers by name; their target (N, E) is what `answers.Numbers.encode` gives."""
-
-ALL_LOSSES: dict[str, Loss] = {**NUMBER_LOSSES, **LOSSES}
-
-OF_TASK: dict[Task, tuple[str, ...]] = {
-    "classification": tuple(LOSSES), "multilabel": ("bce", "mse"), "regression": ("huber", "mse", "gaussian-nll"),
-    "anomaly": tuple(LOSSES),
-}  # fmt: skip
-"""Losses that suit a task, its usual one first; of anomalies, the network tells normal classes apart."""
-
-
-def loss_for(task: Task, asked: str | None) -> str:
-    """The loss asked for, or the task's usual one; ConfigError where it does not suit the task."""
-    if asked is not None and asked not in OF_TASK[task]:
-        raise ConfigError(f"--loss {asked} is not for {task}", expected=", ".join(OF_TASK[task]))
-    return asked or OF_TASK[task][0]
-
-
-def targets(labels: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
+def one_hot_targets(labels: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
     """One-hot rows (N, K) float32 of labels (N,) int64, of which the share `smoothing` is spread over all classes.
 
     smoothing in [0, 1) [Szegedy 2016, arXiv:1512.00567, section 7]. DataError for a label outside [0, classes).
@@ -122,15 +89,3 @@ def targets(labels: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
         raise DataError("a label is not the number of a class", found=int(wrong[0]), expected=f"0 to {classes - 1}")
     spread = torch.full((len(labels), classes), smoothing / classes, device=labels.device)
     return spread.scatter_(1, labels[:, None], 1 - smoothing + smoothing / classes)
-
-
-def class_weights(labels: NDArray[np.int64], classes: int) -> Tensor:
-    """Weights (classes,) float32 by which every class that occurs counts the same: n / (P n_k), P of them occurring.
-
-    labels (n,), each in [0, classes). Their mean over the images is 1, so the rate needs no other value; a class
-    without images weighs 0. The same as scikit-learn's `balanced`.
-    """
-    counts = np.bincount(labels, minlength=classes)
-    occurring = np.count_nonzero(counts)
-    weights = np.divide(len(labels), occurring * counts, out=np.zeros(classes), where=counts > 0)
-    return torch.from_numpy(weights).float()
