@@ -150,15 +150,6 @@ class Bank:
         return cls(features, pixels, **own)
 
 
-def auroc(known: NDArray[np.floating], strange: NDArray[np.floating]) -> float:
-    """The probability that a strange image scores above a known one, ties counted half."""
-    both = np.concatenate([known, strange])
-    _, inverse, counts = np.unique(both, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    of_strange = ranks[len(known) :].sum() - len(strange) * (len(strange) + 1) / 2
-    return float(of_strange / (len(known) * len(strange)))
-
-
 def pooled(pixels: Floats) -> Floats:
     """Images (N, C, H, W) as vectors of at most C x GRID x GRID numbers, each the mean of its part."""
     n, _, height, width = pixels.shape
