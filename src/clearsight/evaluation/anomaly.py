@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.targets import Task
 from clearsight.metrics import auroc_interval, wilson_interval
-from clearsight.metrics.ranking import average_precision
-from clearsight.ood.scores import auroc
+from clearsight.metrics.ranking import auroc, average_precision
 from clearsight.tasks import Anomaly
 
 

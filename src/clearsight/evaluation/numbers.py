@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.targets import Task
 from clearsight.metrics import wilson_interval
-from clearsight.metrics.ranking import variance_explained
+from clearsight.metrics.ranking import r_squared
 from clearsight.ood.detector import COVERAGE
 from clearsight.tasks import Numbers
 from clearsight.tasks.predictions import ANGLES
@@ -104,7 +104,7 @@ def evaluate_numbers(
                 float(wrong.mean()),
                 float(np.median(wrong)),
                 float(np.sqrt(np.square(wrong).mean())),
-                variance_explained(wrong, truth[:, k]) if answer.kind == "number" else None,
+                r_squared(truth[:, k], said[:, k]) if answer.kind == "number" else None,
                 _usual(answer, truth, k),
                 held / len(wrong),
                 wilson_interval(held, len(wrong)),

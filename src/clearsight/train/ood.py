@@ -20,9 +20,10 @@ from clearsight.calibration.temperature import fit_temperature
 from clearsight.console import Silent
 from clearsight.data.loader import to_float
 from clearsight.metrics import softmax
+from clearsight.metrics.ranking import auroc
 from clearsight.models.network import AS_IT_IS, Network, Probe
 from clearsight.ood.detector import LeftOut, OODDetector
-from clearsight.ood.scores import BANK, OF_LOGITS, SCORES, Bank, Floats, auroc, pooled
+from clearsight.ood.scores import BANK, OF_LOGITS, SCORES, Bank, Floats, pooled
 from clearsight.predictor import Predictor
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract

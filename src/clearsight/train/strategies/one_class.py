@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from clearsight.data.cache import CachedPixels
 from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
+from clearsight.metrics.ranking import auroc
 from clearsight.models.anomaly_model import (
     AnomalyModel,
     head_spec,
@@ -29,7 +30,6 @@ from clearsight.models.anomaly_model import (
     score_of,
 )
 from clearsight.models.network import Backbone, Probe, capture, tap_points
-from clearsight.ood.scores import auroc
 from clearsight.tasks import Anomaly
 from clearsight.train.config import ANOMALIES
 from clearsight.train.context import TrainContext, TrainResult
