@@ -23,9 +23,7 @@ from clearsight.data.augment import augment
 from clearsight.data.loader import Images, to_float
 from clearsight.data.prepare import Prepared
 from clearsight.errors import ConfigError
-from clearsight.models.anomaly_model import AnomalyModel
-from clearsight.models.classical import Classical
-from clearsight.models.network import Ensemble, Network, Probe
+from clearsight.models.base import ModelNetwork
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Answer, answer_for
 from clearsight.train.batch_norm import folded_norms, freeze_bn
@@ -68,7 +66,7 @@ class TrainResult:
     suspects: images that training itself took for anomalies.
     """
 
-    network: Network | Probe | Ensemble | Classical | AnomalyModel
+    network: ModelNetwork
     temperature: float
     judged: NDArray[np.int64]
     logits: NDArray[np.float64]
