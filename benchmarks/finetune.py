@@ -78,7 +78,7 @@ class _Ours:
                 width = probe.features(torch.rand(1, 3, 224, 224))[-1].shape[1]
             zeros = np.zeros((2, width), np.float32)
             spec, head = softmax_head(zeros, zeros[:, 0], np.zeros(width), np.ones(width))
-            probe.set_head([len(probe.taps)], spec, head)
+            probe.set_head(spec, head)
             network, groups = probe, layer_groups(probe, 3e-4)
         else:
             spec = {"kind": "network", "name": name, "classes": 2, "img_size": 224, "knobs": {}}

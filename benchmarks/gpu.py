@@ -79,7 +79,7 @@ def _ours(name: str, pixels: Any, labels: Any, steps: int, batch: int) -> float:
 
 
 def _network(name: str) -> torch.nn.Module:
-    from clearsight.models.registry import build_model
+    from clearsight.models.zoo import build_model
 
     torch.manual_seed(0)
     return build_model(name, classes=CLASSES, img_size=SIDE)

@@ -29,8 +29,8 @@ MOVED = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md
 
 REFERENCE = {
     "train": ("train.loop", "train.losses", "train.optimisers", "train.schedules", "train.regularisers"),
-    "models": ("models.registry", "models.anatomy", "models.initialise", "models.layers", "models.network",
-               "models.detector"),
+    "models": ("models.zoo", "models.registry", "models.anatomy", "models.initialise", "models.layers",
+               "models.network", "models.detector"),
     "data": ("data.sources", "data.audit", "data.splits", "data.pixels", "data.geometry", "data.augment", "data.normal",
              "data.sound"),
     "classical": ("classical.filters", "classical.matching", "classical.colour", "classical.hog",

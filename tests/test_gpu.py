@@ -13,7 +13,7 @@ from clearsight.data.augment import CHANGES, WARPS, augment
 from clearsight.data.loader import Images, to_float
 from clearsight.explanation import METHODS, Settings, explain
 from clearsight.models.execution import TorchEngine
-from clearsight.models.registry import build_model, entry, model_names
+from clearsight.models.zoo import build_model, entry, model_names
 from clearsight.predictor import Predictor
 from clearsight.train.loop import Examples, Training, train_network
 

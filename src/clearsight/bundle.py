@@ -24,13 +24,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.targets import Task
 from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, ClearsightError
+from clearsight.models.base import ModelNetwork
 from clearsight.models.network import from_spec
 from clearsight.ood.detector import OODDetector
 from clearsight.tasks import Answer, load_answer
@@ -55,7 +55,7 @@ class Bundle:
     limits: what it knows of what it does not know; None for a network that was not trained here.
     """
 
-    network: nn.Module
+    network: ModelNetwork
     classes: tuple[str, ...]
     form: PixelFormat
     geometry: Geometry

@@ -10,7 +10,7 @@ from torch import nn
 
 from clearsight.diagnosis import Vitals
 from clearsight.diagnosis.parts import MOST, of_kind, parts
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.loop import Training, train_network
 from clearsight.train.observer import Step
 

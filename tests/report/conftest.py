@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from torch import nn
 
 from clearsight.bundle import Bundle
 from clearsight.data.dataset import Array, Dataset
@@ -16,6 +15,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
 from clearsight.evaluation import Evaluation, evaluate
+from clearsight.models.base import ModelNetwork
 from clearsight.train.config import Config
 from clearsight.train.decision import Decision
 from clearsight.train.fit import Fitted
@@ -82,7 +82,7 @@ def make_run() -> Callable[..., Parts]:
         wrong_at = np.resize(prepared.split.test, int(np.sum(counts)))
         test = _judged(counts, classes, indices=wrong_at, names=[f"#{i}" for i in wrong_at])
         fitted = Fitted(
-            bundle=Bundle(nn.Linear(8, k), tuple(classes), prepared.form, prepared.geometry, 1.25),
+            bundle=Bundle(ModelNetwork({}), tuple(classes), prepared.form, prepared.geometry, 1.25),
             prepared=prepared,
             recipe=Recipe("scratch", "resnet8", {}, side, ()),
             decisions=(Decision("network", "resnet8 from scratch", "the images are small"),),

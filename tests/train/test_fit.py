@@ -12,7 +12,7 @@ import torch
 import clearsight as cs
 from clearsight.data.scan import scan
 from clearsight.data.sources.read import read
-from clearsight.models.published import published_state
+from clearsight.models.zoo import published_state
 from clearsight.train.config import Config
 from clearsight.train.context import TrainContext
 from clearsight.train.fit import fit as fit_and_doubt

@@ -9,7 +9,7 @@ import torch
 from clearsight.diagnosis import Vitals
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.batch_norm import frozen_statistics
 from clearsight.train.loop import Examples, Training, layout_for, score_of, train_network
 from clearsight.train.schedules import one_cycle

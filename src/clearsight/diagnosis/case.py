@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from clearsight.data.audit import Finding
 from clearsight.diagnosis.step_stats import StepStats
 from clearsight.diagnosis.vitals import Vitals
-from clearsight.models.registry import entry, model_names
+from clearsight.models.zoo import entry, model_names
 from clearsight.train.context import FINE_TUNING
 from clearsight.train.loop import Training
 from clearsight.train.losses import LOSSES, targets

@@ -28,7 +28,7 @@ from clearsight.disk import disk_errors, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
 from clearsight.metrics import accuracy, log_loss, softmax, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
-from clearsight.models.published import DEFAULT_BACKBONE
+from clearsight.models.zoo import DEFAULT_BACKBONE
 from clearsight.predictor import Predictor
 from clearsight.train.config import Config
 from clearsight.train.recipe import SMALL, check_names

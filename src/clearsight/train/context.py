@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +23,7 @@ from clearsight.data.augment import augment
 from clearsight.data.loader import Images, to_float
 from clearsight.data.prepare import Prepared
 from clearsight.errors import ConfigError
-from clearsight.models.anomaly_model import AnomalyModel
-from clearsight.models.classical import Classical
-from clearsight.models.network import Ensemble, Network, Probe
+from clearsight.models.base import ModelNetwork
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Answer, answer_for
 from clearsight.train.batch_norm import folded_norms, freeze_bn
@@ -34,6 +32,7 @@ from clearsight.train.config import Config, low_high, seconds
 from clearsight.train.decision import Decision
 from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
 from clearsight.train.head_search import Candidate
+from clearsight.train.label_issues import LabelIssues
 from clearsight.train.loop import Examples, Trained, Training, logits_of, train_network
 from clearsight.train.losses import ALL_LOSSES, loss_for
 from clearsight.train.observer import Epoch, Observer
@@ -41,9 +40,6 @@ from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser, default_
 from clearsight.train.range_test import range_test
 from clearsight.train.recipe import Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
-
-if TYPE_CHECKING:
-    from clearsight.train.label_issues import LabelIssues
 
 FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
@@ -68,7 +64,7 @@ class TrainResult:
     suspects: images that training itself took for anomalies.
     """
 
-    network: Network | Probe | Ensemble | Classical | AnomalyModel
+    network: ModelNetwork
     temperature: float
     judged: NDArray[np.int64]
     logits: NDArray[np.float64]

@@ -30,11 +30,12 @@ from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.execution import device_of
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks.regression import like_angles
+from clearsight.train.confident_learning import find_label_issues
 from clearsight.train.config import Config
 from clearsight.train.context import TrainContext, TrainResult, Watch
 from clearsight.train.decision import Decision
 from clearsight.train.head_search import Candidate
-from clearsight.train.label_issues import LabelIssues, find_label_issues
+from clearsight.train.label_issues import LabelIssues
 from clearsight.train.loop import Training, score_of
 from clearsight.train.losses import loss_for
 from clearsight.train.observer import Epoch

@@ -21,7 +21,7 @@ from clearsight.console import Silent
 from clearsight.data.loader import to_float
 from clearsight.metrics import softmax
 from clearsight.metrics.ranking import auroc
-from clearsight.models.network import AS_IT_IS, Network, Probe
+from clearsight.models.network import Network
 from clearsight.ood.detector import LeftOut, OODDetector
 from clearsight.ood.scores import BANK, OF_LOGITS, SCORES, Bank, Floats, pooled
 from clearsight.predictor import Predictor
@@ -125,13 +125,13 @@ def _coarse(job: TrainContext, rows: NDArray[np.int64]) -> Floats:
 
 def _features(job: TrainContext, outcome: TrainResult, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
     """Features below the head (N, D): for a head on a frozen backbone those in the cache, which it was chosen on."""
-    split = job.data.split
-    if isinstance(bundle.network, Probe) and not outcome.tuned and bundle.network.views == AS_IT_IS:
+    split, levels = job.data.split, bundle.network.feature_levels
+    if levels and not outcome.tuned and not bundle.network.uses_tta:
         everyone = np.sort(np.concatenate([split.train, split.val]))
         bare = new_probe(replace(job.recipe, model=bundle.network.spec["name"]))  # a classical recipe names both
         parts = extract(bare, job.data.pixels, everyone, device=job.device)
         places = np.searchsorted(everyone, rows)
-        return np.concatenate([parts[i][places] for i in bundle.network.spec["parts"]], axis=1)
+        return np.concatenate([parts[i][places] for i in levels.chosen], axis=1)
     predictor = Predictor(bundle, device=job.device)
     return predictor.embed(job.data.pixels.view(rows), job.console.stage("features of known images"))
 

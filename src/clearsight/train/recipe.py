@@ -16,8 +16,8 @@ from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classica
 from clearsight.models.execution import device_of
 from clearsight.models.gateway import PREFIX, default_img_size, timm_name
 from clearsight.models.network import headless
-from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
-from clearsight.models.registry import check_model_args, entry
+from clearsight.models.registry import check_model_args
+from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
 from clearsight.train.config import Config, seconds
 from clearsight.train.decision import Decision
 

@@ -65,7 +65,7 @@ def ridge_head(job: TrainContext) -> TrainResult:
     features = StandardFeatures([parts[i] for i in chosen.parts], everything)
     gamma = chosen.setting.get("gamma D", 0.0) / features.width
     spec, head = _module(features, _fitted(features, everything, wanted, chosen), gamma)
-    probe.set_head(chosen.parts, spec, head)
+    probe.set_head(spec, head, chosen.parts)
     judged = rows[np.concatenate([judge for _, judge in folds])]
     truth = data.dataset.targets.values[judged]
     ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)

@@ -20,7 +20,7 @@ from clearsight.data.prepare import Prepared
 from clearsight.errors import CheckpointError, ConfigError, TrainingError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.execution import device_of
-from clearsight.models.registry import entry
+from clearsight.models.zoo import entry
 from clearsight.train.config import Config
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.observer import Epoch

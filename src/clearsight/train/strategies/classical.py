@@ -17,7 +17,7 @@ from clearsight.data.loader import batches
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, Classical
 from clearsight.models.network import Probe
-from clearsight.models.published import DEFAULT_BACKBONE
+from clearsight.models.zoo import DEFAULT_BACKBONE
 from clearsight.train.classifiers import ONE_CORE, Made, Setting, fit_classifier, settings_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
@@ -74,10 +74,7 @@ def classical(job: TrainContext) -> TrainResult:
         f"{best.head} ({numbers})",
         f"validation accuracy {best.accuracy:.1%}" + (f", the best of {len(tried)} settings" if len(tried) > 1 else ""),
     )
-    if isinstance(network, Probe):
-        network.set_head([len(network.taps)], spec, head)
-    else:
-        network.set_head(spec, head)
+    network.set_head(spec, head)
     return TrainResult(
         network=network,
         temperature=fit_temperature(logits, truth),

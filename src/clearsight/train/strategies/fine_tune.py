@@ -118,7 +118,7 @@ def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
         seen = examples(fit, judge)
         runs.append(unwatched.train(upper, how, groups, title + of, seen, fold=number + 1))
-        probe.set_head(parts, spec, upper.head)
+        probe.set_head(spec, upper.head, parts)
         members.append(probe.eval())
         judged.append(judge)
         of_views = [job.logits(upper, seen.val + k * n, how.batch_size, seen.pixels) for k in range(answering)]
@@ -137,7 +137,7 @@ def train_all(job: TrainContext, frozen: Frozen) -> TrainResult | None:
     probe.set_views(AS_IT_IS)
     parts = list(frozen.result.chosen.parts)
     spec, head = _softmax_head(job, frozen, parts, split.train)
-    probe.set_head(parts, spec, head)
+    probe.set_head(spec, head, parts)
     how = job.training(probe, batch=32, fine_tuning=True, shape=job.data.pixels.array.shape[1:])
     groups = layer_groups(probe, job.rate(fine_tuning=True))
     plan = _plan(job, probe, how, groups, title, job.examples, MOST_EPOCHS, folds=1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from clearsight.arguments import flag
 from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_points
 from clearsight.models.pretrained import load_backbone
-from clearsight.models.published import weight_facts
+from clearsight.models.zoo import weight_facts
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Averaged, extract
@@ -90,7 +90,7 @@ def frozen_head(job: TrainContext) -> Frozen:
         progress=job.console.stage("choosing the head", "candidates"),
     )
     probe.set_views(result.chosen.views)
-    probe.set_head(result.chosen.parts, result.head_spec, result.head)
+    probe.set_head(result.head_spec, result.head, result.chosen.parts)
     _say_head(job, result)
     judged = rows[result.judged]
     job.note_folds("folds agree", judged, result.logits.argmax(1) == data.labels[judged], "accuracy")
