@@ -16,7 +16,7 @@ from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
 from clearsight.evaluation import Evaluation, evaluate
 from clearsight.models.base import ModelNetwork
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.decision import Decision
 from clearsight.train.fit import Fitted
 from clearsight.train.observer import Epoch
@@ -95,7 +95,7 @@ def make_run() -> Callable[..., Parts]:
             limits_seconds=1.5,
             images_per_second=456.0,
         )
-        config = changes.pop("config", Config())
+        config = changes.pop("config", TrainConfig())
         findings = changes.pop("findings", None)
         if findings is not None:
             audit = replace(prepared.audit, findings=findings)

@@ -119,7 +119,7 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
 
 
 def _loss_name(fitted: Fitted) -> str:
-    return f"Loss ({fitted.training.loss if fitted.training else 'cross-entropy'})"
+    return f"Loss ({fitted.training.optimization.loss if fitted.training else 'cross-entropy'})"
 
 
 def _summary(fitted: Fitted) -> str:

@@ -31,12 +31,12 @@ from clearsight.models.execution import device_of
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks.regression import like_angles
 from clearsight.train.confident_learning import find_label_issues
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult, Watch
 from clearsight.train.decision import Decision
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
-from clearsight.train.loop import Training, score_of
+from clearsight.train.loop import score_of
 from clearsight.train.losses import loss_for
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
@@ -72,7 +72,8 @@ class Fitted:
     judged (M,): positions of the validation images; val_logits (M, K): their logits by weights that had not seen them.
     history is empty where no network was trained by gradient descent. tuned: a pretrained network was trained further
     and kept. seconds: of training; limits_seconds: of finding out what the model does not know and which labels to
-    doubt. images_per_second: of training or of features. training: how the loop ran, if it did. suspects: labels that
+    doubt. images_per_second: of training or of features. training: the
+    resolved config, where a network was trained by gradient descent. suspects: labels that
     are probably wrong.
     """
 
@@ -88,13 +89,13 @@ class Fitted:
     seconds: float
     limits_seconds: float
     images_per_second: float
-    training: Training | None = None
+    training: TrainConfig | None = None
     suspects: LabelIssues | None = None
 
 
 def fit(
     dataset: Dataset,
-    config: Config,
+    config: TrainConfig,
     *,
     console: Console | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -134,23 +135,7 @@ def fit(
     _note_angles(job)
     outcome = _train(job)
     trained = time.perf_counter()
-    bundle = Bundle(
-        network=outcome.network.eval(),
-        classes=dataset.answers,
-        answer=outcome.answer,
-        form=prepared.form,
-        geometry=geometry,
-        temperature=outcome.temperature,
-        data={
-            "name": dataset.name,
-            "origin": dataset.origin,
-            "images": len(dataset),
-            "fingerprint": prepared.pixels.key,
-            "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
-            "media": scanned.media,
-            **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
-        },
-    )
+    bundle = _bundle(outcome, prepared, geometry, scanned)
     suspects = None
     if world.rank == 0:
         alone = replace(job, world=ALONE)
@@ -176,7 +161,29 @@ def fit(
     )
 
 
-def _whole_numbers(dataset: Dataset, config: Config) -> list[Decision]:
+def _bundle(outcome: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:
+    """The trained model with the facts of its data; how unusual an image may be is not known yet."""
+    dataset = prepared.dataset
+    return Bundle(
+        network=outcome.network.eval(),
+        classes=dataset.answers,
+        answer=outcome.answer,
+        form=prepared.form,
+        geometry=geometry,
+        temperature=outcome.temperature,
+        data={
+            "name": dataset.name,
+            "origin": dataset.origin,
+            "images": len(dataset),
+            "fingerprint": prepared.pixels.key,
+            "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
+            "media": scanned.media,
+            **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
+        },
+    )
+
+
+def _whole_numbers(dataset: Dataset, config: TrainConfig) -> list[Decision]:
     """Say that whole numbers are taken for names of classes, where nobody said so and they may be counts; names of
     folders are none.
     """
@@ -195,10 +202,10 @@ def _note_angles(job: TrainContext) -> None:
         job.note("numbers", "plain", f"{name!r} fills a full turn: if it is an angle, say --angle {unit}")
 
 
-def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
+def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     """Refuse options that mean nothing for what is to be predicted, all at once."""
-    task, data, model, options = dataset.task, config.data, config.model, config.train
-    loss_for(task, options.loss)
+    task, data, model, loss = dataset.task, config.data, config.model, config.optimization.loss
+    loss_for(task, loss)
     numbers = [flag for flag, given in (("--angle", data.angle), ("--within", data.within)) if given]
     if task != "regression" and numbers:
         raise ConfigError(f"{', '.join(numbers)} is about numbers to predict", found=f"{dataset.name} has none")
@@ -206,7 +213,7 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
     if dataset.targets is None:
         return
     if task == "regression" and is_direction(dataset.targets.values):
-        plain = [*numbers, *(["--loss gaussian-nll"] if options.loss == "gaussian-nll" else [])]
+        plain = [*numbers, *(["--loss gaussian-nll"] if loss == "gaussian-nll" else [])]
         if plain:
             raise ConfigError(
                 f"{', '.join(plain)}: not for a direction in the plane",
@@ -230,9 +237,9 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
             fix="leave out --model, or name a network",
         )
     wrong = {
-        "--class-weights": options.class_weights != "none",
-        "--adversarial": options.adversarial != "none",
-        "--label-smoothing": bool(options.label_smoothing) and task == "regression",
+        "--class-weights": config.regularization.class_weights != "none",
+        "--adversarial": config.augmentation.adversarial != "none",
+        "--label-smoothing": bool(config.regularization.label_smoothing) and task == "regression",
         "--freeze none or lower": model.freeze in ("none", "lower") and recipe.kind == "probe",
         "--heal": config.run.heal,
         "--fit auto": data.fit == "auto" and task == "anomaly",
@@ -249,7 +256,7 @@ class Trials:
 
     dataset: Dataset
     scanned: Scan
-    config: Config
+    config: TrainConfig
     test_fraction: float | None
     device: str
     console: Console
@@ -292,7 +299,7 @@ class Trials:
         config = self.config
         scores: dict[str, tuple[float, float]] = {}
         for name, geometry in tried.items():
-            short = replace(_without_budget(config), train=replace(config.train, epochs=config.train.epochs or 8))
+            short = config.with_options(epochs=config.optimization.epochs or 8, budget=None, freeze="auto")
             own = replace(recipe, img_size=geometry.height)
             data, _ = self.prepared(geometry, self.console)
             job = TrainContext(data, own, short, self.device, Silent())
@@ -314,10 +321,6 @@ def _score(job: TrainContext, outcome: TrainResult) -> tuple[float, float]:
         belief = softmax(outcome.logits, outcome.temperature)
         return accuracy(target, outcome.logits.argmax(1)), -log_loss(target, belief)
     outputs = torch.from_numpy(outcome.logits).float()
-    loss = outcome.training.loss if outcome.training else ""
-    score = float(score_of(outputs, job.examples.wanted(outcome.judged), outcome.answer.task, loss).mean())
+    loss = outcome.training.optimization.loss if outcome.training else ""
+    score = float(score_of(outputs, job.examples.targets_of(outcome.judged), outcome.answer.task, loss).mean())
     return score, score
-
-
-def _without_budget(config: Config) -> Config:
-    return replace(config, run=replace(config.run, budget=None), model=replace(config.model, freeze="auto"))

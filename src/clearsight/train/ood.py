@@ -28,7 +28,7 @@ from clearsight.predictor import Predictor
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import Targets, fit_softmax
-from clearsight.train.loop import Examples, Training
+from clearsight.train.loop import Examples
 from clearsight.train.strategies.from_scratch import new_network
 from clearsight.train.strategies.probe import new_probe
 
@@ -211,21 +211,21 @@ def _retrained(
 ) -> tuple[_Part, _Part, _Part] | None:
     """The same by a network of the same kind, trained anew without some classes."""
     data, how = job.data, outcome.training
-    assert isinstance(how, Training)
+    assert how is not None
     left = np.setdiff1d(np.arange(job.classes), group)
     keep = [rows[~np.isin(data.labels[rows], group)] for rows in (data.split.train, data.split.val)]
     gone = data.split.val[np.isin(data.labels[data.split.val], group)][:KNOWN]
     if not len(keep[0]) or not len(keep[1]) or not len(gone):
         return None
     draw = np.random.default_rng(job.config.run.seed)
-    views = min(MOST, int(SHARE * how.epochs * len(data.split.train)))
-    train = np.sort(draw.permutation(keep[0])[: max(how.batch_size, views // 4)])
+    views = min(MOST, int(SHARE * how.optimization.epochs * len(data.split.train)))
+    train = np.sort(draw.permutation(keep[0])[: max(how.optimization.batch_size, views // 4)])
     known = np.sort(draw.permutation(keep[1])[:KNOWN])
     number = np.searchsorted(left, data.labels).clip(max=len(left) - 1)
     examples = Examples(data.pixels.array, number, data.weights, train, known, len(left))
     network = new_network(job.recipe, data, job.config.run.seed, outputs=len(left))
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
-    short = replace(how, epochs=max(2, round(views / len(train))))
+    short = how.with_options(epochs=max(2, round(views / len(train))))
     quiet = replace(job, console=Silent(), on_epoch=None, watch=None, folder=None)
     quiet.train(network, short, groups, "leaving classes out", examples)
     rows = [np.sort(draw.permutation(train)[:BANK]), known, gone]

@@ -18,7 +18,7 @@ from clearsight.models.gateway import PREFIX, default_img_size, timm_name
 from clearsight.models.network import headless
 from clearsight.models.registry import check_model_args
 from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
-from clearsight.train.config import Config, seconds
+from clearsight.train.config import TrainConfig, seconds
 from clearsight.train.decision import Decision
 
 SMALL = 48
@@ -55,7 +55,7 @@ def network_options(recipe: Recipe) -> dict[str, Any]:
     return {"pretrained": False, "model": recipe.model, "model_arg": model_args, "img_size": recipe.img_size}
 
 
-def check_names(config: Config) -> None:
+def check_names(config: TrainConfig) -> None:
     """Refuse a network that does not exist before any file is looked at."""
     name = config.model.model
     if is_classical(name):
@@ -84,7 +84,7 @@ ENOUGH_FOR_SIZES = 600.0
 """Seconds of budget from which a second size is tried, which costs the time of a head on frozen features."""
 
 
-def larger_size(recipe: Recipe, config: Config, scanned: Scan) -> int | None:
+def larger_size(recipe: Recipe, config: TrainConfig, scanned: Scan) -> int | None:
     """Side of a larger input that the images fill and the weights allow, where a budget leaves time to try it."""
     budget, data = config.run.budget, config.data
     if recipe.kind != "probe" or data.task == "anomaly" or data.img_size:  # what is normal cannot be told by accuracy
@@ -101,7 +101,7 @@ def larger_size(recipe: Recipe, config: Config, scanned: Scan) -> int | None:
     return side if shapes[0] == shapes[1] else None
 
 
-def _only_for_networks(config: Config) -> dict[str, bool]:
+def _only_for_networks(config: TrainConfig) -> dict[str, bool]:
     """Options that are about weights, and whether they are given."""
     model = config.model
     return {
@@ -112,10 +112,10 @@ def _only_for_networks(config: Config) -> dict[str, bool]:
     }
 
 
-def plan(config: Config, scanned: Scan) -> Recipe:
+def plan(config: TrainConfig, scanned: Scan) -> Recipe:
     """Choose network, weights and input size. ConfigError when the options exclude each other."""
     recipe = _plan(config, scanned)
-    if config.train.adversarial != "none" and recipe.kind == "probe":
+    if config.augmentation.adversarial != "none" and recipe.kind == "probe":
         raise ConfigError(
             "--adversarial trains a network from random weights, whose every layer meets the attacks",
             found=f"{recipe.model}, which starts from published weights",
@@ -124,7 +124,7 @@ def plan(config: Config, scanned: Scan) -> Recipe:
     return recipe
 
 
-def _plan(config: Config, scanned: Scan) -> Recipe:
+def _plan(config: TrainConfig, scanned: Scan) -> Recipe:
     model, size = config.model, config.data.img_size
     if model.model == "auto":
         return _automatic(config, scanned)
@@ -167,7 +167,7 @@ def _plan(config: Config, scanned: Scan) -> Recipe:
     return Recipe("scratch", model.model, model_args, size, (Decision("network", model.model, why),))
 
 
-def _classical(config: Config, scanned: Scan) -> Recipe:
+def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
     """A classical model: the images' own size up to LARGEST, and cells that suit it."""
     name = config.model.model
     descriptor, _ = check_classical(name, config.model.model_arg)
@@ -201,7 +201,7 @@ def _cells(descriptor: str, size: int) -> dict[str, Any]:
     return {}
 
 
-def _automatic(config: Config, scanned: Scan) -> Recipe:
+def _automatic(config: TrainConfig, scanned: Scan) -> Recipe:
     side = scanned.short_side
     small = side < SMALL
     if config.model.pretrained is True:
@@ -252,7 +252,7 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
     )
 
 
-def check_task(dataset: Dataset, config: Config) -> None:
+def check_task(dataset: Dataset, config: TrainConfig) -> None:
     """Refuse to look for anomalies where the data was read as one of classes."""
     if config.data.task == "anomaly" and dataset.task != "anomaly":
         raise ConfigError(
@@ -262,7 +262,7 @@ def check_task(dataset: Dataset, config: Config) -> None:
         )
 
 
-def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepared, Recipe]:
+def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Prepared, Recipe]:
     """The recipe, and the data at its size: what every job but `fit` itself begins with."""
     check_task(dataset, config)
     scanned = scan(dataset, console.stage("looking at the files"))
@@ -279,7 +279,7 @@ def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepare
     return kept(prepared, config)[0], recipe
 
 
-def kept(data: Prepared, config: Config) -> tuple[Prepared, list[Decision]]:
+def kept(data: Prepared, config: TrainConfig) -> tuple[Prepared, list[Decision]]:
     """The data without the images that are not to be learned from, and which these are."""
     if config.data.leave_out is None:
         return data, []

@@ -84,7 +84,7 @@ def ridge_head(job: TrainContext) -> TrainResult:
         job.note("without effect", "--budget", why)
     return TrainResult(
         network=probe, temperature=1.0, judged=judged, logits=outputs[best], history=(), candidates=tuple(found),
-        decisions=tuple(job.notes), images_per_second=speed, answer=answer.fitted(outputs[best], truth),
+        images_per_second=speed, answer=answer.fitted(outputs[best], truth),
     )  # fmt: skip
 
 

@@ -37,7 +37,8 @@ def classical(job: TrainContext) -> TrainResult:
     """
     data, split = job.data, job.data.split
     descriptor, _, classifier = job.recipe.model.partition("+")
-    idle = [name for name, value in vars(job.config.train).items() if value != getattr(TrainConfig(), name)]
+    usual = TrainConfig().training()
+    idle = [name for name, value in job.config.training().items() if value != usual[name]]
     if idle:
         options = ", ".join("--" + name.replace("_", "-") for name in idle)
         job.note("without effect", options, "a classical model has no training by gradient descent")
@@ -82,7 +83,6 @@ def classical(job: TrainContext) -> TrainResult:
         logits=logits,
         history=(),
         candidates=tuple(candidate for candidate, _ in tried),
-        decisions=tuple(job.notes),
         images_per_second=speed,
     )
 

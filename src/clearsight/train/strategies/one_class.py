@@ -94,7 +94,7 @@ def train_one_class(job: TrainContext) -> TrainResult:
     outcome = trunk.trained
     return TrainResult(
         network=detector, temperature=1.0, judged=rows[judged[normal]], logits=scores[normal],
-        history=outcome.history if outcome else (), candidates=(), decisions=tuple(job.notes),
+        history=outcome.history if outcome else (), candidates=(),
         images_per_second=speed, training=outcome.training if outcome else None, answer=fitted,
         suspects=LabelIssues(rows[judged], "detectors fitted without them", found),
     )  # fmt: skip
