@@ -24,12 +24,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, ClearsightError
+from clearsight.models.base import ModelNetwork
 from clearsight.models.network import from_spec
 from clearsight.ood.detector import OODDetector
 from clearsight.tasks import Task, task_named
@@ -53,7 +53,7 @@ class Bundle:
     that was not trained here.
     """
 
-    network: nn.Module
+    network: ModelNetwork
     task: Task
     form: PixelFormat
     geometry: Geometry

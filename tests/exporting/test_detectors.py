@@ -13,7 +13,7 @@ from clearsight.cli.main import main
 from clearsight.errors import ConfigError
 from clearsight.exporting import Exported
 from clearsight.exporting.told import BAR
-from clearsight.models.anomaly_model import AnomalyModel, MemoryHead, MemoryInTensors, in_tensors
+from clearsight.models.anomaly_model import AnomalyModel, MemoryHead, MemoryInTensors
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 
@@ -69,7 +69,7 @@ def test_products_find_the_neighbours_that_the_index_finds():
 
 def test_the_detector_itself_keeps_its_index(detectors):
     network = detectors("patchcore").predictor.network
-    copied = in_tensors(network)
+    copied = network.for_export()
     assert isinstance(network, AnomalyModel)
     assert isinstance(network.head, MemoryHead)
     assert isinstance(copied.head, MemoryInTensors)

@@ -6,9 +6,9 @@ from torch import nn
 
 from clearsight.models.feature_maps import each_layer, map_layers, output_at
 from clearsight.models.layer_graph import wiring
-from clearsight.models.network import Ensemble, Network, Probe, as_it_is, shared_copy
-from clearsight.models.registry import build_model
+from clearsight.models.network import Ensemble, Network, Probe, shared_copy
 from clearsight.models.shape_tracing import no_data
+from clearsight.models.zoo import build_model
 
 
 def graph(name, side, classes=10):
@@ -94,7 +94,7 @@ def mirrored():
 
 def test_mirror_images_are_left_out_and_nothing_is_changed():
     network = mirrored()
-    plain = as_it_is(network)
+    plain = network.without_tta()
     assert network.views == ("as it is", "left-right")
     assert plain.views == ("as it is",)
     assert plain.backbone is network.backbone

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from torch import nn
 
 from clearsight.bundle import Bundle
 from clearsight.data.dataset import Array, Dataset
@@ -16,7 +15,8 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
 from clearsight.evaluation import Evaluation, evaluate
-from clearsight.train.config import Config
+from clearsight.models.base import ModelNetwork
+from clearsight.train.config import TrainConfig
 from clearsight.train.decision import Decision
 from clearsight.train.fit import Fitted
 from clearsight.train.observer import Epoch
@@ -82,7 +82,7 @@ def make_run() -> Callable[..., Parts]:
         wrong_at = np.resize(prepared.split.test, int(np.sum(counts)))
         test = _judged(counts, classes, indices=wrong_at, names=[f"#{i}" for i in wrong_at])
         fitted = Fitted(
-            bundle=Bundle(nn.Linear(8, k), tuple(classes), prepared.form, prepared.geometry, 1.25),
+            bundle=Bundle(ModelNetwork({}), tuple(classes), prepared.form, prepared.geometry, 1.25),
             prepared=prepared,
             recipe=Recipe("scratch", "resnet8", {}, side, ()),
             decisions=(Decision("network", "resnet8 from scratch", "the images are small"),),
@@ -95,7 +95,7 @@ def make_run() -> Callable[..., Parts]:
             limits_seconds=1.5,
             images_per_second=456.0,
         )
-        config = changes.pop("config", Config())
+        config = changes.pop("config", TrainConfig())
         findings = changes.pop("findings", None)
         if findings is not None:
             audit = replace(prepared.audit, findings=findings)

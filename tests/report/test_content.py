@@ -24,7 +24,7 @@ from clearsight.report.pictures import eight_bits, picture
 from clearsight.report.recipe_section import _members, recipe_section
 from clearsight.report.verdict import chance_gap, judge, sentence
 from clearsight.report.wording import count, duration, large, listed, percent, points
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.observer import Epoch
 
 MakeRun = Callable[..., dict[str, Any]]
@@ -157,10 +157,10 @@ def test_squashed_pictures_get_their_proportions_back(make_run: MakeRun) -> None
 
 
 def test_the_command_quotes_what_a_shell_would_split() -> None:
-    assert train_command("elpv", Config().changed()) == "clearsight train elpv"
-    made = train_command("/data/my photos", Config.from_options(pretrained=True, budget="5m").changed())
+    assert train_command("elpv", TrainConfig().changed()) == "clearsight train elpv"
+    made = train_command("/data/my photos", TrainConfig.from_options(pretrained=True, budget="5m").changed())
     assert made == "clearsight train '/data/my photos' --pretrained --budget 5m"
-    python = train_command("a DataFrame", Config.from_options(seed=2).changed())
+    python = train_command("a DataFrame", TrainConfig.from_options(seed=2).changed())
     assert python == "clearsight.fit(DATA, seed=2)  # DATA: a DataFrame"
     assert "clearsight predict 'my runs/a' IMAGE" in run_commands(Path("my runs/a")).values()
 

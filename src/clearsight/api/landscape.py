@@ -15,7 +15,6 @@ from clearsight.data.scan import scan
 from clearsight.derivatives import Landscape, Rates, survey
 from clearsight.disk import disk_errors, write_json
 from clearsight.errors import BundleError, DataError
-from clearsight.models.network import Probe
 from clearsight.runs.folder import run_options, run_recipe
 from clearsight.runs.images import as_trained, own_data
 from clearsight.runs.load import load
@@ -84,7 +83,7 @@ def _surveyed(
     how = recipe.get("training") or options
     predictor.classifies("the landscape")
     if weights == "auto":
-        head = isinstance(predictor.network, Probe) and not recipe.get("tuned", False)
+        head = predictor.network.feature_levels is not None and not recipe.get("tuned", False)
         weights = "head" if head else "all"
     varied(predictor, weights)  # what cannot be looked at is said before its images are read
     bundle = predictor.bundle

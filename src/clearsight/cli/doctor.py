@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import BundleError, ConfigError
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from clearsight.diagnosis import Diagnosis
@@ -78,7 +78,7 @@ def _examined(data: str, options: dict[str, object]) -> Diagnosis:
     """The diagnosis of a short training on the data."""
     from clearsight.tasks import read_exclusive
 
-    config = Config.from_options(**options)
+    config = TrainConfig.from_options(**options)
     dataset = read_exclusive(data, "doctor", data_dir=config.data.data_dir)
     with terminal() as console:
         from clearsight.diagnosis import examine

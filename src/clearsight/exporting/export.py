@@ -24,7 +24,7 @@ from clearsight.exporting.formats import FORMATS, format_named, writer_of
 from clearsight.exporting.graph import deployed, example
 from clearsight.exporting.int8 import Quantised, judge, quantise, require_int8, weight
 from clearsight.exporting.parity import Parity, compare
-from clearsight.exporting.runner import FIRST_LINE, runner
+from clearsight.exporting.runner import is_runner, runner
 from clearsight.exporting.runtime import BATCH, Exported
 from clearsight.exporting.told import BAR, Measured, Told, told_of
 from clearsight.models.network import frozen
@@ -143,9 +143,9 @@ def export(
                 written = small
             for part in (".bin", ".xml") if chosen.suffix == ".xml" else (chosen.suffix,):
                 written.with_suffix(part).replace(file.with_suffix(part))
-        for name, text in (("card.json", json.dumps(card, indent=1)), ("run.py", runner())):
+        for name, content in (("card.json", json.dumps(card, indent=1).encode()), ("run.py", runner())):
             with whole_file(file.parent / name) as stream:
-                stream.write(text.encode())
+                stream.write(content)
     shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
     return Export(file, format, weight(file), shape, card, parity, own, report)
 
@@ -195,7 +195,7 @@ def _check_beside(file: Path, card: dict[str, Any]) -> None:
         mine = not beside.exists() or json.loads(beside.read_text())["weights"] == card["weights"]
     except (ValueError, KeyError, TypeError, OSError):
         mine = False
-    ours = not script.exists() or (script.is_file() and script.read_bytes().startswith(FIRST_LINE.encode()))
+    ours = not script.exists() or is_runner(script)
     for path, free in ((beside, mine), (script, ours)):
         if not free:
             raise OutputError(

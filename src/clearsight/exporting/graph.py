@@ -15,8 +15,6 @@ from clearsight.data.pixels import PixelFormat
 from clearsight.errors import ModelError
 from clearsight.exporting.resample import Resample
 from clearsight.exporting.told import told_of
-from clearsight.models.anomaly_model import AnomalyModel, in_tensors
-from clearsight.models.execution import traceable
 
 
 class Deployed(nn.Module):
@@ -27,7 +25,7 @@ class Deployed(nn.Module):
     def __init__(self, bundle: Bundle, fixed: bool = False) -> None:
         super().__init__()
         self.resize = None if fixed else Resample(bundle.geometry, bundle.form.bits)
-        self.network, told = in_tensors(bundle.network), told_of(bundle)
+        self.network, told = bundle.network.for_export(), told_of(bundle)
         self.told, self.outputs = told.module, told.outputs
         self.top = float(2**bundle.form.bits - 1)
 
@@ -38,7 +36,7 @@ class Deployed(nn.Module):
 
 def deployed(bundle: Bundle, fixed: bool = False) -> Deployed:
     """The module to export, in evaluation mode; ModelError for classical models, which are no graph of tensors."""
-    if not isinstance(bundle.network, AnomalyModel) and not traceable(bundle.network):
+    if not bundle.network.exportable:
         name = bundle.card()["network"].get("name", "this model")
         raise ModelError(
             f"{name} cannot be exported",

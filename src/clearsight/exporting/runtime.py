@@ -1,7 +1,7 @@
 """An exported file at work, in ONNX Runtime, OpenVINO or PyTorch, by its suffix.
 
-This is also the code that the runner beside an exported file is made of (`exporting.runner`), so it needs nothing of
-Clearsight but the decoder, and what checks a file is what its user runs.
+`run.py` beside an exported file packs this module and all that it imports (`exporting.runner`), so it imports nothing
+of Clearsight but the decoder and the words of predictions, and what checks a file is what its user runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.decode import decode
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat, read_bytes
+from clearsight.data.pixels import PixelFormat, quiet_pillow, read_bytes
 from clearsight.tasks.predictions import (
     AnomalyPrediction,
     LabelsPrediction,
@@ -186,12 +186,14 @@ def _open_torch(path: str, threads: int) -> tuple[Runner, str]:
     return run, extra["card.json"]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """`python run.py [MODEL] IMAGE...`: of each image the class and its probability, or the labels, the numbers, or
-    whether it is an anomaly, in the words of `clearsight predict`.
+def predict_files(folder: Path, arguments: Sequence[str]) -> int:
+    """`python run.py [MODEL] IMAGE...`: print for each image the class and its probability, or the labels, the numbers,
+    or whether it is an anomaly, in the words of `clearsight predict`.
+
+    folder: where `run.py` lies; its first model is used where none is named. Returns 0, or 2 if anything failed.
     """
     words = list(arguments)
-    beside = sorted(p for p in Path(__file__).parent.iterdir() if p.suffix in (".onnx", ".xml", ".pt2"))
+    beside = sorted(p for p in folder.iterdir() if p.suffix in (".onnx", ".xml", ".pt2"))
     model = Path(words.pop(0)) if words and Path(words[0]).suffix in (".onnx", ".xml", ".pt2") else None
     if not words or words[0] in ("-h", "--help") or (model is None and not beside):
         print("usage: python run.py [MODEL] IMAGE...   (MODEL: the first file beside run.py)", file=sys.stderr)
@@ -202,12 +204,13 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
-    for word in words:
-        try:
-            print(word, *_line(exported, word), sep="\t")
-        except (ValueError, OSError) as error:
-            failed = 2
-            print(f"run.py: {error}", file=sys.stderr)
+    with quiet_pillow():
+        for word in words:
+            try:
+                print(word, *_line(exported, word), sep="\t")
+            except (ValueError, OSError) as error:
+                failed = 2
+                print(f"run.py: {error}", file=sys.stderr)
     return failed
 
 

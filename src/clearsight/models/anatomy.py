@@ -23,8 +23,8 @@ from torch.func import functional_call
 
 from clearsight.errors import ModelError
 from clearsight.models.gateway import PREFIX, default_img_size
-from clearsight.models.registry import build_model, entry
 from clearsight.models.shape_tracing import Step, Trace, View, no_data
+from clearsight.models.zoo import build_model, entry
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from clearsight.data.loader import to_float
 from clearsight.evaluation import AnomalyEvaluation
-from clearsight.models.anomaly_model import AnomalyModel
 from clearsight.report.answer_pieces import SHOWN, SIDE, Card, Table, Tile
 from clearsight.report.charts import interval_bar
 from clearsight.report.heatmaps import overlay
 from clearsight.report.pictures import picture
 from clearsight.report.score_chart import score_heaps
+from clearsight.report.wording import count, percent
 from clearsight.tasks import Anomaly
 from clearsight.train.fit import Fitted
-from clearsight.wording import count, percent
 
 
 def anomaly_section(fitted: Fitted, test: AnomalyEvaluation) -> dict[str, Any]:
@@ -103,10 +102,10 @@ def _cards(fitted: Fitted, test: AnomalyEvaluation) -> Iterator[Card]:
 def _shown(fitted: Fitted, index: int) -> NDArray[np.uint8] | None:
     """An image under the detector's map (3, H, W), or None where it has none."""
     network = fitted.bundle.network
-    if not isinstance(network, AnomalyModel) or not network.localises:
+    if not network.localises:
         return None
     pixels = to_float(fitted.prepared.pixels.array[index : index + 1])
     with torch.inference_mode():
-        heat = network.cpu().heat(pixels)[0].numpy()
+        heat = network.cpu().anomaly_map(pixels)[0].numpy()
     drawn = overlay(pixels[0].numpy(), heat)
     return np.asarray(np.rint(255 * np.clip(drawn, 0, 1)).transpose(2, 0, 1), np.uint8)

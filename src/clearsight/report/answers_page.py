@@ -24,9 +24,9 @@ from clearsight.report.pictures import picture
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.render import environment
 from clearsight.report.verdict import sentence
-from clearsight.train.config import Config
+from clearsight.report.wording import count, duration, large, listed, percent, points
+from clearsight.train.config import TrainConfig
 from clearsight.train.fit import Fitted
-from clearsight.wording import count, duration, large, listed, percent, points
 
 DOTS = 800
 """Dots of a parity plot at most."""
@@ -62,7 +62,7 @@ def write_answers_report(
     fitted: Fitted,
     evaluation: AnswersEvaluation,
     false_alarms: float | None,
-    config: Config,
+    config: TrainConfig,
 ) -> None:
     """Write the report of a run, whole or not at all; OSError when the disk refuses. false_alarms: the share of the
     test images that are called unlike the training data, None where the model does not know its limits.

@@ -11,7 +11,7 @@ from clearsight.disk import whole_file
 from clearsight.evaluation import Evaluation, OODCheck
 from clearsight.report.content import Content, gather
 from clearsight.report.render import environment
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.fit import Fitted
 
 
@@ -21,7 +21,7 @@ def write_report(
     fitted: Fitted,
     evaluation: Evaluation,
     validation: Evaluation,
-    config: Config,
+    config: TrainConfig,
     diagnosis: Diagnosis | None = None,
     limits: OODCheck | None = None,
 ) -> None:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from clearsight.data.targets import Task
+from clearsight.models.base import ModelNetwork
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS
-from clearsight.models.network import Ensemble
 from clearsight.report.charts import Curve, learning_curve
 from clearsight.report.preview import Preview, preview
 from clearsight.report.verdict import sentence
+from clearsight.report.wording import count, duration, percent
 from clearsight.train.ensembling import BOTH
 from clearsight.train.fit import Fitted
 from clearsight.train.head_search import Candidate
 from clearsight.train.observer import Epoch
-from clearsight.wording import count, duration, percent
 
 CANDIDATES = 12
 """Candidates shown at once; the others are folded away."""
@@ -119,7 +119,7 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
 
 
 def _loss_name(fitted: Fitted) -> str:
-    return f"Loss ({fitted.training.loss if fitted.training else 'cross-entropy'})"
+    return f"Loss ({fitted.training.optimization.loss if fitted.training else 'cross-entropy'})"
 
 
 def _summary(fitted: Fitted) -> str:
@@ -151,18 +151,18 @@ def _summary(fitted: Fitted) -> str:
         upper, everything = "training the upper blocks" in kept, "training all layers" in kept
         part = "all its weights were" if everything or not upper else f"its weights, but for those {cut}, were"
         words += f" Then {part} trained a little further on these images."
-    network = fitted.bundle.network
-    if isinstance(network, Ensemble):
-        words += f" {_members(network, beside=any(d.choice == BOTH for d in fitted.decisions))}"
+    members = fitted.bundle.network.member_networks
+    if members:
+        words += f" {_members(members, beside=any(d.choice == BOTH for d in fitted.decisions))}"
     return words
 
 
-def _members(ensemble: Ensemble, *, beside: bool) -> str:
+def _members(members: Sequence[ModelNetwork], *, beside: bool) -> str:
     """What answers together. beside: what training gave, beside what there was before."""
-    trained = ensemble.members[-1] if beside else ensemble
+    trained = members[-1].member_networks if beside else members
     who = "the network trained further"
-    if isinstance(trained, Ensemble):
-        who = f"{len(trained.members)} networks trained further, each without one fold of the images,"
+    if trained:
+        who = f"{len(trained)} networks trained further, each without one fold of the images,"
     before = "The network from before that and " if beside else ""
     return f"{before}{who} answer together: their beliefs are averaged."
 

@@ -20,7 +20,7 @@ from clearsight.diagnosis import Diagnosis
 from clearsight.disk import disk_errors
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.predictor import Predictor
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.label_issues import LabelIssues
 
 
@@ -39,7 +39,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def run_folder(config: Config, name: str) -> Iterator[Path]:
+def run_folder(config: TrainConfig, name: str) -> Iterator[Path]:
     """The run's folder while it is filled: the one asked for, if it is free, or the next free runs/NAME; to resume, the
     unfinished one.
 
@@ -78,7 +78,7 @@ def _is_unfinished(folder: Path) -> bool:
     return (folder / "config.json").is_file() and not (folder / "metrics.json").exists()
 
 
-def resumed(config: Config, given: dict[str, Any], dataset: Dataset) -> Config:
+def resumed(config: TrainConfig, given: dict[str, Any], dataset: Dataset) -> TrainConfig:
     """The options of the run to go on with: that of --out, or the last unfinished one of this data. What the user gives
     again must be the same.
     """
@@ -97,7 +97,7 @@ def resumed(config: Config, given: dict[str, Any], dataset: Dataset) -> Config:
         folder = max(runs, key=lambda f: (f / "config.json").stat().st_mtime)
     about = _about(folder)
     then = {option: value for stage in about["options"].values() for option, value in stage.items()}
-    now = {option: value for stage in config.to_dict().values() for option, value in stage.items()}
+    now = config.options()
     changed = [
         f"{flag(option)} {then.get(option)!r} then, {now[option]!r} now"
         for option in given
@@ -107,7 +107,7 @@ def resumed(config: Config, given: dict[str, Any], dataset: Dataset) -> Config:
         changed.insert(0, f"data {about['data']} then, {origin} now")
     if changed:
         raise CheckpointError(f"{folder} was begun otherwise", found="; ".join(changed), fix="leave these options out")
-    return Config.from_options(**{**then, **given, "out": str(folder), "resume": True})
+    return TrainConfig.from_options(**{**then, **given, "out": str(folder), "resume": True})
 
 
 def _about(folder: Path) -> dict[str, Any]:

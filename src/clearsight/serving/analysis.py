@@ -38,7 +38,7 @@ from clearsight.feature_vis import (
 from clearsight.feature_vis.maps import checked_units
 from clearsight.models.anatomy import Layer, layers_by_name
 from clearsight.models.layer_graph import Node, wiring
-from clearsight.models.network import as_it_is, shared_copy
+from clearsight.models.network import shared_copy
 from clearsight.predictor import Predictor
 from clearsight.serving.folder import RunFolder
 from clearsight.serving.problems import RefusedError, overloaded
@@ -204,4 +204,4 @@ class Looker:
     def _graph(self) -> Graph:
         with self._making:
             network, shape = shared_copy(self.worker.predictor.network), self.worker.predictor.shape
-            return Graph(wiring(network, shape), layers_by_name(as_it_is(network), shape))
+            return Graph(wiring(network, shape), layers_by_name(network.without_tta(), shape))
