@@ -17,9 +17,9 @@ from clearsight.report.charts import interval_bar
 from clearsight.report.heatmaps import overlay
 from clearsight.report.pictures import picture
 from clearsight.report.score_chart import score_heaps
-from clearsight.report.wording import count, percent
 from clearsight.tasks import Anomaly
 from clearsight.train.fit import Fitted
+from clearsight.wording import count, percent
 
 
 def anomaly_section(fitted: Fitted, test: AnomalyEvaluation) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from clearsight.report.pictures import picture
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.render import environment
 from clearsight.report.verdict import sentence
-from clearsight.report.wording import count, duration, large, listed, percent, points
 from clearsight.train.config import TrainConfig
 from clearsight.train.fit import Fitted
+from clearsight.wording import count, duration, large, listed, percent, points
 
 DOTS = 800
 """Dots of a parity plot at most."""

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from clearsight.report.svg import Frame, chart, coordinate, element, label, line, polyline, ticks
-from clearsight.report.wording import count, percent
+from clearsight.wording import count, percent
 
 WIDTH = 340
 """Width of a chart in its own units: close to a phone's, so that 12-unit letters never shrink below 11 pixels."""

@@ -26,9 +26,9 @@ from clearsight.report.ood_section import LimitsSection, SuspectsSection, limits
 from clearsight.report.pictures import Picture, picture
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.verdict import Verdict, judge
-from clearsight.report.wording import count, duration, large, percent, points
 from clearsight.train.config import TrainConfig
 from clearsight.train.fit import Fitted
+from clearsight.wording import count, duration, large, percent, points
 
 MISTAKES = 24
 """Mistakes shown as pictures at most, surest first."""

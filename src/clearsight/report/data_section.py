@@ -14,7 +14,7 @@ from clearsight.data.prepare import Prepared
 from clearsight.report.charts import share_bar
 from clearsight.report.pictures import Picture, picture
 from clearsight.report.verdict import sentence
-from clearsight.report.wording import count
+from clearsight.wording import count
 
 SAMPLES = 80
 """Sample images on the page, shared out evenly among the classes within the limits below."""

@@ -11,7 +11,7 @@ from clearsight.evaluation.leaderboard import APART, Comparison, Standing
 from clearsight.report.charts import interval_bar
 from clearsight.report.render import write_page
 from clearsight.report.svg import Frame, chart, element, label, ticks
-from clearsight.report.wording import percent
+from clearsight.wording import percent
 
 WIDTH = 720
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from clearsight.evaluation import Evaluation, OODCheck
 from clearsight.report.pictures import Picture, picture
-from clearsight.report.wording import count, listed, percent
 from clearsight.train.fit import Fitted
+from clearsight.wording import count, listed, percent
 
 SCORE_WORDS = {
     "max-softmax": "how small the largest belief is",

@@ -13,11 +13,11 @@ from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS
 from clearsight.report.charts import Curve, learning_curve
 from clearsight.report.preview import Preview, preview
 from clearsight.report.verdict import sentence
-from clearsight.report.wording import count, duration, percent
 from clearsight.train.ensembling import BOTH
 from clearsight.train.fit import Fitted
 from clearsight.train.head_search import Candidate
 from clearsight.train.observer import Epoch
+from clearsight.wording import count, duration, percent
 
 CANDIDATES = 12
 """Candidates shown at once; the others are folded away."""

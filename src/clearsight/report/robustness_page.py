@@ -12,9 +12,9 @@ from clearsight.report.charts import percent0
 from clearsight.report.pictures import data_uri
 from clearsight.report.render import environment, write_page
 from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
-from clearsight.report.wording import percent
 from clearsight.robustness import CHANGES, RobustnessReport
 from clearsight.robustness.report import LOST
+from clearsight.wording import percent
 
 CLUSTERS = 8
 

@@ -14,7 +14,7 @@ from typing import Literal
 from clearsight.data.audit import Finding
 from clearsight.evaluation import ClassScore, Evaluation
 from clearsight.metrics.calibration import ReliabilityBin
-from clearsight.report.wording import count, listed, percent
+from clearsight.wording import count, listed, percent
 
 FEW_IMAGES = 100
 """Test images below which the page warns that the score says little."""

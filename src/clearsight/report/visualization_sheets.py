@@ -12,7 +12,7 @@ from clearsight.feature_vis import ClassGates, ClassPicture, ExcitingPatches, Fe
 from clearsight.report.drawings import fitting
 from clearsight.report.pictures import rgb
 from clearsight.report.tiles import ABSENT, INK, SOFT, Colours, Row, Tile, bright, signed, tile_sheet
-from clearsight.report.wording import percent
+from clearsight.wording import percent
 
 Floats = NDArray[np.floating]
 

@@ -117,18 +117,20 @@ def train_network(
     per_epoch = how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
+    loss_of = data.task.training.losses[how.loss]
+
     def loss_and_gradient(batches: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
         """Loss of a step's batches, sum of the images' scores, logits of the last batch; gradients stay in place."""
         optimiser.zero_grad(set_to_none=True)
         sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of scores; asked for once
         for number, (images, targets, w) in enumerate(batches):
             with world.no_sync(forward, last=number == len(batches) - 1), autocast(device, how.amp):
-                logits, losses = _outputs(network, forward, images.to(memory_format=layout), targets, how.loss)
+                logits, losses = _outputs(network, forward, images.to(memory_format=layout), targets, loss_of)
                 loss = cost = (losses * w).sum() / weight
                 if regularization.l1:
                     cost = loss + regularization.l1 * l1_penalty(network) / (len(batches) * world.size)
             scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
-            scores = data.task.training_score(logits.detach(), targets, how.loss)
+            scores = data.task.training_score(logits.detach(), targets, data.task.training.losses[how.loss])
             sums += torch.stack([loss.detach().double(), scores.sum().double()])
         if scaler.is_enabled():
             scaler.unscale_(optimiser)
@@ -289,7 +291,7 @@ def _validate(
     logits = logits_of(network, pixels, rows, how.batch_size, layout_for(network, pixels.device), how.amp)
     targets = data.targets_of(rows)
     losses = data.task.training.losses[how.loss](logits, targets)
-    scores = data.task.training_score(logits, targets, how.loss)
+    scores = data.task.training_score(logits, targets, data.task.training.losses[how.loss])
     loss, score = (world.sum(torch.stack([losses.sum(), scores.sum()]).double()) / len(data.val)).tolist()
     return loss, score
 
