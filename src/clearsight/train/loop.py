@@ -130,7 +130,7 @@ def train_network(
                 if regularization.l1:
                     cost = loss + regularization.l1 * l1_penalty(network) / (len(batches) * world.size)
             scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
-            scores = data.task.training_score(logits.detach(), targets, data.task.training.losses[how.loss])
+            scores = data.task.training_score(logits.detach(), targets, how.loss)
             sums += torch.stack([loss.detach().double(), scores.sum().double()])
         if scaler.is_enabled():
             scaler.unscale_(optimiser)
@@ -291,7 +291,7 @@ def _validate(
     logits = logits_of(network, pixels, rows, how.batch_size, layout_for(network, pixels.device), how.amp)
     targets = data.targets_of(rows)
     losses = data.task.training.losses[how.loss](logits, targets)
-    scores = data.task.training_score(logits, targets, data.task.training.losses[how.loss])
+    scores = data.task.training_score(logits, targets, how.loss)
     loss, score = (world.sum(torch.stack([losses.sum(), scores.sum()]).double()) / len(data.val)).tolist()
     return loss, score
 
