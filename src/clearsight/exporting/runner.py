@@ -23,8 +23,7 @@ HEAD = f'''{FIRST_LINE}
 
 Needs NumPy, Pillow and the model's engine (onnxruntime, openvino or torch); OpenCV too for images of 16-bit colour, and
 SciPy for sounds of other sampling rates than 16 kHz. In Python: `from run import Exported;
-Exported("model.onnx").predict_proba(["new.jpg"])`; of a model of labels, numbers or anomalies also `predict`, of
-numbers `values`.
+Exported("model.onnx").predict(["new.jpg"])`, and `predict_proba`, or `values` of a model of numbers.
 
 Written by Clearsight from its own decoder: images are read as they were read for training. Apache-2.0.
 """
