@@ -88,7 +88,7 @@ class NumbersPrediction:
 
     image: str
     values: dict[str, float]
-    intervals: dict[str, tuple[float, float]] | None
+    intervals: dict[str, tuple[float, float]] | None = field(metadata={"infinite": True})
     within: float | None = None
     strangeness: float | None = None
     none_of_these: bool | None = None
