@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache, reduce
+from inspect import cleandoc
 from operator import or_
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -15,9 +16,8 @@ from clearsight.serving.analysis_schemas import AttackBody
 from clearsight.serving.schemas import Unreadable
 from clearsight.tasks import Task
 
-ABOUT = """
-task: the task of the model. picture: a PNG data URI of the image as the network sees it, where asked for. line: the
-prediction in words, where asked for.
+ABOUT = """task: the task of the model. picture: a PNG data URI of the image as the network sees it, where asked for.
+line: the prediction in words, where asked for.
 """
 
 
@@ -26,15 +26,13 @@ def prediction_schema(task: type[Task]) -> type[BaseModel]:
     """One prediction: the fields of the task's dataclass with their ranges, its docstring, and `task` and `picture`."""
     kind = task.prediction
     hints = get_type_hints(kind)
-    own: dict[str, Any] = {f.name: _field(hints[f.name], f.metadata) for f in fields(kind)}
-    return create_model(
-        kind.__name__,
-        __doc__=f"{kind.__doc__}\n{ABOUT}",
-        task=(Literal[task.name], ...),  # type: ignore[name-defined]
-        **own,
-        picture=(str | None, None),
-        line=(str | None, None),
-    )
+    known: dict[str, Any] = {
+        "task": (Literal[task.name], ...),
+        **{f.name: _field(hints[f.name], f.metadata) for f in fields(kind)},
+        "picture": (str | None, None),
+        "line": (str | None, None),
+    }
+    return create_model(kind.__name__, __doc__=f"{cleandoc(kind.__doc__ or '')}\n\n{ABOUT}", **known)
 
 
 def _field(hint: Any, metadata: Mapping[str, Any]) -> Any:

@@ -108,8 +108,8 @@ class NumbersPrediction:
 @dataclass(frozen=True)
 class AnomalyPrediction:
     """The prediction for one image of an anomaly model. anomaly: its p-value is at most the share of false alarms asked
-    for. p_value: of normal images, the share that look at least so strange. probability: of an anomaly, as
-    `tasks.anomaly` has it. score: the model's own, larger for stranger.
+    for. p_value: of normal images, the share that look at least so strange. probability: of an anomaly, if the share
+    `prior` of all images are anomalies. score: the model's own, larger for stranger.
     """
 
     image: str
