@@ -28,7 +28,8 @@ MOVED = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md
 """Pages that lie outside docs/, and their places in the site."""
 
 REFERENCE = {
-    "train": ("train.loop", "train.losses", "train.optimisers", "train.schedules", "train.regularisers"),
+    "tasks": ("tasks.task", "tasks.losses"),
+    "train": ("train.loop", "train.optimisers", "train.schedules", "train.regularisers"),
     "models": ("models.registry", "models.anatomy", "models.initialise", "models.layers", "models.network",
                "models.detector"),
     "data": ("data.sources", "data.audit", "data.splits", "data.pixels", "data.geometry", "data.augment", "data.normal",

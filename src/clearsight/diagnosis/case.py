@@ -21,7 +21,7 @@ from clearsight.diagnosis.vitals import Vitals
 from clearsight.models.registry import entry, model_names
 from clearsight.train.context import FINE_TUNING
 from clearsight.train.loop import Training
-from clearsight.train.losses import LOSSES, targets
+from clearsight.tasks.losses import LOSSES, one_hot_targets
 from clearsight.train.optimisers import default_lr
 
 LEARNED = 0.5
@@ -119,7 +119,7 @@ class Case:
         prior = self.shares
         if self.how.class_weights == "balanced":
             prior = np.where(prior > 0, 1 / np.count_nonzero(prior), 0)
-        wanted = targets(torch.arange(len(prior)), len(prior), self.how.label_smoothing).double()
+        wanted = one_hot_targets(torch.arange(len(prior)), len(prior), self.how.label_smoothing).double()
         belief = torch.from_numpy(prior) @ wanted
         logits = {
             "mse": belief,

@@ -121,7 +121,8 @@ class Words:
 
     data: what data of the task holds. names: what the names are, one and several. group: what images are spread over.
     score_curve: title of the second learning curve, and what it says. head_scores: titles of the two scores of heads.
-    head_choice: how the best head was chosen. folds: what the score of folds is.
+    issues: what is said of label issues, with {n} of them, {thing} and plural {s}. head_choice: how the best head was
+    chosen.
     """
 
     data: str

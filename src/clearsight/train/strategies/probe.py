@@ -18,7 +18,7 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Averaged, extract
 from clearsight.train.head_search import Candidate, ProbeResult, Targets, choose_head
-from clearsight.train.losses import class_weights
+from clearsight.train.class_weights import class_weights
 from clearsight.train.recipe import Recipe
 
 MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))

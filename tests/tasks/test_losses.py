@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from clearsight.errors import DataError
 from clearsight.train import config
-from clearsight.train.losses import LOSSES, class_weights, targets
+from clearsight.tasks.losses import LOSSES, one_hot_targets as targets
+from clearsight.train.class_weights import class_weights
 
 N, K = 40, 5
 
