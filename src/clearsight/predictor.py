@@ -23,7 +23,7 @@ from clearsight.data.loader import to_float
 from clearsight.data.pixels import MAX_PIXELS, Pixels, from_array, quiet_pillow, read_bytes, read_image
 from clearsight.data.sound import check_length, is_sound
 from clearsight.data.sources.arrays import as_source
-from clearsight.errors import ConfigError, DataError, ImageError, ModelError
+from clearsight.errors import ConfigError, DataError, ImageError, ModelError, UnsuitedError
 from clearsight.models.base import ModelNetwork, components
 from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_for, on_device
 from clearsight.models.network import Backbone, LayerOutput
@@ -181,10 +181,10 @@ class Predictor:
         return self.bundle.task.decode(self.logits(images, progress))
 
     def classifies(self, what: str) -> None:
-        """ModelError where the model does not give one class per image, which `what` is about."""
+        """UnsuitedError where the model does not give one class per image, which `what` is about."""
         task = self.bundle.task
         if not task.needs_classes:
-            raise ModelError(f"{what} is for models that give one class per image", found=f"a model of {task.name}")
+            raise UnsuitedError(f"{what} is for models that give one class per image", found=f"a model of {task.name}")
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K) of a view of each image: a function of batches (B, C, H, W)."""

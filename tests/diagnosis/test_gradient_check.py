@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from clearsight.diagnosis import check_gradients
 from clearsight.models.registry import build_model
 from clearsight.tasks.losses import LOSSES, one_hot_targets
-from clearsight.train.losses import targets
 
 
 class Wrong(torch.autograd.Function):

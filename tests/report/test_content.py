@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clearsight.report.wording import count, duration, large, listed, percent, points
 from PIL import Image
 from torch import nn
 
@@ -23,7 +24,6 @@ from clearsight.report.confusion import SHADES, matrix, most_confused, shade
 from clearsight.report.pictures import eight_bits, picture
 from clearsight.report.recipe_section import _members, recipe_section
 from clearsight.report.verdict import chance_gap, judge, sentence
-from clearsight.report.wording import count, duration, large, listed, percent, points
 from clearsight.train.config import TrainConfig
 from clearsight.train.observer import Epoch
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from clearsight.evaluation.labels import evaluate_labels
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from clearsight.evaluation.labels import evaluate_labels
 from clearsight.metrics.ranking import f1_of
 from clearsight.tasks import Labels, load_answer
 from clearsight.tasks.multilabel import best_threshold, platt

@@ -29,9 +29,10 @@ from clearsight.serving.model_card import model_card
 from clearsight.serving.openapi import body, described, problems
 from clearsight.serving.options import known_options
 from clearsight.serving.pages import mount_pages
+from clearsight.serving.prediction_schema import prediction_schema, predictions_body
 from clearsight.serving.problems import RefusedError, problem_response
 from clearsight.serving.queueing import leaving
-from clearsight.serving.responses import answer, explanation, json_response, seen_picture
+from clearsight.serving.responses import explanation, json_response, prediction, seen_picture
 from clearsight.serving.settings import MAX_SAMPLES, ServeConfig
 from clearsight.serving.studio import add_studio_routes
 from clearsight.serving.uploads import Upload, read_body, uploads
@@ -96,8 +97,9 @@ def build_app(
 
 
 def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
-    config, folder = worker.config, looker.folder
-    deep = worker.predictor.bundle.form.bits == 16
+    config, folder, bundle = worker.config, looker.folder, worker.predictor.bundle
+    task, deep = bundle.task, bundle.form.bits == 16
+    predictions = predictions_body(prediction_schema(type(task)))
 
     async def images_of(request: Request, most: int) -> list[Upload]:
         """The images of a request, once the engine is warm."""
@@ -113,7 +115,7 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         return found
 
     @app.post(
-        "/v1/predict", response_model=schemas.Predictions, openapi_extra=body(), summary="What do images show?",
+        "/v1/predict", response_model=predictions, openapi_extra=body(), summary="What do images show?",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def predict(
@@ -121,10 +123,9 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         top: Top = None,
         coverage: Coverage = COVERAGE,
         picture: Annotated[bool, Query(description="each image as the network sees it, as a PNG data URI")] = False,
+        words: Annotated[bool, Query(description="each prediction in words too")] = False,
     ) -> Response:
-        """Class, calibrated probabilities, doubt, prediction set and strangeness of each image; of a model of labels
-        those given and the belief in each, of one of numbers their values and intervals, of a detector whether it is
-        an anomaly, and how rare such an image is among normal ones. `task` says which.
+        """The prediction for each image; its form is that of the model's task.
 
         Send files of a form, the bytes of one image, or JSON with base64. An image that cannot be read is told in its
         place; only where none can, the answer is 422.
@@ -139,7 +140,13 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         answers = [
             {"image": image.name, "error": str(f)}
             if isinstance(f, ImageError)
-            else answer(f.prediction, top, seen_picture(f.pixels) if picture else None)
+            else prediction(
+                task.name,
+                f.prediction,
+                top,
+                seen_picture(f.pixels) if picture else None,
+                f.prediction.line(coverage=coverage, thing=bundle.thing) if words else None,
+            )
             for image, f in zip(sent, found, strict=True)
         ]
         return json_response({"predictions": answers})
@@ -166,7 +173,9 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         image = one_image(await images_of(request, 2))
         async with leaving(request) as left:
             found = await worker.explain(image, method, target, Settings(samples=samples), judged, left)
-        made = await asyncio.to_thread(explanation, found, picture=picture, heat=heat, apart=apart, deep=deep)
+        made = await asyncio.to_thread(
+            explanation, found, probabilistic=task.probabilistic, picture=picture, heat=heat, apart=apart, deep=deep
+        )
         return json_response(made)
 
     @app.post(
@@ -199,7 +208,7 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         )
 
     add_studio_routes(app, looker, images_of)
-    card = model_card(worker)
+    card = model_card(worker) | {"unsuited": looker.unsuited()}
 
     @app.get(
         "/v1/model", response_model=schemas.ModelCard, summary="Which model is this?",
@@ -207,7 +216,7 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
     )  # fmt: skip
     async def model() -> Response:
         """Classes, scores, what the model knows of its limits, and what a request may hold."""
-        return JSONResponse(card | {"left_out": await asyncio.to_thread(looker.left_out)})
+        return json_response(card | {"left_out": await asyncio.to_thread(looker.left_out)})
 
     @app.get(
         "/health", response_model=schemas.Health, summary="Is it ready?", responses=problems(403, 503), tags=["server"]

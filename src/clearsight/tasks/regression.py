@@ -125,6 +125,7 @@ class Regression(Task):
     predict_options: ClassVar[frozenset[str]] = frozenset({"coverage"})
     probabilistic: ClassVar[bool] = False
     studio: ClassVar[str] = "numbers"
+    reader: ClassVar[str] = "numbers"
     int8_measure: ClassVar[tuple[str, bool] | None] = ("mean error, in the spread,", False)
 
     @classmethod

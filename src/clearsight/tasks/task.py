@@ -196,6 +196,9 @@ class Task(ABC):
     studio: ClassVar[str] = "generic"
     """The view of predictions in the studio: classes, labels, numbers, anomalies or generic."""
 
+    reader: ClassVar[str] = "outputs"
+    """What makes predictions of an exported file's outputs, by name in `exporting.runtime.READERS`."""
+
     names: tuple[str, ...]
 
     # Data: methods of the class, before a model exists.
