@@ -22,7 +22,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
 from clearsight.data.sources.read import read
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
-from clearsight.disk import disk_errors, write_json, write_table
+from clearsight.disk import disk_errors, read_inside, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.evaluation import check_ood, evaluate_answers
 from clearsight.evaluation import evaluate as judge
@@ -72,7 +72,7 @@ def _follow(dataset: Dataset, config: Config, world: World) -> Run:
     folder = Path(world.broadcast(None))
     learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
     world.broadcast(None)  # until the first has written the run
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads(read_inside(folder, "metrics.json"))
     return Run(folder, load(folder), metrics, folder / "report.html")
 
 

@@ -24,7 +24,7 @@ from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sources.read import read_classes
-from clearsight.disk import disk_errors, write_json
+from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
 from clearsight.metrics import accuracy, log_loss, softmax, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
@@ -127,9 +127,9 @@ def rank_models(
 ) -> Comparison:
     """Climb the ladder on one data set: `climb("photos/", rungs=["hog+svm", "resnet8"])`.
 
-    rungs: models to compare, by the names `train --model` knows (default: `default_candidates`). images: compare on
-    about so many of the data's images. options: seed, out, test_fraction, folds, data_dir, resume. A rung that
-    cannot be trained on these images is left out and said why. Raises ClearsightError where nothing can be compared.
+    rungs: models to compare, by the names `train --model` knows (default: `default_candidates`). images: compare on about so many
+    of the data's images. options: seed, out, test_fraction, folds, data_dir, resume. A rung that cannot be trained on
+    these images is left out and said why. Raises ClearsightError where nothing can be compared.
     """
     console = console or Silent()
     config = Config.from_options(**options)
@@ -146,7 +146,7 @@ def rank_models(
     for number, rung in enumerate(chosen):
         place = _place(folder, rung.name)
         if (place / "rung.json").is_file():
-            done[rung.name] = json.loads((place / "rung.json").read_text())
+            done[rung.name] = json.loads(read_inside(folder, f"{place.relative_to(folder)}/rung.json"))
             continue
         console.say(f"rung {number + 1} of {len(chosen)}: {rung.name}")
         try:
@@ -183,7 +183,7 @@ def _folder(config: Config, dataset: Dataset, names: list[str], images: int | No
     }  # fmt: skip
     path = folder / "ladder.json"
     if path.is_file():
-        then = {key: value for key, value in json.loads(path.read_text()).items() if key != "versions"}
+        then = {key: value for key, value in json.loads(read_inside(folder, path.name)).items() if key != "versions"}
         changed = [f"{key} {then.get(key)!r} then, {about[key]!r} now" for key in about if then.get(key) != about[key]]
         if changed:
             raise CheckpointError(

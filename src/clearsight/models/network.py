@@ -28,7 +28,7 @@ from clearsight.models.auxiliary import AuxiliaryClassifier
 from clearsight.models.classical import Classical
 from clearsight.models.heads import build_head
 from clearsight.models.layers import last_dense
-from clearsight.models.registry import build_model
+from clearsight.models.registry import build_recorded
 
 VIEWS: dict[str, tuple[int, ...]] = {
     "as it is": (),
@@ -79,12 +79,12 @@ class Network(nn.Module):
         super().__init__()
         self.spec = spec
         self.input = InputLayer(**spec["input"])
-        self.body = build_model(
+        self.body = build_recorded(
             spec["name"],
             classes=spec["classes"],
             channels=self.input.channels,
             img_size=spec["img_size"],
-            **spec["knobs"],
+            model_args=spec["knobs"],
         )
 
     @property
@@ -289,7 +289,7 @@ def from_spec(spec: dict[str, Any]) -> nn.Module:
 
 def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]) -> nn.Module:
     """A network without its last dense layer: normalised images to pooled features (N, D)."""
-    body = build_model(name, classes=1, channels=channels, img_size=img_size, **model_args)
+    body = build_recorded(name, classes=1, channels=channels, img_size=img_size, model_args=model_args)
     path, _ = last_dense(body)
     parent, _, leaf = path.rpartition(".")
     setattr(body.get_submodule(parent), leaf, nn.Identity())

@@ -14,7 +14,7 @@ from clearsight.data.scan import Scan, scan
 from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
 from clearsight.models.execution import device_of
-from clearsight.models.gateway import PREFIX, default_img_size, timm_name
+from clearsight.models.gateway import PREFIX, check_arguments, default_img_size, timm_name
 from clearsight.models.network import headless
 from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
 from clearsight.models.registry import check_model_args, entry
@@ -65,6 +65,7 @@ def check_names(config: Config) -> None:
         return
     if name.startswith(PREFIX):
         timm_name(name)
+        check_arguments(name, config.model.model_arg)
     elif name != "auto":
         check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:
