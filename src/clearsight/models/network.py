@@ -30,7 +30,7 @@ from clearsight.models.base import FeatureLevels, ModelNetwork, capture, registe
 from clearsight.models.base import from_spec as from_spec
 from clearsight.models.heads import build_head
 from clearsight.models.layers import last_dense
-from clearsight.models.zoo import build_model
+from clearsight.models.zoo import build_recorded
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -108,12 +108,12 @@ class Network(Augmented):
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
         self.input = InputLayer(**spec["input"])
-        self.body = build_model(
+        self.body = build_recorded(
             spec["name"],
             classes=spec["classes"],
             channels=self.input.channels,
             img_size=spec["img_size"],
-            **spec["knobs"],
+            model_args=spec["knobs"],
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -308,7 +308,7 @@ def mean_belief(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -
 
 def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]) -> nn.Module:
     """A network without its last dense layer: normalised images to pooled features (N, D)."""
-    body = build_model(name, classes=1, channels=channels, img_size=img_size, **model_args)
+    body = build_recorded(name, classes=1, channels=channels, img_size=img_size, model_args=model_args)
     path, _ = last_dense(body)
     parent, _, leaf = path.rpartition(".")
     setattr(body.get_submodule(parent), leaf, nn.Identity())
