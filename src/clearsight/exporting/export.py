@@ -97,12 +97,7 @@ def export(
     """
     console = console or Silent()
     chosen = format_named(format)
-    if quantize not in (None, "int8"):
-        raise ConfigError(f"--quantize {quantize} is not known", expected="int8")
-    if quantize:
-        require_int8(format)
-    if images < 1:
-        raise ConfigError(f"--images {images} must be 1 or more")
+    _check_options(format, quantize, images)
     given = model if isinstance(model, Predictor) else load(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
     bundle = predictor.bundle
@@ -149,6 +144,15 @@ def export(
                 stream.write(content)
     shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
     return Export(file, format, weight(file), shape, card, parity, own, report)
+
+
+def _check_options(format: str, quantize: str | None, images: int) -> None:
+    if quantize not in (None, "int8"):
+        raise ConfigError(f"--quantize {quantize} is not known", expected="int8")
+    if quantize:
+        require_int8(format)
+    if images < 1:
+        raise ConfigError(f"--images {images} must be 1 or more")
 
 
 def export_card(bundle: Bundle) -> dict[str, Any]:

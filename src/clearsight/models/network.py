@@ -92,6 +92,13 @@ class Augmented(ModelNetwork):
     def uses_tta(self) -> bool:
         return self.views != AS_IT_IS
 
+    def without_tta(self) -> Self:
+        if not self.uses_tta:
+            return self
+        plain = copy.copy(self)
+        plain.set_views(AS_IT_IS)
+        return plain
+
 
 def _turned(x: torch.Tensor, views: Sequence[str]) -> Iterator[torch.Tensor]:
     """Each view of images (N, C, H, W), the first view last."""
@@ -162,13 +169,6 @@ class Probe(Augmented):
     @property
     def feature_levels(self) -> FeatureLevels:
         return FeatureLevels(self.input, self.backbone, tuple(self.taps), tuple(self.spec["parts"]), self.head)
-
-    def without_tta(self) -> Self:
-        if not self.uses_tta:
-            return self
-        plain = copy.copy(self)
-        plain.set_views(AS_IT_IS)
-        return plain
 
     def set_head(self, spec: dict[str, Any], head: nn.Module, parts: Sequence[int] | None = None) -> None:
         """Replace the head, and record it in the spec. parts: those it sees, by default the same as before."""
