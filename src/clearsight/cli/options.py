@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from clearsight.arguments import flag
 from clearsight.errors import ConfigError, DataError
+from clearsight.json_values import to_json
 from clearsight.train.config import DataConfig, ModelConfig, RunConfig, TrainConfig, value_type
 
 TITLES = {DataConfig: "data", ModelConfig: "network", TrainConfig: "training", RunConfig: "run"}
@@ -120,7 +120,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def print_json(content: Any) -> None:
     """One JSON object on standard output."""
-    print(json.dumps(content, indent=1))
+    print(to_json(content))
 
 
 def image_files(words: list[str]) -> list[str]:

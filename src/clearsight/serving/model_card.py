@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
 from clearsight.bundle import versions
 from clearsight.explanation.explain import methods_of
+from clearsight.json_values import json_values
 from clearsight.models.execution import traceable
 from clearsight.serving.worker import Worker
 from clearsight.tasks import Anomaly, Answer, Labels, Numbers
@@ -44,7 +44,7 @@ def model_card(worker: Worker) -> dict[str, Any]:
             "explain_seconds": config.explain_timeout,
         },
     }
-    return dict(_finite(card))
+    return dict(json_values(card))
 
 
 def _answer(answer: Answer | None) -> dict[str, Any] | None:
@@ -61,13 +61,3 @@ def _answer(answer: Answer | None) -> dict[str, Any] | None:
             "held_out": len(answer.known), "threshold": answer.threshold, "prior": answer.prior,
         }  # fmt: skip
     return None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -36,29 +35,21 @@ THUMBNAIL = 160
 
 
 def json_response(content: dict[str, Any]) -> Response:
-    """Plain values as JSON, by Pydantic's serialiser: for a thousand classes ten times as fast as Python's."""
-    return Response(to_json(content), media_type="application/json")
+    """Plain values as JSON, by Pydantic's serialiser: for a thousand classes ten times as fast as `json_values`, whose
+    rule it follows.
+    """
+    return Response(to_json(content, inf_nan_mode="null"), media_type="application/json")
 
 
 def answer(found: AnyPrediction, top: int | None = None, picture: str | None = None) -> dict[str, Any]:
     """The answer for an image. top: classes or labels to list."""
     if isinstance(found, NumbersPrediction):
-        return _numbers(found) | {"picture": picture}
+        return {"task": "regression", **vars(found), "picture": picture}
     if isinstance(found, AnomalyPrediction):
         return {"task": "anomaly", **vars(found), "picture": picture}
     listed = dict(list(found.probabilities.items())[:top])
     told = {"task": "classification" if isinstance(found, Prediction) else "multilabel", **vars(found)}
     return told | {"probabilities": listed, "picture": picture}
-
-
-def _numbers(found: NumbersPrediction) -> dict[str, Any]:
-    def end(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    ends = found.intervals
-    spans = None if ends is None else {name: (end(low), end(high)) for name, (low, high) in ends.items()}
-    within = None if found.within is None else end(found.within)
-    return {"task": "regression", **vars(found), "intervals": spans, "within": within}
 
 
 def seen_picture(pixels: Pixels) -> str:
