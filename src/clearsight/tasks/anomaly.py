@@ -94,6 +94,8 @@ class Anomaly(Task):
         names=("answer", "answers"),
         group="class",
         score_curve=("Accuracy", "accuracy how often it told the normal classes apart"),
+        recipe="Images, scaled to {size}, are compared with normal ones, by the features of a network ({model}) or by "
+        "their pixels. Only normal images were learned from, and no anomaly took part in any choice.",
     )
     training: ClassVar[Training] = Training(
         head="one-class",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clearsight.metrics import expected_calibration_error
 from clearsight.metrics.ranking import average_precision, f1_of
 from clearsight.tasks.evaluation import Evaluation
-from clearsight.tasks.sections import Card, ReportParts, Table, Tile
+from clearsight.tasks.sections import Card, Cards, ReportParts, Section, Table, Tile
 from clearsight.wording import count, listed, percent, points
 
 SHOWN = 24
@@ -105,8 +105,8 @@ class LabelsEvaluation(Evaluation):
         parts = [("lacks", mistake.missing), ("has too much", mistake.wrong)]
         return f"wrong: {mistake.image} " + ", ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
 
-    def report(self, thing: str = "image") -> ReportParts:
-        """What the report says about the test split."""
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """Ranking, F1, calibration, a row for each label, and the most surprising mistakes."""
         weakest = min((s for s in self.per_label if s.images), key=lambda s: s.f1, default=None)
         tiles = [
             Tile(
@@ -144,17 +144,15 @@ class LabelsEvaluation(Evaluation):
                 "Each label is an independent binary prediction; probabilities do not sum to 1. It is given from its "
                 "threshold on, which was chosen on validation images for the highest F1.",
             ),
-            cards_title="The most surprising mistakes",
-            cards=tuple(
-                Card(
-                    m.index,
-                    m.image,
-                    f"missing {listed(list(m.missing))}" if m.missing else "nothing missing",
-                    f"not there: {listed(list(m.wrong))}" if m.wrong else "nothing too much",
-                )
-                for m in self.mistakes[:SHOWN]
+            sections=(
+                Section("mistakes", "The most surprising mistakes", (Cards(tuple(map(_card, self.mistakes[:SHOWN]))),)),
             ),
         )
+
+
+def _card(mistake: LabelMistake) -> Card:
+    lines = [("missing", mistake.missing), ("not there", mistake.wrong)]
+    return Card(mistake.index, mistake.image, tuple((word, listed(list(names))) for word, names in lines if names))
 
 
 def evaluate_labels(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from clearsight.metrics import wilson_interval
 from clearsight.metrics.ranking import variance_explained
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.predictions import ANGLES
-from clearsight.tasks.sections import Bar, Card, ParityChart, ReportParts, Table, Tile
+from clearsight.tasks.sections import Bar, Card, Cards, Charts, ParityChart, ReportParts, Section, Table, Tile
 from clearsight.wording import count, percent
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ class NumbersEvaluation(Evaluation):
         said, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.said, mistake.truth))
         return f"furthest off: {mistake.image} is {truth}, said {said}"
 
-    def report(self, thing: str = "image") -> ReportParts:
-        """What the report says about the test split."""
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """Errors and intervals, predictions against the truth, and the images furthest off."""
         unit = {"degrees": "°", "radians": " rad", "": ""}[self.unit]
         first = self.per_number[0]
         tiles = []
@@ -158,19 +158,12 @@ class NumbersEvaluation(Evaluation):
                 + (f", {self.unit}, the short way round" if self.unit else "")
                 + ".",
             ),
-            charts=tuple(self._charts()),
-            charts_words="Each dot is a test image: on the dashed line the answer is the truth. Below, how far off the "
-            "answers are, and in gray the span that the intervals allow.",
-            cards_title="The furthest off",
-            cards=tuple(
-                Card(
-                    m.index,
-                    m.image,
-                    f"said {', '.join(f'{v:.4g}' for v in m.said)}",
-                    f"is {', '.join(f'{v:.4g}' for v in m.truth)}",
-                )
-                for m in self.mistakes[:SHOWN]
+            charts=Charts(
+                tuple(self._charts()),
+                "Each dot is a test image: on the dashed line the prediction is the truth. Below, the errors, and in "
+                "gray the span that the intervals allow.",
             ),
+            sections=(Section("mistakes", "The furthest off", (Cards(tuple(map(_card, self.mistakes[:SHOWN]))),)),),
         )
 
     def _charts(self) -> Iterator[ParityChart]:
@@ -183,6 +176,13 @@ class NumbersEvaluation(Evaluation):
         for k, name in enumerate(names):
             width = float(np.median(self.widths[:, k]))
             yield ParityChart(name, truth[some, k], said[some, k], self.errors[:, k], width)
+
+
+def _card(mistake: NumberMistake) -> Card:
+    lines = [("predicted", mistake.said), ("true", mistake.truth)]
+    return Card(
+        mistake.index, mistake.image, tuple((word, ", ".join(f"{v:.4g}" for v in values)) for word, values in lines)
+    )
 
 
 def evaluate_numbers(

@@ -121,7 +121,8 @@ class Words:
 
     data: what data of the task holds. names: what the names are, one and several. group: what images are spread over.
     score_curve: title of the second learning curve, and what it says. head_scores: titles of the two scores of heads.
-    head_choice: how the best head was chosen. folds: what the score of folds is.
+    head_choice: how the best head was chosen. recipe: how a model comes about, with {model} and {size} of the images,
+    where that is not by training a network or a head.
     """
 
     data: str
@@ -130,6 +131,7 @@ class Words:
     score_curve: tuple[str, str]
     head_scores: tuple[str, str] = ("Explained", "Squared error")
     head_choice: str = "The one with the lowest squared error was chosen; it explains the largest share of what varies."
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
