@@ -22,7 +22,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import MAX_PIXELS, Pixels, from_array, quiet_pillow, read_bytes, read_image
 from clearsight.data.sound import check_length, is_sound
-from clearsight.data.sources.read import as_source
+from clearsight.data.sources.arrays import as_source
 from clearsight.errors import ConfigError, DataError, ImageError, ModelError
 from clearsight.models.anomaly_model import AnomalyModel, MemoryHead
 from clearsight.models.classical import Classical

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from clearsight.data.sources.read import from_pair
 from clearsight.errors import DataError
 from clearsight.predictor import Predictor
+from clearsight.tasks import read
 from clearsight.train.config import Config
 from clearsight.train.fit import fit
 
@@ -54,7 +54,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         config = Config.from_options(**{("fit" if k == "fit_mode" else k): v for k, v in options.items()})
         y = np.asarray(y)
         _require_classes(y)
-        fitted = fit(from_pair(X, y, task="classification"), config, hold_out_test=False, find_issues=False)
+        fitted = fit(read((X, y), task="classification"), config, hold_out_test=False, find_issues=False)
         by_name = {str(label): label for label in np.unique(y).tolist()}
         self.classes_ = np.array([by_name[name] for name in fitted.bundle.classes])
         self.predictor_ = Predictor(fitted.bundle)

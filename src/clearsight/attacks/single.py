@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from clearsight.attacks.curve import check
 from clearsight.attacks.gradient import Norm, fgsm, pgd
 from clearsight.models.network import frozen
-from clearsight.predictor import Prediction, Predictor
+from clearsight.predictor import Predictor
+from clearsight.tasks.predictions import Prediction
 
 Floats = NDArray[np.float32]
 

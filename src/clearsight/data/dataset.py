@@ -143,6 +143,10 @@ class TaskKind(Protocol):
 
     def findings(self, dataset: Dataset) -> list[Finding]: ...
 
+    def notes(self, dataset: Dataset, config: Any) -> list[tuple[str, str, str]]: ...
+
+    def check(self, dataset: Dataset, config: Any) -> None: ...
+
 
 @dataclass(frozen=True)
 class Dataset:

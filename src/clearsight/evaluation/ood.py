@@ -32,9 +32,9 @@ class SetsCheck:
 
 @dataclass(frozen=True)
 class OODCheck:
-    """On n images that belong to the data. sets: where the task has any. allowed, false_alarms: the share of images that
-    may be, and that are, flagged as out of distribution; its interval holds with 95 % confidence. strangest: positions
-    among the n of those flagged, strangest first.
+    """On n images that belong to the data. sets: where the task has any. allowed, false_alarms: the share of images
+    that may be, and that are, flagged as out of distribution; its interval holds with 95 % confidence. strangest:
+    positions among the n of those flagged, strangest first.
     """
 
     n: int

@@ -23,13 +23,11 @@ from torch import nn
 
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
-from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.explanation import gradients, perturbation
 from clearsight.explanation.faithfulness import Faithfulness, FaithfulnessEvaluator, blur, randomisation
 from clearsight.models.network import Ensemble, Probe
 from clearsight.predictor import Images, Predictor
-from clearsight.tasks.predictions import strange_line
 
 Floats = NDArray[np.float32]
 
@@ -73,7 +71,8 @@ class Explanation:
     larger one, of an angle or direction for the answer. answered: whether `target` is the answer. opposite: of two
     classes the other, else "". strangeness, none_of_these: as of a `Prediction`. randomised: see
     `faithfulness.randomisation`; None for methods without gradients. facts: what else there is to say about this map,
-    such as the completeness of Integrated Gradients.
+    such as the completeness of Integrated Gradients. line: what is explained, in words. faithfulness_measurable: places
+    may be blurred without changing what the task is about.
     """
 
     image: str
@@ -88,22 +87,18 @@ class Explanation:
     randomised: float | None
     engine_difference: float | None
     seconds: float
-    task: Task = "classification"
+    task: str = "classification"
     answered: bool = True
+    line: str = ""
+    faithfulness_measurable: bool = True
     strangeness: float | None = None
     none_of_these: bool | None = None
     opposite: str = ""
 
     @property
     def said(self) -> str:
-        """The target and the belief, or the number, and whether the image is unlike the training data, in words."""
-        words = f"{self.target} " + (f"{self.belief:.4g}" if self.task == "regression" else f"{self.belief:.1%}")
-        if not self.none_of_these:
-            return words
-        strange = strange_line(self.strangeness or 0.0)
-        if self.task == "classification" and self.answered:
-            return f"none of these, {strange}; nearest {words}"
-        return f"{words}  (unlike the training images: {strange})"
+        """The target and its value, and whether the image is out of distribution, in words."""
+        return self.line
 
     @property
     def verdict(self) -> str:
@@ -206,7 +201,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if method == OWN and not predictor.localises:
         raise ModelError(
             f"{OWN} is of detectors of anomalies that compare places of an image",
-            found=f"a model of {predictor.bundle.task}",
+            found=f"a model of {predictor.bundle.task.name}",
             expected=", ".join(methods_of(predictor)),
         )
     if method in GRADIENT_METHODS and not predictor.has_gradients:
@@ -245,48 +240,45 @@ class _Question:
         console: Console,
     ) -> None:
         self.predictor, self.name, self.pixels, self.settings, self.console = predictor, name, pixels, settings, console
-        classes, self.answer = predictor.classes, predictor.bundle.answer
-        belief = predictor.told(pixels[None])[0]
-        numbers = predictor.bundle.task == "regression"
-        self.target = wanted if wanted is not None else 0 if numbers else int(belief.argmax())
-        logits = predictor.logits(pixels[None])[0]
-        self.pull = self.answer.pull(logits, self.target) if self.answer else None
+        task, outputs = predictor.bundle.task, predictor.logits(pixels[None])[0]
+        self.explained = explained = task.explained(outputs, wanted)
+        line = task.explained_line(explained.name, explained.value)
         self.known: dict[str, Any] = {
-            "image": name, "pixels": pixels, "target": classes[self.target], "belief": float(belief[self.target]),
-            "task": predictor.bundle.task, "answered": numbers or self.target == int(belief.argmax()),
-            "opposite": classes[1 - self.target] if self.answer is None and len(classes) == 2 else "",
+            "image": name, "pixels": pixels, "target": explained.name, "belief": explained.value, "task": task.name,
+            "answered": explained.predicted, "opposite": explained.opposite,
+            "faithfulness_measurable": task.faithfulness,
         }  # fmt: skip
         if predictor.bundle.limits is not None:
-            strangeness, strange = predictor.strangeness(pixels[None])
-            self.known |= {"strangeness": float(strangeness[0]), "none_of_these": bool(strange[0])}
+            strangeness, strange = (values[0] for values in predictor.strangeness(pixels[None]))
+            self.known |= {"strangeness": float(strangeness), "none_of_these": bool(strange)}
+            line = task.unlike_line(line, float(strangeness), explained.predicted) if strange else line
+        self.known["line"] = line
         self.judge: FaithfulnessEvaluator | None = None
-        if judged and predictor.bundle.task != "anomaly":  # a place that is taken away, blurred, is an anomaly too
+        if judged and task.faithfulness:
             self.judge = FaithfulnessEvaluator(self.score, pixels, seed=settings.seed, batch=settings.batch)
 
     def score(self, images: Floats) -> NDArray[np.floating]:
-        """Belief in the target (B,), or what stands for it where numbers are predicted."""
-        if self.answer is None or self.pull is None:
-            return self.predictor.predict_proba(images)[:, self.target]
-        return self.answer.pulled(self.predictor.logits(images), self.target, self.pull)
+        """Probability of the target (B,), or what stands for it where numbers are predicted."""
+        return self.explained.score(self.predictor.logits(images))
 
     def by(self, method: str) -> Explanation:
         """The explanation by one method."""
         began = time.perf_counter()
-        predictor, pixels, settings, pull = self.predictor, self.pixels, self.settings, self.pull
+        predictor, pixels, settings = self.predictor, self.pixels, self.settings
         progress = self.console.stage(f"{method} of {self.name}", "steps")
         facts: dict[str, Any] = {}
         used: dict[str, Any] = {"seed": settings.seed}
         difference = randomised = None
         if method in GRADIENT_METHODS:
-            network, target = predictor.differentiable, 0 if self.answer else self.target
+            network, (weights, target) = predictor.differentiable, single_output(self.explained.weights)
 
             def again(other: nn.Module) -> Floats:
-                with summed(other, pull):
+                with summed(other, weights):
                     steps = used.get("steps", settings.samples)
                     same = replace(settings, layer=used.get("layer", settings.layer), samples=steps)
                     return _by_gradients(other, pixels, target, method, same, {}, {}, None)
 
-            with summed(network, pull):
+            with summed(network, weights):
                 heat = _by_gradients(network, pixels, target, method, settings, used, facts, progress)
             with torch.inference_mode():
                 own = network(torch.from_numpy(pixels[None]).to(predictor.device)).cpu().numpy()
@@ -305,6 +297,14 @@ class _Question:
             method=method, heat=heat, settings=used, facts=facts, faithfulness=found, randomised=randomised,
             engine_difference=difference, seconds=seconds, **self.known,
         )  # fmt: skip
+
+
+def single_output(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64] | None, int]:
+    """Weights of a sum of outputs and 0; None and a position where the sum is the single output there."""
+    (places,) = np.nonzero(weights)
+    if len(places) == 1 and weights[places[0]] == 1:
+        return None, int(places[0])
+    return weights, 0
 
 
 @contextmanager

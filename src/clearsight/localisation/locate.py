@@ -22,16 +22,12 @@ from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.localisation.detections import Found, Located, Settings
 from clearsight.localisation.maps import Source, class_heat, regions, sources
 from clearsight.predictor import Images, Predictor
-from clearsight.tasks import Labels
 
 METHODS: dict[str, str] = {
     "cam": "boxes around what speaks for the answer, in one look at the whole image",
     "window": "windows of the model's size slide over the image",
 }
 """The methods, and what each does."""
-
-ENOUGH = 0.5
-"""Least belief in the class of a window, unless another is asked for."""
 
 
 def locate(
@@ -64,15 +60,11 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if method not in (*METHODS, "auto"):
         known = ["auto", *METHODS]
         raise ConfigError(f"there is no method {method!r}", expected=", ".join(known), fix=did_you_mean(method, known))
-    if predictor.bundle.task == "regression":
+    task = predictor.bundle.task
+    if not task.localises:
         raise ModelError(
-            "a model of numbers cannot say where a class is", expected="a model of classes or of labels",
-            fix="`clearsight explain` shows which places its answer stands on",
-        )  # fmt: skip
-    if predictor.bundle.task == "anomaly":
-        raise ModelError(
-            "a detector of anomalies knows no classes to find", expected="a model of classes or of labels",
-            fix="`clearsight explain` shows where an image is strange",
+            f"a model of {task.name} has no classes to locate", expected="a model of classes or of labels",
+            fix="`clearsight explain` shows which places its prediction rests on",
         )  # fmt: skip
     if method == "cam" and not predictor.has_gradients:
         raise ModelError("this model has no class-activation maps", expected="--method window, or a network")
@@ -198,21 +190,20 @@ def _answered(
     if asked is not None:
         return [k for k in asked if belief[k] >= (settings.threshold or 0)]
     nothing = None if settings.background is None else predictor.bundle.task.index_of(settings.background)
-    if predictor.bundle.task == "multilabel":
-        given = belief >= _least(predictor, settings)
-        chosen = [int(k) for k in np.argsort(-belief, kind="stable") if given[k]]
-    else:
+    if predictor.bundle.task.exclusive:
         best = int(belief.argmax())
         chosen = [best] if belief[best] >= (settings.threshold or 0) else []
+    else:
+        given = belief >= _least(predictor, settings)
+        chosen = [int(k) for k in np.argsort(-belief, kind="stable") if given[k]]
     return [k for k in chosen if k != nothing]
 
 
 def _least(predictor: Predictor, settings: Settings) -> NDArray[np.float64]:
     """The belief that each class needs (K,)."""
-    answer = predictor.bundle.answer
-    if settings.threshold is not None or not isinstance(answer, Labels):
-        return np.full(len(predictor.classes), ENOUGH if settings.threshold is None else settings.threshold)
-    return np.array(answer.thresholds, np.float64)
+    if settings.threshold is not None:
+        return np.full(len(predictor.classes), settings.threshold)
+    return predictor.bundle.task.thresholds_found()
 
 
 def _by_windows(
@@ -225,7 +216,7 @@ def _by_windows(
         every.remove(predictor.bundle.task.index_of(settings.background))
     search = Search(
         predictor, np.ascontiguousarray(original.transpose(1, 2, 0)), sorted(every) if asked is None else asked,
-        _least(predictor, settings), settings, alone=predictor.bundle.task == "classification" and asked is None,
+        _least(predictor, settings), settings, alone=predictor.bundle.task.exclusive and asked is None,
     )  # fmt: skip
     found, masks, facts = find(search, console)
     wanted = sorted(masks) if asked is None else asked

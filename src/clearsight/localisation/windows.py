@@ -76,7 +76,7 @@ def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArr
     """
     predictor, settings, size = search.predictor, search.settings, search.image.shape[:2]
     seen, facts = _scan(search, console)
-    many = predictor.bundle.task == "multilabel"
+    many = not predictor.bundle.task.exclusive
     things = (_parts_of if many else _one_each)(search, seen, facts)
     stay = suppressed(things.boxes, things.scores, search.rivals(things.kinds), settings.iou)
     boxes = voted(things.boxes, things.scores, things.kinds, stay) if many else things.boxes[stay]

@@ -36,6 +36,7 @@ from clearsight.data.dataset import Dataset, Listing
 from clearsight.errors import ConfigError, DataError, nearest
 from clearsight.tasks.anomaly_evaluation import AnomalyEvaluation, evaluate_anomalies
 from clearsight.tasks.classification import Classification
+from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import LOSSES
 from clearsight.tasks.predictions import AnomalyPrediction
 from clearsight.tasks.task import (
@@ -96,6 +97,7 @@ class Anomaly(Task):
         score_curve=("Accuracy", "accuracy how often it told the normal classes apart"),
         recipe="Images, scaled to {size}, are compared with normal ones, by the features of a network ({model}) or by "
         "their pixels. Only normal images were learned from, and no anomaly took part in any choice.",
+        issues="{n} {thing}{s} to learn from may be anomalies",
     )
     training: ClassVar[Training] = Training(
         head="one-class",
@@ -106,6 +108,7 @@ class Anomaly(Task):
         tries_sizes=False,
     )
     prediction: ClassVar[type[Any]] = AnomalyPrediction
+    evaluation: ClassVar[type[Evaluation]] = AnomalyEvaluation
     own_options: ClassVar[tuple[str, ...]] = ("normal", "anomaly", "false_alarms")
     faithfulness: ClassVar[bool] = False  # a place that is taken away, blurred, is an anomaly too
     studio: ClassVar[str] = "anomalies"
@@ -147,7 +150,7 @@ class Anomaly(Task):
 
     @classmethod
     def check(cls, dataset: Dataset, config: Any) -> None:
-        """Refuse fewer normal images than can be learned from, and a network that would have to learn from one class."""
+        """Refuse too few normal images, and a network that would have to learn from one class."""
         count = int((dataset.learnable & (dataset.labels >= 0)).sum())
         if count < FEWEST:
             raise DataError(

@@ -23,6 +23,7 @@ from clearsight.data.targets import Stated, is_direction, one_hot
 from clearsight.errors import DataError
 from clearsight.metrics import accuracy, entropy, log_loss
 from clearsight.tasks.classification_evaluation import ClassEvaluation, evaluate_classes
+from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import LOSSES
 from clearsight.tasks.predictions import Prediction, unlike_words
 from clearsight.tasks.task import (
@@ -69,6 +70,7 @@ class Classification(Task):
         flips_checked=True,
     )  # fmt: skip
     prediction: ClassVar[type[Any]] = Prediction
+    evaluation: ClassVar[type[Evaluation]] = ClassEvaluation
     needs_classes: ClassVar[bool] = True
     predict_options: ClassVar[frozenset[str]] = frozenset({"top", "coverage", "sets"})
     exclusive: ClassVar[bool] = True

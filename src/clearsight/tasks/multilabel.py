@@ -22,6 +22,7 @@ from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.targets import Stated, one_hot, require_finite
 from clearsight.errors import DataError
+from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import binary_cross_entropy, mean_squared_error
 from clearsight.tasks.multilabel_evaluation import LabelsEvaluation, evaluate_labels
 from clearsight.tasks.predictions import LabelsPrediction, labels_predictions
@@ -68,6 +69,7 @@ class Multilabel(Task):
         unsupported=frozenset({"class_weights", "adversarial", "freeze", "heal"}),
     )
     prediction: ClassVar[type[Any]] = LabelsPrediction
+    evaluation: ClassVar[type[Evaluation]] = LabelsEvaluation
     counted: ClassVar[tuple[str, str]] = ("label", "labels")
     imbalance_advice: ClassVar[str] = "the F1 of each label"
     predict_options: ClassVar[frozenset[str]] = frozenset({"top"})

@@ -26,6 +26,7 @@ from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.targets import Stated, is_direction, one_hot, require_finite
 from clearsight.errors import ConfigError, DataError
 from clearsight.tasks.classification import soft_labels
+from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import huber, mean_squared_error
 from clearsight.tasks.predictions import ANGLES, NumbersPrediction, half_widths, numbers_predictions
 from clearsight.tasks.regression_evaluation import NumbersEvaluation, evaluate_numbers
@@ -118,6 +119,7 @@ class Regression(Task):
         unsupported=frozenset({"class_weights", "adversarial", "label_smoothing", "freeze", "heal"}),
     )
     prediction: ClassVar[type[Any]] = NumbersPrediction
+    evaluation: ClassVar[type[Evaluation]] = NumbersEvaluation
     counted: ClassVar[tuple[str, str]] = ("group", "groups")
     own_options: ClassVar[tuple[str, ...]] = ("angle", "within")
     predict_options: ClassVar[frozenset[str]] = frozenset({"coverage"})

@@ -130,6 +130,7 @@ class Words:
     group: str
     score_curve: tuple[str, str]
     head_scores: tuple[str, str] = ("Explained", "Squared error")
+    issues: str = "{n} label{s} may be wrong"
     head_choice: str = "The one with the lowest squared error was chosen; it explains the largest share of what varies."
     recipe: str = ""
 
@@ -161,6 +162,9 @@ class Task(ABC):
     training: ClassVar[Training]
     prediction: ClassVar[type[Any]]
     """The dataclass of one prediction; its field `image` is first; `line(top, coverage, thing)` puts it into words."""
+
+    evaluation: ClassVar[type[Evaluation]]
+    """What `evaluate` returns."""
 
     counted: ClassVar[tuple[str, str]] = ("class", "classes")
     """What images are counted by in the audit, one and several."""
@@ -240,6 +244,7 @@ class Task(ABC):
     @classmethod
     def check(cls, dataset: Dataset, config: Any) -> None:
         """Raise DataError or ConfigError for data that cannot be learned, and options that mean nothing for it."""
+        return
 
     @classmethod
     def notes(cls, dataset: Dataset, config: Any) -> list[tuple[str, str, str]]:

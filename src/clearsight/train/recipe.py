@@ -129,7 +129,7 @@ def plan(config: Config, scanned: Scan, task: TaskKind = Classification) -> Reci
 def _plan(config: Config, scanned: Scan, task: TaskKind) -> Recipe:
     model, size = config.model, config.data.img_size
     if model.model == "auto":
-        return _automatic(config, scanned)
+        return _automatic(config, scanned, task)
     if is_classical(model.model):
         return _classical(config, scanned)
     model_args = dict(model.model_arg)
@@ -203,7 +203,7 @@ def _cells(descriptor: str, size: int) -> dict[str, Any]:
     return {}
 
 
-def _automatic(config: Config, scanned: Scan) -> Recipe:
+def _automatic(config: Config, scanned: Scan, task: TaskKind) -> Recipe:
     side = scanned.short_side
     small = side < SMALL
     if config.model.pretrained is True:

@@ -82,8 +82,8 @@ def ridge_head(job: TrainContext) -> TrainResult:
     if job.config.run.budget is not None:
         job.note("without effect", "--budget", why)
     return TrainResult(
-        network=probe, task=task.calibrated(outputs[best], truth), judged=judged, logits=outputs[best], history=(), candidates=tuple(found),
-        decisions=tuple(job.notes), images_per_second=speed,
+        network=probe, task=task.calibrated(outputs[best], truth), judged=judged, logits=outputs[best], history=(),
+        candidates=tuple(found), decisions=tuple(job.notes), images_per_second=speed,
     )  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def train_one_class(job: TrainContext) -> TrainResult:
     normal = kept[judged]
     fitted = answer.calibrated(scores[normal], np.zeros((int(normal.sum()), 1), np.float32))
     _say(job, method, trunk, fitted, int((~normal).sum()))
-    found = _suspects(job, rows[judged[~normal]], fitted.values(scores[~normal])[:, 0])
+    found = _suspects(job, rows[judged[~normal]], fitted.decode(scores[~normal])[:, 0])
     outcome = trunk.trained
     return TrainResult(
         network=detector, task=fitted, judged=rows[judged[normal]], logits=scores[normal],
