@@ -101,7 +101,7 @@ def words(e: Explanation) -> str:
         said.append(
             f"faithfulness {f.score:+.2f}, {e.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
         )
-    elif not e.faithfulness_measured:
+    elif not e.faithfulness_measurable:
         said.append("faithfulness cannot be measured: blurring a place changes the prediction by itself")
     if e.randomised is not None:
         said.append(

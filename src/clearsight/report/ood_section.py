@@ -71,6 +71,7 @@ class LabelIssuesSection:
     """Labels that are probably wrong."""
 
     words: str
+    meaning: str
     shown: tuple[Shown, ...]
     more: int
 
@@ -152,4 +153,4 @@ def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
         )
         for s in found[:SHOWN]
     )
-    return LabelIssuesSection(words, shown, len(found) - len(shown))
+    return LabelIssuesSection(words, fitted.bundle.task.words_used.issues_meaning, shown, len(found) - len(shown))
