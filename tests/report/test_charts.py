@@ -48,7 +48,7 @@ def test_a_reliability_point_stands_at_its_confidence_and_accuracy() -> None:
     # x = 50 + 270 confidence; y = 14 + 270 (1 - accuracy)
     assert '<circle cx="225.5" cy="149" r="8" class="dot val"/>' in drawn  # the largest bin: radius 3 + 5
     assert '<circle cx="306.5" cy="14" r="5.5" class="dot val"/>' in drawn  # a quarter of its images: 3 + 5/2
-    assert '<line x1="225.5" y1="188.67" x2="225.5" y2="109.33" class="whisker"/>' in drawn  # Wilson: 0.353 to 0.647
+    assert '<line x1="225.5" y1="188.96" x2="225.5" y2="109.04" class="whisker"/>' in drawn  # Wilson: 0.352 to 0.648
     assert (
         '<line x1="225.5" y1="108.5" x2="225.5" y2="149" class="gap" stroke-width="5"/>' in drawn
     )  # confidence to accuracy

@@ -288,8 +288,7 @@ def test_names_that_are_no_unicode_do_not_stop_the_page(page: Callable[..., Page
 def test_marked_words_are_escaped() -> None:
     assert marked("use `<a>` & go") == Markup("use <code>&lt;a&gt;</code> &amp; go")
     assert marked("odd ` one <") == Markup("odd ` one &lt;")
-    assert marked("**2 > 1** `2 ** 3` **") == Markup("**2 &gt; 1** <code>2 ** 3</code> **")
-    assert marked("**2 > 1** & `2 ** 3`") == Markup("<strong>2 &gt; 1</strong> &amp; <code>2 ** 3</code>")
+    assert marked("**2 > 1** `2 ** 3` **") == Markup("<strong>2 &gt; 1</strong> <code>2 ** 3</code> **")
 
 
 @pytest.mark.parametrize(
@@ -324,9 +323,8 @@ def test_a_task_known_to_this_test_alone_gets_a_whole_page(page: Callable[..., P
         "verdict", "data", "recipe", "curves", "scores", "limits", "robustness", "use",
     ]  # fmt: skip
     assert "It is half right" in made.text
-    assert "Half 0.5 of all ." in made.text or "Half 0.5 of all." in made.text
+    assert "Half 0.5 of all." in made.text
     assert "Kind Score first <kind> 0.5 second –" in made.text
-    assert "Neither the audit" in made.text or "Reasons to trust it less" in made.text
 
 
 def test_warnings_of_the_audit_are_caveats(page: Callable[..., Page]) -> None:

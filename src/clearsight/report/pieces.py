@@ -77,14 +77,14 @@ def template(piece: Piece) -> str:
 
 def column(given: str | Column, place: int) -> tuple[str, str]:
     """Title and kind of a column: name, number, interval or words."""
-    if isinstance(given, Column):
-        return given.title, given.kind
-    return given, "number" if place else "name"
+    if isinstance(given, str):
+        return given, "number" if place else "name"
+    return given.title, given.kind
 
 
 def cell(given: str | Cell) -> Cell:
     """A cell, of text alone too."""
-    return given if isinstance(given, Cell) else Cell(given)
+    return Cell(given) if isinstance(given, str) else given
 
 
 def sort_key(text: str) -> float:

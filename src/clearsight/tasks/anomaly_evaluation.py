@@ -128,10 +128,12 @@ class AnomalyEvaluation(Evaluation):
         said = []
         if self.false_alarms is not None:
             said.append(
-                f"Of {count(normal, f'normal test {thing}')}, {percent(self.false_alarms)} were called anomalies."
+                f"Of **{count(normal, f'normal test {thing}')}**, **{percent(self.false_alarms)}** are called "
+                "anomalies."
             )
         if self.found is not None:
-            said.append(f"Of {count(self.anomalies, 'anomaly', 'anomalies')}, {percent(self.found)} were.")
+            said.append(f"Of **{count(self.anomalies, 'anomaly', 'anomalies')}**, **{percent(self.found)}** are.")
+        cards = Cards(tuple(self._cards(thing)), none=f"None of the test {thing}s.")
         return ReportParts(
             verdict=" ".join(said) or f"There were no test {thing}s.",
             tiles=tuple(self._tiles(thing)),
@@ -153,9 +155,7 @@ class AnomalyEvaluation(Evaluation):
                 (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
                 f"Anomaly scores of the test {thing}s. Those to the right of the line are called anomalies.",
             ),
-            sections=(
-                Section("mistakes", "Missed anomalies and false alarms", (Cards(tuple(self._cards(thing))),)),
-            ),
+            sections=(Section("mistakes", "Missed anomalies and false alarms", (cards,), link="Mistakes"),),
             ood_words=f"There is no detector of out-of-distribution {thing}s: whatever is unlike the normal {thing}s "
             "is called an anomaly.",
         )  # fmt: skip

@@ -125,9 +125,9 @@ def _classes(test: ClassEvaluation, thing: str) -> Table:
             )
             for k, s in enumerate(test.per_class)
         ),
-        f"**Recall**: the share of the test {thing}s of a class that are predicted to be of it; its bar is the 95% "
-        f"interval, wide where {thing}s are few. **Precision**: the share of the {thing}s predicted to be of a class "
-        "that are. **F1**: their harmonic mean.",
+        f"**Recall**: the share of the test {thing}s of a class that are predicted as that class; its bar is the 95% "
+        f"interval, wide where {thing}s are few. **Precision**: the share of the {thing}s predicted as a class that "
+        "belong to it. **F1**: their harmonic mean.",
     )
 
 
