@@ -111,7 +111,9 @@ def data_section(prepared: Prepared) -> DataSection:
         class_counts=tuple(_class_counts(prepared)),
         samples=samples,
         stretched=prepared.form.bits == 16,
-        shown_words=f"The first {len(samples)} of {classes} are shown." if len(samples) < len(audit.classes) else "",
+        shown_words=f"The first {CLASSES_WITH_SAMPLES} of {classes} are shown."
+        if len(audit.classes) > CLASSES_WITH_SAMPLES
+        else "",
         findings=tuple(_in_words(f) for f in sorted(audit.findings, key=lambda f: f.severity != "warning")),
         set_aside=set_aside[:SET_ASIDE_LINES],
         set_aside_more=max(0, len(set_aside) - SET_ASIDE_LINES),
