@@ -68,7 +68,7 @@ def _cells() -> dict[str, Any]:
     found["raw pixels, knn"] = _run(data, normal="functional", anomaly="knn", pretrained=False)
     test = found["auto"]
     rng, draws = np.random.default_rng(0), 20
-    from clearsight.ood.scores import auroc
+    from clearsight.metrics.ranking import auroc
 
     normal = test["n"] - test["anomalies"]
     chance = [auroc(rng.random(normal), rng.random(test["anomalies"])) for _ in range(draws)]

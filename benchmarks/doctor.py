@@ -94,7 +94,10 @@ def _run(
 ) -> tuple[float, int]:
     """Processor seconds per step after the first, and how many were looked at."""
     from clearsight.models.network import Network
-    from clearsight.train.loop import Examples, Training, train_network
+    from clearsight.train.config import TrainConfig
+    from clearsight.train.loop import Examples, train_network
+    from clearsight.train.observer import UNOBSERVED
+    from clearsight.train.resolve import resolve
 
     torch.manual_seed(0)
     channels, side = pixels.shape[1], pixels.shape[-1]
@@ -110,14 +113,15 @@ def _run(
     )
     rows = np.arange(len(labels))
     data = Examples(pixels, labels.astype(np.int64), np.ones(len(labels), np.float32), rows, rows[:8], 10)
-    how = Training(epochs=1000, batch_size=batch, max_steps=steps, val_every=steps)
+    options = {"epochs": 1000, "batch_size": batch, "max_steps": steps, "val_every": steps, "device": "cpu"}
+    config = resolve(TrainConfig().with_options(**options))
     times: list[float] = []
 
     def tick(done: int, total: int) -> None:
         times.append(time.process_time())
 
     train_network(
-        network, data, how, [{"params": list(network.parameters()), "lr": 5e-3}], seed=0, device="cpu",
-        observer=vitals, on_step=tick,
+        network, data, config, [{"params": list(network.parameters()), "lr": 5e-3}], on_step=tick,
+        observer=vitals or UNOBSERVED,
     )  # fmt: skip
     return (times[-1] - times[0]) / (steps - 1), len(vitals.looks) if vitals else 0

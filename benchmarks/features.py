@@ -24,7 +24,7 @@ def measure(repeats: int = 3) -> dict[str, Any]:
     from clearsight.data.sources.read import read
     from clearsight.models.execution import BATCH, OpenVinoEngine
     from clearsight.models.network import Backbone
-    from clearsight.train.config import Config
+    from clearsight.train.config import TrainConfig
     from clearsight.train.features import extract
     from clearsight.train.recipe import plan
     from clearsight.train.strategies.probe import new_probe
@@ -33,7 +33,7 @@ def measure(repeats: int = 3) -> dict[str, Any]:
     rows = np.arange(len(dataset))
     road, engine, ratio = [], [], []
     with fresh_cache() as cache:
-        recipe = plan(Config(), scan(dataset))
+        recipe = plan(TrainConfig(), scan(dataset))
         probe = new_probe(recipe)
         side = Geometry(recipe.img_size, recipe.img_size)
         network = OpenVinoEngine(Backbone(probe), (1, recipe.img_size, recipe.img_size))  # converts once, kept below

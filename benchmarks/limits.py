@@ -42,7 +42,8 @@ def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, 
     """AUROC of every score, and of the default one, by pair of classes left out."""
     from clearsight.api.fit import fit
     from clearsight.data.sources.read import read
-    from clearsight.ood.scores import SCORES, auroc
+    from clearsight.metrics.ranking import auroc
+    from clearsight.ood.scores import SCORES
     from clearsight.runs.images import held_out
 
     dataset = read(name)

@@ -59,11 +59,11 @@ def _generate(root: Path, n: int, side: int) -> None:
 
 def _peak(folder: str, model: str, side: int) -> int:
     from clearsight.data.sources.read import read
-    from clearsight.train.config import Config
+    from clearsight.train.config import TrainConfig
     from clearsight.train.fit import fit
 
     with PeakMemory() as memory:
-        fit(read(folder), Config.from_options(img_size=side, model=model, epochs=1, batch_size=64))
+        fit(read(folder), TrainConfig.from_options(img_size=side, model=model, epochs=1, batch_size=64))
     return memory.peak
 
 

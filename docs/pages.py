@@ -28,9 +28,11 @@ MOVED = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md
 """Pages that lie outside docs/, and their places in the site."""
 
 REFERENCE = {
-    "train": ("train.loop", "train.losses", "train.optimisers", "train.schedules", "train.regularisers"),
-    "models": ("models.registry", "models.anatomy", "models.initialise", "models.layers", "models.network",
-               "models.detector"),
+    "tasks": ("tasks.task", "tasks.classification", "tasks.multilabel", "tasks.regression", "tasks.anomaly",
+              "tasks.losses", "tasks.predictions"),
+    "train": ("train.loop", "train.optimisers", "train.schedules", "train.regularisers"),
+    "models": ("models.zoo", "models.registry", "models.anatomy", "models.initialization", "models.layers",
+               "models.network", "models.anomaly_model"),
     "data": ("data.sources", "data.audit", "data.splits", "data.pixels", "data.geometry", "data.augment", "data.normal",
              "data.sound"),
     "classical": ("classical.filters", "classical.matching", "classical.colour", "classical.hog",

@@ -10,7 +10,7 @@ section 3.2. On the digits, with a chain of seven convolutions (ResNet-8 without
 import numpy as np
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, GRAY, ORANGE, Found, digits, learn, main, plain_log, plt
 
 PLACES = {

@@ -9,7 +9,7 @@ digits, with a VGG-like chain of seven convolutions (ResNet-8 without its shortc
 
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, accuracy_or_chance, digits, main, percent_axis, plt
 
 LEARNS = 0.6

@@ -17,7 +17,7 @@ from torch import nn
 
 from clearsight.data.loader import Images
 from clearsight.models.anatomy import anatomy
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.loop import logits_of
 from gallery import BLUE, ORANGE, Found, clothes, learn, main, percent_axis, plain_log, plt
 

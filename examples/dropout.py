@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, clothes, learn, main, plt
 
 

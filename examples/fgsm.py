@@ -13,7 +13,7 @@ import torch
 from clearsight.attacks.gradient import fgsm
 from clearsight.data.loader import to_float
 from clearsight.models.network import frozen
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, class_names, clothes, learn, main, percent_axis, plt
 
 

@@ -32,7 +32,9 @@ from clearsight.data.loader import to_float
 from clearsight.data.sources import builtin
 from clearsight.errors import TrainingError
 from clearsight.models.network import InputLayer
-from clearsight.train.loop import Examples, Trained, Training, train_network
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, Trained, train_network
+from clearsight.train.resolve import resolve
 
 BLUE, ORANGE, GRAY, PLUM, GREEN, SAND = "#0b62a4", "#a84a08", "#7a8490", "#8f4a78", "#3f7f4f", "#c9a24a"
 """Colours of lines, in the order they are used; the first four are those of the report."""
@@ -151,12 +153,13 @@ def learn(
     """
     x = to_float(data.pixels[data.train])
     network = nn.Sequential(InputLayer([float(x.mean())], [float(x.std())]), body)
-    training = Training(
-        epochs, batch, opt=opt, sched=sched, weight_decay=weight_decay, patience=10**6,
-        **{"clip": None, "val_every": epochs * -(-len(data.train) // batch) if last else None, **how},
+    config = TrainConfig().with_options(
+        epochs=epochs, batch_size=batch, opt=opt, sched=sched, weight_decay=weight_decay, patience=10**6,
+        seed=seed, device="cpu",
+        **{"clip": 0.0, "val_every": epochs * -(-len(data.train) // batch) if last else None, **how},
     )  # fmt: skip
     groups = [{"params": list(network.parameters()), "lr": lr}]
-    return network, train_network(network, data, training, groups, seed=seed, device="cpu")
+    return network, train_network(network, data, resolve(config), groups)
 
 
 def accuracy_or_chance(body: nn.Module, data: Examples, **how: Any) -> float:

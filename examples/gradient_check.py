@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from clearsight.diagnosis.gradient_check import check_gradients
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, GRAY, ORANGE, PLUM, Found, digits, main, plt, tensors
 
 STEPS = np.logspace(-13, 0, 40)

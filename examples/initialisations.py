@@ -10,7 +10,7 @@ The signals are those of the digits.
 import torch
 
 from clearsight.models.initialization import METHODS
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import Found, digits, learn, main, percent_axis, plt, tensors
 
 DEPTH = 20

@@ -17,7 +17,7 @@ from sklearn.svm import SVC
 from clearsight.classical.hog import hog
 from clearsight.data.loader import to_float
 from clearsight.metrics import wilson_interval
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, GRAY, ORANGE, Found, class_names, clothes, learn, main, percent_axis, plt
 
 NETWORKS = (1986, 1998, 2015)

@@ -13,7 +13,7 @@ import torch
 
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import filter_normalised, plane
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import Found, digits, learn, main, plt
 
 TINY = 1e-6

@@ -11,7 +11,7 @@ not.
 import torch
 
 from clearsight.metrics import wilson_interval
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, GRAY, ORANGE, Found, class_names, clothes, learn, main, percent_axis, plt
 
 

@@ -10,7 +10,7 @@ classifier of 200 images of Fashion-MNIST.
 import numpy as np
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, class_names, clothes, learn, main, plt
 
 TINY = 0.01

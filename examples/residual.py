@@ -9,7 +9,7 @@ Source: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sections 1 and 4.2, figure 6
 
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, digits, learn, main, plt
 
 MARGIN = 1.5

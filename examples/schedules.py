@@ -11,7 +11,7 @@ training.
 import numpy as np
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.schedules import rate_factor
 from gallery import GRAY, Found, clothes, learn, main, plt
 

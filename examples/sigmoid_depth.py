@@ -11,7 +11,7 @@ digits; every network starts from Glorot's weights for sigmoids, from He's for r
 import torch
 from torch.nn import functional as F
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt, tensors
 
 

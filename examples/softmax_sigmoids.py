@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from clearsight.data.loader import Images
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.loop import Examples, logits_of
 from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt
 

@@ -14,7 +14,7 @@ import torch
 
 from clearsight.models.anatomy import anatomy
 from clearsight.models.layers import SqueezeExcitation
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, digits, learn, main, plt, tensors
 
 

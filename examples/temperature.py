@@ -12,7 +12,7 @@ import torch
 from clearsight.calibration.temperature import fit_temperature
 from clearsight.data.loader import Images
 from clearsight.metrics import accuracy, expected_calibration_error, reliability_bins, softmax
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.loop import logits_of
 from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
 

@@ -19,9 +19,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
-from clearsight.models.network import capture, frozen
+from clearsight.models.base import capture
+from clearsight.models.network import frozen
 from clearsight.models.pretrained import imagenet_network
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.loop import Examples
 from gallery import BLUE, GRAY, ORANGE, Found, digits, learn, main, percent_axis, plt
 

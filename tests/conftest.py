@@ -24,11 +24,11 @@ from clearsight.data.pixels import PixelFormat
 from clearsight.data.sources.builtin import digits
 from clearsight.models.network import from_spec
 from clearsight.predictor import Predictor
-from clearsight.tasks import Labels, Numbers
+from clearsight.tasks import Multilabel, Regression
 
-ANSWERS = {
-    "labels": Labels.of(("cat", "dog", "fox")),
-    "numbers": Numbers(
+TASKS = {
+    "labels": Multilabel.unfitted(("cat", "dog", "fox")),
+    "numbers": Regression(
         ("size", "age"),
         "number",
         mean=(40.0, -3.0),
@@ -37,10 +37,10 @@ ANSWERS = {
         high=45.0,
         ends=((20.0, 60.0), (-4.0, -2.0)),
     ),
-    "numbers with deviations": Numbers(("size",), "number", mean=(4.0,), std=(2.0,), spread=True),
-    "angles": Numbers(("heading", "tilt"), "angle", unit="degrees"),
-    "radians": Numbers(("heading",), "angle", unit="radians"),
-    "direction": Numbers(("x", "y"), "direction", unit="degrees"),
+    "numbers with deviations": Regression(("size",), "number", mean=(4.0,), std=(2.0,), spread=True),
+    "angles": Regression(("heading", "tilt"), "angle", unit="degrees"),
+    "radians": Regression(("heading",), "angle", unit="radians"),
+    "direction": Regression(("x", "y"), "direction", unit="degrees"),
 }
 
 ROOT = Path(__file__).parent.parent
@@ -173,27 +173,27 @@ def noise():
 
 @pytest.fixture(scope="session")
 def answering(noise):
-    """A function that gives a predictor of a kind of `ANSWERS`: a network with random weights for such images, its
-    answers fitted on noise.
+    """A function that gives a predictor of a kind of `TASKS`: a network with random weights for such images, its
+    task calibrated on noise.
     """
 
     def made(kind, network="linear"):
-        answer = ANSWERS[kind]
+        task = TASKS[kind]
         torch.manual_seed(1)
         spec = {
-            "kind": "network", "name": network, "classes": answer.outputs, "img_size": 12, "knobs": {},
+            "kind": "network", "name": network, "classes": task.outputs, "img_size": 12, "knobs": {},
             "input": {"mean": [0.5], "std": [0.3]},
         }  # fmt: skip
         body, form = from_spec(spec).eval(), PixelFormat(1, 8)
         with torch.no_grad():
             for parameter in body.parameters():
                 parameter.copy_(torch.randn(parameter.shape) * 0.12)
-        unfitted = Bundle(body, answer.names, form, Geometry(12, 12), answer=answer)
+        unfitted = Bundle(body, task, form, Geometry(12, 12))
         outputs, rng = Predictor(unfitted, engine="torch").logits(noise(60, seed=1)), np.random.default_rng(2)
-        values = answer.values(outputs)
+        values = task.decode(outputs)
         targets = rng.random(values.shape) < values if kind == "labels" else values + rng.normal(0, 0.05, values.shape)
-        fitted = answer.fitted(outputs, targets.astype(np.float32))
-        return Predictor(Bundle(body, answer.names, form, Geometry(12, 12), answer=fitted), engine="torch")
+        fitted = task.calibrated(outputs, targets.astype(np.float32))
+        return Predictor(Bundle(body, fitted, form, Geometry(12, 12)), engine="torch")
 
     return made
 

@@ -18,7 +18,7 @@ _HOMES = {
     "Run": "clearsight.runs.folder",
     "attack": "clearsight.api.attack",
     "audit": "clearsight.api.robustness",
-    "build_model": "clearsight.models.registry",
+    "build_model": "clearsight.models.zoo",
     "check": "clearsight.api.audit",
     "compare": "clearsight.api.compare",
     "evaluate": "clearsight.api.evaluate",

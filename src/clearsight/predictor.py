@@ -23,12 +23,10 @@ from clearsight.data.loader import to_float
 from clearsight.data.pixels import MAX_PIXELS, Pixels, from_array, quiet_pillow, read_bytes, read_image
 from clearsight.data.sound import check_length, is_sound
 from clearsight.data.sources.arrays import as_source
-from clearsight.errors import ConfigError, DataError, ImageError, ModelError
-from clearsight.models.anomaly_model import AnomalyModel, MemoryHead
-from clearsight.models.classical import Classical
+from clearsight.errors import ConfigError, DataError, ImageError, ModelError, UnsuitedError
+from clearsight.models.base import ModelNetwork, components
 from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_for, on_device
-from clearsight.models.heads import ForestHead, NeighbourHead
-from clearsight.models.network import Backbone, Ensemble, LayerOutput, Probe
+from clearsight.models.network import Backbone, LayerOutput
 from clearsight.ood.detector import COVERAGE
 from clearsight.ood.scores import pooled
 from clearsight.tasks import OODScores, PredictOptions
@@ -63,7 +61,7 @@ class Predictor:
         if engine not in ("auto", "torch", "openvino"):
             raise ConfigError(f"there is no engine {engine!r}", expected="auto, torch or openvino")
         self.bundle, self.engine, self.device, self.hint = bundle, engine, device_of(device), hint
-        self.network = bundle.network.eval()
+        self.network = bundle.network.cpu().eval()
         self._engines: dict[str, Engine] = {}
 
     @property
@@ -71,7 +69,7 @@ class Predictor:
         return self.bundle.classes
 
     @cached_property
-    def differentiable(self) -> torch.nn.Module:
+    def differentiable(self) -> ModelNetwork:
         """The network where gradients are to be taken: itself on a CPU, a copy on a GPU."""
         return on_device(self.network, self.device)
 
@@ -80,13 +78,12 @@ class Predictor:
         """Whether the answer follows from the pixels by steps that have gradients: not that of trees, neighbours or
         classical descriptors.
         """
-        blind = (Classical, ForestHead, NeighbourHead, MemoryHead)
-        return not any(isinstance(module, blind) for module in self.network.modules())
+        return all(component.differentiable for _, component in components(self.network))
 
     @property
     def localises(self) -> bool:
         """Whether the model itself says where in an image its answer comes from, as some detectors of anomalies do."""
-        return isinstance(self.network, AnomalyModel) and self.network.localises
+        return self.network.localises
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -184,10 +181,10 @@ class Predictor:
         return self.bundle.task.decode(self.logits(images, progress))
 
     def classifies(self, what: str) -> None:
-        """ModelError where the model does not give one class per image, which `what` is about."""
+        """UnsuitedError where the model does not give one class per image, which `what` is about."""
         task = self.bundle.task
         if not task.needs_classes:
-            raise ModelError(f"{what} is for models that give one class per image", found=f"a model of {task.name}")
+            raise UnsuitedError(f"{what} is for models that give one class per image", found=f"a model of {task.name}")
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K) of a view of each image: a function of batches (B, C, H, W)."""
@@ -222,15 +219,14 @@ class Predictor:
     @cached_property
     def _embedder(self) -> Predictor:
         """What features are asked of: of several networks that answer together the first alone, whose they are."""
-        if not isinstance(self.network, Ensemble):
+        network = self.network.embedding_network
+        if network is self.network:
             return self
-        bundle = replace(self.bundle, network=self.network.members[0])
-        return Predictor(bundle, engine=self.engine, device=self.device, hint=self.hint)._embedder
+        return Predictor(replace(self.bundle, network=network), engine=self.engine, device=self.device, hint=self.hint)
 
     @cached_property
     def _core(self) -> torch.nn.Module:
-        whole = not isinstance(self.network, Probe | AnomalyModel)
-        return _LogitsAndFeatures(self.network) if whole else Backbone(self.network)
+        return Backbone(self.network)
 
     def _run(self, images: Images, output: str, progress: Progress | None) -> NDArray[np.float32]:
         """The logits or the features of all images, a batch at a time."""
@@ -261,14 +257,8 @@ class Predictor:
                 yield ModelOutput(*self._finish(outputs), waiting.popleft())
 
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if not isinstance(self.network, Probe | AnomalyModel):
-            return outputs[0], outputs[1]
         with torch.inference_mode():
-            if isinstance(self.network, AnomalyModel):
-                scores, whole = self.network.cpu().finish(torch.from_numpy(outputs[0]))
-                return scores.numpy(), whole.numpy()
-            features = self.network.join([torch.from_numpy(o) for o in outputs])
-            logits = self.network.head.cpu()(features)
+            logits, features = self.network.finish([torch.from_numpy(output) for output in outputs])
         return logits.numpy(), features.numpy()
 
     def _engine(self, images: int) -> Engine:
@@ -362,17 +352,6 @@ class Predictor:
         source = as_source(array)
         assert isinstance(source, Array)
         yield from _grouped(from_array(source.planes(i), f"#{i}", form, geometry) for i in range(len(source)))
-
-
-class _LogitsAndFeatures(torch.nn.Module):
-    """A network that gives its logits and the features below its last dense layer in one pass."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.network.with_features(x)  # type: ignore[no-any-return, operator]
 
 
 def _grouped(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:

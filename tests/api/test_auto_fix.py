@@ -31,7 +31,7 @@ def test_the_healed_run_lies_where_it_was_asked_for(few, tmp_path, broken, fault
     assert run.folder == out
     assert run.metrics["val"]["accuracy"] > 0.7
     assert cs.load(out).predict(few[0][:1])[0].label == run.predictor.predict(few[0][:1])[0].label
-    assert json.loads((out / "config.json").read_text())["options"]["train"]["lr"] != broken["lr"]
+    assert json.loads((out / "config.json").read_text())["options"]["optimization"]["lr"] != broken["lr"]
     sick = json.loads((tmp_path / "run-sick" / "diagnosis.json").read_text())
     assert sick["verdicts"][0]["name"] == fault
     assert sorted(f.name for f in tmp_path.iterdir()) == ["run", "run-sick"]

@@ -6,8 +6,11 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils.estimator_checks import check_no_attributes_set_in_init, check_parameters_default_constructible
 
 import clearsight as cs
+from clearsight.errors import ConfigError
+from clearsight.train.config import options_by_name
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,28 @@ def test_cross_validation_and_grid_search(arrays):
 def test_clone_keeps_the_parameters():
     model = cs.ImageClassifier("lenet5", img_size=28, epochs=3, fit_mode="pad")
     assert clone(model).get_params() == model.get_params()
+
+
+def test_every_option_is_a_parameter():
+    names = {"fit_mode" if name == "fit" else name for name in options_by_name()}
+    model = cs.ImageClassifier()
+    assert set(model.get_params()) == names
+    assert clone(model.set_params(sched="cosine", mixup=0.2)).get_params() == model.get_params()
+    with pytest.raises(TypeError, match="epoch"):
+        cs.ImageClassifier(epoch=3)
+    with pytest.raises(ValueError, match="Invalid parameter 'epoch'"):
+        model.set_params(epoch=3)
+
+
+def test_parameters_are_kept_as_they_were_given():
+    check_parameters_default_constructible("ImageClassifier", cs.ImageClassifier())
+    check_no_attributes_set_in_init("ImageClassifier", cs.ImageClassifier())
+
+
+def test_what_has_no_effect_here_is_refused(arrays):
+    x, y = arrays
+    with pytest.raises(ConfigError, match="--out, --heal, --task regression: without effect in ImageClassifier"):
+        cs.ImageClassifier(out="here", heal=True, task="regression").fit(x[:40], y[:40])
 
 
 def test_not_fitted():

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from clearsight.models.ablations import ABLATIONS
-from clearsight.models.registry import build_model, entry, model_names
+from clearsight.models.zoo import build_model, entry, model_names
 
 NAMES = model_names()
 NARROW: dict[str, Any] = {

@@ -9,7 +9,7 @@ from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
 from clearsight.data.sources.read import read
 from clearsight.errors import DataError
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.fit import fit
 
 
@@ -41,7 +41,7 @@ def test_they_leave_every_part_but_the_test_split(digits, tmp_path):
 
 def test_a_run_learns_without_them_and_says_so(digits, tmp_path):
     path = table(tmp_path / "out.csv", digits.split.train[:40])
-    fitted = fit(read("digits"), Config.from_options(model="mlp", epochs=1, leave_out=path), find_issues=False)
+    fitted = fit(read("digits"), TrainConfig.from_options(model="mlp", epochs=1, leave_out=path), find_issues=False)
     assert len(fitted.prepared.split.train) == len(digits.split.train) - 40
     decision = next(d for d in fitted.decisions if d.what == "left out")
     assert decision.choice == "40 images"

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from clearsight.data.normal import judging_images, require_normal, with_normal
 from PIL import Image
 
 from clearsight.data.geometry import Geometry
-from clearsight.data.normal import judging_images, require_normal, with_normal
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
 from clearsight.data.sources.read import read

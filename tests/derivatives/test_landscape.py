@@ -50,7 +50,7 @@ def probe(kind, temperature=1.0):
     else:
         support, dual = rng.normal(size=(12, features)), rng.normal(size=(10, 12))
         head = kernel_head(support, dual, np.zeros(10), 0.01, np.zeros(features), np.ones(features))
-    made.set_head([0], *head)
+    made.set_head(*head, parts=[0])
     classes = tuple("0123456789")
     return Predictor(Bundle(made.eval(), classes, PixelFormat(1, 8), Geometry(8, 8), temperature))
 

@@ -17,8 +17,10 @@ from torch import nn
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
-from clearsight.train.loop import Examples, Training, train_network
-from clearsight.train.optimisers import default_lr, default_weight_decay
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, train_network
+from clearsight.train.optimisers import default_lr
+from clearsight.train.resolve import resolve
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,19 @@ class Bench:
         )
 
     def run(self, network: nn.Module, *, lr: float | None = None, seed: int = 0, **changes: Any) -> Diagnosis:
-        """Train for some 120 steps and ask the doctor. changes: of Training, Examples, or of what `diagnose` takes."""
+        """Train for some 120 steps and ask the doctor. changes: of options, Examples, or of what `diagnose` takes."""
         about = {k: changes.pop(k) for k in ("findings", "options", "origin") if k in changes}
         swapped = {k: changes.pop(k) for k in ("pixels", "labels", "train", "val") if k in changes}
         data = replace(self.data, **swapped)
         opt = changes.get("opt", "adamw")
-        how = Training(
-            **{"epochs": 1000, "batch_size": 32, "max_steps": 120, "val_every": 20, "patience": 1000,
-               "weight_decay": default_weight_decay(opt), **changes}
-        )  # fmt: skip
+        options = {"epochs": 1000, "batch_size": 32, "max_steps": 120, "val_every": 20, "patience": 1000, **changes}
+        config = resolve(TrainConfig().with_options(**options, seed=seed, device="cpu"))
         spec = getattr(network, "spec", {"name": "", "knobs": {}})
         vitals = Vitals()
         groups = [{"params": list(network.parameters()), "lr": lr or default_lr(opt)}]
         with contextlib.suppress(TrainingError):  # the loss is not a number: the doctor says why
-            train_network(network, data, how, groups, seed=seed, device="cpu", observer=vitals)
-        return diagnose(vitals, how, data, model=spec["name"], model_args=spec["knobs"], **about)
+            train_network(network, data, config, groups, observer=vitals)
+        return diagnose(vitals, config, data, model=spec["name"], model_args=spec["knobs"], **about)
 
 
 def _bench(name: str, pixels: np.ndarray, labels: np.ndarray, train: int, val: int) -> Bench:

@@ -22,9 +22,9 @@ from clearsight.diagnosis.rules.fit import _larger
 from clearsight.diagnosis.rules.rate import reversals
 from clearsight.errors import ConfigError
 from clearsight.report.doctor_section import doctor_section
-from clearsight.train.config import Config
-from clearsight.train.loop import Training
+from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import check_names, plan
+from clearsight.train.resolve import resolve
 
 
 def verdict(**options):
@@ -58,7 +58,7 @@ def test_the_command_repeats_the_run_with_the_cure(digits_bench):
     )
     first = found.verdicts[0]
     assert first.command == f"clearsight train digits --model mlp --lr {first.options['lr']:g} --epochs 3"
-    Config.from_options(**{"model": "mlp", "epochs": 3, **first.options})  # the options exist and are in range
+    TrainConfig.from_options(**{"model": "mlp", "epochs": 3, **first.options})  # the options exist and are in range
 
 
 def test_cures_join_the_options_of_the_run():
@@ -70,7 +70,7 @@ def test_cures_join_the_options_of_the_run():
     assert joined["model_arg"] == {"widths": [8], "norm": True}
     other = cured({**given, "init": "he"}, verdict(model="resnet20"))
     assert (other["model"], other["model_arg"], other["init"]) == ("resnet20", {}, None)
-    Config.from_options(**other)
+    TrainConfig.from_options(**other)
 
 
 def test_commands_as_they_are_typed():
@@ -126,7 +126,7 @@ def test_the_section_of_a_healthy_run(digits_bench):
 
 
 def test_the_probe_finds_a_rate_too_high():
-    found = examine(read("digits"), Config.from_options(model="mlp", lr=100.0, epochs=2))
+    found = examine(read("digits"), TrainConfig.from_options(model="mlp", lr=100.0, epochs=2))
     assert found.verdicts[0].name == "rate-too-high"
     assert "--model mlp" in found.verdicts[0].command
     assert found.facts["steps"] <= 300
@@ -175,7 +175,7 @@ def started(monkeypatch):
     def found(**options):
         monkeypatch.setattr("clearsight.diagnosis.doctor.train_network", look)
         with pytest.raises(SeenError) as seen:
-            examine(read("digits"), Config.from_options(model="mlp", **options))
+            examine(read("digits"), TrainConfig.from_options(model="mlp", **options))
         network, groups = seen.value.args
         return network, groups[0]["lr"]
 
@@ -194,27 +194,27 @@ def test_the_probe_draws_its_weights_and_finds_its_rate_as_training_does(started
 def test_the_probe_refuses_what_is_about_a_run(options):
     (name,) = options
     with pytest.raises(ConfigError, match=f"a probe writes no run .*: --{name} would be without effect"):
-        examine(read("digits"), Config.from_options(**options))
+        examine(read("digits"), TrainConfig.from_options(**options))
 
 
 def test_the_probe_says_in_a_line_that_there_is_no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="--device cuda finds no GPU"):
-        examine(read("digits"), Config.from_options(device="cuda"))
+        examine(read("digits"), TrainConfig.from_options(device="cuda"))
 
 
 @pytest.mark.parametrize("name", ["digits", "photos"])
 def test_the_command_trains_the_network_that_was_probed(request, name):
     data = name if name == "digits" else request.getfixturevalue("photos")
     wild = {"lr": 1e6, "opt": "sgd", "clip": 0.0, "epochs": 4, "batch_size": 16}
-    found = examine(read(data), Config.from_options(**wild))
+    found = examine(read(data), TrainConfig.from_options(**wild))
     words = shlex.split(found.verdicts[0].command)
     assert words[:3] == ["clearsight", "train", str(data)]
     assert "--no-pretrained" in words
     parser = argparse.ArgumentParser()
     add_config(parser)
     options = chosen(parser.parse_args(words[3:]))
-    recipe = plan(Config.from_options(**options), scan(read(data)))
+    recipe = plan(TrainConfig.from_options(**options), scan(read(data)))
     assert (recipe.kind, recipe.model) == ("scratch", "resnet8")
     assert recipe.img_size == (8 if name == "digits" else 64)
     assert recipe.model_args.get("width", 16) == (32 if name == "digits" else 16)
@@ -229,7 +229,7 @@ def test_a_cure_that_changes_the_network_names_it_where_training_chose_it(digits
     cure = cured(about["options"], first)
     assert cure["model"] == "mlp"
     assert cure["model_arg"] == {"widths": (32,) * 10, "activation": "relu", "norm": True}
-    check_names(Config.from_options(**cure))
+    check_names(TrainConfig.from_options(**cure))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,8 @@ def test_a_starved_loader_is_given_nothing_dearer(augment, cure):
     assert found.options == cure
 
 
-def some_case(model="", **how):
+def some_case(model="", **options):
     """A run of which nothing is known yet."""
     counts = np.array([10, 10])
-    return Case(Vitals(), Training(epochs=5, batch_size=32, **how), counts, counts, model=model)
+    config = resolve(TrainConfig().with_options(epochs=5, batch_size=32, **options))
+    return Case(Vitals(), config, counts, counts, model=model)

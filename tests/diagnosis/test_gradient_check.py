@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from clearsight.diagnosis import check_gradients
 from clearsight.models.registry import build_model
-from clearsight.train.losses import LOSSES, targets
+from clearsight.tasks.losses import LOSSES, one_hot_targets
 
 
 class Wrong(torch.autograd.Function):
@@ -75,7 +75,7 @@ def test_autograd_is_right_for_our_networks(batch, name, options):
 @pytest.mark.parametrize("name", LOSSES)
 def test_autograd_is_right_for_our_losses(name):
     torch.manual_seed(0)
-    logits, target = torch.randn(6, 5), targets(torch.tensor([0, 1, 2, 3, 4, 0]), 5, 0.1)
+    logits, target = torch.randn(6, 5), one_hot_targets(torch.tensor([0, 1, 2, 3, 4, 0]), 5, 0.1)
     found = check_gradients(nn.Identity(), logits, target, LOSSES[name])
     assert found.ok
     assert [row.layer for row in found.rows] == ["input"]

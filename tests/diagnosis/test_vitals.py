@@ -10,9 +10,11 @@ from torch import nn
 
 from clearsight.diagnosis import Vitals
 from clearsight.diagnosis.parts import MOST, of_kind, parts
-from clearsight.models.registry import build_model
-from clearsight.train.loop import Training, train_network
-from clearsight.train.observer import Step
+from clearsight.models.zoo import build_model
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import train_network
+from clearsight.train.observer import UNOBSERVED, Step
+from clearsight.train.resolve import resolve
 
 
 def step(number, loss, logits, target, images, total=100):
@@ -115,11 +117,11 @@ def test_few_steps_are_looked_at_and_more_at_the_start():
 def test_training_is_the_same_with_and_without(digits_bench):
     """An observer changes nothing: the same bits."""
     weights = []
-    for observer in (None, Vitals()):
+    for observer in (UNOBSERVED, Vitals()):
         network = digits_bench.network("resnet8")
-        how = Training(epochs=1, batch_size=64, max_steps=8)
+        config = resolve(TrainConfig().with_options(epochs=1, batch_size=64, max_steps=8, device="cpu"))
         groups = [{"params": list(network.parameters()), "lr": 1e-3}]
-        train_network(network, digits_bench.data, how, groups, seed=0, device="cpu", observer=observer)
+        train_network(network, digits_bench.data, config, groups, observer=observer)
         weights.append(network.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(*(w.values() for w in weights), strict=True))
 

@@ -61,7 +61,7 @@ def test_the_page_of_landscapes(page, tmp_path, monkeypatch, digits_run):
 
 
 def test_the_page_of_the_zoo(page, monkeypatch):
-    monkeypatch.setattr("clearsight.models.published.load_published", lambda *a, **k: None)  # it would be downloaded
+    monkeypatch.setattr("clearsight.models.zoo.load_published", lambda *a, **k: None)  # it would be downloaded
     names = page("docs/zoo.md").run({})
     assert names["body"].layers[0].arithmetic.startswith("(128-7+2*3)/2+1")
 

@@ -154,7 +154,7 @@ def probe(parts, taps=("layer1", "layer2")):
     }  # fmt: skip
     net = Probe(spec).eval()
     width = net.embed(torch.rand(1, 3, 32, 32)).shape[1]
-    net.set_head(parts, {"kind": "softmax", "features": width, "classes": 5}, nn.Linear(width, 5))
+    net.set_head({"kind": "softmax", "features": width, "classes": 5}, nn.Linear(width, 5), parts)
     return net.double()
 
 

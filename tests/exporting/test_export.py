@@ -20,10 +20,10 @@ from clearsight.exporting import parity as parity_module
 from clearsight.exporting.int8 import quantise
 from clearsight.exporting.parity import compare
 from clearsight.exporting.runtime import Exported
-from clearsight.exporting.told import ClassesTold
 from clearsight.models.network import Ensemble, from_spec
 from clearsight.predictor import Predictor
 from clearsight.runs.images import development
+from clearsight.tasks import Classification
 
 RGB = PixelFormat(3, 8)
 
@@ -199,10 +199,10 @@ def test_compare_names_the_worst_image():
         rest = iter(np.split(found, [2, 5]))
         return lambda images: (next(rest), None)
 
-    told = ClassesTold(1.0)
+    task = Classification(tuple("wxyz"))
 
     def compared():
-        return compare(told, np.log(expected), answers(), parts, names)
+        return compare(task, np.log(expected), answers(), parts, names)
 
     assert compared().largest == pytest.approx(0, abs=1e-12)
     found[3] += [0.25, 0.25, 0.25, 0.25]

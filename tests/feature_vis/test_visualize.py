@@ -92,7 +92,7 @@ def test_of_a_head_on_frozen_features_the_backbone_is_seen(made, tmp_path):
     }  # fmt: skip
     head = {"kind": "softmax", "features": 3 * 16 + 32, "classes": 3}
     probe = Probe(spec)
-    probe.set_head([0, 1], head, build_head(head))
+    probe.set_head(head, build_head(head), [0, 1])
     predictor = Predictor(replace(made("resnet8", width=8).bundle, network=probe))
     image = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
     sight, _ = cs.see(predictor, image, settings=FAST, out=tmp_path)

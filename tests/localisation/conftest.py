@@ -7,18 +7,18 @@ from torch import nn
 from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.models.base import ModelNetwork
 from clearsight.predictor import Predictor
 from clearsight.tasks import Labels
 
 
-class Colours(nn.Module):
+class Colours(ModelNetwork):
     """How red, how green, and how dark an image is on the average: maps of single pixels, global pooling, a dense
     layer.
     """
 
     def __init__(self):
-        super().__init__()
-        self.spec = {"kind": "network", "name": "colours"}
+        super().__init__({"kind": "network", "name": "colours"})
         self.maps, self.act = nn.Conv2d(3, 3, 1), nn.ReLU()
         self.fc = nn.Linear(3, 3, bias=False)
         with torch.no_grad():

@@ -10,18 +10,18 @@ from torch import nn
 from clearsight.localisation.dense import crops, trunk_of
 from clearsight.localisation.window_scores import WindowScorer
 from clearsight.localisation.windows import pyramid
+from clearsight.models.base import ModelNetwork
 from clearsight.models.network import Network, Probe
 
 INPUT = {"mean": [0.5], "std": [0.25]}
 
 
-class Unpadded(nn.Module):
+class Unpadded(ModelNetwork):
     """Convolutions that see nothing beyond the border, global pooling, a dense layer."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__({"kind": "network", "name": "unpadded"})
         torch.manual_seed(0)
-        self.spec = {"kind": "network", "name": "unpadded"}
         self.trunk = nn.Sequential(nn.Conv2d(1, 6, 3, stride=2), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.ReLU())
         self.fc = nn.Linear(8, 3)
 

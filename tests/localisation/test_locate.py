@@ -13,6 +13,7 @@ from clearsight.cli.main import main
 from clearsight.data.pixels import read_image
 from clearsight.errors import ConfigError, DataError, ModelError
 from clearsight.localisation import METHODS, Located, Settings, locate
+from clearsight.models.base import ModelNetwork
 from clearsight.models.network import Ensemble
 from clearsight.report.detections import located_sheet, said
 
@@ -186,10 +187,9 @@ def test_members_of_an_ensemble_agree_on_one_map(predictor_of, colour_network):
 def test_units_stand_where_they_look(predictor_of):
     """A stride of 8 in three steps: the brightest place is under the blob, not shifted by half a stride."""
 
-    class Strided(nn.Module):
+    class Strided(ModelNetwork):
         def __init__(self):
-            super().__init__()
-            self.spec = {"kind": "network", "name": "strided"}
+            super().__init__({"kind": "network", "name": "strided"})
             self.trunk = nn.Sequential(*(nn.Conv2d(1, 1, 3, stride=2, padding=1, bias=False) for _ in range(3)))
             self.fc = nn.Linear(1, 2)
             with torch.no_grad():

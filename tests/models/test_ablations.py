@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from clearsight.errors import ModelError
 from clearsight.models.layers import DropConnect, Maxout, SqueezeExcitation
-from clearsight.models.registry import build_model, entry, model_names
 from clearsight.models.shape_tracing import no_data
+from clearsight.models.zoo import build_model, entry, model_names
 
 ONE_PER_FAMILY = [
     "linear",

@@ -15,9 +15,8 @@ from torch import nn
 from clearsight.errors import ModelError
 from clearsight.models.anatomy import Anatomy, anatomy, views
 from clearsight.models.catalogue import catalogue, measure
-from clearsight.models.published import PUBLISHED
-from clearsight.models.registry import build_model, entry, model_names
 from clearsight.models.shape_tracing import no_data
+from clearsight.models.zoo import build_model, entry, model_names, published
 
 PUBLISHED_PARAMETERS = {
     "alexnet": 61_100_840,
@@ -299,4 +298,4 @@ def test_the_catalogue_is_what_the_networks_measure() -> None:
 
 
 def test_published_weights_have_catalogued_accuracy() -> None:
-    assert all(entry(name).top1 is not None for name in PUBLISHED)
+    assert all(entry(name).top1 is not None for name in model_names() if published(name))

@@ -8,15 +8,7 @@ import torch
 from sklearn.covariance import oas
 from sklearn.neighbors import NearestNeighbors
 
-from clearsight.models.anomaly_model import (
-    AnomalyModel,
-    GaussianHead,
-    MemoryHead,
-    coreset,
-    head_spec,
-    score_of,
-    shrunk,
-)
+from clearsight.models.anomaly_model import AnomalyModel, GaussianHead, MemoryHead, coreset, score_of, shrunk
 from clearsight.models.network import from_spec
 
 
@@ -81,14 +73,14 @@ def test_the_score_is_the_mean_of_the_strangest_places():
 
 def pixel_detector(head, grid):
     detector = AnomalyModel({"kind": "detector", "trunk": None, "taps": [], "grid": grid, "keep": 0, "head": None})
-    detector.set_head(head_spec(head), head)
+    detector.set_head(head)
     return detector.eval()
 
 
 def test_places_of_pixels_are_their_neighbourhoods():
     body = AnomalyModel({"kind": "detector", "trunk": None, "taps": [], "grid": [4, 5], "keep": 0, "head": None})
     x = torch.rand(2, 1, 4, 5)
-    maps = body.features(x)[0]
+    maps = body.backbone_outputs(x)[0]
     assert maps.shape == (2, 9, 4, 5)
     torch.testing.assert_close(maps[:, 4], x[:, 0], msg="the middle of a neighbourhood is the pixel")
     torch.testing.assert_close(maps[:, 3, :, 1:], x[:, 0, :, :-1], msg="the pixel to the left of it")
@@ -98,12 +90,12 @@ def test_the_map_is_hot_where_the_image_was_changed():
     rng = np.random.default_rng(4)
     normal = torch.from_numpy(rng.normal(0.5, 0.05, (80, 1, 8, 8)).astype(np.float32))
     body = AnomalyModel({"kind": "detector", "trunk": None, "taps": [], "grid": [8, 8], "keep": 0, "head": None})
-    maps = body.features(normal)[0].flatten(2).numpy()
+    maps = body.backbone_outputs(normal)[0].flatten(2).numpy()
     covariance = np.stack([np.cov(maps[:, :, p].T, bias=True) for p in range(64)])
     detector = pixel_detector(GaussianHead.of(maps.mean(0).T, covariance, 80), [8, 8])
     new = normal[:1].clone()
     new[0, 0, 2:4, 5:7] = 1.0
-    heat = detector.heat(new)[0]
+    heat = detector.anomaly_map(new)[0]
     assert heat.shape == (8, 8)
     y, x = divmod(int(heat.argmax()), 8)
     assert 1 <= y <= 4

@@ -26,7 +26,7 @@ def test_both_parts_together_are_the_whole(name):
     whole = probe(name)
     images = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
-        expected = whole.features(images)
+        expected = whole.backbone_outputs(images)
         for place, at in enumerate(whole.taps):
             lower, upper = cut(whole, at)
             found = upper.parts(lower(images))

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from clearsight.models.execution import operations
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 
 
 @pytest.mark.parametrize(("name", "side"), [("resnet8", 32), ("vit_ti_16", 32), ("mlp", 16)])

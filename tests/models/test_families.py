@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 
 
 def test_memory_efficient_densenet_computes_the_same() -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.initialization import METHODS, initialise
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 
 
 def conv_and_dense() -> nn.Sequential:

@@ -6,9 +6,9 @@ from torch import nn
 
 from clearsight.models.feature_maps import each_layer, map_layers, output_at
 from clearsight.models.layer_graph import wiring
-from clearsight.models.network import Ensemble, Network, Probe, as_it_is, shared_copy
-from clearsight.models.registry import build_model
+from clearsight.models.network import Ensemble, Network, Probe, shared_copy
 from clearsight.models.shape_tracing import no_data
+from clearsight.models.zoo import build_model
 
 
 def graph(name, side, classes=10):
@@ -94,7 +94,7 @@ def mirrored():
 
 def test_mirror_images_are_left_out_and_nothing_is_changed():
     network = mirrored()
-    plain = as_it_is(network)
+    plain = network.without_tta()
     assert network.views == ("as it is", "left-right")
     assert plain.views == ("as it is",)
     assert plain.backbone is network.backbone
@@ -118,6 +118,19 @@ def test_maps_lie_as_the_image_does_though_the_mirror_image_runs_first():
         each_layer(network, image, {"backbone.conv1": lambda given, output: seen.update(out=output.clone())})
     assert torch.equal(seen["out"], expected)
     assert len(map_layers(network, image)) == len({layer.name for layer in map_layers(network, image)})
+
+
+def test_maps_of_a_whole_network_lie_as_the_image_does_too():
+    torch.manual_seed(0)
+    spec = {
+        "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "knobs": {"width": 8},
+        "input": {"mean": [0.5], "std": [0.25]}, "views": ["as it is", "left-right"],
+    }  # fmt: skip
+    network, image = Network(spec).eval(), torch.rand(1, 1, 16, 16)
+    with torch.no_grad():
+        expected = network.body.conv1(network.input(image))
+        assert torch.equal(output_at(network, "body.conv1", image), expected)
+    assert {n.run for n in wiring(network, (1, 16, 16))} == {1}
 
 
 def test_an_ensemble_shows_its_first_member():

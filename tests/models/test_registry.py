@@ -8,7 +8,8 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.families.linear import LinearClassifier
-from clearsight.models.registry import build_model, entry, model_names, register
+from clearsight.models.registry import register
+from clearsight.models.zoo import build_model, entry, model_names
 
 
 def test_unknown_name_suggests_near_ones() -> None:

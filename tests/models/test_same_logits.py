@@ -12,8 +12,8 @@ from timm.layers import SEModule
 from torch import nn
 
 from clearsight.models.auxiliary import auxiliary_logits
-from clearsight.models.registry import build_model
 from clearsight.models.shape_tracing import no_data
+from clearsight.models.zoo import build_model
 
 TORCHVISION = {
     "alexnet": 96,

@@ -7,7 +7,8 @@ import torch
 from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.models.network import VIEWS, Probe, capture, from_spec
+from clearsight.models.base import capture
+from clearsight.models.network import VIEWS, Probe, from_spec
 from clearsight.predictor import Predictor
 
 SPEC = {

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from torch import nn
 
 from clearsight.bundle import Bundle
 from clearsight.data.dataset import Array, Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
+from clearsight.models.base import ModelNetwork
 from clearsight.tasks import Classification
 from clearsight.tasks.classification_evaluation import ClassEvaluation
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.decision import Decision
 from clearsight.train.fit import Fitted
 from clearsight.train.observer import Epoch
@@ -84,10 +84,8 @@ def make_run() -> Callable[..., Parts]:
         counts = counts or (np.eye(k, dtype=int) * 20 + np.eye(k, k=1, dtype=int)).tolist()
         wrong_at = np.resize(prepared.split.test, int(np.sum(counts)))
         test = _evaluated(counts, classes, indices=wrong_at, images=[f"#{i}" for i in wrong_at])
-        network = nn.Linear(8, k)
-        network.spec = {"kind": "network"}
         fitted = Fitted(
-            bundle=Bundle(network, Classification(tuple(classes), 1.25), prepared.form, prepared.geometry),
+            bundle=Bundle(ModelNetwork({}), Classification(tuple(classes), 1.25), prepared.form, prepared.geometry),
             prepared=prepared,
             recipe=Recipe("scratch", "resnet8", {}, side, ()),
             decisions=(Decision("network", "resnet8 from scratch", "the images are small"),),
@@ -100,7 +98,7 @@ def make_run() -> Callable[..., Parts]:
             limits_seconds=1.5,
             images_per_second=456.0,
         )
-        config = changes.pop("config", Config())
+        config = changes.pop("config", TrainConfig())
         findings = changes.pop("findings", None)
         if findings is not None:
             audit = replace(prepared.audit, findings=findings)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from torch import nn
 
 from clearsight.diagnosis.command import train_command
 from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.models.base import ModelNetwork
 from clearsight.models.network import Ensemble
 from clearsight.report.command import run_commands
 from clearsight.report.confusion import SHADES, matrix, most_confused, shade
@@ -22,7 +22,7 @@ from clearsight.report.pictures import eight_bits, picture
 from clearsight.report.recipe_section import _members, recipe_section
 from clearsight.tasks.classification_evaluation import ClassEvaluation
 from clearsight.tasks.classification_verdict import chance_ece, verdict
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.observer import Epoch
 from clearsight.wording import count, duration, large, listed, percent, points, sentence
 
@@ -150,10 +150,10 @@ def test_squashed_pictures_get_their_proportions_back(make_run: MakeRun) -> None
 
 
 def test_the_command_quotes_what_a_shell_would_split() -> None:
-    assert train_command("elpv", Config().changed()) == "clearsight train elpv"
-    made = train_command("/data/my photos", Config.from_options(pretrained=True, budget="5m").changed())
+    assert train_command("elpv", TrainConfig().changed()) == "clearsight train elpv"
+    made = train_command("/data/my photos", TrainConfig.from_options(pretrained=True, budget="5m").changed())
     assert made == "clearsight train '/data/my photos' --pretrained --budget 5m"
-    python = train_command("a DataFrame", Config.from_options(seed=2).changed())
+    python = train_command("a DataFrame", TrainConfig.from_options(seed=2).changed())
     assert python == "clearsight.fit(DATA, seed=2)  # DATA: a DataFrame"
     assert "clearsight predict 'my runs/a' IMAGE" in run_commands(Path("my runs/a")).values()
 
@@ -166,19 +166,15 @@ def test_the_length_of_training_is_in_epochs_however_often_it_was_validated(make
 
 
 def test_what_an_ensemble_consists_of() -> None:
-    def probe(name: str) -> nn.Module:
-        made = nn.Linear(1, 1)
-        made.spec = {"name": name}
-        return made
-
-    folds = Ensemble.of([probe(name) for name in "abc"], [1.0] * 3)
-    both = Ensemble.of([probe("a"), probe("b")], [1.0, 1.0])
-    all_of_them = Ensemble.of([probe("a"), folds], [1.0, 1.0])
+    folds = Ensemble.of([ModelNetwork({"name": name}) for name in "abc"], [1.0] * 3)
+    both = Ensemble.of([ModelNetwork({"name": name}) for name in "ab"], [1.0, 1.0])
+    all_of_them = Ensemble.of([ModelNetwork({"name": "a"}), folds], [1.0, 1.0])
     first, last = "The model is an ensemble of", "their probabilities are averaged."
     each = "3 networks trained further, each without one fold of the images"
-    assert _members({"kind": "network"}, beside=False) == ""
-    assert _members(folds.spec, beside=False) == f"{first} {each}: {last}"
-    assert _members(both.spec, beside=True) == (
+    assert _members(folds.member_networks, beside=False) == f"{first} {each}: {last}"
+    assert _members(both.member_networks, beside=True) == (
         f"{first} the network from before that and the network trained further: {last}"
     )
-    assert _members(all_of_them.spec, beside=True) == f"{first} the network from before that and {each}: {last}"
+    assert (
+        _members(all_of_them.member_networks, beside=True) == f"{first} the network from before that and {each}: {last}"
+    )

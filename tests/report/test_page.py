@@ -21,7 +21,7 @@ from clearsight.report.pieces import marked, sort_key
 from clearsight.tasks.classification_evaluation import ClassEvaluation
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import ReportParts, Table, Tile
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.decision import Decision
 from clearsight.train.head_search import Candidate
 from clearsight.train.recipe import Recipe
@@ -255,7 +255,7 @@ def test_candidates_stand_best_first_and_the_rest_is_folded(page: Callable[..., 
 
 
 def test_options_lead_to_the_command(page: Callable[..., Page]) -> None:
-    text = page(config=Config.from_options(seed=3, lr=0.01, pretrained=False, out="elsewhere")).text
+    text = page(config=TrainConfig.from_options(seed=3, lr=0.01, pretrained=False, out="elsewhere")).text
     assert "clearsight train digits --no-pretrained --lr 0.01 --seed 3" in text
     assert "elsewhere" not in text  # that folder is in use now
 

@@ -16,7 +16,9 @@ import numpy as np, torch
 from clearsight.data.sources.builtin import digits
 from clearsight.models.network import Network
 from clearsight.scale.distributed import processes
-from clearsight.train.loop import Examples, Training, train_network
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, train_network
+from clearsight.train.resolve import resolve
 from clearsight.errors import ClearsightError
 
 found = digits(None)
@@ -38,11 +40,12 @@ class Look:
         losses.append(step.loss)
     def after_update(self, step): pass
     def after_epoch(self, epoch): losses.append(epoch.val_loss)
-how = Training(epochs=5, batch_size=32, accumulate=2, l1=1e-5, opt="momentum")
+options = {"epochs": 5, "batch_size": 32, "accumulate": 2, "l1": 1e-5, "opt": "momentum", "weight_decay": 0.05}
+config = resolve(TrainConfig().with_options(**options, device="cpu"))
 groups = [{"params": list(network.parameters()), "lr": 0.05}]
 try:
     with processes() as world, world.whole_batch_norms(network):
-        train_network(network, data, how, groups, seed=0, device="cpu", observer=Look(), world=world)
+        train_network(network, data, config, groups, observer=Look(), world=world)
 except ClearsightError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

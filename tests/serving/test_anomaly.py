@@ -37,7 +37,6 @@ def remembering(detector_run, tmp_path_factory):
 def told(client, files):
     found = client.post("/v1/predict", files=[("images", (str(i), content)) for i, content in enumerate(files)])
     assert found.status_code == 200, found.text
-    schemas.Predictions.model_validate(found.json())
     return found.json()["predictions"]
 
 
@@ -88,7 +87,7 @@ def test_the_card_says_what_is_normal_and_how_often_it_is_wrong(served):
     predictor, client = served["places"]
     card = client.get("/v1/model").json()
     schemas.ModelCard.model_validate(card)
-    answer = predictor.bundle.answer
+    answer = predictor.bundle.task
     assert (card["task"], card["sounds"]) == ("anomaly", False)
     assert card["answer"] == {
         "task": "anomaly", "normal": ["whole"], "false_alarms": 0.05, "held_out": len(answer.known),

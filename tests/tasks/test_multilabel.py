@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, f1_score
-
 from clearsight.evaluation.labels import evaluate_labels
-from clearsight.metrics.ranking import average_precision, f1_of
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+
+from clearsight.metrics.ranking import f1_of
 from clearsight.tasks import Labels, load_answer
 from clearsight.tasks.multilabel import best_threshold, platt
 from clearsight.tasks.predictions import binary_entropy
@@ -43,12 +43,6 @@ def test_the_threshold_is_half_the_best_f1(share):
     best = max(f1_score(truth, belief >= t) for t in np.linspace(0.02, 0.98, 49))
     assert f1_of(truth, belief >= threshold) == pytest.approx(best, abs=0.01)
     assert threshold == pytest.approx(best / 2, abs=0.01)
-
-
-@pytest.mark.parametrize("k", range(3))
-def test_average_precision_and_f1_are_scikit_learns(k):
-    assert average_precision(TRUTH[:, k], Z[:, k]) == pytest.approx(average_precision_score(TRUTH[:, k], Z[:, k]))
-    assert f1_of(TRUTH[:, k], Z[:, k] > 0) == pytest.approx(f1_score(TRUTH[:, k], Z[:, k] > 0))
 
 
 def test_evaluation_of_two_images_by_hand():

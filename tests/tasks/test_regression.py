@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from clearsight.evaluation.numbers import evaluate_numbers
 
 from clearsight.data.targets import from_numbers
 from clearsight.errors import DataError
-from clearsight.evaluation.numbers import evaluate_numbers
 from clearsight.tasks import Numbers, load_answer
 
 EVERYONE = np.arange(50)

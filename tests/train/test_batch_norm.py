@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.batch_norm import folded_norms, freeze_bn
 
 

@@ -13,7 +13,9 @@ import torch
 from clearsight.errors import CheckpointError, OutputError
 from clearsight.models.network import Network
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.loop import Examples, Training, train_network
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, train_network
+from clearsight.train.resolve import resolve
 
 SPEC = {
     "kind": "network",
@@ -44,10 +46,8 @@ def train(digits_arrays, path, *, stop_after=None, **changes):
 
     checkpoint = Checkpoint(path, "same", every=0) if path else None
     groups = [{"params": list(network.parameters()), "lr": 5e-3}]
-    found = train_network(
-        network, data, Training(**options), groups, seed=3, device="cpu", checkpoint=checkpoint, on_step=on_step,
-        on_epoch=lines.append,
-    )  # fmt: skip
+    config = resolve(TrainConfig().with_options(**options, seed=3, device="cpu"))
+    found = train_network(network, data, config, groups, checkpoint=checkpoint, on_step=on_step, on_epoch=lines.append)
     return network, found, lines
 
 

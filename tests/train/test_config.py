@@ -9,19 +9,48 @@ from clearsight.cli import options
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError
 from clearsight.models.initialization import METHODS
-from clearsight.train.config import Config, DataConfig, ModelConfig, RunConfig, TrainConfig
-
-STAGES = (DataConfig, ModelConfig, TrainConfig, RunConfig)
+from clearsight.train.config import SECTIONS, TrainConfig, options_by_name
+from clearsight.train.optimisers import default_weight_decay
+from clearsight.train.option_field import fault, option, option_fields
+from clearsight.train.resolve import resolve
 
 
 def test_every_option_has_one_help_line_and_a_default_within_its_range():
-    names = [f.name for stage in STAGES for f in dataclasses.fields(stage)]
+    names = [f.name for section in SECTIONS.values() for f in option_fields(section)]
     assert len(names) == len(set(names))
-    for stage in STAGES:
-        for f in dataclasses.fields(stage):
-            assert f.metadata["help"]
-            assert "\n" not in f.metadata["help"]
-    Config.from_options(**{name: value for stage in STAGES for name, value in vars(stage()).items()})
+    for f in options_by_name().values():
+        assert f.metadata["help"]
+        assert "\n" not in f.metadata["help"]
+    assert TrainConfig.from_options(**TrainConfig().options()) == TrainConfig()
+
+
+def test_choices_may_be_asked_for_when_they_are_needed():
+    colors = ["red"]
+
+    @dataclasses.dataclass
+    class Section:
+        color: str = option("red", "of the page", choices=lambda: tuple(colors))
+
+    (f,) = option_fields(Section)
+    assert fault(f, "blue", str) == "--color 'blue' is not one of red"
+    colors.append("blue")
+    assert fault(f, "blue", str) is None
+
+
+def test_a_resolved_config_keeps_what_was_asked_and_decides_the_rest():
+    config = resolve(TrainConfig.from_options(epochs=3, opt="momentum"), epochs=9, batch_size=7, freeze_bn=True)
+    how = config.optimization
+    assert (how.epochs, how.batch_size, how.freeze_bn, how.opt, how.clip, how.amp) == (
+        3,
+        7,
+        True,
+        "momentum",
+        1.0,
+        "off",
+    )
+    assert config.regularization.weight_decay == default_weight_decay("momentum")
+    assert resolve(TrainConfig.from_options(opt="lbfgs")).optimization.clip == 0
+    assert [n for n, v in config.training().items() if v is None] == ["max_steps", "lr", "val_every", "max_norm", "ema"]
 
 
 @pytest.mark.parametrize(
@@ -45,13 +74,13 @@ def test_every_option_has_one_help_line_and_a_default_within_its_range():
 )
 def test_a_bad_value_is_named_with_what_is_allowed(options, words):
     with pytest.raises(ConfigError) as caught:
-        Config.from_options(**options)
+        TrainConfig.from_options(**options)
     assert words in str(caught.value)
 
 
 def test_conflicts_are_reported_together():
     with pytest.raises(ConfigError) as caught:
-        Config.from_options(lr=0.1, lr_find=True, mixup=0.2, cutmix=1.0, init="he", pretrained=True, epochs=0)
+        TrainConfig.from_options(lr=0.1, lr_find=True, mixup=0.2, cutmix=1.0, init="he", pretrained=True, epochs=0)
     text = str(caught.value)
     for words in ("--lr-find", "--mixup and --cutmix", "--init draws", "--epochs 0"):
         assert words in text
@@ -79,8 +108,7 @@ def test_values_of_key_value_words(text, value):
 def test_list_explains_the_choices(name, capsys):
     assert main(["train", flag(name), "list"]) == 0
     out = capsys.readouterr().out
-    field = next(f for stage in STAGES for f in dataclasses.fields(stage) if f.name == name)
-    for choice, words in field.metadata["choices"].items():
+    for choice, words in options_by_name()[name].metadata["choices"].items():
         assert choice in out
         assert words in out
 
@@ -97,5 +125,5 @@ def test_a_model_arg_that_is_no_pair(capsys):
 
 @pytest.mark.parametrize("normal", [["0", "1"], ("0", 1), "0,1"])
 def test_normal_classes_are_a_list_or_one(normal):
-    assert Config.from_options(task="anomaly", normal=normal).data.normal == "0,1"
-    assert Config.from_options(task="anomaly", normal=0).data.normal == "0"
+    assert TrainConfig.from_options(task="anomaly", normal=normal).data.normal == "0,1"
+    assert TrainConfig.from_options(task="anomaly", normal=0).data.normal == "0"

@@ -8,7 +8,7 @@ import torch
 
 from clearsight.data.sources.read import read
 from clearsight.models.network import from_spec
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.fit import fit as fit_and_doubt
 from clearsight.train.flip_symmetry import MirrorTrial
 from clearsight.train.strategies import from_scratch as scratch
@@ -30,10 +30,10 @@ def halves(kind: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("kind", "chosen"), [("sides", "none"), ("heights", "mirror")])
 def test_mirror_images_are_left_out_where_they_change_the_class(monkeypatch, kind, chosen):
     monkeypatch.setattr(scratch, "MANY_SMALL", 100)
-    fitted = fit(read(halves(kind)), Config.from_options(model="lenet5", epochs=3, batch_size=16))
+    fitted = fit(read(halves(kind)), TrainConfig.from_options(model="lenet5", epochs=3, batch_size=16))
     decision = next(d for d in fitted.decisions if d.what == "augmentation")
     assert decision.choice == chosen
-    assert fitted.training.augment == chosen
+    assert fitted.training.augmentation.augment == chosen
     assert "seen 3 times only" in decision.why
 
 
@@ -42,14 +42,14 @@ def test_few_images_or_many_epochs_are_changed_a_little(monkeypatch):
         raise AssertionError("no trial is needed")
 
     monkeypatch.setattr(scratch, "mirror_trial", refuse)
-    few = fit(read(halves("sides")), Config.from_options(model="lenet5", epochs=1))
-    assert few.training.augment == "light"
+    few = fit(read(halves("sides")), TrainConfig.from_options(model="lenet5", epochs=1))
+    assert few.training.augmentation.augment == "light"
     monkeypatch.setattr(scratch, "MANY_SMALL", 100)
     monkeypatch.setattr(scratch, "OFTEN", 1)
-    often = fit(read(halves("sides")), Config.from_options(model="lenet5", epochs=1))
-    assert often.training.augment == "light"
-    asked = fit(read(halves("sides")), Config.from_options(model="lenet5", epochs=1, augment="noise"))
-    assert asked.training.augment == "noise"
+    often = fit(read(halves("sides")), TrainConfig.from_options(model="lenet5", epochs=1))
+    assert often.training.augmentation.augment == "light"
+    asked = fit(read(halves("sides")), TrainConfig.from_options(model="lenet5", epochs=1, augment="noise"))
+    assert asked.training.augmentation.augment == "noise"
 
 
 def test_mirror_images_must_clearly_harm_to_be_left_out():
@@ -67,7 +67,7 @@ def test_mirror_images_must_clearly_harm_to_be_left_out():
 
 def test_a_network_answers_with_the_mean_over_an_image_and_its_mirror_image(monkeypatch):
     monkeypatch.setattr(scratch, "MANY_SMALL", 100)
-    fitted = fit(read(halves("heights")), Config.from_options(model="lenet5", epochs=2, batch_size=16))
+    fitted = fit(read(halves("heights")), TrainConfig.from_options(model="lenet5", epochs=2, batch_size=16))
     network, images = fitted.bundle.network, torch.rand(3, 1, 12, 12)
     said = next(d.choice for d in fitted.decisions if d.what == "views")
     assert said == ", ".join(network.views)

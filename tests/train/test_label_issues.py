@@ -9,7 +9,7 @@ from PIL import Image
 import clearsight as cs
 from clearsight.data.sources.builtin import digits
 from clearsight.data.sources.read import read
-from clearsight.train.label_issues import label_issues
+from clearsight.train.confident_learning import label_issues
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.05])

@@ -9,9 +9,11 @@ import torch
 from clearsight.diagnosis import Vitals
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.batch_norm import frozen_statistics
-from clearsight.train.loop import Examples, Training, layout_for, score_of, train_network
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, layout_for, score_of, train_network
+from clearsight.train.resolve import resolve
 from clearsight.train.schedules import one_cycle
 
 SPEC = {
@@ -36,7 +38,8 @@ def run(digits_arrays, network, *, lr=5e-3, seed=0, data=None, **changes):
     options = {"epochs": 3, "batch_size": 32, "weight_decay": 0.01, "augment": "light", **changes}
     groups = [{"params": list(network.parameters()), "lr": lr}]
     data = data or examples(digits_arrays)
-    return train_network(network, data, Training(**options), groups, seed=seed, device="cpu", **looking_on)
+    config = resolve(TrainConfig().with_options(**options, seed=seed, device="cpu"))
+    return train_network(network, data, config, groups, **looking_on)
 
 
 def new_network():
@@ -81,10 +84,10 @@ def test_patience_stops_early(digits_arrays):
     assert len(found.history) < 12
 
 
-def test_frozen_norm_keeps_the_running_statistics(digits_arrays):
+def test_freeze_bn_keeps_the_running_statistics(digits_arrays):
     network = new_network()
     before = network.body.bn1.running_mean.clone()
-    run(digits_arrays, network, epochs=1, frozen_norm=True)
+    run(digits_arrays, network, epochs=1, freeze_bn=True)
     assert torch.equal(before, network.body.bn1.running_mean)
 
 
@@ -128,8 +131,8 @@ def test_lbfgs_takes_layer_groups_and_counts_l1(digits_arrays):
     network = new_network()
     parameters = list(network.parameters())
     groups = [{"params": parameters[:4], "lr": 1.0}, {"params": parameters[4:], "lr": 1.0}]
-    how = Training(epochs=3, batch_size=600, opt="lbfgs", weight_decay=0.0, l1=1e-5, clip=None, sched="constant")
-    found = train_network(network, examples(digits_arrays), how, groups, seed=0, device="cpu")
+    options = {"epochs": 3, "batch_size": 600, "opt": "lbfgs", "l1": 1e-5, "sched": "constant", "device": "cpu"}
+    found = train_network(network, examples(digits_arrays), resolve(TrainConfig.from_options(**options)), groups)
     assert found.history[-1].train_loss < found.history[0].train_loss / 2
 
 

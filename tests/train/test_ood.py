@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import clearsight as cs
-from clearsight.ood.scores import SCORES, auroc
+from clearsight.metrics.ranking import auroc
+from clearsight.ood.scores import SCORES
 from clearsight.train.ood import _chosen, _groups
 
 

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import Recipe, larger_size
 
 
 def size(side, model="efficientnet_lite0", kind="probe", **options):
     recipe = Recipe(kind, model, {}, 224, ())
-    return larger_size(recipe, Config.from_options(**options), SimpleNamespace(short_side=side))
+    return larger_size(recipe, TrainConfig.from_options(**options), SimpleNamespace(short_side=side))
 
 
 def test_a_larger_input_is_tried_where_images_fill_it_and_the_budget_allows():

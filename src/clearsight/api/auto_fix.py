@@ -12,22 +12,22 @@ from clearsight.diagnosis import Diagnosis, Verdict, cured
 from clearsight.diagnosis.command import option_flags
 from clearsight.errors import TrainingError
 from clearsight.runs.folder import Run
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 
 ATTEMPTS = 3
 """Cures that --heal tries, one after the other."""
 
 
-def auto_fix(train: Callable[[Config], Run], config: Config, console: Console) -> Run:
+def auto_fix(train: Callable[[TrainConfig], Run], config: TrainConfig, console: Console) -> Run:
     """Train; while the doctor knows a cure, train again with it, each time into a folder of its own. The run that
     validates best is the answer, and lies where --out says.
     """
     runs: list[Run] = []
-    chosen = {name: value for stage in vars(config).values() for name, value in vars(stage).items()}
+    chosen = config.options()
     out = config.run.out
     for attempt in range(ATTEMPTS + 1):
         try:
-            runs.append(train(Config.from_options(**chosen)))
+            runs.append(train(TrainConfig.from_options(**chosen)))
             verdict = _curable(runs[-1].diagnosis)
         except TrainingDiagnosedError as error:
             verdict = _curable(error.diagnosis)

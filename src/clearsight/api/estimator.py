@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from clearsight.errors import DataError
+from clearsight.arguments import flag
+from clearsight.errors import ConfigError, DataError
 from clearsight.predictor import Predictor
 from clearsight.tasks import read
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.fit import fit
+from clearsight.train.option_signature import SharedOptions, options_in_signature
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -23,35 +26,24 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     y: N labels of any kind. All N images are for training: validation is carved out of them, nothing is held out as a
     test, for which scikit-learn has its own tools.
 
-    model, img_size, fit_mode, epochs, batch_size, lr, augment, seed: as the options of `clearsight train`
-    (`fit_mode` is `--fit`).
+    Parameters are the options of `clearsight train`, but `--fit` is called `fit_mode`.
     """
 
-    def __init__(
-        self,
-        model: str = "auto",
-        *,
-        img_size: int | None = None,
-        fit_mode: str = "squash",
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        lr: float | None = None,
-        augment: str | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.model = model
-        self.img_size = img_size
-        self.fit_mode = fit_mode
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.augment = augment
-        self.seed = seed
+    def __init__(self, model: str = "auto", *, fit_mode: str = "squash", **options: Unpack[SharedOptions]) -> None:
+        given = inspect.signature(ImageClassifier).bind(model, fit_mode=fit_mode, **options)
+        given.apply_defaults()
+        for name, value in given.arguments.items():
+            setattr(self, name, value)
 
     def fit(self, X: Any, y: Any) -> ImageClassifier:
-        """Learn the classes of y; ClearsightError says what is wrong with the data or the options."""
+        """Learn the classes of y.
+
+        Raises:
+            ClearsightError: what is wrong with the data or the options, and what to do.
+        """
         options = self.get_params()
-        config = Config.from_options(**{("fit" if k == "fit_mode" else k): v for k, v in options.items()})
+        config = TrainConfig.from_options(fit=options.pop("fit_mode"), **options)
+        _require_effect(config)
         y = np.asarray(y)
         _require_classes(y)
         fitted = fit(read((X, y), task="classification"), config, hold_out_test=False, find_issues=False)
@@ -69,6 +61,24 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The likeliest label of each image (N,)."""
         belief = self.predict_proba(X)
         return np.asarray(self.classes_[belief.argmax(axis=1)])
+
+
+options_in_signature(ImageClassifier.__init__, without=("fit",))
+
+NO_EFFECT = ("out", "resume", "checkpoint_every", "heal", "test_fraction", "data_dir")
+"""Options of a run's folder, its test split and its data, none of which an estimator has."""
+
+
+def _require_effect(config: TrainConfig) -> None:
+    """ConfigError for options that change nothing here, and for tasks without classes."""
+    given, usual = config.options(), TrainConfig().options()
+    idle = [flag(name) for name in NO_EFFECT if given[name] != usual[name]]
+    if config.data.task not in ("auto", "classification"):
+        idle.append(f"--task {config.data.task}")
+    if idle:
+        raise ConfigError(
+            f"{', '.join(idle)}: without effect in ImageClassifier", fix="leave that out, or use `cs.fit(X, y)`"
+        )
 
 
 def _require_classes(y: NDArray[Any]) -> None:

@@ -6,12 +6,11 @@ import argparse
 
 from clearsight.cli.options import add_config, add_json, chosen, print_json
 from clearsight.console import terminal
-from clearsight.train.config import DataConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="the labelled images")
-    add_config(parser, DataConfig)
+    add_config(parser, "data")
     parser.add_argument("--seed", type=int, default=None, metavar="N", help="number that fixes the splits (default: 0)")
     add_json(parser)
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
 from clearsight.console import terminal
+from clearsight.disk import read_inside
 from clearsight.errors import BundleError, ConfigError
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from clearsight.diagnosis import Diagnosis
@@ -68,8 +69,9 @@ def _saved(folder: Path) -> Diagnosis:
         )
     from clearsight.diagnosis import Diagnosis
 
+    content = read_inside(folder, SAVED)
     try:
-        return Diagnosis.from_dict(json.loads(path.read_text()))
+        return Diagnosis.from_dict(json.loads(content))
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} cannot be read", found=repr(error), fix="train again") from error
 
@@ -78,7 +80,7 @@ def _examined(data: str, options: dict[str, object]) -> Diagnosis:
     """The diagnosis of a short training on the data."""
     from clearsight.tasks import read_exclusive
 
-    config = Config.from_options(**options)
+    config = TrainConfig.from_options(**options)
     dataset = read_exclusive(data, "doctor", data_dir=config.data.data_dir)
     with terminal() as console:
         from clearsight.diagnosis import examine

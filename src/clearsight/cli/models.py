@@ -110,7 +110,7 @@ def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any
             f"{layer.multiply_adds:>13,}  {sees:>4}  {layer.arithmetic}"
         )
     if not name.startswith("timm/"):
-        from clearsight.models.registry import entry
+        from clearsight.models.zoo import entry
 
         defaults = [f"{knob}={_word(value)}" for knob, value in sorted(entry(name).model_args.items())]
         lines = textwrap.wrap(", ".join(defaults) or "none", 100, break_on_hyphens=False)

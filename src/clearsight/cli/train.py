@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from clearsight.runs.folder import Run
@@ -37,13 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     if words := listed(arguments):
         print(words)
         return 0
-    config = Config.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
+    config = TrainConfig.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
     data, about = arguments.data, config
     if data is None and config.run.resume and config.run.out:
         from clearsight.runs.folder import run_options, run_origin
 
         begun = Path(config.run.out)
-        data, about = run_origin(begun), Config.from_options(**run_options(begun))
+        data, about = run_origin(begun), TrainConfig.from_options(**run_options(begun))
     if data is None:
         raise ConfigError("train what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
     from clearsight.tasks import read

@@ -13,7 +13,7 @@ from pathlib import Path
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
-from clearsight.train.config import Config, seconds
+from clearsight.train.config import TrainConfig, seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(words)
         return 0
     options = chosen(arguments)
-    config = Config.from_options(**options)
+    config = TrainConfig.from_options(**options)
     if arguments.data is None:
         raise ConfigError("search on what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
     if arguments.trials < 1:

@@ -25,7 +25,7 @@ from clearsight.console import Console, Silent
 from clearsight.derivatives.finite_json import listed
 from clearsight.errors import ConfigError
 from clearsight.models.network import frozen
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 
 Floats = NDArray[np.float64]
 

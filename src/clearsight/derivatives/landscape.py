@@ -25,9 +25,8 @@ from clearsight.derivatives.finite_json import finite, listed
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import Value, filter_normalised, line, plane
 from clearsight.errors import ConfigError, ModelError
+from clearsight.models.base import components
 from clearsight.models.execution import operations
-from clearsight.models.heads import KernelHead
-from clearsight.models.network import Probe
 from clearsight.predictor import Images, Predictor
 from clearsight.train.range_test import largest_stable_rate
 
@@ -162,7 +161,8 @@ def survey(
     console = console or Silent()
     module, vary = varied(predictor, weights)
     head_only = module is not predictor.network
-    temperature = predictor.bundle.temperature if any(isinstance(m, KernelHead) for m in module.modules()) else 1.0
+    log_odds = all(component.gives_log_odds for _, component in components(module))
+    temperature = 1.0 if log_odds else predictor.bundle.temperature
     objectives = []
     for images, labels, word in ((train_images, train_labels, "training"), (val_images, val_labels, "validation")):
         inputs = predictor.embed(images, console.stage(f"features, {word}")) if head_only else images
@@ -218,14 +218,16 @@ def varied(predictor: Predictor, weights: str) -> tuple[nn.Module, tuple[str, ..
             "a loss landscape needs gradients, which this model does not have",
             fix="look at a network; `clearsight audit` examines any model",
         )
-    network = predictor.network
-    if weights == "head" and not isinstance(network, Probe):
-        raise ConfigError(
-            "only a head on frozen features can be looked at alone", found=type(network).__name__.lower(),
-            fix="use --weights all",
-        )  # fmt: skip
-    module = network.head if weights == "head" and isinstance(network, Probe) else network
-    still = {f"{path}.support".lstrip(".") for path, m in module.named_modules() if isinstance(m, KernelHead)}
+    module: nn.Module = predictor.network
+    if weights == "head":
+        levels = predictor.network.feature_levels
+        if levels is None:
+            raise ConfigError(
+                "only a head on frozen features can be looked at alone", found=type(module).__name__.lower(),
+                fix="use --weights all",
+            )  # fmt: skip
+        module = levels.head
+    still = {f"{path}.{name}".lstrip(".") for path, component in components(module) for name in component.stored}
     return module, tuple(key for key, _ in module.named_parameters() if key not in still)
 
 

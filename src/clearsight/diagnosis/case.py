@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from clearsight.data.audit import Finding
 from clearsight.diagnosis.step_stats import StepStats
 from clearsight.diagnosis.vitals import Vitals
-from clearsight.models.registry import entry, model_names
+from clearsight.models.zoo import entry, model_names
+from clearsight.tasks.losses import LOSSES, one_hot_targets
+from clearsight.train.config import AugmentationConfig, OptimizationConfig, RegularizationConfig, TrainConfig
 from clearsight.train.context import FINE_TUNING
-from clearsight.train.loop import Training
-from clearsight.train.losses import LOSSES, targets
 from clearsight.train.optimisers import default_lr
 
 LEARNED = 0.5
@@ -67,12 +67,24 @@ class Case:
     """
 
     vitals: Vitals
-    how: Training
+    config: TrainConfig
     counts: NDArray[np.int64]
     val_counts: NDArray[np.int64]
     findings: tuple[Finding, ...] = ()
     model: str = ""
     model_args: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def optimization(self) -> OptimizationConfig:
+        return self.config.optimization
+
+    @property
+    def regularization(self) -> RegularizationConfig:
+        return self.config.regularization
+
+    @property
+    def augmentation(self) -> AugmentationConfig:
+        return self.config.augmentation
 
     # the course of the loss
 
@@ -97,7 +109,7 @@ class Case:
         if self.broke or not len(smooth) or not self.late:
             return 0.0
         widest = max(look.spread for look in self.late)
-        seen = max(5, self.steps // 10) * self.how.images_per_step(int(self.counts.sum()))
+        seen = max(5, self.steps // 10) * self.optimization.images_per_step(int(self.counts.sum()))
         return max(0.0, self.end_loss - float(smooth.min()) - 3 * widest / math.sqrt(seen))
 
     def smooth_losses(self) -> NDArray[np.float64]:
@@ -117,16 +129,16 @@ class Case:
     def chance_loss(self) -> float:
         """Loss of the best answer that does not look at the image, but for hinge, where it is the answer 0."""
         prior = self.shares
-        if self.how.class_weights == "balanced":
+        if self.regularization.class_weights == "balanced":
             prior = np.where(prior > 0, 1 / np.count_nonzero(prior), 0)
-        wanted = targets(torch.arange(len(prior)), len(prior), self.how.label_smoothing).double()
-        belief = torch.from_numpy(prior) @ wanted
+        expected = one_hot_targets(torch.arange(len(prior)), len(prior), self.regularization.label_smoothing).double()
+        belief = torch.from_numpy(prior) @ expected
         logits = {
             "mse": belief,
             "bce": belief.clamp(1e-9, 1 - 1e-9).logit(),
             "hinge": torch.zeros(len(prior)),
-        }.get(self.how.loss, belief.clamp_min(1e-9).log())
-        each = LOSSES[self.how.loss](logits.double().expand(len(prior), -1), wanted)
+        }.get(self.optimization.loss, belief.clamp_min(1e-9).log())
+        each = LOSSES[self.optimization.loss](logits.double().expand(len(prior), -1), expected)
         return float(each @ torch.from_numpy(prior).double())
 
     @property
@@ -134,7 +146,7 @@ class Case:
         """What changes of the loss are measured by: log K, the loss of knowing nothing, or the chance loss of other
         kinds. The chance loss of rare classes is small, and a few images of theirs move it much.
         """
-        return math.log(len(self.counts)) if self.how.loss in ("cross-entropy", "kl") else self.chance_loss
+        return math.log(len(self.counts)) if self.optimization.loss in ("cross-entropy", "kl") else self.chance_loss
 
     # accuracy against chance
 
@@ -252,14 +264,14 @@ class Case:
         if look is None or not look.lr or not self.ratios[0] > 0 or not math.isfinite(self.ratios[0]):
             return rounded(self.vitals.rate / 10)
         rate = HEALTHY_RATIO * look.lr / self.ratios[0]
-        if self.how.opt in ("momentum", "nesterov", "lars") and look.step == 1:
-            rate *= 1 - self.how.momentum  # the velocity is still one gradient; it grows to 1 / (1 - momentum)
+        if self.optimization.opt in ("momentum", "nesterov", "lars") and look.step == 1:
+            rate *= 1 - self.optimization.momentum  # the velocity is still one gradient; it grows to 1 / (1 - momentum)
         return rounded(rate)
 
     @property
     def own_rate(self) -> float:
         """What the optimiser is given when no rate is asked for."""
-        return default_lr(self.how.opt) * (FINE_TUNING if self.how.frozen_norm else 1)
+        return default_lr(self.optimization.opt) * (FINE_TUNING if self.optimization.freeze_bn else 1)
 
     def slower(self) -> float:
         """A rate well below the present one: the optimiser's own if it is, else one from the length of the updates."""
@@ -273,8 +285,8 @@ class Case:
 
     def longer(self) -> dict[str, Any]:
         """Three times as many epochs, and steps where these are limited."""
-        more = {"epochs": 3 * self.how.epochs}
-        return {**more, "max_steps": 3 * self.how.max_steps} if self.how.max_steps else more
+        more = {"epochs": 3 * self.optimization.epochs}
+        return {**more, "max_steps": 3 * self.optimization.max_steps} if self.optimization.max_steps else more
 
     def knob(self, **wanted: Any) -> dict[str, Any]:
         """As `model_arg`, those of these options that the network has and that differ from what it was built with."""

@@ -21,8 +21,8 @@ from clearsight.diagnosis.vitals import Vitals
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.models.classical import is_classical
 from clearsight.models.execution import device_of
-from clearsight.train.config import Config
-from clearsight.train.loop import Examples, Training, train_network
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, train_network
 
 PROBE_STEPS = 300
 """Steps of a probe at most."""
@@ -79,7 +79,7 @@ class Diagnosis:
 
 def diagnose(
     vitals: Vitals,
-    how: Training,
+    config: TrainConfig,
     data: Examples,
     *,
     findings: Sequence[Finding] = (),
@@ -90,12 +90,12 @@ def diagnose(
 ) -> Diagnosis:
     """Judge a run that ended, well or not.
 
-    how, data: what `train_network` was given. findings: the audit's. options: those of the run that are not defaults,
+    config, data: as `train_network` was given them. findings: the audit's. options: those of the run not at defaults,
     by name; they return in the cure's command, changed. origin: where the data lies. model, knobs: the network's
     registry name and own options, where it has them; `model` in options does not do, it may be auto.
     """
     counts, val_counts = (np.bincount(data.labels[rows], minlength=data.classes) for rows in (data.train, data.val))
-    case = Case(vitals, how, counts, val_counts, tuple(findings), model, dict(model_args or {}))
+    case = Case(vitals, config, counts, val_counts, tuple(findings), model, dict(model_args or {}))
     given = dict(options or {})
     found = [_named(verdict, case, given) for verdict in _found(case)]
     verdicts = tuple(replace(verdict, command=train_command(origin, cured(given, verdict))) for verdict in found)
@@ -184,7 +184,7 @@ class _EnoughError(Exception):
     """The probe's time is over."""
 
 
-def examine(dataset: Dataset, config: Config, *, console: Console | None = None) -> Diagnosis:
+def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = None) -> Diagnosis:
     """Train for a minute at most, a few hundred steps, from random weights, and judge.
 
     The schedule runs its whole course in these steps. `--model auto` is resnet8 here where training would take a
@@ -196,7 +196,7 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
     from clearsight.train.strategies.from_scratch import drawn_network
 
     console = console or Silent()
-    run = config.run
+    run, asked = config.run, config.optimization
     idle = {"--out": run.out, "--resume": run.resume, "--heal": run.heal, "--budget": run.budget}
     if given := [name for name, value in idle.items() if value]:
         raise ConfigError(
@@ -210,7 +210,7 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
             fix="name a network with --model",
         )
     device = device_of(run.device)
-    config = replace(config, model=replace(config.model, pretrained=False))
+    config = config.with_options(pretrained=False)
     check_names(config)
     prepared, recipe = planned(dataset, config, console)
     options = {**config.changed(), **network_options(recipe)}
@@ -218,17 +218,17 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
     console.say(f"the probe trains {recipe.model} from random weights")
     network = drawn_network(job)
     examples = job.examples
-    rng = np.random.default_rng(config.run.seed)
+    rng = np.random.default_rng(run.seed)
     examples = replace(examples, val=np.sort(rng.permutation(examples.val)[:PROBE_IMAGES]))
     batch = 64 if len(examples.train) < 5000 else 128
-    how = job.training(network, batch=batch, fine_tuning=False, shape=examples.pixels.shape[1:])
-    per_epoch = how.steps_per_epoch(len(examples.train))
-    epochs = config.train.epochs or math.ceil(PROBE_STEPS / per_epoch)
-    steps = min(PROBE_STEPS, epochs * per_epoch, config.train.max_steps or PROBE_STEPS)
-    how = replace(
-        how, epochs=epochs, max_steps=steps, val_every=max(1, steps // PROBE_VALIDATIONS), patience=epochs + 1
+    resolved = job.resolved(network, batch=batch, fine_tuning=False, shape=examples.pixels.shape[1:])
+    per_epoch = resolved.optimization.steps_per_epoch(len(examples.train))
+    epochs = asked.epochs or math.ceil(PROBE_STEPS / per_epoch)
+    steps = min(PROBE_STEPS, epochs * per_epoch, asked.max_steps or PROBE_STEPS)
+    resolved = resolved.with_options(
+        epochs=epochs, max_steps=steps, val_every=max(1, steps // PROBE_VALIDATIONS), patience=epochs + 1
     )
-    vitals, began, advance = Vitals(hooks=not how.compile), time.monotonic(), console.stage("probe", "steps")
+    vitals, began, advance = Vitals(hooks=not asked.compile), time.monotonic(), console.stage("probe", "steps")
 
     def on_step(done: int, total: int) -> None:
         advance(done, total)
@@ -236,19 +236,16 @@ def examine(dataset: Dataset, config: Config, *, console: Console | None = None)
             raise _EnoughError
 
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
-    if config.train.lr_find:
-        groups = job.found_rates(network, how, groups, examples)
+    if asked.lr_find:
+        groups = job.found_rates(network, resolved, groups, examples)
     try:
         with vitals:
-            train_network(
-                network, examples, how, groups, seed=config.run.seed, device=job.device, observer=vitals,
-                on_step=on_step,
-            )  # fmt: skip
+            train_network(network, examples, resolved, groups, observer=vitals, on_step=on_step)
     except _EnoughError:
         console.say(f"the probe stopped after {PROBE_SECONDS:.0f} s, {len(vitals.losses)} of {steps} steps")
     except TrainingError:
         pass  # the loss is not a number: the doctor says why
     return diagnose(
-        vitals, how, examples, findings=prepared.audit.findings, options=options, origin=dataset.origin,
+        vitals, resolved, examples, findings=prepared.audit.findings, options=options, origin=dataset.origin,
         model=recipe.model, model_args=recipe.model_args,
     )  # fmt: skip

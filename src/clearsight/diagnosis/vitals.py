@@ -22,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from clearsight.diagnosis.parts import Part, of_kind, parts
 from clearsight.diagnosis.plain import plain
 from clearsight.diagnosis.step_stats import Break, StepStats, activity, norm, summary
-from clearsight.train.observer import Epoch, Step
+from clearsight.train.observer import Epoch, Observer, Step
 
 FIRST = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Steps after the start that are looked at whatever the length of the run."""
@@ -37,7 +37,7 @@ POINTS = 400
 """Points of the loss curve kept in the file."""
 
 
-class Vitals:
+class Vitals(Observer):
     """An observer of `train_network` that collects measurements.
 
     hooks: look at activations too; off where the network is compiled, which would compile hooks into it. As a context

@@ -23,14 +23,14 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
-from clearsight.disk import disk_errors, write_json
+from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
 from clearsight.metrics import accuracy, log_loss, softmax, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
-from clearsight.models.published import DEFAULT_BACKBONE
+from clearsight.models.zoo import DEFAULT_BACKBONE
 from clearsight.predictor import Predictor
 from clearsight.tasks import read_exclusive
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import SMALL, check_names
 
 APART = 0.05
@@ -132,7 +132,7 @@ def rank_models(
     cannot be trained on these images is left out and said why. Raises ClearsightError where nothing can be compared.
     """
     console = console or Silent()
-    config = Config.from_options(**options)
+    config = TrainConfig.from_options(**options)
     if images is not None and images < 20:
         raise ConfigError(f"--images {images} must be 20 or more")
     dataset = read_exclusive(data, "compare", data_dir=config.data.data_dir)
@@ -146,7 +146,7 @@ def rank_models(
     for number, rung in enumerate(chosen):
         place = _place(folder, rung.name)
         if (place / "rung.json").is_file():
-            done[rung.name] = json.loads((place / "rung.json").read_text())
+            done[rung.name] = json.loads(read_inside(folder, f"{place.relative_to(folder)}/rung.json"))
             continue
         console.say(f"rung {number + 1} of {len(chosen)}: {rung.name}")
         try:
@@ -170,11 +170,11 @@ def _rungs(names: Sequence[str] | None, scanned: Scan) -> tuple[Candidate, ...]:
         return tuple(rung for rung in known.values() if scanned.form.channels == 3 or not rung.colour)
     chosen = tuple(known.get(name, Candidate(name, {"model": name})) for name in dict.fromkeys(names))
     for rung in chosen:
-        check_names(Config.from_options(**rung.options))
+        check_names(TrainConfig.from_options(**rung.options))
     return chosen
 
 
-def _folder(config: Config, dataset: Dataset, names: list[str], images: int | None) -> Path:
+def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int | None) -> Path:
     """The folder to write, new or to go on with; CheckpointError where it was begun with other data or options."""
     folder = Path(config.run.out or f"runs/{dataset.name}-ladder").expanduser()
     about = {
@@ -183,7 +183,7 @@ def _folder(config: Config, dataset: Dataset, names: list[str], images: int | No
     }  # fmt: skip
     path = folder / "ladder.json"
     if path.is_file():
-        then = {key: value for key, value in json.loads(path.read_text()).items() if key != "versions"}
+        then = {key: value for key, value in json.loads(read_inside(folder, path.name)).items() if key != "versions"}
         changed = [f"{key} {then.get(key)!r} then, {about[key]!r} now" for key in about if then.get(key) != about[key]]
         if changed:
             raise CheckpointError(
@@ -198,11 +198,11 @@ def _folder(config: Config, dataset: Dataset, names: list[str], images: int | No
     return folder
 
 
-def _trained(rung: Candidate, dataset: Dataset, config: Config, place: Path, console: Console) -> dict[str, Any]:
+def _trained(rung: Candidate, dataset: Dataset, config: TrainConfig, place: Path, console: Console) -> dict[str, Any]:
     """Train a rung, keep its bundle, and return what the ranking needs of it."""
     from clearsight.train.fit import fit
 
-    own = Config.from_options(**rung.options)
+    own = TrainConfig.from_options(**rung.options)
     mine = replace(
         own, run=replace(own.run, seed=config.run.seed, device=config.run.device),
         data=replace(config.data, img_size=own.data.img_size),
@@ -229,7 +229,7 @@ def _judged(
     folder: Path,
     dataset: Dataset,
     scanned: Scan,
-    config: Config,
+    config: TrainConfig,
     done: dict[str, dict[str, Any]],
     failed: dict[str, str],
     console: Console,

@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.explanation import gradients, perturbation
 from clearsight.explanation.faithfulness import Faithfulness, FaithfulnessEvaluator, blur, randomisation
-from clearsight.models.network import Ensemble, Probe
+from clearsight.models.base import ModelNetwork
 from clearsight.predictor import Images, Predictor
 
 Floats = NDArray[np.float32]
@@ -205,7 +204,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
             expected=", ".join(methods_of(predictor)),
         )
     if method in GRADIENT_METHODS and not predictor.has_gradients:
-        spec: dict[str, Any] = predictor.bundle.network.spec  # type: ignore[assignment]
+        spec = predictor.bundle.network.spec
         raise ModelError(
             f"{method} needs gradients, which this model does not have",
             found=str(spec.get("name", spec.get("kind", "an ensemble"))),
@@ -272,7 +271,7 @@ class _Question:
         if method in GRADIENT_METHODS:
             network, (weights, target) = predictor.differentiable, single_output(self.explained.weights)
 
-            def again(other: nn.Module) -> Floats:
+            def again(other: ModelNetwork) -> Floats:
                 with summed(other, weights):
                     steps = used.get("steps", settings.samples)
                     same = replace(settings, layer=used.get("layer", settings.layer), samples=steps)
@@ -287,7 +286,7 @@ class _Question:
                 randomised = randomisation(heat, again, network, seed=settings.seed)
         elif method == OWN:
             with torch.inference_mode():
-                heat = predictor.network.cpu().heat(torch.from_numpy(pixels[None]))[0].numpy()  # type: ignore[operator]
+                heat = predictor.network.anomaly_map(torch.from_numpy(pixels[None]))[0].numpy()
         else:
             heat = _by_score(self.score, pixels, method, settings, used, progress)
         seconds = time.perf_counter() - began
@@ -308,7 +307,7 @@ def single_output(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64] | N
 
 
 @contextmanager
-def summed(network: nn.Module, weights: NDArray[np.float64] | None) -> Iterator[None]:
+def summed(network: ModelNetwork, weights: NDArray[np.float64] | None) -> Iterator[None]:
     """Inside the block a network (N, O) gives this weighted sum of its outputs (N, 1), unless weights are None; so does
     the head of one that has a head.
     """
@@ -316,8 +315,10 @@ def summed(network: nn.Module, weights: NDArray[np.float64] | None) -> Iterator[
         yield
         return
     column = torch.tensor(weights, dtype=torch.float32)[:, None]
-    last = network.head if isinstance(network, Probe) else network
-    hook = last.register_forward_hook(lambda module, inputs, outputs: outputs @ column.to(outputs))
+    levels = network.feature_levels
+    hook = (levels.head if levels else network).register_forward_hook(
+        lambda module, inputs, outputs: outputs @ column.to(outputs)
+    )
     try:
         yield
     finally:
@@ -325,7 +326,7 @@ def summed(network: nn.Module, weights: NDArray[np.float64] | None) -> Iterator[
 
 
 def _by_gradients(
-    network: nn.Module,
+    network: ModelNetwork,
     pixels: Floats,
     target: int,
     method: str,
@@ -371,7 +372,7 @@ def _by_gradients(
 
 
 def _class_activation(
-    network: nn.Module,
+    network: ModelNetwork,
     x: torch.Tensor,
     classes: torch.Tensor,
     settings: Settings,
@@ -381,12 +382,13 @@ def _class_activation(
     """Grad-CAM (N, H, W) of a layer, or of all depths that a head sees; of an ensemble the mean of its members' maps,
     each at most 1.
     """
-    if isinstance(network, Ensemble) and not settings.layer:
-        used["members"] = len(network.members)
-        parts = [_class_activation(member, x, classes, settings, {}, facts) for member in network.members]
+    levels, members = network.feature_levels, network.member_networks
+    if members and not settings.layer:
+        used["members"] = len(members)
+        parts = [_class_activation(member, x, classes, settings, {}, facts) for member in members]
         return torch.stack([part / part.amax((1, 2), keepdim=True).clamp_min(1e-12) for part in parts]).mean(0)
-    if isinstance(network, Probe) and not settings.layer:
-        used["depths"] = len(network.spec["parts"])
+    if levels and not settings.layer:
+        used["depths"] = len(levels.chosen)
         maps = gradients.depth_cam(network, x, classes, batch=settings.batch)
     else:
         used["layer"] = layer = settings.layer or gradients.last_maps(network, x)

@@ -99,7 +99,7 @@ def _exported(module: Deployed, example: torch.Tensor) -> torch.export.ExportedP
 def _write_onnx(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
     with hushed():
         program = torch.onnx.export(
-            _exported(module, example), (example,), input_names=["images"], output_names=list(module.outputs),
+            _exported(module, example), (example,), input_names=["images"], output_names=list(module.output_names),
             dynamo=True, optimize=True, verbose=False,
         )  # fmt: skip
         assert program is not None
@@ -116,7 +116,7 @@ def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: P
     raw.input().tensor().set_element_type(openvino.Type.u8 if example.dtype == torch.uint8 else openvino.Type.u16)
     model = raw.build()
     model.inputs[0].get_tensor().set_names({"images"})
-    for port, name in zip(model.outputs, module.outputs, strict=True):
+    for port, name in zip(model.outputs, module.output_names, strict=True):
         port.get_tensor().set_names({name})
     for key, value in _metadata(card).items():
         model.set_rt_info(value, ["clearsight", key])

@@ -24,8 +24,6 @@ from clearsight.feature_vis.inversion import Inversion, invert
 from clearsight.feature_vis.maps import FeatureMaps, feature_maps
 from clearsight.feature_vis.patches import ExcitingPatches, exciting_patches
 from clearsight.models.anatomy import views
-from clearsight.models.anomaly_model import AnomalyModel
-from clearsight.models.classical import Classical
 from clearsight.models.execution import operations
 from clearsight.models.feature_maps import MapLayer
 from clearsight.models.network import layer_name
@@ -140,18 +138,7 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
     """Raise for a part that does not exist, a model without layers, and settings out of range."""
     if what != "all" and what not in PARTS:
         raise ConfigError(f"there is nothing called {what!r} to see", expected=", ".join([*PARTS, "all"]))
-    if isinstance(predictor.network, Classical):
-        raise ModelError(
-            "a classical model has no layers to look into",
-            found=str(predictor.network.spec["name"]),
-            expected="a network",
-            fix="`clearsight explain --method occlusion` (or lime, shap) shows what it looks at",
-        )
-    if isinstance(predictor.network, AnomalyModel) and predictor.network.trunk is None:
-        raise ModelError(
-            "a detector that compares pixels has no layers to look into",
-            expected="one that compares features of a network, as of images of 48 pixels and more",
-        )
+    predictor.network.require_layers()
     for name, value in (
         ("modes", settings.modes),
         ("steps", min(settings.class_steps, settings.inversion_steps)),

@@ -22,8 +22,8 @@ from clearsight.errors import ModelError
 from clearsight.explanation.gradients import last_maps
 from clearsight.localisation.maps import noise
 from clearsight.models.anatomy import views
+from clearsight.models.base import ModelNetwork, capture
 from clearsight.models.layers import last_dense
-from clearsight.models.network import AS_IT_IS, Probe, capture
 
 Floats = NDArray[np.float32]
 
@@ -83,12 +83,12 @@ class Trunk:
         return found.reshape(rows, columns, -1)
 
 
-def trunk_of(network: nn.Module, shape: tuple[int, int, int]) -> Trunk | None:
+def trunk_of(network: ModelNetwork, shape: tuple[int, int, int]) -> Trunk | None:
     """The network as a trunk for windows of a shape (C, h, w), or None where its logits follow from more than pooled
     maps, which its answer for an image of noise tells: dense layers that know places, tokens, mirror images, several
     networks.
     """
-    if getattr(network, "views", AS_IT_IS) != AS_IT_IS:
+    if network.uses_tta:
         return None
     x = noise(shape)
     try:
@@ -117,16 +117,17 @@ def trunk_of(network: nn.Module, shape: tuple[int, int, int]) -> Trunk | None:
     return trunk if close else None
 
 
-def _pooled_layers(network: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, bool]], Finish]:
+def _pooled_layers(network: ModelNetwork, x: torch.Tensor) -> tuple[list[tuple[str, bool]], Finish]:
     """Names of the layers that are pooled, if the network is a trunk, each with whether by the mean alone; and how
     pooled features become logits. ModelError for a network without such layers.
     """
-    if not isinstance(network, Probe):
+    levels, path = network.feature_levels, network.backbone_path
+    if levels is None:
         head = last_dense(network)[1]
         return [(last_maps(network, x, enough=2), True)], lambda parts: head(parts[0])
-    last = last_maps(network.backbone, network.input(x), enough=2)
-    taps = [(f"backbone.{tap}", False) for tap in network.taps]
-    return [*taps, (f"backbone.{last}", True)], lambda parts: network.head(network.join(parts))
+    last = last_maps(levels.backbone, levels.input(x), enough=2)
+    deeper = [(f"{path}.{layer}", False) for layer in levels.layers]
+    return [*deeper, (f"{path}.{last}", True)], lambda parts: network.finish(parts)[0]
 
 
 def crops(picture: Floats, window: tuple[int, int], step: tuple[int, int]) -> NDArray[np.float32]:

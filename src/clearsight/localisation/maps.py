@@ -21,7 +21,8 @@ from torch import nn
 from clearsight.explanation.gradients import grad_cam, last_maps
 from clearsight.localisation.detections import Box
 from clearsight.models.anatomy import views
-from clearsight.models.network import Ensemble, as_it_is, layer_name
+from clearsight.models.base import ModelNetwork
+from clearsight.models.network import layer_name
 from clearsight.models.shape_tracing import View
 
 Floats = NDArray[np.float32]
@@ -53,14 +54,13 @@ def noise(shape: tuple[int, int, int]) -> torch.Tensor:
     return torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
 
 
-def sources(network: nn.Module, shape: tuple[int, int, int], layer: str = "") -> list[Source]:
+def sources(network: ModelNetwork, shape: tuple[int, int, int], layer: str = "") -> list[Source]:
     """Where a network's maps come from, of an ensemble one for each member. shape (C, H, W): of its input. layer: the
     last with maps unless named. ModelError for a network without maps, or a layer it has not.
     """
-    members = list(network.members) if isinstance(network, Ensemble) else [network]
     found = []
-    for member in members:
-        plain = as_it_is(member)
+    for member in network.member_networks or (network,):
+        plain = member.without_tta()
         name = layer_name(plain, layer) if layer else last_maps(plain, noise(shape))
         seen = views(plain, shape).get(name)
         local = seen is not None and not seen.pooled and seen.height.jump > 0 and seen.width.jump > 0

@@ -33,7 +33,7 @@ def voted(boxes: Floats, scores: Floats, kinds: NDArray[np.int64], kept: NDArray
     one upon it; the middle of all such windows is nearer to the thing than any.
     """
     moved = boxes[kept].copy()
-    for row, i in enumerate(kept):
-        near = (kinds == kinds[i]) & (box_iou(boxes[i], boxes)[0] >= SAME)
+    for row, (i, overlap) in enumerate(zip(kept, box_iou(boxes[kept], boxes), strict=True)):
+        near = (kinds == kinds[i]) & (overlap >= SAME)
         moved[row] = np.average(boxes[near], axis=0, weights=scores[near])
     return moved

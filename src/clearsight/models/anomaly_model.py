@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from clearsight.models.network import capture, from_spec
+from clearsight.errors import ModelError
+from clearsight.models.base import Component, ModelNetwork, capture, from_spec, register_kind
 
 STRANGEST = 0.01
 """Share of the places whose mean is an image's score; one place at least."""
@@ -38,7 +39,8 @@ silent band of a sound, the least difference would outweigh all others.
 """
 
 
-class AnomalyModel(nn.Module):
+@register_kind("detector")
+class AnomalyModel(ModelNetwork):
     """What gives an image a score of how strange it is, built from a spec.
 
     spec["trunk"]: the spec of the network whose features are used, or None for pixels. spec["taps"]: its layers whose
@@ -49,39 +51,43 @@ class AnomalyModel(nn.Module):
     kept: torch.Tensor
     level: torch.Tensor
     spread: torch.Tensor
+    exportable = True
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
+        self.traceable = bool(spec["trunk"])  # pixels are not worth an engine
+        self.localises = spec["grid"] != [1, 1]
         self.trunk = from_spec(spec["trunk"]) if spec["trunk"] else None
         places = spec["grid"][0] * spec["grid"][1]
         if spec["keep"]:
             self.register_buffer("kept", torch.zeros(spec["keep"], dtype=torch.int64))
         self.register_buffer("level", torch.zeros(places))
         self.register_buffer("spread", torch.ones(places))
-        self.head: GaussianHead | MemoryHead | None = build_head(spec["head"]) if spec["head"] else None
+        self.head: OneClassHead | None = build_head(spec["head"]) if spec["head"] else None
 
-    @property
-    def traceable(self) -> bool:
-        """Whether an inference engine may run what lies below the head: pixels are not worth it."""
-        return self.trunk is not None
-
-    @property
-    def localises(self) -> bool:
-        """Whether it knows where in an image the anomaly is."""
-        return bool(self.spec["grid"] != [1, 1])
-
-    def set_head(self, spec: dict[str, Any], head: GaussianHead | MemoryHead) -> None:
-        """Give it a head, and say so in its spec."""
+    def set_head(self, head: OneClassHead) -> None:
+        """Replace the head, and record it in the spec."""
         self.head = head
-        self.spec = {**self.spec, "head": spec}
+        self.spec = {**self.spec, "head": head.spec}
 
-    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def for_export(self) -> AnomalyModel:
+        copied = copy.copy(self)  # its trunk is shared
+        copied._modules = {**self._modules, "head": self.head and self.head.in_tensors()}
+        return copied
+
+    def require_layers(self) -> None:
+        if self.trunk is None:
+            raise ModelError(
+                "a detector that compares pixels has no layers to look into",
+                expected="one that compares features of a network, as of images of 48 pixels and more",
+            )
+
+    def backbone_outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The maps (N, D, h, w), alone in a list: what an engine runs."""
         if not self.localises:
             if self.trunk is None:
                 return [x.flatten(1)[:, :, None, None]]
-            _, whole = self.trunk.with_features(x)  # type: ignore[operator]
+            _, whole = self.trunk.with_features(x)
             return [functional.normalize(whole)[:, :, None, None]]
         return [self._patches(x)]
 
@@ -108,21 +114,16 @@ class AnomalyModel(nn.Module):
         away: torch.Tensor = self.head(maps)
         return (away - self.level) / self.spread
 
-    def finish(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def finish(self, outputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores (N, 1), and the features of the whole image (N, D): their mean over the places."""
-        strange = self.standardised(maps)
-        return score_of(strange), maps.flatten(2).mean(2)
-
-    def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores (N, 1) and features (N, D) of images, in one pass."""
-        return self.finish(self.features(x)[0])
+        (maps,) = outputs
+        return score_of(self.standardised(maps)), maps.flatten(2).mean(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.with_features(x)[0]
 
-    def heat(self, x: torch.Tensor) -> torch.Tensor:
-        """How much stranger than usual each pixel's place is (N, H, W), 0 where it is not."""
-        strange = self.standardised(self.features(x)[0]).clamp_min(0)
+    def anomaly_map(self, x: torch.Tensor) -> torch.Tensor:
+        strange = self.standardised(self.backbone_outputs(x)[0]).clamp_min(0)
         grid = strange.reshape(len(x), 1, *self.spec["grid"])
         return functional.interpolate(grid, x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
@@ -133,7 +134,20 @@ def score_of(strange: torch.Tensor) -> torch.Tensor:
     return strange.topk(few, dim=1).values.mean(1, keepdim=True)
 
 
-class GaussianHead(nn.Module):
+class OneClassHead(Component):
+    """Maps (N, D, h, w) to the distance of each place from normal ones (N, P)."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What `build_head` makes it from."""
+        raise NotImplementedError
+
+    def in_tensors(self) -> nn.Module:
+        """The same distances by tensors alone, for graphs that other engines run."""
+        return self
+
+
+class GaussianHead(OneClassHead):
     """Distances under a Gaussian at each place: mean (P, D), white (P, D, D)."""
 
     mean: torch.Tensor
@@ -159,10 +173,15 @@ class GaussianHead(nn.Module):
         length: torch.Tensor = torch.linalg.vector_norm(away @ self.white, dim=2)
         return length.T / math.sqrt(self.mean.shape[1])
 
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {"kind": "gaussian", "places": self.mean.shape[0], "features": self.mean.shape[1]}
 
-class MemoryHead(nn.Module):
+
+class MemoryHead(OneClassHead):
     """Mean distance to the k nearest remembered features: bank (M, D). The same features serve every place."""
 
+    differentiable = False
     bank: torch.Tensor
 
     def __init__(self, points: int, features: int, k: int) -> None:
@@ -193,6 +212,13 @@ class MemoryHead(nn.Module):
         away = [np.linalg.norm(flat - bank[column], axis=1) for column in nearest.T]  # the index rounds small ones
         return torch.from_numpy(np.mean(away, axis=0).reshape(queries.shape[:2])).to(maps.device)
 
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {"kind": "memory", "points": self.bank.shape[0], "features": self.bank.shape[1], "k": self.k}
+
+    def in_tensors(self) -> MemoryInTensors:
+        return MemoryInTensors(self)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> MemoryHead:
         """A copy that builds its own index."""
         return MemoryHead.of(self.bank.detach().cpu().numpy(), self.k)
@@ -216,26 +242,12 @@ class MemoryInTensors(nn.Module):
         return torch.stack(away).mean(0)
 
 
-def in_tensors(network: nn.Module) -> nn.Module:
-    """The network, or a copy of a detector whose head is tensors alone."""
-    if not isinstance(network, AnomalyModel) or not isinstance(network.head, MemoryHead):
-        return network
-    copied: Any = copy.copy(network)  # its trunk is shared
-    copied._modules = {**network._modules, "head": MemoryInTensors(network.head)}
-    return copied  # type: ignore[no-any-return]
+_HEADS: dict[str, type[OneClassHead]] = {"gaussian": GaussianHead, "memory": MemoryHead}
 
 
-def build_head(spec: dict[str, Any]) -> GaussianHead | MemoryHead:
+def build_head(spec: dict[str, Any]) -> OneClassHead:
     """The head a spec describes, empty."""
-    sizes = {k: v for k, v in spec.items() if k != "kind"}
-    return GaussianHead(**sizes) if spec["kind"] == "gaussian" else MemoryHead(**sizes)
-
-
-def head_spec(head: GaussianHead | MemoryHead) -> dict[str, Any]:
-    """What `build_head` makes it from."""
-    if isinstance(head, GaussianHead):
-        return {"kind": "gaussian", "places": head.mean.shape[0], "features": head.mean.shape[1]}
-    return {"kind": "memory", "points": head.bank.shape[0], "features": head.bank.shape[1], "k": head.k}
+    return _HEADS[spec["kind"]](**{key: value for key, value in spec.items() if key != "kind"})
 
 
 def shrunk(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from clearsight.data.cache import entry
 from clearsight.errors import ConfigError
+from clearsight.models.base import components
 
+Module = TypeVar("Module", bound=nn.Module)
 Outputs = list[NDArray[np.float32]]
 Shape = tuple[int, int, int]
 
@@ -64,7 +66,7 @@ def device_of(name: str) -> str:
     return "cuda" if name == "cuda" or (name == "auto" and available) else "cpu"
 
 
-def on_device(network: nn.Module, device: str) -> nn.Module:
+def on_device(network: Module, device: str) -> Module:
     """The network itself on a CPU, where it stays; a copy of it on a GPU."""
     return network if device == "cpu" else copy.deepcopy(network).to(device)
 
@@ -157,7 +159,7 @@ def engine_name(network: nn.Module, shape: Shape, images: int, device: str) -> s
 
 def traceable(network: nn.Module) -> bool:
     """Whether an engine other than PyTorch can run a network: classical descriptors look at values."""
-    return all(getattr(module, "traceable", True) for module in network.modules())
+    return all(component.traceable for _, component in components(network))
 
 
 def engine_for(

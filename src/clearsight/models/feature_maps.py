@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.network import Ensemble, InputLayer, as_it_is, layer_name, short_name
+from clearsight.models.base import ModelNetwork, without_tta
+from clearsight.models.network import InputLayer, layer_name, short_name
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def map_layers(network: nn.Module, x: torch.Tensor) -> list[MapLayer]:
     """
     found: list[MapLayer] = []
     last: list[tuple[torch.Tensor, int]] = []  # the last output, held so that no other can take its place in memory
-    member = "members.0." if isinstance(network, Ensemble) else ""
+    prefix, shown = embedding_part(network)
 
     def keep(name: str) -> Any:
         def look(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -83,17 +84,24 @@ def map_layers(network: nn.Module, x: torch.Tensor) -> list[MapLayer]:
         return look
 
     hooks = [
-        module.register_forward_hook(keep(name))
-        for name, module in network.named_modules()
-        if name.startswith(member) and short_name(name) and ".attn." not in name and not isinstance(module, SILENT)
+        module.register_forward_hook(keep(prefix + name))
+        for name, module in shown.named_modules()
+        if short_name(prefix + name) and ".attn." not in name and not isinstance(module, SILENT)
     ]
     try:
         with torch.no_grad():
-            as_it_is(network)(x)
+            shown(x)
     finally:
         for hook in hooks:
             hook.remove()
     return found
+
+
+def embedding_part(network: nn.Module) -> tuple[str, nn.Module]:
+    """The network whose layers are shown, without test-time augmentation, and what its layers' names begin with."""
+    if not isinstance(network, ModelNetwork):
+        return "", network
+    return network.embedding_path, network.embedding_network.without_tta()
 
 
 def map_layer(network: nn.Module, layer: str, x: torch.Tensor) -> MapLayer:
@@ -135,7 +143,7 @@ def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
 
     hook = network.get_submodule(name).register_forward_hook(stop)
     try:
-        as_it_is(network)(x)
+        without_tta(network)(x)
     except _ReachedError:
         pass
     finally:
@@ -183,7 +191,7 @@ def each_layer(network: nn.Module, x: torch.Tensor, takes: Mapping[str, Take]) -
 
     hooks = [network.get_submodule(name).register_forward_hook(look(name)) for name in takes]
     try:
-        as_it_is(network)(x)
+        without_tta(network)(x)
     finally:
         for hook in hooks:
             hook.remove()

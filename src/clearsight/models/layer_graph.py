@@ -22,8 +22,8 @@ from torch.overrides import TorchFunctionMode
 
 from clearsight.errors import ModelError
 from clearsight.models.anatomy import evaluating
-from clearsight.models.feature_maps import MapLayer
-from clearsight.models.network import Ensemble, InputLayer, as_it_is, short_name
+from clearsight.models.feature_maps import MapLayer, embedding_part
+from clearsight.models.network import InputLayer, short_name
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,11 @@ def wiring(network: nn.Module, shape: tuple[int, int, int]) -> tuple[Node, ...]:
     """The nodes in the order they run, the image (C, H, W) first. Of an ensemble, the first member's; a network that
     looks at mirror images too is followed on the image as it is. ModelError for an image the network cannot take.
     """
-    plain = as_it_is(network)
-    member = plain.members[0] if isinstance(plain, Ensemble) else plain
-    assert isinstance(member, nn.Module)
+    prefix, member = embedding_part(network)
     image = torch.empty(1, *shape, device="meta")
     tensors = dict(member.named_parameters()) | dict(member.named_buffers())
     without_data = {key: tensor.detach().to("meta") for key, tensor in tensors.items()}
-    follow = _Follow(member, image, "members.0." if isinstance(plain, Ensemble) else "")
+    follow = _Follow(member, image, prefix)
     with evaluating(member), torch.no_grad(), follow:
         try:
             functional_call(member, without_data, (image,))

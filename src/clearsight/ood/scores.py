@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from clearsight.errors import ConfigError, DataError, did_you_mean
 from clearsight.metrics import softmax
@@ -116,8 +117,7 @@ class Bank:
             return np.asarray(1 - softmax(logits, temperature).max(1), np.float32)
         if name == "energy":
             scaled = np.asarray(logits, np.float64) / temperature
-            top = scaled.max(1)
-            return np.asarray(-temperature * (top + np.log(np.exp(scaled - top[:, None]).sum(1))), np.float32)
+            return np.asarray(-temperature * logsumexp(scaled, axis=1), np.float32)
         if name == "knn":
             return self.features.distance(unit(features))
         if name == "mahalanobis":
@@ -148,15 +148,6 @@ class Bank:
             for n in ("features", "pixels")
         )
         return cls(features, pixels, **own)
-
-
-def auroc(known: NDArray[np.floating], strange: NDArray[np.floating]) -> float:
-    """The probability that a strange image scores above a known one, ties counted half."""
-    both = np.concatenate([known, strange])
-    _, inverse, counts = np.unique(both, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    of_strange = ranks[len(known) :].sum() - len(strange) * (len(strange) + 1) / 2
-    return float(of_strange / (len(known) * len(strange)))
 
 
 def pooled(pixels: Floats) -> Floats:

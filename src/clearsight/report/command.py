@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from pathlib import Path
 
-from clearsight.train.config import Config
+from clearsight.train.config import options_by_name
 
 
 def run_commands(run: Path) -> dict[str, str]:
@@ -22,5 +21,4 @@ def run_commands(run: Path) -> dict[str, str]:
 
 def option_words() -> dict[str, str]:
     """The help line of every option, by name."""
-    stages = (getattr(Config(), f.name) for f in dataclasses.fields(Config))
-    return {f.name: f.metadata["help"] for stage in stages for f in dataclasses.fields(stage)}
+    return {name: f.metadata["help"] for name, f in options_by_name().items()}

@@ -23,7 +23,7 @@ from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.render import environment
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import Caveat, Piece, ReportParts, Section, Tile
-from clearsight.train.config import Config
+from clearsight.train.config import TrainConfig
 from clearsight.train.fit import Fitted
 from clearsight.wording import count, duration, large, sentence
 
@@ -57,7 +57,7 @@ def write_report(
     fitted: Fitted,
     evaluation: Evaluation,
     validation: Evaluation,
-    config: Config,
+    config: TrainConfig,
     diagnosis: Diagnosis | None = None,
     limits: OODCheck | None = None,
 ) -> None:

@@ -60,12 +60,12 @@ class PieceFilters:
         return picture(self.fitted.prepared, card.index, SIDE, f"{card.image}: {alt}", pixels=pixels)
 
     def _mapped(self, index: int) -> NDArray[np.uint8] | None:
-        network: Any = self.fitted.bundle.network
-        if not getattr(network, "localises", False):
+        network = self.fitted.bundle.network
+        if not network.localises:
             return None
         pixels = to_float(self.fitted.prepared.pixels.array[index : index + 1])
         with torch.inference_mode():
-            heat = network.cpu().heat(pixels)[0].numpy()
+            heat = network.cpu().anomaly_map(pixels)[0].numpy()
         drawn = overlay(pixels[0].numpy(), heat)
         return np.asarray(np.rint(255 * np.clip(drawn, 0, 1)).transpose(2, 0, 1), np.uint8)
 

@@ -14,9 +14,8 @@ from clearsight.data.loader import to_float
 from clearsight.data.mix import mix
 from clearsight.data.prepare import Prepared
 from clearsight.report.pictures import Picture, picture
-from clearsight.train.config import AUGMENTATIONS
+from clearsight.train.config import AUGMENTATIONS, TrainConfig
 from clearsight.train.fit import Fitted
-from clearsight.train.loop import Training
 
 ROWS = 4
 """Training images shown at most, of as many classes as there are."""
@@ -41,15 +40,19 @@ def preview(fitted: Fitted, seed: int) -> Preview | None:
 
     The same seed gives the same pictures. Reads the pixels of the training split alone.
     """
-    how, prepared = fitted.training, fitted.prepared
-    if how is None or (set(how.augment.split("+")) == {"none"} and not how.mixup and not how.cutmix):
+    config, prepared = fitted.training, fitted.prepared
+    if config is None or (
+        set(config.augmentation.augment.split("+")) == {"none"}
+        and not config.augmentation.mixup
+        and not config.augmentation.cutmix
+    ):
         return None
     rows = _spread(prepared)
-    versions = list(_versions(prepared, rows, how, seed))
+    versions = list(_versions(prepared, rows, config, seed))
     names = [prepared.dataset.source.name(int(i)) for i in rows]
     labels = [prepared.dataset.classes[prepared.labels[i]] for i in rows]
     return Preview(
-        _words(how),
+        _words(config),
         tuple(
             (
                 picture(prepared, int(index), SIDE, f"labelled {label}: {name}"),
@@ -81,7 +84,7 @@ def _places(n: int, most: int) -> NDArray[np.int64]:
 
 
 def _versions(
-    prepared: Prepared, rows: NDArray[np.int64], how: Training, seed: int
+    prepared: Prepared, rows: NDArray[np.int64], config: TrainConfig, seed: int
 ) -> Iterator[list[tuple[NDArray[np.uint8] | NDArray[np.uint16], str]]]:
     """Batches of the same images, each changed anew: pixels (C, H, W) in the cache's format, target in words."""
     classes = prepared.dataset.classes
@@ -89,8 +92,8 @@ def _versions(
     target = torch.from_numpy(np.eye(len(classes), dtype=np.float32)[prepared.labels[rows]])
     chance = torch.Generator().manual_seed(seed)
     for _ in range(VERSIONS):
-        images = augment(to_float(stored), how.augment, chance)
-        images, wanted = mix(images, target, chance, mixup=how.mixup, cutmix=how.cutmix)
+        images = augment(to_float(stored), config.augmentation.augment, chance)
+        images, wanted = mix(images, target, chance, mixup=config.augmentation.mixup, cutmix=config.augmentation.cutmix)
         whole = (images * (65535 if stored.dtype == np.uint16 else 255)).round().numpy().astype(stored.dtype)
         yield [(pixels, _belief(row.tolist(), classes)) for pixels, row in zip(whole, wanted, strict=True)]
 
@@ -103,13 +106,13 @@ def _belief(target: list[float], classes: tuple[str, ...]) -> str:
     return shares[0][1] if len(shares) == 1 else ", ".join(f"{share:.0%} {name}" for share, name in shares)
 
 
-def _words(how: Training) -> str:
+def _words(config: TrainConfig) -> str:
     """What was done to the images, as sentences."""
-    names = [name for name in how.augment.split("+") if name != "none"]
+    names = [name for name in config.augmentation.augment.split("+") if name != "none"]
     done = [f"{name} ({AUGMENTATIONS[name]})" for name in names]
-    if how.mixup:
+    if config.augmentation.mixup:
         done.append("mixup (another image laid over it, the labels mixed in the same share)")
-    if how.cutmix:
+    if config.augmentation.cutmix:
         done.append("cutmix (a part of another image pasted in, the labels mixed in the same share)")
     return (
         f"Whenever an image was used, chance changed it anew: {', then '.join(done)}. "

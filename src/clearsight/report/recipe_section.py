@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
+from clearsight.models.base import ModelNetwork
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS
 from clearsight.report.charts import Curve, learning_curve
 from clearsight.report.preview import Preview, preview
@@ -100,7 +100,7 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
 
 
 def _loss_name(fitted: Fitted) -> str:
-    return f"Loss ({fitted.training.loss if fitted.training else 'cross-entropy'})"
+    return f"Loss ({fitted.training.optimization.loss if fitted.training else 'cross-entropy'})"
 
 
 def _summary(fitted: Fitted) -> str:
@@ -129,19 +129,16 @@ def _summary(fitted: Fitted) -> str:
         upper, everything = "training the upper blocks" in kept, "training all layers" in kept
         part = "all its weights were" if everything or not upper else f"its weights, but for those {cut}, were"
         words += f" Then {part} trained a little further on these images."
-    spec: Any = fitted.bundle.network.spec
-    members = _members(spec, beside=any(d.choice == BOTH for d in fitted.decisions))
-    return f"{words} {members}" if members else words
+    members = fitted.bundle.network.member_networks
+    return f"{words} {_members(members, beside=any(d.choice == BOTH for d in fitted.decisions))}" if members else words
 
 
-def _members(spec: Mapping[str, Any], *, beside: bool) -> str:
-    """What an ensemble consists of; "" for a single network. beside: what training gave, beside the network before."""
-    if not spec.get("members"):
-        return ""
-    trained = spec["members"][-1] if beside else spec
-    who = "the network trained further"
-    if folds := trained.get("members"):
-        who = f"{len(folds)} networks trained further, each without one fold of the images"
+def _members(members: Sequence[ModelNetwork], *, beside: bool) -> str:
+    """What an ensemble consists of. beside: what training gave, beside what there was before."""
+    trained = members[-1].member_networks if beside else members
+    who = f"{len(trained)} networks trained further, each without one fold of the images"
+    if not trained:
+        who = "the network trained further"
     before = "the network from before that and " if beside else ""
     return f"The model is an ensemble of {before}{who}: their probabilities are averaged."
 

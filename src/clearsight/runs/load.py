@@ -17,8 +17,7 @@ def load(folder: str | Path, *, engine: str = "auto", device: str = "auto") -> P
     """The predictor of a run's folder, or of a network with published ImageNet weights by its name."""
     if not Path(folder).expanduser().exists():
         from clearsight.models.pretrained import imagenet_network
-        from clearsight.models.published import published, weight_facts
-        from clearsight.models.registry import model_names
+        from clearsight.models.zoo import model_names, published, weight_facts
 
         name = str(folder)
         if (name in model_names() or name.startswith("timm/")) and published(name):

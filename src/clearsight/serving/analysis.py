@@ -21,7 +21,7 @@ from clearsight.attacks import Attacked, attack_one
 from clearsight.attacks.curve import check as check_attack
 from clearsight.attacks.gradient import Norm
 from clearsight.data.loader import to_float
-from clearsight.errors import ConfigError, ModelError
+from clearsight.errors import ConfigError, ModelError, UnsuitedError
 from clearsight.feature_vis import (
     ExcitingPatches,
     FeatureMaps,
@@ -38,7 +38,7 @@ from clearsight.feature_vis import (
 from clearsight.feature_vis.maps import checked_units
 from clearsight.models.anatomy import Layer, layers_by_name
 from clearsight.models.layer_graph import Node, wiring
-from clearsight.models.network import as_it_is, shared_copy
+from clearsight.models.network import shared_copy
 from clearsight.predictor import Predictor
 from clearsight.serving.folder import RunFolder
 from clearsight.serving.problems import RefusedError, overloaded
@@ -79,17 +79,26 @@ class Looker:
         found = self.folder.missing()
         if self.worker.index is None:
             found["search"] = "This model has no index. Run `clearsight index RUN` and serve again."
+        return found | {name: str(error) for name, error in self._refused().items()}
+
+    def unsuited(self) -> list[str]:
+        """What no model of this task has."""
+        return [name for name, error in self._refused().items() if isinstance(error, UnsuitedError)]
+
+    def _refused(self) -> dict[str, ModelError]:
+        """What this model cannot do, and why."""
         one = self.worker.predictor
         checks: dict[str, Callable[[], None]] = {
             "attack": lambda: check_attack(one, "pgd", "linf"),
             "network": lambda: check(one, "maps", Settings()),
             "card": lambda: one.classifies("the audit"),
         }
+        found = {}
         for name, checked in checks.items():
             try:
                 checked()
             except ModelError as error:
-                found[name] = str(error)
+                found[name] = error
         return found
 
     async def attack(
@@ -204,4 +213,4 @@ class Looker:
     def _graph(self) -> Graph:
         with self._making:
             network, shape = shared_copy(self.worker.predictor.network), self.worker.predictor.shape
-            return Graph(wiring(network, shape), layers_by_name(as_it_is(network), shape))
+            return Graph(wiring(network, shape), layers_by_name(network.without_tta(), shape))

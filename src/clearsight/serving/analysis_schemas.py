@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Any
 
-from clearsight.serving.schemas import ClassAnswer
+from pydantic import BaseModel, Field
 
 
 class AttackBody(BaseModel):
     """An image attacked. target: the class to reach, null where the attack leads away from the answer. largest, length:
-    of the change, in pixels' range from 0 to 1. difference: what changed, gain times enlarged around gray.
+    of the change, in pixels' range from 0 to 1. before, after: predictions. difference: what changed, gain times
+    enlarged around gray.
     """
 
     method: str
@@ -19,8 +20,8 @@ class AttackBody(BaseModel):
     target: str | None
     largest: float
     length: float
-    before: ClassAnswer
-    after: ClassAnswer
+    before: Any
+    after: Any
     picture: str
     attacked: str
     difference: str

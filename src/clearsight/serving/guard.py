@@ -17,8 +17,8 @@ from clearsight.errors import ClearsightError, ConfigError
 from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.problems import RefusedError, overloaded, problem_response
-from clearsight.serving.settings import ServeConfig
-from clearsight.serving.uploads import DISCARDED, too_large
+from clearsight.serving.settings import DISCARD_SECONDS, DISCARDED, EMPTY_MESSAGES, ServeConfig
+from clearsight.serving.uploads import too_large
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -34,8 +34,6 @@ HEADERS = {
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 """Names this machine is asked by when it answers for itself alone. Others, or a page of another origin, mean that a web
 page makes the browser ask (DNS rebinding, cross-site requests)."""
-
-DISCARD_SECONDS = 5.0
 
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -135,7 +133,7 @@ class Guard:
             self.metrics.refused.labels("requests").inc()
             raise overloaded("too many requests are at work", 1)
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self.config.body_bytes:
+        if length.isdecimal() and (len(length) > 18 or int(length) > self.config.body_bytes):
             raise too_large(self.config, close=False)
 
     def _record(self, scope: Scope, identity: str, status: int, seconds: float) -> None:
@@ -165,12 +163,14 @@ async def _discard(headers: Headers, receive: Receive) -> bool:
         return True
     if headers.get("expect", "").lower() == "100-continue":
         return False
-    total = 0
+    total = empty = 0
     try:
         async with asyncio.timeout(DISCARD_SECONDS):
-            while total < DISCARDED:
+            while total < DISCARDED and empty < EMPTY_MESSAGES:
                 message = await receive()
-                total += len(message.get("body", b""))
+                size = len(message.get("body", b""))
+                total += size
+                empty += not size
                 if not message.get("more_body", False):
                     return True
     except TimeoutError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
@@ -10,21 +9,21 @@ from clearsight.bundle import versions
 from clearsight.explanation.explain import methods_of
 from clearsight.models.execution import traceable
 from clearsight.serving.worker import Worker
-from clearsight.tasks import Anomaly, Answer, Labels, Numbers
 
 
 def model_card(worker: Worker) -> dict[str, Any]:
-    """Plain values for JSON; numbers that are not finite become None."""
+    """Plain values for JSON."""
     predictor, config = worker.predictor, worker.config
     bundle = predictor.bundle
     spec: Any = bundle.network.spec
     fast = predictor.device == "cpu" and predictor.engine != "torch" and traceable(predictor.network)
     images = bundle.data.get("images")
-    card = {
+    return {
         "name": PurePath(PureWindowsPath(str(bundle.data.get("name", "a model"))).name).name or "a model",
-        "task": bundle.task,
+        "task": bundle.task.name,
         "classes": list(bundle.classes),
-        "answer": _answer(bundle.answer),
+        "answer": bundle.task.public_card(),
+        "studio": bundle.task.studio,
         "network": str(spec.get("name", spec.get("kind", "an ensemble"))),
         "input": {**bundle.form.to_dict(), **bundle.geometry.to_dict()},
         "temperature": bundle.temperature,
@@ -44,30 +43,3 @@ def model_card(worker: Worker) -> dict[str, Any]:
             "explain_seconds": config.explain_timeout,
         },
     }
-    return dict(_finite(card))
-
-
-def _answer(answer: Answer | None) -> dict[str, Any] | None:
-    """What a reader of answers needs to know of labels, numbers or anomalies."""
-    if isinstance(answer, Labels):
-        return {"task": answer.task, "thresholds": dict(zip(answer.names, answer.thresholds, strict=True))}
-    if isinstance(answer, Numbers):
-        ends = dict(zip(answer.names, answer.ends, strict=True)) if answer.ends else None
-        about = {name: getattr(answer, name) for name in ("task", "kind", "unit", "low", "high")}
-        return {**about, "ends": ends}
-    if isinstance(answer, Anomaly):
-        return {
-            "task": answer.task, "normal": list(answer.normal), "false_alarms": answer.alarm_rate,
-            "held_out": len(answer.known), "threshold": answer.threshold, "prior": answer.prior,
-        }  # fmt: skip
-    return None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 
 from clearsight.errors import ConfigError, did_you_mean
+from clearsight.serving.settings import QUERY_BYTES
 
 
 async def known_options(request: Request) -> None:
@@ -17,9 +18,13 @@ async def known_options(request: Request) -> None:
     route = request.scope["route"]
     if not isinstance(route, APIRoute) or not route.path.startswith("/v1/"):
         return
+    size = len(request.scope["query_string"])
+    if size > QUERY_BYTES:
+        raise ConfigError("the options are too long", found=f"{size:,} bytes", expected=f"at most {QUERY_BYTES:,}")
     known = [field.alias for field in route.dependant.query_params]
     for name in request.query_params:
         if name not in known:
+            name = name[:60]
             nearest_first = sorted(known, key=lambda other: -SequenceMatcher(None, name, other).ratio())
             raise ConfigError(
                 f"{route.path} has no option {name!r}", expected=", ".join(nearest_first) or "no options",

@@ -1,8 +1,8 @@
-"""What was found, as the plain values and small pictures of an answer."""
+"""Results as the plain values and small pictures of a response."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,10 @@ from clearsight.models.anatomy import Layer
 from clearsight.models.layer_graph import Node
 from clearsight.models.network import short_name
 from clearsight.models.shape_tracing import View
-from clearsight.predictor import AnyPrediction, Prediction
 from clearsight.report.heatmaps import overlay, words
 from clearsight.report.pictures import data_uri
 from clearsight.report.sprites import difference, fitted, heat_layer, png, sprite, unit_colours
 from clearsight.report.visualization_sheets import shown
-from clearsight.tasks import AnomalyPrediction, NumbersPrediction
 
 Floats = NDArray[np.floating]
 
@@ -36,29 +34,20 @@ THUMBNAIL = 160
 
 
 def json_response(content: dict[str, Any]) -> Response:
-    """Plain values as JSON, by Pydantic's serialiser: for a thousand classes ten times as fast as Python's."""
-    return Response(to_json(content), media_type="application/json")
+    """Plain values as JSON, null for numbers that are not finite, by Pydantic's serialiser: for a thousand classes ten
+    times as fast as Python's.
+    """
+    return Response(to_json(content, inf_nan_mode="null"), media_type="application/json")
 
 
-def answer(found: AnyPrediction, top: int | None = None, picture: str | None = None) -> dict[str, Any]:
-    """The answer for an image. top: classes or labels to list."""
-    if isinstance(found, NumbersPrediction):
-        return _numbers(found) | {"picture": picture}
-    if isinstance(found, AnomalyPrediction):
-        return {"task": "anomaly", **vars(found), "picture": picture}
-    listed = dict(list(found.probabilities.items())[:top])
-    told = {"task": "classification" if isinstance(found, Prediction) else "multilabel", **vars(found)}
-    return told | {"probabilities": listed, "picture": picture}
-
-
-def _numbers(found: NumbersPrediction) -> dict[str, Any]:
-    def end(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    ends = found.intervals
-    spans = None if ends is None else {name: (end(low), end(high)) for name, (low, high) in ends.items()}
-    within = None if found.within is None else end(found.within)
-    return {"task": "regression", **vars(found), "intervals": spans, "within": within}
+def prediction(
+    task: str, found: Any, top: int | None = None, picture: str | None = None, line: str | None = None
+) -> dict[str, Any]:
+    """The prediction for an image. top: names to list where it has probabilities. line: it in words, if asked for."""
+    values = {"task": task, **{f.name: getattr(found, f.name) for f in fields(found)}, "picture": picture}
+    if top is not None and "probabilities" in values:
+        values["probabilities"] = dict(list(values["probabilities"].items())[:top])
+    return values if line is None else {**values, "line": line}
 
 
 def seen_picture(pixels: Pixels) -> str:
@@ -66,15 +55,16 @@ def seen_picture(pixels: Pixels) -> str:
     return png(shown(to_float(pixels).numpy(), pixels.dtype == np.uint16))
 
 
-def explanation(found: Explanation, *, picture: bool, heat: bool, apart: bool, deep: bool) -> dict[str, Any]:
-    number = found.task == "regression"
+def explanation(
+    found: Explanation, *, probabilistic: bool, picture: bool, heat: bool, apart: bool, deep: bool
+) -> dict[str, Any]:
     faithful = found.faithfulness
     names = ("score", "deletion", "insertion", "random_deletion", "random_insertion")
     drawn = overlay(found.pixels, found.heat).transpose(2, 0, 1) if picture else None
     return {
         "image": found.image, "method": found.method, "task": found.task, "target": found.target,
-        "opposite": found.opposite, "belief": None if number else found.belief,
-        "value": found.belief if number else None,
+        "opposite": found.opposite, "belief": found.belief if probabilistic else None,
+        "value": None if probabilistic else found.belief,
         "strongest": float(found.heat.flat[np.abs(found.heat).argmax()]),
         "shape": list(found.heat.shape), "picture": None if drawn is None else data_uri(drawn),
         "below": png(shown(found.pixels, deep)) if apart else None,
@@ -86,12 +76,12 @@ def explanation(found: Explanation, *, picture: bool, heat: bool, apart: bool, d
     }  # fmt: skip
 
 
-def attacked(found: Attacked, deep: bool) -> dict[str, Any]:
+def attacked(task: str, found: Attacked, deep: bool) -> dict[str, Any]:
     changed, gain = difference(found.pixels, found.attacked)
     return {
         "method": found.method, "norm": found.norm, "epsilon": found.epsilon, "steps": found.steps,
         "target": found.target, "largest": found.largest, "length": found.length,
-        "before": answer(found.before), "after": answer(found.after),
+        "before": prediction(task, found.before), "after": prediction(task, found.after),
         "picture": png(shown(found.pixels, deep)), "attacked": png(shown(found.attacked, deep, found.pixels)),
         "difference": png(changed), "gain": gain,
     }  # fmt: skip

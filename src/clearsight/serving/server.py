@@ -1,5 +1,6 @@
-"""The web server: Uvicorn, with patience that ends. Slow or endless heads, unread answers and too many connections are
-cut off here; bodies and requests are bounded in `uploads`, `guard` and `worker`.
+"""The web server: Uvicorn, with patience that ends. Slow or endless heads, trailers and chunk extensions, unread
+answers, endless pipelines and too many connections are cut off here; bodies and requests are bounded in `uploads`,
+`guard` and `worker`.
 """
 
 from __future__ import annotations
@@ -14,26 +15,55 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from clearsight.errors import ConfigError
 from clearsight.serving.logs import event
-from clearsight.serving.settings import CONNECTIONS, HEAD_BYTES, HEAD_SECONDS, ServeConfig
+from clearsight.serving.settings import (
+    CHUNK_BYTES,
+    CONNECTIONS,
+    DISCARD_SECONDS,
+    DISCARDED,
+    HEAD_BYTES,
+    HEAD_SECONDS,
+    PIECE_BYTES,
+    ServeConfig,
+)
 
 FULL = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+class Gate(FlowControl):
+    """Flow control that reads nothing more while it is held, whoever asks for more."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
 class Connection(HttpToolsProtocol):
-    """One client's connection, with a time for each head and for each answer that waits to be read."""
+    """One client's connection. Each head, each answer that waits to be read and each body that comes after its answer
+    has a time; what a request holds besides its body is bounded, wherever it stands: in the head, between chunks, in
+    trailers, before and after it.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_timer: TimerHandle | None = None
         self._read_timer: TimerHandle | None = None
-        self._head_bytes = 0
+        self._discard_timer: TimerHandle | None = None
+        self._unparsed = bytearray()
+        self._in_body = False
+        self._overhead = 0  # bytes since the last message ended that are no body
+        self._discarded = 0  # bytes of body after the answer
+        self._ended = False  # a message ended in the piece at hand
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = self._gate = Gate(transport)
         if len(self.connections) > CONNECTIONS:
             transport.write(FULL)
             transport.close()
@@ -43,25 +73,96 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head_timer()
         self._end_read_timer()
+        self._end_discard_timer()
+        self._unparsed.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        super().data_received(data)
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response("The head of the request is too large.")
+        self._unparsed += data
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parse what has come. While a request waits for its turn the bytes after it wait too: Uvicorn would make an
+        object of each of the thousands of requests that one read can hold.
+        """
+        while self._unparsed and not self.pipeline and not self.transport.is_closing():
+            piece = bytes(self._unparsed[:PIECE_BYTES])
+            del self._unparsed[:PIECE_BYTES]
+            if not self._in_body and self._head_timer is None:
+                self._await_head()  # also for empty lines between messages, of which the parser tells nothing
+            self._ended = False
+            self._overhead += len(piece)
+            super().data_received(piece)
+            # Where in a piece the next message began is not known. Chunks save up nothing for what comes after them.
+            self._overhead = 0 if self._ended else max(0, self._overhead)
+            if self._overhead > HEAD_BYTES and not self.transport.is_closing():
+                self._cut_off()
+        if self.transport.is_closing():
+            self._unparsed.clear()
+        elif self._unparsed:
+            self._gate.held = True
+            self._gate.pause_reading()
+        elif self._gate.held:
+            self._gate.held = False
+            if not self.pipeline:
+                self._gate.resume_reading()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _cut_off(self) -> None:
+        """End the connection: by 400 where the next answer is this message's and has not begun."""
+        own = self._answering and not self.pipeline and not self.cycle.response_started
+        if own if self._in_body else not self._answering:
+            where = "trailers or chunk extensions" if self._in_body else "head"
+            self.send_400_response(f"The request is too large: more than {HEAD_BYTES} bytes in its {where}.")
+        else:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._in_body = False
         if self._head_timer is None:
             self._await_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_body:  # else a trailer, which nothing reads
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._end_head_timer()
+        self._in_body = True
         super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        self._overhead -= CHUNK_BYTES
+
+    def on_body(self, body: bytes) -> None:
+        self._overhead -= len(body)
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > DISCARDED:
+                self.transport.abort()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._end_discard_timer()
+        self._in_body = False
+        self._ended = True
+        self._discarded = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if self._in_body and self.cycle.response_complete and self._discard_timer is None:
+            self._discard_timer = self.loop.call_later(DISCARD_SECONDS, self.transport.abort)
+        if self._unparsed:
+            self.loop.call_soon(self._parse)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -73,8 +174,13 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def _await_head(self) -> None:
-        self._head_bytes = 0
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_late)
+
+    def _head_late(self) -> None:
+        if self._answering or self.flow.read_paused:  # what came before is at work, and must not be lost
+            self._await_head()
+        else:
+            self.transport.abort()
 
     def _end_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -85,6 +191,11 @@ class Connection(HttpToolsProtocol):
         if self._read_timer is not None:
             self._read_timer.cancel()
             self._read_timer = None
+
+    def _end_discard_timer(self) -> None:
+        if self._discard_timer is not None:
+            self._discard_timer.cancel()
+            self._discard_timer = None
 
 
 class Server(uvicorn.Server):

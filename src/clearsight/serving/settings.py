@@ -56,10 +56,37 @@ class ServeConfig:
 
 
 HEAD_BYTES = 65_536
-"""Most bytes of a request's first line and headers."""
+"""Most bytes of a request besides its body: first line, headers, chunk sizes and extensions, trailers."""
+
+CHUNK_BYTES = 8
+"""Bytes of a chunk's size line and line ends that do not count towards HEAD_BYTES: what a client cannot do without."""
 
 HEAD_SECONDS = 10.0
-"""Most seconds a client takes to send them, and to read what is answered once its buffers are full."""
+"""Most seconds a client takes to send a head, and to read what is answered once its buffers are full."""
+
+PIECE_BYTES = 4096
+"""Bytes that are parsed at once; what a request holds besides its body is counted to this precision."""
+
+DISCARDED = 256_000_000
+"""Most bytes of an unwanted body that are read and thrown away, so that the client comes to read its answer."""
+
+DISCARD_SECONDS = 5.0
+"""Most seconds that are spent on it."""
+
+EMPTY_MESSAGES = 1000
+"""Most ASGI messages of a body that hold none of it: where they come without a pause, no time limit ends them."""
+
+QUERY_BYTES = 4096
+"""Most bytes of the options in a request's address."""
+
+CONTENT_TYPE_BYTES = 1024
+"""Most characters of a request's Content-Type: the time to read it grows with its square."""
+
+PART_HEADERS = 16
+"""Most headers of a file in a form."""
+
+PART_HEADER_BYTES = 4096
+"""Most bytes of the headers of a file in a form."""
 
 CONNECTIONS = 512
 """Most connections at once, idle ones included."""

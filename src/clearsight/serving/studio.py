@@ -12,6 +12,7 @@ from clearsight.serving import analysis_schemas as schemas
 from clearsight.serving import responses
 from clearsight.serving.analysis import Looker
 from clearsight.serving.openapi import Images, body, problems
+from clearsight.serving.prediction_schema import attack_body, prediction_schema
 from clearsight.serving.problems import RefusedError
 from clearsight.serving.responses import json_response
 from clearsight.serving.worker import one_image
@@ -31,10 +32,12 @@ Unit = Annotated[int, Query(ge=0, description="number of the unit")]
 
 def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
     """Attacks, looks into the network, and the run's pages."""
-    deep = looker.worker.predictor.bundle.form.bits == 16
+    bundle = looker.worker.predictor.bundle
+    task, deep = bundle.task, bundle.form.bits == 16
+    attacked = attack_body(prediction_schema(type(task)))
 
     @app.post(
-        "/v1/attack", response_model=schemas.AttackBody, openapi_extra=body(), summary="What change turns the answer?",
+        "/v1/attack", response_model=attacked, openapi_extra=body(), summary="What change turns the answer?",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def attack(
@@ -48,7 +51,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         """One image attacked within epsilon, away from the model's answer or towards a class."""
         image = one_image(await images_of(request, 2))
         found = await looker.attack(request, image, epsilon, method, norm, steps, target)
-        return json_response(await asyncio.to_thread(responses.attacked, found, deep))
+        return json_response(await asyncio.to_thread(responses.attacked, task.name, found, deep))
 
     @app.get(
         "/v1/network", response_model=schemas.NetworkBody, summary="Which layer feeds which?",

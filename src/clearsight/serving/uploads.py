@@ -12,14 +12,20 @@ from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
 import python_multipart
-from pydantic import ValidationError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from clearsight.errors import ClearsightError, DataError
+from clearsight.serving.json_images import image_texts, too_many
 from clearsight.serving.problems import RefusedError
-from clearsight.serving.schemas import ImagesBody
-from clearsight.serving.settings import ServeConfig
+from clearsight.serving.settings import (
+    CONTENT_TYPE_BYTES,
+    DISCARDED,
+    EMPTY_MESSAGES,
+    PART_HEADER_BYTES,
+    PART_HEADERS,
+    ServeConfig,
+)
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -28,8 +34,8 @@ RAW = ("application/octet-stream", "image/*", "audio/*")
 FORM = "multipart/form-data"
 JSON = "application/json"
 
-DISCARDED = 256_000_000
-"""Most bytes of an unwanted body that are read and thrown away, so that the client comes to read its answer."""
+FORM_PIECE = 65_536
+"""Bytes of a form that are parsed at once: a header without an end is refused after so many."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +48,22 @@ class Upload:
 
 async def read_body(request: Request, config: ServeConfig) -> bytes:
     """The whole body; RefusedError 413 where it is too large, 408 where it comes too slowly."""
-    parts: list[bytes] = []
-    total = 0
+    content = bytearray()  # a list of parts would take some 50 bytes for each, and a part may hold a single one
+    total = empty = 0
     try:
         async with asyncio.timeout(config.timeout):
-            async for part in request.stream():
+            more = True
+            while more and empty < EMPTY_MESSAGES and total <= max(DISCARDED, config.body_bytes):
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                part, more = message.get("body", b""), message.get("more_body", False)
                 total += len(part)
-                if total > config.body_bytes:
-                    parts.clear()
-                    if total > DISCARDED:
-                        break
-                else:
-                    parts.append(part)
+                empty += not part
+                if total <= config.body_bytes:
+                    content += part
+                elif content:
+                    content = bytearray()
     except TimeoutError:
         raise RefusedError(
             408,
@@ -64,9 +74,9 @@ async def read_body(request: Request, config: ServeConfig) -> bytes:
             ),
             close=True,
         ) from None
-    if total > config.body_bytes:
-        raise too_large(config, close=total > DISCARDED)
-    return b"".join(parts)
+    if more or total > config.body_bytes:
+        raise too_large(config, close=more)
+    return bytes(content)
 
 
 def too_large(config: ServeConfig, *, close: bool) -> RefusedError:
@@ -84,6 +94,15 @@ def too_large(config: ServeConfig, *, close: bool) -> RefusedError:
 
 def uploads(content_type: str, body: bytes, most: int) -> list[Upload]:
     """The images in a body, at most so many; RefusedError 415 for another kind of body, 422 for one that holds none."""
+    if len(content_type) > CONTENT_TYPE_BYTES:
+        raise RefusedError(
+            415,
+            DataError(
+                "the Content-Type is too long",
+                found=f"{len(content_type):,} characters",
+                expected=f"at most {CONTENT_TYPE_BYTES:,}",
+            ),
+        )
     kind, options = parse_options_header(content_type)
     media = kind.decode("latin-1")
     try:
@@ -109,25 +128,11 @@ def uploads(content_type: str, body: bytes, most: int) -> list[Upload]:
     return found
 
 
-def too_many(most: int) -> DataError:
-    return DataError("too many images in one request", expected=f"at most {most}", fix="send several requests")
-
-
 def _json(body: bytes, most: int) -> list[Upload]:
-    try:
-        texts = ImagesBody.model_validate_json(body).images
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DataError(
-            "the JSON is not as expected",
-            found=f"{place}: {first['msg']}" if place else first["msg"],
-            expected='{"images": ["BASE64", ...]}',
-        ) from None
-    if len(texts) > most:
-        raise too_many(most)
+    texts = image_texts(body.decode("latin-1"), most)  # one byte a character; what is not ASCII is no base64 either
     found = []
-    for number, text in enumerate(texts):
+    for number in range(len(texts)):
+        text, texts[number] = texts[number], ""  # so that each image is in memory once
         head, comma, tail = text.partition(",")
         try:
             content = base64.b64decode(tail if comma and head.startswith("data:") else text, validate=True)
@@ -143,29 +148,41 @@ class _Form:
     def __init__(self, most: int) -> None:
         self.most = most
         self.found: list[Upload] = []
-        self._field, self._value = b"", b""
+        self._field, self._value = bytearray(), bytearray()
         self._disposition = b""
-        self._content: list[bytes] = []
+        self._headers = self._header_bytes = 0
+        self._content = bytearray()
         self.ended = False
 
     def on_part_begin(self) -> None:
         if len(self.found) >= self.most:
             raise too_many(self.most)
-        self._disposition, self._content = b"", []
+        self._disposition, self._content = b"", bytearray()
+        self._headers = self._header_bytes = 0
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._field += data[start:end]
 
     def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._value += data[start:end]
 
+    def _count(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > PART_HEADER_BYTES:
+            raise _unreadable("the headers of a file are too long", expected=f"at most {PART_HEADER_BYTES:,} bytes")
+
     def on_header_end(self) -> None:
+        self._headers += 1
+        if self._headers > PART_HEADERS:
+            raise _unreadable("a file has too many headers", expected=f"at most {PART_HEADERS}")
         if self._field.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._field = self._value = b""
+            self._disposition = bytes(self._value)
+        self._field, self._value = bytearray(), bytearray()
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._content.append(data[start:end])
+        self._content += data[start:end]
 
     def on_part_end(self) -> None:
         _, options = parse_options_header(self._disposition)
@@ -177,13 +194,16 @@ class _Form:
             )
         name = PureWindowsPath(options[b"filename"].decode("utf-8", "replace")).name  # knows / and \\ alike
         shown = "".join(c if c.isprintable() else "?" for c in name)[:100]
-        self.found.append(Upload(shown or f"#{len(self.found)}", b"".join(self._content)))
+        self.found.append(Upload(shown or f"#{len(self.found)}", bytes(self._content)))
+        self._content = bytearray()
 
     def on_end(self) -> None:
         self.ended = True
 
 
 def _form(body: bytes, boundary: bytes, most: int) -> list[Upload]:
+    if not boundary:
+        raise _unreadable("no boundary in Content-Type", expected=f"{FORM}; boundary=...")
     form = _Form(most)
     callbacks: MultipartCallbacks = {
         "on_part_begin": form.on_part_begin,
@@ -196,12 +216,19 @@ def _form(body: bytes, boundary: bytes, most: int) -> list[Upload]:
     }
     try:
         parser = MultipartParser(boundary, callbacks)
-        parser.write(body)
+        for start in range(0, len(body), FORM_PIECE):
+            parser.write(body[start : start + FORM_PIECE])
+            if form.ended:
+                break
         parser.finalize()
     except ClearsightError:
         raise
     except (python_multipart.exceptions.FormParserError, ValueError) as error:
-        raise DataError("the form cannot be read", found=" ".join(str(error).split())[:120]) from None
+        raise _unreadable(" ".join(str(error).split())[:120]) from None
     if not form.ended:
-        raise DataError("the form cannot be read", found="no end", expected="the boundary after the last file")
+        raise _unreadable("no end", expected="the boundary after the last file")
     return form.found
+
+
+def _unreadable(found: str, expected: str | None = None) -> DataError:
+    return DataError("the form cannot be read", found=found, expected=expected)

@@ -26,7 +26,7 @@ from clearsight.data.pixels import Pixels
 from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
 from clearsight.explanation.explain import check, usual_method
-from clearsight.predictor import AnyPrediction, ModelOutput, Predictor
+from clearsight.predictor import ModelOutput, Predictor
 from clearsight.retrieval import Index
 from clearsight.serving.batching import Batcher
 from clearsight.serving.logs import event
@@ -44,9 +44,9 @@ WARM = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Seen:
-    """One image's answer, its features (D,), and its pixels (C, H, W) as the network got them."""
+    """One image's prediction, its features (D,), and its pixels (C, H, W) as the network got them."""
 
-    prediction: AnyPrediction
+    prediction: Any
     features: NDArray[np.float32]
     pixels: Pixels
 
@@ -246,14 +246,14 @@ class Worker:
 
     def _infer(self, questions: list[_Question], alone: bool) -> list[Seen]:
         predictor = self.predictor if alone or self._wide is None else self._wide
-        look = predictor.forward(np.stack([q.pixels for q in questions]))
+        output = predictor.forward(np.stack([q.pixels for q in questions]))
         found: list[Seen | None] = [None] * len(questions)
         for coverage in {q.coverage for q in questions}:
             rows = [i for i, q in enumerate(questions) if q.coverage == coverage]
-            part = ModelOutput(look.logits[rows], look.features[rows], look.coarse[rows])
-            answers = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
-            for i, answer in zip(rows, answers, strict=True):
-                found[i] = Seen(answer, look.features[i], questions[i].pixels)
+            part = ModelOutput(output.logits[rows], output.features[rows], output.coarse[rows])
+            predictions = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
+            for i, prediction in zip(rows, predictions, strict=True):
+                found[i] = Seen(prediction, output.features[i], questions[i].pixels)
         return [seen for seen in found if seen is not None]
 
     def _observed(self, size: int, seconds: float) -> None:

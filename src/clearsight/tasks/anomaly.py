@@ -114,6 +114,7 @@ class Anomaly(Task):
     own_options: ClassVar[tuple[str, ...]] = ("normal", "anomaly", "false_alarms")
     faithfulness: ClassVar[bool] = False  # a place that is taken away, blurred, is an anomaly too
     studio: ClassVar[str] = "anomalies"
+    reader: ClassVar[str] = "anomaly"
     any_classes: ClassVar[str | None] = NORMAL
 
     @classmethod

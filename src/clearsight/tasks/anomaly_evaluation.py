@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.metrics import auroc_interval, wilson_interval
-from clearsight.metrics.ranking import average_precision
-from clearsight.ood.scores import auroc
+from clearsight.metrics.ranking import auroc, average_precision
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import Bar, Card, Cards, Charts, ReportParts, ScoreChart, Section, Table, Tile
 from clearsight.wording import count, percent

@@ -21,11 +21,11 @@ from clearsight.calibration.temperature import fit_temperature
 from clearsight.data.dataset import Dataset, Listing, encode_labels
 from clearsight.data.targets import Stated, is_direction, one_hot
 from clearsight.errors import DataError
-from clearsight.metrics import accuracy, entropy, log_loss
+from clearsight.metrics import accuracy, log_loss
 from clearsight.tasks.classification_evaluation import ClassEvaluation, evaluate_classes
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import LOSSES
-from clearsight.tasks.predictions import Prediction, unlike_words
+from clearsight.tasks.predictions import Prediction, class_predictions, unlike_words
 from clearsight.tasks.task import (
     BAR,
     Explained,
@@ -76,6 +76,7 @@ class Classification(Task):
     exclusive: ClassVar[bool] = True
     localises: ClassVar[bool] = True
     studio: ClassVar[str] = "classes"
+    reader: ClassVar[str] = "classes"
     int8_measure: ClassVar[tuple[str, bool] | None] = ("accuracy", True)
 
     @classmethod
@@ -173,19 +174,11 @@ class Classification(Task):
         self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
     ) -> list[Prediction]:
         """The likeliest class of each image, with a prediction set where there is a detector."""
-        probabilities = self.decode(outputs)
-        uncertainty = entropy(probabilities) / np.log(max(2, len(self.names)))
         inside = self.prediction_sets(outputs, ood, options)
-        found = []
-        for i, (image, p) in enumerate(zip(images, probabilities, strict=True)):
-            order = np.argsort(-p, kind="stable")
-            ranked = dict(zip((self.names[k] for k in order.tolist()), p[order].tolist(), strict=True))
-            best = int(order[0])
-            facts: dict[str, Any] = {}
-            if ood is not None and inside is not None:
-                facts = {"set": tuple(self.names[k] for k in order if inside[i, k]), **ood.facts(i)}
-            found.append(Prediction(image, self.names[best], float(p[best]), float(uncertainty[i]), ranked, **facts))
-        return found
+        facts: list[dict[str, Any]] = [{}] * len(images)
+        if ood is not None and inside is not None:
+            facts = [{"set": inside[i], **ood.facts(i)} for i in range(len(images))]
+        return class_predictions(self.decode(outputs), self.names, images, facts)
 
     def prediction_sets(
         self, outputs: Outputs, ood: OODScores | None, options: PredictOptions

@@ -162,7 +162,7 @@ def evaluate_classes(
     n = len(targets)
     predicted = belief.argmax(axis=1)
     confusion = confusion_matrix(targets, predicted, len(classes))
-    precision, recall, f1 = precision_recall_f1(confusion)
+    precision, recall, f1 = precision_recall_f1(targets, predicted, len(classes))
     present = confusion.sum(axis=1)
     wrong = np.flatnonzero(predicted != targets)
     wrong = wrong[np.argsort(-belief[wrong, predicted[wrong]], kind="stable")]
@@ -171,7 +171,7 @@ def evaluate_classes(
         n=n,
         accuracy=accuracy(targets, predicted),
         accuracy_interval=wilson_interval(int((predicted == targets).sum()), n),
-        balanced_accuracy=balanced_accuracy(confusion),
+        balanced_accuracy=balanced_accuracy(targets, predicted),
         top5=top_k_accuracy(targets, belief, 5) if len(classes) >= 6 else None,
         log_loss=log_loss(targets, belief),
         brier=brier_score(targets, belief),

@@ -75,6 +75,7 @@ class Multilabel(Task):
     predict_options: ClassVar[frozenset[str]] = frozenset({"top"})
     localises: ClassVar[bool] = True
     studio: ClassVar[str] = "labels"
+    reader: ClassVar[str] = "labels"
     int8_measure: ClassVar[tuple[str, bool] | None] = ("mean average precision", True)
 
     @classmethod

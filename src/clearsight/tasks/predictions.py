@@ -88,7 +88,7 @@ class NumbersPrediction:
 
     image: str
     values: dict[str, float]
-    intervals: dict[str, tuple[float, float]] | None
+    intervals: dict[str, tuple[float, float]] | None = field(metadata={"infinite": True})
     within: float | None = None
     strangeness: float | None = None
     none_of_these: bool | None = None
@@ -108,8 +108,8 @@ class NumbersPrediction:
 @dataclass(frozen=True)
 class AnomalyPrediction:
     """The prediction for one image of an anomaly model. anomaly: its p-value is at most the share of false alarms asked
-    for. p_value: of normal images, the share that look at least so strange. probability: of an anomaly, as
-    `tasks.anomaly` has it. score: the model's own, larger for stranger.
+    for. p_value: of normal images, the share that look at least so strange. probability: of an anomaly, if the share
+    `prior` of all images are anomalies. score: the model's own, larger for stranger.
     """
 
     image: str
@@ -123,6 +123,63 @@ class AnomalyPrediction:
         word = "anomaly" if self.anomaly else "normal"
         normal = "images look" if thing == "image" else f"{thing}s are"
         return f"{word}  (anomaly {self.probability:.1%}; {self.p_value:.1%} of normal {normal} as strange)"
+
+
+@dataclass(frozen=True)
+class OutputsPrediction:
+    """The prediction for one image of a task without a kind of its own. outputs: of each output, its values by name, or
+    by number where they are not one for each name. strangeness, none_of_these: as for classes.
+    """
+
+    image: str
+    outputs: dict[str, dict[str, float]]
+    strangeness: float | None = None
+    none_of_these: bool | None = None
+
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """Every output and its values."""
+        line = "  ".join(
+            f"{output}: {', '.join(f'{name} {value:.4g}' for name, value in values.items())}"
+            for output, values in self.outputs.items()
+        )
+        return line + _beside(self.strangeness, self.none_of_these, thing)
+
+
+def class_predictions(
+    probabilities: NDArray[np.floating], names: Sequence[str], images: Sequence[str], known: Sequence[dict[str, Any]]
+) -> list[Prediction]:
+    """The likeliest class of each image, from probabilities (N, K). known: the other fields of each, of which `set` is
+    a row (K,) of the classes inside.
+    """
+    p = np.asarray(probabilities, np.float64)
+    doubt = -(p * np.log(np.maximum(p, 1e-300))).sum(1) / np.log(max(2, len(names)))
+    found = []
+    for i, image in enumerate(images):
+        order = np.argsort(-p[i], kind="stable").tolist()
+        ranked = dict(zip((names[k] for k in order), p[i][order].tolist(), strict=True))
+        facts = dict(known[i])
+        if facts.get("set") is not None:
+            facts["set"] = tuple(names[k] for k in order if facts["set"][k])
+        found.append(Prediction(image, names[order[0]], float(p[i, order[0]]), float(doubt[i]), ranked, **facts))
+    return found
+
+
+def outputs_predictions(
+    outputs: dict[str, NDArray[np.floating]],
+    names: Sequence[str],
+    images: Sequence[str],
+    known: Sequence[dict[str, Any]],
+) -> list[OutputsPrediction]:
+    """The prediction for each image, from outputs (N, ...) by name. known: its other fields."""
+
+    def named(row: NDArray[np.floating]) -> dict[str, float]:
+        values = row.ravel().tolist()
+        return dict(zip(names if len(values) == len(names) else map(str, range(len(values))), values, strict=True))
+
+    return [
+        OutputsPrediction(image, {output: named(rows[i]) for output, rows in outputs.items()}, **known[i])
+        for i, image in enumerate(images)
+    ]
 
 
 def labels_predictions(

@@ -125,6 +125,7 @@ class Regression(Task):
     predict_options: ClassVar[frozenset[str]] = frozenset({"coverage"})
     probabilistic: ClassVar[bool] = False
     studio: ClassVar[str] = "numbers"
+    reader: ClassVar[str] = "numbers"
     int8_measure: ClassVar[tuple[str, bool] | None] = ("mean error, in the spread,", False)
 
     @classmethod
@@ -184,7 +185,7 @@ class Regression(Task):
     def check(cls, dataset: Dataset, config: Any) -> None:
         """Refuse numbers that never change, and options of plain numbers for a direction."""
         plain = [flag for flag, given in (("--angle", config.data.angle), ("--within", config.data.within)) if given]
-        plain += ["--loss gaussian-nll"] if config.train.loss == "gaussian-nll" else []
+        plain += ["--loss gaussian-nll"] if config.optimization.loss == "gaussian-nll" else []
         if plain and is_direction(dataset.targets):
             raise ConfigError(
                 f"{', '.join(plain)}: not for a direction in the plane",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.metrics import wilson_interval
-from clearsight.metrics.ranking import variance_explained
+from clearsight.metrics.ranking import r_squared
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.predictions import ANGLES
 from clearsight.tasks.sections import Bar, Card, Cards, Charts, ParityChart, ReportParts, Section, Table, Tile
@@ -209,7 +209,7 @@ def evaluate_numbers(
                 float(wrong.mean()),
                 float(np.median(wrong)),
                 float(np.sqrt(np.square(wrong).mean())),
-                variance_explained(wrong, truth[:, k]) if task.kind == "number" else None,
+                r_squared(truth[:, k], said[:, k]) if task.kind == "number" else None,
                 _usual(task, truth, k),
                 held / len(wrong),
                 wilson_interval(held, len(wrong)),

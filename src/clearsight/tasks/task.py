@@ -121,9 +121,9 @@ class Words:
 
     data: what data of the task holds. names: what the names are, one and several. group: what images are spread over.
     score_curve: title of the second learning curve, and what it says. head_scores: titles of the two scores of heads.
-    head_choice: how the best head was chosen. issues, issues_meaning: the line about label issues, and what they are.
-    recipe: how a model comes about, with {model} and {size} of the images, where that is not by training a network or a
-    head.
+    head_choice: how the best head was chosen. issues: what is said of label issues, with {n} of them, {thing} and
+    plural {s}; issues_meaning: what they are. recipe: how a model comes about, with {model} and {size} of the images,
+    where that is not by training a network or a head.
     """
 
     data: str
@@ -201,6 +201,9 @@ class Task(ABC):
 
     studio: ClassVar[str] = "generic"
     """The view of predictions in the studio: classes, labels, numbers, anomalies or generic."""
+
+    reader: ClassVar[str] = "outputs"
+    """What makes predictions of an exported file's outputs, by name in `exporting.runtime.READERS`."""
 
     names: tuple[str, ...]
 

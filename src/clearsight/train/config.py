@@ -1,7 +1,8 @@
-"""The options of a run: one frozen dataclass per stage; one default, one help line and one range per option.
+"""The options of a run: one frozen dataclass per subject; one default, one help line and one range per option.
 
-The command line is generated from these classes and the Python API takes the same names, so an option exists in one
-place. Configuration stops at the functions that start a stage; everything below them takes plain arguments.
+The command line, the signatures of the Python API and config.json come from these classes, so an option exists in one
+place. Training works with the same class: `resolve.resolve` fills in what the user left open. Configuration stops at
+the functions that start a stage; everything below them takes plain arguments.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import types
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Number
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from clearsight.arguments import flag
 from clearsight.errors import ConfigError, nearest
+from clearsight.train.option_field import fault, option, option_fields
+
+if TYPE_CHECKING:
+    Auto = Any
+else:
+    Auto = None
+"""None: training decides. Type checkers take it for Any, since a resolved config holds the value itself."""
 
 TASKS = {
     "auto": "what the labels are: names, several names in one cell, or numbers",
@@ -112,27 +117,6 @@ INITIALISATIONS = {
 }
 
 
-def option(
-    default: Any,
-    help: str,
-    *,
-    choices: Mapping[str, str] | tuple[str, ...] = (),
-    within: str | None = None,
-    joined: bool = False,
-    best_of: bool = False,
-) -> Any:
-    """A dataclass field with the one help line.
-
-    choices: the allowed values, with a word on each where they need one. within: the allowed range as an interval,
-    such as "(0, 1]". joined: several choices may be joined by +. best_of: `best-of:` and several of them
-    is a choice as well.
-    """
-    how = {"help": help, "choices": choices, "within": within, "joined": joined, "best_of": best_of}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=how)
-    return field(default=default, metadata=how)
-
-
 @dataclass(frozen=True)
 class DataConfig:
     """How files become pixels and splits."""
@@ -178,7 +162,7 @@ class ModelConfig:
     """Which network, and where its weights come from."""
 
     model: str = option("auto", "a name from `clearsight models`, timm/NAME, or auto")
-    model_arg: dict[str, Any] = option(  # noqa: RUF009
+    model_arg: dict[str, Any] = option(
         {}, "an option of the network, such as residual=false or dropout=0.5; may be given several times"
     )
     init: str | None = option(
@@ -205,23 +189,23 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How a network is trained by gradient descent."""
+class OptimizationConfig:
+    """What gradient descent minimises, by which steps, and for how long."""
 
-    epochs: int | None = option(
+    epochs: int | Auto = option(
         None, "passes over the training images (default: from data, network and budget)", within="[1, inf)"
     )
     max_steps: int | None = option(None, "steps after which training ends, whatever the epochs", within="[1, inf)")
-    batch_size: int | None = option(
+    batch_size: int | Auto = option(
         None, "images per batch (default: 128, 256 with muon, smaller for little data or memory)", within="[1, inf)"
     )
     accumulate: int = option(1, "batches whose gradients are summed before each step", within="[1, inf)")
-    loss: str | None = option(
+    loss: str | Auto = option(
         None,
         "what is minimised (default: cross-entropy; bce for several labels, huber for numbers)",
         choices={**LOSSES, **NUMBER_LOSSES},
     )
-    opt: str | None = option(
+    opt: str | Auto = option(
         None,
         "the optimiser (default: adamw; muon for many small images, or many numbers, from scratch)",
         choices=OPTIMISERS,
@@ -231,19 +215,48 @@ class TrainConfig:
     sched: str = option("one-cycle", "how the rate changes over the run", choices=SCHEDULES)
     warm_up: float = option(0.0, "share of the run in which the rate rises from zero", within="[0, 1)")
     momentum: float = option(0.9, "of the optimisers that have one", within="[0, 1)")
-    weight_decay: float | None = option(
+    clip: float | Auto = option(
+        None,
+        "largest norm of the whole gradient, 0 for no limit (default: 1; none for line searches)",
+        within="[0, inf)",
+    )
+    patience: int = option(10, "epochs without a better validation loss before training stops", within="[1, inf)")
+    val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
+    amp: str = option(
+        "auto",
+        "number format of the passes",
+        choices={
+            "auto": "bf16 where the processor has it",
+            "bf16": "bfloat16, weights float32",
+            "fp16": "float16 with loss scaling (GPU)",
+            "off": "float32",
+        },
+    )
+    compile: bool = option(False, "compile the network first; pays in long runs")
+    freeze_bn: bool | Auto = None
+    """Batch normalisation keeps its running statistics; no option: training decides it, yes for pretrained weights."""
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Updates in one pass over the training images."""
+        return math.ceil(images / self.images_per_step(images))
+
+    def images_per_step(self, images: int) -> int:
+        """Images behind one update: the batch times the batches accumulated, or all for gradient descent."""
+        return images if self.opt == "gd" else min(images, self.batch_size * self.accumulate)
+
+
+@dataclass(frozen=True)
+class RegularizationConfig:
+    """What keeps weights small and predictions cautious."""
+
+    weight_decay: float | Auto = option(
         None,
         "apart from the gradient for adamw and muon, L2 for the others (default: the optimiser's own)",
         within="[0, inf)",
     )
     l1: float = option(0.0, "weight of the sum of absolute weights in the loss", within="[0, inf)")
     max_norm: float | None = option(None, "largest norm of a unit's incoming weights", within="(0, inf)")
-    clip: float | None = option(
-        None,
-        "largest norm of the whole gradient, 0 for no limit (default: 1; none for line searches)",
-        within="[0, inf)",
-    )
-    label_smoothing: float | None = option(
+    label_smoothing: float | Auto = option(
         None,
         "share of belief spread evenly over all classes in the target (default: 0; 0.1 for many small images)",
         within="[0, 1)",
@@ -253,7 +266,16 @@ class TrainConfig:
         "how much each class counts",
         choices={"none": "every image the same", "balanced": "every class the same"},
     )
-    augment: str | None = option(
+    ema: float | None = option(
+        None, "keep the running average of the weights with this decay, such as 0.99", within="(0, 1)"
+    )
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """How training images are changed."""
+
+    augment: str | Auto = option(
         None,
         "changes to training images, or several joined by + (default: light; where many images are seen a few times "
         "each, none, or mirror if that does no harm)",
@@ -271,22 +293,6 @@ class TrainConfig:
         0.03, "largest change of a pixel, of pixels in [0, 1], in adversarial training", within="(0, 1]"
     )
     adversarial_steps: int = option(7, "of each attack in adversarial training", within="[1, inf)")
-    ema: float | None = option(
-        None, "keep the running average of the weights with this decay, such as 0.99", within="(0, 1)"
-    )
-    patience: int = option(10, "epochs without a better validation loss before training stops", within="[1, inf)")
-    val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
-    amp: str = option(
-        "auto",
-        "number format of the passes",
-        choices={
-            "auto": "bf16 where the processor has it",
-            "bf16": "bfloat16, weights float32",
-            "fp16": "float16 with loss scaling (GPU)",
-            "off": "float32",
-        },
-    )
-    compile: bool = option(False, "compile the network first; pays in long runs")
 
 
 @dataclass(frozen=True)
@@ -312,47 +318,64 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
-class Config:
-    """All options of a run, by stage."""
+class TrainConfig:
+    """All options of a run, by subject. Names are unique, so they are flat on the command line and in signatures.
+
+    Example:
+        >>> TrainConfig.from_options(model="lenet5", epochs=3).optimization.epochs
+        3
+    """
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
+    regularization: RegularizationConfig = field(default_factory=RegularizationConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     @classmethod
-    def from_options(cls, **options: Any) -> Config:
-        """Build a config from flat option names: `Config.from_options(model="lenet5", epochs=3)`.
+    def from_options(cls, **options: Any) -> TrainConfig:
+        """Build a config from flat option names.
 
-        Raises ConfigError naming every unknown option, every bad value and every conflict at once.
+        Raises:
+            ConfigError: names every unknown option, every bad value and every conflict at once.
         """
-        stages: dict[str, Any] = {stage.name: stage.default_factory for stage in dataclasses.fields(cls)}
-        owner = {f.name: (name, f) for name, made in stages.items() for f in dataclasses.fields(made)}
+        known, hints = options_by_name(), option_types()
         faults: list[str] = []
-        chosen: dict[str, dict[str, Any]] = {name: {} for name in stages}
+        chosen: dict[str, Any] = {}
         for name, value in options.items():
-            if name not in owner:
-                faults.append(f"there is no option {name!r} ({nearest(name, owner)})")
+            if name not in known:
+                faults.append(f"there is no option {name!r} ({nearest(name, known)})")
                 continue
-            stage, f = owner[name]
+            if value is None and known[name].default is dataclasses.MISSING:  # of a dict: none was given
+                continue
             value = str(value) if isinstance(value, Path) else value
             if name == "normal" and isinstance(value, Number):
                 value = str(value)
             if name in ("within", "normal") and isinstance(value, tuple | list):
                 value = ",".join(map(str, value))
-            if fault := _fault(f, value, get_type_hints(stages[stage])[name]):
-                faults.append(fault)
+            if wrong := fault(known[name], value, hints[name]):
+                faults.append(wrong)
             else:
-                chosen[stage][name] = value
-        config = cls(**{name: made(**chosen[name]) for name, made in stages.items()})
+                chosen[name] = value
+        config = cls().with_options(**chosen)
         faults += config._conflicts()
         if faults:
             raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for every option.")
         return config
 
+    def with_options(self, **values: Any) -> TrainConfig:
+        """The config with other values of some fields, by flat name, unchecked."""
+        sections = {}
+        for name, section in vars(self).items():
+            own = {key: values.pop(key) for key in vars(section) if key in values}
+            sections[name] = replace(section, **own)
+        assert not values, f"no such fields: {', '.join(values)}"
+        return TrainConfig(**sections)
+
     def _conflicts(self) -> list[str]:
         """Options that exclude each other, and values no range can describe."""
-        m, t, faults = self.model, self.train, []
+        m, o, a, faults = self.model, self.optimization, self.augmentation, []
         if self.run.budget is not None:
             try:
                 seconds(self.run.budget)
@@ -374,39 +397,63 @@ class Config:
             changed["--false-alarms"] = m.false_alarms != 0.05
             if given := [name for name, asked in changed.items() if asked]:
                 faults.append(f"{', '.join(given)} is about anomalies: add --task anomaly")
-        if t.loss == "gaussian-nll" and self.data.angle:
+        if o.loss == "gaussian-nll" and self.data.angle:
             faults.append("--loss gaussian-nll is for plain numbers, and --angle says that they are angles: drop one")
-        if t.lr is not None and t.lr_find:
+        if o.lr is not None and o.lr_find:
             faults.append("--lr sets the rate that --lr-find would look for: drop one")
-        if t.lr_find and t.opt in ("lbfgs", "armijo"):
-            faults.append(f"--lr-find looks for a rate that --opt {t.opt} finds anew in each step: drop one")
-        if t.mixup and t.cutmix:
+        if o.lr_find and o.opt in ("lbfgs", "armijo"):
+            faults.append(f"--lr-find looks for a rate that --opt {o.opt} finds anew in each step: drop one")
+        if a.mixup and a.cutmix:
             faults.append("--mixup and --cutmix both mix every batch: drop one")
-        if t.loss in ("hinge", "focal") and (t.mixup or t.cutmix):
-            faults.append(f"--loss {t.loss} has no meaning for the mixed targets of --mixup and --cutmix")
-        if t.adversarial == "none" and (t.adversarial_epsilon != 0.03 or t.adversarial_steps != 7):
+        if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
+            faults.append(f"--loss {o.loss} has no meaning for the mixed targets of --mixup and --cutmix")
+        if a.adversarial == "none" and (a.adversarial_epsilon != 0.03 or a.adversarial_steps != 7):
             faults.append("--adversarial-epsilon and --adversarial-steps are of --adversarial pgd: add that")
-        if t.opt in ("lbfgs", "armijo") and t.amp == "fp16":
-            faults.append(f"--opt {t.opt} searches along the loss, which --amp fp16 rescales")
-        if t.opt in WITHOUT_MOMENTUM and t.momentum != 0.9:
-            faults.append(f"--opt {t.opt} has no --momentum: drop it, or use --opt momentum")
-        if t.opt == "gd" and t.accumulate > 1:
+        if o.opt in ("lbfgs", "armijo") and o.amp == "fp16":
+            faults.append(f"--opt {o.opt} searches along the loss, which --amp fp16 rescales")
+        if o.opt in WITHOUT_MOMENTUM and o.momentum != 0.9:
+            faults.append(f"--opt {o.opt} has no --momentum: drop it, or use --opt momentum")
+        if o.opt == "gd" and o.accumulate > 1:
             faults.append("--opt gd takes all images in each step already: drop --accumulate")
         return faults
 
     def changed(self) -> dict[str, Any]:
         """Options that differ from their defaults, by name; without `out`, whose folder is in use now, and `resume`."""
-        default = Config().to_dict()
+        default = TrainConfig().options()
         return {
             name: value
-            for stage, options in self.to_dict().items()
-            for name, value in options.items()
-            if name not in ("out", "resume") and value != default[stage][name]
+            for name, value in self.options().items()
+            if name not in ("out", "resume") and value != default[name]
         }
 
+    def options(self) -> dict[str, Any]:
+        """The value of every option, by flat name."""
+        return {name: value for section in self.to_dict().values() for name, value in section.items()}
+
+    def training(self) -> dict[str, Any]:
+        """The fields of optimisation, regularisation and augmentation, by flat name: what the training loop reads."""
+        return {**vars(self.optimization), **vars(self.regularization), **vars(self.augmentation)}
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """The config as plain values for JSON, by stage."""
-        return dataclasses.asdict(self)
+        """The options as plain values for JSON, by subject."""
+        return {
+            name: {f.name: getattr(section, f.name) for f in option_fields(type(section))}
+            for name, section in vars(self).items()
+        }
+
+
+SECTIONS: dict[str, type] = {name: type(section) for name, section in vars(TrainConfig()).items()}
+"""The dataclass of each subject."""
+
+
+def options_by_name() -> dict[str, dataclasses.Field[Any]]:
+    """The field of every option, by flat name."""
+    return {f.name: f for section in SECTIONS.values() for f in option_fields(section)}
+
+
+def option_types() -> dict[str, Any]:
+    """The type of every option, by flat name."""
+    return {name: hint for section in SECTIONS.values() for name, hint in get_type_hints(section).items()}
 
 
 def low_high(text: str) -> tuple[float, float]:
@@ -426,53 +473,3 @@ def seconds(text: str) -> float:
     if not match or float(match[1]) <= 0:
         raise ConfigError("a time cannot be read", found=repr(text), expected="a positive one, such as 90s, 5m or 1h")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def value_type(annotation: Any) -> tuple[type, bool]:
-    """The plain type behind an option's annotation, and whether None is allowed."""
-    if get_origin(annotation) in (types.UnionType, Union):
-        inner = [a for a in get_args(annotation) if a is not type(None)]
-        return get_origin(inner[0]) or inner[0], True
-    return get_origin(annotation) or annotation, False
-
-
-def _fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
-    """What is wrong with a value, or None."""
-    kind, optional = value_type(annotation)
-    if value is None and optional:
-        return None
-    good = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    if not good and not (kind is float and isinstance(value, int) and not isinstance(value, bool)):
-        return f"{flag(f.name)} {value!r} should be a {kind.__name__}"
-    choices, within = f.metadata["choices"], f.metadata["within"]
-    if choices:
-        words = [value]
-        if f.metadata["joined"]:
-            words = value.split("+")
-        elif f.metadata["best_of"] and value.startswith("best-of:"):
-            words = value.removeprefix("best-of:").split(",")
-        for word in words:
-            if word not in choices:
-                return f"{flag(f.name)} {word!r} is not one of {', '.join(choices)}"
-    if within and math.isinf(value):
-        return f"{flag(f.name)} {value} must be a finite number"
-    if within and not _inside(value, within):
-        return f"{flag(f.name)} {value} must " + _range_words(within)
-    return None
-
-
-def _range_words(interval: str) -> str:
-    """ "[1, inf)" is "be 1 or more", "(0, inf)" is "be above 0", "(0, 1)" is "lie in (0, 1)"."""
-    low, high = interval[1:-1].split(",")
-    if high.strip() != "inf":
-        return f"lie in {interval}"
-    return f"be {low} or more" if interval[0] == "[" else f"be above {low}"
-
-
-def _inside(value: float, interval: str) -> bool:
-    """Whether a number lies in an interval such as "(0, 1]"."""
-    low, high = (float(x) for x in interval[1:-1].split(","))
-    if math.isnan(value):
-        return False
-    above = value >= low if interval[0] == "[" else value > low
-    return above and (value <= high if interval[-1] == "]" else value < high)

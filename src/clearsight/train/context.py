@@ -8,10 +8,10 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,33 +22,31 @@ from clearsight.console import Console
 from clearsight.data.augment import augment
 from clearsight.data.loader import Images, to_float
 from clearsight.data.prepare import Prepared
+from clearsight.disk import read_inside
 from clearsight.errors import ConfigError
-from clearsight.models.anomaly_model import AnomalyModel
-from clearsight.models.classical import Classical
-from clearsight.models.network import Ensemble, Network, Probe
+from clearsight.models.base import ModelNetwork
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Task, task_named
 from clearsight.train.batch_norm import folded_norms, freeze_bn
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.config import Config, seconds
+from clearsight.train.config import TrainConfig, seconds
 from clearsight.train.decision import Decision
 from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
 from clearsight.train.head_search import Candidate
-from clearsight.train.loop import Examples, Trained, Training, logits_of, train_network
-from clearsight.train.observer import Epoch, Observer
-from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser, default_lr, default_weight_decay
+from clearsight.train.label_issues import LabelIssues
+from clearsight.train.loop import Examples, Trained, logits_of, train_network
+from clearsight.train.observer import UNOBSERVED, Epoch, Observer
+from clearsight.train.optimisers import build_optimiser, default_lr
 from clearsight.train.range_test import range_test
 from clearsight.train.recipe import Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
+from clearsight.train.resolve import resolve
 from clearsight.train.task_options import task_options
-
-if TYPE_CHECKING:
-    from clearsight.train.label_issues import LabelIssues
 
 FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
 
-Watch = Callable[[nn.Module, Training, Examples], Observer]
+Watch = Callable[[nn.Module, TrainConfig, Examples], Observer]
 """Gives each training, of a network in some way on some images, its observer."""
 
 
@@ -58,16 +56,15 @@ class TrainResult:
     took for anomalies.
     """
 
-    network: Network | Probe | Ensemble | Classical | AnomalyModel
+    network: ModelNetwork
     task: Task
     judged: NDArray[np.int64]
     logits: NDArray[np.float64]
     history: tuple[Epoch, ...]
     candidates: tuple[Candidate, ...]
-    decisions: tuple[Decision, ...]
     images_per_second: float
     tuned: bool = False
-    training: Training | None = None
+    training: TrainConfig | None = None
     suspects: LabelIssues | None = None
 
     @property
@@ -86,7 +83,7 @@ class TrainContext:
 
     data: Prepared
     recipe: Recipe
-    config: Config
+    config: TrainConfig
     device: str
     console: Console
     on_epoch: Callable[[Epoch], None] | None = None
@@ -103,7 +100,7 @@ class TrainContext:
     @cached_property
     def task(self) -> Task:
         """What is to be predicted, nothing of it learned yet."""
-        variances = self.config.train.loss == "gaussian-nll" and self.recipe.kind == "scratch"  # a head has none
+        variances = self.config.optimization.loss == "gaussian-nll" and self.recipe.kind == "scratch"  # a head has none
         options = task_options(self.config, variances=variances)
         return task_named(self.data.dataset.task.name).of(self.data.dataset, self.data.split.train, options)
 
@@ -137,42 +134,37 @@ class TrainContext:
                 f"{of} of {len(means)} fits, each without one fold and judged on that; {np.mean(means):.1%} on average",
             )
 
-    def training(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> Training:
+    def resolved(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> TrainConfig:
         """How to train this network, but for the epochs: the options, and what they leave open decided.
 
         batch: images per batch where the user names none. shape: of one image (C, H, W).
         """
-        options = self.config.train
-        images = len(self.data.split.train)
-        if options.batch_size is not None and options.batch_size > images and options.opt != "gd":
+        asked, usual = self.config.optimization, self.task.training
+        images, size, precision = len(self.data.split.train), asked.batch_size, asked.amp
+        if size is not None and size > images and asked.opt != "gd":
             raise ConfigError(
                 "the batch is larger than the training split",
-                found=f"--batch-size {options.batch_size} for {images} images",
+                found=f"--batch-size {size} for {images} images",
                 fix="use a smaller --batch-size",
             )
-        size = options.batch_size
         if size is None:
             size, why = fitting_batch(network, shape, min(batch, images), self.device)
             if why:
                 self.note("batch", str(size), why)
-        decay, opt = options.weight_decay, self.optimiser
-        precision = automatic_precision(self.device, network) if options.amp == "auto" else options.amp
+        if precision == "auto":
+            precision = automatic_precision(self.device, network)
         if precision == "fp16" and self.device == "cpu":
             raise ConfigError("--amp fp16 needs a GPU", fix="use --amp bf16 or --amp off")
-        same = {name: getattr(options, name) for name in _SHARED}
-        usual = self.task.training
         fixed = not usual.light_augmentation or self.data.scan.sounds  # what turns an image may turn the target
-        same |= {"augment": options.augment or ("none" if fixed else "light"), "opt": opt, "loss": self.loss}
-        if options.label_smoothing is None:
-            same["label_smoothing"] = usual.smoothing if self.many_small else 0.0
-        return Training(
-            epochs=1,
+        return resolve(
+            self.config,
             batch_size=size,
-            weight_decay=default_weight_decay(opt) if decay is None else decay,
-            clip=(None if opt in LINE_SEARCHES else 1.0) if options.clip is None else options.clip,
+            loss=self.loss,
+            opt=self.optimiser,
             amp=precision,
-            frozen_norm=fine_tuning,
-            **same,
+            freeze_bn=fine_tuning,
+            label_smoothing=usual.smoothing if self.many_small else 0.0,
+            augment="none" if fixed else "light",
         )
 
     @property
@@ -185,22 +177,21 @@ class TrainContext:
         """The optimiser asked for, or what learns soonest."""
         enough = self.task.training.muon_from
         many = self.recipe.kind == "scratch" and enough is not None and len(self.data.dataset) >= enough
-        return self.config.train.opt or ("muon" if self.many_small or many else "adamw")
+        return self.config.optimization.opt or ("muon" if self.many_small or many else "adamw")
 
     @property
     def loss(self) -> str:
         """The loss asked for, or the task's usual one."""
-        return self.config.train.loss or next(iter(self.task.training.losses))
+        return self.config.optimization.loss or next(iter(self.task.training.losses))
 
     def rate(self, fine_tuning: bool) -> float:
         """The peak rate: the user's or the optimiser's own, smaller for weights that are already good."""
-        options = self.config.train
-        return options.lr or default_lr(self.optimiser) * (FINE_TUNING if fine_tuning else 1)
+        return self.config.optimization.lr or default_lr(self.optimiser) * (FINE_TUNING if fine_tuning else 1)
 
     def train(
         self,
         network: nn.Module,
-        how: Training,
+        config: TrainConfig,
         groups: list[dict[str, Any]],
         title: str,
         examples: Examples | None = None,
@@ -208,29 +199,27 @@ class TrainContext:
     ) -> Trained:
         """Run the loop, with a checkpoint if the job has a folder. fold: whose lines `on_epoch` is told."""
         examples = examples or self.examples
-        if self.config.train.lr_find:
-            groups = self.found_rates(network, how, groups, examples)
+        if config.optimization.lr_find:
+            groups = self.found_rates(network, config, groups, examples)
         checkpoint = None
         if self.folder is not None:
             path = self.folder / f"{title.replace(' ', '-')}.pt"
             every = self.config.run.checkpoint_every
-            fingerprint = self._fingerprint(how, groups)
+            fingerprint = self._fingerprint(config, groups)
             checkpoint = Checkpoint(path, fingerprint, every=every, writes=self.world.rank == 0)
         watched = self.watch if self.task.training.diagnosed else None
-        observer = watched(network, how, examples) if watched else None
+        observer = watched(network, config, examples) if watched else UNOBSERVED
 
         def on_epoch(line: Epoch) -> None:
             if self.on_epoch:
                 self.on_epoch(replace(line, fold=fold))
 
-        with self.world.sync_batchnorm(network), fast_gradients(network, how, examples, self.device):
+        with self.world.sync_batchnorm(network), fast_gradients(network, config, examples):
             return train_network(
                 network,
                 examples,
-                how,
+                config,
                 groups,
-                seed=self.config.run.seed,
-                device=self.device,
                 checkpoint=checkpoint,
                 observer=observer,
                 on_epoch=on_epoch,
@@ -254,7 +243,7 @@ class TrainContext:
         value = None
         if self.world.rank == 0:
             path = self.folder / "decided.json" if self.folder is not None else None
-            known = json.loads(path.read_text()) if path is not None and path.is_file() else {}
+            known = json.loads(read_inside(path.parent, path.name)) if path is not None and path.is_file() else {}
             if name not in known:
                 known[name] = decide()
                 if path is not None:
@@ -280,13 +269,17 @@ class TrainContext:
         )
 
     def epoch_seconds(
-        self, network: nn.Module, how: Training, groups: Sequence[dict[str, Any]], examples: Examples | None = None
+        self,
+        network: nn.Module,
+        config: TrainConfig,
+        groups: Sequence[dict[str, Any]],
+        examples: Examples | None = None,
     ) -> float:
         """Time of one epoch here, from two steps on a copy of the network after one to warm up."""
         examples = examples or self.examples
-        few = replace(examples, train=examples.train[: how.batch_size * 3], val=examples.val[: how.batch_size])
-        trial = copy.deepcopy(network)
-        short = replace(how, epochs=1, accumulate=1, compile=False, val_every=None, max_steps=None)
+        size, trial = config.optimization.batch_size, copy.deepcopy(network)
+        few = replace(examples, train=examples.train[: size * 3], val=examples.val[:size])
+        short = config.with_options(epochs=1, accumulate=1, compile=False, val_every=None, max_steps=None, seed=0)
         trained = {id(p) for group in groups for p in group["params"]}
         mine = [
             theirs for own, theirs in zip(network.parameters(), trial.parameters(), strict=True) if id(own) in trained
@@ -296,15 +289,15 @@ class TrainContext:
         def tick(done: int, total: int) -> None:
             times.append(time.perf_counter())
 
-        with fast_gradients(trial, short, few, self.device):
-            train_network(trial, few, short, [{"params": mine, "lr": 1e-6}], seed=0, device=self.device, on_step=tick)
+        with fast_gradients(trial, short, few):
+            train_network(trial, few, short, [{"params": mine, "lr": 1e-6}], on_step=tick)
         if len(times) < 2:
             return 1.0
         step = (times[-1] - times[0]) / (len(times) - 1)
-        return step * (len(examples.train) + len(examples.val) / 3) / how.batch_size
+        return step * (len(examples.train) + len(examples.val) / 3) / size
 
     def found_rates(
-        self, network: nn.Module, how: Training, groups: list[dict[str, Any]], examples: Examples
+        self, network: nn.Module, config: TrainConfig, groups: list[dict[str, Any]], examples: Examples
     ) -> list[dict[str, Any]]:
         """The groups with rates from a range test on a copy of the network; their ratios stay. Rates from 1e-6 to 1 are
         tried with adamw, and with others as much larger or smaller as their own rate is.
@@ -312,8 +305,8 @@ class TrainContext:
 
         def find() -> float:
             trial = copy.deepcopy(network)
-            step = single_steps(trial, examples, how, seed=self.config.run.seed, device=self.device)
-            scale = default_lr(how.opt) / default_lr("adamw")
+            step = single_steps(trial, examples, config)
+            scale = default_lr(config.optimization.opt) / default_lr("adamw")
             found = range_test(step, low=1e-6 * scale, high=scale)
             return float(found.suggestion)
 
@@ -322,55 +315,48 @@ class TrainContext:
         top = max(g["lr"] for g in groups)
         return [{**g, "lr": g["lr"] * rate / top} for g in groups]
 
-    def _fingerprint(self, how: Training, groups: Sequence[dict[str, Any]]) -> str:
+    def _fingerprint(self, config: TrainConfig, groups: Sequence[dict[str, Any]]) -> str:
         about = {
             "pixels": self.data.pixels.key,
             "train": hashlib.blake2b(self.data.split.train.tobytes(), digest_size=8).hexdigest(),
             "model": [self.recipe.model, self.recipe.model_args, self.recipe.img_size],
-            "how": asdict(how),
+            "training": config.training(),
             "rates": [g["lr"] for g in groups],
             "seed": self.config.run.seed,
         }
         return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-_SHARED = (
-    "max_steps", "accumulate", "loss", "opt", "sched", "warm_up", "momentum", "l1", "max_norm",
-    "label_smoothing", "class_weights", "augment", "mixup", "cutmix", "adversarial",
-    "adversarial_epsilon", "adversarial_steps", "ema", "patience", "val_every", "compile",
-)  # fmt: skip
-
-
 @contextlib.contextmanager
-def fast_gradients(network: nn.Module, how: Training, examples: Examples, device: str) -> Iterator[None]:
+def fast_gradients(network: nn.Module, config: TrainConfig, examples: Examples) -> Iterator[None]:
     """Inside the block a step costs less and does the same: memory is kept between steps, and normalisations that are
     held still are folded into the convolutions before them.
     """
+    device, how = config.run.device, config.optimization
     with kept_memory(device), contextlib.ExitStack() as stack:
-        if how.frozen_norm and not how.compile:
+        if how.freeze_bn and not how.compile:
             network.to(device)
             stack.enter_context(folded_norms(network, to_float(examples.pixels[examples.train[:2]], device)))
         yield
 
 
-def single_steps(
-    network: nn.Module, data: Examples, how: Training, *, seed: int, device: str
-) -> Callable[[float], float]:
-    """A function that takes the next training step at a given rate and returns its loss: what a range test wants."""
-    network.to(device).train()
-    if how.frozen_norm:
+def single_steps(network: nn.Module, data: Examples, config: TrainConfig) -> Callable[[float], float]:
+    """A function that takes the next training step at a given rate and returns its loss: what a range test needs."""
+    how, regularization, run = config.optimization, config.regularization, config.run
+    network.to(run.device).train()
+    if how.freeze_bn:
         freeze_bn(network)
     group = {"params": [p for p in network.parameters() if p.requires_grad], "lr": 0.0}
-    optimiser = build_optimiser(how.opt, [group], momentum=how.momentum, weight_decay=how.weight_decay)
-    order, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    optimiser = build_optimiser(how.opt, [group], momentum=how.momentum, weight_decay=regularization.weight_decay)
+    order, noise = np.random.default_rng(run.seed), torch.Generator().manual_seed(run.seed)
 
     def step(rate: float) -> float:
         rows = order.choice(data.train, min(how.batch_size, len(data.train)), replace=False)
-        images = augment(to_float(data.pixels[rows], device), how.augment, noise)
-        wanted = data.wanted(rows, how.label_smoothing).to(device)
+        images = augment(to_float(data.pixels[rows], run.device), config.augmentation.augment, noise)
+        targets = data.targets_of(rows, regularization.label_smoothing).to(run.device)
         optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
-        loss = data.task.training.losses[how.loss](network(images), wanted).mean()
+        loss = data.task.training.losses[how.loss](network(images), targets).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         limit_gradient(network, how.clip)
         optimiser.step()

@@ -27,12 +27,12 @@ from clearsight.errors import ConfigError
 from clearsight.models.execution import device_of
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import registered_tasks
-from clearsight.train.config import Config
+from clearsight.train.confident_learning import find_label_issues
+from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult, Watch
 from clearsight.train.decision import Decision
 from clearsight.train.head_search import Candidate
-from clearsight.train.label_issues import LabelIssues, find_label_issues
-from clearsight.train.loop import Training
+from clearsight.train.label_issues import LabelIssues
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
 from clearsight.train.recipe import Recipe, check_names, check_task, kept, larger_size, plan
@@ -49,7 +49,7 @@ STRATEGIES: dict[str, dict[str, Strategy]] = {
     "regression": {"probe": ridge_head, "scratch": from_scratch},
     "one-class": {"probe": train_one_class, "scratch": train_one_class},
 }
-"""What carries out each kind of recipe, by how the task fits a head (`tasks.Training.head`)."""
+"""What carries out each kind of recipe, by how the task fits a head (`tasks.task.Training.head`)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Fitted:
     judged (M,): positions of the validation images; val_logits (M, K): their logits by weights that had not seen them.
     history is empty where no network was trained by gradient descent. tuned: a pretrained network was trained further
     and kept. seconds: of training; limits_seconds: of finding out what the model does not know and which labels to
-    doubt. images_per_second: of training or of features. training: how the loop ran, if it did. suspects: labels that
+    doubt. images_per_second: of training or of features. training: the
+    resolved config, where a network was trained by gradient descent. suspects: labels that
     are probably wrong.
     """
 
@@ -75,13 +76,13 @@ class Fitted:
     seconds: float
     limits_seconds: float
     images_per_second: float
-    training: Training | None = None
+    training: TrainConfig | None = None
     suspects: LabelIssues | None = None
 
 
 def fit(
     dataset: Dataset,
-    config: Config,
+    config: TrainConfig,
     *,
     console: Console | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -120,21 +121,7 @@ def fit(
     job = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
     outcome = _train(job)
     trained = time.perf_counter()
-    bundle = Bundle(
-        network=outcome.network.eval(),
-        task=outcome.task,
-        form=prepared.form,
-        geometry=geometry,
-        data={
-            "name": dataset.name,
-            "origin": dataset.origin,
-            "images": len(dataset),
-            "fingerprint": prepared.pixels.key,
-            "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
-            "media": scanned.media,
-            **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
-        },
-    )
+    bundle = _bundle(outcome, prepared, geometry, scanned)
     suspects = None
     if world.rank == 0:
         alone = replace(job, world=ALONE)
@@ -160,17 +147,36 @@ def fit(
     )
 
 
-def _notes(dataset: Dataset, config: Config) -> list[Decision]:
+def _bundle(outcome: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:
+    """The trained model with the facts of its data; how unusual an image may be is not known yet."""
+    dataset = prepared.dataset
+    return Bundle(
+        network=outcome.network.eval(),
+        task=outcome.task,
+        form=prepared.form,
+        geometry=geometry,
+        data={
+            "name": dataset.name,
+            "origin": dataset.origin,
+            "images": len(dataset),
+            "fingerprint": prepared.pixels.key,
+            "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
+            "media": scanned.media,
+            **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
+        },
+    )
+
+
+def _notes(dataset: Dataset, config: TrainConfig) -> list[Decision]:
     """What the task says about how it reads the data, where the user left that open."""
     return [Decision(*note) for note in dataset.task.notes(dataset, config)]
 
 
-def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
+def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     """Refuse options that mean nothing for what is to be predicted, all at once."""
-    task, model, options = dataset.task, config.model, config.train
-    if options.loss is not None and options.loss not in task.training.losses:
-        raise ConfigError(f"--loss {options.loss} is not for {task.name}", expected=", ".join(task.training.losses))
-    changed = config.changed()
+    task, loss, changed = dataset.task, config.optimization.loss, config.changed()
+    if loss is not None and loss not in task.training.losses:
+        raise ConfigError(f"--loss {loss} is not for {task.name}", expected=", ".join(task.training.losses))
     for other in registered_tasks():
         given = [flag(name) for name in other.own_options if name in changed]
         if given and other.name != task.name:
@@ -185,14 +191,14 @@ def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
             fix="leave out --model, or name a network",
         )
     wrong = {
-        "class_weights": ("--class-weights", options.class_weights != "none"),
-        "adversarial": ("--adversarial", options.adversarial != "none"),
-        "label_smoothing": ("--label-smoothing", bool(options.label_smoothing)),
-        "freeze": ("--freeze none or lower", model.freeze in ("none", "lower") and recipe.kind == "probe"),
+        "class_weights": ("--class-weights", config.regularization.class_weights != "none"),
+        "adversarial": ("--adversarial", config.augmentation.adversarial != "none"),
+        "label_smoothing": ("--label-smoothing", bool(config.regularization.label_smoothing)),
+        "freeze": ("--freeze none or lower", config.model.freeze in ("none", "lower") and recipe.kind == "probe"),
         "heal": ("--heal", config.run.heal),
         "fit": ("--fit auto", config.data.fit == "auto"),
     }
-    if given := [flag for name, (flag, asked) in wrong.items() if asked and name in task.training.unsupported]:
+    if given := [option for name, (option, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
             f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="leave that out"
         )
@@ -204,7 +210,7 @@ class Trials:
 
     dataset: Dataset
     scanned: Scan
-    config: Config
+    config: TrainConfig
     test_fraction: float | None
     device: str
     console: Console
@@ -247,7 +253,7 @@ class Trials:
         config = self.config
         scores: dict[str, tuple[float, float]] = {}
         for name, geometry in tried.items():
-            short = replace(_without_budget(config), train=replace(config.train, epochs=config.train.epochs or 8))
+            short = config.with_options(epochs=config.optimization.epochs or 8, budget=None, freeze="auto")
             own = replace(recipe, img_size=geometry.height)
             data, _ = self.prepared(geometry, self.console)
             job = TrainContext(data, own, short, self.device, Silent())
@@ -264,9 +270,5 @@ def _train(job: TrainContext) -> TrainResult:
 
 def _score(job: TrainContext, outcome: TrainResult) -> tuple[float, float]:
     """What validation says of a training: of two, the larger is better."""
-    loss = outcome.training.loss if outcome.training else ""
-    return outcome.task.validation_score(outcome.logits, job.examples.wanted(outcome.judged), loss)
-
-
-def _without_budget(config: Config) -> Config:
-    return replace(config, run=replace(config.run, budget=None), model=replace(config.model, freeze="auto"))
+    loss = outcome.training.optimization.loss if outcome.training else ""
+    return outcome.task.validation_score(outcome.logits, job.examples.targets_of(outcome.judged), loss or "")

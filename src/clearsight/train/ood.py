@@ -20,15 +20,16 @@ from clearsight.calibration.temperature import fit_temperature
 from clearsight.console import Silent
 from clearsight.data.loader import to_float
 from clearsight.metrics import softmax
-from clearsight.models.network import AS_IT_IS, Network, Probe
+from clearsight.metrics.ranking import auroc
+from clearsight.models.network import Network
 from clearsight.ood.detector import LeftOut, OODDetector
-from clearsight.ood.scores import BANK, OF_LOGITS, SCORES, Bank, Floats, auroc, pooled
+from clearsight.ood.scores import BANK, OF_LOGITS, SCORES, Bank, Floats, pooled
 from clearsight.predictor import Predictor
 from clearsight.tasks import Classification
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import Targets, fit_softmax
-from clearsight.train.loop import Examples, Training
+from clearsight.train.loop import Examples
 from clearsight.train.strategies.from_scratch import new_network
 from clearsight.train.strategies.probe import new_probe
 
@@ -126,13 +127,13 @@ def _coarse(job: TrainContext, rows: NDArray[np.int64]) -> Floats:
 
 def _features(job: TrainContext, outcome: TrainResult, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
     """Features below the head (N, D): for a head on a frozen backbone those in the cache, which it was chosen on."""
-    split = job.data.split
-    if isinstance(bundle.network, Probe) and not outcome.tuned and bundle.network.views == AS_IT_IS:
+    split, levels = job.data.split, bundle.network.feature_levels
+    if levels and not outcome.tuned and not bundle.network.uses_tta:
         everyone = np.sort(np.concatenate([split.train, split.val]))
         bare = new_probe(replace(job.recipe, model=bundle.network.spec["name"]))  # a classical recipe names both
         parts = extract(bare, job.data.pixels, everyone, device=job.device)
         places = np.searchsorted(everyone, rows)
-        return np.concatenate([parts[i][places] for i in bundle.network.spec["parts"]], axis=1)
+        return np.concatenate([parts[i][places] for i in levels.chosen], axis=1)
     predictor = Predictor(bundle, device=job.device)
     return predictor.embed(job.data.pixels.view(rows), job.console.stage("features of known images"))
 
@@ -212,22 +213,22 @@ def _retrained(
 ) -> tuple[_Part, _Part, _Part] | None:
     """The same by a network of the same kind, trained anew without some classes."""
     data, how = job.data, outcome.training
-    assert isinstance(how, Training)
+    assert how is not None
     left = np.setdiff1d(np.arange(job.classes), group)
     keep = [rows[~np.isin(data.labels[rows], group)] for rows in (data.split.train, data.split.val)]
     gone = data.split.val[np.isin(data.labels[data.split.val], group)][:KNOWN]
     if not len(keep[0]) or not len(keep[1]) or not len(gone):
         return None
     draw = np.random.default_rng(job.config.run.seed)
-    views = min(MOST, int(SHARE * how.epochs * len(data.split.train)))
-    train = np.sort(draw.permutation(keep[0])[: max(how.batch_size, views // 4)])
+    views = min(MOST, int(SHARE * how.optimization.epochs * len(data.split.train)))
+    train = np.sort(draw.permutation(keep[0])[: max(how.optimization.batch_size, views // 4)])
     known = np.sort(draw.permutation(keep[1])[:KNOWN])
     number = np.searchsorted(left, data.labels).clip(max=len(left) - 1)
     some = Classification(tuple(str(k) for k in left))
     examples = Examples(data.pixels.array, number, data.weights, train, known, some)
     network = new_network(job.recipe, data, job.config.run.seed, outputs=len(left))
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
-    short = replace(how, epochs=max(2, round(views / len(train))))
+    short = how.with_options(epochs=max(2, round(views / len(train))))
     quiet = replace(job, console=Silent(), on_epoch=None, watch=None, folder=None)
     quiet.train(network, short, groups, "leaving classes out", examples)
     rows = [np.sort(draw.permutation(train)[:BANK]), known, gone]

@@ -14,13 +14,13 @@ from clearsight.data.scan import Scan, scan
 from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
 from clearsight.models.execution import device_of
-from clearsight.models.gateway import PREFIX, default_img_size, timm_name
+from clearsight.models.gateway import PREFIX, check_arguments, default_img_size, timm_name
 from clearsight.models.network import headless
-from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
-from clearsight.models.registry import check_model_args, entry
+from clearsight.models.registry import check_model_args
+from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
-from clearsight.train.config import Config, seconds
+from clearsight.train.config import TrainConfig, seconds
 from clearsight.train.decision import Decision
 
 SMALL = 48
@@ -57,7 +57,7 @@ def network_options(recipe: Recipe) -> dict[str, Any]:
     return {"pretrained": False, "model": recipe.model, "model_arg": model_args, "img_size": recipe.img_size}
 
 
-def check_names(config: Config) -> None:
+def check_names(config: TrainConfig) -> None:
     """Refuse a network that does not exist before any file is looked at."""
     name = config.model.model
     if is_classical(name):
@@ -67,6 +67,7 @@ def check_names(config: Config) -> None:
         return
     if name.startswith(PREFIX):
         timm_name(name)
+        check_arguments(name, config.model.model_arg)
     elif name != "auto":
         check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:
@@ -86,7 +87,7 @@ ENOUGH_FOR_SIZES = 600.0
 """Seconds of budget from which a second size is tried, which costs the time of a head on frozen features."""
 
 
-def larger_size(recipe: Recipe, config: Config, scanned: Scan, task: TaskKind) -> int | None:
+def larger_size(recipe: Recipe, config: TrainConfig, scanned: Scan, task: TaskKind) -> int | None:
     """Side of a larger input that the images fill and the weights allow, where a budget leaves time to try it."""
     budget, data = config.run.budget, config.data
     if recipe.kind != "probe" or not task.training.tries_sizes or data.img_size:
@@ -103,7 +104,7 @@ def larger_size(recipe: Recipe, config: Config, scanned: Scan, task: TaskKind) -
     return side if shapes[0] == shapes[1] else None
 
 
-def _only_for_networks(config: Config) -> dict[str, bool]:
+def _only_for_networks(config: TrainConfig) -> dict[str, bool]:
     """Options that are about weights, and whether they are given."""
     model = config.model
     return {
@@ -114,10 +115,10 @@ def _only_for_networks(config: Config) -> dict[str, bool]:
     }
 
 
-def plan(config: Config, scanned: Scan, task: TaskKind = Classification) -> Recipe:
+def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) -> Recipe:
     """Choose network, weights and input size. ConfigError when the options exclude each other."""
     recipe = _plan(config, scanned, task)
-    if config.train.adversarial != "none" and recipe.kind == "probe":
+    if config.augmentation.adversarial != "none" and recipe.kind == "probe":
         raise ConfigError(
             "--adversarial trains a network from random weights, whose every layer meets the attacks",
             found=f"{recipe.model}, which starts from published weights",
@@ -126,7 +127,7 @@ def plan(config: Config, scanned: Scan, task: TaskKind = Classification) -> Reci
     return recipe
 
 
-def _plan(config: Config, scanned: Scan, task: TaskKind) -> Recipe:
+def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     model, size = config.model, config.data.img_size
     if model.model == "auto":
         return _automatic(config, scanned, task)
@@ -169,7 +170,7 @@ def _plan(config: Config, scanned: Scan, task: TaskKind) -> Recipe:
     return Recipe("scratch", model.model, model_args, size, (Decision("network", model.model, why),))
 
 
-def _classical(config: Config, scanned: Scan) -> Recipe:
+def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
     """A classical model: the images' own size up to LARGEST, and cells that suit it."""
     name = config.model.model
     descriptor, _ = check_classical(name, config.model.model_arg)
@@ -203,7 +204,7 @@ def _cells(descriptor: str, size: int) -> dict[str, Any]:
     return {}
 
 
-def _automatic(config: Config, scanned: Scan, task: TaskKind) -> Recipe:
+def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     side = scanned.short_side
     small = side < SMALL
     if config.model.pretrained is True:
@@ -254,7 +255,7 @@ def _automatic(config: Config, scanned: Scan, task: TaskKind) -> Recipe:
     )
 
 
-def check_task(dataset: Dataset, config: Config) -> None:
+def check_task(dataset: Dataset, config: TrainConfig) -> None:
     """Refuse a task that the data was not read for."""
     asked = config.data.task
     if asked not in (AUTO, dataset.task.name):
@@ -265,7 +266,7 @@ def check_task(dataset: Dataset, config: Config) -> None:
         )
 
 
-def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepared, Recipe]:
+def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Prepared, Recipe]:
     """The recipe, and the data at its size: what every job but `fit` itself begins with."""
     check_task(dataset, config)
     scanned = scan(dataset, console.stage("looking at the files"))
@@ -282,7 +283,7 @@ def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepare
     return kept(prepared, config)[0], recipe
 
 
-def kept(data: Prepared, config: Config) -> tuple[Prepared, list[Decision]]:
+def kept(data: Prepared, config: TrainConfig) -> tuple[Prepared, list[Decision]]:
     """The data without the images that are not to be learned from, and which these are."""
     if config.data.leave_out is None:
         return data, []

@@ -64,7 +64,7 @@ def ridge_head(job: TrainContext) -> TrainResult:
     features = StandardFeatures([parts[i] for i in chosen.parts], everything)
     gamma = chosen.setting.get("gamma D", 0.0) / features.width
     spec, head = _module(features, _fitted(features, everything, wanted, chosen), gamma)
-    probe.set_head(chosen.parts, spec, head)
+    probe.set_head(spec, head, chosen.parts)
     judged = rows[np.concatenate([judge for _, judge in folds])]
     truth = task.truth(data.dataset)[judged]
     ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
@@ -83,7 +83,7 @@ def ridge_head(job: TrainContext) -> TrainResult:
         job.note("without effect", "--budget", why)
     return TrainResult(
         network=probe, task=task.calibrated(outputs[best], truth), judged=judged, logits=outputs[best], history=(),
-        candidates=tuple(found), decisions=tuple(job.notes), images_per_second=speed,
+        candidates=tuple(found), images_per_second=speed,
     )  # fmt: skip
 
 

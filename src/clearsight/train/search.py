@@ -20,8 +20,8 @@ from clearsight.data.prepare import Prepared
 from clearsight.errors import CheckpointError, ConfigError, TrainingError
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.execution import device_of
-from clearsight.models.registry import entry
-from clearsight.train.config import Config
+from clearsight.models.zoo import entry
+from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.observer import Epoch
 from clearsight.train.optimisers import default_lr
@@ -82,7 +82,7 @@ class Search:
 
 def search(
     dataset: Dataset,
-    config: Config,
+    config: TrainConfig,
     given: Mapping[str, Any],
     *,
     trials: int,
@@ -154,14 +154,14 @@ def search(
 
 
 def space(
-    config: Config, recipe: Recipe, given: Mapping[str, Any], images: int, all_images: int
+    config: TrainConfig, recipe: Recipe, given: Mapping[str, Any], images: int, all_images: int
 ) -> Callable[[Any], dict[str, Any]]:
     """What a trial may choose: rate, batch, decay, smoothing, optimiser, augmentation, and the network's width and
     depth, each unless the user named it. What training would take by itself is among the choices.
 
     images, all_images: in the training split, and in the data.
     """
-    scratch, opt = recipe.kind == "scratch", config.train.opt
+    scratch, opt = recipe.kind == "scratch", config.optimization.opt
     known = (
         entry(recipe.model).model_args if scratch and recipe.model.startswith(("resnet", "seresnet", "plain")) else {}
     )
@@ -185,7 +185,7 @@ def space(
         chosen: dict[str, Any] = {}
         if "opt" not in given:
             chosen["opt"] = trial.suggest_categorical("opt", optimisers)
-        if "lr" not in given and not config.train.lr_find:
+        if "lr" not in given and not config.optimization.lr_find:
             chosen["lr"] = trial.suggest_float("lr", low, high, log=True)
         if "batch_size" not in given:
             chosen["batch_size"] = trial.suggest_categorical("batch_size", batches)
@@ -205,18 +205,15 @@ def space(
 
 
 def _outcome(
-    data: Prepared, recipe: Recipe, config: Config, options: Mapping[str, Any], fold: int, trial: Any
+    data: Prepared, recipe: Recipe, config: TrainConfig, options: Mapping[str, Any], fold: int, trial: Any
 ) -> TrainResult:
     """Train one setting on one fold; a trial that looks worse than the others is cut short."""
     import optuna
 
     fit, judge = data.split.folds[fold]
     here = replace(data, split=replace(data.split, train=fit, val=judge))
-    chosen = replace(
-        config,
-        train=replace(config.train, **{k: v for k, v in options.items() if hasattr(config.train, k)}),
-        run=replace(config.run, budget=None),
-    )
+    mine = {name: value for name, value in options.items() if name not in ("model", "model_arg")}  # are the recipe's
+    chosen = config.with_options(**mine, budget=None)
     changed = _changed(recipe, options)
 
     def on_epoch(epoch: Epoch) -> None:

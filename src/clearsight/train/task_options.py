@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from clearsight.tasks import TaskOptions
-from clearsight.train.config import Config, low_high
+from clearsight.train.config import TrainConfig, low_high
 
 
-def task_options(config: Config, *, variances: bool = False) -> TaskOptions:
+def task_options(config: TrainConfig, *, variances: bool = False) -> TaskOptions:
     """The options that tasks read. variances: the network gives a variance for each number."""
     data = config.data
     return TaskOptions(

@@ -13,7 +13,7 @@ def tiny_batch_with_norm(case: Case) -> Verdict | None:
     """Batch normalisation over fewer than 16 images."""
     norms = sum(kind == "norm" for _, kind in case.vitals.sequence)
     batch = case.vitals.batch
-    if not norms or case.how.frozen_norm or not 0 < batch < SMALL_BATCH:
+    if not norms or case.optimization.freeze_bn or not 0 < batch < SMALL_BATCH:
         return None
     images = int(case.counts.sum())
     room = images >= 2 * SMALL_BATCH
@@ -33,7 +33,7 @@ def tiny_batch_with_norm(case: Case) -> Verdict | None:
 def dropout_before_norm(case: Case) -> Verdict | None:
     """Dropout somewhere before a batch normalisation, whose running variance is then wrong in evaluation."""
     kinds = [kind for _, kind in case.vitals.sequence]
-    if "dropout" not in kinds or "norm" not in kinds[kinds.index("dropout") :] or case.how.frozen_norm:
+    if "dropout" not in kinds or "norm" not in kinds[kinds.index("dropout") :] or case.optimization.freeze_bn:
         return None
     start = kinds.index("dropout")
     dropout = case.vitals.sequence[start][0]

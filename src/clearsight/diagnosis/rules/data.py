@@ -162,7 +162,7 @@ def starved_loader(case: Case) -> Verdict | None:
     share, wait = case.vitals.wait_share(), float(np.median(waits[2:]))
     if not share > WAITING or wait < NOTICED:
         return None
-    words = case.how.augment.split("+")
+    words = case.augmentation.augment.split("+")
     dear = "strong" in words or "rand" in words or len(set(words) - {"none", "mirror", "flip"}) > 1
     return Verdict(
         "starved-loader",

@@ -63,22 +63,26 @@ def overfit(case: Case) -> Verdict | None:
 
 def held_down(case: Case) -> Verdict | None:
     """An L1 penalty or a limit on the weights keeps them so small that nothing can be learned."""
-    how = case.how
-    if case.broke or case.learns or len(case.looks) < 2 or not (how.l1 or how.max_norm):
+    regularization = case.regularization
+    if case.broke or case.learns or len(case.looks) < 2 or not (regularization.l1 or regularization.max_norm):
         return None
     first, last = case.looks[0].weight, case.looks[-1].weight
     left = float(np.median(last[first > 0] / first[first > 0])) if (first > 0).any() else 1.0
     if left > HELD:
         return None
-    what = f"an L1 penalty of {how.l1:g}" if how.l1 else f"a largest norm of {how.max_norm:g}"
+    what = (
+        f"an L1 penalty of {regularization.l1:g}"
+        if regularization.l1
+        else f"a largest norm of {regularization.max_norm:g}"
+    )
     return Verdict(
         "underfit",
         "fault",
         f"It underfits, held down by {what}: the median layer has {left:.2g} of its first length left.",
         {
             "weight_left": left,
-            "l1": how.l1,
-            "max_norm": how.max_norm or math.nan,
+            "l1": regularization.l1,
+            "max_norm": regularization.max_norm or math.nan,
             "train_accuracy": case.train_accuracy,
         },
         "regularise less",
@@ -138,26 +142,30 @@ def underfit(case: Case) -> Verdict | None:
 
 def _regularised(case: Case) -> dict[str, Any]:
     """The next step up in regularisation: augmentation first, then mixing, then dropout and decay."""
-    if case.how.augment == "none":
+    if case.augmentation.augment == "none":
         return {"augment": "light"}
-    if case.how.augment == "light":
+    if case.augmentation.augment == "light":
         return {"augment": "strong"}
-    if not case.how.mixup and not case.how.cutmix and case.how.loss not in ("hinge", "focal"):
+    if (
+        not case.augmentation.mixup
+        and not case.augmentation.cutmix
+        and case.optimization.loss not in ("hinge", "focal")
+    ):
         return {"mixup": 0.2}
-    return {**case.knob(dropout=0.5), "weight_decay": max(10 * case.how.weight_decay, 5e-4)}
+    return {**case.knob(dropout=0.5), "weight_decay": max(10 * case.regularization.weight_decay, 5e-4)}
 
 
 def _freed(case: Case) -> dict[str, Any]:
     """What holds the network down, if anything does; else a larger network, or longer training."""
-    how = case.how
+    regularization = case.regularization
     freed: dict[str, Any] = {}
-    if how.l1:
+    if regularization.l1:
         freed["l1"] = 0.0
-    if how.max_norm is not None:
+    if regularization.max_norm is not None:
         freed["max_norm"] = 3.0
     if case.model_args.get("dropout", 0) > 0.3:
         freed |= case.knob(dropout=0.1)
-    if how.augment not in ("none", "light", "mirror", "flip"):
+    if case.augmentation.augment not in ("none", "light", "mirror", "flip"):
         freed["augment"] = "light"
     return freed or _larger(case)
 

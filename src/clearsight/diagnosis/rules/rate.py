@@ -72,20 +72,20 @@ def broken_pixels(case: Case) -> Verdict | None:
 
 def weight_decay_too_high(case: Case) -> Verdict | None:
     """Weight decay pulls the weights to zero faster than the loss can build them up."""
-    decay = case.how.weight_decay
+    decay = case.regularization.weight_decay
     if case.learns or not decay or len(case.looks) < 2:
         return None
     pull = decay * float(sum(case.vitals.rates))
     first, last = case.looks[0], case.looks[-1]
     known = first.weight > 0
     left = float(np.median(last.weight[known] / first.weight[known])) if known.any() else 1.0
-    if case.how.opt in ("adamw", "muon", "gd", "sgd", "momentum", "nesterov"):
+    if case.optimization.opt in ("adamw", "muon", "gd", "sgd", "momentum", "nesterov"):
         share = decay * first.lr / case.ratios[0] if case.ratios[0] > 0 else 0.0
     else:  # coupled with a rate per weight: what counts is whose gradient is larger
         known &= np.isfinite(last.gradient)
         pulls = decay * last.weight[known]
         share = float(np.median(pulls / (pulls + last.gradient[known] + 1e-30))) if known.any() else 0.0
-    usual = default_weight_decay(case.how.opt)
+    usual = default_weight_decay(case.optimization.opt)
     if decay <= 2 * usual or pull < DECAYED or not (left < 0.5 or share > 0.5):
         return None  # where the decay is the usual one and the pull is not, the rate is the cause
     return Verdict(
@@ -94,7 +94,7 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
         f"Weight decay ({decay:g}) eats the weights: the median layer has {left:.2g} of its first length left, and "
         f"{min(share, 1.0):.0%} of an update is decay rather than learning.",
         {"weight_decay": decay, "sum_of_rate_times_decay": pull, "weight_left": left, "share_of_update": share},
-        f"use the usual weight decay of {case.how.opt}, {usual:g}",
+        f"use the usual weight decay of {case.optimization.opt}, {usual:g}",
         {"weight_decay": usual},
     )
 
@@ -138,21 +138,21 @@ def not_a_number(case: Case) -> Verdict | None:
     broken = case.vitals.broken
     if broken is None:
         return None
-    half = case.how.amp in ("fp16", "bf16")
+    half = case.optimization.amp in ("fp16", "bf16")
     options: dict[str, object] = {"lr": rounded(min(case.vitals.rate / 10, case.own_rate))}
     if half:
         options["amp"] = "off"
-    if not case.how.clip:
+    if not case.optimization.clip:
         options["clip"] = 1.0
     return Verdict(
         "not-a-number",
         "fault",
         f"The loss became {broken.loss} in step {broken.step}. The pixels are finite"
         + ("" if broken.weights_finite else ", the weights no longer")
-        + (f"; passes run in {case.how.amp}, whose range or precision may not do." if half else "."),
+        + (f"; passes run in {case.optimization.amp}, whose range or precision may not do." if half else "."),
         {"step": float(broken.step), "weights_finite": float(broken.weights_finite), "rate": case.vitals.rate},
         "lower the rate"
-        + ("" if case.how.clip else " and limit the gradient's norm")
+        + ("" if case.optimization.clip else " and limit the gradient's norm")
         + (", and compute in float32" if half else ""),
         options,
     )
@@ -184,14 +184,16 @@ def rate_too_low(case: Case) -> Verdict | None:
 
 def oscillating_loss(case: Case) -> Verdict | None:
     """In its second half the loss still swings more than the draw of the images explains, or it rose again."""
-    how = case.how
+    loss, augmentation = case.optimization.loss, case.augmentation
     if case.broke or case.steps < LOOKED or not case.late:
         return None
-    if how.loss not in ("cross-entropy", "kl") or how.mixup or how.cutmix:  # which has a floor of its own in each batch
+    if (
+        loss not in ("cross-entropy", "kl") or augmentation.mixup or augmentation.cutmix
+    ):  # which has a floor of its own in each batch
         return None
     swing = float(np.median(np.abs(np.diff(case.losses[case.steps // 2 :]))))
     spread = float(np.mean([look.spread for look in case.late]))
-    images = how.images_per_step(int(case.counts.sum()))
+    images = case.optimization.images_per_step(int(case.counts.sum()))
     whole = images >= int(case.counts.sum())  # the same images in every step: nothing is drawn
     expected = 0.0 if whole else 0.954 * spread / math.sqrt(max(1, images))
     noticeable = NOTICEABLE * case.scale
@@ -204,7 +206,7 @@ def oscillating_loss(case: Case) -> Verdict | None:
     if not relapsed and waves < WAVES and not swings:
         return None
     options: dict[str, object] = {"lr": rounded(case.vitals.rate / 5)}
-    if case.how.opt in ("momentum", "nesterov") and case.how.momentum > 0.95:
+    if case.optimization.opt in ("momentum", "nesterov") and case.optimization.momentum > 0.95:
         options["momentum"] = 0.9
     return Verdict(
         "oscillating-loss",
@@ -254,7 +256,11 @@ def too_slow(case: Case) -> Verdict | None:
     start, last = float(smooth[:few].mean()), float(smooth[-few:].mean())
     near = len(smooth) - len(smooth) // 3 - few
     fall, late_fall = start - last, float(smooth[near : near + few].mean()) - last
-    images = few * max(4, math.ceil(128 / max(1, case.vitals.batch))) * case.how.images_per_step(int(case.counts.sum()))
+    images = (
+        few
+        * max(4, math.ceil(128 / max(1, case.vitals.batch)))
+        * case.optimization.images_per_step(int(case.counts.sum()))
+    )
     noise = 2 * 1.4 * case.late[-1].spread / math.sqrt(images)
     late = late_fall / fall if fall > 0.02 * case.chance_loss and late_fall > noise else 0.0
     stuck = case.best_skill < LEARNED / 2 or case.end_loss > 0.8 * case.chance_loss

@@ -74,7 +74,7 @@ def unnormalised_input(case: Case) -> Verdict | None:
 
 def softmax_twice(case: Case) -> Verdict | None:
     """The network already returns probabilities, and the loss takes their softmax again."""
-    if case.how.loss == "mse" or len(case.looks) < 3:
+    if case.optimization.loss == "mse" or len(case.looks) < 3:
         return None
     sums = max(look.sums for look in case.looks)
     low, high = min(look.low for look in case.looks), max(look.high for look in case.looks)
@@ -86,7 +86,7 @@ def softmax_twice(case: Case) -> Verdict | None:
         "softmax-twice",
         "fault",
         f"The network's outputs are probabilities already: every row lies in [0, 1] and sums to 1. The loss "
-        f"({case.how.loss}) turns them into probabilities a second time, so cross-entropy cannot fall below "
+        f"({case.optimization.loss}) turns them into probabilities a second time, so cross-entropy cannot fall below "
         f"{floor:.2f} and its gradient stays small.",
         {"largest_distance_of_a_row_sum_from_1": sums, "lowest_output": low, "highest_output": high, "floor": floor},
         "remove the softmax at the end of the network; the loss and `predict_proba` apply it",
@@ -102,7 +102,7 @@ def exploding_gradients(case: Case) -> Verdict | None:
         return None
     look = case.looks[0]
     total, slope = look.total_gradient(), case.gradient_slope(look)
-    limit = LARGE_GRADIENT * (math.sqrt(len(case.counts)) if case.how.loss == "bce" else 1)
+    limit = LARGE_GRADIENT * (math.sqrt(len(case.counts)) if case.optimization.loss == "bce" else 1)
     blatant = total > 10 * limit and look.loss > 10 * case.chance_loss
     if not (blatant or (not case.learns and (total > limit or slope > STEEP))):
         return None
@@ -113,7 +113,7 @@ def exploding_gradients(case: Case) -> Verdict | None:
     if len(spread) > 1:
         evidence["activation_std_first"], evidence["activation_std_last"] = float(spread[0]), float(spread[-1])
     options = {**case.initialisable, **case.knob(norm=True)}
-    if not case.how.clip:
+    if not case.optimization.clip:
         options["clip"] = 1.0
     return Verdict(
         "exploding-gradients",

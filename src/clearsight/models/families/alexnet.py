@@ -37,7 +37,8 @@ from clearsight.models.layers import (
     he_normal,
     pieces,
 )
-from clearsight.models.registry import register
+from clearsight.models.published import TorchvisionWeights
+from clearsight.models.registry import register, with_weights
 
 PAPER = "Krizhevsky et al. 2012, NIPS 25"
 SINGLE_TOWER = "Krizhevsky 2014, arXiv:1404.5997"
@@ -134,6 +135,7 @@ class AlexNet(nn.Module):
         return self.classifier(x.flatten(1))  # type: ignore[no-any-return]
 
 
+@with_weights(TorchvisionWeights("AlexNet_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=4, year=2014, paper=SINGLE_TOWER, top1=56.522, top5=79.066, design=SINGLE)
 def alexnet(*, classes: int, channels: int, img_size: int, design: AlexNetDesign) -> nn.Module:
     """The single tower, torchvision's: 61,100,840 parameters."""

@@ -15,6 +15,7 @@ Shapes at 224, growth 32: x (N, channels, 224, 224) -> conv0 112 -> pool0 56 -> 
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -37,7 +38,8 @@ from clearsight.models.layers import (
     dense,
     he_normal,
 )
-from clearsight.models.registry import register
+from clearsight.models.published import TorchvisionWeights
+from clearsight.models.registry import register, with_weights
 
 PAPER = "Huang et al. 2016, arXiv:1608.06993"
 BOTTLENECK = 4
@@ -196,24 +198,37 @@ class DenseNet(nn.Module):
         return self.classifier(x.flatten(1))  # type: ignore[no-any-return]
 
 
+def _renamed(key: str) -> str:
+    """The published files write `denselayer1.norm.1.weight` where the network has `denselayer1.norm1.weight`."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key)
+
+
+def _weights(name: str) -> TorchvisionWeights:
+    return TorchvisionWeights(f"{name}_Weights.IMAGENET1K_V1", renamed=_renamed)
+
+
+@with_weights(_weights("DenseNet121"))
 @register(img_size=224, min_size=8, year=2016, paper=PAPER, top1=74.434, top5=91.972, design=PUBLISHED)
 def densenet121(*, classes: int, channels: int, img_size: int, design: DenseNetDesign) -> nn.Module:
     """6, 12, 24 and 16 layers: 7,978,856 parameters."""
     return DenseNet((6, 12, 24, 16), classes, channels, img_size, design)
 
 
+@with_weights(_weights("DenseNet161"))
 @register(img_size=224, min_size=8, year=2016, paper=PAPER, top1=77.138, top5=93.560, design=WIDE)
 def densenet161(*, classes: int, channels: int, img_size: int, design: DenseNetDesign) -> nn.Module:
     """6, 12, 36 and 24 layers of growth 48: 28,681,000 parameters."""
     return DenseNet((6, 12, 36, 24), classes, channels, img_size, design)
 
 
+@with_weights(_weights("DenseNet169"))
 @register(img_size=224, min_size=8, year=2016, paper=PAPER, top1=75.600, top5=92.806, design=PUBLISHED)
 def densenet169(*, classes: int, channels: int, img_size: int, design: DenseNetDesign) -> nn.Module:
     """6, 12, 32 and 32 layers: 14,149,480 parameters."""
     return DenseNet((6, 12, 32, 32), classes, channels, img_size, design)
 
 
+@with_weights(_weights("DenseNet201"))
 @register(img_size=224, min_size=8, year=2016, paper=PAPER, top1=76.896, top5=93.370, design=PUBLISHED)
 def densenet201(*, classes: int, channels: int, img_size: int, design: DenseNetDesign) -> nn.Module:
     """6, 12, 48 and 32 layers: 20,013,928 parameters."""

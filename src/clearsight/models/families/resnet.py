@@ -36,7 +36,8 @@ from clearsight.models.layers import (
     dense,
     he_normal,
 )
-from clearsight.models.registry import register
+from clearsight.models.published import TimmWeights, TorchvisionWeights
+from clearsight.models.registry import register, with_weights
 
 PAPER = "He et al. 2015, arXiv:1512.03385"
 SE_PAPER = "Hu et al. 2018, arXiv:1709.01507"
@@ -201,30 +202,35 @@ class ResNet(nn.Module):
         return self.fc(self.dropout(x.flatten(1)))  # type: ignore[no-any-return]
 
 
+@with_weights(TorchvisionWeights("ResNet18_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=69.758, top5=89.078, design=RESIDUAL)
 def resnet18(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
     """Two basic blocks a stage: 11,689,512 parameters."""
     return ResNet(BasicBlock, (2, 2, 2, 2), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("ResNet34_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=73.314, top5=91.420, design=RESIDUAL)
 def resnet34(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
     """3, 4, 6 and 3 basic blocks: 21,797,672 parameters."""
     return ResNet(BasicBlock, (3, 4, 6, 3), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("ResNet50_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=76.130, top5=92.862, design=RESIDUAL)
 def resnet50(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
     """3, 4, 6 and 3 bottlenecks: 25,557,032 parameters."""
     return ResNet(Bottleneck, (3, 4, 6, 3), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("ResNet101_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=77.374, top5=93.546, design=RESIDUAL)
 def resnet101(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
     """3, 4, 23 and 3 bottlenecks: 44,549,160 parameters."""
     return ResNet(Bottleneck, (3, 4, 23, 3), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("ResNet152_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=78.312, top5=94.046, design=RESIDUAL)
 def resnet152(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
     """3, 8, 36 and 3 bottlenecks: 60,192,808 parameters."""
@@ -263,6 +269,7 @@ def seresnet34(*, classes: int, channels: int, img_size: int, design: ResNetDesi
     return ResNet(BasicBlock, (3, 4, 6, 3), classes, channels, img_size, design)
 
 
+@with_weights(TimmWeights("seresnet50.ra2_in1k"))
 @register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=80.260, top5=95.068, design=WITH_GATES)
 def seresnet50(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
     """ResNet-50 with gates: 28,088,024 parameters. Accuracy: timm's seresnet50.ra2_in1k, the weights we load.

@@ -33,7 +33,8 @@ from clearsight.models.layers import (
     he_normal,
     pieces,
 )
-from clearsight.models.registry import register
+from clearsight.models.published import TorchvisionWeights
+from clearsight.models.registry import register, with_weights
 
 PAPER = "Simonyan and Zisserman 2014, arXiv:1409.1556"
 
@@ -115,48 +116,56 @@ class VGG(nn.Module):
         return self.classifier(x.flatten(1))  # type: ignore[no-any-return]
 
 
+@with_weights(TorchvisionWeights("VGG11_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=69.020, top5=88.628, design=PUBLISHED)
 def vgg11(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
     """Configuration A."""
     return VGG((1, 1, 2, 2, 2), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("VGG13_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=69.928, top5=89.246, design=PUBLISHED)
 def vgg13(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
     """Configuration B."""
     return VGG((2, 2, 2, 2, 2), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("VGG16_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=71.592, top5=90.382, design=PUBLISHED)
 def vgg16(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
     """Configuration D: 138,357,544 parameters."""
     return VGG((2, 2, 3, 3, 3), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("VGG19_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=72.376, top5=90.876, design=PUBLISHED)
 def vgg19(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
     """Configuration E: 143,667,240 parameters."""
     return VGG((2, 2, 4, 4, 4), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("VGG11_BN_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=70.370, top5=89.810, design=WITH_NORM)
 def vgg11_bn(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
     """Configuration A with batch normalisation."""
     return VGG((1, 1, 2, 2, 2), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("VGG13_BN_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=71.586, top5=90.374, design=WITH_NORM)
 def vgg13_bn(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
     """Configuration B with batch normalisation."""
     return VGG((2, 2, 2, 2, 2), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("VGG16_BN_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=73.360, top5=91.516, design=WITH_NORM)
 def vgg16_bn(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
     """Configuration D with batch normalisation."""
     return VGG((2, 2, 3, 3, 3), classes, channels, img_size, design)
 
 
+@with_weights(TorchvisionWeights("VGG19_BN_Weights.IMAGENET1K_V1"))
 @register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=74.218, top5=91.842, design=WITH_NORM)
 def vgg19_bn(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
     """Configuration E with batch normalisation."""

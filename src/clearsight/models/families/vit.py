@@ -24,7 +24,8 @@ from torch import nn
 from clearsight.errors import ModelError
 from clearsight.models.ablations import Design
 from clearsight.models.layers import SMALL, activation
-from clearsight.models.registry import register
+from clearsight.models.published import PLUS_MINUS_ONE, TimmWeights
+from clearsight.models.registry import register, with_weights
 
 PAPER = "Dosovitskiy et al. 2020, arXiv:2010.11929"
 SMALLER = "Steiner et al. 2021, arXiv:2106.10270"
@@ -97,18 +98,26 @@ def _vit(timm_name: str, classes: int, channels: int, img_size: int, design: ViT
     )
 
 
+def _weights(name: str) -> TimmWeights:
+    """ImageNet-21k weights, fine-tuned on ImageNet-1k."""
+    return TimmWeights(f"{name}.augreg_in21k_ft_in1k", mean=PLUS_MINUS_ONE[0], std=PLUS_MINUS_ONE[1])
+
+
+@with_weights(_weights("vit_tiny_patch16_224"))
 @register(img_size=224, min_size=4, year=2021, paper=SMALLER, top1=75.452, top5=92.858, design=TINY)
 def vit_ti_16(*, classes: int, channels: int, img_size: int, design: ViTDesign) -> nn.Module:
     """Tokens of 192 values, 3 heads: 5,717,416 parameters."""
     return _vit("vit_tiny_patch16_224", classes, channels, img_size, design)
 
 
+@with_weights(_weights("vit_small_patch16_224"))
 @register(img_size=224, min_size=4, year=2021, paper=SMALLER, top1=81.402, top5=96.150, design=LITTLE)
 def vit_s_16(*, classes: int, channels: int, img_size: int, design: ViTDesign) -> nn.Module:
     """Tokens of 384 values, 6 heads: 22,050,664 parameters."""
     return _vit("vit_small_patch16_224", classes, channels, img_size, design)
 
 
+@with_weights(_weights("vit_base_patch16_224"))
 @register(img_size=224, min_size=4, year=2020, paper=PAPER, top1=84.534, top5=97.300, design=BASE)
 def vit_b_16(*, classes: int, channels: int, img_size: int, design: ViTDesign) -> nn.Module:
     """Tokens of 768 values, 12 heads: 86,567,656 parameters."""

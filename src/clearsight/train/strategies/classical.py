@@ -17,7 +17,7 @@ from clearsight.data.loader import batches
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, Classical
 from clearsight.models.network import Probe
-from clearsight.models.published import DEFAULT_BACKBONE
+from clearsight.models.zoo import DEFAULT_BACKBONE
 from clearsight.train.classifiers import ONE_CORE, Made, Setting, fit_classifier, settings_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
@@ -37,7 +37,8 @@ def classical(job: TrainContext) -> TrainResult:
     """
     data, split = job.data, job.data.split
     descriptor, _, classifier = job.recipe.model.partition("+")
-    idle = [name for name, value in vars(job.config.train).items() if value != getattr(TrainConfig(), name)]
+    usual = TrainConfig().training()
+    idle = [name for name, value in job.config.training().items() if value != usual[name]]
     if idle:
         options = ", ".join("--" + name.replace("_", "-") for name in idle)
         job.note("without effect", options, "a classical model has no training by gradient descent")
@@ -74,10 +75,7 @@ def classical(job: TrainContext) -> TrainResult:
         f"{best.head} ({numbers})",
         f"validation accuracy {best.accuracy:.1%}" + (f", the best of {len(tried)} settings" if len(tried) > 1 else ""),
     )
-    if isinstance(network, Probe):
-        network.set_head([len(network.taps)], spec, head)
-    else:
-        network.set_head(spec, head)
+    network.set_head(spec, head)
     return TrainResult(
         network=network,
         task=job.task.calibrated(logits, truth),
@@ -85,7 +83,6 @@ def classical(job: TrainContext) -> TrainResult:
         logits=logits,
         history=(),
         candidates=tuple(candidate for candidate, _ in tried),
-        decisions=tuple(job.notes),
         images_per_second=speed,
     )
 

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from clearsight.metrics import softmax
 from clearsight.models.backbone_split import Upper, cut
 from clearsight.models.network import AS_IT_IS, Ensemble, Probe
+from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Stacked, outputs
 from clearsight.train.head_search import choose_head, fit_softmax
-from clearsight.train.loop import Examples, Trained, Training
+from clearsight.train.loop import Examples, Trained
 from clearsight.train.strategies.probe import MIRRORED, Frozen, say_idle
 
 LAYER_DECAY = 0.6
@@ -92,17 +93,17 @@ def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
         return probe, upper, spec, rates
 
     _, upper, _, groups = new(split.train)
-    how = job.training(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
-    how = replace(how, augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
+    config = job.resolved(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
+    config = config.with_options(augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
     folds = split.folds if split.carved_validation else split.folds[:1]
     first = examples(split.train, split.val)
-    enough = max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / how.steps_per_epoch(len(first.train))))
-    plan = _plan(job, upper, how, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
+    enough = max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / config.optimization.steps_per_epoch(len(first.train))))
+    plan = _plan(job, upper, config, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
     if plan is None:
         return None
     why = "the upper blocks are trained on what the lower ones make of images and of their mirror images, once"
     say_idle(job, why, ("augment", "mixup", "cutmix"))
-    how = replace(how, epochs=plan.epochs)
+    config = config.with_options(epochs=plan.epochs)
     unwatched = replace(job, watch=None)  # the doctor knows pixels and whole networks
     members, judged, logits, runs = [], [], [], []
     for number, (fit, judge) in enumerate(folds[: plan.folds]):
@@ -116,16 +117,17 @@ def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
         probe, upper, spec, groups = new(fit)
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
         seen = examples(fit, judge)
-        runs.append(unwatched.train(upper, how, groups, title + of, seen, fold=number + 1))
-        probe.set_head(parts, spec, upper.head)
+        runs.append(unwatched.train(upper, config, groups, title + of, seen, fold=number + 1))
+        probe.set_head(spec, upper.head, parts)
         members.append(probe.eval())
         judged.append(judge)
-        of_views = [job.logits(upper, seen.val + k * n, how.batch_size, seen.pixels) for k in range(answering)]
+        size = config.optimization.batch_size
+        of_views = [job.logits(upper, seen.val + k * n, size, seen.pixels) for k in range(answering)]
         logits.append(np.mean(of_views, axis=0))  # of the mean features: the head is linear
     job.note(
         "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
     )
-    outcome = _outcome(job, frozen, members[0], np.concatenate(judged), np.concatenate(logits), runs[0], how)
+    outcome = _outcome(job, frozen, members[0], np.concatenate(judged), np.concatenate(logits), runs[0], config)
     return _jointly(job, outcome, members) if len(members) > 1 else outcome
 
 
@@ -136,22 +138,22 @@ def train_all(job: TrainContext, frozen: Frozen) -> TrainResult | None:
     probe.set_views(AS_IT_IS)
     parts = list(frozen.result.chosen.parts)
     spec, head = _softmax_head(job, frozen, parts, split.train)
-    probe.set_head(parts, spec, head)
-    how = job.training(probe, batch=32, fine_tuning=True, shape=job.data.pixels.array.shape[1:])
+    probe.set_head(spec, head, parts)
+    config = job.resolved(probe, batch=32, fine_tuning=True, shape=job.data.pixels.array.shape[1:])
     groups = layer_groups(probe, job.rate(fine_tuning=True))
-    plan = _plan(job, probe, how, groups, title, job.examples, MOST_EPOCHS, folds=1)
+    plan = _plan(job, probe, config, groups, title, job.examples, MOST_EPOCHS, folds=1)
     if plan is None:
         return None
-    how = replace(how, epochs=plan.epochs)
-    trained = job.train(probe, how, groups, title)
-    logits = job.logits(probe, split.val, how.batch_size)
-    return _outcome(job, frozen, probe, split.val, logits, trained, how)
+    config = config.with_options(epochs=plan.epochs)
+    trained = job.train(probe, config, groups, title)
+    logits = job.logits(probe, split.val, config.optimization.batch_size)
+    return _outcome(job, frozen, probe, split.val, logits, trained, config)
 
 
 def _plan(
     job: TrainContext,
     network: torch.nn.Module,
-    how: Training,
+    config: TrainConfig,
     groups: list[dict[str, Any]],
     title: str,
     examples: Examples,
@@ -161,10 +163,10 @@ def _plan(
     """The epochs asked for, or those the budget allows, at most `most`, on as many folds as get enough; None where it
     allows none.
     """
-    asked = job.config.train.epochs
+    asked = job.config.optimization.epochs
     if job.budget is None:
         return _Plan(asked or 5, 1)
-    each = job.decided(f"seconds of {title}", lambda: job.epoch_seconds(network, how, groups, examples))
+    each = job.decided(f"seconds of {title}", lambda: job.epoch_seconds(network, config, groups, examples))
     left = job.left(title) or 0.0
     words = f"one takes {each:.1f} s here, and {left:.0f} s may be spent"
     count = min(folds, int(left // (each * (asked or min(most, FEWEST_EPOCHS)))))
@@ -187,7 +189,7 @@ def _training_views(job: TrainContext, frozen: Frozen) -> tuple[str, ...]:
     images were tried; else left and right exchanged as well, unless nothing is to be augmented.
     """
     tried = any(c.views != AS_IT_IS for c in frozen.result.candidates)
-    if tried or job.config.train.augment == "none":
+    if tried or job.config.augmentation.augment == "none":
         return frozen.probe.views
     return MIRRORED[0]
 
@@ -199,7 +201,7 @@ def _outcome(
     judged: NDArray[np.int64],
     logits: NDArray[np.float64],
     trained: Trained,
-    how: Training,
+    config: TrainConfig,
 ) -> TrainResult:
     """A trained network with its own belief on images it had not seen."""
     return TrainResult(
@@ -209,10 +211,9 @@ def _outcome(
         logits=logits,
         history=trained.history,
         candidates=frozen.outcome.candidates,
-        decisions=(),
         images_per_second=trained.images_per_second,
         tuned=True,
-        training=how,
+        training=config,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.execution import operations
 from clearsight.models.initialization import BEST_OF, initialise
 from clearsight.models.network import AS_IT_IS, Network
+from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.flip_symmetry import TOO_MUCH, mirror_trial
-from clearsight.train.loop import Training
 from clearsight.train.recipe import MANY_SMALL, Recipe
 
 WORK = 4e12
@@ -31,28 +30,28 @@ OFTEN = 30
 
 def from_scratch(job: TrainContext) -> TrainResult:
     """Train the recipe's network from random weights; how long follows from the work and the budget."""
-    data, options = job.data, job.config.train
+    data, asked = job.data, job.config.optimization
     split, shape = data.split, data.pixels.array.shape[1:]
     network = drawn_network(job)
     size = 256 if job.optimiser == "muon" else 64 if len(split.train) < 5000 else 128
-    how = job.training(network, batch=size, fine_tuning=False, shape=shape)
+    config = job.resolved(network, batch=size, fine_tuning=False, shape=shape)
     groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
-    flips = options.augment is None and job.task.training.flips_checked
+    flips = job.config.augmentation.augment is None and job.task.training.flips_checked
     if flips:
-        planned, _ = _epochs(job, network, how, groups, job.left("a plan"))
-        how = replace(how, augment=_augmentation(job, planned))
-    epochs, why = _epochs(job, network, how, groups, job.left("training"))
-    if options.epochs is None:
+        planned, _ = _epochs(job, network, config, groups, job.left("a plan"))
+        config = config.with_options(augment=_augmentation(job, planned))
+    epochs, why = _epochs(job, network, config, groups, job.left("training"))
+    if asked.epochs is None:
         job.note("epochs", str(epochs), why)
     elif job.budget is not None:
         job.note("without effect", "--budget", "--epochs says how long training takes")
-    how = replace(how, epochs=epochs)
-    trained = job.train(network, how, groups, "training")
+    config = config.with_options(epochs=epochs)
+    trained = job.train(network, config, groups, "training")
     if trained.stopped_early:
-        why = f"no better validation loss in {options.patience} epochs"
+        why = f"no better validation loss in {asked.patience} epochs"
         job.note("stop", f"after epoch {trained.history[-1].epoch}", why)
-    logits = job.logits(network, split.val, how.batch_size)
-    if how.augment == "mirror" and flips:
+    logits = job.logits(network, split.val, config.optimization.batch_size)
+    if config.augmentation.augment == "mirror" and flips:
         logits = _with_mirror_image(job, network, logits)
     return TrainResult(
         network=network,
@@ -61,20 +60,19 @@ def from_scratch(job: TrainContext) -> TrainResult:
         logits=logits,
         history=trained.history,
         candidates=(),
-        decisions=tuple(job.notes),
         images_per_second=trained.images_per_second,
-        training=how,
+        training=config,
     )
 
 
 def _epochs(
-    job: TrainContext, network: Network, how: Training, groups: list[dict[str, Any]], left: float | None
+    job: TrainContext, network: Network, config: TrainConfig, groups: list[dict[str, Any]], left: float | None
 ) -> tuple[int, str]:
     """How many epochs: those asked for, or those that `left` seconds or else `WORK` allow; and why."""
-    if job.config.train.epochs is not None:
-        return job.config.train.epochs, "asked for"
+    if job.config.optimization.epochs is not None:
+        return job.config.optimization.epochs, "asked for"
     if left is not None:
-        per_epoch = job.decided("epoch seconds", lambda: job.epoch_seconds(network, how, groups))
+        per_epoch = job.decided("epoch seconds", lambda: job.epoch_seconds(network, config, groups))
         epochs = int(np.clip(left // per_epoch, 1, 60))
         return (
             epochs,
@@ -151,7 +149,7 @@ def drawn_network(job: TrainContext) -> Network:
         return network
     each = job.task.training.losses[job.loss]
     torch.manual_seed(job.config.run.seed)
-    chosen = initialise(network, how, batches=_first_batches(job), loss=lambda z, wanted: each(z, wanted).mean())
+    chosen = initialise(network, how, batches=_first_batches(job), loss=lambda z, targets: each(z, targets).mean())
     if how.startswith(BEST_OF):
         losses = ", ".join(f"{name} {loss:.3f}" for name, loss in chosen.losses.items())
         job.note("initialisation", chosen.method, f"lowest loss after five steps each: {losses}")
@@ -160,10 +158,10 @@ def drawn_network(job: TrainContext) -> Network:
 
 def _first_batches(job: TrainContext, count: int = 5, size: int = 64) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Some batches of the training split with what their outputs are compared with."""
-    data, examples, smoothing = job.data, job.examples, job.config.train.label_smoothing or 0.0
+    data, examples, smoothing = job.data, job.examples, job.config.regularization.label_smoothing or 0.0
     rows = np.random.default_rng(job.config.run.seed).permutation(data.split.train)[: count * size]
     for images, chosen in batches(data.pixels.array, rows, size):
-        yield images, examples.wanted(chosen, smoothing)
+        yield images, examples.targets_of(chosen, smoothing)
 
 
 def channel_statistics(data: Prepared, sample: int = 5000) -> tuple[list[float], list[float]]:

@@ -22,14 +22,10 @@ from numpy.typing import NDArray
 from clearsight.data.cache import CachedPixels
 from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
-from clearsight.models.anomaly_model import (
-    AnomalyModel,
-    head_spec,
-    places_of,
-    score_of,
-)
-from clearsight.models.network import Backbone, Probe, capture, tap_points
-from clearsight.ood.scores import auroc
+from clearsight.metrics.ranking import auroc
+from clearsight.models.anomaly_model import AnomalyModel, places_of, score_of
+from clearsight.models.base import ModelNetwork, capture
+from clearsight.models.network import Backbone, tap_points
 from clearsight.tasks import Anomaly, Classification
 from clearsight.train.config import ANOMALIES
 from clearsight.train.context import TrainContext, TrainResult
@@ -66,7 +62,7 @@ ROUNDS = 2
 class _Trunk:
     """What features come from: a network that is done, or None for pixels; how it was trained, if it was."""
 
-    network: Any
+    network: ModelNetwork | None
     words: str
     trained: TrainResult | None = None
 
@@ -87,7 +83,7 @@ def train_one_class(job: TrainContext) -> TrainResult:
     judged = np.sort(np.concatenate([judge for _, judge in folds]))
     everything = np.arange(len(rows)) if trunk.trained is None else folds[0][0]
     detector, head = bodies[patches], fit_head(method, maps[patches], everything[kept[everything]], job.config.run.seed)
-    detector.set_head(head_spec(head), head)
+    detector.set_head(head)
     detector.level.copy_(torch.from_numpy(level))
     detector.spread.copy_(torch.from_numpy(spread))
     scores = score_of(torch.from_numpy((away[judged] - level) / spread)).double().numpy()
@@ -98,7 +94,7 @@ def train_one_class(job: TrainContext) -> TrainResult:
     outcome = trunk.trained
     return TrainResult(
         network=detector, task=fitted, judged=rows[judged[normal]], logits=scores[normal],
-        history=outcome.history if outcome else (), candidates=(), decisions=tuple(job.notes),
+        history=outcome.history if outcome else (), candidates=(),
         images_per_second=speed, training=outcome.training if outcome else None,
         suspects=LabelIssues(rows[judged], "detectors fitted without them", found),
     )  # fmt: skip
@@ -174,8 +170,8 @@ def _body(job: TrainContext, trunk: _Trunk, patches: bool) -> AnomalyModel:
     if trunk.network is not None:
         spec["trunk"] = trunk.network.spec
     if patches and trunk.network is not None:
-        inside = "backbone" if isinstance(trunk.network, Probe) else "body"
-        points = tap_points(getattr(trunk.network, inside))
+        inside = trunk.network.backbone_path
+        points = tap_points(trunk.network.get_submodule(inside))
         spec["taps"] = [f"{inside}.{name}" for name in (points[1:3] if len(points) > 3 else points[:2])]
         with capture(trunk.network, spec["taps"]) as seen, torch.inference_mode():
             trunk.network.eval()(example)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from clearsight.arguments import flag
 from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_points
 from clearsight.models.pretrained import load_backbone
-from clearsight.models.published import weight_facts
+from clearsight.models.zoo import weight_facts
+from clearsight.train.class_weights import class_weights
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Averaged, extract
 from clearsight.train.head_search import Candidate, ProbeResult, Targets, choose_head
-from clearsight.train.losses import class_weights
 from clearsight.train.recipe import Recipe
 
 MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
@@ -27,7 +27,7 @@ MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
 VIEWS_LIMIT = 20_000
 """Images up to which features of mirror images are tried, with a budget: each view costs as much as the images."""
 
-NO_LAYER = tuple(name for name in vars(TrainConfig()) if name != "class_weights")
+NO_LAYER = tuple(name for name in TrainConfig().training() if name != "class_weights")
 """Options without effect where no layer is trained."""
 
 
@@ -57,7 +57,7 @@ def weighted_targets(job: TrainContext, rows: NDArray[np.int64]) -> Targets:
     """What heads on features of some images learn; a label counts as it is believed, and as --class-weights says."""
     data = job.data
     labels, weights = data.labels[rows], data.weights[rows]
-    if job.config.train.class_weights == "balanced":
+    if job.config.regularization.class_weights == "balanced":
         weights = weights * class_weights(data.labels[data.split.train], job.classes).numpy()[labels]
     return Targets(labels, weights, job.classes)
 
@@ -78,7 +78,7 @@ def frozen_head(job: TrainContext) -> Frozen:
             of_each.append(extract(probe, data.pixels, rows, device=job.device, view=view, progress=advance))
         return [Averaged(same) for same in zip(*of_each, strict=True)]
 
-    asked = job.config.run.budget is not None and job.config.train.augment != "none" and len(rows) <= VIEWS_LIMIT
+    asked = job.config.run.budget is not None and job.config.augmentation.augment != "none" and len(rows) <= VIEWS_LIMIT
     result = choose_head(
         parts,
         feature_sets(probe),
@@ -90,7 +90,7 @@ def frozen_head(job: TrainContext) -> Frozen:
         progress=job.console.stage("choosing the head", "candidates"),
     )
     probe.set_views(result.chosen.views)
-    probe.set_head(result.chosen.parts, result.head_spec, result.head)
+    probe.set_head(result.head_spec, result.head, result.chosen.parts)
     _say_head(job, result)
     judged = rows[result.judged]
     job.note_folds("folds agree", judged, result.logits.argmax(1) == data.labels[judged], "accuracy")
@@ -101,7 +101,6 @@ def frozen_head(job: TrainContext) -> Frozen:
         logits=result.logits,
         history=(),
         candidates=result.candidates,
-        decisions=(),
         images_per_second=speed,
     )
     return Frozen(probe, result, parts, rows, outcome)
@@ -109,8 +108,8 @@ def frozen_head(job: TrainContext) -> Frozen:
 
 def say_idle(job: TrainContext, why: str, names: Sequence[str] = NO_LAYER) -> None:
     """Say which of these options of training the user gave for nothing; to change no image needs no saying."""
-    given, usual = job.config.train, TrainConfig()
-    idle = [flag(name) for name in names if getattr(given, name) not in (getattr(usual, name), "none")]
+    given, usual = job.config.training(), TrainConfig().training()
+    idle = [flag(name) for name in names if given[name] not in (usual[name], "none")]
     if idle:
         job.note("without effect", ", ".join(idle), why)
 

@@ -11,8 +11,6 @@ where that is clearly better (`train.together`).
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.ensembling import better
 from clearsight.train.strategies.fine_tune import train_all, train_upper
@@ -29,14 +27,14 @@ def transfer(job: TrainContext) -> TrainResult:
     if how == "all" or (how == "auto" and budget is None):
         more = "as --freeze all asks" if how == "all" else "and --budget or --freeze none trains them"
         say_idle(job, f"the network's weights stay as they are, {more}")
-        return replace(frozen.outcome, decisions=tuple(job.notes))
+        return frozen.outcome
     _say_recipe(job, frozen)
     best = frozen.outcome
     if how in ("lower", "auto") and frozen.probe.taps:
         best = better(job, best, train_upper(job, frozen), "the upper blocks", forced=how == "lower")
     elif how in ("none", "auto"):
         best = better(job, best, train_all(job, frozen), "all layers", forced=how == "none")
-    return replace(best, decisions=tuple(job.notes))
+    return best
 
 
 def _say_recipe(job: TrainContext, frozen: Frozen) -> None:

@@ -13,7 +13,7 @@ from clearsight.cli.main import main
 from clearsight.exporting import Exported
 from clearsight.exporting.int8 import Quantised
 from clearsight.exporting.parity import compare
-from clearsight.exporting.told import BAR, NumbersTold, told_of
+from clearsight.tasks.task import BAR
 
 KINDS = ("labels", "numbers", "numbers with deviations", "angles", "radians", "direction")
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
@@ -35,24 +35,24 @@ def test_a_file_gives_the_model_s_answers(models, kind, format, noise, tmp_path)
     assert written.parity is None, "noise in memory is no data to compare on"
     exported = Exported(written.file)
     found = exported(images)
-    assert exported.card["outputs"] == list(told_of(predictor.bundle).outputs)
+    assert exported.card["outputs"] == list(predictor.bundle.task.output_names)
     assert len(found) == len(exported.card["outputs"])
-    told = predictor.told(images)
-    assert found[0].shape == told.shape
-    apart = np.abs(found[0] - told)
+    expected = predictor.decoded_outputs(images)
+    assert found[0].shape == expected.shape
+    apart = np.abs(found[0] - expected)
     if "turn" in (facts := {"angles": {"turn": 360}, "radians": {"turn": 2 * math.pi}}.get(kind, {})):
         apart = np.minimum(apart, facts["turn"] - apart)
         assert (found[0] >= 0).all()
         assert (found[0] < facts["turn"]).all()
-    assert apart.max() < 1e-4 * max(1, np.abs(told).max())
+    assert apart.max() < 1e-4 * max(1, np.abs(expected).max())
     if kind == "direction":
         assert np.hypot(*found[0].T) == pytest.approx(1, abs=1e-6)
     if kind == "numbers":
         assert found[0].max() == 45, "kept inside the range"
     if kind == "numbers with deviations":
-        own = predictor.bundle.answer.deviations(predictor.logits(images))
+        own = predictor.bundle.task.deviations(predictor.logits(images))
         assert found[1] == pytest.approx(own, rel=1e-4)
-    parity = compare(told_of(predictor.bundle), predictor.logits(images), exported, [images], list(range(40)))
+    parity = compare(predictor.bundle.task, predictor.logits(images), exported, [images], list(range(40)))
     assert parity.holds
     assert parity.images == 40
 
@@ -91,30 +91,28 @@ def test_the_runner_says_what_predict_says(models, kind, noise, tmp_path, capsys
 def test_the_card_gives_thresholds_and_widths(models, noise, tmp_path):
     cs.export(models["labels"], format="openvino", out=tmp_path / "m.xml")
     card = json.loads((tmp_path / "card.json").read_text())
-    assert card["thresholds"] == dict(
-        zip(("cat", "dog", "fox"), models["labels"].bundle.answer.thresholds, strict=True)
-    )
+    assert card["thresholds"] == dict(zip(("cat", "dog", "fox"), models["labels"].bundle.task.thresholds, strict=True))
     (tmp_path / "numbers").mkdir()
     cs.export(models["numbers"], format="openvino", out=tmp_path / "numbers" / "m.xml")
     card = json.loads((tmp_path / "numbers" / "card.json").read_text())
     predictor = models["numbers"]
-    (size, age), *_ = predictor.bundle.answer.widths(predictor.logits(noise(1)), 0.9)
+    (size, age), *_ = predictor.bundle.task.widths(predictor.logits(noise(1)), 0.9)
     assert card["half_widths"]["0.9"] == pytest.approx({"size": size, "age": age})
     assert card["half_widths"]["0.99"] == {"size": None, "age": None}, "60 images cannot promise so much"
 
 
 def test_differences_are_taken_the_short_way_in_what_is_one_to_the_network(models):
-    told = NumbersTold(models["angles"].bundle.answer)
+    angles = models["angles"].bundle.task
     far = np.array([[1.0, 0.6, -0.01, 0.8]])  # cosines, then sines: just below the turn, and 53 degrees
-    expected = told.expected(far)
+    expected = angles.decoded(far)
     found = (expected[0] + [[0.6, 0.0]]) % 360
-    assert told.apart(expected, (found,)) == pytest.approx(np.radians(0.6), rel=1e-3)
-    hardly = told.expected(far * [[0.01, 1, 0.01, 1]])
-    assert told.apart(hardly, (found,)) == pytest.approx(0.01 * np.radians(0.6), rel=1e-3)
-    numbers = NumbersTold(models["numbers"].bundle.answer)
-    expected = numbers.expected(np.array([[0.0, 0.0]]))
-    assert numbers.apart(expected, (expected[0] + [[12e-4, 0]],)) == pytest.approx(1e-4)
-    assert numbers.score(expected, np.array([[52.0, -3.0]])) == pytest.approx(0.5), "a deviation off in one of two"
+    assert angles.difference(expected, (found,)) == pytest.approx(np.radians(0.6), rel=1e-3)
+    hardly = angles.decoded(far * [[0.01, 1, 0.01, 1]])
+    assert angles.difference(hardly, (found,)) == pytest.approx(0.01 * np.radians(0.6), rel=1e-3)
+    numbers = models["numbers"].bundle.task
+    expected = numbers.decoded(np.array([[0.0, 0.0]]))
+    assert numbers.difference(expected, (expected[0] + [[12e-4, 0]],)) == pytest.approx(1e-4)
+    assert numbers.int8_score(expected, np.array([[52.0, -3.0]])) == pytest.approx(0.5), "a deviation off in one of two"
     assert BAR == 1e-4
 
 

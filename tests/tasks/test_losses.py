@@ -11,8 +11,10 @@ from sklearn.utils.class_weight import compute_sample_weight
 from torch.nn import functional as F
 
 from clearsight.errors import DataError
+from clearsight.tasks.losses import LOSSES
+from clearsight.tasks.losses import one_hot_targets as targets
 from clearsight.train import config
-from clearsight.train.losses import LOSSES, class_weights, targets
+from clearsight.train.class_weights import class_weights
 
 N, K = 40, 5
 
