@@ -197,7 +197,9 @@ class Classification(Task):
     ) -> ClassEvaluation:
         """Accuracy, calibration and mistakes of logits (N, K) against labels (N,)."""
         raw = Classification(self.names).decode(outputs)
-        return evaluate_classes(self.decode(outputs), raw, truth, self.names, indices=indices, images=images)
+        return evaluate_classes(
+            self.decode(outputs), raw, truth, self.names, temperature=self.scale, indices=indices, images=images
+        )
 
     def explained(self, outputs: Outputs, target: int | None) -> Explained:
         """The logit of a class."""
