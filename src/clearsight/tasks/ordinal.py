@@ -5,9 +5,10 @@ A network gives K - 1 cumulative logits z_k for K grades, one for each boundary 
     P(grade > k) = sigmoid(scale_k z_k + shift_k)                            [McCullagh 1980]
 
 Each boundary is learned as a binary question of its own [Li, Lin 2007, "Ordinal regression by extended binary
-classification"]; a boundary is never more probable than the one below it, so that grades have probabilities of at least
-0 that sum to 1. Prediction sets are intervals of grades, grown from the likeliest grade towards the likelier neighbour
-until they hold enough probability; how much is enough follows from validation images [Lu, Angelopoulos, Pomerantz 2022].
+classification"]; a boundary is never more probable than the one below it, so that grades have probabilities of at
+least 0 that sum to 1. Prediction sets are intervals of grades, grown from the likeliest grade towards the likelier
+neighbour until they hold enough probability; how much is enough follows from validation images [Lu, Angelopoulos,
+Pomerantz 2022].
 
 Shapes: N images, K grades; outputs z (N, K - 1), probabilities (N, K), grades (N,) from 0.
 """
@@ -15,9 +16,9 @@ Shapes: N images, K grades; outputs z (N, K - 1), probabilities (N, K), grades (
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import binary_cross_entropy
 from clearsight.tasks.multilabel import platt
 from clearsight.tasks.predictions import Prediction
-from clearsight.tasks.sections import Card, ConfusionChart, ReportParts, Table, Tile
+from clearsight.tasks.sections import Bar, Card, Cards, Confusion, ReportParts, Section, Table, Tile
 from clearsight.tasks.task import (
     BAR,
     Explained,
@@ -374,9 +375,9 @@ class GradesEvaluation(Evaluation):
         """Kappa, mean absolute error and accuracy."""
         (low, high), (least, most) = summary["kappa_interval"], summary["mean_absolute_error_interval"]
         return (
-            f"quadratic weighted kappa {summary['kappa']:.3f} ({low:.3f} to {high:.3f}) on {summary['n']} {thing}s{new}\n"
-            f"off by {summary['mean_absolute_error']:.2f} grades on average ({least:.2f} to {most:.2f}; always the median "
-            f"grade: {summary['usual_error']:.2f}); {summary['accuracy']:.1%} exactly right"
+            f"quadratic weighted kappa {summary['kappa']:.3f} ({low:.3f} to {high:.3f}) on {summary['n']} "
+            f"{thing}s{new}\noff by {summary['mean_absolute_error']:.2f} grades on average ({least:.2f} to {most:.2f}; "
+            f"always the median grade: {summary['usual_error']:.2f}); {summary['accuracy']:.1%} exactly right"
         )
 
     def mistake_line(self, mistake: GradeMistake) -> str:
@@ -384,20 +385,19 @@ class GradesEvaluation(Evaluation):
         m = mistake
         return f"off by {m.off}: {m.image} is {m.grade}, called {m.predicted} with {m.probability:.1%}"
 
-    def report(self, thing: str = "image", validation: Evaluation | None = None) -> ReportParts:
-        """What the report says about the test split."""
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """Agreement, mean absolute error, a row for each grade, the confusion matrix, and the furthest off."""
         (low, high), (least, most) = self.kappa_interval, self.mean_absolute_error_interval
-        sizes = self.confusion.sum(1)
-        rows = tuple(
-            (
-                name, f"{sizes[k]:,}", percent(self.confusion[k, k] / sizes[k]) if sizes[k] else "–",
-                percent(self.confusion[k, max(0, k - 1) : k + 2].sum() / sizes[k]) if sizes[k] else "–",
-            )
-            for k, name in enumerate(self.names)
-        )  # fmt: skip
+        shown = Cards(
+            tuple(
+                Card(m.index, m.image, (("true grade", m.grade), (f"predicted, {percent(m.probability)}", m.predicted)))
+                for m in self.mistakes[:SHOWN]
+            ),
+            none=f"None of the test {thing}s.",
+        )
         return ReportParts(
-            verdict=f"Off by {self.mean_absolute_error:.2f} grades on average on {count(self.n, f'test {thing}')} it had "
-            f"never seen; {percent(self.accuracy)} exactly right.",
+            verdict=f"Off by **{self.mean_absolute_error:.2f}** grades on average on "
+            f"**{count(self.n, f'test {thing}')}** that training did not use; **{percent(self.accuracy)}** exactly right.",
             tiles=(
                 Tile(
                     "Agreement", f"{self.kappa:.3f}",
@@ -405,22 +405,27 @@ class GradesEvaluation(Evaluation):
                 ),
                 Tile(
                     "Mean absolute error", f"{self.mean_absolute_error:.2f}",
-                    f"grades, {least:.2f} to {most:.2f} with 95 % confidence; always predicting the median grade would be "
-                    f"off by {self.usual_error:.2f}",
+                    f"grades, {least:.2f} to {most:.2f} with 95 % confidence; always predicting the median grade would "
+                    f"be off by {self.usual_error:.2f}",
                 ),
+                Tile("Accuracy", percent(self.accuracy), "exactly right", Bar(self.accuracy, self.accuracy_interval)),
             ),
             table=Table(
-                ("Grade", "Images", "Exactly right", "Within one grade"), rows,
-                "For each grade of the test images, how often it is predicted, and how often at most one grade away.",
+                ("Grade", f"{thing.capitalize()}s", "Exactly right", "Within one grade"), tuple(self._rows()),
+                f"For each grade of the test {thing}s, how often it is predicted, and how often at most one away.",
             ),
-            charts=(ConfusionChart("Grades", self.confusion, self.names),),
-            charts_words="True grades in rows, predicted grades in columns.",
-            cards_title="The furthest off",
-            cards=tuple(
-                Card(m.index, m.image, f"predicted {m.predicted} ({percent(m.probability)})", f"is {m.grade}")
-                for m in self.mistakes[:SHOWN]
+            sections=(
+                Section("confusion", "Confusion matrix", (Confusion(self.confusion, self.names, thing),)),
+                Section("mistakes", "The furthest off", (shown,)),
             ),
         )  # fmt: skip
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        for k, name in enumerate(self.names):
+            n = int(self.confusion[k].sum())
+            near = int(self.confusion[k, max(0, k - 1) : k + 2].sum())
+            shares = [percent(hits / n) if n else "–" for hits in (int(self.confusion[k, k]), near)]
+            yield (name, f"{n:,}", *shares)
 
 
 Ordinal.evaluation = GradesEvaluation
@@ -469,9 +474,8 @@ def _interval(statistic: Any, truth: NDArray[Any], predicted: NDArray[Any]) -> t
 def _listed(grades: str | Sequence[str] | None) -> tuple[str, ...]:
     if grades is None:
         return ()
-    return (
-        tuple(word.strip() for word in grades.split(",") if word.strip()) if isinstance(grades, str) else tuple(grades)
-    )
+    words = grades.split(",") if isinstance(grades, str) else [str(grade) for grade in grades]
+    return tuple(word.strip() for word in words if word.strip())
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:
