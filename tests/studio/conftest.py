@@ -1,6 +1,5 @@
 """The studio as a visitor meets it: a server of a digits run, and Chromium without a window."""
 
-import os
 import shutil
 import threading
 import time
@@ -20,6 +19,7 @@ from clearsight.retrieval import Index
 from clearsight.serving.app import build_app
 from clearsight.serving.server import bound, make_server
 from clearsight.serving.settings import ServeConfig
+from tests.browser import find
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -129,12 +129,9 @@ def locked(full_run):
 @pytest.fixture(scope="module")
 def browser():
     """Chromium. Of a module, not of the session: while it runs, its event loop is this thread's."""
-    path = os.environ.get("CLEARSIGHT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    path = find()
     if path is None:
-        pytest.fail(
-            "the studio is tested in a real browser, and there is no Chromium here. Run `apt-get install -y chromium`, "
-            "or name one in CLEARSIGHT_CHROMIUM."
-        )
+        pytest.fail("no Chromium or Chrome that starts: install one with `python tests/browser.py`")
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield made
