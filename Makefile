@@ -27,7 +27,7 @@ test-long: $(VENV)/.dev  ## many seeds, fuzzing, kills, versions: hours; goes on
 	$(BIN)/python -m pytest --long -n auto --dist worksteal
 
 gallery: $(VENV)/.dev  ## every claim of examples/, as the median of three seeds
-	$(BIN)/python examples/gallery.py
+	$(BIN)/python -m pytest --long -n auto --dist worksteal tests/examples
 
 check: $(VENV)/.dev  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py

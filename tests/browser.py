@@ -1,6 +1,6 @@
 """The browser the studio is tested in: an installed Chromium or Chrome, else Playwright's own, else Debian's package.
 
-    python tests/browser.py   finds one, installs it where there is none, and prints its path
+python tests/browser.py   finds one, installs it where there is none, and prints its path
 """
 
 from __future__ import annotations

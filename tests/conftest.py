@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def once(shared: Path, tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[], str]) -> Once:
-    """once(name, make): a folder that `make` fills once for all workers. Each gets a copy, which its tests may change."""
+    """once(name, make): a folder that `make` fills once for all workers. Each gets a copy that its tests may change."""
 
     def made(name: str, make: Callable[[Path], object]) -> Path:
         folder, done = shared / name, shared / f"{name}.done"
@@ -134,6 +135,12 @@ def new_cache(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Callabl
 def own_cache(new_cache: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees what another, or the user, has cached."""
     monkeypatch.setenv("CLEARSIGHT_CACHE", new_cache())
+
+
+@pytest.fixture
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training from scratch lasts 8 epochs instead of up to 40, for tests of pages that leave their number open."""
+    monkeypatch.setattr(import_module("clearsight.train.strategies.from_scratch"), "WORK", 1)
 
 
 @pytest.fixture(scope="session")
