@@ -37,7 +37,7 @@ def network(name, size=32, channels=3, **model_args):
 
 NETWORKS = {
     "resnet": lambda: network("resnet8"),
-    "relu6": lambda: network("efficientnet_lite0", 64),
+    "relu6": lambda: network("efficientnet_lite0", 32),
     "vit": lambda: network("vit_ti_16", 64),
 }
 
