@@ -27,7 +27,7 @@ def test_labels_are_found_in_scenes(labelled, scenes):
     test = labelled.metrics["test"]
     assert labelled.metrics["task"] == "multilabel"
     assert test["mean_average_precision"] > 0.9, "of labels at random it would be about 0.3"
-    assert 140 < test["n"] <= 175, "about a quarter; images that are alike stay on one side"
+    assert 100 < test["n"] < 280, "about a quarter; images that are alike stay on one side"
     images, truth = scenes(100, seed=1)
     belief = cs.load(labelled.folder).predict_proba(images)
     right = ((belief > 0.5) == truth).mean()
