@@ -42,7 +42,8 @@ def sent_like_curl(words, folder):
     body = (folder / asked.data_binary.removeprefix("@")).read_bytes() if asked.data_binary else None
     headers = dict(header.split(": ", 1) for header in asked.headers)
     verb = "POST" if files or body else "GET"
-    return httpx2.request(verb, asked.url, files=files or None, content=body, headers=headers).raise_for_status().json()
+    found = httpx2.request(verb, asked.url, files=files or None, content=body, headers=headers, timeout=120)
+    return found.raise_for_status().json()
 
 
 def test_every_request_of_the_page_is_answered(page, predictor, listening, desk):
