@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 import clearsight as cs
 from clearsight.api import retrieve, robustness
@@ -18,6 +18,11 @@ from clearsight.serving.app import build_app
 from clearsight.serving.server import bound, make_server
 from clearsight.serving.settings import ServeConfig
 from tests.browser import find
+
+PATIENCE = 60.0
+"""Seconds that an answer may take: far more than it does, so that no slow or busy machine fails."""
+
+expect.set_options(timeout=1000 * PATIENCE)
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -32,7 +37,7 @@ def _running(app):
     address = f"http://127.0.0.1:{made.getsockname()[1]}"
     try:
         until = time.monotonic() + 120
-        while httpx2.get(f"{address}/health").status_code != 200:
+        while httpx2.get(f"{address}/health", timeout=PATIENCE).status_code != 200:
             assert time.monotonic() < until
             time.sleep(0.05)
         yield address
@@ -120,7 +125,7 @@ class Visit:
         self.origin = "/".join(address.split("/")[:3])
         self.elsewhere, self.complaints = [], []
         self.page = context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(1000 * PATIENCE)
         context.on("request", self._asked)
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
