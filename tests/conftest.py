@@ -26,12 +26,11 @@ from sklearn.datasets import load_digits
 from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.data.sources.builtin import digits
 from clearsight.models.network import from_spec
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import Run
 from clearsight.runs.load import load
-from clearsight.tasks import Multilabel, Regression
+from clearsight.tasks import Multilabel, Regression, read
 
 TASKS = {
     "labels": Multilabel.unfitted(("cat", "dog", "fox")),
