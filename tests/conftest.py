@@ -149,7 +149,7 @@ def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def digits_arrays() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's digits: pixels (1797, 1, 8, 8) uint8 and labels (1797,)."""
-    found = digits(None)
+    found = read("digits")
     return np.asarray(found.source.images)[:, None], found.labels
 
 
