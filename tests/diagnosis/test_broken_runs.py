@@ -75,8 +75,8 @@ def without_number(bench):
 
 BROKEN = {
     "rate-too-high": [
-        lambda b: b.run(b.network("lenet5"), opt="sgd", lr=1e3, clip=None, max_steps=60),
-        lambda b: b.run(b.network("mlp"), opt="adam", lr=0.3, clip=None),
+        lambda b: b.run(b.network("lenet5"), opt="sgd", lr=1e3, clip=0.0, max_steps=60),
+        lambda b: b.run(b.network("mlp"), opt="adam", lr=0.3, clip=0.0),
         lambda b: b.run(b.network("mlp", norm=True), opt="momentum", lr=1e3, weight_decay=0.0),
     ],
     "rate-too-low": [
@@ -88,8 +88,8 @@ BROKEN = {
         lambda b: b.run(scaled(b.network("mlp", widths=(32,) * 8), 0.3), opt="sgd"),
     ],
     "exploding-gradients": [
-        lambda b: b.run(scaled(b.network("mlp", widths=(64,) * 6), 6), opt="momentum", clip=None),
-        lambda b: b.run(scaled(b.network("lenet5", activation="elu"), 10), opt="sgd", clip=None),
+        lambda b: b.run(scaled(b.network("mlp", widths=(64,) * 6), 6), opt="momentum", clip=0.0),
+        lambda b: b.run(scaled(b.network("lenet5", activation="elu"), 10), opt="sgd", clip=0.0),
     ],
     "softmax-twice": [
         lambda b: b.run(nn.Sequential(b.network("mlp"), nn.Softmax(1))),
@@ -133,11 +133,15 @@ BROKEN = {
     "not-a-number": [lambda b: b.run(b.network("mlp"), pixels=without_number(b))],
 }
 
-RUNS = [(name, run) for name, runs in BROKEN.items() for run in runs]
-IDS = [f"{name}-{i}" for name, runs in BROKEN.items() for i in range(len(runs))]
+RUNS = [
+    pytest.param(name, run, id=f"{name}-{number}", marks=pytest.mark.long if number else ())
+    for name, runs in BROKEN.items()
+    for number, run in enumerate(runs)
+]
+"""The first way to break something is tried for each commit, the others in the long tier."""
 
 
-@pytest.mark.parametrize(("name", "run"), RUNS, ids=IDS)
+@pytest.mark.parametrize(("name", "run"), RUNS)
 def test_the_first_verdict_names_what_was_broken(bench, name, run):
     diagnosis = run(bench)
     assert [verdict.name for verdict in diagnosis.verdicts][:1] == [name]
@@ -155,7 +159,7 @@ def test_gradient_descent_is_silent_then_oscillates_then_is_too_fast(bench, name
     for rate in (0.5, 2, 2.5, 3, 3.5, 4, 12):
         network = bench.network("mlp", widths=(32,), activation="tanh")
         found = bench.run(
-            network, opt="gd", lr=float(rate), train=train, clip=None, sched="constant", max_steps=50, val_every=10
+            network, opt="gd", lr=float(rate), train=train, clip=0.0, sched="constant", max_steps=50, val_every=10
         )
         first.append(next((name for name in names(found) if name != "overfit"), "silent"))
     assert first[0] == "silent"

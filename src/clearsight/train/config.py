@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import sys
 from dataclasses import dataclass, field, replace
 from numbers import Number
 from pathlib import Path
@@ -29,8 +30,16 @@ TASKS = {
     "classification": "one class per image",
     "multilabel": "any number of labels per image",
     "regression": "numbers, angles, or a direction in the plane",
+    "ordinal": "one of several ordered grades",
     "anomaly": "whether an image is unlike normal ones, learned from those alone",
 }
+
+
+def known_tasks() -> dict[str, str]:
+    """The tasks, and those that other packages registered. Nothing is imported: options start without torch."""
+    tasks = sys.modules.get("clearsight.tasks")
+    more = tasks.registered_tasks() if tasks else ()
+    return TASKS | {task.name: task.words_used.data for task in more if task.name not in TASKS}
 
 
 ANOMALIES = {
@@ -137,7 +146,7 @@ class DataConfig:
     test_fraction: float = option(
         0.25, "share of the images held out for the test, where no test split is given", within="(0, 1)"
     )
-    task: str = option("auto", "what is to be predicted", choices=TASKS)
+    task: str = option("auto", "what is to be predicted", choices=known_tasks)
     angle: str | None = option(
         None,
         "the numbers to predict are angles, in this unit: 359 and 1 degrees are near",
@@ -146,6 +155,9 @@ class DataConfig:
     within: str | None = option(None, "range of the numbers to predict, such as -30,30; answers stay inside")
     normal: str | None = option(
         None, "classes that are normal, such as good or 0,1,2, for --task anomaly (default: the only one there is)"
+    )
+    grades: str | None = option(
+        None, "names of the grades, lowest first, joined by commas, for --task ordinal (default: by number)"
     )
     folds: int | None = option(
         None, "parts the development images are cut into; one of them validates (default: 5, 10 of many images)",
@@ -352,7 +364,7 @@ class TrainConfig:
             value = str(value) if isinstance(value, Path) else value
             if name == "normal" and isinstance(value, Number):
                 value = str(value)
-            if name in ("within", "normal") and isinstance(value, tuple | list):
+            if name in ("within", "normal", "grades") and isinstance(value, tuple | list):
                 value = ",".join(map(str, value))
             if wrong := fault(known[name], value, hints[name]):
                 faults.append(wrong)
