@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 
 import numpy as np
@@ -12,7 +13,9 @@ import torch
 import clearsight as cs
 from clearsight.bundle import Bundle
 from clearsight.data.sources.builtin import digits
+from clearsight.disk import write_json
 from clearsight.errors import BundleError, OutputError
+from clearsight.runs.folder import run_options
 
 
 @pytest.mark.parametrize("run", ["digits_run", "photos_run"])
@@ -77,6 +80,62 @@ def test_a_spoilt_folder_is_named(digits_run, tmp_path, spoil, text):
     spoil(tmp_path / "run" / "model")
     with pytest.raises(BundleError, match=text):
         Bundle.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["card.json", "weights.safetensors", "limits.safetensors"])
+@pytest.mark.parametrize("by", ["link", "pipe", "device", "folder"])
+def test_files_of_a_model_lie_in_its_folder(digits_run, tmp_path, name, by):
+    """A run may come from someone else: a link in it does not have other files read, and a pipe does not block."""
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    shutil.copytree(digits_run / "model", run / "model")
+    file = run / "model" / name
+    file.rename(outside)
+    if by == "pipe":
+        os.mkfifo(file)
+    elif by == "folder":
+        outside.unlink()
+        (run / "model").rename(tmp_path / "elsewhere")
+        (run / "model").symlink_to(tmp_path / "elsewhere")
+        shutil.copy(digits_run / "model" / name, tmp_path / "elsewhere" / name)
+    else:
+        file.symlink_to(outside if by == "link" else "/dev/zero")
+    with pytest.raises(BundleError) as told:
+        Bundle.load(run)
+    if by in ("link", "folder"):
+        assert "is a symbolic link out of its folder" in str(told.value)
+        assert "put a copy of the file in the link's place" in str(told.value)
+
+
+def test_a_run_that_is_a_link_itself_is_loaded(digits_run, tmp_path):
+    (tmp_path / "latest").symlink_to(digits_run)
+    assert Bundle.load(tmp_path / "latest").classes == Bundle.load(digits_run).classes
+    shutil.copytree(digits_run / "model", tmp_path / "run" / "model")
+    (tmp_path / "run" / "model" / "card.json").rename(tmp_path / "run" / "kept.json")
+    (tmp_path / "run" / "model" / "card.json").symlink_to("../kept.json")
+    Bundle.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("by", ["link", "device", "loop"])
+def test_options_of_a_run_lie_in_its_folder(digits_run, tmp_path, by):
+    shutil.copy(digits_run / "config.json", tmp_path / "secret.json")
+    (tmp_path / "run").mkdir()
+    to = {"link": tmp_path / "secret.json", "device": "/dev/zero", "loop": "config.json"}[by]
+    (tmp_path / "run" / "config.json").symlink_to(to)
+    if by == "link":
+        with pytest.raises(BundleError, match="symbolic link out of its folder"):
+            run_options(tmp_path / "run")
+    else:
+        assert run_options(tmp_path / "run") == {}
+    assert run_options(digits_run)["epochs"] == 12
+
+
+def test_what_is_written_whole_follows_no_link(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    (tmp_path / "out.json.partial").symlink_to(victim)
+    write_json(tmp_path / "out.json", [1])
+    assert victim.read_text() == "as it was"
+    assert json.loads((tmp_path / "out.json").read_text()) == [1]
 
 
 def test_a_missing_folder_is_named(tmp_path):

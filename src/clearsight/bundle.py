@@ -27,8 +27,8 @@ from safetensors.torch import load_file, save_file
 
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.disk import disk_errors
-from clearsight.errors import BundleError, ClearsightError
+from clearsight.disk import disk_errors, file_inside, read_inside
+from clearsight.errors import BundleError, ClearsightError, ConfigError, ModelError
 from clearsight.models.base import ModelNetwork
 from clearsight.models.network import from_spec
 from clearsight.ood.detector import OODDetector
@@ -128,11 +128,14 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
-        """Read a run folder or its `model/` folder; BundleError says what is missing or broken."""
+        """Read a run folder or its `model/` folder; BundleError says what is missing or broken.
+
+        The folder may come from someone else: nothing outside it is read, and no network is asked.
+        """
         folder = Path(folder).expanduser()
-        place = folder / "model" if (folder / "model").is_dir() else folder
-        card_path, weights_path = place / "card.json", place / "weights.safetensors"
-        if not card_path.is_file() or not weights_path.is_file():
+        place = "model/" if (folder / "model").is_dir() else ""
+        card_name, weights_name = f"{place}card.json", f"{place}weights.safetensors"
+        if not (folder / card_name).is_file() or not (folder / weights_name).is_file():
             raise BundleError(
                 f"{folder} holds no model",
                 found="no such folder" if not folder.exists() else "no model/card.json and model/weights.safetensors",
@@ -140,7 +143,7 @@ class Bundle:
                 fix=going_on(folder) or ("train again" if folder.exists() else None),
             )
         try:
-            card = json.loads(card_path.read_text())
+            card = json.loads(read_inside(folder, card_name))
             if card["format"] > FORMAT:
                 raise BundleError(
                     f"{folder} was written by a newer Clearsight",
@@ -148,9 +151,16 @@ class Bundle:
                     expected=f"at most {FORMAT}",
                     fix="update Clearsight",
                 )
-            network = from_spec(card["network"])
-            network.load_state_dict(load_file(str(weights_path)))
+            try:
+                network = from_spec(card["network"])
+            except (ConfigError, ModelError) as error:
+                raise BundleError(
+                    f"{folder} names a network that cannot be built: {error.happened}",
+                    found=error.found, expected=error.expected, fix="train again, or ask who made the model",
+                ) from error  # fmt: skip
+            network.load_state_dict(load_file(str(file_inside(folder, weights_name))))
             known = card.get("limits")
+            limits = load_arrays(str(file_inside(folder, f"{place}limits.safetensors"))) if known else {}
             return cls(
                 network=network.eval(),
                 task=task_named(card["task"]).load(card["answer"], tuple(card["classes"]), float(card["temperature"])),
@@ -158,13 +168,14 @@ class Bundle:
                 geometry=Geometry(**card["geometry"]),
                 data=card["data"],
                 scores=card["scores"],
-                limits=OODDetector.load(known, load_arrays(str(place / "limits.safetensors"))) if known else None,
+                limits=OODDetector.load(known, limits) if known else None,
             )
         except ClearsightError:
             raise
         except (
             json.JSONDecodeError,
-            KeyError,
+            AttributeError,
+            LookupError,
             TypeError,
             ValueError,
             RuntimeError,

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and disks that refuse."""
+"""Files written whole or not at all, files read from folders that others may have made, and disks that refuse."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import errno
 import io
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from clearsight.errors import OutputError
+from clearsight.errors import BundleError, OutputError
 
 
 @contextlib.contextmanager
@@ -36,6 +37,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     then.
     """
     partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)  # a link of this name would have another file written
     try:
         with partial.open("wb") as stream:
             yield stream
@@ -44,6 +46,51 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def file_inside(folder: Path, name: str) -> Path:
+    """The path of a regular file in a run, a model or an index, which may come from someone else. name: its path below
+    the folder.
+
+    BundleError where it is missing, is a device, a pipe or a folder, or where a symbolic link leads out of the folder:
+    a received link must not have files of this machine read, shown or served.
+    """
+    try:
+        root = folder.resolve(strict=True)
+        path = (root / name).resolve(strict=True)
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links
+        raise BundleError(
+            f"{folder / name} cannot be read", found=getattr(error, "strerror", None) or str(error)
+        ) from error
+    if not path.is_relative_to(root):
+        raise BundleError(
+            f"{folder / name} is a symbolic link out of its folder",
+            found=f"a link to {path}",
+            expected=f"a file in {root}",
+            fix="if you trust it, put a copy of the file in the link's place",
+        )
+    if not regular:
+        raise _no_file(folder / name)
+    return path
+
+
+def read_inside(folder: Path, name: str) -> bytes:
+    """The content of `file_inside`; BundleError as there."""
+    path = file_inside(folder, name)
+    # what was checked may be replaced before it is opened: no link is followed, and no pipe waited for
+    flags = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+    try:
+        with open(os.open(path, flags), "rb") as stream:  # noqa: PTH123 - a descriptor, which pathlib does not open
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise _no_file(folder / name)
+            return stream.read()
+    except OSError as error:
+        raise BundleError(f"{folder / name} cannot be read", found=error.strerror or str(error)) from error
+
+
+def _no_file(path: Path) -> BundleError:
+    return BundleError(f"{path} cannot be read", found="a folder, a pipe or a device", expected="a regular file")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -120,6 +120,19 @@ def test_maps_lie_as_the_image_does_though_the_mirror_image_runs_first():
     assert len(map_layers(network, image)) == len({layer.name for layer in map_layers(network, image)})
 
 
+def test_maps_of_a_whole_network_lie_as_the_image_does_too():
+    torch.manual_seed(0)
+    spec = {
+        "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "knobs": {"width": 8},
+        "input": {"mean": [0.5], "std": [0.25]}, "views": ["as it is", "left-right"],
+    }  # fmt: skip
+    network, image = Network(spec).eval(), torch.rand(1, 1, 16, 16)
+    with torch.no_grad():
+        expected = network.body.conv1(network.input(image))
+        assert torch.equal(output_at(network, "body.conv1", image), expected)
+    assert {n.run for n in wiring(network, (1, 16, 16))} == {1}
+
+
 def test_an_ensemble_shows_its_first_member():
     spec = {
         "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "knobs": {"width": 8},

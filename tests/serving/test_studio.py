@@ -3,6 +3,9 @@
 import asyncio
 import base64
 import io
+import json
+import os
+import shutil
 import threading
 import time
 
@@ -181,6 +184,126 @@ def test_pictures_of_answers_and_of_what_is_found(digits_run, predictor, pngs, s
     assert picture(apart["above"]).shape == (8, 8, 4)
     assert picture(apart["above"])[..., 3].max() == 255
     assert apart["picture"] is None
+
+
+def received(run, to, **data):
+    """A copy of a run whose card says other things of its data."""
+    shutil.copytree(run, to)
+    card = json.loads((to / "model" / "card.json").read_text())
+    card["data"].update(data)
+    (to / "model" / "card.json").write_text(json.dumps(card))
+    return to
+
+
+@pytest.mark.parametrize(
+    ("page", "by"),
+    [*((p, b) for p in ("report.html", "audit/card.html") for b in ("link", "pipe", "device", "steps")),
+     ("audit/card.html", "folder")],
+)  # fmt: skip
+def test_pages_lie_in_the_run(predictor, tmp_path, page, by):
+    run, secret = tmp_path / "run", tmp_path / "secret"
+    (run / page).parent.mkdir(parents=True)
+    secret.mkdir()
+    (secret / (run / page).name).write_text("secret")
+    if by == "link":
+        (run / page).symlink_to(secret / (run / page).name)
+    elif by == "steps":
+        (run / page).symlink_to(os.path.relpath(secret / (run / page).name, (run / page).parent))
+    elif by == "pipe":
+        os.mkfifo(run / page)
+    elif by == "device":
+        (run / page).symlink_to("/dev/zero")
+    else:
+        (run / "audit").rmdir()
+        (run / "audit").symlink_to(secret)
+    folder = RunFolder(run, predictor, None)
+    name = {"report.html": "report", "audit/card.html": "card"}[page]
+    with pytest.raises(BundleError) as told:
+        folder.page(name)
+    assert "secret" not in str(told.value) or by != "pipe"
+    assert name in folder.missing()
+
+
+def test_a_run_that_is_a_link_itself_shows_its_pages(digits_run, predictor, tmp_path):
+    (tmp_path / "latest").symlink_to(digits_run)
+    page = RunFolder(tmp_path / "latest", predictor, None).page("report")
+    assert page == (digits_run / "report.html").read_bytes()
+
+
+def test_a_link_is_refused_over_http(digits_run, predictor, serving, tmp_path):
+    run = received(digits_run, tmp_path / "run")
+    (tmp_path / "secret.html").write_text("secret")
+    (run / "report.html").unlink()
+    (run / "report.html").symlink_to(tmp_path / "secret.html")
+    with serving(predictor, run=run) as client:
+        found = client.get("/v1/report.html")
+        assert found.status_code == 404
+        assert "symbolic link out of its folder" in found.json()["detail"]
+        assert "report" in client.get("/v1/model").json()["left_out"]
+
+
+def test_images_a_run_was_not_trained_on_are_not_shown(digits_run, digit_folders, tmp_path):
+    """A card that names other images than those of its fingerprint, and one that has none."""
+    for number, data in enumerate(({"origin": str(digit_folders)}, {"fingerprint": None}, {"origin": "/dev/stdin"})):
+        run = received(digits_run, tmp_path / f"run{number}", **data)
+        folder = RunFolder(run, cs.load(run, engine="torch"), None)
+        with pytest.raises(BundleError) as told:
+            folder.sample()
+        assert str(digit_folders / "digit 0") not in str(told.value)
+
+
+def test_errors_of_a_foreign_place_quote_nothing_from_it(digits_run, tmp_path):
+    (tmp_path / "notes.csv").write_text("password,x\nhunter2,hunter3\n")
+    run = received(digits_run, tmp_path / "run", origin=str(tmp_path / "notes.csv"))
+    with pytest.raises(BundleError, match="cannot be read") as told:
+        RunFolder(run, cs.load(run, engine="torch"), None).sample()
+    assert "hunter" not in str(told.value)
+    assert "password" not in str(told.value)
+
+
+def test_thumbnails_are_those_of_indexed_images(digits_run, digit_folders, tmp_path):
+    from clearsight.api import retrieve
+    from clearsight.retrieval import Index
+
+    retrieve.index(digits_run, str(digit_folders), out=str(tmp_path / "index"))
+    predictor = cs.load(digits_run, engine="torch")
+    shown = RunFolder(digits_run, predictor, Index.load(tmp_path / "index"))
+    assert shown.thumbnail(0)
+    assert "pictures" not in shown.missing()
+    private = shutil.copytree(digit_folders, tmp_path / "private")
+    for path in private.rglob("*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    card = json.loads((tmp_path / "index" / "card.json").read_text())
+    for changed in ({"origin": str(private)}, {"origin": "/proc/self/cwd"}, {"digests": []}):
+        (tmp_path / "index" / "card.json").write_text(json.dumps({**card, **changed}))
+        folder = RunFolder(digits_run, predictor, Index.load(tmp_path / "index"))
+        assert [folder.thumbnail(place) for place in range(60)] == [None] * 60
+    assert "clearsight index RUN" in folder.missing()["pictures"]
+
+
+def test_the_data_dir_of_a_run_shows_no_other_images(digits_run, digit_folders, tmp_path):
+    """A built-in name and the folder that a run says its files lie in: any image could be listed there."""
+    from clearsight.api import retrieve
+    from clearsight.retrieval import Index
+
+    def solar_cells(to, invert):
+        (to / "images").mkdir(parents=True)
+        lines = []
+        for k, path in enumerate(sorted(digit_folders.rglob("*.png"))):
+            Image.fromarray(np.asarray(Image.open(path)) ^ invert).save(to / "images" / f"{k}.png")
+            lines.append(f"images/{k}.png {float(k % 2)} mono")
+        (to / "labels.csv").write_text("\n".join(lines))
+        return to
+
+    run, own = received(digits_run, tmp_path / "run"), solar_cells(tmp_path / "own", 0)
+    predictor = cs.load(run, engine="torch")
+    retrieve.index(run, "elpv", data_dir=str(own), out=str(tmp_path / "index"))
+    index = Index.load(tmp_path / "index")
+    config = json.loads((run / "config.json").read_text())
+    for where, found in ((own, True), (solar_cells(tmp_path / "private", 255), False), ("/dev", False)):
+        config["options"]["data"]["data_dir"] = str(where)
+        (run / "config.json").write_text(json.dumps(config))
+        assert bool(RunFolder(run, predictor, index).thumbnail(3)) == found
 
 
 def test_a_classical_model_shows_what_it_has_and_says_why_not_more(digits_arrays, pngs, serving, tmp_path):

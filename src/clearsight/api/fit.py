@@ -18,7 +18,7 @@ from clearsight.console import Console, Silent
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
-from clearsight.disk import disk_errors, write_json, write_table
+from clearsight.disk import disk_errors, read_inside, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.evaluation import OODCheck, check_ood
 from clearsight.models.execution import device_of
@@ -73,7 +73,7 @@ def _follow(dataset: Dataset, config: TrainConfig, world: World) -> Run:
     folder = Path(world.broadcast(None))
     learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
     world.broadcast(None)  # until the first has written the run
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads(read_inside(folder, "metrics.json"))
     return Run(folder, load(folder), metrics, folder / "report.html")
 
 

@@ -13,10 +13,10 @@ from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.scan import scan
 from clearsight.derivatives import Landscape, Rates, survey
-from clearsight.disk import disk_errors, write_json
+from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import BundleError, DataError
-from clearsight.runs.folder import run_options, run_recipe
-from clearsight.runs.images import as_trained, own_data
+from clearsight.runs.folder import recorded_data_dir, run_options, run_recipe
+from clearsight.runs.images import as_trained, own_data, require_unchanged
 from clearsight.runs.load import load
 from clearsight.tasks import read
 
@@ -87,13 +87,18 @@ def _surveyed(
         weights = "head" if head else "all"
     varied(predictor, weights)  # what cannot be looked at is said before its images are read
     bundle = predictor.bundle
-    dataset = read(own_data(bundle) if data is None else data, data_dir=data_dir or options.get("data_dir"))
+    named = own_data(bundle) if data is None else data
+    recorded = None if data_dir else recorded_data_dir(run, named)
+    dataset = read(named, data_dir=data_dir or recorded)
     if dataset.classes != bundle.classes:
         raise DataError(
             "the data has other classes than the model", found=", ".join(dataset.classes[:8]),
             expected=", ".join(bundle.classes[:8]), fix="name the images that the model was trained on",
         )  # fmt: skip
-    prepared = as_trained(bundle, options, dataset, scan(dataset, console.stage("looking at the files")), console)
+    scanned = scan(dataset, console.stage("looking at the files"))
+    if data is None or recorded:
+        require_unchanged(bundle, dataset, scanned)
+    prepared = as_trained(bundle, options, dataset, scanned, console)
     if prepared.pixels.key != bundle.data.get("fingerprint"):
         console.say(f"data: the images are no longer those {name} was trained on")
     rng = np.random.default_rng(seed)
@@ -110,8 +115,10 @@ def _surveyed(
 def recorded_rates(run: Path) -> Rates | None:
     """The rates in a run's history.csv; None where no network was trained by gradient descent."""
     path = run / "history.csv"
+    content = read_inside(run, path.name) if path.is_file() else b""
     try:
-        rows = list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
+        text = content.decode()
+        rows = list(csv.DictReader(text.splitlines()))
         lines = [(float(row["lr"]), float(row["val_loss"])) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{path} cannot be read", found=repr(error), fix="put it back, or train anew") from error

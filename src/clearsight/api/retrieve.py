@@ -14,12 +14,13 @@ from clearsight.data.pixels import PixelFormat, read_bytes
 from clearsight.data.scan import scan
 from clearsight.errors import ClearsightError
 from clearsight.retrieval import Index, Retrieval
-from clearsight.runs.folder import run_options
+from clearsight.runs.folder import recorded_data_dir, run_options
 from clearsight.runs.images import (
     all_pixels,
     as_learned,
     as_trained,
     own_data,
+    require_unchanged,
 )
 from clearsight.runs.load import load
 from clearsight.tasks import read
@@ -50,9 +51,13 @@ def index(
     predictor = load(model)
     bundle, options = predictor.bundle, run_options(path)
     own = data is None
-    where = data_dir or options.get("data_dir")
-    dataset = as_learned(bundle, own_data(bundle), where) if own else read(data, data_dir=where)
+    named = own_data(bundle) if own else data
+    recorded = None if data_dir else recorded_data_dir(path, named)
+    where = data_dir or recorded
+    dataset = as_learned(bundle, named, where) if own else read(data, data_dir=where)
     scanned = scan(dataset, console.stage("looking at the files"))
+    if own or recorded:
+        require_unchanged(bundle, dataset, scanned)
     if own:
         prepared = as_trained(bundle, options, dataset, scanned, console)
         pixels, rows, queries = prepared.pixels, np.sort(prepared.split.development), prepared.split.test
@@ -62,7 +67,7 @@ def index(
     folder = Path(out).expanduser() if out else path / "index"
     made = build_index(
         predictor, dataset, pixels.view(rows), rows, folder, layer=layer, kind=kind, code_bytes=code_bytes,
-        progress=console.stage("embedding"), adding=console.stage("indexing"),
+        digests=scanned.digests, progress=console.stage("embedding"), adding=console.stage("indexing"),
     )  # fmt: skip
     judged = None
     labelled = queries[dataset.labels[queries] >= 0]
@@ -85,13 +90,14 @@ def search(
     data_dir: str | None = None,
 ) -> tuple[list[dict[str, Any]], Path | None]:
     """The k indexed images most similar to one, as {"image", "label", "likeness"}, best first, and a picture of them
-    (None where the indexed images are gone).
+    (None where the indexed images are gone or changed, or the index has no digests of them).
     """
     from clearsight.report.drawings import draw_neighbours, save_picture
     from clearsight.retrieval import Index, Originals, search_images
 
     path = Path(model).expanduser()
-    predictor, found = load(model), Index.load(Path(index).expanduser() if index else path / "index")
+    predictor = load(model)
+    found = Index.load(Path(index).expanduser()) if index else Index.load(path / "index", path)
     likeness, places = search_images(found, predictor, [str(image)], k)
     card = found.card
     neighbours = [
@@ -103,7 +109,7 @@ def search(
         for score, place in zip(likeness[0], places[0], strict=True)
     ]
     try:
-        originals = Originals(found, data_dir or run_options(path).get("data_dir"))
+        originals = Originals(found, data_dir or recorded_data_dir(path, found.card.origin))
         shown = [originals.picture(int(place)) for place in places[0]]
     except ClearsightError:
         return neighbours, None

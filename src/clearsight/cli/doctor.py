@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
 from clearsight.console import terminal
+from clearsight.disk import read_inside
 from clearsight.errors import BundleError, ConfigError
 from clearsight.train.config import TrainConfig
 
@@ -68,8 +69,9 @@ def _saved(folder: Path) -> Diagnosis:
         )
     from clearsight.diagnosis import Diagnosis
 
+    content = read_inside(folder, SAVED)
     try:
-        return Diagnosis.from_dict(json.loads(path.read_text()))
+        return Diagnosis.from_dict(json.loads(content))
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} cannot be read", found=repr(error), fix="train again") from error
 

@@ -37,5 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     width = max(len(n["image"]) for n in found)
     for n in found:
         print(f"{n['likeness']:.3f}  {n['image']:<{min(width, 60)}}  {n['label']}")
-    print(f"drawn in {picture}" if picture else "not drawn: the indexed images are no longer there")
+    print(
+        f"drawn in {picture}"
+        if picture
+        else "not drawn: the indexed images are gone or changed, or the index is older; build it again"
+    )
     return 0

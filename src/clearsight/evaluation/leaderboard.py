@@ -23,7 +23,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
-from clearsight.disk import disk_errors, write_json
+from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
 from clearsight.metrics import accuracy, log_loss, softmax, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
@@ -146,7 +146,7 @@ def rank_models(
     for number, rung in enumerate(chosen):
         place = _place(folder, rung.name)
         if (place / "rung.json").is_file():
-            done[rung.name] = json.loads((place / "rung.json").read_text())
+            done[rung.name] = json.loads(read_inside(folder, f"{place.relative_to(folder)}/rung.json"))
             continue
         console.say(f"rung {number + 1} of {len(chosen)}: {rung.name}")
         try:
@@ -183,7 +183,7 @@ def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int
     }  # fmt: skip
     path = folder / "ladder.json"
     if path.is_file():
-        then = {key: value for key, value in json.loads(path.read_text()).items() if key != "versions"}
+        then = {key: value for key, value in json.loads(read_inside(folder, path.name)).items() if key != "versions"}
         changed = [f"{key} {then.get(key)!r} then, {about[key]!r} now" for key in about if then.get(key) != about[key]]
         if changed:
             raise CheckpointError(

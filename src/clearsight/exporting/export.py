@@ -28,7 +28,7 @@ from clearsight.exporting.runner import is_runner, runner
 from clearsight.exporting.runtime import BATCH, Exported
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
-from clearsight.runs.images import Development, HeldOut, development, held_out, own_data
+from clearsight.runs.images import Development, HeldOut, development, held_out
 from clearsight.runs.load import load
 from clearsight.tasks import Task
 from clearsight.tasks.task import BAR
@@ -97,12 +97,7 @@ def export(
     """
     console = console or Silent()
     chosen = format_named(format)
-    if quantize not in (None, "int8"):
-        raise ConfigError(f"--quantize {quantize} is not known", expected="int8")
-    if quantize:
-        require_int8(format)
-    if images < 1:
-        raise ConfigError(f"--images {images} must be 1 or more")
+    _check_options(format, quantize, images)
     given = model if isinstance(model, Predictor) else load(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
     bundle = predictor.bundle
@@ -149,6 +144,15 @@ def export(
                 stream.write(content)
     shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
     return Export(file, format, weight(file), shape, card, parity, own, report)
+
+
+def _check_options(format: str, quantize: str | None, images: int) -> None:
+    if quantize not in (None, "int8"):
+        raise ConfigError(f"--quantize {quantize} is not known", expected="int8")
+    if quantize:
+        require_int8(format)
+    if images < 1:
+        raise ConfigError(f"--images {images} must be 1 or more")
 
 
 def export_card(bundle: Bundle) -> dict[str, Any]:
@@ -209,14 +213,14 @@ def _check_beside(file: Path, card: dict[str, Any]) -> None:
 def _real_images(
     model: str | Path | Predictor, data: Any, images: int, data_dir: str | None, console: Console
 ) -> HeldOut | None:
-    """Images to compare on; None, and said so, where the run's own are gone and no others were named."""
-    if data is None:
-        try:
-            own_data((model if isinstance(model, Predictor) else load(model)).bundle)
-        except BundleError as error:
-            console.say(f"export: not compared on real images: {error.happened}")
-            return None
-    return held_out(model, data, console=console, data_dir=data_dir).sample(images, 0)
+    """Images to compare on; None, and said so, where the run's own are gone or changed and no others were named."""
+    try:
+        return held_out(model, data, console=console, data_dir=data_dir).sample(images, 0)
+    except BundleError as error:
+        if data is not None:
+            raise
+        console.say(f"export: not compared on real images: {error.happened}")
+        return None
 
 
 def _calibration(model: str | Path | Predictor, console: Console, data_dir: str | None) -> Development:

@@ -28,13 +28,13 @@ ABLATIONS = {
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "silu", "gelu", "relu6", "sigmoid", "tanh")
 
-_TRUTH = (lambda v: isinstance(v, bool), "True or False")
-_SHARE = (
+TRUTH = (lambda v: isinstance(v, bool), "True or False")
+SHARE = (
     lambda v: isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < 1,
     "a share in [0, 1)",
 )
-_COUNT = (lambda v: _whole(v) and v >= 1, "a whole number of 1 or more")
-_COUNTS = (
+COUNT = (lambda v: _whole(v) and v >= 1, "a whole number of 1 or more")
+COUNTS = (
     lambda v: isinstance(v, tuple | list) and len(v) > 0 and all(_whole(n) and n >= 1 for n in v),
     "one or more whole numbers of 1 or more",
 )
@@ -51,26 +51,26 @@ def _one_of(*allowed: str) -> tuple[Callable[[Any], bool], str]:
 
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "activation": _one_of(*ACTIVATIONS),
-    "aux": _TRUTH,
+    "aux": TRUTH,
     "downsample": _one_of("stride", "maxpool"),
-    "dropconnect": _SHARE,
-    "dropout": _SHARE,
-    "dropout_input": _SHARE,
-    "growth": _COUNT,
-    "heads": _COUNT,
-    "depth": _COUNT,
+    "dropconnect": SHARE,
+    "dropout": SHARE,
+    "dropout_input": SHARE,
+    "growth": COUNT,
+    "heads": COUNT,
+    "depth": COUNT,
     "kernel": _ODD,
-    "memory_efficient": _TRUTH,
-    "norm": _TRUTH,
+    "memory_efficient": TRUTH,
+    "norm": TRUTH,
     "norm_position": _one_of("before", "after"),
     "padding_mode": _one_of("zeros", "reflect", "replicate"),
-    "patch": _COUNT,
-    "pieces": _COUNT,
-    "residual": _TRUTH,
-    "se": _TRUTH,
+    "patch": COUNT,
+    "pieces": COUNT,
+    "residual": TRUTH,
+    "se": TRUTH,
     "shortcut": _one_of("A", "B"),
-    "width": _COUNT,
-    "widths": _COUNTS,
+    "width": COUNT,
+    "widths": COUNTS,
 }
 
 

@@ -24,7 +24,7 @@ from torch.func import functional_call
 from clearsight.errors import ModelError
 from clearsight.models.gateway import PREFIX, default_img_size
 from clearsight.models.shape_tracing import Step, Trace, View, no_data
-from clearsight.models.zoo import build_model, entry
+from clearsight.models.zoo import build_recorded, entry
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def anatomy(
     channels = channels or (known.channels if known else 3)
     classes = classes if classes is not None else (known.classes if known else 1000)
     with no_data():
-        built = build_model(network, classes=classes, channels=channels, img_size=img_size, **model_args)
+        built = build_recorded(network, classes=classes, channels=channels, img_size=img_size, model_args=model_args)
     return _dissect(built, network, img_size, channels)
 
 

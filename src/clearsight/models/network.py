@@ -30,7 +30,7 @@ from clearsight.models.base import FeatureLevels, ModelNetwork, capture, registe
 from clearsight.models.base import from_spec as from_spec
 from clearsight.models.heads import build_head
 from clearsight.models.layers import last_dense
-from clearsight.models.zoo import build_model
+from clearsight.models.zoo import build_recorded
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -92,6 +92,13 @@ class Augmented(ModelNetwork):
     def uses_tta(self) -> bool:
         return self.views != AS_IT_IS
 
+    def without_tta(self) -> Self:
+        if not self.uses_tta:
+            return self
+        plain = copy.copy(self)
+        plain.set_views(AS_IT_IS)
+        return plain
+
 
 def _turned(x: torch.Tensor, views: Sequence[str]) -> Iterator[torch.Tensor]:
     """Each view of images (N, C, H, W), the first view last."""
@@ -108,12 +115,12 @@ class Network(Augmented):
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__(spec)
         self.input = InputLayer(**spec["input"])
-        self.body = build_model(
+        self.body = build_recorded(
             spec["name"],
             classes=spec["classes"],
             channels=self.input.channels,
             img_size=spec["img_size"],
-            **spec["knobs"],
+            model_args=spec["knobs"],
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -162,13 +169,6 @@ class Probe(Augmented):
     @property
     def feature_levels(self) -> FeatureLevels:
         return FeatureLevels(self.input, self.backbone, tuple(self.taps), tuple(self.spec["parts"]), self.head)
-
-    def without_tta(self) -> Self:
-        if not self.uses_tta:
-            return self
-        plain = copy.copy(self)
-        plain.set_views(AS_IT_IS)
-        return plain
 
     def set_head(self, spec: dict[str, Any], head: nn.Module, parts: Sequence[int] | None = None) -> None:
         """Replace the head, and record it in the spec. parts: those it sees, by default the same as before."""
@@ -308,7 +308,7 @@ def mean_belief(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -
 
 def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]) -> nn.Module:
     """A network without its last dense layer: normalised images to pooled features (N, D)."""
-    body = build_model(name, classes=1, channels=channels, img_size=img_size, **model_args)
+    body = build_recorded(name, classes=1, channels=channels, img_size=img_size, model_args=model_args)
     path, _ = last_dense(body)
     parent, _, leaf = path.rpartition(".")
     setattr(body.get_submodule(parent), leaf, nn.Identity())

@@ -25,13 +25,12 @@ from clearsight.models.published import Weights
 class Entry:
     """What the registry knows of a network.
 
-    build(classes=, channels=, img_size=, **knobs) returns a module that maps (N, channels, img_size,
-    img_size), already normalised, to logits (N, classes). img_size: the side in pixels the network was
-    designed for. min_size: the smallest it accepts. channels, classes: of its published form. top1, top5:
-    published ImageNet accuracy in percent, where there is one. year: of publication. paper: its citation.
-    weights: the published ones, where there are any.
-    knobs: the builder's own options beyond classes, channels and img_size, with their defaults. senseless:
-    why an option of the shared vocabulary (`design.ABLATIONS`) is not one of this network's.
+    build(classes=, channels=, img_size=, **model_args) returns a module that maps normalised images (N, channels,
+    img_size, img_size) to logits (N, classes). img_size: the side in pixels the network was designed for. min_size: the
+    smallest it accepts. channels, classes: of its published form. top1, top5: published ImageNet accuracy in percent,
+    where there is one. year: of publication. paper: its citation. model_args: the builder's own options beyond classes,
+    channels and img_size, with their defaults. unsupported: why an option of the shared vocabulary
+    (`ablations.ABLATIONS`) is not one of this network's. weights: the published ones, where there are any.
     """
 
     name: str

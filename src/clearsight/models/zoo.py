@@ -72,20 +72,34 @@ def build_model(
         raise ModelError(
             f"init={init!r} would overwrite the published weights", fix="choose one of init and pretrained"
         )
+    network = _build(name, classes, channels, img_size, model_args)
+    if pretrained:
+        load_published(network, name, classes=classes, channels=channels, aux=bool(model_args.get("aux")))
+    if init is not None:
+        initialise(network, init, batches=batches)
+    return network
+
+
+def build_recorded(name: Any, *, classes: int, channels: int, img_size: int | None, model_args: Any) -> nn.Module:
+    """The network a model's card names, with random weights: no file is read and no network is asked.
+
+    A card may come from someone else. Its options are those of the network alone, never `build_model`'s own, among
+    which `pretrained` downloads. ModelError or ConfigError for all else.
+    """
+    if not isinstance(name, str) or not isinstance(model_args, dict):
+        raise ModelError("a record of a network cannot be read", found=f"{name!r} with {model_args!r}"[:200])
+    return _build(name, classes, channels, img_size, model_args)
+
+
+def _build(name: str, classes: int, channels: int, img_size: int | None, model_args: dict[str, Any]) -> nn.Module:
     for what, number in {"classes": classes, "channels": channels, "img_size": img_size}.items():
         if not (isinstance(number, int) and number >= 1) and not (what == "img_size" and number is None):
             raise ModelError(
                 f"{name} cannot be built", found=f"{what} {number!r}", expected="a whole number of 1 or more"
             )
     if name.startswith(PREFIX):
-        network = build_timm(name, classes=classes, channels=channels, img_size=img_size, **model_args)
-    else:
-        network = _build_ours(entry(name), classes, channels, img_size, model_args)
-    if pretrained:
-        load_published(network, name, classes=classes, channels=channels, aux=bool(model_args.get("aux")))
-    if init is not None:
-        initialise(network, init, batches=batches)
-    return network
+        return build_timm(name, classes=classes, channels=channels, img_size=img_size, model_args=model_args)
+    return _build_ours(entry(name), classes, channels, img_size, model_args)
 
 
 def _build_ours(

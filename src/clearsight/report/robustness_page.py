@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clearsight.disk import whole_file
+from clearsight.disk import read_inside, whole_file
 from clearsight.report.charts import percent0
 from clearsight.report.pictures import data_uri
 from clearsight.report.render import environment, write_page
@@ -63,7 +63,7 @@ def add_to_report(report: Path, card: RobustnessReport, link: str) -> bool:
     """Put the card's verdicts into a run's report, in the place of earlier ones; False where the page has no place for
     them. link: to the whole card. OSError when the disk refuses.
     """
-    text = report.read_text()
+    text = read_inside(report.parent, report.name).decode()
     start, end = text.find(START), text.find(END)
     if start < 0 or end < start:
         return False

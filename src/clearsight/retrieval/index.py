@@ -2,7 +2,7 @@
 
     index = build_index(predictor, dataset, folder)           embeddings, then Faiss
     index.search(predictor.embed("new.jpg"), k=10)
-    FOLDER/  card.json  index.faiss  embeddings.npy (N, D) float32, memory-mapped
+    FOLDER/  card.json  index.faiss  embeddings.npy (N, D) float32, which nothing here reads again
 
 exact     every embedding is compared: inner product of vectors of length 1, which is their cosine
 ivfpq     inverted lists and product quantisation [Jégou, Douze, Schmid 2011]: `bytes` per image, some lists looked at
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
 from clearsight.data.dataset import Dataset
-from clearsight.disk import disk_errors, write_json
+from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import BundleError, ConfigError, DataError
 from clearsight.metrics.retrieval import mean_average_precision, precision_at, recall_at
 from clearsight.predictor import Predictor
+from clearsight.retrieval.faiss_file import read_faiss
 
 Floats = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -45,7 +46,8 @@ CHUNK = 10_000
 @dataclass(frozen=True)
 class IndexCard:
     """What an index is of. model: digest of the model's weights. layer: "" is the features below the head. said: what
-    each image shows in words, where that is not one class. task: as which the data is read again.
+    each image shows in words, where that is not one class. task: as which the data is read again. digests: of each
+    image's content, as `Source.inspect` gives them; the index's pictures are those of images that still have it.
     """
 
     model: str
@@ -59,12 +61,47 @@ class IndexCard:
     width: int
     said: tuple[str, ...] = ()
     task: str = "auto"
+    digests: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, found: Any) -> IndexCard:
+        """A card from what `card.json` holds, which may come from someone else; ValueError where it is none."""
+        if not isinstance(found, dict) or (missing := sorted(REQUIRED - set(found))):
+            raise ValueError(f"no {', '.join(missing)}" if isinstance(found, dict) else "no card")
+        kinds = {"labels": int, "rows": int}
+        lists: dict[str, Any] = {
+            name: _listed(name, found.get(name, []), kinds.get(name, str))
+            for name in ("names", "labels", "rows", "classes", "said", "digests")
+        }
+        words = {name: found[name] for name in ("model", "layer", "kind", "origin")}
+        words["task"] = found.get("task", "auto")
+        width = found["width"]
+        if not all(isinstance(word, str) for word in words.values()) or type(width) is not int or width < 1:
+            raise ValueError("values of other kinds")
+        card = cls(**words, **lists, width=width)
+        count = len(card.names)
+        if not len(card.labels) == len(card.rows) == count or {len(card.said), len(card.digests)} - {0, count}:
+            raise ValueError("lists of different lengths")
+        if not all(-1 <= label < len(card.classes) for label in card.labels) or min(card.rows, default=0) < 0:
+            raise ValueError("numbers out of range")
+        return card
 
     def words(self, place: int) -> str:
         """What the image at a position shows: its class, labels or numbers; "" where the data does not say."""
         if self.said:
             return self.said[place]
         return self.classes[self.labels[place]] if self.labels[place] >= 0 else ""
+
+
+REQUIRED = frozenset(("model", "layer", "kind", "origin", "names", "labels", "rows", "classes", "width"))
+"""What the first version of an index's card held."""
+
+
+def _listed(name: str, values: Any, kind: type) -> tuple[Any, ...]:
+    """A list of a card; ValueError unless all its values are of the kind."""
+    if not isinstance(values, list) or not all(type(value) is kind for value in values):
+        raise ValueError(f"{name} that are no list of {kind.__name__}")
+    return tuple(values)
 
 
 class Index:
@@ -99,20 +136,27 @@ class Index:
             )
 
     @classmethod
-    def load(cls, folder: Path) -> Index:
-        """Read an index's folder; BundleError says what is missing or broken."""
+    def load(cls, folder: Path, within: Path | None = None) -> Index:
+        """Read an index's folder; BundleError says what is missing or broken.
+
+        The folder may come from someone else: nothing outside it is read. within: the run it belongs to, which it must
+        not lead out of either.
+        """
         if not (folder / "card.json").is_file() or not (folder / "index.faiss").is_file():
             raise BundleError(
                 f"{folder} holds no index", expected="card.json and index.faiss", fix="run `clearsight index RUN` first"
             )
+        root = within or folder
+        if not folder.resolve().is_relative_to(root.resolve()):
+            raise BundleError(
+                f"{folder} is a symbolic link out of the run", found=f"a link to {folder.resolve()}",
+                fix="if you trust it, name the index: --index FOLDER",
+            )  # fmt: skip
+        content, vectors = read_inside(folder, "card.json"), read_inside(folder, "index.faiss")
         try:
-            card = json.loads((folder / "card.json").read_text())
-            lists = {key: tuple(card[key]) for key in ("names", "labels", "rows", "classes")}
-            return cls(
-                IndexCard(**{**card, **lists, "said": tuple(card.get("said", ()))}),
-                _faiss().read_index(str(folder / "index.faiss")),
-            )
-        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            card = IndexCard.from_dict(json.loads(content))
+            return cls(card, read_faiss(vectors, card.kind, card.width, len(card.names)))
+        except (ValueError, RuntimeError) as error:
             raise BundleError(
                 f"{folder} holds a broken index", found=str(error)[:160], fix="run `clearsight index RUN` again"
             ) from error
@@ -142,11 +186,13 @@ def build_index(
     layer: str = "",
     kind: str = "exact",
     code_bytes: int = 32,
+    digests: Sequence[str] | None = None,
     progress: Progress | None = None,
     adding: Progress | None = None,
 ) -> Index:
     """Embed images and index them; the folder is written whole.
 
+    digests: of the content of all images of the data set, as `scan` gives them; taken now where they are not known.
     images: what `Predictor.embed` takes, those of the data set's rows. kind: "exact" or "ivfpq". code_bytes: per image,
     of ivfpq. progress, adding: called as images are embedded and added.
     """
@@ -162,6 +208,8 @@ def build_index(
         raise ConfigError(f"a code of {code_bytes} bytes", expected="from 1 to 64")
     with disk_errors(folder, "the index", "free some space or choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("embeddings.npy", "index.faiss"):  # a link of this name would have another file overwritten
+            (folder / name).unlink(missing_ok=True)
         stored: Any = None
         done = 0
         for part in predictor.embeddings(images, layer):
@@ -187,6 +235,7 @@ def build_index(
             width=int(stored.shape[1]),
             said=() if dataset.task.needs_classes else tuple(dataset.words(int(i)) for i in rows),
             task=dataset.task.name,
+            digests=tuple(digests[i] if digests is not None else dataset.source.inspect(int(i))[0] for i in rows),
         )
         write_json(folder / "card.json", asdict(card))
     return Index(card, faiss)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from typing import Any
 
 from clearsight.arguments import flag
 from clearsight.data.dataset import Dataset
+from clearsight.data.sources.builtin import BUILTIN
+from clearsight.data.sources.read import recorded_place
 from clearsight.diagnosis import Diagnosis
-from clearsight.disk import disk_errors
+from clearsight.disk import disk_errors, read_inside
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.predictor import Predictor
 from clearsight.train.config import TrainConfig
@@ -50,6 +53,11 @@ def run_folder(config: TrainConfig, name: str) -> Iterator[Path]:
     with disk_errors(Path(out or "runs"), "the run", "choose another --out or free some space"):
         if config.run.resume:
             folder, fresh = Path(str(out)), False
+            if not (folder / "checkpoints").resolve().is_relative_to(folder.resolve()):
+                raise CheckpointError(
+                    f"{folder / 'checkpoints'} is a symbolic link out of the run", expected="a folder in the run",
+                    fix="if you trust it, put a copy of the folder in the link's place",
+                )  # fmt: skip
         elif out is not None:
             folder = Path(out).expanduser()
             if _is_unfinished(folder) and (folder / "checkpoints").is_dir():
@@ -112,10 +120,11 @@ def resumed(config: TrainConfig, given: dict[str, Any], dataset: Dataset) -> Tra
 
 def _about(folder: Path) -> dict[str, Any]:
     """What config.json of a run says."""
-    path = folder / "config.json"
+    content = read_inside(folder, "config.json")
     try:
-        return dict(json.loads(path.read_text()))
-    except ValueError as error:
+        return dict(json.loads(content))
+    except (ValueError, TypeError) as error:
+        path = folder / "config.json"
         raise BundleError(f"{path} cannot be read", found=str(error), fix="put it back, or train anew") from error
 
 
@@ -138,8 +147,20 @@ def run_options(folder: Path) -> dict[str, Any]:
     folder = folder.expanduser()
     if not (folder / "config.json").is_file():
         return {}
-    options = _about(folder)["options"]
+    options = _about(folder).get("options")
+    if not isinstance(options, dict) or not all(isinstance(stage, dict) for stage in options.values()):
+        raise BundleError(f"{folder / 'config.json'} holds no options", fix="put it back, or train anew")
     return {name: value for stage in options.values() for name, value in stage.items()}
+
+
+def recorded_data_dir(folder: Path, data: object) -> str | None:
+    """The --data-dir a run was made with, where the files of a built-in data set lie; None for other data, and where
+    the folder does not say. BundleError as of `recorded_place`, as the run may come from someone else.
+    """
+    named = run_options(folder).get("data_dir") if isinstance(data, str) and data in BUILTIN else None
+    if isinstance(named, str):
+        named = os.path.expanduser(named)  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
+    return None if named is None else recorded_place(named, f"the files of {data}")
 
 
 def run_origin(folder: Path) -> str | None:

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
-from clearsight.data.cache import CachedPixels, PixelView, cached_pixels
+from clearsight.data.cache import CachedPixels, PixelView, cached_pixels, pixel_key
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
-from clearsight.data.sources.builtin import BUILTIN
+from clearsight.data.sources.read import recorded_place
 from clearsight.data.targets import IN_MEMORY
 from clearsight.errors import BundleError
 from clearsight.predictor import Predictor
-from clearsight.runs.folder import run_options
+from clearsight.runs.folder import recorded_data_dir, run_options
 from clearsight.runs.load import load
 from clearsight.tasks import read
 
@@ -62,10 +62,7 @@ def held_out(
     console = console or Silent()
     predictor = model if isinstance(model, Predictor) else load(model)
     bundle = predictor.bundle
-    options = {} if isinstance(model, Predictor) else run_options(Path(model))
-    data = own_data(bundle) if data is None else data
-    dataset = as_learned(bundle, data, data_dir or options.get("data_dir"))
-    scanned = scan(dataset, console.stage("looking at the files"))
+    dataset, scanned, options = _named_or_own(bundle, model, data, data_dir, console, unchanged=False)
     own = dataset.origin == bundle.data.get("origin") and dataset.names == bundle.classes
     if own:
         prepared = as_trained(bundle, options, dataset, scanned, console)
@@ -115,13 +112,11 @@ def training_images(
     data_dir: str | None = None,
 ) -> tuple[PixelView, NDArray[np.int64], list[str], list[str]]:
     """The images a model was trained and validated on, as it sees them, with their labels, their names, and what they
-    show in words; or other data, less the test split it states. BundleError where a model's own images are not known
-    or gone.
+    show in words; or other data, less the test split it states. BundleError where a model's own images are not known,
+    gone or changed.
     """
     console, bundle = console or Silent(), predictor.bundle
-    options = {} if isinstance(model, Predictor) else run_options(Path(model))
-    dataset = as_learned(bundle, own_data(bundle) if data is None else data, data_dir or options.get("data_dir"))
-    scanned = scan(dataset, console.stage("looking at the files"))
+    dataset, scanned, options = _named_or_own(bundle, model, data, data_dir, console, unchanged=True)
     if dataset.origin == bundle.data.get("origin") and dataset.names == bundle.classes:
         prepared = as_trained(bundle, options, dataset, scanned, console)
         pixels, rows, labels = prepared.pixels, np.sort(prepared.split.development), prepared.labels
@@ -147,12 +142,11 @@ class Development:
 def development(
     model: str | Path | Predictor, *, console: Console | None = None, data_dir: str | None = None
 ) -> Development:
-    """What a model was trained and validated on; BundleError where the images are gone."""
+    """What a model was trained and validated on; BundleError where the images are gone or changed."""
     console = console or Silent()
     bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
-    options = {} if isinstance(model, Predictor) else run_options(Path(model))
-    dataset = as_learned(bundle, own_data(bundle), data_dir or options.get("data_dir"))
-    data = as_trained(bundle, options, dataset, scan(dataset, console.stage("looking at the files")), console)
+    dataset, scanned, options = _named_or_own(bundle, model, None, data_dir, console, unchanged=True)
+    data = as_trained(bundle, options, dataset, scanned, console)
     val = data.split.folds[0][1]
     return Development(
         data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), bundle.task.aligned(dataset)[val]
@@ -169,13 +163,39 @@ def own_data(bundle: Bundle) -> str:
     origin = bundle.data.get("origin")
     if not origin:
         raise BundleError("this model does not say what it was trained on", fix="name the data")
-    if origin not in BUILTIN and not Path(origin).exists():
+    return recorded_place(origin, "the images this model was trained on")
+
+
+def _named_or_own(
+    bundle: Bundle, model: str | Path | Predictor, data: Any, data_dir: str | None, console: Console, unchanged: bool
+) -> tuple[Dataset, Scan, dict[str, Any]]:
+    """The data that is named, or for None what the model was trained on; and the options of the model's run.
+
+    What the user does not name is found by what the run says, which may come from someone else. unchanged: raise
+    BundleError unless it is as the model's maker had it, as for whatever shows the images.
+    """
+    options = {} if isinstance(model, Predictor) else run_options(Path(model))
+    named = own_data(bundle) if data is None else data
+    recorded = None if data_dir or isinstance(model, Predictor) else recorded_data_dir(Path(model), named)
+    dataset = as_learned(bundle, named, data_dir or recorded)
+    scanned = scan(dataset, console.stage("looking at the files"))
+    if unchanged and (data is None or recorded):
+        require_unchanged(bundle, dataset, scanned)
+    return dataset, scanned, options
+
+
+def require_unchanged(bundle: Bundle, dataset: Dataset, scanned: Scan) -> None:
+    """BundleError unless the content of all images is that from which the model was trained. No pixel is decoded.
+
+    A run names a place on some machine. Without this, one that comes from someone else could name any folder of this
+    machine, and have its images shown by pages and servers; so it only reaches images that its maker had already.
+    """
+    if pixel_key(scanned.digests, scanned.form, bundle.geometry) != bundle.data.get("fingerprint"):
         raise BundleError(
-            "the images this model was trained on are gone",
-            found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays that were in memory",
-            fix="name others: RUN DATA",
+            "the images are no longer those the model was trained on",
+            found=f"others in {dataset.origin}",
+            fix="name the data to use what lies there now: RUN DATA",
         )
-    return str(origin)
 
 
 def as_trained(bundle: Bundle, options: dict[str, Any], dataset: Dataset, scanned: Scan, console: Console) -> Prepared:

@@ -14,6 +14,8 @@ from clearsight.train.observer import Epoch
 @contextlib.contextmanager
 def history(path: Path) -> Iterator[Callable[[Epoch], None]]:
     """A function that appends an epoch to history.csv; each line is on disk before the next epoch begins."""
+    if path.is_symlink():  # the run to resume may come from someone else: what the link names is not ours to write
+        path.unlink()
     with path.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, [f.name for f in fields(Epoch)])
         writer.writeheader()

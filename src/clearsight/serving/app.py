@@ -26,7 +26,7 @@ from clearsight.serving.folder import RunFolder
 from clearsight.serving.guard import Guard
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.model_card import model_card
-from clearsight.serving.openapi import body, described, problems
+from clearsight.serving.openapi import Images, body, described, problems
 from clearsight.serving.options import known_options
 from clearsight.serving.pages import mount_pages
 from clearsight.serving.prediction_schema import prediction_schema, predictions_body
@@ -97,22 +97,28 @@ def build_app(
 
 
 def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
-    config, folder, bundle = worker.config, looker.folder, worker.predictor.bundle
-    task, deep = bundle.task, bundle.form.bits == 16
-    predictions = predictions_body(prediction_schema(type(task)))
-
     async def images_of(request: Request, most: int) -> list[Upload]:
         """The images of a request, once the engine is warm."""
         if not worker.ready:
             raise RefusedError(
                 503, ClearsightError("the server is starting", fix="ask again soon"), headers={"Retry-After": "1"}
             )
-        content = await read_body(request, config)
+        content = await read_body(request, worker.config)
         kind = request.headers.get("content-type", "")
         small = len(content) < 100_000
         found = uploads(kind, content, most) if small else await asyncio.to_thread(uploads, kind, content, most)
         request.state.images = len(found)
         return found
+
+    _add_predict(app, worker, images_of)
+    _add_explain(app, worker, images_of)
+    _add_search(app, worker, looker, images_of)
+    add_studio_routes(app, looker, images_of)
+    _add_server_routes(app, worker, looker)
+
+
+def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
+    predictions = predictions_body(prediction_schema(type(worker.predictor.bundle.task)))
 
     @app.post(
         "/v1/predict", response_model=predictions, openapi_extra=body(), summary="What do images show?",
@@ -130,7 +136,7 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         Send files of a form, the bytes of one image, or JSON with base64. An image that cannot be read is told in its
         place; only where none can, the answer is 422.
         """
-        sent = await images_of(request, config.max_images)
+        sent = await images_of(request, worker.config.max_images)
         found = await worker.predict(sent, coverage)
         failed = [str(f) for f in found if isinstance(f, ImageError)]
         if len(failed) == len(found):
@@ -150,6 +156,10 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
             for image, f in zip(sent, found, strict=True)
         ]
         return json_response({"predictions": answers})
+
+
+def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
+    task, deep = worker.predictor.bundle.task, worker.predictor.bundle.form.bits == 16
 
     @app.post(
         "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=body(), summary="What did it look at?",
@@ -178,6 +188,8 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         )
         return json_response(made)
 
+
+def _add_search(app: FastAPI, worker: Worker, looker: Looker, images_of: Images) -> None:
     @app.post(
         "/v1/search", response_model=schemas.Neighbours, openapi_extra=body(), summary="Which known images are alike?",
         responses=problems(401, 403, 404, 408, 413, 415, 422, 429, 503), tags=["model"],
@@ -196,7 +208,7 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         found = await worker.search(image, k)
         drawn: list[str | None] = [None] * k
         if pictures and k <= PICTURES:
-            drawn = await asyncio.to_thread(lambda: [folder.thumbnail(one["place"]) for one in found])
+            drawn = await asyncio.to_thread(lambda: [looker.folder.thumbnail(one["place"]) for one in found])
         return json_response(
             {
                 "image": image.name,
@@ -207,7 +219,8 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
             }
         )
 
-    add_studio_routes(app, looker, images_of)
+
+def _add_server_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
     card = model_card(worker) | {"unsuited": looker.unsuited()}
 
     @app.get(

@@ -1,6 +1,8 @@
 """What a run's folder holds besides its model: the report, the audit card, and the way to the images it learned from.
 
-Nothing a request says becomes part of a path: the files are these, and images are found by their position.
+Nothing a request says becomes part of a path: the files are these, and images are found by their position. Nor need the
+run be trusted: pages are read from inside its folder alone, and images that it names elsewhere are shown only where
+their content is what it recorded, so that its maker had them already.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from clearsight.data.cache import PixelView
-from clearsight.errors import BundleError, ClearsightError
+from clearsight.disk import file_inside, read_inside
+from clearsight.errors import BundleError, ClearsightError, OutputError
 from clearsight.feature_vis import Sample
 from clearsight.predictor import Predictor
 from clearsight.report.pictures import PIXEL_ART, eight_bits
 from clearsight.report.sprites import png
 from clearsight.retrieval import Index, Originals
-from clearsight.runs.folder import run_options
+from clearsight.retrieval.originals import no_digests
+from clearsight.runs.folder import recorded_data_dir
 from clearsight.runs.images import own_data, training_images
 
 SEARCHED = 300
@@ -47,29 +51,33 @@ class RunFolder:
         return longer if longer <= PIXEL_ART else SIDE
 
     def page(self, name: str) -> bytes:
-        """The report or the card; BundleError tells the command that makes it."""
-        return self._file(name).read_bytes()
+        """The report or the card; BundleError tells the command that makes it, or why it is not shown."""
+        return read_inside(self._with_file(name), FILES[name])
 
-    def _file(self, name: str) -> Path:
-        file = self.path / FILES[name] if self.path else None
-        if file is None or not file.is_file():
+    def _with_file(self, name: str) -> Path:
+        """The run's folder, if it holds a page."""
+        if self.path is None or not (self.path / FILES[name]).is_file():
             raise BundleError(
                 {"report": "this model has no report", "card": "this model has no audit card"}[name],
                 fix={"report": "`clearsight train DATA` writes one beside the model",
                      "card": "run `clearsight audit RUN`"}[name],
             )  # fmt: skip
-        return file
+        return self.path
 
     def missing(self) -> dict[str, str]:
-        """Which of the pages is not there, and whether the images it learned from are not; and why."""
+        """Which of the pages is not there, whether the images it learned from are not, and pictures of its index; and
+        why.
+        """
         found = {}
         try:
             own_data(self.predictor.bundle)
         except BundleError as error:
             found["patches"] = str(BundleError(error.happened, found=error.found))
+        if self.index is not None and not self.index.card.digests:
+            found["pictures"] = str(no_digests())
         for name in FILES:
             try:
-                self._file(name)
+                file_inside(self._with_file(name), FILES[name])
             except BundleError as error:
                 found[name] = str(error)
         return found
@@ -82,8 +90,10 @@ class RunFolder:
             if self._sample is None:
                 try:
                     self._sample = self._read()
-                except ClearsightError as error:
+                except (BundleError, OutputError) as error:
                     self._sample = BundleError(error.happened, found=error.found, fix=error.fix)
+                except ClearsightError:  # it may quote files that the run names and clients must not see
+                    self._sample = BundleError("the images this model was trained on cannot be read")
         if isinstance(self._sample, BundleError):
             raise self._sample
         return self._sample
@@ -97,13 +107,13 @@ class RunFolder:
         )  # fmt: skip
 
     def thumbnail(self, place: int) -> str | None:
-        """The indexed image at a position as a PNG data URI; None where the images are gone."""
+        """The indexed image at a position as a PNG data URI; None where it is gone or changed."""
         if self.index is None:
             return None
         if self._originals is None:
-            options = run_options(self.path) if self.path else {}
             try:
-                self._originals = Originals(self.index, options.get("data_dir"))
+                where = recorded_data_dir(self.path, self.index.card.origin) if self.path else None
+                self._originals = Originals(self.index, where)
             except ClearsightError as error:
                 self._originals = error
         if isinstance(self._originals, ClearsightError):

@@ -86,7 +86,7 @@ def serve(
         path = Path(model).expanduser()
         run = path if path.is_dir() else None
         if (path / "index").is_dir():
-            index = Index.load(path / "index")
+            index = Index.load(path / "index", path)
             index.check(predictor.bundle)
     listening = bound(host, port)
     with listening:

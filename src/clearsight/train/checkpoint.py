@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from clearsight.disk import disk_errors, whole_file
+from clearsight.disk import disk_errors, read_inside, whole_file
 from clearsight.errors import CheckpointError
 
 SHARE = 0.05
@@ -54,8 +54,8 @@ class Checkpoint:
         """The saved state, or None where nothing was saved. CheckpointError when it is damaged or of another run."""
         if not self.path.is_file():
             return None
+        content = read_inside(self.path.parent, self.path.name)
         try:
-            content = self.path.read_bytes()
             if content[:DIGEST] != _digest(memoryview(content)[DIGEST:]):
                 raise ValueError("the digest is another")
             found = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)

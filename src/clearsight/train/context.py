@@ -22,6 +22,7 @@ from clearsight.console import Console
 from clearsight.data.augment import augment
 from clearsight.data.loader import Images, to_float
 from clearsight.data.prepare import Prepared
+from clearsight.disk import read_inside
 from clearsight.errors import ConfigError
 from clearsight.models.base import ModelNetwork
 from clearsight.scale.distributed import ALONE, World
@@ -242,7 +243,7 @@ class TrainContext:
         value = None
         if self.world.rank == 0:
             path = self.folder / "decided.json" if self.folder is not None else None
-            known = json.loads(path.read_text()) if path is not None and path.is_file() else {}
+            known = json.loads(read_inside(path.parent, path.name)) if path is not None and path.is_file() else {}
             if name not in known:
                 known[name] = decide()
                 if path is not None:

@@ -14,7 +14,7 @@ from clearsight.data.scan import Scan, scan
 from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
 from clearsight.models.execution import device_of
-from clearsight.models.gateway import PREFIX, default_img_size, timm_name
+from clearsight.models.gateway import PREFIX, check_arguments, default_img_size, timm_name
 from clearsight.models.network import headless
 from clearsight.models.registry import check_model_args
 from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
@@ -67,6 +67,7 @@ def check_names(config: TrainConfig) -> None:
         return
     if name.startswith(PREFIX):
         timm_name(name)
+        check_arguments(name, config.model.model_arg)
     elif name != "auto":
         check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:

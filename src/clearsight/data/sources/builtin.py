@@ -51,7 +51,7 @@ def cifar10(folder: Path | None) -> Listing:
     from torchvision.datasets import CIFAR10
 
     root = folder or store()
-    fetch = partial(CIFAR10, root, download=True)
+    fetch = partial(CIFAR10, root, download=folder is None)  # a named folder is read; a run from others may name any
     parts = [_download("cifar10", partial(fetch, train=train), root) for train in (True, False)]
     images = np.concatenate([p.data for p in parts])
     classes = tuple(parts[0].classes)

@@ -17,7 +17,8 @@ from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.folder import AnyClasses, read_folder
 from clearsight.data.sources.npz import read_npz
 from clearsight.data.sources.table import read_csv, read_frame, read_jsonl
-from clearsight.errors import DataError, nearest
+from clearsight.data.targets import IN_MEMORY
+from clearsight.errors import BundleError, DataError, nearest
 
 
 def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses | None = None) -> Listing:
@@ -62,3 +63,47 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
             fix="to ask about one image use `clearsight predict RUN IMAGE`",
         )
     return readers[path.suffix.lower()](path)
+
+
+ELSEWHERE = ("dev", "net", "proc", "sys")
+"""Folders of the root that hold no files of a disk: devices, the kernel's own, and machines mounted when named."""
+
+
+def recorded_place(origin: object, what: str) -> str:
+    """Where a run or an index says that images lie, if it is a built-in name, or a file or folder of this machine.
+
+    Such a record may come from someone else, and is checked before anything is opened: BundleError for addresses,
+    shares of other machines, devices and pipes, and where nothing is. what: to call the images, for messages.
+    """
+    if not isinstance(origin, str) or not origin or "\0" in origin:
+        raise BundleError(f"there is no record of where {what} lie", fix="name the data")
+    if origin in BUILTIN:
+        return origin
+    gone = BundleError(
+        f"{what} are gone",
+        found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays that were in memory",
+        fix="name others: RUN DATA",
+    )
+    path = Path(origin)
+    shared = origin[:2] in ("//", "\\\\", "/\\", "\\/") or "://" in origin or origin.partition(":")[0] in SCHEMES
+    try:
+        named = shared or _elsewhere(
+            Path(os.path.normpath(path.absolute()))
+        )  # before anything is mounted by a look at it
+        named = named or _elsewhere(path := path.resolve(strict=True))
+        if named or not (path.is_dir() or path.is_file()):  # not a pipe, a socket or a device
+            raise BundleError(
+                f"the place recorded for {what} is none where images lie", found=repr(origin)[:200],
+                expected="a file or folder of this machine", fix="name the data: RUN DATA",
+            )  # fmt: skip
+    except (OSError, RuntimeError):
+        raise gone from None
+    return origin
+
+
+def _elsewhere(path: Path) -> bool:
+    return len(path.parts) > 1 and path.parts[1] in ELSEWHERE and path.anchor == "/"
+
+
+SCHEMES = ("data", "file", "ftp", "hf-hub", "http", "https", "local-dir", "s3", "smb")
+"""What stands before the colon of an address."""
