@@ -29,6 +29,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.disk import disk_errors, file_inside, read_inside
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ModelError
+from clearsight.json_values import to_json
 from clearsight.models.base import ModelNetwork
 from clearsight.models.network import from_spec
 from clearsight.ood.detector import OODDetector
@@ -113,7 +114,7 @@ class Bundle:
                         save_arrays(arrays, str(temporary / "limits.safetensors"))  # which ignores strides
                 except SafetensorError as error:  # how safetensors reports a full disk
                     raise OSError(errno.EIO, str(error)) from error
-                (temporary / "card.json").write_text(json.dumps(self.card(), indent=1))
+                (temporary / "card.json").write_text(to_json(self.card()))
                 for file in temporary.iterdir():  # safetensors lets the owner alone read what it writes
                     file.chmod((temporary / "card.json").stat().st_mode)
                 if folder.exists():

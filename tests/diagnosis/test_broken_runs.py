@@ -75,8 +75,8 @@ def without_number(bench):
 
 BROKEN = {
     "rate-too-high": [
-        lambda b: b.run(b.network("lenet5"), opt="sgd", lr=1e3, clip=None, max_steps=60),
-        lambda b: b.run(b.network("mlp"), opt="adam", lr=0.3, clip=None),
+        lambda b: b.run(b.network("lenet5"), opt="sgd", lr=1e3, clip=0.0, max_steps=60),
+        lambda b: b.run(b.network("mlp"), opt="adam", lr=0.3, clip=0.0),
         lambda b: b.run(b.network("mlp", norm=True), opt="momentum", lr=1e3, weight_decay=0.0),
     ],
     "rate-too-low": [
@@ -88,8 +88,8 @@ BROKEN = {
         lambda b: b.run(scaled(b.network("mlp", widths=(32,) * 8), 0.3), opt="sgd"),
     ],
     "exploding-gradients": [
-        lambda b: b.run(scaled(b.network("mlp", widths=(64,) * 6), 6), opt="momentum", clip=None),
-        lambda b: b.run(scaled(b.network("lenet5", activation="elu"), 10), opt="sgd", clip=None),
+        lambda b: b.run(scaled(b.network("mlp", widths=(64,) * 6), 6), opt="momentum", clip=0.0),
+        lambda b: b.run(scaled(b.network("lenet5", activation="elu"), 10), opt="sgd", clip=0.0),
     ],
     "softmax-twice": [
         lambda b: b.run(nn.Sequential(b.network("mlp"), nn.Softmax(1))),
@@ -155,7 +155,7 @@ def test_gradient_descent_is_silent_then_oscillates_then_is_too_fast(bench, name
     for rate in (0.5, 2, 2.5, 3, 3.5, 4, 12):
         network = bench.network("mlp", widths=(32,), activation="tanh")
         found = bench.run(
-            network, opt="gd", lr=float(rate), train=train, clip=None, sched="constant", max_steps=50, val_every=10
+            network, opt="gd", lr=float(rate), train=train, clip=0.0, sched="constant", max_steps=50, val_every=10
         )
         first.append(next((name for name in names(found) if name != "overfit"), "silent"))
     assert first[0] == "silent"

@@ -34,7 +34,7 @@ def verdict(**options):
 @pytest.mark.parametrize(
     ("wrong", "network"),
     [
-        ({"opt": "adam", "lr": 0.3, "clip": None}, "mlp"),
+        ({"opt": "adam", "lr": 0.3, "clip": 0.0}, "mlp"),
         ({"lr": 1e-7}, "mlp"),
         ({"opt": "adam", "weight_decay": 10.0}, "mlp"),
         ({"l1": 0.1}, "mlp"),
@@ -105,7 +105,7 @@ def test_reversals_by_hand():
 
 
 def test_a_diagnosis_survives_its_file(digits_bench):
-    found = digits_bench.run(digits_bench.network("lenet5"), opt="sgd", lr=1e3, clip=None, max_steps=30)
+    found = digits_bench.run(digits_bench.network("lenet5"), opt="sgd", lr=1e3, clip=0.0, max_steps=30)
     assert found.facts["val_accuracy"] != found.facts["val_accuracy"]  # it broke before the first validation
     again = Diagnosis.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
     assert again.verdicts[0].name == "rate-too-high"

@@ -118,7 +118,7 @@ def test_one_cycle_by_hand():
 def test_line_searches_leave_running_statistics_to_the_steps(digits_arrays):
     """However often a search evaluates the loss, a step counts once for batch normalisation."""
     network = new_network()
-    run(digits_arrays, network, epochs=1, opt="armijo", lr=1.0, clip=None, batch_size=200)
+    run(digits_arrays, network, epochs=1, opt="armijo", lr=1.0, clip=0.0, batch_size=200)
     moved = network.body.bn1.running_mean.clone()
     with frozen_statistics(network):
         network.train()

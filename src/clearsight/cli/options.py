@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from clearsight.arguments import flag
 from clearsight.errors import ConfigError, DataError
-from clearsight.train.config import SECTIONS, option_types, options_by_name
+from clearsight.json_values import to_json
+from clearsight.train.config import (
+    SECTIONS,
+    option_types,
+    options_by_name,
+)
 from clearsight.train.option_field import Choices, choices_of, option_fields, value_type
 
 TITLES = {
@@ -125,7 +129,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def print_json(content: Any) -> None:
     """One JSON object on standard output."""
-    print(json.dumps(content, indent=1))
+    print(to_json(content))
 
 
 def image_files(words: list[str]) -> list[str]:

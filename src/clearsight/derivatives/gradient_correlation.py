@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.console import Console, Silent
-from clearsight.derivatives.finite_json import listed
 from clearsight.errors import ConfigError
+from clearsight.json_values import json_values
 from clearsight.models.network import frozen
 from clearsight.models.zoo import build_model
 
@@ -78,17 +78,18 @@ class Shattered:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
+        found = {
             "inputs": self.inputs, "points": self.points,
             "rows": [
                 {
                     "kind": r.kind, "depth": r.depth, "networks": r.networks,
-                    "autocorrelation": listed(r.autocorrelation), "standard_error": listed(r.error),
+                    "autocorrelation": r.autocorrelation, "standard_error": r.error,
                 }
                 for r in self.rows
             ],
-            "white": listed(self.white), "brownian": listed(self.brownian),
+            "white": self.white, "brownian": self.brownian,
         }  # fmt: skip
+        return dict(json_values(found))
 
 
 def autocorrelation(series: Floats, lags: int) -> Floats:

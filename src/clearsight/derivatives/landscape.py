@@ -21,10 +21,10 @@ from torch import nn
 
 from clearsight.console import Advance, Console, Silent
 from clearsight.derivatives.curvature import Curvature, Rates, largest_curvature
-from clearsight.derivatives.finite_json import finite, listed
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import Value, filter_normalised, line, plane
 from clearsight.errors import ConfigError, ModelError
+from clearsight.json_values import json_values
 from clearsight.models.base import components
 from clearsight.models.execution import operations
 from clearsight.predictor import Images, Predictor
@@ -108,26 +108,27 @@ class Landscape:
         def slices(p: Plane) -> dict[str, Any]:
             return {
                 "images": p.images, "loss": p.loss, "accuracy": p.accuracy,
-                "rise": {f"{d:g}": finite(p.rise(self.steps, d)) for d in (0.5, 1.0)},
-                "line": {"loss": listed(p.line_loss), "accuracy": listed(p.line_accuracy)},
-                "plane": {"loss": listed(p.plane_loss), "accuracy": listed(p.plane_accuracy)},
+                "rise": {f"{d:g}": p.rise(self.steps, d) for d in (0.5, 1.0)},
+                "line": {"loss": p.line_loss, "accuracy": p.line_accuracy},
+                "plane": {"loss": p.plane_loss, "accuracy": p.plane_accuracy},
             }  # fmt: skip
 
         c, r = self.curvature, self.rates
-        return {
+        found = {
             "name": self.name, "weights": self.weights, "parameters": self.parameters, "loss": self.loss,
             "temperature": self.temperature, "gradient_norm": self.gradient,
             "curvature": {
-                "largest": finite(c.largest), "error": finite(c.error), "least_met": finite(c.least),
+                "largest": c.largest, "error": c.error, "least_met": c.least,
                 "steps": c.steps, "converged": c.converged, "largest_stable_rate": self.largest_rate,
             },
             "rates": r and {
                 "optimiser": r.optimiser, "momentum": r.momentum, "peak": r.peak, "kept": r.kept,
                 "stable_curvature_at_peak": r.stable(r.peak), "stable_curvature_at_kept": r.stable(r.kept),
             },
-            "along": listed(self.along), "steps": listed(self.steps), "cosine": self.cosine,
+            "along": self.along, "steps": self.steps, "cosine": self.cosine,
             "train": slices(self.train), "val": slices(self.val), "seconds": self.seconds,
         }  # fmt: skip
+        return dict(json_values(found))
 
 
 def survey(

@@ -15,10 +15,10 @@ from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
 from clearsight.diagnosis.case import ENOUGH, Case, Verdict
 from clearsight.diagnosis.command import train_command
-from clearsight.diagnosis.plain import plain
 from clearsight.diagnosis.rules import LAST, RULES
 from clearsight.diagnosis.vitals import Vitals
 from clearsight.errors import ConfigError, TrainingError
+from clearsight.json_values import json_values
 from clearsight.models.classical import is_classical
 from clearsight.models.execution import device_of
 from clearsight.train.config import TrainConfig
@@ -63,7 +63,7 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that are not finite become None."""
-        return dict(plain(asdict(self)))
+        return dict(json_values(asdict(self), digits=5))
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Diagnosis:

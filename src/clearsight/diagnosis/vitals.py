@@ -20,8 +20,8 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from clearsight.diagnosis.parts import Part, of_kind, parts
-from clearsight.diagnosis.plain import plain
 from clearsight.diagnosis.step_stats import Break, StepStats, activity, norm, summary
+from clearsight.json_values import json_values
 from clearsight.train.observer import Epoch, Observer, Step
 
 FIRST = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -268,7 +268,7 @@ class Vitals(Observer):
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "broken": asdict(self.broken) if self.broken else None,
         }
-        return dict(plain(found))
+        return dict(json_values(found, digits=5))
 
     def wait_share(self) -> float:
         """Share of the steps' time spent waiting for data, the first steps left out; nan without steps."""

@@ -26,6 +26,7 @@ from clearsight.exporting.int8 import Quantised, evaluate, quantise, require_int
 from clearsight.exporting.parity import Parity, compare
 from clearsight.exporting.runner import is_runner, runner
 from clearsight.exporting.runtime import BATCH, Exported
+from clearsight.json_values import to_json
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 from clearsight.runs.images import Development, HeldOut, development, held_out
@@ -139,7 +140,7 @@ def export(
                 written = small
             for part in (".bin", ".xml") if chosen.suffix == ".xml" else (chosen.suffix,):
                 written.with_suffix(part).replace(file.with_suffix(part))
-        for name, content in (("card.json", json.dumps(card, indent=1).encode()), ("run.py", runner())):
+        for name, content in (("card.json", to_json(card).encode()), ("run.py", runner())):
             with whole_file(file.parent / name) as stream:
                 stream.write(content)
     shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ import torch
 
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.exporting.graph import Deployed
+from clearsight.json_values import to_json
 from clearsight.models.execution import openvino_without_telemetry
 
 Card = dict[str, Any]
@@ -125,16 +125,16 @@ def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: P
 
 def _write_torch(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
     with hushed():
-        torch.export.save(_exported(module, example), str(path), extra_files={"card.json": json.dumps(card)})
+        torch.export.save(_exported(module, example), str(path), extra_files={"card.json": to_json(card, indent=None)})
 
 
 def _metadata(card: Card) -> dict[str, str]:
     """What a reader of the file may want by name, and the whole card."""
     return {
         "clearsight": str(card["versions"]["clearsight"]),
-        "classes": json.dumps(card["classes"]),
+        "classes": to_json(card["classes"], indent=None),
         "temperature": repr(card["temperature"]),
-        "card": json.dumps(card),
+        "card": to_json(card, indent=None),
     }
 
 

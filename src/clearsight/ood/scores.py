@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
@@ -67,10 +68,10 @@ class Neighbours:
         """Distance of each (N, D) to its k-th nearest (N,)."""
         points = _within(vectors, self.centre, self.axes)
         parts = [
-            np.partition(_squared(points[i : i + 512], self.points), self.k - 1, axis=1)[:, self.k - 1]
+            np.partition(_distances(points[i : i + 512], self.points), self.k - 1, axis=1)[:, self.k - 1]
             for i in range(0, len(points), 512)
         ]
-        return np.asarray(np.sqrt(np.concatenate(parts)), np.float32)
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Bank:
             return self.features.distance(unit(features))
         if name == "mahalanobis":
             white = np.asarray((features - self.middle) @ self.white, np.float32)
-            return np.asarray(np.sqrt(_squared(white, self.means).min(1)), np.float32)
+            return np.asarray(_distances(white, self.means).min(1))
         if name == "pixels":
             return self.pixels.distance(pixels)
         if name == "joint":
@@ -185,8 +186,9 @@ def _main_axes(spread: Floats) -> Floats:
     return np.asarray(turned.T, np.float32)
 
 
-def _squared(a: Floats, b: Floats) -> Floats:
-    return np.asarray(np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0), np.float32)
+def _distances(a: Floats, b: Floats) -> Floats:
+    """Euclidean distances (N, M) of vectors (N, D) and (M, D)."""
+    return np.asarray(torch.cdist(torch.from_numpy(a), torch.from_numpy(b)).numpy())
 
 
 def _rank(scores: Floats, known: Floats) -> Floats:

@@ -14,7 +14,7 @@ from clearsight.data.loader import to_float
 from clearsight.data.mix import mix
 from clearsight.data.prepare import Prepared
 from clearsight.report.pictures import Picture, picture
-from clearsight.train.config import AUGMENTATIONS, TrainConfig
+from clearsight.train.config import AUGMENTATIONS, AugmentationConfig
 from clearsight.train.fit import Fitted
 
 ROWS = 4
@@ -40,19 +40,17 @@ def preview(fitted: Fitted, seed: int) -> Preview | None:
 
     The same seed gives the same pictures. Reads the pixels of the training split alone.
     """
-    config, prepared = fitted.training, fitted.prepared
-    if config is None or (
-        set(config.augmentation.augment.split("+")) == {"none"}
-        and not config.augmentation.mixup
-        and not config.augmentation.cutmix
-    ):
+    if fitted.training is None:
+        return None
+    how, prepared = fitted.training.augmentation, fitted.prepared
+    if set(how.augment.split("+")) == {"none"} and not how.mixup and not how.cutmix:
         return None
     rows = _spread(prepared)
-    versions = list(_versions(prepared, rows, config, seed))
+    versions = list(_versions(prepared, rows, how, seed))
     names = [prepared.dataset.source.name(int(i)) for i in rows]
     labels = [prepared.dataset.classes[prepared.labels[i]] for i in rows]
     return Preview(
-        _words(config),
+        _words(how),
         tuple(
             (
                 picture(prepared, int(index), SIDE, f"labelled {label}: {name}"),
@@ -84,7 +82,7 @@ def _places(n: int, most: int) -> NDArray[np.int64]:
 
 
 def _versions(
-    prepared: Prepared, rows: NDArray[np.int64], config: TrainConfig, seed: int
+    prepared: Prepared, rows: NDArray[np.int64], how: AugmentationConfig, seed: int
 ) -> Iterator[list[tuple[NDArray[np.uint8] | NDArray[np.uint16], str]]]:
     """Batches of the same images, each changed anew: pixels (C, H, W) in the cache's format, target in words."""
     classes = prepared.dataset.classes
@@ -92,8 +90,8 @@ def _versions(
     target = torch.from_numpy(np.eye(len(classes), dtype=np.float32)[prepared.labels[rows]])
     chance = torch.Generator().manual_seed(seed)
     for _ in range(VERSIONS):
-        images = augment(to_float(stored), config.augmentation.augment, chance)
-        images, wanted = mix(images, target, chance, mixup=config.augmentation.mixup, cutmix=config.augmentation.cutmix)
+        images = augment(to_float(stored), how.augment, chance)
+        images, wanted = mix(images, target, chance, mixup=how.mixup, cutmix=how.cutmix)
         whole = (images * (65535 if stored.dtype == np.uint16 else 255)).round().numpy().astype(stored.dtype)
         yield [(pixels, _belief(row.tolist(), classes)) for pixels, row in zip(whole, wanted, strict=True)]
 
@@ -106,13 +104,13 @@ def _belief(target: list[float], classes: tuple[str, ...]) -> str:
     return shares[0][1] if len(shares) == 1 else ", ".join(f"{share:.0%} {name}" for share, name in shares)
 
 
-def _words(config: TrainConfig) -> str:
+def _words(how: AugmentationConfig) -> str:
     """What was done to the images, as sentences."""
-    names = [name for name in config.augmentation.augment.split("+") if name != "none"]
+    names = [name for name in how.augment.split("+") if name != "none"]
     done = [f"{name} ({AUGMENTATIONS[name]})" for name in names]
-    if config.augmentation.mixup:
+    if how.mixup:
         done.append("mixup (another image laid over it, the labels mixed in the same share)")
-    if config.augmentation.cutmix:
+    if how.cutmix:
         done.append("cutmix (a part of another image pasted in, the labels mixed in the same share)")
     return (
         f"Whenever an image was used, chance changed it anew: {', then '.join(done)}. "

@@ -118,7 +118,8 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
 
 
 def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
-    predictions = predictions_body(prediction_schema(type(worker.predictor.bundle.task)))
+    bundle = worker.predictor.bundle
+    task, predictions = bundle.task, predictions_body(prediction_schema(type(bundle.task)))
 
     @app.post(
         "/v1/predict", response_model=predictions, openapi_extra=body(), summary="What do images show?",

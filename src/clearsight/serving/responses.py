@@ -34,8 +34,8 @@ THUMBNAIL = 160
 
 
 def json_response(content: dict[str, Any]) -> Response:
-    """Plain values as JSON, null for numbers that are not finite, by Pydantic's serialiser: for a thousand classes ten
-    times as fast as Python's.
+    """Plain values as JSON, by Pydantic's serialiser: for a thousand classes ten times as fast as `json_values`, whose
+    rule it follows.
     """
     return Response(to_json(content, inf_nan_mode="null"), media_type="application/json")
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from clearsight.classical.hog import hog
 from clearsight.data.loader import to_float
@@ -83,20 +82,9 @@ def _seen(data: Prepared, rows: NDArray[np.int64], turned: bool = False) -> NDAr
 
 def _named(known: NDArray[np.float32], labels: NDArray[np.int64], asked: NDArray[np.float32]) -> NDArray[np.int64]:
     """Classes (M,) of vectors (M, D), learned from others (N, D) with their labels (N,)."""
+    from sklearn.kernel_ridge import KernelRidge  # here, not above: it loads as slowly as PyTorch
+
     wanted = 2.0 * (labels[:, None] == np.arange(labels.max() + 1)) - 1
-    kernel = _kernel(known, known).astype(np.float64)
-    kernel[np.diag_indices_from(kernel)] += RIDGE
-    weights = cho_solve(cho_factor(kernel, overwrite_a=True), wanted)
-    del kernel
+    machine = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=WIDTH / known.shape[1]).fit(known, wanted)
     parts = np.array_split(asked, 1 + len(asked) // 512)
-    return np.concatenate([(_kernel(part, known) @ weights).argmax(1) for part in parts])
-
-
-def _kernel(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    found = a @ b.T  # and from here on in place: of thousands of images it is what takes memory
-    found *= -2
-    found += (a**2).sum(1)[:, None]
-    found += (b**2).sum(1)
-    np.maximum(found, 0, out=found)
-    found *= -WIDTH / a.shape[1]
-    return np.asarray(np.exp(found, out=found), np.float32)
+    return np.concatenate([machine.predict(part).argmax(1) for part in parts])

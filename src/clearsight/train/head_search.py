@@ -190,7 +190,6 @@ class StandardFeatures:
         self.mean = total / len(among)
         deviation = np.sqrt(np.maximum(squares / len(among) - self.mean**2, 0))
         self.std = np.where(deviation > 1e-6, deviation, 1.0)
-        self._position: NDArray[np.int64] | None = None
         self._distance: Floats | None = None
 
     def _raw(self, rows: NDArray[np.int64]) -> Any:
@@ -207,10 +206,10 @@ class StandardFeatures:
 
     def distances(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Floats:
         """Squared distances (len(a), len(b)) between rows."""
+        from sklearn.metrics.pairwise import euclidean_distances
+
         if self._distance is None:
-            z = np.concatenate(list(self.chunks(self.rows)))
-            square = (z**2).sum(1)
-            self._distance = np.maximum(square[:, None] + square[None, :] - 2 * (z @ z.T), 0)
+            self._distance = euclidean_distances(np.concatenate(list(self.chunks(self.rows))), squared=True)
         order = np.argsort(self.rows, kind="stable")
         pa = order[np.searchsorted(self.rows, a, sorter=order)]
         pb = order[np.searchsorted(self.rows, b, sorter=order)]

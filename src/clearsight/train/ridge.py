@@ -125,6 +125,8 @@ def _judged(
 
 
 def _fitted(features: StandardFeatures, fit: NDArray[np.int64], wanted: Floats, plan: Candidate) -> _Weights:
+    from sklearn.kernel_ridge import KernelRidge  # here, not above: it loads as slowly as PyTorch
+
     bias = wanted[fit].mean(0)
     y = wanted[fit] - bias
     if plan.head == "ridge":
@@ -137,8 +139,8 @@ def _fitted(features: StandardFeatures, fit: NDArray[np.int64], wanted: Floats, 
         weight = cho_solve(cho_factor(gram, overwrite_a=True), moment)
         return _Weights(weight.T, fit, None, bias)
     kernel = np.exp(-plan.setting["gamma D"] / features.width * features.distances(fit, fit)).astype(np.float64)
-    kernel[np.diag_indices_from(kernel)] += plan.setting["L2"]
-    return _Weights(None, fit, cho_solve(cho_factor(kernel, overwrite_a=True), y).T, bias)
+    machine = KernelRidge(alpha=plan.setting["L2"], kernel="precomputed").fit(kernel, y)
+    return _Weights(None, fit, machine.dual_coef_.T, bias)
 
 
 def _applied(features: StandardFeatures, head: _Weights, judge: NDArray[np.int64], plan: Candidate) -> Floats:

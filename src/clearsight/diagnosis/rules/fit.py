@@ -63,26 +63,22 @@ def overfit(case: Case) -> Verdict | None:
 
 def held_down(case: Case) -> Verdict | None:
     """An L1 penalty or a limit on the weights keeps them so small that nothing can be learned."""
-    regularization = case.regularization
-    if case.broke or case.learns or len(case.looks) < 2 or not (regularization.l1 or regularization.max_norm):
+    l1, max_norm = case.regularization.l1, case.regularization.max_norm
+    if case.broke or case.learns or len(case.looks) < 2 or not (l1 or max_norm):
         return None
     first, last = case.looks[0].weight, case.looks[-1].weight
     left = float(np.median(last[first > 0] / first[first > 0])) if (first > 0).any() else 1.0
     if left > HELD:
         return None
-    what = (
-        f"an L1 penalty of {regularization.l1:g}"
-        if regularization.l1
-        else f"a largest norm of {regularization.max_norm:g}"
-    )
+    what = f"an L1 penalty of {l1:g}" if l1 else f"a largest norm of {max_norm:g}"
     return Verdict(
         "underfit",
         "fault",
         f"It underfits, held down by {what}: the median layer has {left:.2g} of its first length left.",
         {
             "weight_left": left,
-            "l1": regularization.l1,
-            "max_norm": regularization.max_norm or math.nan,
+            "l1": l1,
+            "max_norm": max_norm or math.nan,
             "train_accuracy": case.train_accuracy,
         },
         "regularise less",
@@ -142,26 +138,22 @@ def underfit(case: Case) -> Verdict | None:
 
 def _regularised(case: Case) -> dict[str, Any]:
     """The next step up in regularisation: augmentation first, then mixing, then dropout and decay."""
-    if case.augmentation.augment == "none":
+    augmentation = case.augmentation
+    if augmentation.augment == "none":
         return {"augment": "light"}
-    if case.augmentation.augment == "light":
+    if augmentation.augment == "light":
         return {"augment": "strong"}
-    if (
-        not case.augmentation.mixup
-        and not case.augmentation.cutmix
-        and case.optimization.loss not in ("hinge", "focal")
-    ):
+    if not augmentation.mixup and not augmentation.cutmix and case.optimization.loss not in ("hinge", "focal"):
         return {"mixup": 0.2}
     return {**case.knob(dropout=0.5), "weight_decay": max(10 * case.regularization.weight_decay, 5e-4)}
 
 
 def _freed(case: Case) -> dict[str, Any]:
     """What holds the network down, if anything does; else a larger network, or longer training."""
-    regularization = case.regularization
     freed: dict[str, Any] = {}
-    if regularization.l1:
+    if case.regularization.l1:
         freed["l1"] = 0.0
-    if regularization.max_norm is not None:
+    if case.regularization.max_norm is not None:
         freed["max_norm"] = 3.0
     if case.model_args.get("dropout", 0) > 0.3:
         freed |= case.knob(dropout=0.1)

@@ -187,9 +187,8 @@ def oscillating_loss(case: Case) -> Verdict | None:
     loss, augmentation = case.optimization.loss, case.augmentation
     if case.broke or case.steps < LOOKED or not case.late:
         return None
-    if (
-        loss not in ("cross-entropy", "kl") or augmentation.mixup or augmentation.cutmix
-    ):  # which has a floor of its own in each batch
+    mixed = augmentation.mixup or augmentation.cutmix  # which has a floor of its own in each batch
+    if loss not in ("cross-entropy", "kl") or mixed:
         return None
     swing = float(np.median(np.abs(np.diff(case.losses[case.steps // 2 :]))))
     spread = float(np.mean([look.spread for look in case.late]))
@@ -256,11 +255,8 @@ def too_slow(case: Case) -> Verdict | None:
     start, last = float(smooth[:few].mean()), float(smooth[-few:].mean())
     near = len(smooth) - len(smooth) // 3 - few
     fall, late_fall = start - last, float(smooth[near : near + few].mean()) - last
-    images = (
-        few
-        * max(4, math.ceil(128 / max(1, case.vitals.batch)))
-        * case.optimization.images_per_step(int(case.counts.sum()))
-    )
+    per_step = case.optimization.images_per_step(int(case.counts.sum()))
+    images = few * max(4, math.ceil(128 / max(1, case.vitals.batch))) * per_step
     noise = 2 * 1.4 * case.late[-1].spread / math.sqrt(images)
     late = late_fall / fall if fall > 0.02 * case.chance_loss and late_fall > noise else 0.0
     stuck = case.best_skill < LEARNED / 2 or case.end_loss > 0.8 * case.chance_loss
