@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import sys
 from dataclasses import dataclass, field, replace
 from numbers import Number
 from pathlib import Path
@@ -57,6 +58,25 @@ NUMBER_LOSSES = {
     "gaussian-nll": "the network says its own variance: minus log likelihood of a normal distribution",
 }
 """Losses for numbers alone, beside mse."""
+
+
+def known_tasks() -> dict[str, str]:
+    """What each task predicts: those above, and those that are registered beside them."""
+    return TASKS | {task.name: task.words_used.data for task in _registered() if task.name not in TASKS}
+
+
+def known_losses() -> dict[str, str]:
+    """What each loss is: those above, and those of tasks that are registered beside them."""
+    own = {name: loss.__doc__ or name for task in _registered() for name, loss in task.training.losses.items()}
+    return (
+        LOSSES | NUMBER_LOSSES | {name: words for name, words in own.items() if name not in (*LOSSES, *NUMBER_LOSSES)}
+    )
+
+
+def _registered() -> tuple[Any, ...]:
+    """Tasks that are registered by now. Options are parsed before `clearsight.tasks`, and PyTorch with it, is loaded."""
+    registry = sys.modules.get("clearsight.tasks.registry")
+    return registry.registered_tasks() if registry else ()
 
 
 OPTIMISERS = {
@@ -137,7 +157,7 @@ class DataConfig:
     test_fraction: float = option(
         0.25, "share of the images held out for the test, where no test split is given", within="(0, 1)"
     )
-    task: str = option("auto", "what is to be predicted", choices=TASKS)
+    task: str = option("auto", "what is to be predicted", choices=known_tasks)
     angle: str | None = option(
         None,
         "the numbers to predict are angles, in this unit: 359 and 1 degrees are near",
@@ -203,7 +223,7 @@ class OptimizationConfig:
     loss: str | Auto = option(
         None,
         "what is minimised (default: cross-entropy; bce for several labels, huber for numbers)",
-        choices={**LOSSES, **NUMBER_LOSSES},
+        choices=known_losses,
     )
     opt: str | Auto = option(
         None,
