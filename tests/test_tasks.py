@@ -112,7 +112,7 @@ def test_reports_show_what_is_far_off(labelled, turned):
     assert "Given exactly its labels" in labels
     assert "Average precision" in labels
     assert "median error" in numbers
-    assert 'id="parity-0-title"' in numbers
+    assert 'id="scores-chart-1-title"' in numbers
     for page in (labels, numbers):
         assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
         assert not re.search(r">[^<]*\bnan\b", page)

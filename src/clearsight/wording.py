@@ -40,6 +40,14 @@ def large(n: float) -> str:
     return f"{n / 1e6:.1f} million" if n < 1e9 else f"{n / 1e9:.1f} billion"
 
 
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
 def listed(words: list[str], most: int = 3) -> str:
     """Words in a row: a, b and c; or a, b, c and 4 more."""
     if len(words) > most:

@@ -11,10 +11,10 @@ from clearsight.train.config import options_by_name
 def run_commands(run: Path) -> dict[str, str]:
     """What to do with a run: words to command."""
     folder = shlex.quote(str(run))
-    python = f'import clearsight\n\nclassifier = clearsight.load({str(run)!r})\nclassifier.predict(["IMAGE"])'
+    python = f'import clearsight\n\nmodel = clearsight.load({str(run)!r})\nmodel.predict(["IMAGE"])'
     return {
-        "Ask it about a new image": f"clearsight predict {folder} IMAGE",
-        "Judge it again, or on other data": f"clearsight evaluate {folder} [DATA]",
+        "Predict a new image": f"clearsight predict {folder} IMAGE",
+        "Evaluate it again, or on other data": f"clearsight evaluate {folder} [DATA]",
         "Use it in Python": python,
     }
 

@@ -8,8 +8,7 @@ from markupsafe import Markup
 
 from clearsight.diagnosis import Diagnosis, Verdict
 from clearsight.report.charts import depth_curve
-from clearsight.report.verdict import sentence
-from clearsight.wording import count, percent
+from clearsight.wording import count, percent, sentence
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,29 @@
-"""What the page says of the model's limits: images unlike the training data, prediction sets, labels to doubt."""
+"""What the page says of images unlike the training data, of prediction sets, and of label issues."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clearsight.evaluation import Evaluation, OODCheck
+from clearsight.evaluation import OODCheck
+from clearsight.evaluation.ood import SetsCheck
 from clearsight.report.pictures import Picture, picture
 from clearsight.train.fit import Fitted
 from clearsight.wording import count, listed, percent
 
 SCORE_WORDS = {
-    "max-softmax": "how small the largest belief is",
+    "max-softmax": "how small the largest probability is",
     "energy": "how small all outputs together are",
     "knn": "how far its features are from those of training images",
     "mahalanobis": "how far its features are from every class, by the spread within classes",
     "pixels": "how far its pixels are from those of training images",
-    "joint": "the stranger of features and pixels",
+    "joint": "the larger of the ranks by features and by pixels",
 }
 
 SHOWN = 24
-"""Pictures of suspects at most."""
+"""Pictures of label issues at most."""
 
-STRANGE = 8
-"""Pictures of the strangest test images at most."""
+FLAGGED = 8
+"""Pictures of flagged test images at most."""
 
 SIDE = 120
 """Longest side of a picture in pixels."""
@@ -39,7 +40,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """An outlier score, what it looks at, and how well it told classes left out from known ones."""
+    """An OOD score, what it measures, and how well it separated classes left out from known ones."""
 
     name: str
     words: str
@@ -48,99 +49,101 @@ class ScoreRow:
 
 
 @dataclass(frozen=True)
-class LimitsSection:
-    """When the model does not know."""
+class SetsWords:
+    """How prediction sets did on the test images, and shares of sets by their size."""
 
-    scores: tuple[ScoreRow, ...]
-    how: str
-    false_alarms: str
-    allowed: str
-    strangest: tuple[Shown, ...]
-    coverage: str
-    interval: str
-    stated: str
-    mean_size: str
+    words: str
     sizes: tuple[tuple[str, str], ...]
-    empty_words: str
 
 
 @dataclass(frozen=True)
-class SuspectsSection:
-    """Labels to doubt."""
+class OODSection:
+    """Images out of distribution, and prediction sets where the task has any."""
 
     words: str
+    scores: tuple[ScoreRow, ...] = ()
+    flagged: tuple[Shown, ...] = ()
+    sets: SetsWords | None = None
+
+
+@dataclass(frozen=True)
+class LabelIssuesSection:
+    """Labels that are probably wrong."""
+
+    words: str
+    meaning: str
     shown: tuple[Shown, ...]
     more: int
 
 
-def limits_section(fitted: Fitted, check: OODCheck | None, test: Evaluation) -> LimitsSection | None:
-    """Collect the section; None where the model does not know its limits."""
-    limits, prepared = fitted.bundle.limits, fitted.prepared
-    if limits is None or check is None:
-        return None
-    rows = prepared.split.test
-    left_out = limits.left_out
-    measured: dict[str, float | None] = {**left_out.auroc} or {limits.score: None}
-    return LimitsSection(
-        scores=tuple(
-            ScoreRow(n, SCORE_WORDS[n], f"{v:.3f}" if v is not None else "not measured", n == limits.score)
-            for n, v in measured.items()
+def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSection:
+    """Collect the section. words: what the task says where it has no detector."""
+    detector, prepared = fitted.bundle.limits, fitted.prepared
+    if detector is None or check is None:
+        return OODSection(words or "This model has no detector of out-of-distribution images.")
+    rows, dataset = prepared.split.test, prepared.dataset
+    left_out = detector.left_out
+    measured: dict[str, float | None] = {**left_out.auroc} or {detector.score: None}
+    return OODSection(
+        f"An image is flagged as unknown if its OOD score is above those of all but {percent(check.allowed)} of the "
+        f"validation images. Of {count(check.n, 'test image')}, which all belong to the data, "
+        f"{percent(check.false_alarms)} were. {_measured(left_out.classes, left_out.why)}",
+        tuple(
+            ScoreRow(n, SCORE_WORDS[n], "not measured" if auroc is None else f"{auroc:.3f}", n == detector.score)
+            for n, auroc in measured.items()
         ),
-        how=_how(left_out.classes, left_out.why),
-        false_alarms=f"{percent(check.false_alarms)} of {count(check.n, 'test image')}",
-        allowed=percent(check.allowed),
-        strangest=tuple(
+        tuple(
             Shown(
-                picture(prepared, int(rows[i]), SIDE, prepared.dataset.source.name(int(rows[i]))),
-                prepared.dataset.source.name(int(rows[i])),
-                f"labelled {prepared.dataset.classes[prepared.labels[rows[i]]]}",
+                picture(prepared, i, SIDE, dataset.source.name(i)),
+                dataset.source.name(i),
+                f"labelled {said}" if (said := dataset.words(i)) else "",
             )
-            for i in check.strangest[:STRANGE]
+            for i in rows[list(check.strangest[:FLAGGED])].tolist()
         ),
-        coverage=percent(check.coverage),
-        interval=" to ".join(map(percent, check.coverage_interval)),
-        stated=percent(check.stated),
-        mean_size=f"{check.mean_size:.2f}",
-        sizes=tuple(
-            (f"sets of {count(size, 'class', 'classes')}" if size else "empty sets", percent(n / check.n))
-            for size, n in enumerate(check.sizes)
-            if n
-        ),
-        empty_words=_empty(check, test),
+        _sets(check.sets, check.n, fitted.bundle.task.words_used.names) if check.sets else None,
     )
 
 
-def _how(groups: tuple[tuple[str, ...], ...], why: str) -> str:
+def _measured(groups: tuple[tuple[str, ...], ...], why: str) -> str:
     if not groups:
-        return f"Not measured here ({why})."
+        return f"How well it separates unknown images is not measured here ({why})."
     words = "; ".join(listed(list(group)) for group in groups)
-    return f"Measured by {why}, whose images should then look strange: {words}."
-
-
-def _empty(check: OODCheck, test: Evaluation) -> str:
-    """Why sets are empty, where they are."""
-    if not check.empty:
-        return ""
-    said = f"{percent(check.empty)} of the sets are empty"
-    if test.accuracy <= check.stated:
-        return f"{said}: no class was likely enough."
     return (
-        f"{said}. The model is right on {percent(test.accuracy)}, more often than {percent(check.stated)}, so sets of "
-        "that coverage can be had only by leaving out its least sure answers. Ask for more with predict --coverage "
-        f"{min(0.999, round(test.accuracy, 3)):g}, and they fill."
+        "AUROC is the chance that an image of a class left out scores above one of a known class: 0.5 is guessing, 1 "
+        f"is perfect. It is measured by {why}: {words}."
     )
 
 
-def suspects_section(fitted: Fitted) -> SuspectsSection | None:
-    """Collect the section; None where no label was looked at."""
-    suspects = fitted.suspects
-    if suspects is None:
-        return None
-    found = suspects.found
+def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> SetsWords:
     words = (
-        f"Of {count(len(suspects.rows), 'image')} looked at by {suspects.by}, "
-        + (f"{len(found):,} may be labelled wrongly." if found else "none seems to be labelled wrongly.")
-    )  # fmt: skip
+        f"A prediction set holds the true {names[0]} with a stated probability (split conformal prediction). Stated "
+        f"{percent(check.stated)}; on the test images coverage is {percent(check.coverage)} (95% interval "
+        f"{' to '.join(map(percent, check.coverage_interval))}), with {check.mean_size:.2f} {names[1]} per set on "
+        "average."
+    )
+    if check.empty:
+        words += (
+            f" {percent(check.empty)} of the sets are empty, as no {names[0]} is probable enough: where the accuracy "
+            "is above the stated coverage, it can be met only by leaving out the least confident predictions. Ask for "
+            "more with `predict --coverage`."
+        )
+    sizes = (
+        (f"sets of {count(size, *names)}" if size else "empty sets", percent(number / n))
+        for size, number in enumerate(check.sizes)
+        if number
+    )
+    return SetsWords(words, tuple(sizes))
+
+
+def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
+    """Collect the section; None where labels were not examined."""
+    issues = fitted.suspects
+    if issues is None:
+        return None
+    found = issues.found
+    words = f"Of {count(len(issues.rows), 'image')} examined by {issues.by}, " + (
+        f"{len(found):,} may be labelled wrongly." if found else "none seems to be labelled wrongly."
+    )
     shown = tuple(
         Shown(
             picture(fitted.prepared, s.index, SIDE, f"{s.image}: labelled {s.label}, suggested {s.suggested}"),
@@ -150,4 +153,4 @@ def suspects_section(fitted: Fitted) -> SuspectsSection | None:
         )
         for s in found[:SHOWN]
     )
-    return SuspectsSection(words, shown, len(found) - len(shown))
+    return LabelIssuesSection(words, fitted.bundle.task.words_used.issues_meaning, shown, len(found) - len(shown))

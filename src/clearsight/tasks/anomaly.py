@@ -95,7 +95,11 @@ class Anomaly(Task):
         names=("answer", "answers"),
         group="class",
         score_curve=("Accuracy", "accuracy how often it told the normal classes apart"),
+        recipe="Images, scaled to {size}, are compared with normal ones, by the features of a network ({model}) or by "
+        "their pixels. Only normal images were learned from, and no anomaly took part in any choice.",
         issues="{n} {thing}{s} to learn from may be anomalies",
+        issues_meaning="A normal image is listed if its score lies far above those of the others; it was not learned "
+        "from.",
     )
     training: ClassVar[Training] = Training(
         head="one-class",

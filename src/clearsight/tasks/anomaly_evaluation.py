@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clearsight.metrics import auroc_interval, wilson_interval
 from clearsight.metrics.ranking import auroc, average_precision
 from clearsight.tasks.evaluation import Evaluation
-from clearsight.tasks.sections import Bar, Card, ReportParts, ScoreChart, Table, Tile
+from clearsight.tasks.sections import Bar, Card, Cards, Charts, ReportParts, ScoreChart, Section, Table, Tile
 from clearsight.wording import count, percent
 
 if TYPE_CHECKING:
@@ -121,16 +121,18 @@ class AnomalyEvaluation(Evaluation):
         m = mistake
         return f"{m.kind}: {m.image}, anomaly {m.probability:.1%}, p = {m.p_value:.3f}"
 
-    def report(self, thing: str = "image") -> ReportParts:
-        """What the report says about the test split."""
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """AUROC, false alarms and anomalies found, a row for each class, the scores, and what went wrong."""
         normal = self.n - self.anomalies
         said = []
         if self.false_alarms is not None:
             said.append(
-                f"Of {count(normal, f'normal test {thing}')}, {percent(self.false_alarms)} were called anomalies."
+                f"Of **{count(normal, f'normal test {thing}')}**, **{percent(self.false_alarms)}** are called "
+                "anomalies."
             )
         if self.found is not None:
-            said.append(f"Of {count(self.anomalies, 'anomaly', 'anomalies')}, {percent(self.found)} were.")
+            said.append(f"Of **{count(self.anomalies, 'anomaly', 'anomalies')}**, **{percent(self.found)}** are.")
+        cards = Cards(tuple(self._cards(thing)), none=f"None of the test {thing}s.")
         return ReportParts(
             verdict=" ".join(said) or f"There were no test {thing}s.",
             tiles=tuple(self._tiles(thing)),
@@ -143,39 +145,40 @@ class AnomalyEvaluation(Evaluation):
                     )
                     for g in self.per_group
                 ),
-                "AUROC is how often one of the class is stranger than a normal one. The probability of an anomaly "
-                f"supposes that {percent(self.prior)} of all {thing}s are anomalies, told from normal ones with an "
-                f"AUROC of {1 / (1 + self.shape):.2f}: nobody has said what anomalies look like, so it is a scale, and "
-                "the share of false alarms is the promise.",
+                "AUROC is the chance that one of the class scores above a normal one. The probability of an "
+                f"anomaly assumes that {percent(self.prior)} of all {thing}s are anomalies, and that they are told "
+                f"from normal ones with an AUROC of {1 / (1 + self.shape):.2f}. No anomaly was learned from, so it is "
+                "only a scale; the share of false alarms is what holds.",
             ),
-            charts=(ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
-            charts_words=f"Scores of the test {thing}s, larger for stranger. To the right of the line one is called an "
-            "anomaly.",
-            cards_title="Missed anomalies and false alarms",
-            cards=tuple(self._cards(thing)),
-            ood_words=f"What is unlike the normal {thing}s is what this model answers.",
+            charts=Charts(
+                (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
+                f"Anomaly scores of the test {thing}s. Those to the right of the line are called anomalies.",
+            ),
+            sections=(Section("mistakes", "Missed anomalies and false alarms", (cards,), link="Mistakes"),),
+            ood_words=f"There is no detector of out-of-distribution {thing}s: whatever is unlike the normal {thing}s "
+            "is called an anomaly.",
         )  # fmt: skip
 
     def _tiles(self, thing: str) -> Iterator[Tile]:
         if self.auroc is not None and self.auroc_interval is not None:
             low, high = self.auroc_interval
             yield Tile(
-                "Anomalies look stranger",
+                "AUROC",
                 f"{self.auroc:.3f}",
-                f"AUROC: of an anomaly and a normal {thing}, how often the anomaly has the higher score, "
+                f"the chance that an anomaly scores above a normal {thing}: "
                 f"{low:.3f} to {high:.3f} with 95 % confidence",
             )
         if self.false_alarms is not None and self.false_alarms_interval is not None:
             yield Tile(
                 "False alarms",
                 percent(self.false_alarms),
-                f"of normal test {thing}s; {percent(self.promised)} were promised",
+                f"of normal test {thing}s; {percent(self.promised)} were asked for",
                 Bar(self.false_alarms, self.false_alarms_interval, self.promised),
             )
         if self.found is not None:
             yield Tile("Anomalies found", percent(self.found), "of those in the test, at this share of false alarms")
         if self.anomalies == 0:
-            yield Tile("Anomalies in the test", "none", "so nothing is known of how well they are found")
+            yield Tile("Anomalies in the test", "none", "so how well they are found is not measured")
 
     def _cards(self, thing: str) -> Iterator[Card]:
         """Some missed anomalies and some false alarms."""
@@ -184,8 +187,13 @@ class AnomalyEvaluation(Evaluation):
             yield Card(
                 miss.index,
                 miss.image,
-                miss.kind,
-                f"anomaly {percent(miss.probability)}; {percent(miss.p_value)} of normal {thing}s are as strange",
+                (
+                    ("", miss.kind),
+                    (
+                        f"anomaly {percent(miss.probability)}; {percent(miss.p_value)} of normal {thing}s score higher",
+                        "",
+                    ),
+                ),
                 mapped=True,
             )
 

@@ -197,7 +197,9 @@ class Classification(Task):
     ) -> ClassEvaluation:
         """Accuracy, calibration and mistakes of logits (N, K) against labels (N,)."""
         raw = Classification(self.names).decode(outputs)
-        return evaluate_classes(self.decode(outputs), raw, truth, self.names, indices=indices, images=images)
+        return evaluate_classes(
+            self.decode(outputs), raw, truth, self.names, temperature=self.scale, indices=indices, images=images
+        )
 
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:
         """The predicted class is only the nearest one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from clearsight.metrics import (
     wilson_interval,
 )
 from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.tasks.classification_report import class_report
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import ReportParts
 
@@ -76,6 +77,7 @@ class ClassEvaluation(Evaluation):
     reliability_uncalibrated: tuple[ReliabilityBin, ...]
     mistakes: tuple[Mistake, ...]
     classes: tuple[str, ...]
+    temperature: float = 1.0
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json."""
@@ -137,9 +139,9 @@ class ClassEvaluation(Evaluation):
         how = "sure and wrong" if mistake.probability > 0.8 else "wrong"
         return f"{how}: {mistake.image} is {mistake.label}, called {mistake.predicted} with {mistake.probability:.1%}"
 
-    def report(self, thing: str = "image") -> ReportParts:
-        """What the report says about the test split."""
-        raise NotImplementedError
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """Accuracy and calibration, every score beside that of validation, confusions, classes, mistakes."""
+        return class_report(self, thing, validation)
 
 
 def evaluate_classes(
@@ -148,12 +150,14 @@ def evaluate_classes(
     targets: NDArray[np.integer],
     classes: Sequence[str],
     *,
+    temperature: float = 1.0,
     indices: NDArray[np.integer] | None = None,
     images: Sequence[str] | None = None,
 ) -> ClassEvaluation:
     """Metrics of calibrated probabilities (N, K), and of those before calibration, against targets (N,).
 
-    indices, images: positions in the data set and names of the N images, for the list of mistakes, surest first.
+    temperature: what logits were divided by. indices, images: positions in the data set and names of the N images, for
+    the list of mistakes, most confident first.
     """
     n = len(targets)
     predicted = belief.argmax(axis=1)
@@ -201,4 +205,5 @@ def evaluate_classes(
             for i in wrong
         ),
         classes=tuple(classes),
+        temperature=temperature,
     )

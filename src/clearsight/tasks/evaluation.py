@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from clearsight.tasks.sections import ReportParts
 
@@ -48,5 +48,5 @@ class Evaluation(ABC):
         return f"wrong: {mistake.image}"
 
     @abstractmethod
-    def report(self, thing: str = "image") -> ReportParts:
-        """What the report says about the test split."""
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """What the report says about the test split. validation: the evaluation of validation images, to compare."""

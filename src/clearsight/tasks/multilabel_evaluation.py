@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clearsight.metrics import expected_calibration_error
 from clearsight.metrics.ranking import average_precision, f1_of
 from clearsight.tasks.evaluation import Evaluation
-from clearsight.tasks.sections import Card, ReportParts, Table, Tile
+from clearsight.tasks.sections import Card, Cards, ReportParts, Section, Table, Tile
 from clearsight.wording import count, listed, percent, points
 
 SHOWN = 24
@@ -105,27 +105,25 @@ class LabelsEvaluation(Evaluation):
         parts = [("lacks", mistake.missing), ("has too much", mistake.wrong)]
         return f"wrong: {mistake.image} " + ", ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
 
-    def report(self, thing: str = "image") -> ReportParts:
-        """What the report says about the test split."""
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """Ranking, F1, calibration, a row for each label, and the most surprising mistakes."""
         weakest = min((s for s in self.per_label if s.images), key=lambda s: s.f1, default=None)
         tiles = [
             Tile(
-                "Ranking",
+                "Mean average precision",
                 f"{self.mean_average_precision:.3f}",
-                "mean average precision: 1 where, label by label, every image that has it is ranked above every one "
-                "that has not",
+                f"1 where, label by label, every {thing} that has it is ranked above every one that has not",
             ),
             Tile(
-                "F1 of the labels given",
+                "Macro F1",
                 f"{self.macro_f1:.3f}",
-                "the mean over labels of how well finding and being right go together; with a threshold of 1/2 for all "
-                f"it would be {self.macro_f1_at_half:.3f}",
+                f"mean F1 of the labels; with a threshold of 1/2 for all it would be {self.macro_f1_at_half:.3f}",
             ),
             Tile("Calibration error", points(self.ece), f"before calibration {points(self.ece_uncalibrated)}"),
         ]
         if weakest:
             tiles.append(
-                Tile("Weakest label", weakest.name, f"F1 {weakest.f1:.3f} on {count(weakest.images, 'test image')}")
+                Tile("Weakest label", weakest.name, f"F1 {weakest.f1:.3f} on {count(weakest.images, f'test {thing}')}")
             )
         rows = tuple(
             (
@@ -134,27 +132,33 @@ class LabelsEvaluation(Evaluation):
             )
             for s in self.per_label
         )  # fmt: skip
+        cards = Cards(tuple(map(_card, self.mistakes[:SHOWN])), none=f"None of the test {thing}s.")
         return ReportParts(
-            verdict=f"Given exactly its labels: {percent(self.exact)} of {count(self.n, 'test image')} it had never "
-            f"seen. Of all yes-or-no questions {percent(1 - self.hamming)} were answered rightly.",
+            verdict=f"Given exactly its labels: **{percent(self.exact)}** of **{count(self.n, f'test {thing}')}** that "
+            f"training did not use. Of all labels **{percent(1 - self.hamming)}** are right.",
             tiles=tuple(tiles),
             table=Table(
-                ("Label", "Images", "Average precision", "Threshold", "Found", "Right when given", "F1", "F1 at 1/2"),
+                (
+                    "Label",
+                    f"{thing.capitalize()}s",
+                    "Average precision",
+                    "Threshold",
+                    "Recall",
+                    "Precision",
+                    "F1",
+                    "F1 at 1/2",
+                ),
                 rows,
                 "Each label is an independent binary prediction; probabilities do not sum to 1. It is given from its "
                 "threshold on, which was chosen on validation images for the highest F1.",
             ),
-            cards_title="The most surprising mistakes",
-            cards=tuple(
-                Card(
-                    m.index,
-                    m.image,
-                    f"missing {listed(list(m.missing))}" if m.missing else "nothing missing",
-                    f"not there: {listed(list(m.wrong))}" if m.wrong else "nothing too much",
-                )
-                for m in self.mistakes[:SHOWN]
-            ),
+            sections=(Section("mistakes", "The most surprising mistakes", (cards,), link="Mistakes"),),
         )
+
+
+def _card(mistake: LabelMistake) -> Card:
+    lines = [("missing", mistake.missing), ("not there", mistake.wrong)]
+    return Card(mistake.index, mistake.image, tuple((word, listed(list(names))) for word, names in lines if names))
 
 
 def evaluate_labels(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from clearsight.metrics import wilson_interval
 from clearsight.metrics.ranking import r_squared
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.predictions import ANGLES
-from clearsight.tasks.sections import Bar, Card, ParityChart, ReportParts, Table, Tile
+from clearsight.tasks.sections import Bar, Card, Cards, Charts, ParityChart, ReportParts, Section, Table, Tile
 from clearsight.wording import count, percent
 
 if TYPE_CHECKING:
@@ -104,74 +104,67 @@ class NumbersEvaluation(Evaluation):
         said, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.said, mistake.truth))
         return f"furthest off: {mistake.image} is {truth}, said {said}"
 
-    def report(self, thing: str = "image") -> ReportParts:
-        """What the report says about the test split."""
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """Errors and intervals, predictions against the truth, and the images furthest off."""
         unit = {"degrees": "°", "radians": " rad", "": ""}[self.unit]
         first = self.per_number[0]
-        tiles = []
-        for s in self.per_number[:4]:
-            tiles.append(
-                Tile(
-                    s.name,
-                    f"{s.median_error:.3g}{unit}",
-                    f"median error; always saying the same would be off by {s.usual_error:.3g}{unit}"
-                    + (f". It explains {percent(s.explained)} of what varies" if s.explained is not None else ""),
-                )
-            )
         held = float(np.mean([s.covered for s in self.per_number]))
-        tiles.append(
-            Tile(
-                "Intervals that hold",
-                percent(held),
-                f"of the test images; {percent(self.coverage)} were promised. Half the width: {first.width:.3g}{unit}"
-                + ("" if len(self.per_number) == 1 else f" for {first.name}"),
-                Bar(first.covered, first.covered_interval, self.coverage),
-            )
-        )
-        rows = tuple(
-            (
-                s.name, f"{s.median_error:.4g}", f"{s.mean_error:.4g}", f"{s.root_mean_square:.4g}",
-                percent(s.explained) if s.explained is not None else "–", f"{s.usual_error:.4g}", percent(s.covered),
-                f"± {s.width:.4g}",
-            )
-            for s in self.per_number
-        )  # fmt: skip
         return ReportParts(
-            verdict=f"Off by {first.median_error:.3g}{unit} in the median of {count(self.n, 'test image')} it had "
-            "never seen"
+            verdict=f"Median error **{first.median_error:.3g}{unit}** on **{count(self.n, f'test {thing}')}** that "
+            "training did not use"
             + (f", for {first.name}" if len(self.per_number) > 1 else "")
-            + f". Its {percent(self.coverage)} intervals held the truth in {percent(held)}.",
-            tiles=tuple(tiles),
-            table=Table(
-                (
-                    "Number",
-                    "Median error",
-                    "Mean error",
-                    "Root mean square",
-                    "Explained",
-                    "Saying the same",
-                    "Intervals hold",
-                    "Width",
-                ),
-                rows,
-                "Errors are in the unit of the data"
-                + (f", {self.unit}, the short way round" if self.unit else "")
-                + ".",
+            + f". Coverage of its {percent(self.coverage)} intervals: **{percent(held)}**.",
+            tiles=tuple(self._tiles(thing, unit, held)),
+            table=self._table(),
+            charts=Charts(
+                tuple(self._charts()),
+                f"Each dot is a test {thing}: on the dashed line the prediction is the truth. Below, the errors, and "
+                "in gray the span that the intervals allow.",
             ),
-            charts=tuple(self._charts()),
-            charts_words="Each dot is a test image: on the dashed line the answer is the truth. Below, how far off the "
-            "answers are, and in gray the span that the intervals allow.",
-            cards_title="The furthest off",
-            cards=tuple(
-                Card(
-                    m.index,
-                    m.image,
-                    f"said {', '.join(f'{v:.4g}' for v in m.said)}",
-                    f"is {', '.join(f'{v:.4g}' for v in m.truth)}",
-                )
-                for m in self.mistakes[:SHOWN]
+            sections=(
+                Section(
+                    "mistakes",
+                    "The largest errors",
+                    (Cards(tuple(map(_card, self.mistakes[:SHOWN])), none=f"None of the test {thing}s."),),
+                ),
             ),
         )
+
+    def _tiles(self, thing: str, unit: str, held: float) -> Iterator[Tile]:
+        first = self.per_number[0]
+        for s in self.per_number[:4]:
+            yield Tile(
+                s.name,
+                f"{s.median_error:.3g}{unit}",
+                f"median error; always predicting the mean would give {s.usual_error:.3g}{unit}"
+                + (f". R² is {s.explained:.3f}" if s.explained is not None else ""),
+            )
+        yield Tile(
+            "Interval coverage",
+            percent(held),
+            f"of the test {thing}s; {percent(self.coverage)} is stated. Half the width: {first.width:.3g}{unit}"
+            + ("" if len(self.per_number) == 1 else f" for {first.name}"),
+            Bar(first.covered, first.covered_interval, self.coverage),
+        )
+
+    def _table(self) -> Table:
+        return Table(
+            (
+                "Number", "Median error", "Mean error", "RMSE", "R²", "Error of the mean", "Interval coverage",
+                "Half width",
+            ),
+            tuple(
+                (
+                    s.name, f"{s.median_error:.4g}", f"{s.mean_error:.4g}", f"{s.root_mean_square:.4g}",
+                    f"{s.explained:.3f}" if s.explained is not None else "–", f"{s.usual_error:.4g}",
+                    percent(s.covered), f"± {s.width:.4g}",
+                )
+                for s in self.per_number
+            ),
+            "Errors are in the unit of the data"
+            + (f", {self.unit}, the short way round" if self.unit else "")
+            + ". Error of the mean: the median error of always predicting the mean.",
+        )  # fmt: skip
 
     def _charts(self) -> Iterator[ParityChart]:
         """Predictions against the truth, a chart for each number; of a direction, its angle."""
@@ -183,6 +176,13 @@ class NumbersEvaluation(Evaluation):
         for k, name in enumerate(names):
             width = float(np.median(self.widths[:, k]))
             yield ParityChart(name, truth[some, k], said[some, k], self.errors[:, k], width)
+
+
+def _card(mistake: NumberMistake) -> Card:
+    lines = [("predicted", mistake.said), ("true", mistake.truth)]
+    return Card(
+        mistake.index, mistake.image, tuple((word, ", ".join(f"{v:.4g}" for v in values)) for word, values in lines)
+    )
 
 
 def evaluate_numbers(
