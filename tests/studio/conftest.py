@@ -44,6 +44,12 @@ def _running(app):
 
 
 @pytest.fixture(scope="session")
+def running():
+    """`_running`, for applications of a test's own."""
+    return _running
+
+
+@pytest.fixture(scope="session")
 def full_run(digits_run, tmp_path_factory):
     """A run with everything the studio shows: an index and an audit card too."""
     folder = tmp_path_factory.mktemp("studio") / "digits"

@@ -67,14 +67,13 @@ def known_tasks() -> dict[str, str]:
 
 def known_losses() -> dict[str, str]:
     """What each loss is: those above, and those of tasks that are registered beside them."""
+    known = LOSSES | NUMBER_LOSSES
     own = {name: loss.__doc__ or name for task in _registered() for name, loss in task.training.losses.items()}
-    return (
-        LOSSES | NUMBER_LOSSES | {name: words for name, words in own.items() if name not in (*LOSSES, *NUMBER_LOSSES)}
-    )
+    return known | {name: words for name, words in own.items() if name not in known}
 
 
 def _registered() -> tuple[Any, ...]:
-    """Tasks that are registered by now. Options are parsed before `clearsight.tasks`, and PyTorch with it, is loaded."""
+    """Tasks registered by now; options are often parsed before `clearsight.tasks`, and PyTorch with it, is loaded."""
     registry = sys.modules.get("clearsight.tasks.registry")
     return registry.registered_tasks() if registry else ()
 
