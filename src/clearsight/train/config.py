@@ -68,6 +68,24 @@ NUMBER_LOSSES = {
 """Losses for numbers alone, beside mse."""
 
 
+def known_tasks() -> dict[str, str]:
+    """What each task predicts: those above, and those that are registered beside them."""
+    return TASKS | {task.name: task.words_used.data for task in _registered() if task.name not in TASKS}
+
+
+def known_losses() -> dict[str, str]:
+    """What each loss is: those above, and those of tasks that are registered beside them."""
+    known = LOSSES | NUMBER_LOSSES
+    own = {name: loss.__doc__ or name for task in _registered() for name, loss in task.training.losses.items()}
+    return known | {name: words for name, words in own.items() if name not in known}
+
+
+def _registered() -> tuple[Any, ...]:
+    """Tasks registered by now; options are often parsed before `clearsight.tasks`, and PyTorch with it, is loaded."""
+    registry = sys.modules.get("clearsight.tasks.registry")
+    return registry.registered_tasks() if registry else ()
+
+
 OPTIMISERS = {
     "gd": "gradient descent on all training images at once",
     "sgd": "stochastic gradient descent, no momentum",
@@ -215,7 +233,7 @@ class OptimizationConfig:
     loss: str | Auto = option(
         None,
         "what is minimised (default: cross-entropy; bce for several labels, huber for numbers)",
-        choices={**LOSSES, **NUMBER_LOSSES},
+        choices=known_losses,
     )
     opt: str | Auto = option(
         None,
