@@ -35,13 +35,6 @@ TASKS = {
 }
 
 
-def known_tasks() -> dict[str, str]:
-    """The tasks, and those that other packages registered. Nothing is imported: options start without torch."""
-    tasks = sys.modules.get("clearsight.tasks")
-    more = tasks.registered_tasks() if tasks else ()
-    return TASKS | {task.name: task.words_used.data for task in more if task.name not in TASKS}
-
-
 ANOMALIES = {
     "auto": "decided from the images, before any anomaly is seen",
     "knn": "distance to the nearest normal images, by features of the whole image",
