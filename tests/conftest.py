@@ -26,12 +26,11 @@ from sklearn.datasets import load_digits
 from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.data.sources.builtin import digits
 from clearsight.models.network import from_spec
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import Run
 from clearsight.runs.load import load
-from clearsight.tasks import Multilabel, Regression
+from clearsight.tasks import Multilabel, Regression, read
 
 TASKS = {
     "labels": Multilabel.unfitted(("cat", "dog", "fox")),
@@ -150,7 +149,7 @@ def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def digits_arrays() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's digits: pixels (1797, 1, 8, 8) uint8 and labels (1797,)."""
-    found = digits(None)
+    found = read("digits")
     return np.asarray(found.source.images)[:, None], found.labels
 
 
