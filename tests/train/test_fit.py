@@ -27,6 +27,9 @@ from clearsight.train.strategies.probe import new_probe, weighted_targets
 fit = partial(fit_and_doubt, find_issues=False)
 
 
+FOLDED = {"img_size": 64, "freeze": "lower", "budget": "1h", "epochs": 1, "folds": 3}
+
+
 @pytest.fixture(scope="module")
 def few_photos(photos, tmp_path_factory):
     """Ten photographs of each class."""
