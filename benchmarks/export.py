@@ -27,10 +27,11 @@ def measure() -> dict[str, Any]:
 
 def of_run(run: Path, folder: Path) -> dict[str, Any]:
     """The figures of one finished run; files are written to the folder."""
+    from clearsight.exporting.told import told_of
+
     from clearsight.data.geometry import Geometry
     from clearsight.exporting import FORMATS, Exported, export
     from clearsight.exporting.parity import compare
-    from clearsight.exporting.told import told_of
     from clearsight.runs.images import held_out
     from clearsight.runs.load import load
 

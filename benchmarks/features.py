@@ -21,9 +21,9 @@ def measure(repeats: int = 3) -> dict[str, Any]:
     from clearsight.data.geometry import Geometry
     from clearsight.data.loader import to_float
     from clearsight.data.scan import scan
-    from clearsight.data.sources.read import read
     from clearsight.models.execution import BATCH, OpenVinoEngine
     from clearsight.models.network import Backbone
+    from clearsight.tasks import read
     from clearsight.train.config import TrainConfig
     from clearsight.train.features import extract
     from clearsight.train.recipe import plan

@@ -56,7 +56,7 @@ class _Ours:
         from clearsight.data.geometry import Geometry
         from clearsight.data.prepare import prepare
         from clearsight.data.scan import scan
-        from clearsight.data.sources.read import read
+        from clearsight.tasks import read
         from clearsight.train.config import TrainConfig
 
         dataset = read("elpv")

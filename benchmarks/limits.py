@@ -41,10 +41,10 @@ def measure() -> dict[str, Any]:
 def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, Any]:
     """AUROC of every score, and of the default one, by pair of classes left out."""
     from clearsight.api.fit import fit
-    from clearsight.data.sources.read import read
     from clearsight.metrics.ranking import auroc
     from clearsight.ood.scores import SCORES
     from clearsight.runs.images import held_out
+    from clearsight.tasks import read
 
     dataset = read(name)
     everything = np.asarray(dataset.source.images)
@@ -92,7 +92,7 @@ def _coverage(splits: int) -> dict[str, Any]:
 def _labels(seed: int) -> dict[str, Any]:
     """Precision and recall of the suspects when 5 % of the labels are changed."""
     from clearsight.api.fit import fit
-    from clearsight.data.sources.read import read
+    from clearsight.tasks import read
 
     dataset = read("digits")
     draw = np.random.default_rng(seed)

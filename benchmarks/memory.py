@@ -58,7 +58,7 @@ def _generate(root: Path, n: int, side: int) -> None:
 
 
 def _peak(folder: str, model: str, side: int) -> int:
-    from clearsight.data.sources.read import read
+    from clearsight.tasks import read
     from clearsight.train.config import TrainConfig
     from clearsight.train.fit import fit
 

@@ -61,7 +61,7 @@ def _turned(times: int = 3) -> Any:
     """A data set: every digit turned a few times, and all of its turns in one group."""
     from skimage.transform import rotate
 
-    from clearsight.data.sources.read import read
+    from clearsight.tasks import read
 
     mnist = read("mnist")
     source: Any = mnist.source

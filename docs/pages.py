@@ -2,7 +2,8 @@
 
 The pages of docs/ and the README are what the forge shows, with links that work there; here they are copied, and
 their links led to where the site has those pages. Each script of the gallery is run, and becomes a page of its claim,
-its figure and the numbers it printed; what has not changed since it ran is not run again. The reference is a page for
+its figure and the numbers it printed; what has not changed since it ran is not run again. Whether the claims hold is
+for `make gallery` to say. The reference is a page for
 each package, from the docstrings.
 """
 
@@ -141,9 +142,9 @@ def main() -> int:
             print(printed, flush=True)
         gallery_page(name, printed)
     reference()
-    if failed:
-        print(f"claims that do not hold: {', '.join(failed)}")
-    return 1 if failed else 0
+    if failed:  # with one seed; `make gallery` judges by the median of three
+        print(f"with this seed, claims do not hold of: {', '.join(failed)}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ PLACES = {
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(300 if short else 600, seed, held=500)
-    seeds, epochs, width = (2, 6, 8) if short else (3, 8, 16)
+    data = digits(200 if short else 600, seed, held=100 if short else 500)
+    seeds, epochs, width = (2, 2, 4) if short else (3, 8, 16)
     losses = {place: [] for place in PLACES}
     for number in range(seed, seed + seeds):
         for place, model_args in PLACES.items():

@@ -17,8 +17,8 @@ from gallery import BLUE, ORANGE, Found, clothes, learn, main, plt
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(300, 1000 if short else 3000, seed)
-    epochs, width = (30, 256) if short else (40, 512)
+    data = clothes(300, 200 if short else 3000, seed)
+    epochs, width = (6, 64) if short else (40, 512)
     curves, shares = {}, (0.0, 0.5)
     for share in shares:
         model_args = {"img_size": data.pixels.shape[2], "widths": (width, width), "dropout": share}

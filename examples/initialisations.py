@@ -19,7 +19,7 @@ DEPTH = 20
 def study(short: bool, seed: int) -> Found:
     data = digits(400 if short else 1000, seed, held=100)
     x, _ = tensors(data, data.train[:256])
-    epochs = 6 if short else 15
+    epochs = 2 if short else 15
     sizes, curves = {}, {}
     for init in METHODS:
         torch.manual_seed(seed)

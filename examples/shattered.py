@@ -15,7 +15,7 @@ COLOURS = {"plain": GRAY, "bn": ORANGE, "residual": BLUE, "scaled": PLUM}
 
 
 def study(short: bool, seed: int) -> Found:
-    depths, networks, points = ((2, 50), 3, 256) if short else ((2, 10, 24, 50), 10, 256)
+    depths, networks, points = ((2, 50), 2, 64) if short else ((2, 10, 24, 50), 10, 256)
     found = shattered(depths, networks=networks, points=points, seed=seed)
     near = {(row.kind, row.depth): float(row.autocorrelation[1]) for row in found.rows}
     paths = {(row.kind, row.depth): row.gradients for row in found.rows}

@@ -158,7 +158,7 @@ def test_many_small_images_get_a_wider_network(monkeypatch: pytest.MonkeyPatch) 
 
 
 def widths(device: str) -> dict:
-    from clearsight.data.sources.read import read
+    from clearsight.tasks import read
     from clearsight.train.config import TrainConfig
     from clearsight.train.recipe import planned
 

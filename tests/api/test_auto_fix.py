@@ -29,7 +29,7 @@ def test_the_healed_run_lies_where_it_was_asked_for(few, tmp_path, broken, fault
     out = tmp_path / "run"
     run = cs.fit(*few, model="mlp", epochs=20, out=out, heal=True, **broken)
     assert run.folder == out
-    assert run.metrics["val"]["accuracy"] > 0.7
+    assert run.metrics["val"]["accuracy"] > 0.5, "chance is 0.1"
     assert cs.load(out).predict(few[0][:1])[0].label == run.predictor.predict(few[0][:1])[0].label
     assert json.loads((out / "config.json").read_text())["options"]["optimization"]["lr"] != broken["lr"]
     sick = json.loads((tmp_path / "run-sick" / "diagnosis.json").read_text())

@@ -21,8 +21,8 @@ def arrays():
 
 def test_fit_score_and_labels_of_their_own_kind(arrays):
     x, y = arrays
-    model = cs.ImageClassifier(epochs=12).fit(x[:500], y[:500])
-    assert model.score(x[500:], y[500:]) > 0.85
+    model = cs.ImageClassifier(epochs=8).fit(x[:500], y[:500])
+    assert model.score(x[500:], y[500:]) == np.mean(model.predict(x[500:]) == y[500:]) > 0.4, "chance is 0.1"
     assert model.predict(x[500:510]).dtype == y.dtype
     assert list(model.classes_) == list(range(10))
     assert model.predict_proba(x[500:503]).shape == (3, 10)
@@ -32,7 +32,8 @@ def test_cross_validation_and_grid_search(arrays):
     x, y = (np.asarray(a[:240]) for a in arrays)
     assert cross_val_score(cs.ImageClassifier("lenet5", epochs=1), x, y, cv=2).shape == (2,)
     search = GridSearchCV(cs.ImageClassifier("lenet5", epochs=1), {"lr": [1e-3, 1e-2]}, cv=2).fit(x, y)
-    assert search.best_params_["lr"] in (1e-3, 1e-2)
+    scores = dict(zip((1e-3, 1e-2), search.cv_results_["mean_test_score"], strict=True))
+    assert scores[search.best_params_["lr"]] == max(scores.values())
 
 
 def test_clone_keeps_the_parameters():

@@ -13,8 +13,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from clearsight.data.sources.builtin import BUILTIN, installed, store
-from clearsight.data.sources.read import read
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 
 def test_digits():

@@ -7,8 +7,8 @@ from clearsight.data.exclusion import without
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
-from clearsight.data.sources.read import read
 from clearsight.errors import DataError
+from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
 from clearsight.train.fit import fit
 

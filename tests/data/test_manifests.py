@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from clearsight.data.sources.read import read
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 
 @pytest.fixture

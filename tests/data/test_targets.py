@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from clearsight.data.sources.read import read
 from clearsight.data.targets import (
     TargetTable,
     from_numbers,
@@ -17,6 +16,7 @@ from clearsight.data.targets import (
     soft_labels,
 )
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 
 @pytest.fixture

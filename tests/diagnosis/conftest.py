@@ -96,9 +96,9 @@ def photos_bench(photos: Path) -> Bench:
     return _bench("photos", pixels, np.array([names.index(path.parent.name) for path in files]), 64, 32)
 
 
-@pytest.fixture(params=["digits", "photos"])
+@pytest.fixture(params=["digits", pytest.param("photos", marks=pytest.mark.long)])
 def bench(request: pytest.FixtureRequest) -> Bench:
-    """Each of the two data sets in turn."""
+    """Each of the two data sets in turn, the photographs in the long tier."""
     found: Bench = request.getfixturevalue(f"{request.param}_bench")
     return found
 

@@ -133,11 +133,15 @@ BROKEN = {
     "not-a-number": [lambda b: b.run(b.network("mlp"), pixels=without_number(b))],
 }
 
-RUNS = [(name, run) for name, runs in BROKEN.items() for run in runs]
-IDS = [f"{name}-{i}" for name, runs in BROKEN.items() for i in range(len(runs))]
+RUNS = [
+    pytest.param(name, run, id=f"{name}-{number}", marks=pytest.mark.long if number else ())
+    for name, runs in BROKEN.items()
+    for number, run in enumerate(runs)
+]
+"""The first way to break something is tried for each commit, the others in the long tier."""
 
 
-@pytest.mark.parametrize(("name", "run"), RUNS, ids=IDS)
+@pytest.mark.parametrize(("name", "run"), RUNS)
 def test_the_first_verdict_names_what_was_broken(bench, name, run):
     diagnosis = run(bench)
     assert [verdict.name for verdict in diagnosis.verdicts][:1] == [name]

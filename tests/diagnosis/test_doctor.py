@@ -4,6 +4,7 @@ import argparse
 import json
 import shlex
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ import torch
 from clearsight.cli.main import main
 from clearsight.cli.options import add_config, chosen
 from clearsight.data.scan import scan
-from clearsight.data.sources.read import read
 from clearsight.diagnosis import Diagnosis, Verdict, Vitals, cured, examine
 from clearsight.diagnosis.case import Case
 from clearsight.diagnosis.command import train_command
@@ -22,6 +22,7 @@ from clearsight.diagnosis.rules.fit import _larger
 from clearsight.diagnosis.rules.rate import reversals
 from clearsight.errors import ConfigError
 from clearsight.report.doctor_section import doctor_section
+from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import check_names, plan
 from clearsight.train.resolve import resolve
@@ -48,8 +49,7 @@ def test_the_cure_cures(digits_bench, wrong, network):
     assert options
     healthy = digits_bench.run(digits_bench.network(network), **{"max_steps": 120, **wrong, **options})
     assert not [v for v in healthy.verdicts if v.severity == "fault"]
-    assert healthy.facts["val_accuracy"] > sick.facts["val_accuracy"] or not np.isfinite(sick.facts["val_accuracy"])
-    assert healthy.facts["val_accuracy"] > 0.6
+    assert healthy.facts["val_accuracy"] > max(0.5, np.nan_to_num(sick.facts["val_accuracy"]))
 
 
 def test_the_command_repeats_the_run_with_the_cure(digits_bench):
@@ -90,11 +90,17 @@ def test_commands_as_they_are_typed():
 def test_every_verdict_that_is_explained_has_a_rule():
     known = {rule.name for rule in RULES}
     assert all(rule.explains <= known for rule in RULES)
-    for earlier, rule in enumerate(RULES):  # what explains stands before what it explains, at least once
-        for name in rule.explains - {rule.name}:
-            assert any(other.name == name for other in RULES[earlier + 1 :]) or name in {
-                r.name for r in RULES[:earlier]
-            }
+
+
+@pytest.mark.parametrize(("order", "said"), [("ab", ["a"]), ("ba", ["b", "a"])])
+def test_a_verdict_silences_those_after_it_that_it_explains(digits_bench, monkeypatch, order, said):
+    found = {n: Verdict(n, "fault", "It is.", {}, "Mend it.", {}) for n in order}
+    rules = [
+        SimpleNamespace(name=n, explains={"b"} if n == "a" else set(), find=lambda _, n=n: found[n]) for n in order
+    ]
+    monkeypatch.setattr("clearsight.diagnosis.doctor.RULES", rules)
+    diagnosis = digits_bench.run(digits_bench.network("mlp"), max_steps=5)
+    assert [v.name for v in diagnosis.verdicts] == said
 
 
 def test_reversals_by_hand():
@@ -106,7 +112,7 @@ def test_reversals_by_hand():
 
 def test_a_diagnosis_survives_its_file(digits_bench):
     found = digits_bench.run(digits_bench.network("lenet5"), opt="sgd", lr=1e3, clip=0.0, max_steps=30)
-    assert found.facts["val_accuracy"] != found.facts["val_accuracy"]  # it broke before the first validation
+    assert np.isnan(found.facts["val_accuracy"])  # it broke before the first validation
     again = Diagnosis.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
     assert again.verdicts[0].name == "rate-too-high"
     assert again.layers == found.layers

@@ -27,13 +27,18 @@ DIGITS_ALONE = [  # on 64 photographs these do overfit
 ]
 
 
-@pytest.mark.parametrize("run", HEALTHY, ids=range(len(HEALTHY)))
+def tiers(runs):
+    """The first three for each commit, the others in the long tier."""
+    return [pytest.param(run, id=str(i), marks=pytest.mark.long if i > 2 else ()) for i, run in enumerate(runs)]
+
+
+@pytest.mark.parametrize("run", tiers(HEALTHY))
 def test_silent_on_healthy_runs(bench, run, names):
     found = run(bench)
     assert names(found) == []
     assert found.healthy
 
 
-@pytest.mark.parametrize("run", DIGITS_ALONE, ids=range(len(DIGITS_ALONE)))
+@pytest.mark.parametrize("run", tiers(DIGITS_ALONE))
 def test_silent_on_healthy_runs_of_simple_networks(digits_bench, run, names):
     assert names(run(digits_bench)) == []

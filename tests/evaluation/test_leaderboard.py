@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import clearsight as cs
-from clearsight.data.sources.read import read
 from clearsight.errors import CheckpointError, ConfigError, DataError, ModelError, OutputError
 from clearsight.evaluation import leaderboard
 from clearsight.evaluation.leaderboard import Standing, default_candidates, rank_models
+from clearsight.tasks import read
 
 RUNGS = ["pixels+softmax", "hog+svm", "pixels+knn"]
 
@@ -44,7 +44,7 @@ def test_every_rung_is_a_model_like_any_other(climbed):
         predictor = cs.load(climbed.folder / standing.folder)
         part = read("digits").source
         image = np.asarray(part.images[0])[..., None]
-        assert predictor.predict(image)[0].label in predictor.classes
+        assert predictor.predict(image)[0].label == "0"
 
 
 def test_the_same_seed_gives_the_same_table(climbed, tmp_path):

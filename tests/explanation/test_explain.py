@@ -18,14 +18,6 @@ from clearsight.predictor import Predictor
 from clearsight.report.drawings import wrapped
 from clearsight.report.heatmaps import words
 
-
-@pytest.fixture(scope="module")
-def classical_run(tmp_path_factory, new_cache):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", new_cache())
-        return cs.fit("digits", model="hog+svm", out=str(tmp_path_factory.mktemp("runs") / "hog")).folder
-
-
 QUICK = Settings(samples=6, window=2)
 
 
@@ -58,7 +50,7 @@ def test_models_without_gradients_say_what_they_have(method, classical_run, digi
 def test_gradient_maps_are_more_faithful_than_chance(digits_run, digits_arrays):
     """On held-out digits; the figures are in benchmarks/."""
     predictor = cs.load(digits_run)
-    images = digits_arrays[0][::180]
+    images = digits_arrays[0][::300]
     methods = ["smoothgrad", "integrated-gradients"]
     judged = list(explain(predictor, images, method=methods))
     for number, method in enumerate(methods):
@@ -204,8 +196,8 @@ def test_a_class_may_be_asked_for(digits_run, digits_arrays):
 
 
 def test_integrated_gradients_are_complete_to_a_hundredth(digits_run, digits_arrays):
-    for e in explain(cs.load(digits_run), digits_arrays[0][:5], method="integrated-gradients", judged=False):
-        assert e.facts["completeness"] <= 0.01
+    found = list(explain(cs.load(digits_run), digits_arrays[0][:5], method="integrated-gradients", judged=False))
+    assert [e.facts["completeness"] <= 0.01 for e in found] == [True] * 5
 
 
 @pytest.mark.parametrize(
@@ -235,7 +227,7 @@ def test_a_picture_and_the_numbers_for_every_image(photos_run, photos, tmp_path,
     out = tmp_path / "maps"
     words = ["explain", str(photos_run), str(photos / "cat" / "0.jpg"), str(photos / "rocket" / "0.jpg")]
     options = ["--method", "grad-cam", "--out", str(out)]
-    assert main([*words, *options, "--json"]) == 0
+    assert main([*words, *options, "--fast", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["explanations"]
     assert [e["target"] for e in found] == ["cat", "rocket"]
     assert found[0]["picture"] != found[1]["picture"]  # both images are called 0.jpg

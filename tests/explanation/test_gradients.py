@@ -37,8 +37,8 @@ def network(name, size=32, channels=3, **model_args):
 
 NETWORKS = {
     "resnet": lambda: network("resnet8"),
-    "relu6": lambda: network("efficientnet_lite0", 64),
-    "vit": lambda: network("vit_ti_16", 64),
+    "relu6": lambda: network("efficientnet_lite0", 32),
+    "vit": lambda: network("vit_ti_16", 64, depth=3),
 }
 
 
@@ -74,10 +74,10 @@ def test_smoothgrad_is_captums_saliency_of_the_same_noisy_copies(case):
 
 def test_smoothgrad_equals_the_noise_tunnel_within_noise():
     net, x, classes = network("resnet8"), torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([2])
-    ours = smoothgrad(net, x, classes, samples=400, noise=0.1)
+    ours = smoothgrad(net, x, classes, samples=200, noise=0.1)
     torch.manual_seed(0)
     spread = 0.1 * float(x.max() - x.min())
-    theirs = attr.NoiseTunnel(attr.Saliency(net)).attribute(x, target=2, nt_samples=400, stdevs=spread)
+    theirs = attr.NoiseTunnel(attr.Saliency(net)).attribute(x, target=2, nt_samples=200, stdevs=spread)
     assert np.corrcoef(ours.flatten(), theirs.detach().flatten())[0, 1] > 0.98
     assert float(ours.mean() / theirs.mean()) == pytest.approx(1, abs=0.03)
 
@@ -91,7 +91,7 @@ def test_integrated_gradients(case):
 def test_integrated_gradients_add_up_to_the_difference_of_logits(case):
     net, x, classes = case
     x, classes = x[:1], classes[:1]
-    found = integrated_gradients(net, x, classes, steps=300, batch=32)
+    found = integrated_gradients(net, x, classes, steps=200, batch=32)
     with torch.no_grad():
         gap = (net(x) - net(torch.zeros_like(x))).gather(1, classes[:, None])[:, 0]
     sums = found.flatten(1).sum(1)

@@ -27,8 +27,13 @@ def models(answering):
 PAIRS = [(f, k) for f in SUFFIX for k in KINDS if (f, k) not in (("onnx", "numbers"), ("onnx", "radians"))]
 """ONNX is written slowly; numbers with deviations and angles have all that is in these two."""
 
+QUICK = [*(("openvino", k) for k in KINDS), ("onnx", "labels"), ("onnx", "direction"), ("torch", "angles")]
+"""Every kind and every format; the other pairs are in the long tier."""
 
-@pytest.mark.parametrize(("format", "kind"), PAIRS)
+
+@pytest.mark.parametrize(
+    ("format", "kind"), [pair if pair in QUICK else pytest.param(*pair, marks=pytest.mark.long) for pair in PAIRS]
+)
 def test_a_file_gives_the_model_s_answers(models, kind, format, noise, tmp_path):
     predictor, images = models[kind], noise(40)
     written = cs.export(predictor, format=format, out=tmp_path / f"m{SUFFIX[format]}", fixed_size=True)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import statistics
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from clearsight.cli.main import main
 from clearsight.errors import ConfigError
 from clearsight.report.robustness_page import change_chart
 from clearsight.robustness import CHANGES, audit
+from clearsight.robustness.report import LOST
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +32,26 @@ def test_a_half_turn_makes_six_and_nine_each_other(predictor, some):
     last = card.rows["rotation"][4]
     assert last.amount == 180
     assert {last.confusion[0], last.confusion[1]} == {"6", "9"}
-    assert card.fails["rotation"] in (2, 3)
+    lost = [card.accuracy - s.accuracy > LOST for s in card.rows["rotation"]]
+    assert card.fails["rotation"] == 1 + lost.index(True) <= 3
     sensitivity = {s.edit: s for s in card.sensitivity}
     assert sensitivity["6 turned by 180 degrees: 9"].changed > 0.8
     assert sensitivity["object painted out: another answer"].changed > 0.7
 
 
-def test_training_with_rotation_shows_on_the_card(tmp_path, some):
+@pytest.mark.long
+def test_training_with_rotation_shows_on_the_card_in_the_median_of_three_seeds(tmp_path, some, record_property):
     """The bar of the card: a model that saw turned digits stands them visibly better."""
-    found = {}
-    for augment in ("none", "affine"):  # affine turns by up to 15 degrees
-        run = cs.fit("digits", out=str(tmp_path / augment), augment=augment, model="lenet5", epochs=30)
-        found[augment] = audit(run.predictor, *some, changes=["rotation"]).rows["rotation"][1].accuracy
-    assert found["affine"] > found["none"] + 0.05
+    gained = []
+    for seed in range(3):
+        found = {}
+        for augment in ("none", "affine"):  # affine turns by up to 15 degrees
+            out = tmp_path / f"{augment} {seed}"
+            run = cs.fit("digits", out=out, augment=augment, model="lenet5", epochs=30, seed=seed)
+            found[augment] = audit(run.predictor, *some, changes=["rotation"]).rows["rotation"][1].accuracy
+        gained.append(found["affine"] - found["none"])
+    record_property("accuracy gained on turned digits", gained)
+    assert statistics.median(gained) > 0.05
 
 
 def test_the_card_adds_up(predictor, some):
@@ -60,9 +69,8 @@ def test_the_card_adds_up(predictor, some):
     json.dumps(card.to_dict())
 
 
-def test_models_without_gradients_have_a_card_too(tmp_path, some):
-    run = cs.fit("digits", model="hog+svm", out=str(tmp_path / "run"))
-    card = audit(run.predictor, *some, changes=["illumination", "occlusion"])
+def test_models_without_gradients_have_a_card_too(classical_run, some):
+    card = audit(cs.load(classical_run), *some, changes=["illumination", "occlusion"])
     assert card.rows["occlusion"][4].accuracy < card.accuracy
 
 
@@ -123,11 +131,15 @@ def test_command(digits_run, tmp_path, capsys):
     assert "(1)" not in said  # of several changes the step has no amount
     page = (tmp_path / "card" / "card.html").read_text()
     assert "The invariance card of digits" in page
-    assert "Within a class" not in page or "such as" in page
-    assert main([*words, "--changes", "blur", "--json"]) == 0
+    assert "Within a class" not in page, "of each class there are fewer than 20 images"
+    assert main([*words, "--changes", "blur", "--images", "300", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["changes"]["blur"]) == 5
-    assert json.loads((tmp_path / "card" / "robustness.json").read_text())["images"] == 60
+    saved = json.loads((tmp_path / "card" / "robustness.json").read_text())
+    assert saved["images"] == 300
+    groups = (tmp_path / "card" / "card.html").read_text().partition("Within a class")[2]
+    worst = saved["clusters"][0]
+    assert f'<th scope="row">{worst["label"]}</th><td class="number">{worst["images"]}</td>' in groups
     assert main([*words, "--turns", "6=9"]) == 2
     assert "CLASS:DEGREES:CLASS" in capsys.readouterr().err
     assert main([*words, "--turns", "6:180:x"]) == 2

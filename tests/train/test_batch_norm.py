@@ -38,7 +38,7 @@ def gradients(made, images):
         ("efficientnet_lite0", {}, 49),
         ("resnet18", {}, 20),
         ("resnet18", {"norm_position": "after"}, 3),  # of the shortcuts: the others come after the activation
-        ("vgg11_bn", {}, 8),
+        ("vgg11_bn", {"width": 8}, 8),
     ],
 )
 def test_outputs_and_gradients_are_those_of_the_plain_network(name, model_args, norms):

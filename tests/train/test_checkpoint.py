@@ -74,6 +74,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(digits_arrays, tmp_path
         assert lines == list(again.history)
 
 
+@pytest.mark.long
 def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     """The command itself, killed without warning, against one that was left alone."""
     command = [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from clearsight.data.sources.read import read
 from clearsight.models.network import from_spec
+from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
 from clearsight.train.fit import fit as fit_and_doubt
 from clearsight.train.flip_symmetry import MirrorTrial

@@ -8,14 +8,16 @@ from PIL import Image
 
 import clearsight as cs
 from clearsight.data.sources.builtin import digits
-from clearsight.data.sources.read import read
+from clearsight.tasks import read
 from clearsight.train.confident_learning import label_issues
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.05])
-def test_changed_labels_of_digits_are_found(tmp_path, wrong):
+@pytest.mark.parametrize("seed", [7, *(pytest.param(seed, marks=pytest.mark.long) for seed in (8, 9))])
+def test_changed_labels_of_digits_are_found(tmp_path, wrong, seed):
+    """The bounds are wide: usually 95 % or so are found."""
     dataset = digits(None)
-    draw = np.random.default_rng(7)
+    draw = np.random.default_rng(seed)
     labels = dataset.labels.copy()
     changed = draw.permutation(len(labels))[: round(wrong * len(labels))]
     labels[changed] = (labels[changed] + draw.integers(1, 10, len(changed))) % 10

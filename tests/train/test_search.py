@@ -11,9 +11,9 @@ import pytest
 from clearsight.cli.main import main
 from clearsight.cli.options import add_config, chosen
 from clearsight.data.scan import scan
-from clearsight.data.sources.read import read
 from clearsight.errors import CheckpointError, ConfigError
 from clearsight.report.search_page import best_command, write_search_page
+from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import Recipe, network_options, plan
 from clearsight.train.search import search, space

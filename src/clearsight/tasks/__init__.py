@@ -6,6 +6,7 @@ Importing this package registers the tasks; the order is that in which data is t
 from clearsight.tasks.anomaly import Anomaly
 from clearsight.tasks.classification import Classification
 from clearsight.tasks.multilabel import Multilabel
+from clearsight.tasks.ordinal import Ordinal
 from clearsight.tasks.reading import read, read_exclusive
 from clearsight.tasks.registry import register_task, registered_tasks, task_named, task_names
 from clearsight.tasks.regression import Regression
@@ -21,6 +22,7 @@ __all__ = [
     "Classification",
     "Multilabel",
     "OODScores",
+    "Ordinal",
     "PredictOptions",
     "Regression",
     "Task",

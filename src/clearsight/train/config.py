@@ -30,6 +30,7 @@ TASKS = {
     "classification": "one class per image",
     "multilabel": "any number of labels per image",
     "regression": "numbers, angles, or a direction in the plane",
+    "ordinal": "one of several ordered grades",
     "anomaly": "whether an image is unlike normal ones, learned from those alone",
 }
 
@@ -165,6 +166,9 @@ class DataConfig:
     within: str | None = option(None, "range of the numbers to predict, such as -30,30; answers stay inside")
     normal: str | None = option(
         None, "classes that are normal, such as good or 0,1,2, for --task anomaly (default: the only one there is)"
+    )
+    grades: str | None = option(
+        None, "names of the grades, lowest first, joined by commas, for --task ordinal (default: by number)"
     )
     folds: int | None = option(
         None, "parts the development images are cut into; one of them validates (default: 5, 10 of many images)",
@@ -371,7 +375,7 @@ class TrainConfig:
             value = str(value) if isinstance(value, Path) else value
             if name == "normal" and isinstance(value, Number):
                 value = str(value)
-            if name in ("within", "normal") and isinstance(value, tuple | list):
+            if name in ("within", "normal", "grades") and isinstance(value, tuple | list):
                 value = ",".join(map(str, value))
             if wrong := fault(known[name], value, hints[name]):
                 faults.append(wrong)

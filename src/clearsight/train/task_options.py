@@ -15,4 +15,5 @@ def task_options(config: TrainConfig, *, variances: bool = False) -> TaskOptions
         angle=data.angle,
         within=low_high(data.within) if data.within else None,
         variances=variances,
+        grades=data.grades,
     )
