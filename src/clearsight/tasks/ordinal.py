@@ -32,6 +32,7 @@ from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import binary_cross_entropy
 from clearsight.tasks.multilabel import platt
 from clearsight.tasks.predictions import Prediction
+from clearsight.tasks.registry import register_task
 from clearsight.tasks.sections import Bar, Card, Cards, Confusion, ReportParts, Section, Table, Tile
 from clearsight.tasks.task import (
     BAR,
@@ -44,7 +45,6 @@ from clearsight.tasks.task import (
     TaskOptions,
     Training,
     Words,
-    register_task,
 )
 from clearsight.wording import count, percent
 
