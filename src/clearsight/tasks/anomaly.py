@@ -127,8 +127,9 @@ class Anomaly(Task):
         """
         dataset = Classification.read(listing, options)
         if dataset.values is not None or listing.stated.listed:
+            given = "lists of labels" if listing.stated.listed else "probabilities"
             raise DataError(
-                f"{dataset.name} shares out probabilities, and what is normal is a class",
+                f"{dataset.name} gives {given}, and what is normal is a class",
                 expected="one class per image",
                 fix="leave out --task anomaly",
             )

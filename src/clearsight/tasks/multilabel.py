@@ -93,7 +93,7 @@ class Multilabel(Task):
         """Names in cells such as "cat|dog", or columns of 0 and 1."""
         stated = listing.stated
         if stated.cells is not None:
-            separator = _separator(stated.cells)
+            separator = SEPARATORS[0] if stated.listed else _separator(stated.cells)
             parts = [_parts(cell, separator) for cell in stated.cells]
             names = tuple(sorted({name for part in parts for name in part}))
             if not names:
