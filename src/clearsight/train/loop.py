@@ -63,6 +63,10 @@ class Examples:
         """How many classes labels are of, where they are learned."""
         return len(self.task.names)
 
+    def loss(self, name: str) -> Loss:
+        """A loss of the task by its name."""
+        return self.task.training.losses[name]
+
     def targets_of(self, rows: NDArray[np.int64], smoothing: float = 0.0) -> torch.Tensor:
         """Targets (N, E) of some images, of classes one-hot; smoothing: the share spread over all names."""
         if self.targets is None:
@@ -117,15 +121,15 @@ def train_network(
     per_epoch = how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
-    loss_of = data.task.training.losses[how.loss]
-
     def loss_and_gradient(batches: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
         """Loss of a step's batches, sum of the images' scores, logits of the last batch; gradients stay in place."""
         optimiser.zero_grad(set_to_none=True)
         sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of scores; asked for once
         for number, (images, targets, w) in enumerate(batches):
             with world.no_sync(forward, last=number == len(batches) - 1), autocast(device, how.amp):
-                logits, losses = _outputs(network, forward, images.to(memory_format=layout), targets, loss_of)
+                logits, losses = _outputs(
+                    network, forward, images.to(memory_format=layout), targets, data.loss(how.loss)
+                )
                 loss = cost = (losses * w).sum() / weight
                 if regularization.l1:
                     cost = loss + regularization.l1 * l1_penalty(network) / (len(batches) * world.size)
@@ -290,7 +294,7 @@ def _validate(
     rows, how = world.share(data.val), config.optimization
     logits = logits_of(network, pixels, rows, how.batch_size, layout_for(network, pixels.device), how.amp)
     targets = data.targets_of(rows)
-    losses = data.task.training.losses[how.loss](logits, targets)
+    losses = data.loss(how.loss)(logits, targets)
     scores = data.task.training_score(logits, targets, how.loss)
     loss, score = (world.sum(torch.stack([losses.sum(), scores.sum()]).double()) / len(data.val)).tolist()
     return loss, score
