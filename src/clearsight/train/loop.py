@@ -118,7 +118,7 @@ def train_network(
     forward = world.wrap(torch.compile(network) if how.compile else network, device)
     balanced = regularization.class_weights == "balanced"
     class_weight = class_weights(data.labels[data.train], data.classes) if balanced else torch.ones(data.classes)
-    per_epoch = how.steps_per_epoch(len(data.train))
+    loss_of, per_epoch = data.loss(how.loss), how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
     def loss_and_gradient(batches: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
@@ -127,9 +127,7 @@ def train_network(
         sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of scores; asked for once
         for number, (images, targets, w) in enumerate(batches):
             with world.no_sync(forward, last=number == len(batches) - 1), autocast(device, how.amp):
-                logits, losses = _outputs(
-                    network, forward, images.to(memory_format=layout), targets, data.loss(how.loss)
-                )
+                logits, losses = _outputs(network, forward, images.to(memory_format=layout), targets, loss_of)
                 loss = cost = (losses * w).sum() / weight
                 if regularization.l1:
                     cost = loss + regularization.l1 * l1_penalty(network) / (len(batches) * world.size)
@@ -216,8 +214,8 @@ def train_network(
                 if val_loss < min((earlier.val_loss for earlier in history), default=math.inf):
                     best_state = copy_state(network)
             train_loss, train_accuracy = (tally[:2] / tally[2]).tolist()
-            spent = time.perf_counter() - began
-            line = Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, spent)
+            seconds = time.perf_counter() - began
+            line = Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, seconds)
             if math.isfinite(val_loss):
                 history.append(line)
                 on_epoch(line)
