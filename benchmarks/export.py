@@ -27,8 +27,6 @@ def measure() -> dict[str, Any]:
 
 def of_run(run: Path, folder: Path) -> dict[str, Any]:
     """The figures of one finished run; files are written to the folder."""
-    from clearsight.exporting.told import told_of
-
     from clearsight.data.geometry import Geometry
     from clearsight.exporting import FORMATS, Exported, export
     from clearsight.exporting.parity import compare
@@ -38,7 +36,7 @@ def of_run(run: Path, folder: Path) -> dict[str, Any]:
     predictor = load(run, engine="torch")
     held, form = held_out(predictor), predictor.bundle.form
     n = len(held.rows)
-    told, outputs = told_of(predictor.bundle), predictor.logits(held.images)
+    task, outputs = predictor.bundle.task, predictor.logits(held.images)
     own = []
     for row in held.rows:
         header = held.dataset.source.inspect(int(row))[1]
@@ -49,10 +47,10 @@ def of_run(run: Path, folder: Path) -> dict[str, Any]:
         place.mkdir()
         written = export(run, format=name, out=place / f"model{format.suffix}", images=1)
         exported = Exported(written.file)
-        parity = compare(told, outputs, exported, (held.images[i : i + 16] for i in range(0, n, 16)), held.names)
+        parity = compare(task, outputs, exported, (held.images[i : i + 16] for i in range(0, n, 16)), held.names)
         found[name] = {"bytes": written.bytes, "working_size": parity and parity.to_dict()}
         if format.resizes:
-            raw = compare(told, outputs, exported, own, held.names)
+            raw = compare(task, outputs, exported, own, held.names)
             found[name]["own_size"] = raw and raw.to_dict()
     for name in ("onnx", "openvino"):
         place = folder / f"{run.name}-{name}"

@@ -15,6 +15,7 @@ from clearsight.explanation import METHODS, Settings, explain
 from clearsight.models.execution import TorchEngine
 from clearsight.models.zoo import build_model, entry, model_names
 from clearsight.predictor import Predictor
+from clearsight.tasks import Classification
 from clearsight.train.config import TrainConfig
 from clearsight.train.loop import Examples, train_network
 from clearsight.train.resolve import resolve
@@ -100,7 +101,9 @@ def trained(device: str, **options: object) -> tuple[torch.nn.Module, float]:
     pixels = np.zeros((256, 1, 12, 12), np.uint8)
     pixels[np.arange(256), 0, labels, :] = 255
     rows = np.arange(256)
-    data = Examples(pixels, labels, np.ones(256, np.float32), rows[:200], rows[200:], 10)
+    data = Examples(
+        pixels, labels, np.ones(256, np.float32), rows[:200], rows[200:], Classification(tuple("0123456789"))
+    )
     options = {"epochs": 10, "batch_size": 64, "augment": "mirror", "device": device, **options}
     config = resolve(TrainConfig().with_options(**options))
     groups = [{"params": list(network.parameters()), "lr": 5e-3}]

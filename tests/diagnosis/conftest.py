@@ -17,6 +17,7 @@ from torch import nn
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
+from clearsight.tasks import Classification
 from clearsight.train.config import TrainConfig
 from clearsight.train.loop import Examples, train_network
 from clearsight.train.optimisers import default_lr
@@ -76,7 +77,7 @@ def _bench(name: str, pixels: np.ndarray, labels: np.ndarray, train: int, val: i
         np.ones(len(labels), np.float32),
         order[:train],
         order[train : train + val],
-        int(labels.max()) + 1,
+        Classification(tuple(map(str, range(int(labels.max()) + 1)))),
     )
     return Bench(name, data, scaled.mean((0, 2, 3)).tolist(), scaled.std((0, 2, 3)).tolist())
 

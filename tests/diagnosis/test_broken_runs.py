@@ -11,6 +11,7 @@ from clearsight.data.dataset import Array, Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
+from clearsight.tasks import Classification
 
 
 def weighted(network):
@@ -179,6 +180,7 @@ def test_images_on_both_sides_of_a_split_are_a_leak(bench):
         classes=tuple(str(k) for k in range(bench.data.classes)),
         given=np.array(["train"] * 50 + ["val"] * 10 + ["test"] * 10),
         origin="leaky",
+        task=Classification,
     )
     side = bench.side
     findings = prepare(dataset, scan(dataset), Geometry(side, side)).audit.findings

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from clearsight.diagnosis import check_gradients
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.tasks.losses import LOSSES, one_hot_targets
 
 

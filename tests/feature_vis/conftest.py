@@ -12,6 +12,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.models.network import Network
 from clearsight.predictor import Predictor
+from clearsight.tasks import Classification
 
 
 def _made(name, channels=1, side=16, classes=3, mean=0.0, std=1.0, **model_args):
@@ -27,7 +28,7 @@ def _made(name, channels=1, side=16, classes=3, mean=0.0, std=1.0, **model_args)
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)
             module.running_var.uniform_(0.5, 1.5)
-    return Predictor(Bundle(network, names, PixelFormat(channels, 8), Geometry(side, side)))
+    return Predictor(Bundle(network, Classification(names), PixelFormat(channels, 8), Geometry(side, side)))
 
 
 @pytest.fixture(scope="session")

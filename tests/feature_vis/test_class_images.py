@@ -36,7 +36,7 @@ def test_they_beat_every_image_of_the_class(digits, digits_arrays, pictures):
     images, labels = digits_arrays
     assert len(pictures[1]) == 4
     for found in pictures[1]:
-        number = digits.class_number(found.label)
+        number = digits.bundle.task.index_of(found.label)
         best = digits.logits(images[labels == number])[:, number].max()
         assert found.logit > found.logit_before
         assert found.logit > best

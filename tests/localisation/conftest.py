@@ -9,7 +9,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.models.base import ModelNetwork
 from clearsight.predictor import Predictor
-from clearsight.tasks import Labels
+from clearsight.tasks import Classification, Multilabel
 
 
 class Colours(ModelNetwork):
@@ -47,10 +47,9 @@ def predictor_of():
     return made_of
 
 
-def made_of(network, classes=("red", "green", "dark"), side=16, fit="squash", answer=None, channels=3):
-    return Predictor(
-        Bundle(network.eval(), tuple(classes), PixelFormat(channels, 8), Geometry(side, side, fit), answer=answer)
-    )
+def made_of(network, classes=("red", "green", "dark"), side=16, fit="squash", task=None, channels=3):
+    task = task or Classification(tuple(classes))
+    return Predictor(Bundle(network.eval(), task, PixelFormat(channels, 8), Geometry(side, side, fit)))
 
 
 @pytest.fixture
@@ -63,4 +62,4 @@ def colours():
 def labels():
     """Gives red and green as labels of their own, from a sixteenth of the image on."""
     names = ("red", "green", "dark")
-    return made_of(Colours(), answer=Labels(names, (1.0, 1.0, 1e-6), (-1.0, -1.0, -9.0), (0.5, 0.5, 0.9)))
+    return made_of(Colours(), task=Multilabel(names, (1.0, 1.0, 1e-6), (-1.0, -1.0, -9.0), (0.5, 0.5, 0.9)))

@@ -323,11 +323,11 @@ def test_an_image_smaller_than_the_windows_can_be_enlarged(colours):
 
 
 def test_numbers_are_refused(predictor_of, colour_network):
-    from clearsight.tasks import Numbers
+    from clearsight.tasks import Regression
 
-    answer = Numbers(("size",), "number", mean=(0.0,), std=(1.0,))
+    task = Regression(("size",), "number", mean=(0.0,), std=(1.0,))
     with pytest.raises(ModelError, match="a model of numbers cannot say where a class is"):
-        locate(predictor_of(colour_network(), answer=answer), scene())
+        locate(predictor_of(colour_network(), task=task), scene())
 
 
 def test_the_command_writes_boxes_and_a_picture(photos_run, photos, tmp_path, monkeypatch, capsys):

@@ -13,6 +13,7 @@ from clearsight.models import base
 from clearsight.models.base import ModelNetwork, from_spec, register_kind
 from clearsight.models.network import Probe
 from clearsight.predictor import Predictor
+from clearsight.tasks import Classification
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def mean_kind(monkeypatch):
 def test_a_new_kind_is_saved_and_predicts(mean_kind, tmp_path, engine):
     network = from_spec({"kind": "mean", "classes": 2}).eval()
     assert isinstance(network, mean_kind)
-    Bundle(network, ("a", "b"), PixelFormat(3, 8), Geometry(4, 4)).save(tmp_path / "model")
+    Bundle(network, Classification(("a", "b")), PixelFormat(3, 8), Geometry(4, 4)).save(tmp_path / "model")
     predictor = Predictor(Bundle.load(tmp_path / "model"), engine=engine)
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
     x = torch.from_numpy(images).permute(0, 3, 1, 2) / 255

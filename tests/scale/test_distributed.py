@@ -16,6 +16,7 @@ import numpy as np, torch
 from clearsight.data.sources.builtin import digits
 from clearsight.models.network import Network
 from clearsight.scale.distributed import processes
+from clearsight.tasks import Classification
 from clearsight.train.config import TrainConfig
 from clearsight.train.loop import Examples, train_network
 from clearsight.train.resolve import resolve
@@ -29,7 +30,7 @@ spec = {"kind": "network", "name": name, "classes": 10, "img_size": 8,
 torch.manual_seed(0)
 network = Network(spec).to(getattr(torch, precision))
 weights = np.linspace(0.5, 1, len(labels), dtype=np.float32)
-data = Examples(pixels, labels, weights, np.arange(640), np.arange(700, 800), 10)
+data = Examples(pixels, labels, weights, np.arange(640), np.arange(700, 800), Classification(tuple("0123456789")))
 losses = []
 class Look:
     def start(self, network, groups): pass

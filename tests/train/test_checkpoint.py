@@ -12,6 +12,7 @@ import torch
 
 from clearsight.errors import CheckpointError, OutputError
 from clearsight.models.network import Network
+from clearsight.tasks import Classification
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.config import TrainConfig
 from clearsight.train.loop import Examples, train_network
@@ -36,7 +37,14 @@ def train(digits_arrays, path, *, stop_after=None, **changes):
     pixels, labels = digits_arrays
     torch.manual_seed(0)
     network = Network(SPEC)
-    data = Examples(pixels, labels, np.ones(len(labels), np.float32), np.arange(300), np.arange(600, 700), 10)
+    data = Examples(
+        pixels,
+        labels,
+        np.ones(len(labels), np.float32),
+        np.arange(300),
+        np.arange(600, 700),
+        Classification(tuple("0123456789")),
+    )
     options = {"epochs": 3, "batch_size": 32, "augment": "light", "ema": 0.9, **changes}
     lines = []
 

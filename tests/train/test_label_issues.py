@@ -35,7 +35,7 @@ def test_changed_labels_of_digits_are_found(tmp_path, wrong, seed):
     lines = (tmp_path / "run" / "suspects.csv").read_text().splitlines()
     assert lines[0] == "index,image,label,suggested,belief_in_label,belief_in_suggested"
     assert len(lines) == 1 + len(found)
-    assert "Labels to doubt" in run.report.read_text()
+    assert "Label issues" in run.report.read_text()
 
 
 def test_a_class_without_images_does_not_matter():

@@ -10,9 +10,10 @@ from clearsight.diagnosis import Vitals
 from clearsight.errors import TrainingError
 from clearsight.models.network import Network
 from clearsight.models.zoo import build_model
+from clearsight.tasks import Classification, Multilabel
 from clearsight.train.batch_norm import frozen_statistics
 from clearsight.train.config import TrainConfig
-from clearsight.train.loop import Examples, layout_for, score_of, train_network
+from clearsight.train.loop import Examples, layout_for, train_network
 from clearsight.train.resolve import resolve
 from clearsight.train.schedules import one_cycle
 
@@ -30,7 +31,7 @@ def examples(digits_arrays, train=600, labels=None, weights=None):
     pixels, true = digits_arrays
     weights = np.ones(len(true), np.float32) if weights is None else weights
     labels = true if labels is None else labels
-    return Examples(pixels, labels, weights, np.arange(train), np.arange(600, 800), 10)
+    return Examples(pixels, labels, weights, np.arange(train), np.arange(600, 800), Classification(tuple("0123456789")))
 
 
 def run(digits_arrays, network, *, lr=5e-3, seed=0, data=None, **changes):
@@ -180,10 +181,11 @@ def test_a_family_that_some_processors_train_slower_in_channels_last(monkeypatch
 
 def test_labels_hold_above_the_middle_of_what_a_loss_leads_to():
     """mse draws outputs to 0 and 1, bce to below and above 0."""
+    task = Multilabel.unfitted(("cat", "dog"))
     outputs, wanted = torch.tensor([[0.1, 0.9], [0.4, 0.6]]), torch.tensor([[0.0, 1], [0, 1]])
-    assert score_of(outputs, wanted, "multilabel", "mse").tolist() == [1, 1]
-    assert score_of(outputs - 0.5, wanted, "multilabel", "bce").tolist() == [1, 1]
-    assert score_of(outputs, wanted, "multilabel", "bce").tolist() == [0.5, 0.5]
+    assert task.training_score(outputs, wanted, "mse").tolist() == [1, 1]
+    assert task.training_score(outputs - 0.5, wanted, "bce").tolist() == [1, 1]
+    assert task.training_score(outputs, wanted, "bce").tolist() == [0.5, 0.5]
 
 
 def test_a_validation_loss_that_is_not_finite_stops_as_one_in_training_does(digits_arrays):
@@ -191,7 +193,14 @@ def test_a_validation_loss_that_is_not_finite_stops_as_one_in_training_does(digi
     pixels, labels = digits_arrays
     pixels = pixels.astype(np.float32) / 255
     pixels[700] = np.nan
-    data = Examples(pixels, labels, np.ones(len(labels), np.float32), np.arange(96), np.arange(600, 800), 10)
+    data = Examples(
+        pixels,
+        labels,
+        np.ones(len(labels), np.float32),
+        np.arange(96),
+        np.arange(600, 800),
+        Classification(tuple("0123456789")),
+    )
     network, vitals = new_network(), Vitals()
     with pytest.raises(TrainingError, match=r"the validation loss became nan in step 3 \(epoch 1\).*Try --lr"):
         run(digits_arrays, network, data=data, observer=vitals)

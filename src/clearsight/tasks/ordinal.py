@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clearsight.calibration.prediction_sets import interval_scores
 from clearsight.data.dataset import Dataset, Listing, natural_key
 from clearsight.data.targets import Stated, require_finite
 from clearsight.errors import DataError
@@ -181,7 +182,7 @@ class Ordinal(Task):
             if above.any() and not above.all():
                 scale[k], shift[k] = platt(np.asarray(outputs[:, k], np.float64), above)
         fitted = replace(self, scale=tuple(scale), shift=tuple(shift))
-        scores = np.sort(_mass_before(fitted.decode(outputs))[np.arange(len(truth)), truth])
+        scores = np.sort(interval_scores(fitted.decode(outputs))[np.arange(len(truth)), truth])
         if len(scores) > KEPT:
             scores = scores[np.linspace(0, len(scores) - 1, KEPT).round().astype(int)]
         return replace(fitted, scores=tuple(scores.tolist()))
@@ -205,7 +206,7 @@ class Ordinal(Task):
             return None
         place = math.ceil((len(self.scores) + 1) * options.coverage)
         enough = self.scores[place - 1] if place <= len(self.scores) else math.inf
-        return np.asarray(_mass_before(self.decode(outputs)) <= enough)
+        return np.asarray(interval_scores(self.decode(outputs)) <= enough)
 
     def predictions(
         self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
@@ -444,25 +445,6 @@ class GradesEvaluation(Evaluation):
 
 
 Ordinal.evaluation = GradesEvaluation
-
-
-def _mass_before(probabilities: Floats) -> Floats:
-    """How much probability an interval holds before it takes in each grade (N, K), as it grows from the likeliest grade
-    towards the likelier neighbour.
-    """
-    found = np.empty_like(probabilities)
-    for row, p in enumerate(probabilities):
-        low = high = int(p.argmax())
-        found[row, low], mass = 0.0, float(p[low])
-        while low > 0 or high < len(p) - 1:
-            down, up = p[low - 1] if low > 0 else -1.0, p[high + 1] if high < len(p) - 1 else -1.0
-            if down >= up:
-                low, grade = low - 1, low - 1
-            else:
-                high, grade = high + 1, high + 1
-            found[row, grade] = mass
-            mass += float(p[grade])
-    return found
 
 
 def _kappa(truth: NDArray[Any], predicted: NDArray[Any], axis: int = -1) -> Floats:

@@ -250,7 +250,11 @@ class Task(ABC):
 
     @classmethod
     def words(cls, dataset: Dataset, i: int) -> str:
-        """What image i shows, in words: its numbers, with their names where there are several."""
+        """What image i shows, in words: its class where labels say it all, else its numbers, with their names where
+        there are several.
+        """
+        if dataset.values is None:
+            return dataset.classes[dataset.labels[i]] if dataset.labels[i] >= 0 else ""
         row = dataset.targets[i]
         if len(row) == 1:
             return f"{row[0]:.4g}"
