@@ -14,8 +14,8 @@ from skimage import data
 
 import clearsight as cs
 from clearsight.cli.main import main
-from clearsight.data.sources.builtin import digits
 from clearsight.errors import ConfigError, DataError, ModelError
+from clearsight.tasks import read
 
 
 def tiles(count, seed=0, scratched=0):
@@ -131,7 +131,7 @@ def test_the_report_shows_scores_and_mistakes(walls):
 
 @pytest.fixture(scope="module")
 def digit_images():
-    found = digits(None)
+    found = read("digits")
     return np.asarray(found.source.images), np.array([found.classes[k] for k in found.labels])
 
 
