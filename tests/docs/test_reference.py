@@ -27,5 +27,7 @@ def test_the_architecture_names_packages_and_modules_that_are_there():
     rows = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
     named = {name.strip("/") for row in rows for name in re.findall(r"`([\w/]+)`", row)}
     source = ROOT / "src" / "clearsight"
-    there = {path.stem for path in source.iterdir() if not path.name.startswith(("_", "py."))}
+    there = {path.stem for path in source.glob("[!_]*.py")} | {
+        path.parent.name for path in source.glob("*/__init__.py")
+    }
     assert named == there
