@@ -26,10 +26,10 @@ class _Always(Vitals):
 
 
 def measure(repeats: int = 7) -> dict[str, Any]:
-    from clearsight.data.sources.builtin import digits
+    from clearsight.tasks import read
 
     torch.set_num_threads(1)
-    found = digits(None)
+    found = read("digits")
     pixels = np.asarray(found.source.images)[:, None]  # type: ignore[attr-defined]
     noise = np.random.default_rng(0).integers(0, 256, (320, 3, 32, 32), dtype=np.uint8)
     small = _compare("resnet8", {"width": 32}, pixels, found.labels, 64, 200, repeats, Vitals)
@@ -94,6 +94,7 @@ def _run(
 ) -> tuple[float, int]:
     """Processor seconds per step after the first, and how many were looked at."""
     from clearsight.models.network import Network
+    from clearsight.tasks import Classification
     from clearsight.train.config import TrainConfig
     from clearsight.train.loop import Examples, train_network
     from clearsight.train.observer import UNOBSERVED
@@ -111,8 +112,8 @@ def _run(
             "input": {"mean": [0.4] * channels, "std": [0.3] * channels, "mode": "fixed"},
         }
     )
-    rows = np.arange(len(labels))
-    data = Examples(pixels, labels.astype(np.int64), np.ones(len(labels), np.float32), rows, rows[:8], 10)
+    rows, task = np.arange(len(labels)), Classification(tuple("0123456789"))
+    data = Examples(pixels, labels.astype(np.int64), np.ones(len(labels), np.float32), rows, rows[:8], task)
     options = {"epochs": 1000, "batch_size": batch, "max_steps": steps, "val_every": steps, "device": "cpu"}
     config = resolve(TrainConfig().with_options(**options))
     times: list[float] = []

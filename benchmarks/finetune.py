@@ -106,10 +106,13 @@ class _Ours:
         return _rate(upper, examples, groups, epochs=99, max_steps=steps + 2, patience=99)
 
     def _examples(self) -> Any:
+        from clearsight.tasks import Classification
         from clearsight.train.loop import Examples
 
         data, split = self.data, self.data.split
-        return Examples(data.pixels.array, data.labels, data.weights, split.train, split.val[:2], 2)
+        return Examples(
+            data.pixels.array, data.labels, data.weights, split.train, split.val[:2], Classification(("0", "1"))
+        )
 
 
 def _rate(network: Any, examples: Any, groups: Any, **options: Any) -> float:

@@ -57,12 +57,13 @@ WARM_UP = 10
 
 def _ours(name: str, pixels: Any, labels: Any, steps: int, batch: int) -> float:
     from clearsight.diagnosis import Vitals
+    from clearsight.tasks import Classification
     from clearsight.train.config import TrainConfig
     from clearsight.train.loop import Examples, train_network
     from clearsight.train.resolve import resolve
 
-    rows = np.arange(len(pixels))
-    data = Examples(pixels, labels, np.ones(len(pixels), np.float32), rows, rows[:2], CLASSES)
+    rows, task = np.arange(len(pixels)), Classification(tuple(map(str, range(CLASSES))))
+    data = Examples(pixels, labels, np.ones(len(pixels), np.float32), rows, rows[:2], task)
     options = {"epochs": 99, "batch_size": batch, "max_steps": steps + WARM_UP, "augment": "light", "patience": 99}
     config = resolve(TrainConfig().with_options(**options, amp="bf16", val_every=10**9, device="cuda"))
     network = _network(name)

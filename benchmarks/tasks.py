@@ -77,11 +77,12 @@ def _binned(turned: Dataset, budget: str = "150s", **options: Any) -> dict[str, 
     """
     from clearsight.api.fit import fit
     from clearsight.runs.images import held_out
+    from clearsight.tasks import Classification
 
-    assert turned.targets is not None
-    degrees, width = turned.targets.values[:, 0], 360 / BINS
+    degrees, width = turned.targets[:, 0], 360 / BINS
     classes = tuple(f"{(k + 0.5) * width:g} degrees" for k in range(BINS))
-    data = replace(turned, labels=(degrees // width).astype(np.int64) % BINS, classes=classes, targets=None)
+    labels = (degrees // width).astype(np.int64) % BINS
+    data = replace(turned, task=Classification, labels=labels, classes=classes, names=classes, values=None)
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         run = fit(data, out=f"{folder}/run", budget=budget, augment="none", **options)
         held = held_out(run.predictor, data)

@@ -34,6 +34,7 @@ from clearsight.data.loader import to_float
 from clearsight.data.sources import builtin
 from clearsight.errors import TrainingError
 from clearsight.models.network import InputLayer
+from clearsight.tasks import Classification, read
 from clearsight.train.config import TrainConfig
 from clearsight.train.loop import Examples, Trained, train_network
 from clearsight.train.resolve import resolve
@@ -113,18 +114,18 @@ def _mostly(holds: Sequence[bool]) -> bool:
 
 def digits(train: int = 1200, seed: int = 0, held: int | None = None) -> Examples:
     """scikit-learn's digits, 8x8: `train` of them to learn from, `held` or all others held out."""
-    found = builtin.digits(None)
-    return _split(np.asarray(found.source.images), found.labels, len(found.classes), train, held, seed)
+    found = read("digits")
+    return _split(np.asarray(found.source.images), found.labels, found.classes, train, held, seed)
 
 
 def clothes(train: int, held: int, seed: int = 0) -> Examples:
     """Part of Fashion-MNIST's training images, 28x28, some to learn from and some held out. Where it is not on this
     machine: at most 1,200 and 597 of scikit-learn's digits, enlarged, each at a place of its own in 28x28 pixels.
     """
-    images, labels, _ = _clothes()
+    images, labels, classes = _clothes()
     if len(images) < train + held:
         train, held = min(train, 1200), min(held, len(images) - 1200)
-    return _split(images, labels, 10, train, held, seed)
+    return _split(images, labels, classes, train, held, seed)
 
 
 def class_names() -> tuple[str, ...]:
@@ -135,10 +136,10 @@ def class_names() -> tuple[str, ...]:
 @cache
 def _clothes() -> tuple[Any, Any, tuple[str, ...]]:
     if builtin.installed("fashion-mnist", "FashionMNIST"):
-        found = builtin.fashion_mnist(None)
+        found = read("fashion-mnist")
         mine = found.given == "train"  # what is chosen here must not be chosen on test images
         return np.asarray(found.source.images)[mine], found.labels[mine], found.classes
-    found, rng = builtin.digits(None), np.random.default_rng(0)
+    found, rng = read("digits"), np.random.default_rng(0)
     small = torch.from_numpy(np.asarray(found.source.images)).float()[:, None]
     large = nn.functional.interpolate(small, size=(20, 20), mode="bilinear")[:, 0].numpy()
     images = rng.integers(0, 60, (len(large), 28, 28))
@@ -148,11 +149,12 @@ def _clothes() -> tuple[Any, Any, tuple[str, ...]]:
     return images.clip(0, 255).astype(np.uint8), found.labels, found.classes
 
 
-def _split(images: Any, labels: Any, classes: int, train: int, held: int | None, seed: int) -> Examples:
+def _split(images: Any, labels: Any, classes: tuple[str, ...], train: int, held: int | None, seed: int) -> Examples:
     order = np.random.default_rng(seed).permutation(len(images))[: None if held is None else train + held]
     rows = np.arange(len(order))
     weights = np.ones(len(order), np.float32)
-    return Examples(images[order][:, None], labels[order], weights, rows[:train], rows[train:], classes)
+    task = Classification(classes)
+    return Examples(images[order][:, None], labels[order], weights, rows[:train], rows[train:], task)
 
 
 def tensors(data: Examples, rows: Any) -> tuple[torch.Tensor, torch.Tensor]:

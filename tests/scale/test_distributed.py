@@ -13,16 +13,15 @@ import torch
 SCRIPT = """
 import json, os, sys
 import numpy as np, torch
-from clearsight.data.sources.builtin import digits
 from clearsight.models.network import Network
 from clearsight.scale.distributed import processes
-from clearsight.tasks import Classification
+from clearsight.tasks import Classification, read
 from clearsight.train.config import TrainConfig
 from clearsight.train.loop import Examples, train_network
 from clearsight.train.resolve import resolve
 from clearsight.errors import ClearsightError
 
-found = digits(None)
+found = read("digits")
 pixels, labels = np.asarray(found.source.images)[:, None], found.labels
 name, precision = os.environ["NETWORK"].split()
 spec = {"kind": "network", "name": name, "classes": 10, "img_size": 8,

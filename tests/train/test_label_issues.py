@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 import clearsight as cs
-from clearsight.data.sources.builtin import digits
 from clearsight.tasks import read
 from clearsight.train.confident_learning import label_issues
 
@@ -16,7 +15,7 @@ from clearsight.train.confident_learning import label_issues
 @pytest.mark.parametrize("seed", [7, *(pytest.param(seed, marks=pytest.mark.long) for seed in (8, 9))])
 def test_changed_labels_of_digits_are_found(tmp_path, wrong, seed):
     """The bounds are wide: usually 95 % or so are found."""
-    dataset = digits(None)
+    dataset = read("digits")
     draw = np.random.default_rng(seed)
     labels = dataset.labels.copy()
     changed = draw.permutation(len(labels))[: round(wrong * len(labels))]

@@ -23,13 +23,18 @@ def read(
     """The images and targets of any supported source, without decoding a pixel.
 
     data, data_dir: as for `data.sources.read.find`, or a Dataset, which is returned as it is. task: name of the task;
-    "auto" goes by what labels look like. Raises DataError when nothing usable is found, or the labels do not suit the
-    task.
+    "auto" goes by what labels look like. Raises DataError when nothing usable is found, the labels do not suit the
+    task, or a Dataset is of another.
     """
     options = options or TaskOptions()
-    if isinstance(data, Dataset):
-        return data
     asked = None if task == AUTO else task_named(task)
+    if isinstance(data, Dataset):
+        if asked and data.task is not asked:
+            raise DataError(
+                f"{data.name} was read for another task", found=data.task.name, expected=asked.name,
+                fix="read it again for this one",
+            )  # fmt: skip
+        return data
     any_classes = AnyClasses(asked.any_classes) if asked and asked.any_classes else None
     listing = find(data, data_dir, any_classes)
     return (asked or claimed(listing.stated)).read(listing, options)
