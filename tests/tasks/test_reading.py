@@ -45,7 +45,9 @@ def test_a_data_set_knows_its_task_and_is_returned_as_it_is():
     found = read((IMAGES, np.linspace(0, 1, 6)))
     assert found.task is task_named("regression")
     assert read(found) is found
-    assert read(found, task="classification") is found
+    assert read(found, task="regression") is found
+    with pytest.raises(DataError, match=r"arrays was read for another task; found regression; expected classification"):
+        read(found, task="classification")
 
 
 @pytest.mark.parametrize("separator", ["|", ";", ", "])

@@ -277,7 +277,9 @@ class Task(ABC):
 
     @classmethod
     def check(cls, dataset: Dataset, config: Any) -> None:
-        """Raise DataError or ConfigError for data that cannot be learned, and options that mean nothing for it."""
+        """Raise DataError or ConfigError for data that cannot be learned, and options that mean nothing for it. config:
+        `pretrained` is False where training starts from random weights.
+        """
         return
 
     @classmethod
