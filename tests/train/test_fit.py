@@ -228,7 +228,7 @@ def test_auxiliary_heads_are_trained_too(digits_arrays):
 @pytest.mark.parametrize(
     "options",
     [
-        {"opt": "gd"}, {"opt": "lbfgs", "batch_size": 512}, {"opt": "armijo"}, {"opt": "lars", "lr": 1.0},
+        {"opt": "gd"}, {"opt": "lbfgs", "batch_size": 256}, {"opt": "armijo"}, {"opt": "lars", "lr": 1.0},
         {"loss": "hinge"}, {"loss": "bce", "mixup": 0.2}, {"loss": "mse"}, {"cutmix": 1.0}, {"ema": 0.9},
         {"accumulate": 2, "sched": "cosine", "warm_up": 0.1}, {"l1": 1e-5, "max_norm": 3.0}, {"lr_find": True},
         {"class_weights": "balanced", "loss": "focal"}, {"augment": "mirror+crop+noise+blur"}, {"augment": "rand"},
