@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -409,3 +411,29 @@ def hearing_run(once: Once, tones: Path) -> Path:
         fit(data, task="anomaly", normal="low", anomaly="knn", img_size=32, out=folder / "run")
 
     return once("hearing", make) / "run"
+
+
+@pytest.fixture(scope="module")
+def own_task():
+    """The module of a task that `tests/own_task.py` defines, registered while a module's tests run."""
+    from clearsight.tasks import register_task, registry
+
+    spec = spec_from_file_location("own_task", Path(__file__).parent / "own_task.py")
+    found = module_from_spec(spec)
+    sys.modules["own_task"] = found
+    spec.loader.exec_module(found)
+    register_task(found.Counts)
+    yield found
+    del registry._REGISTRY.tasks[found.Counts.name], sys.modules["own_task"]
+
+
+@pytest.fixture(scope="module")
+def own_run(own_task, tmp_path_factory, new_cache):
+    """A finished run of that task."""
+    from clearsight.api.fit import fit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
+        folder = tmp_path_factory.mktemp("own")
+        np.savez(folder / "spots.npz", images=(data := own_task.spotted(400))[0], labels=data[1])
+        return fit(folder / "spots.npz", task="counts", out=str(folder / "run"), epochs=15).folder

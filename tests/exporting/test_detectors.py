@@ -5,7 +5,6 @@ import runpy
 import numpy as np
 import pytest
 import torch
-from clearsight.exporting.told import BAR
 from scipy.io import wavfile
 from skimage import data
 
@@ -14,6 +13,7 @@ from clearsight.cli.main import main
 from clearsight.errors import ConfigError
 from clearsight.exporting import Exported
 from clearsight.models.anomaly_model import AnomalyModel, MemoryHead, MemoryInTensors
+from clearsight.tasks.task import BAR
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 

@@ -84,9 +84,8 @@ KINDS = {
 
 
 def bundle(made, form=RGB, geometry=None, classes=4):
-    return Bundle(
-        made, tuple(f"class {i}" for i in range(classes)), form, geometry or Geometry(32, 32, "crop"), temperature=1.7
-    )
+    task = Classification(tuple(f"class {i}" for i in range(classes)), 1.7)
+    return Bundle(made, task, form, geometry or Geometry(32, 32, "crop"))
 
 
 def noise(n, form=RGB, height=32, width=32):

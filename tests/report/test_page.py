@@ -18,6 +18,7 @@ from markupsafe import Markup
 from clearsight.data.audit import Finding
 from clearsight.report.page import write_report
 from clearsight.report.pieces import marked, sort_key
+from clearsight.tasks import Anomaly, Multilabel, Regression
 from clearsight.tasks.classification_evaluation import ClassEvaluation
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import ReportParts, Table, Tile
@@ -325,6 +326,40 @@ def test_a_task_known_to_this_test_alone_gets_a_whole_page(page: Callable[..., P
     assert "It is half right" in made.text
     assert "Half 0.5 of all." in made.text
     assert "Kind Score first <kind> 0.5 second –" in made.text
+
+
+DRAW = np.random.default_rng(0)
+SHOWN = {"indices": np.zeros(40, int), "images": [f"<{i}>" for i in range(40)]}
+HALF = (np.arange(40) % 2).astype(np.float32)
+BOTH = np.stack([HALF, 1 - HALF], axis=1)
+EVALUATIONS = {
+    "multilabel": Multilabel(("a", "b"), (1.0, 1.0), (0.0, 0.0), (0.5, 0.5)).evaluate(
+        4 * BOTH - 2 + DRAW.normal(size=(40, 2)), BOTH, **SHOWN
+    ),
+    "regression": Regression(
+        ("a", "b"), "number", mean=(0.0, 0.0), std=(1.0, 1.0), errors=((0.1, 0.2), (0.1, 0.2))
+    ).evaluate(BOTH + DRAW.normal(size=(40, 2)), BOTH, **SHOWN),
+    "anomaly": Anomaly(("good",), known=tuple(np.linspace(-1, 1, 40).tolist())).evaluate(
+        2 * HALF[:, None] + DRAW.normal(size=(40, 1)), HALF[:, None], **SHOWN
+    ),
+}
+CARDS = {
+    "multilabel": r"(missing|not there) [ab]",
+    "regression": r"predicted \S+, \S+ true [01], [01]",
+    "anomaly": "missed",
+}
+
+
+@pytest.mark.parametrize("task", EVALUATIONS)
+def test_scores_and_mistakes_of_every_task(page: Callable[..., Page], task: str) -> None:
+    made = page(evaluation=EVALUATIONS[task], validation=EVALUATIONS[task])
+    assert [a["id"] for a in made.all("section")][3:5] == ["scores", "mistakes"]
+    ids = [a["id"] for _, a in made.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert re.search(CARDS[task], made.text[made.text.index("All of this holds") :])
+    keys = [a["data-sort"] for a in made.all("td") if "data-sort" in a]
+    assert keys
+    assert all(np.isfinite(float(key)) for key in keys)
 
 
 def test_warnings_of_the_audit_are_caveats(page: Callable[..., Page]) -> None:

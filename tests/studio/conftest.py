@@ -47,6 +47,12 @@ def _running(app):
 
 
 @pytest.fixture(scope="session")
+def running():
+    """`_running`, for applications of a test's own."""
+    return _running
+
+
+@pytest.fixture(scope="session")
 def full_run(once, digits_run):
     """A run with everything the studio shows: an index and an audit card too."""
 

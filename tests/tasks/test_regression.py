@@ -1,60 +1,70 @@
 """Numbers, angles and directions: what a network learns, what its outputs mean, and whether intervals hold."""
 
+import json
 import math
 
 import numpy as np
 import pytest
-from clearsight.evaluation.numbers import evaluate_numbers
 
-from clearsight.data.targets import from_numbers
 from clearsight.errors import DataError
-from clearsight.tasks import Numbers, load_answer
+from clearsight.tasks import PredictOptions, Regression, TaskOptions, read
 
 EVERYONE = np.arange(50)
 
 
 def table(*columns):
-    return from_numbers([f"c{k}" for k in range(len(columns))], np.stack(columns, 1), "here", "regression")
+    """A data set of these columns of numbers, whose images say nothing."""
+    return read((np.zeros((len(columns[0]), 2, 2), np.uint8), np.stack(columns, 1)), task="regression")
 
 
 def angles(degrees):
     return table(np.asarray(degrees, float))
 
 
+def task_of(data, train=EVERYONE, **options):
+    return Regression.of(data, train, TaskOptions(**options))
+
+
+def predict(task, outputs, coverage=0.9):
+    """The one prediction for one image."""
+    (found,) = task.predictions(outputs, ["x"], None, PredictOptions(coverage))
+    return found
+
+
 def test_plain_numbers_are_learned_at_zero_mean_and_unit_deviation():
     rng = np.random.default_rng(0)
     data = table(rng.normal(3, 2, 50), rng.normal(-1, 0.1, 50))
-    answer = Numbers.of(data, EVERYONE)
-    encoded = answer.encode(data.values)
+    task = task_of(data)
+    encoded = task.encode(data)
     assert np.allclose(encoded.mean(0), 0, atol=1e-5)
     assert np.allclose(encoded.std(0), 1, atol=1e-5)
-    assert np.allclose(answer.values(encoded), data.values, atol=1e-5)
+    assert np.allclose(task.decode(encoded), data.values, atol=1e-5)
 
 
 def test_angles_come_back_across_the_turn():
     data = angles([0, 1, 90, 180, 359, 725, -30.5])
-    answer = Numbers.of(data, np.arange(7), angle="degrees")
-    encoded = answer.encode(data.values)
+    task = task_of(data, np.arange(7), angle="degrees")
+    encoded = task.encode(data)
     assert np.allclose(encoded[2], [0, 1], atol=1e-6), "cosine and sine of a right angle"
-    assert np.allclose(answer.values(3 * encoded)[:, 0] % 360, [0, 1, 90, 180, 359, 5, 329.5], atol=1e-3)
-    assert np.allclose(answer.differences(np.array([[359.0]]), np.array([[1.0]])), -2)
+    assert np.allclose(task.decode(3 * encoded)[:, 0] % 360, [0, 1, 90, 180, 359, 5, 329.5], atol=1e-3)
+    assert np.allclose(task.differences(np.array([[359.0]]), np.array([[1.0]])), -2)
 
 
 def test_directions_are_unit_vectors_and_err_by_the_angle_between():
     turn = np.linspace(0, 6, 30)
     data = table(np.cos(turn), np.sin(turn))
-    answer = Numbers.of(data, EVERYONE[:30])
-    assert answer.kind == "direction"
-    assert np.allclose(answer.values(np.array([[3.0, 4.0], [0, 0]])), [[0.6, 0.8], [1, 0]])
-    assert answer.differences(np.array([[1.0, 0.0]]), np.array([[0.0, -1.0]])) == pytest.approx(90)
+    task = task_of(data, EVERYONE[:30])
+    assert task.kind == "direction"
+    assert np.allclose(task.decode(np.array([[3.0, 4.0], [0, 0]])), [[0.6, 0.8], [1, 0]])
+    assert task.differences(np.array([[1.0, 0.0]]), np.array([[0.0, -1.0]])) == pytest.approx(90)
 
 
-def test_answers_stay_in_their_range():
-    answer = Numbers.of(table(np.linspace(-30, 30, 50)), EVERYONE, within=(-30, 30)).fitted(
+def test_predictions_stay_in_their_range():
+    task = task_of(table(np.linspace(-30, 30, 50)), within=(-30, 30)).calibrated(
         np.zeros((50, 1)), np.linspace(-30, 30, 50, dtype=np.float32)[:, None]
     )
-    assert answer.values(np.array([[9.0], [-9.0]])).ravel().tolist() == [30, -30]
-    low, high = answer.predictions(np.array([[0.0]]), ["x"], [{}], 0.98)[0].intervals["c0"]
+    assert task.decode(np.array([[9.0], [-9.0]])).ravel().tolist() == [30, -30]
+    low, high = predict(task, np.array([[0.0]]), 0.98).intervals["value"]
     assert (low, high) == (-30, 30)
 
 
@@ -68,7 +78,7 @@ def test_answers_stay_in_their_range():
 )
 def test_a_wrong_unit_or_range_is_said(values, options, message):
     with pytest.raises(DataError, match=message):
-        Numbers.of(table(values), EVERYONE, **options)
+        task_of(table(values), **options)
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9])
@@ -81,33 +91,33 @@ def test_intervals_hold_the_truth_as_often_as_promised(coverage):
         truth, deviation = rng.normal(size=200), np.exp(rng.normal(size=200))
         for spread in (False, True):
             said = truth + rng.normal(size=200) * (deviation if spread else 1)
-            answer = Numbers(("x",), "number", mean=(0.0,), std=(1.0,), spread=spread)
+            task = Regression(("x",), "number", mean=(0.0,), std=(1.0,), spread=spread)
             outputs = np.stack([said, 2 * np.log(deviation)], 1) if spread else said[:, None]
-            fitted = answer.fitted(outputs[:100], truth[:100, None].astype(np.float32))
-            wrong = np.abs(fitted.values(outputs[100:]) - truth[100:, None])
+            fitted = task.calibrated(outputs[:100], truth[:100, None].astype(np.float32))
+            wrong = np.abs(fitted.decode(outputs[100:]) - truth[100:, None])
             held[spread].append((wrong <= fitted.widths(outputs[100:], coverage)).mean())
     for shares in held.values():
         assert np.mean(shares) == pytest.approx(math.ceil(101 * coverage) / 101, abs=0.015)
 
 
 def test_too_few_images_promise_nothing():
-    answer = Numbers.of(table(np.arange(50.0)), EVERYONE).fitted(np.zeros((5, 1)), np.zeros((5, 1), np.float32))
-    assert math.isinf(answer.widths(np.zeros((1, 1)), 0.9)[0, 0])
-    assert answer.predictions(np.zeros((1, 1)), ["x"], [{}], 0.9)[0].intervals["c0"] == (-math.inf, math.inf)
+    task = task_of(table(np.arange(50.0))).calibrated(np.zeros((5, 1)), np.zeros((5, 1), np.float32))
+    assert math.isinf(task.widths(np.zeros((1, 1)), 0.9)[0, 0])
+    assert predict(task, np.zeros((1, 1))).intervals["value"] == (-math.inf, math.inf)
 
 
 def test_an_interval_of_an_angle_may_cross_the_turn():
-    answer = Numbers(("a",), "angle", unit="degrees", errors=((10.0,) * 20,))
-    found = answer.predictions(np.array([[math.cos(math.radians(5)), math.sin(math.radians(5))]]), ["x"], [{}], 0.9)[0]
+    task = Regression(("a",), "angle", unit="degrees", errors=((10.0,) * 20,))
+    found = predict(task, np.array([[math.cos(math.radians(5)), math.sin(math.radians(5))]]))
     assert found.values["a"] == pytest.approx(5)
     assert found.intervals["a"] == pytest.approx((355, 15))
 
 
 def test_evaluation_by_hand():
     """Said 1, 2, 3, 6 of 1, 2, 4, 4: errors 0, 0, -1, 2; the mean is 2.75, sums of squares 5 and 6.75."""
-    answer = Numbers(("x",), "number", mean=(0.0,), std=(1.0,), errors=((1.0,) * 30,))
+    task = Regression(("x",), "number", mean=(0.0,), std=(1.0,), errors=((1.0,) * 30,))
     said, truth = np.array([[1.0], [2], [3], [6]]), np.array([[1], [2], [4], [4]], np.float32)
-    found = evaluate_numbers(answer, said, truth)
+    found = task.evaluate(said, truth)
     score = found.per_number[0]
     assert (score.mean_error, score.median_error, score.root_mean_square) == (0.75, 0.5, pytest.approx(1.25**0.5))
     assert score.explained == pytest.approx(1 - 5 / 6.75)
@@ -117,19 +127,17 @@ def test_evaluation_by_hand():
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "task",
     [
-        Numbers(("x", "y"), "number", mean=(0.0, 1.0), std=(1.0, 2.0), low=-3.0, errors=((1.0,), (2.0,))),
-        Numbers(("a",), "angle", unit="radians", errors=((0.1, 0.2),)),
+        Regression(("x", "y"), "number", mean=(0.0, 1.0), std=(1.0, 2.0), low=-3.0, errors=((1.0,), (2.0,))),
+        Regression(("a",), "angle", unit="radians", errors=((0.1, 0.2),)),
     ],
 )
-def test_the_card_is_the_answer(answer):
-    assert load_answer(answer.card()) == answer
+def test_the_card_is_the_task(task):
+    assert Regression.load(json.loads(json.dumps(task.card())), task.names, 1.0) == task
 
 
 def test_an_angle_of_which_nothing_can_be_promised_may_point_anywhere():
-    answer = Numbers(("heading",), "angle", unit="degrees", errors=((1.0, 2.0, 3.0),))
-    (told,) = answer.predictions(np.array([[1.0, 0.0]]), ["a"], [{}], 0.99)
-    assert told.intervals == {"heading": (0.0, 360.0)}
-    (told,) = answer.predictions(np.array([[1.0, 0.0]]), ["a"], [{}], 0.5)
-    assert told.intervals == {"heading": (358.0, 2.0)}
+    task = Regression(("heading",), "angle", unit="degrees", errors=((1.0, 2.0, 3.0),))
+    assert predict(task, np.array([[1.0, 0.0]]), 0.99).intervals == {"heading": (0.0, 360.0)}
+    assert predict(task, np.array([[1.0, 0.0]]), 0.5).intervals == {"heading": (358.0, 2.0)}

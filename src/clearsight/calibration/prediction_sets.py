@@ -70,3 +70,23 @@ def prediction_sets(belief: Floats, threshold: float, kind: Kind = "least") -> N
     if kind == "adaptive":
         inside[np.arange(len(belief)), belief.argmax(1)] = True
     return inside
+
+
+def interval_scores(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Conformal scores of ordered classes (N, K), for sets that are intervals: how much probability (N, K) an interval
+    holds before it takes in each class, as it grows from the likeliest class towards the likelier neighbour [Lu,
+    Angelopoulos, Pomerantz 2022].
+    """
+    found = np.empty(probabilities.shape, np.float64)
+    for row, p in enumerate(probabilities):
+        low = high = int(p.argmax())
+        found[row, low], mass = 0.0, float(p[low])
+        while low > 0 or high < len(p) - 1:
+            down, up = p[low - 1] if low > 0 else -1.0, p[high + 1] if high < len(p) - 1 else -1.0
+            if down >= up:
+                low, grade = low - 1, low - 1
+            else:
+                high, grade = high + 1, high + 1
+            found[row, grade] = mass
+            mass += float(p[grade])
+    return found

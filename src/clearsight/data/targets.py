@@ -92,10 +92,27 @@ class Stated:
         """
         if self.numbers is not None:
             return self.columns, self.numbers
-        found = np.empty((len(self.cells or ()), 1))
-        for i, text in enumerate(self.cells or ()):
+        cells = self.cells or ()
+        if cells and not any(map(is_number, cells)):
+            raise DataError(
+                f"labels of {self.origin} are names, not numbers",
+                found=f"{cells[0]!r} at {self.place(0)}",
+                expected="a number for every image",
+                fix="leave out --task",
+            )
+        found = np.empty((len(cells), 1))
+        for i, text in enumerate(cells):
             found[i, 0] = number_in(text, self.column, self.origin, self.place(i))
         return (self.column,), found
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell is a number, which may be infinite."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def number_in(text: str, column: str, origin: str, place: str) -> float:

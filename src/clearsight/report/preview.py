@@ -55,8 +55,8 @@ def preview(fitted: Fitted, seed: int) -> Preview | None:
             (
                 picture(prepared, int(index), SIDE, f"labelled {label}: {name}"),
                 *(
-                    picture(prepared, int(index), SIDE, f"{name} as training saw it: {belief}", pixels=pixels)
-                    for pixels, belief in (version[place] for version in versions)
+                    picture(prepared, int(index), SIDE, f"{name} as training saw it: {target}", pixels=pixels)
+                    for pixels, target in (version[place] for version in versions)
                 ),
             )
             for place, (index, name, label) in enumerate(zip(rows, names, labels, strict=True))
@@ -93,10 +93,10 @@ def _versions(
         images = augment(to_float(stored), how.augment, chance)
         images, wanted = mix(images, target, chance, mixup=how.mixup, cutmix=how.cutmix)
         whole = (images * (65535 if stored.dtype == np.uint16 else 255)).round().numpy().astype(stored.dtype)
-        yield [(pixels, _belief(row.tolist(), classes)) for pixels, row in zip(whole, wanted, strict=True)]
+        yield [(pixels, _target_words(row.tolist(), classes)) for pixels, row in zip(whole, wanted, strict=True)]
 
 
-def _belief(target: list[float], classes: tuple[str, ...]) -> str:
+def _target_words(target: list[float], classes: tuple[str, ...]) -> str:
     """One class by its name, several with their shares, the largest first."""
     shares = sorted(
         ((share, name) for share, name in zip(target, classes, strict=True) if share >= 0.005), reverse=True

@@ -8,16 +8,13 @@ from clearsight.tasks.classification import Classification
 from clearsight.tasks.multilabel import Multilabel
 from clearsight.tasks.ordinal import Ordinal
 from clearsight.tasks.reading import read, read_exclusive
+from clearsight.tasks.registry import register_task, registered_tasks, task_named, task_names
 from clearsight.tasks.regression import Regression
 from clearsight.tasks.task import (
     OODScores,
     PredictOptions,
     Task,
     TaskOptions,
-    register_task,
-    registered_tasks,
-    task_named,
-    task_names,
 )
 
 __all__ = [

@@ -39,6 +39,7 @@ from clearsight.tasks.classification import Classification
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import LOSSES
 from clearsight.tasks.predictions import AnomalyPrediction
+from clearsight.tasks.registry import register_task
 from clearsight.tasks.task import (
     BAR,
     Explained,
@@ -50,7 +51,6 @@ from clearsight.tasks.task import (
     TaskOptions,
     Training,
     Words,
-    register_task,
 )
 
 NAMES = ("anomaly",)
@@ -111,6 +111,7 @@ class Anomaly(Task):
     )
     prediction: ClassVar[type[Any]] = AnomalyPrediction
     evaluation: ClassVar[type[Evaluation]] = AnomalyEvaluation
+    counted: ClassVar[tuple[str, str]] = ("class", "classes")
     own_options: ClassVar[tuple[str, ...]] = ("normal", "anomaly", "false_alarms")
     faithfulness: ClassVar[bool] = False  # a place that is taken away, blurred, is an anomaly too
     studio: ClassVar[str] = "anomalies"
@@ -126,8 +127,9 @@ class Anomaly(Task):
         """
         dataset = Classification.read(listing, options)
         if dataset.values is not None or listing.stated.listed:
+            given = "lists of labels" if listing.stated.listed else "probabilities"
             raise DataError(
-                f"{dataset.name} shares out probabilities, and what is normal is a class",
+                f"{dataset.name} gives {given}, and what is normal is a class",
                 expected="one class per image",
                 fix="leave out --task anomaly",
             )
@@ -140,6 +142,11 @@ class Anomaly(Task):
             left = f"{int(stated.sum())} images of other classes stand in the splits to learn from, and are left out"
             notes = tuple(dict.fromkeys((*notes, left)))
         return replace(dataset, task=cls, names=NAMES, values=strange[:, None].astype(np.float32), notes=notes)
+
+    @classmethod
+    def words(cls, dataset: Dataset, i: int) -> str:
+        """The class of image i."""
+        return Classification.words(dataset, i)
 
     @classmethod
     def learnable(cls, dataset: Dataset) -> NDArray[np.bool_]:
@@ -190,10 +197,6 @@ class Anomaly(Task):
     def outputs(self) -> int:
         """One score."""
         return 1
-
-    def encode(self, dataset: Dataset) -> NDArray[np.float32]:
-        """The targets themselves: 1 for an anomaly."""
-        return dataset.targets
 
     def training_score(self, outputs: Tensor, encoded: Tensor, loss: str) -> Tensor:
         """How often normal classes are told apart, which a network learns where it starts from random weights."""

@@ -26,9 +26,9 @@ from clearsight.tasks.classification_evaluation import ClassEvaluation, evaluate
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import LOSSES
 from clearsight.tasks.predictions import Prediction, class_predictions, unlike_words
+from clearsight.tasks.registry import register_task
 from clearsight.tasks.task import (
     BAR,
-    Explained,
     Floats,
     OODScores,
     Outputs,
@@ -37,7 +37,6 @@ from clearsight.tasks.task import (
     TaskOptions,
     Training,
     Words,
-    register_task,
 )
 
 SMOOTHING = 0.1
@@ -71,6 +70,7 @@ class Classification(Task):
     )  # fmt: skip
     prediction: ClassVar[type[Any]] = Prediction
     evaluation: ClassVar[type[Evaluation]] = ClassEvaluation
+    counted: ClassVar[tuple[str, str]] = ("class", "classes")
     needs_classes: ClassVar[bool] = True
     predict_options: ClassVar[frozenset[str]] = frozenset({"top", "coverage", "sets"})
     exclusive: ClassVar[bool] = True
@@ -126,14 +126,14 @@ class Classification(Task):
         return [("labels", f"{len(dataset.classes)} classes", why)]
 
     @classmethod
+    def words(cls, dataset: Dataset, i: int) -> str:
+        """The class of image i."""
+        return dataset.classes[dataset.labels[i]] if dataset.labels[i] >= 0 else ""
+
+    @classmethod
     def truth(cls, dataset: Dataset) -> NDArray[Any]:
         """Labels (N,)."""
         return dataset.labels
-
-    @classmethod
-    def of(cls, dataset: Dataset, train: NDArray[np.int64], options: TaskOptions) -> Classification:
-        """Before anything is learned."""
-        return cls(dataset.classes)
 
     @property
     def temperature(self) -> float:
@@ -199,20 +199,6 @@ class Classification(Task):
         raw = Classification(self.names).decode(outputs)
         return evaluate_classes(
             self.decode(outputs), raw, truth, self.names, temperature=self.scale, indices=indices, images=images
-        )
-
-    def explained(self, outputs: Outputs, target: int | None) -> Explained:
-        """The logit of a class."""
-        probabilities = self.decode(outputs[None])[0]
-        best = int(probabilities.argmax())
-        k = best if target is None else target
-        return Explained(
-            name=self.names[k],
-            value=float(probabilities[k]),
-            weights=np.asarray(np.eye(len(self.names))[k]),
-            score=lambda several: self.decode(several)[:, k],
-            predicted=k == best,
-            opposite=self.names[1 - k] if len(self.names) == 2 else "",
         )
 
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:

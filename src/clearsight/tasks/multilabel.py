@@ -26,10 +26,10 @@ from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import binary_cross_entropy, mean_squared_error
 from clearsight.tasks.multilabel_evaluation import LabelsEvaluation, evaluate_labels
 from clearsight.tasks.predictions import LabelsPrediction, labels_predictions
+from clearsight.tasks.registry import register_task
 from clearsight.tasks.strata import rarest_label
 from clearsight.tasks.task import (
     BAR,
-    Explained,
     Floats,
     OODScores,
     Outputs,
@@ -38,7 +38,6 @@ from clearsight.tasks.task import (
     TaskOptions,
     Training,
     Words,
-    register_task,
 )
 from clearsight.tasks.variety import constant_finding, constant_names
 
@@ -94,7 +93,7 @@ class Multilabel(Task):
         """Names in cells such as "cat|dog", or columns of 0 and 1."""
         stated = listing.stated
         if stated.cells is not None:
-            separator = _separator(stated.cells)
+            separator = SEPARATORS[0] if stated.listed else _separator(stated.cells)
             parts = [_parts(cell, separator) for cell in stated.cells]
             names = tuple(sorted({name for part in parts for name in part}))
             if not names:
@@ -170,10 +169,6 @@ class Multilabel(Task):
         k = len(names)
         return cls(tuple(names), (1.0,) * k, (0.0,) * k, (0.5,) * k)
 
-    def encode(self, dataset: Dataset) -> NDArray[np.float32]:
-        """The targets themselves: 0 or 1 for each label."""
-        return dataset.targets
-
     def smoothed(self, encoded: Tensor, smoothing: float) -> Tensor:
         """Towards 1/2, as each label is a binary prediction."""
         return encoded * (1 - smoothing) + smoothing / 2
@@ -232,19 +227,6 @@ class Multilabel(Task):
         raw = sigmoid(np.asarray(outputs, np.float64))
         return evaluate_labels(
             self.decode(outputs), raw, truth, self.names, self.thresholds, indices=indices, images=images
-        )
-
-    def explained(self, outputs: Outputs, target: int | None) -> Explained:
-        """The logit of a label, the likeliest unless one is asked for."""
-        probabilities = self.decode(outputs[None])[0]
-        best = int(probabilities.argmax())
-        k = best if target is None else target
-        return Explained(
-            name=self.names[k],
-            value=float(probabilities[k]),
-            weights=np.asarray(np.eye(len(self.names))[k]),
-            score=lambda several: self.decode(several)[:, k],
-            predicted=k == best,
         )
 
     def thresholds_found(self) -> Floats:

@@ -16,7 +16,7 @@ Shapes: N images, K grades; outputs z (N, K - 1), probabilities (N, K), grades (
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -25,13 +25,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clearsight.calibration.prediction_sets import interval_scores
 from clearsight.data.dataset import Dataset, Listing, natural_key
+from clearsight.data.targets import Stated, require_finite
 from clearsight.errors import DataError
 from clearsight.metrics import entropy, wilson_interval
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import binary_cross_entropy
 from clearsight.tasks.multilabel import platt
 from clearsight.tasks.predictions import Prediction
+from clearsight.tasks.registry import register_task
 from clearsight.tasks.sections import Bar, Card, Cards, Confusion, ReportParts, Section, Table, Tile
 from clearsight.tasks.task import (
     BAR,
@@ -44,7 +47,6 @@ from clearsight.tasks.task import (
     TaskOptions,
     Training,
     Words,
-    register_task,
 )
 from clearsight.wording import count, percent
 
@@ -100,17 +102,19 @@ class Ordinal(Task):
         """Grades by name, in the order that --grades states, or by number."""
         stated = listing.stated
         given = _listed(options.grades)
-        if stated.cells is not None and (given or _are_numbers(stated.cells)):
-            cells = stated.names()
-        else:
-            _, numbers = stated.as_numbers()
-            if numbers.shape[1] > 1:
-                raise DataError(f"{stated.origin} states several grades per image", expected="one column of grades")
-            cells = [f"{value:.3g}" for value in numbers[:, 0]]
+        cells = stated.names() if stated.cells is not None else []
+        if not cells or not set(cells) <= set(given):
+            cells = _as_numbers(stated, cells) or cells
+        if not given and not all(map(_is_number, cells)):
+            raise DataError(
+                f"the order of the grades in {stated.origin} is not said",
+                found=", ".join(sorted(set(cells), key=natural_key)[:8]),
+                fix="name them, lowest first, such as --grades none,mild,severe",
+            )
         names = given or tuple(sorted(set(cells), key=float))
         if unknown := sorted(set(cells) - set(names), key=natural_key):
             raise DataError(
-                f"{stated.origin} has grades that --grades does not name",
+                f"{stated.origin} has grades that {'the model' if options.evaluating else '--grades'} does not name",
                 found=", ".join(unknown[:8]),
                 expected=", ".join(names[:8]),
             )
@@ -125,6 +129,11 @@ class Ordinal(Task):
             listing.name, listing.source, labels, names, listing.given, stated.origin, cls, groups=listing.groups,
             notes=listing.notes,
         )  # fmt: skip
+
+    @classmethod
+    def words(cls, dataset: Dataset, i: int) -> str:
+        """The grade of image i."""
+        return dataset.names[int(dataset.labels[i])]
 
     @classmethod
     def describe(cls, dataset: Dataset) -> str:
@@ -173,7 +182,7 @@ class Ordinal(Task):
             if above.any() and not above.all():
                 scale[k], shift[k] = platt(np.asarray(outputs[:, k], np.float64), above)
         fitted = replace(self, scale=tuple(scale), shift=tuple(shift))
-        scores = np.sort(_mass_before(fitted.decode(outputs))[np.arange(len(truth)), truth])
+        scores = np.sort(interval_scores(fitted.decode(outputs))[np.arange(len(truth)), truth])
         if len(scores) > KEPT:
             scores = scores[np.linspace(0, len(scores) - 1, KEPT).round().astype(int)]
         return replace(fitted, scores=tuple(scores.tolist()))
@@ -197,7 +206,7 @@ class Ordinal(Task):
             return None
         place = math.ceil((len(self.scores) + 1) * options.coverage)
         enough = self.scores[place - 1] if place <= len(self.scores) else math.inf
-        return np.asarray(_mass_before(self.decode(outputs)) <= enough)
+        return np.asarray(interval_scores(self.decode(outputs)) <= enough)
 
     def predictions(
         self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
@@ -236,10 +245,10 @@ class Ordinal(Task):
         worst = wrong[np.lexsort((-probabilities[wrong, predicted[wrong]], -off[wrong]))]
         return GradesEvaluation(
             n=len(truth),
-            kappa=_kappa(truth, predicted),
+            kappa=float(_kappa(truth, predicted)),
             kappa_interval=_interval(_kappa, truth, predicted),
             mean_absolute_error=float(off.mean()),
-            mean_absolute_error_interval=_interval(lambda a, b: float(np.abs(a - b).mean()), truth, predicted),
+            mean_absolute_error_interval=_interval(_absolute_error, truth, predicted),
             accuracy=right / len(truth),
             accuracy_interval=wilson_interval(right, len(truth)),
             usual_error=float(np.abs(truth - np.median(truth)).mean()),
@@ -282,6 +291,12 @@ class Ordinal(Task):
 
     def aligned(self, dataset: Dataset) -> NDArray[Any]:
         """Grades (N,) as the model numbers them."""
+        if unknown := [name for name in dataset.names if name not in self.names]:
+            raise DataError(
+                "the data has grades that the model does not know",
+                found=", ".join(unknown[:8]),
+                expected=", ".join(self.names[:8]),
+            )
         number = np.array([self.names.index(name) for name in dataset.names])
         return np.asarray(number[dataset.labels])
 
@@ -432,42 +447,29 @@ class GradesEvaluation(Evaluation):
 Ordinal.evaluation = GradesEvaluation
 
 
-def _mass_before(probabilities: Floats) -> Floats:
-    """How much probability an interval holds before it takes in each grade (N, K), as it grows from the likeliest grade
-    towards the likelier neighbour.
+def _kappa(truth: NDArray[Any], predicted: NDArray[Any], axis: int = -1) -> Floats:
+    """Quadratic weighted kappa: 1 less the mean squared difference, over that of truth and prediction paired at
+    random; 1 where all are one grade.
     """
-    found = np.empty_like(probabilities)
-    for row, p in enumerate(probabilities):
-        low = high = int(p.argmax())
-        found[row, low], mass = 0.0, float(p[low])
-        while low > 0 or high < len(p) - 1:
-            down, up = p[low - 1] if low > 0 else -1.0, p[high + 1] if high < len(p) - 1 else -1.0
-            if down >= up:
-                low, grade = low - 1, low - 1
-            else:
-                high, grade = high + 1, high + 1
-            found[row, grade] = mass
-            mass += float(p[grade])
-    return found
+    by_chance = truth.var(axis) + predicted.var(axis) + (truth.mean(axis) - predicted.mean(axis)) ** 2
+    off = ((truth - predicted) ** 2).mean(axis)
+    return np.asarray(1 - np.divide(off, by_chance, out=np.zeros_like(by_chance), where=by_chance > 0))
 
 
-def _kappa(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
-    from sklearn.metrics import cohen_kappa_score
-
-    if len(np.unique(np.concatenate([truth, predicted]))) < 2:
-        return 1.0
-    return float(cohen_kappa_score(truth, predicted, weights="quadratic"))
+def _absolute_error(truth: NDArray[Any], predicted: NDArray[Any], axis: int = -1) -> Floats:
+    return np.asarray(np.abs(truth - predicted).mean(axis))
 
 
-def _interval(statistic: Any, truth: NDArray[Any], predicted: NDArray[Any]) -> tuple[float, float]:
+def _interval(statistic: Callable[..., Floats], truth: NDArray[Any], predicted: NDArray[Any]) -> tuple[float, float]:
     """95 % by the percentile bootstrap over images; a point where there is one image."""
     from scipy.stats import bootstrap
 
     if len(truth) < 2:
-        return (statistic(truth, predicted),) * 2
+        value = float(statistic(truth, predicted))
+        return value, value
     found = bootstrap(
-        (truth, predicted), statistic, paired=True, vectorized=False, n_resamples=RESAMPLES, method="percentile",
-        rng=np.random.default_rng(0),
+        (truth, predicted), statistic, paired=True, vectorized=True, n_resamples=RESAMPLES, batch=100,
+        method="percentile", random_state=np.random.default_rng(0),
     )  # fmt: skip
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
@@ -476,11 +478,22 @@ def _listed(grades: str | Sequence[str] | None) -> tuple[str, ...]:
     if grades is None:
         return ()
     words = grades.split(",") if isinstance(grades, str) else [str(grade) for grade in grades]
-    return tuple(word.strip() for word in words if word.strip())
+    return tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
 
 
-def _are_numbers(cells: Sequence[str]) -> bool:
+def _as_numbers(stated: Stated, cells: Sequence[str]) -> list[str]:
+    """Numbers as names of grades, 1 and 1.0 alike; empty where neither cells nor a column are numbers."""
+    if stated.numbers is None and not all(map(_is_number, cells)):
+        return []
+    columns, numbers = stated.as_numbers()
+    if numbers.shape[1] > 1:
+        raise DataError(f"{stated.origin} states several grades per image", expected="one column of grades")
+    require_finite(numbers, columns, stated.origin)
+    return [str(int(value)) if value == int(value) else f"{value:.3g}" for value in numbers[:, 0].tolist()]
+
+
+def _is_number(text: str) -> bool:
     try:
-        return all(math.isfinite(float(cell)) for cell in cells if cell)
+        return math.isfinite(float(text))
     except ValueError:
         return False

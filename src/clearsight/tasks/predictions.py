@@ -8,7 +8,7 @@ Shapes: N images, K names, T numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,7 +165,7 @@ def class_predictions(
 
 
 def outputs_predictions(
-    outputs: dict[str, NDArray[np.floating]],
+    outputs: Mapping[str, NDArray[np.floating]],
     names: Sequence[str],
     images: Sequence[str],
     known: Sequence[dict[str, Any]],

@@ -11,7 +11,8 @@ from clearsight.data.sources.read import find
 from clearsight.data.targets import Stated
 from clearsight.errors import DataError
 from clearsight.tasks.classification import Classification
-from clearsight.tasks.task import Task, TaskOptions, registered_tasks, task_named
+from clearsight.tasks.registry import registered_tasks, task_named
+from clearsight.tasks.task import Task, TaskOptions
 
 AUTO = "auto"
 

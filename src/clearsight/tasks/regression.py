@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clearsight.data.audit import Finding
-from clearsight.data.dataset import Dataset, Listing
-from clearsight.data.targets import Stated, is_direction, one_hot, require_finite
+from clearsight.data.dataset import Dataset
+from clearsight.data.targets import Stated, is_direction, one_hot
 from clearsight.errors import ConfigError, DataError
 from clearsight.tasks.classification import soft_labels
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import huber, mean_squared_error
 from clearsight.tasks.predictions import ANGLES, NumbersPrediction, half_widths, numbers_predictions
+from clearsight.tasks.registry import register_task
 from clearsight.tasks.regression_evaluation import NumbersEvaluation, evaluate_numbers
-from clearsight.tasks.strata import tenths
 from clearsight.tasks.task import (
     Explained,
     Floats,
@@ -41,7 +41,6 @@ from clearsight.tasks.task import (
     TaskOptions,
     Training,
     Words,
-    register_task,
 )
 from clearsight.tasks.variety import constant_finding, constant_names
 
@@ -120,7 +119,6 @@ class Regression(Task):
     )
     prediction: ClassVar[type[Any]] = NumbersPrediction
     evaluation: ClassVar[type[Evaluation]] = NumbersEvaluation
-    counted: ClassVar[tuple[str, str]] = ("group", "groups")
     own_options: ClassVar[tuple[str, ...]] = ("angle", "within")
     predict_options: ClassVar[frozenset[str]] = frozenset({"coverage"})
     probabilistic: ClassVar[bool] = False
@@ -136,28 +134,9 @@ class Regression(Task):
         return stated.numbers is not None and not one_hot(stated.numbers) and not soft_labels(stated.numbers)
 
     @classmethod
-    def read(cls, listing: Listing, options: TaskOptions) -> Dataset:
-        """Columns of numbers."""
-        stated = listing.stated
-        names, numbers = stated.as_numbers()
-        values = numbers.astype(np.float32)
-        require_finite(values, names, stated.origin)
-        first = values[:, 0].astype(np.float64)
-        if is_direction(values):
-            first = np.degrees(np.arctan2(values[:, 1], values[:, 0]))
-        labels, classes = tenths(first, names[0])
-        return Dataset(
-            listing.name, listing.source, labels, classes, listing.given, stated.origin, cls, groups=listing.groups,
-            notes=listing.notes, names=names, values=values,
-        )  # fmt: skip
-
-    @classmethod
-    def words(cls, dataset: Dataset, i: int) -> str:
-        """The numbers of image i, with their names where there are several."""
-        row = dataset.targets[i]
-        if len(row) == 1:
-            return f"{row[0]:.4g}"
-        return ", ".join(f"{name} {value:.4g}" for name, value in zip(dataset.names, row, strict=True))
+    def order(cls, values: NDArray[np.float32]) -> Floats:
+        """The first number, or the angle of a direction."""
+        return np.degrees(np.arctan2(values[:, 1], values[:, 0])) if is_direction(values) else super().order(values)
 
     @classmethod
     def describe(cls, dataset: Dataset) -> str:
@@ -344,10 +323,6 @@ class Regression(Task):
             weights=weights,
             score=lambda several: np.asarray(np.asarray(several, np.float64) @ weights),
         )
-
-    def explained_line(self, name: str, value: float) -> str:
-        """A number and its value."""
-        return f"{name} {value:.4g}"
 
     def aligned(self, dataset: Dataset) -> NDArray[Any]:
         """Targets (N, T) in the model's order; DataError for other names, or angles in another unit."""

@@ -1,4 +1,4 @@
-"""What a model predicts, as one object: `Task`, the base of every task, and the registry of all of them.
+"""What a model predicts, as one object: `Task`, the base of every task.
 
 A task owns everything that depends on what is predicted: how targets are read and encoded, the loss, what outputs mean,
 predictions, metrics, calibration, what heatmaps explain, and the words and sections of reports. Nothing outside this
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -25,9 +25,11 @@ from torch import Tensor, nn
 
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset, Listing
-from clearsight.data.targets import Stated
+from clearsight.data.targets import Stated, require_finite
 from clearsight.errors import ConfigError, DataError, ModelError, nearest
-from clearsight.tasks.predictions import unlike_words
+from clearsight.tasks.error_evaluation import ErrorEvaluation, evaluate_errors
+from clearsight.tasks.predictions import OutputsPrediction, outputs_predictions, unlike_words
+from clearsight.tasks.strata import tenths
 
 if TYPE_CHECKING:
     from clearsight.ood.detector import OODDetector
@@ -128,8 +130,8 @@ class Words:
 
     data: str
     names: tuple[str, str]
-    group: str
-    score_curve: tuple[str, str]
+    group: str = "range"
+    score_curve: tuple[str, str] = ("Minus loss", "the other curve minus the loss")
     head_scores: tuple[str, str] = ("Explained", "Squared error")
     issues: str = "{n} label{s} may be wrong"
     issues_meaning: str = (
@@ -158,20 +160,24 @@ class Explained:
 
 
 class Task(ABC):
-    """What a model predicts. Subclasses are frozen dataclasses with a field `names`, of what is predicted."""
+    """What a model predicts. Subclasses are frozen dataclasses with a field `names`, of what is predicted.
+
+    The defaults are those of numbers, learned as they are: a task with a link and a loss of its own states `name`,
+    `words_used`, `training`, `output_names` and `activation`.
+    """
 
     name: ClassVar[str]
     """Of the task: `--task NAME`, "task" in JSON and the card."""
 
     words_used: ClassVar[Words]
     training: ClassVar[Training]
-    prediction: ClassVar[type[Any]]
+    prediction: ClassVar[type[Any]] = OutputsPrediction
     """The dataclass of one prediction; its field `image` is first; `line(top, coverage, thing)` puts it into words."""
 
-    evaluation: ClassVar[type[Evaluation]]
+    evaluation: ClassVar[type[Evaluation]] = ErrorEvaluation
     """What `evaluate` returns."""
 
-    counted: ClassVar[tuple[str, str]] = ("class", "classes")
+    counted: ClassVar[tuple[str, str]] = ("group", "groups")
     """What images are counted by in the audit, one and several."""
 
     imbalance_advice: ClassVar[str] = "balanced accuracy and per-class recall"
@@ -215,9 +221,22 @@ class Task(ABC):
         return False
 
     @classmethod
-    @abstractmethod
     def read(cls, listing: Listing, options: TaskOptions) -> Dataset:
-        """The data set of what a source lists; DataError where it does not suit the task."""
+        """The data set of what a source lists, columns of numbers; DataError where it does not suit the task."""
+        stated = listing.stated
+        names, numbers = stated.as_numbers()
+        values = numbers.astype(np.float32)
+        require_finite(values, names, stated.origin)
+        labels, classes = tenths(cls.order(values), names[0])
+        return Dataset(
+            listing.name, listing.source, labels, classes, listing.given, stated.origin, cls, groups=listing.groups,
+            notes=listing.notes, names=names, values=values,
+        )  # fmt: skip
+
+    @classmethod
+    def order(cls, values: NDArray[np.float32]) -> Floats:
+        """The number (N,) whose range is spread evenly over the splits, of targets (N, T)."""
+        return values[:, 0].astype(np.float64)
 
     @classmethod
     def learnable(cls, dataset: Dataset) -> NDArray[np.bool_]:
@@ -231,8 +250,15 @@ class Task(ABC):
 
     @classmethod
     def words(cls, dataset: Dataset, i: int) -> str:
-        """What image i shows, in words; "" where the data does not say."""
-        return dataset.classes[dataset.labels[i]] if dataset.labels[i] >= 0 else ""
+        """What image i shows, in words: its class where labels say it all, else its numbers, with their names where
+        there are several.
+        """
+        if dataset.values is None:
+            return dataset.classes[dataset.labels[i]] if dataset.labels[i] >= 0 else ""
+        row = dataset.targets[i]
+        if len(row) == 1:
+            return f"{row[0]:.4g}"
+        return ", ".join(f"{name} {value:.4g}" for name, value in zip(dataset.names, row, strict=True))
 
     @classmethod
     def describe(cls, dataset: Dataset) -> str:
@@ -251,7 +277,9 @@ class Task(ABC):
 
     @classmethod
     def check(cls, dataset: Dataset, config: Any) -> None:
-        """Raise DataError or ConfigError for data that cannot be learned, and options that mean nothing for it."""
+        """Raise DataError or ConfigError for data that cannot be learned, and options that mean nothing for it. config:
+        `pretrained` is False where training starts from random weights.
+        """
         return
 
     @classmethod
@@ -267,9 +295,9 @@ class Task(ABC):
     # The task of one data set or model.
 
     @classmethod
-    @abstractmethod
     def of(cls, dataset: Dataset, train: NDArray[np.int64], options: TaskOptions) -> Self:
         """Before anything is learned. train: positions of the images that are learned from."""
+        return cls.load(None, dataset.names, 1.0)
 
     @property
     def outputs(self) -> int:
@@ -285,9 +313,9 @@ class Task(ABC):
         """The same with another temperature; itself where the task knows none."""
         return self
 
-    @abstractmethod
     def encode(self, dataset: Dataset) -> NDArray[np.float32] | None:
-        """What a network learns (N, E); None for the classes that labels say."""
+        """What a network learns (N, E), the targets themselves; None for the classes that labels say."""
+        return dataset.targets
 
     def smoothed(self, encoded: Tensor, smoothing: float) -> Tensor:
         """Encoded targets (B, E), of which the share `smoothing` is spread over all names."""
@@ -298,17 +326,17 @@ class Task(ABC):
         return encoded.astype(np.float64)
 
     def training_score(self, outputs: Tensor, encoded: Tensor, loss: str) -> Tensor:
-        """How right each image's outputs (B, O) are (B,), 1 at best, for curves."""
-        raise NotImplementedError
+        """How right each image's outputs (B, O) are (B,), more is better, for curves: minus the loss."""
+        return -self.training.losses[loss](outputs, encoded)
 
     def validation_score(self, outputs: Outputs, encoded: Tensor, loss: str) -> tuple[float, float]:
         """How good outputs (M, O) are on validation images with encoded targets (M, E); of two the larger is better."""
         score = float(self.training_score(torch.from_numpy(np.asarray(outputs)).float(), encoded, loss).mean())
         return score, score
 
-    @abstractmethod
     def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Self:
         """The same with calibration fitted to outputs (M, O) of images that the network had not seen."""
+        return self
 
     @abstractmethod
     def activation(self) -> nn.Module:
@@ -335,11 +363,13 @@ class Task(ABC):
         """What outputs (N, O) mean: probabilities, or numbers in the user's unit (N, T)."""
         return self.decoded(outputs)[0]
 
-    @abstractmethod
     def predictions(
         self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
     ) -> list[Any]:
         """A `prediction` for each image. images: what to call them. ood: None where no detector was fitted."""
+        facts = [ood.facts(i) if ood is not None else {} for i in range(len(images))]
+        named = dict(zip(self.output_names, self.decoded(outputs), strict=True))
+        return list(outputs_predictions(named, self.names, images, facts))
 
     def prediction_sets(
         self, outputs: Outputs, ood: OODScores | None, options: PredictOptions
@@ -347,7 +377,6 @@ class Task(ABC):
         """Which names the prediction set of each image holds (N, K); None where the task has no sets."""
         return None
 
-    @abstractmethod
     def evaluate(
         self,
         outputs: Outputs,
@@ -360,14 +389,27 @@ class Task(ABC):
         """Metrics of outputs (N, O) against the truth. indices, images: positions and names of the images, to list
         mistakes by. groups: the class of each.
         """
+        return evaluate_errors(self.decode(outputs), truth, self.names, indices=indices, images=images)
 
-    @abstractmethod
     def explained(self, outputs: Outputs, target: int | None) -> Explained:
-        """What heatmaps explain of one image with outputs (O,): the prediction, or the name at position `target`."""
+        """What heatmaps explain of one image with outputs (O,): the output of the name at position `target`; else of
+        the likeliest, or of the first number.
+        """
+        decoded = self.decode(outputs[None])[0]
+        best = int(decoded.argmax()) if self.probabilistic else 0
+        k = best if target is None else target
+        return Explained(
+            name=self.names[k],
+            value=float(decoded[k]),
+            weights=np.asarray(np.eye(len(outputs))[k]),
+            score=lambda several: self.decode(several)[:, k],
+            predicted=k == best or not self.probabilistic,
+            opposite=self.names[1 - k] if self.exclusive and len(self.names) == 2 else "",
+        )
 
     def explained_line(self, name: str, value: float) -> str:
         """A target and its value in words."""
-        return f"{name} {value:.1%}"
+        return f"{name} {value:.1%}" if self.probabilistic else f"{name} {value:.4g}"
 
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:
         """A line about an image that is out of distribution."""
@@ -445,43 +487,10 @@ class Task(ABC):
         return None
 
     @classmethod
-    @abstractmethod
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Self:
         """From what `card` gave; KeyError or TypeError where something is missing."""
+        return cls(names)  # type: ignore[call-arg]  # of the dataclass that it is
 
     def public_card(self) -> dict[str, Any] | None:
         """What a client of the server needs to know to read predictions, beside the names."""
         return None
-
-
-@dataclass(frozen=True)
-class _Registry:
-    tasks: dict[str, type[Task]] = field(default_factory=dict)
-
-
-_REGISTRY = _Registry()
-
-
-def register_task(task: type[Task]) -> type[Task]:
-    """Class decorator: make a task known by its name; a name that is taken raises ValueError."""
-    if task.name in _REGISTRY.tasks and _REGISTRY.tasks[task.name].__qualname__ != task.__qualname__:
-        raise ValueError(f"there is a task {task.name!r} already")
-    _REGISTRY.tasks[task.name] = task
-    return task
-
-
-def task_names() -> tuple[str, ...]:
-    """Names of all tasks, in the order in which data is tried for them."""
-    return tuple(_REGISTRY.tasks)
-
-
-def task_named(name: str) -> type[Task]:
-    """The task of a name; ConfigError suggests near names for an unknown one."""
-    if name not in _REGISTRY.tasks:
-        raise ConfigError(f"there is no task {name!r}", expected=", ".join(task_names()))
-    return _REGISTRY.tasks[name]
-
-
-def registered_tasks() -> tuple[type[Task], ...]:
-    """All tasks, in the order in which data is tried for them."""
-    return tuple(_REGISTRY.tasks.values())

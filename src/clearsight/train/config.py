@@ -35,13 +35,6 @@ TASKS = {
 }
 
 
-def known_tasks() -> dict[str, str]:
-    """The tasks, and those that other packages registered. Nothing is imported: options start without torch."""
-    tasks = sys.modules.get("clearsight.tasks")
-    more = tasks.registered_tasks() if tasks else ()
-    return TASKS | {task.name: task.words_used.data for task in more if task.name not in TASKS}
-
-
 ANOMALIES = {
     "auto": "decided from the images, before any anomaly is seen",
     "knn": "distance to the nearest normal images, by features of the whole image",
@@ -66,6 +59,24 @@ NUMBER_LOSSES = {
     "gaussian-nll": "the network says its own variance: minus log likelihood of a normal distribution",
 }
 """Losses for numbers alone, beside mse."""
+
+
+def known_tasks() -> dict[str, str]:
+    """What each task predicts: those above, and those that are registered beside them."""
+    return TASKS | {task.name: task.words_used.data for task in _registered() if task.name not in TASKS}
+
+
+def known_losses() -> dict[str, str]:
+    """What each loss is: those above, and those of tasks that are registered beside them."""
+    known = LOSSES | NUMBER_LOSSES
+    own = {name: loss.__doc__ or name for task in _registered() for name, loss in task.training.losses.items()}
+    return known | {name: words for name, words in own.items() if name not in known}
+
+
+def _registered() -> tuple[Any, ...]:
+    """Tasks registered by now; options are often parsed before `clearsight.tasks`, and PyTorch with it, is loaded."""
+    registry = sys.modules.get("clearsight.tasks.registry")
+    return registry.registered_tasks() if registry else ()
 
 
 OPTIMISERS = {
@@ -215,7 +226,7 @@ class OptimizationConfig:
     loss: str | Auto = option(
         None,
         "what is minimised (default: cross-entropy; bce for several labels, huber for numbers)",
-        choices={**LOSSES, **NUMBER_LOSSES},
+        choices=known_losses,
     )
     opt: str | Auto = option(
         None,

@@ -183,7 +183,7 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
             names = other.words_used.names[1]
             raise ConfigError(f"{', '.join(given)} is about {names} to predict", found=f"{dataset.name} has none")
     check_task(dataset, config)
-    task.check(dataset, config)
+    task.check(dataset, config.with_options(pretrained=False) if recipe.kind == "scratch" else config)
     if recipe.kind not in STRATEGIES[task.training.head]:
         raise ConfigError(
             f"the classical model {recipe.model} tells classes apart",

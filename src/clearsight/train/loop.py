@@ -63,6 +63,10 @@ class Examples:
         """How many classes labels are of, where they are learned."""
         return len(self.task.names)
 
+    def loss(self, name: str) -> Loss:
+        """A loss of the task by its name."""
+        return self.task.training.losses[name]
+
     def targets_of(self, rows: NDArray[np.int64], smoothing: float = 0.0) -> torch.Tensor:
         """Targets (N, E) of some images, of classes one-hot; smoothing: the share spread over all names."""
         if self.targets is None:
@@ -114,10 +118,8 @@ def train_network(
     forward = world.wrap(torch.compile(network) if how.compile else network, device)
     balanced = regularization.class_weights == "balanced"
     class_weight = class_weights(data.labels[data.train], data.classes) if balanced else torch.ones(data.classes)
-    per_epoch = how.steps_per_epoch(len(data.train))
+    loss_of, per_epoch = data.loss(how.loss), how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
-
-    loss_of = data.task.training.losses[how.loss]
 
     def loss_and_gradient(batches: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
         """Loss of a step's batches, sum of the images' scores, logits of the last batch; gradients stay in place."""
@@ -212,8 +214,8 @@ def train_network(
                 if val_loss < min((earlier.val_loss for earlier in history), default=math.inf):
                     best_state = copy_state(network)
             train_loss, train_accuracy = (tally[:2] / tally[2]).tolist()
-            spent = time.perf_counter() - began
-            line = Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, spent)
+            seconds = time.perf_counter() - began
+            line = Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, seconds)
             if math.isfinite(val_loss):
                 history.append(line)
                 on_epoch(line)
@@ -290,7 +292,7 @@ def _validate(
     rows, how = world.share(data.val), config.optimization
     logits = logits_of(network, pixels, rows, how.batch_size, layout_for(network, pixels.device), how.amp)
     targets = data.targets_of(rows)
-    losses = data.task.training.losses[how.loss](logits, targets)
+    losses = data.loss(how.loss)(logits, targets)
     scores = data.task.training_score(logits, targets, how.loss)
     loss, score = (world.sum(torch.stack([losses.sum(), scores.sum()]).double()) / len(data.val)).tolist()
     return loss, score
