@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clearsight.models import registry
+from clearsight.models.registry import ENTRIES
 
 ROOT = Path(__file__).parent.parent.parent
 RUN_BY = {
@@ -39,10 +39,17 @@ SHORT = [("epochs=20", "epochs=3"), ("epochs=10", "epochs=2"), ("images=200", "i
 """What the tutorial says, and what is run instead for each commit."""
 
 
+@pytest.fixture
+def own_network():
+    """Afterwards the network that the tutorial registers is gone."""
+    yield
+    ENTRIES.pop("two_convolutions", None)
+
+
+@pytest.mark.usefixtures("own_network")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.long)], ids=["short", "as written"])
 def test_the_tutorial(page, tmp_path, monkeypatch, capsys, whole):
-    monkeypatch.setattr(registry, "ENTRIES", dict(registry.ENTRIES))  # the page enters a network of its own
     monkeypatch.chdir(tmp_path)
     assert all(written in page("docs/tutorial.md").text for written, _ in SHORT)
     names = page("docs/tutorial.md").run({}, () if whole else SHORT)
