@@ -14,6 +14,7 @@ import torch
 
 from clearsight.data.loader import Images
 from clearsight.models.zoo import build_model
+from clearsight.tasks import Classification, Multilabel
 from clearsight.train.loop import Examples, logits_of
 from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt
 
@@ -37,18 +38,20 @@ def scenes(labels: int, count: int, held: int, seed: int) -> Examples:
                 top, right = rng.integers(4, 9), left + rng.integers(0, 3)
                 pixels[i, 0, top : top + 8, right : right + 8] = own.pixels[digit, 0]
     rows, weights = np.arange(n), np.ones(n, np.float32)
-    return Examples(pixels, many, weights, rows[:count], rows[count:], labels, task="multilabel", targets=shows)
+    task = Multilabel.unfitted(tuple(map(str, range(labels))))
+    return Examples(pixels, many, weights, rows[:count], rows[count:], task, shows)
 
 
 def exactly_right(data: Examples, link: str, seed: int, epochs: int) -> list[float]:
     """Share of the held-out images of none, one and two labels that are given exactly those."""
-    labels, wanted = data.classes, data.targets
+    labels, wanted, task = data.classes, data.targets, data.task
     if link == "softmax":  # a belief shared among the labels that are there; among all where there is none
         wanted = np.where(wanted.any(1, keepdims=True), wanted, 1)
         wanted = (wanted / wanted.sum(1, keepdims=True)).astype(np.float32)
+        task = Classification(task.names)
     torch.manual_seed(seed)
     body = build_model("lenet5", classes=labels, channels=1, img_size=20, norm=True)
-    part = Examples(data.pixels, data.labels, data.weights, data.train, data.val, labels, data.task, wanted)
+    part = Examples(data.pixels, data.labels, data.weights, data.train, data.val, task, wanted)
     network, _ = learn(body, part, epochs=epochs, batch=32, lr=0.05, loss=LINKS[link][0], seed=seed, last=True)
 
     def belief(rows: np.ndarray) -> np.ndarray:
