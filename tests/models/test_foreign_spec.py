@@ -71,8 +71,8 @@ def alone(monkeypatch):
     monkeypatch.setattr(torch, "load", refuse)
     monkeypatch.setattr("pickle.load", refuse)
     monkeypatch.setattr("pickle.loads", refuse)
-    monkeypatch.setattr("clearsight.models.zoo.published_state", refuse)
     monkeypatch.setattr("clearsight.models.pretrained.published_state", refuse)
+    monkeypatch.setattr("clearsight.models.zoo.published_state", refuse)
     monkeypatch.setattr("timm.models._factory.load_checkpoint", refuse)
     monkeypatch.setattr("timm.models._builder.load_pretrained", refuse)
 
