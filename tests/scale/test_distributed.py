@@ -44,7 +44,7 @@ options = {"epochs": 5, "batch_size": 32, "accumulate": 2, "l1": 1e-5, "opt": "m
 config = resolve(TrainConfig().with_options(**options, device="cpu"))
 groups = [{"params": list(network.parameters()), "lr": 0.05}]
 try:
-    with processes() as world, world.whole_batch_norms(network):
+    with processes() as world, world.sync_batchnorm(network):
         train_network(network, data, config, groups, observer=Look(), world=world)
 except ClearsightError as error:
     print(error, file=sys.stderr)
