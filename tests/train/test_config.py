@@ -11,7 +11,7 @@ from clearsight.errors import ConfigError
 from clearsight.models.initialization import METHODS
 from clearsight.train.config import SECTIONS, TrainConfig, options_by_name
 from clearsight.train.optimisers import default_weight_decay
-from clearsight.train.option_field import fault, option, option_fields
+from clearsight.train.option_field import choices_of, fault, option, option_fields
 from clearsight.train.resolve import resolve
 
 
@@ -108,7 +108,7 @@ def test_values_of_key_value_words(text, value):
 def test_list_explains_the_choices(name, capsys):
     assert main(["train", flag(name), "list"]) == 0
     out = capsys.readouterr().out
-    for choice, words in options_by_name()[name].metadata["choices"].items():
+    for choice, words in choices_of(options_by_name()[name]).items():
         assert choice in out
         assert words in out
 

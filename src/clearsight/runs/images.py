@@ -62,7 +62,7 @@ def held_out(
     console = console or Silent()
     predictor = model if isinstance(model, Predictor) else load(model)
     bundle = predictor.bundle
-    dataset, scanned, options = _named_or_own(bundle, model, data, data_dir, console, unchanged=False)
+    dataset, scanned, options = _named_or_own(bundle, model, data, data_dir, console)
     own = dataset.origin == bundle.data.get("origin") and dataset.names == bundle.classes
     if own:
         prepared = as_trained(bundle, options, dataset, scanned, console)
@@ -116,7 +116,7 @@ def training_images(
     gone or changed.
     """
     console, bundle = console or Silent(), predictor.bundle
-    dataset, scanned, options = _named_or_own(bundle, model, data, data_dir, console, unchanged=True)
+    dataset, scanned, options = _named_or_own(bundle, model, data, data_dir, console)
     if dataset.origin == bundle.data.get("origin") and dataset.names == bundle.classes:
         prepared = as_trained(bundle, options, dataset, scanned, console)
         pixels, rows, labels = prepared.pixels, np.sort(prepared.split.development), prepared.labels
@@ -145,7 +145,7 @@ def development(
     """What a model was trained and validated on; BundleError where the images are gone or changed."""
     console = console or Silent()
     bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
-    dataset, scanned, options = _named_or_own(bundle, model, None, data_dir, console, unchanged=True)
+    dataset, scanned, options = _named_or_own(bundle, model, None, data_dir, console)
     data = as_trained(bundle, options, dataset, scanned, console)
     val = data.split.folds[0][1]
     return Development(
@@ -167,19 +167,19 @@ def own_data(bundle: Bundle) -> str:
 
 
 def _named_or_own(
-    bundle: Bundle, model: str | Path | Predictor, data: Any, data_dir: str | None, console: Console, unchanged: bool
+    bundle: Bundle, model: str | Path | Predictor, data: Any, data_dir: str | None, console: Console
 ) -> tuple[Dataset, Scan, dict[str, Any]]:
     """The data that is named, or for None what the model was trained on; and the options of the model's run.
 
-    What the user does not name is found by what the run says, which may come from someone else. unchanged: raise
-    BundleError unless it is as the model's maker had it, as for whatever shows the images.
+    What the user does not name is found by what the run says, which may come from someone else: BundleError unless it
+    is as the model's maker had it.
     """
     options = {} if isinstance(model, Predictor) else run_options(Path(model))
     named = own_data(bundle) if data is None else data
     recorded = None if data_dir or isinstance(model, Predictor) else recorded_data_dir(Path(model), named)
     dataset = as_learned(bundle, named, data_dir or recorded)
     scanned = scan(dataset, console.stage("looking at the files"))
-    if unchanged and (data is None or recorded):
+    if data is None or recorded:
         require_unchanged(bundle, dataset, scanned)
     return dataset, scanned, options
 

@@ -23,6 +23,7 @@ class SharedOptions(TypedDict, total=False):
     angle: str | None
     within: str | Sequence[float] | None
     normal: str | int | Sequence[str | int] | None
+    grades: str | Sequence[str] | None
     folds: int | None
     leave_out: str | Path | None
     data_dir: str | Path | None
