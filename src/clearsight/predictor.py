@@ -102,7 +102,7 @@ class Predictor:
         """The answer for each image; ImageError for an image that cannot be read.
 
         coverage: the share of prediction sets, or of intervals around numbers, that hold the truth; ConfigError outside
-        (0, 1). sets: their kind, see `belief.conformal`.
+        (0, 1). sets: their kind, see `calibration.prediction_sets`.
         """
         names = self.names(images)
         answers: list[Any] = []

@@ -38,7 +38,7 @@ class Bench:
         return int(self.data.pixels.shape[-1])
 
     def network(self, name: str = "resnet8", seed: int = 0, **model_args: Any) -> Network:
-        """A registry network behind an input layer with the data's mean and deviation; small unless knobs say not."""
+        """A registry network behind an input layer with the data's mean and deviation; small unless options say not."""
         small: dict[str, dict[str, Any]] = {"resnet8": {"width": 8}, "mlp": {"widths": (64, 32)}}
         torch.manual_seed(seed)
         return Network(

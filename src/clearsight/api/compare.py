@@ -20,8 +20,9 @@ def compare(
     """Climb the ladder on one data set and write its page: `cs.compare("photos/", rungs=["hog+svm", "resnet8"])`.
 
     rungs: models to compare, by the names `train --model` knows (default: those of
-    `leaderboard.default_candidates`). images: compare on about so many of the data's images. options: seed, out,
-    test_fraction, folds, data_dir, device. The folder holds ladder.html, comparison.json and every model in rungs/NAME.
+    `evaluation.leaderboard.default_candidates`). images: compare on about so many of the data's images. options: seed,
+    out, test_fraction, folds, data_dir, device. The folder holds ladder.html, comparison.json and every model in
+    rungs/NAME.
     """
     from clearsight.evaluation.leaderboard import rank_models
     from clearsight.report.leaderboard_page import write_leaderboard_page

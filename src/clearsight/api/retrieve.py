@@ -43,7 +43,7 @@ def index(
 
     Without data, the run's training and validation images are indexed and its test images are the queries; other data
     is indexed whole, and up to 2,000 of its images are queries among the others. kind, code_bytes, layer: as
-    `retrieve.build_index`.
+    `retrieval.build_index`.
     """
     from clearsight.retrieval import build_index, evaluate_index
 

@@ -37,10 +37,10 @@ def see(
     """Look into a network: `cs.see("runs/photos", "new.jpg")`. What was seen, and the files written: the picture of
     each part and the page.
 
-    what: as `inside.PARTS` names the parts, or "all" that this model and data have. image: for maps and inversion; the
-    first of the images searched unless given. data: labelled images to search for patches, gates and starts of class
-    pictures, at most so many drawn by the seed; the model's own training images unless given. out: the folder to write,
-    RUN/see unless given.
+    what: as `feature_vis.PARTS` names the parts, or "all" that this model and data have. image: for maps and inversion;
+    the first of the images searched unless given. data: labelled images to search for patches, gates and starts of
+    class pictures, at most so many drawn by the seed; the model's own training images unless given. out: the folder to
+    write, RUN/see unless given.
     """
     from clearsight.feature_vis import check, visualize
     from clearsight.report.visualization_page import write_inside_page

@@ -63,7 +63,7 @@ class Case:
     """A run as the rules see it.
 
     counts, val_counts (K,): training and validation images per class. model: the network's name in the registry, empty
-    where it has none. knobs: options the network was built with.
+    where it has none. model_args: options the network was built with.
     """
 
     vitals: Vitals

@@ -91,7 +91,7 @@ def diagnose(
     """Judge a run that ended, well or not.
 
     config, data: as `train_network` was given them. findings: the audit's. options: those of the run not at defaults,
-    by name; they return in the cure's command, changed. origin: where the data lies. model, knobs: the network's
+    by name; they return in the cure's command, changed. origin: where the data lies. model, model_args: the network's
     registry name and own options, where it has them; `model` in options does not do, it may be auto.
     """
     counts, val_counts = (np.bincount(data.labels[rows], minlength=data.classes) for rows in (data.train, data.val))

@@ -36,7 +36,7 @@ MOST = 16_000_000
 @dataclass(frozen=True)
 class Pooled:
     """A layer whose maps are pooled over the image: size (h, w) of the maps for one window, jump (down, across) from
-    unit to unit in pixels, and whether the mean alone or mean, maximum and deviation are taken (`network.pool`).
+    unit to unit in pixels, and whether the mean alone or mean, maximum and deviation are taken (`models.network.pool`).
     """
 
     layer: str

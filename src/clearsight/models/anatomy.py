@@ -80,9 +80,9 @@ def anatomy(
     """Look into a network, by name or as a module, without running it on data.
 
     img_size, classes, channels: for a name, its published form by default; for a module img_size must be
-    given, channels is 3 by default, and classes is what the module returns. knobs: the builder's options, for
+    given, channels is 3 by default, and classes is what the module returns. model_args: the builder's options, for
     a name. The module is left as it was; its weights are neither copied nor changed. Raises ModelError for a
-    name, size or knob `build_model` refuses, and for an image the module cannot take.
+    name, size or option `build_model` refuses, and for an image the module cannot take.
     """
     if isinstance(network, nn.Module):
         if img_size is None:

@@ -71,7 +71,7 @@ LOSSES: dict[str, Loss] = {
     "kl": kl,
     "mse": mean_squared_error,
 }
-"""Every loss by its name; `config.LOSSES` says what each is."""
+"""Every loss by its name; `train.config.LOSSES` says what each is."""
 
 
 def huber(outputs: Tensor, target: Tensor) -> Tensor:

@@ -4,7 +4,7 @@
     -> the strangest of them set aside as suspects -> the detector of all others, and what its scores mean
 
 Every normal image is scored by a detector that had not seen it, in cross-validation; these scores are what p-values
-and the threshold rest on (`answers.anomaly`). A few anomalies among the training images are the far outliers of these
+and the threshold rest on (`tasks.anomaly`). A few anomalies among the training images are the far outliers of these
 scores; what was fitted with them is fitted again without.
 """
 

@@ -1,12 +1,12 @@
 """A classifier from a pretrained network: a head on its frozen features first, then, if asked, its layers too.
 
-    frozen   a head on features of several depths, chosen by cross-validation (`train.frozen`)
+    frozen   a head on features of several depths, chosen by cross-validation (`probe`)
     lower    the lower blocks stay frozen and run once per image; the blocks above are trained on their cached outputs
-    none     every layer is trained, deeper ones at smaller rates (both `train.finetune`)
+    none     every layer is trained, deeper ones at smaller rates (both `fine_tune`)
 
 A budget goes to the blocks above the cut, which see four times as many images in it as the whole network does; every
 layer is trained where there is no place to cut. What training gives is kept beside what there was, or one of them alone
-where that is clearly better (`train.together`).
+where that is clearly better (`ensembling`).
 """
 
 from __future__ import annotations
