@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-long gallery check bench docs clean
 
 $(BIN)/clearsight: pyproject.toml
 	@echo "installing Clearsight and PyTorch into $(VENV): about 6 GB, some minutes"
@@ -18,8 +18,16 @@ $(VENV)/.dev: $(BIN)/clearsight
 demo: $(BIN)/clearsight  ## install, train on the embedded digits, show where the report is
 	$(BIN)/clearsight train digits
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest -n auto --dist loadfile  # a file's models are trained once
+test: $(VENV)/.dev  ## run the tests that every commit must pass, in a real browser too
+	$(BIN)/python tests/browser.py
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-long: $(VENV)/.dev  ## many seeds, fuzzing, kills, versions: hours; goes on where it was interrupted
+	$(BIN)/python tests/browser.py
+	$(BIN)/python -m pytest --long -n auto --dist worksteal
+
+gallery: $(VENV)/.dev  ## every claim of examples/, as the median of three seeds
+	$(BIN)/python -m pytest --long -n auto --dist worksteal tests/examples
 
 check: $(VENV)/.dev  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py

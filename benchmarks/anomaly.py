@@ -35,7 +35,7 @@ def measure() -> dict[str, Any]:
 
 
 def _run(data: Any, labels: Any = None, **options: Any) -> dict[str, Any]:
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     with tempfile.TemporaryDirectory() as folder:
         run = fit(data, labels, task="anomaly", out=f"{folder}/run", **options)
@@ -48,17 +48,14 @@ def _run(data: Any, labels: Any = None, **options: Any) -> dict[str, Any]:
 
 def cells() -> Any:
     """The solar cells without the functional ones that the experts doubted."""
-    from clearsight.data.builtin import elpv
     from clearsight.data.sample import Chosen
+    from clearsight.tasks import TaskOptions, read
 
-    whole = elpv(None)
+    whole = read("elpv", task="anomaly", options=TaskOptions(normal="functional"))
     assert whole.weights is not None
     functional = whole.labels == whole.classes.index("functional")
     rows = np.flatnonzero(~functional | (whole.weights == 1))
-    return replace(
-        whole, source=Chosen(whole.source, rows), labels=whole.labels[rows], given=whole.given[rows],
-        weights=whole.weights[rows], origin="elpv without doubted functional cells",
-    )  # fmt: skip
+    return replace(whole.rows(Chosen(whole.source, rows), rows), origin="elpv without doubted functional cells")
 
 
 def _cells() -> dict[str, Any]:
@@ -68,7 +65,7 @@ def _cells() -> dict[str, Any]:
     found["raw pixels, knn"] = _run(data, normal="functional", anomaly="knn", pretrained=False)
     test = found["auto"]
     rng, draws = np.random.default_rng(0), 20
-    from clearsight.belief.outliers import auroc
+    from clearsight.metrics.ranking import auroc
 
     normal = test["n"] - test["anomalies"]
     chance = [auroc(rng.random(normal), rng.random(test["anomalies"])) for _ in range(draws)]
@@ -102,13 +99,15 @@ def _contaminated() -> dict[str, Any]:
         rng = np.random.default_rng(0)
         count = round(share * int(normal.sum()) / (1 - share))
         slipped = rng.permutation(np.flatnonzero(~normal & sure))[:count]
-        labels, given = data.labels.copy(), data.given.copy()
-        labels[slipped], given[slipped] = functional, "train"
+        labels, given, values = data.labels.copy(), data.given.copy(), data.targets.copy()
+        labels[slipped], given[slipped], values[slipped] = functional, "train", 0
         clean = rng.permutation(np.flatnonzero(normal))
         given[normal] = "train"
         given[clean[: len(clean) // 4]] = "test"
         given[(labels != functional)] = "test"
-        mixed = replace(data, labels=labels, given=given, origin=f"{data.origin}, {share:.0%} slipped in")
+        mixed = replace(
+            data, labels=labels, given=given, values=values, origin=f"{data.origin}, {share:.0%} slipped in"
+        )
         one = _run(mixed, normal="functional", anomaly="padim")
         caught = len(set(one["suspects"]) & set(slipped.tolist()))
         found[f"{share:.0%}"] = {

@@ -19,8 +19,8 @@ BARS = {
 
 
 def measure() -> dict[str, Any]:
-    from clearsight.questions import attack
-    from clearsight.workflow import fit
+    from clearsight.api.attack import attack
+    from clearsight.api.fit import fit
 
     found: dict[str, Any] = {"bars": BARS}
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:

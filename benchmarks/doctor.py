@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import spread
-from clearsight.diagnose import Vitals
+from clearsight.diagnosis import Vitals
 
 
 class _Always(Vitals):
@@ -26,10 +26,10 @@ class _Always(Vitals):
 
 
 def measure(repeats: int = 7) -> dict[str, Any]:
-    from clearsight.data.builtin import digits
+    from clearsight.tasks import read
 
     torch.set_num_threads(1)
-    found = digits(None)
+    found = read("digits")
     pixels = np.asarray(found.source.images)[:, None]  # type: ignore[attr-defined]
     noise = np.random.default_rng(0).integers(0, 256, (320, 3, 32, 32), dtype=np.uint8)
     small = _compare("resnet8", {"width": 32}, pixels, found.labels, 64, 200, repeats, Vitals)
@@ -56,7 +56,7 @@ def _looks_of(steps: int) -> int:
 
 def _compare(
     name: str,
-    knobs: dict[str, Any],
+    model_args: dict[str, Any],
     pixels: np.ndarray,
     labels: np.ndarray,
     batch: int,
@@ -67,8 +67,8 @@ def _compare(
     """Processor seconds per step with and without, in alternating runs, and their ratio; the first pair warms up."""
     plain, watched, ratio, looks = [], [], [], 0
     for repeat in range(repeats + 1):
-        without, _ = _run(name, knobs, pixels, labels, batch, steps, None)
-        with_vitals, looks = _run(name, knobs, pixels, labels, batch, steps, kind())
+        without, _ = _run(name, model_args, pixels, labels, batch, steps, None)
+        with_vitals, looks = _run(name, model_args, pixels, labels, batch, steps, kind())
         if repeat:
             plain.append(without)
             watched.append(with_vitals)
@@ -85,7 +85,7 @@ def _compare(
 
 def _run(
     name: str,
-    knobs: dict[str, Any],
+    model_args: dict[str, Any],
     pixels: np.ndarray,
     labels: np.ndarray,
     batch: int,
@@ -94,7 +94,11 @@ def _run(
 ) -> tuple[float, int]:
     """Processor seconds per step after the first, and how many were looked at."""
     from clearsight.models.network import Network
-    from clearsight.train.loop import Examples, Training, train_network
+    from clearsight.tasks import Classification
+    from clearsight.train.config import TrainConfig
+    from clearsight.train.loop import Examples, train_network
+    from clearsight.train.observer import UNOBSERVED
+    from clearsight.train.resolve import resolve
 
     torch.manual_seed(0)
     channels, side = pixels.shape[1], pixels.shape[-1]
@@ -104,20 +108,21 @@ def _run(
             "name": name,
             "classes": 10,
             "img_size": side,
-            "knobs": knobs,
+            "knobs": model_args,
             "input": {"mean": [0.4] * channels, "std": [0.3] * channels, "mode": "fixed"},
         }
     )
-    rows = np.arange(len(labels))
-    data = Examples(pixels, labels.astype(np.int64), np.ones(len(labels), np.float32), rows, rows[:8], 10)
-    how = Training(epochs=1000, batch_size=batch, max_steps=steps, val_every=steps)
+    rows, task = np.arange(len(labels)), Classification(tuple("0123456789"))
+    data = Examples(pixels, labels.astype(np.int64), np.ones(len(labels), np.float32), rows, rows[:8], task)
+    options = {"epochs": 1000, "batch_size": batch, "max_steps": steps, "val_every": steps, "device": "cpu"}
+    config = resolve(TrainConfig().with_options(**options))
     times: list[float] = []
 
     def tick(done: int, total: int) -> None:
         times.append(time.process_time())
 
     train_network(
-        network, data, how, [{"params": list(network.parameters()), "lr": 5e-3}], seed=0, device="cpu",
-        observer=vitals, on_step=tick,
+        network, data, config, [{"params": list(network.parameters()), "lr": 5e-3}], on_step=tick,
+        observer=vitals or UNOBSERVED,
     )  # fmt: skip
     return (times[-1] - times[0]) / (steps - 1), len(vitals.looks) if vitals else 0

@@ -30,7 +30,7 @@ def _speed(repeats: int) -> dict[str, Any]:
     from skimage import data
 
     from clearsight.explanation.gradients import smoothgrad
-    from clearsight.loading import load
+    from clearsight.runs.load import load
 
     predictor = load("efficientnet_lite0")
     pixels = next(iter(predictor.pixels(data.chelsea())))
@@ -59,9 +59,9 @@ def _speed(repeats: int) -> dict[str, Any]:
 
 
 def _faithful(data: str, count: int, target: str | None = None) -> dict[str, Any]:
+    from clearsight.api.fit import fit
     from clearsight.explanation import GRADIENT_METHODS, explain
-    from clearsight.loading import held_out
-    from clearsight.workflow import fit
+    from clearsight.runs.images import held_out
 
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         run = fit(data, out=f"{folder}/run")

@@ -16,7 +16,7 @@ BARS = {"largest": "<= 1e-4", "same_answer": "all", "int8": "at most 1 point los
 
 
 def measure() -> dict[str, Any]:
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     found: dict[str, Any] = {"bars": BARS}
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
@@ -30,13 +30,13 @@ def of_run(run: Path, folder: Path) -> dict[str, Any]:
     from clearsight.data.geometry import Geometry
     from clearsight.exporting import FORMATS, Exported, export
     from clearsight.exporting.parity import compare
-    from clearsight.exporting.told import told_of
-    from clearsight.loading import held_out, load
+    from clearsight.runs.images import held_out
+    from clearsight.runs.load import load
 
     predictor = load(run, engine="torch")
     held, form = held_out(predictor), predictor.bundle.form
     n = len(held.rows)
-    told, outputs = told_of(predictor.bundle), predictor.logits(held.images)
+    task, outputs = predictor.bundle.task, predictor.logits(held.images)
     own = []
     for row in held.rows:
         header = held.dataset.source.inspect(int(row))[1]
@@ -47,10 +47,10 @@ def of_run(run: Path, folder: Path) -> dict[str, Any]:
         place.mkdir()
         written = export(run, format=name, out=place / f"model{format.suffix}", images=1)
         exported = Exported(written.file)
-        parity = compare(told, outputs, exported, (held.images[i : i + 16] for i in range(0, n, 16)), held.names)
+        parity = compare(task, outputs, exported, (held.images[i : i + 16] for i in range(0, n, 16)), held.names)
         found[name] = {"bytes": written.bytes, "working_size": parity and parity.to_dict()}
         if format.resizes:
-            raw = compare(told, outputs, exported, own, held.names)
+            raw = compare(task, outputs, exported, own, held.names)
             found[name]["own_size"] = raw and raw.to_dict()
     for name in ("onnx", "openvino"):
         place = folder / f"{run.name}-{name}"

@@ -41,8 +41,8 @@ def _write_folders(root: Path) -> None:
     """elpv as train/CLASS/ and test/CLASS/ folders, split as `clearsight train elpv` splits it with seed 0."""
     import numpy as np
 
-    from clearsight.data.sources import read
     from clearsight.data.splits import assign
+    from clearsight.tasks import read
 
     data = read("elpv")
     split = assign(data.labels, data.given, data.classes, usable=np.ones(len(data), bool))

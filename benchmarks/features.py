@@ -17,23 +17,23 @@ from benchmarks.harness import fresh_cache, spread
 
 
 def measure(repeats: int = 3) -> dict[str, Any]:
-    from clearsight.config import Config
     from clearsight.data.cache import cached_pixels
     from clearsight.data.geometry import Geometry
     from clearsight.data.loader import to_float
     from clearsight.data.scan import scan
-    from clearsight.data.sources import read
-    from clearsight.engines import BATCH, OpenVinoEngine
+    from clearsight.models.execution import BATCH, OpenVinoEngine
     from clearsight.models.network import Backbone
+    from clearsight.tasks import read
+    from clearsight.train.config import TrainConfig
     from clearsight.train.features import extract
-    from clearsight.train.frozen import new_probe
     from clearsight.train.recipe import plan
+    from clearsight.train.strategies.probe import new_probe
 
     dataset = read("elpv")
     rows = np.arange(len(dataset))
     road, engine, ratio = [], [], []
     with fresh_cache() as cache:
-        recipe = plan(Config(), scan(dataset))
+        recipe = plan(TrainConfig(), scan(dataset))
         probe = new_probe(recipe)
         side = Geometry(recipe.img_size, recipe.img_size)
         network = OpenVinoEngine(Backbone(probe), (1, recipe.img_size, recipe.img_size))  # converts once, kept below

@@ -53,24 +53,23 @@ class _Ours:
     """The loop as `train` runs it, on elpv's pixels at 224."""
 
     def __init__(self) -> None:
-        from clearsight.config import Config
         from clearsight.data.geometry import Geometry
         from clearsight.data.prepare import prepare
         from clearsight.data.scan import scan
-        from clearsight.data.sources import read
+        from clearsight.tasks import read
+        from clearsight.train.config import TrainConfig
 
         dataset = read("elpv")
         self.scan = scan(dataset)
-        self.config = Config.from_options(model="efficientnet_lite0")
+        self.config = TrainConfig.from_options(model="efficientnet_lite0")
         self.data = prepare(dataset, self.scan, Geometry(224, 224))
 
     def all_layers(self, name: str, steps: int) -> float:
         from clearsight.models.heads import softmax_head
         from clearsight.models.network import Network
-        from clearsight.train.finetune import layer_groups
-        from clearsight.train.frozen import new_probe
-        from clearsight.train.loop import Training
         from clearsight.train.recipe import plan
+        from clearsight.train.strategies.fine_tune import layer_groups
+        from clearsight.train.strategies.probe import new_probe
 
         if name == "efficientnet_lite0":
             probe = new_probe(plan(self.config, self.scan))
@@ -78,21 +77,19 @@ class _Ours:
                 width = probe.features(torch.rand(1, 3, 224, 224))[-1].shape[1]
             zeros = np.zeros((2, width), np.float32)
             spec, head = softmax_head(zeros, zeros[:, 0], np.zeros(width), np.ones(width))
-            probe.set_head([len(probe.taps)], spec, head)
+            probe.set_head(spec, head)
             network, groups = probe, layer_groups(probe, 3e-4)
         else:
             spec = {"kind": "network", "name": name, "classes": 2, "img_size": 224, "knobs": {}}
             network = Network({**spec, "input": {"mean": [0.5] * 3, "std": [0.25] * 3, "mode": "fixed"}})
             groups = [{"params": list(network.parameters()), "lr": 3e-4}]
-        how = Training(epochs=1, batch_size=32, max_steps=steps + 2, augment="light", frozen_norm=True)
-        return _rate(network, self._examples(), how, groups)
+        return _rate(network, self._examples(), groups, epochs=1, max_steps=steps + 2, augment="light")
 
     def upper_blocks(self, steps: int) -> float:
-        from clearsight.models.cut import cut
+        from clearsight.models.backbone_split import cut
         from clearsight.train.features import outputs
-        from clearsight.train.frozen import new_probe
-        from clearsight.train.loop import Training
         from clearsight.train.recipe import plan
+        from clearsight.train.strategies.probe import new_probe
 
         probe = new_probe(plan(self.config, self.scan))
         lower, upper = cut(probe, probe.taps[-2])
@@ -105,30 +102,33 @@ class _Ours:
             self._examples(), pixels=maps, labels=self.data.labels[:640], weights=self.data.weights[:640],
             train=rows, val=rows[:2],
         )  # fmt: skip
-        how = Training(epochs=99, batch_size=32, max_steps=steps + 2, patience=99, frozen_norm=True)
-        return _rate(upper, examples, how, [{"params": list(upper.parameters()), "lr": 3e-4}])
+        groups = [{"params": list(upper.parameters()), "lr": 3e-4}]
+        return _rate(upper, examples, groups, epochs=99, max_steps=steps + 2, patience=99)
 
     def _examples(self) -> Any:
+        from clearsight.tasks import Classification
         from clearsight.train.loop import Examples
 
         data, split = self.data, self.data.split
-        return Examples(data.pixels.array, data.labels, data.weights, split.train, split.val[:2], 2)
+        return Examples(
+            data.pixels.array, data.labels, data.weights, split.train, split.val[:2], Classification(("0", "1"))
+        )
 
 
-def _rate(network: Any, examples: Any, how: Any, groups: Any) -> float:
+def _rate(network: Any, examples: Any, groups: Any, **options: Any) -> float:
     """Images per second between the second step and the last."""
+    from clearsight.train.config import TrainConfig
+    from clearsight.train.context import fast_gradients
     from clearsight.train.hardware import automatic_precision
-    from clearsight.train.job import less_work
     from clearsight.train.loop import train_network
+    from clearsight.train.resolve import resolve
 
-    how = replace(how, amp=automatic_precision("cpu", network))  # as `--amp auto`; fastai's default is float32
-    times: list[float] = []
-    with less_work(network, how, examples, "cpu"):
-        train_network(
-            network, examples, how, groups, seed=0, device="cpu",
-            on_step=lambda done, total: times.append(time.perf_counter()),
-        )  # fmt: skip
-    return how.batch_size * (len(times) - 2) / (times[-1] - times[1])
+    amp = automatic_precision("cpu", network)  # as `--amp auto`; fastai's default is float32
+    config = TrainConfig().with_options(**options, batch_size=32, freeze_bn=True, amp=amp, device="cpu")
+    config, times = resolve(config), []
+    with fast_gradients(network, config, examples):
+        train_network(network, examples, config, groups, on_step=lambda done, total: times.append(time.perf_counter()))
+    return 32 * (len(times) - 2) / (times[-1] - times[1])
 
 
 def _fastai(root: Path, name: str, steps: int, python: str) -> float:

@@ -9,7 +9,6 @@ loop on one batch that lies on the GPU already: the most that its steps allow.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,12 +56,16 @@ WARM_UP = 10
 
 
 def _ours(name: str, pixels: Any, labels: Any, steps: int, batch: int) -> float:
-    from clearsight.diagnose import Vitals
-    from clearsight.train.loop import Examples, Training, train_network
+    from clearsight.diagnosis import Vitals
+    from clearsight.tasks import Classification
+    from clearsight.train.config import TrainConfig
+    from clearsight.train.loop import Examples, train_network
+    from clearsight.train.resolve import resolve
 
-    rows = np.arange(len(pixels))
-    data = Examples(pixels, labels, np.ones(len(pixels), np.float32), rows, rows[:2], CLASSES)
-    how = Training(epochs=99, batch_size=batch, max_steps=steps + WARM_UP, augment="light", patience=99, amp="bf16")
+    rows, task = np.arange(len(pixels)), Classification(tuple(map(str, range(CLASSES))))
+    data = Examples(pixels, labels, np.ones(len(pixels), np.float32), rows, rows[:2], task)
+    options = {"epochs": 99, "batch_size": batch, "max_steps": steps + WARM_UP, "augment": "light", "patience": 99}
+    config = resolve(TrainConfig().with_options(**options, amp="bf16", val_every=10**9, device="cuda"))
     network = _network(name)
     times: list[float] = []
 
@@ -71,15 +74,14 @@ def _ours(name: str, pixels: Any, labels: Any, steps: int, batch: int) -> float:
             torch.cuda.synchronize()
             times.append(time.perf_counter())
 
-    how = replace(how, val_every=10**9)
     groups = [{"params": list(network.parameters()), "lr": 1e-3}]
     with Vitals() as doctor:
-        train_network(network, data, how, groups, seed=0, device="cuda", observer=doctor, on_step=tick)
+        train_network(network, data, config, groups, observer=doctor, on_step=tick)
     return steps * batch / (times[1] - times[0])
 
 
 def _network(name: str) -> torch.nn.Module:
-    from clearsight.models.registry import build_model
+    from clearsight.models.zoo import build_model
 
     torch.manual_seed(0)
     return build_model(name, classes=CLASSES, img_size=SIDE)

@@ -40,10 +40,11 @@ def measure() -> dict[str, Any]:
 
 def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, Any]:
     """AUROC of every score, and of the default one, by pair of classes left out."""
-    from clearsight.belief.outliers import SCORES, auroc
-    from clearsight.data.sources import read
-    from clearsight.loading import held_out
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
+    from clearsight.metrics.ranking import auroc
+    from clearsight.ood.scores import SCORES
+    from clearsight.runs.images import held_out
+    from clearsight.tasks import read
 
     dataset = read(name)
     everything = np.asarray(dataset.source.images)
@@ -58,7 +59,7 @@ def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, 
             limits, bundle = run.predictor.bundle.limits, run.predictor.bundle
             assert limits is not None
             held = held_out(run.predictor, (pixels[known], words))
-            looks = [run.predictor.look(held.images), run.predictor.look(pixels[~known])]
+            looks = [run.predictor.forward(held.images), run.predictor.forward(pixels[~known])]
             scores = {
                 score: auroc(
                     *(limits.bank.score(score, k.logits, k.features, k.coarse, bundle.temperature) for k in looks)
@@ -76,7 +77,7 @@ def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, 
 
 def _coverage(splits: int) -> dict[str, Any]:
     """What 90 % sets cover on the test split, over splits."""
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     checks = []
     for seed in range(splits):
@@ -90,8 +91,8 @@ def _coverage(splits: int) -> dict[str, Any]:
 
 def _labels(seed: int) -> dict[str, Any]:
     """Precision and recall of the suspects when 5 % of the labels are changed."""
-    from clearsight.data.sources import read
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
+    from clearsight.tasks import read
 
     dataset = read("digits")
     draw = np.random.default_rng(seed)

@@ -64,7 +64,7 @@ def cam(scenes: int = 3200, epochs: int = 9, judged: int = 300, *, behind: bool 
 
 def windows_of_scenes(scenes: int = 4000, epochs: int = 10, judged: int = 100) -> dict[str, Any]:
     """Learn small scenes by their labels, and slide over larger ones."""
-    from clearsight.localise import Settings
+    from clearsight.localisation import Settings
 
     learned, kept = digits_apart()
     train = compose(scenes, seed=1, which=learned, **SMALL)
@@ -76,7 +76,7 @@ def windows_of_scenes(scenes: int = 4000, epochs: int = 10, judged: int = 100) -
 
 def windows_of_crops(count: int = 6000, epochs: int = 8, judged: int = 100) -> dict[str, Any]:
     """Learn crops by their class, and slide over scenes."""
-    from clearsight.localise import Settings
+    from clearsight.localisation import Settings
 
     learned, kept = digits_apart()
     images, labels = crops(count, learned)
@@ -90,7 +90,7 @@ def windows_of_crops(count: int = 6000, epochs: int = 8, judged: int = 100) -> d
 def judge(predictor: Any, scenes: Scenes, *, method: str, settings: Any = None) -> dict[str, Any]:
     """Boxes and masks of the model's own answers, and the loudest places of the classes that are there."""
     from clearsight.evaluation import evaluate_boxes
-    from clearsight.localise import locate
+    from clearsight.localisation import locate
 
     began = time.perf_counter()
     answers = list(locate(predictor, scenes.images, method=method, settings=settings))
@@ -150,8 +150,8 @@ def cut_outs(places: int = 8, side: int = 130) -> dict[str, Any]:
     from skimage.transform import resize
 
     from clearsight.evaluation import evaluate_boxes
-    from clearsight.loading import load
-    from clearsight.localise import locate
+    from clearsight.localisation import locate
+    from clearsight.runs.load import load
 
     predictor, rng = load("efficientnet_lite0"), np.random.default_rng(0)
     grounds = [data.grass(), data.gravel(), data.brick()]
@@ -180,7 +180,7 @@ def cut_outs(places: int = 8, side: int = 130) -> dict[str, Any]:
 
 @contextmanager
 def _learned(images: Any, labels: Any, options: dict[str, Any]) -> Iterator[Any]:
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         yield fit(images, labels, out=f"{folder}/run", **options)

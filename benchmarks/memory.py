@@ -58,12 +58,12 @@ def _generate(root: Path, n: int, side: int) -> None:
 
 
 def _peak(folder: str, model: str, side: int) -> int:
-    from clearsight.config import Config
-    from clearsight.data.sources import read
+    from clearsight.tasks import read
+    from clearsight.train.config import TrainConfig
     from clearsight.train.fit import fit
 
     with PeakMemory() as memory:
-        fit(read(folder), Config.from_options(img_size=side, model=model, epochs=1, batch_size=64))
+        fit(read(folder), TrainConfig.from_options(img_size=side, model=model, epochs=1, batch_size=64))
     return memory.peak
 
 

@@ -22,7 +22,7 @@ def measure() -> dict[str, Any]:
     import faiss
 
     from clearsight.metrics.retrieval import neighbour_recall
-    from clearsight.retrieve.index import build_faiss, search_faiss, unit
+    from clearsight.retrieval.index import build_faiss, search_faiss, unit
 
     rng = np.random.default_rng(0)
     plane = rng.normal(size=(24, WIDTH)).astype(np.float32)

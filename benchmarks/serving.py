@@ -54,7 +54,7 @@ def measure() -> dict[str, Any]:
 
 
 def _trained(folder: str) -> str:
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     return str(fit("elpv", out=f"{folder}/run").folder)
 
@@ -132,7 +132,7 @@ def _form(image: bytes) -> tuple[bytes, str]:
 def _parity(run: str, image: bytes) -> dict[str, Any]:
     import json
 
-    from clearsight.loading import load
+    from clearsight.runs.load import load
 
     with tempfile.NamedTemporaryFile(suffix=".jpg") as file, served(run) as (port, _):
         file.write(image)
@@ -146,8 +146,8 @@ def _parity(run: str, image: bytes) -> dict[str, Any]:
 def _latency(run: str, image: bytes, repeats: int = 200) -> dict[str, Any]:
     """Over HTTP against decoding and inference by the same engine in this process."""
     from clearsight.data.pixels import decode_image
-    from clearsight.loading import load
     from clearsight.predictor import Predictor
+    from clearsight.runs.load import load
 
     bundle = load(run).bundle
     predictor = Predictor(bundle, hint="latency")

@@ -34,7 +34,7 @@ def measure() -> dict[str, Any]:
 
 
 def _trained(folder: str) -> str:
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     return str(fit("digits", out=f"{folder}/run", epochs=2).folder)
 

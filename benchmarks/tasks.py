@@ -61,7 +61,7 @@ def _turned(times: int = 3) -> Any:
     """A data set: every digit turned a few times, and all of its turns in one group."""
     from skimage.transform import rotate
 
-    from clearsight.data.sources import read
+    from clearsight.tasks import read
 
     mnist = read("mnist")
     source: Any = mnist.source
@@ -75,13 +75,14 @@ def _binned(turned: Dataset, budget: str = "150s", **options: Any) -> dict[str, 
     """The same images, network and time, with the angle as one of `BINS` classes and its middle as the answer. No
     image is changed in training, as of numbers, since turns and mirror images have other angles.
     """
-    from clearsight.loading import held_out
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
+    from clearsight.runs.images import held_out
+    from clearsight.tasks import Classification
 
-    assert turned.targets is not None
-    degrees, width = turned.targets.values[:, 0], 360 / BINS
+    degrees, width = turned.targets[:, 0], 360 / BINS
     classes = tuple(f"{(k + 0.5) * width:g} degrees" for k in range(BINS))
-    data = replace(turned, labels=(degrees // width).astype(np.int64) % BINS, classes=classes, targets=None)
+    labels = (degrees // width).astype(np.int64) % BINS
+    data = replace(turned, task=Classification, labels=labels, classes=classes, names=classes, values=None)
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         run = fit(data, out=f"{folder}/run", budget=budget, augment="none", **options)
         held = held_out(run.predictor, data)
@@ -115,7 +116,7 @@ def _home(count: int = 12000, side: int = 96) -> tuple[Any, Any]:
 
 
 def _run(data: Any, budget: str = "150s", **options: Any) -> dict[str, Any]:
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

@@ -33,12 +33,11 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from clearsight.models.published import PUBLISHED
-from clearsight.models.registry import build_model, entry
+from clearsight.models.zoo import build_model, entry, model_names, published
 from clearsight.train.hardware import kept_memory
 from clearsight.train.loop import layout_for
 
-NAMES = [name for name, source in PUBLISHED.items() if source.library == "torchvision"]
+NAMES = [name for name in model_names() if (weights := published(name)) and weights.library == "torchvision"]
 WITHOUT_HEADS = {"googlenet", "inception_v3"}
 
 

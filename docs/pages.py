@@ -2,7 +2,8 @@
 
 The pages of docs/ and the README are what the forge shows, with links that work there; here they are copied, and
 their links led to where the site has those pages. Each script of the gallery is run, and becomes a page of its claim,
-its figure and the numbers it printed; what has not changed since it ran is not run again. The reference is a page for
+its figure and the numbers it printed; what has not changed since it ran is not run again. Whether the claims hold is
+for `make gallery` to say. The reference is a page for
 each package, from the docstrings.
 """
 
@@ -28,23 +29,26 @@ MOVED = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md
 """Pages that lie outside docs/, and their places in the site."""
 
 REFERENCE = {
-    "train": ("train.loop", "train.losses", "train.optimisers", "train.schedules", "train.regularisers"),
-    "models": ("models.registry", "models.anatomy", "models.initialise", "models.layers", "models.network",
-               "models.detector"),
-    "data": ("data.sources", "data.audit", "data.splits", "data.pixels", "data.geometry", "data.augment", "data.normal",
-             "data.sound"),
+    "tasks": ("tasks.task", "tasks.reading", "tasks.classification", "tasks.multilabel", "tasks.ordinal",
+              "tasks.regression", "tasks.anomaly", "tasks.losses", "tasks.predictions"),
+    "train": ("train.config", "train.loop", "train.optimisers", "train.schedules", "train.regularisers"),
+    "models": ("models.zoo", "models.registry", "models.base", "models.anatomy", "models.initialization",
+               "models.layers", "models.network", "models.anomaly_model"),
+    "data": ("data.dataset", "data.sources.read", "data.audit", "data.splits", "data.pixels", "data.geometry",
+             "data.augment", "data.sound"),
     "classical": ("classical.filters", "classical.matching", "classical.colour", "classical.hog",
                   "classical.encodings", "classical.surf"),
-    "belief": ("metrics.classification", "metrics.calibration", "belief.temperature", "belief.outliers",
-               "belief.conformal"),
-    "answers": ("answers.labels", "answers.numbers", "answers.anomaly", "answers.said"),
-    "evaluation": ("evaluation.classification", "evaluation.labels", "evaluation.numbers", "evaluation.anomaly",
-                   "evaluation.localisation", "evaluation.paired", "evaluation.views"),
-    "localise": ("localise.locate", "localise.found", "localise.maps", "localise.windows"),
-    "questions": ("predictor", "explanation.explain", "explanation.gradients", "inside.look", "adversary",
-                  "attacks.curve", "attacks.fooling", "robustness.card", "retrieve.index"),
-    "derivatives": ("derivatives.objective", "derivatives.slices", "derivatives.curvature", "derivatives.shattered",
-                    "derivatives.convolution", "diagnose.gradient_check"),
+    "calibration": ("metrics.classification", "metrics.calibration", "calibration.temperature",
+                    "calibration.prediction_sets", "ood.scores", "ood.detector"),
+    "evaluation": ("tasks.evaluation", "tasks.classification_evaluation", "tasks.multilabel_evaluation",
+                   "tasks.regression_evaluation", "tasks.anomaly_evaluation", "evaluation.localisation",
+                   "evaluation.ood", "evaluation.paired", "evaluation.views"),
+    "localisation": ("localisation.locate", "localisation.detections", "localisation.maps", "localisation.windows"),
+    "understanding": ("predictor", "explanation.explain", "explanation.gradients", "feature_vis.visualize",
+                      "attacks.gradient", "attacks.curve", "attacks.fooling", "robustness.report",
+                      "retrieval.index"),
+    "derivatives": ("derivatives.objective", "derivatives.slices", "derivatives.curvature",
+                    "derivatives.gradient_correlation", "derivatives.convolution", "diagnosis.gradient_check"),
 }  # fmt: skip
 """Pages of the reference, and the modules each describes."""
 
@@ -139,9 +143,9 @@ def main() -> int:
             print(printed, flush=True)
         gallery_page(name, printed)
     reference()
-    if failed:
-        print(f"claims that do not hold: {', '.join(failed)}")
-    return 1 if failed else 0
+    if failed:  # with one seed; `make gallery` judges by the median of three
+        print(f"with this seed, claims do not hold of: {', '.join(failed)}")
+    return 0
 
 
 if __name__ == "__main__":

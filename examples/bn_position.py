@@ -10,7 +10,7 @@ section 3.2. On the digits, with a chain of seven convolutions (ResNet-8 without
 import numpy as np
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, GRAY, ORANGE, Found, digits, learn, main, plain_log, plt
 
 PLACES = {
@@ -19,13 +19,13 @@ PLACES = {
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(300 if short else 600, seed, held=500)
-    seeds, epochs, width = (2, 6, 8) if short else (3, 8, 16)
+    data = digits(200 if short else 600, seed, held=100 if short else 500)
+    seeds, epochs, width = (2, 2, 4) if short else (3, 8, 16)
     losses = {place: [] for place in PLACES}
     for number in range(seed, seed + seeds):
-        for place, knobs in PLACES.items():
+        for place, model_args in PLACES.items():
             torch.manual_seed(number)
-            body = build_model("resnet8", classes=10, channels=1, img_size=8, residual=False, width=width, **knobs)
+            body = build_model("resnet8", classes=10, channels=1, img_size=8, residual=False, width=width, **model_args)
             _, trained = learn(body, data, epochs=epochs, lr=0.05, seed=number, batch=25, last=True)
             losses[place].append(trained.history[-1].val_loss)
 

@@ -9,7 +9,7 @@ digits, with a VGG-like chain of seven convolutions (ResNet-8 without its shortc
 
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, accuracy_or_chance, digits, main, percent_axis, plt
 
 LEARNS = 0.6
@@ -17,15 +17,15 @@ LEARNS = 0.6
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(300 if short else 500, seed, held=500)
+    data = digits(200 if short else 500, seed, held=100 if short else 500)
     rates = (0.1, 1.0) if short else (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-    epochs, batch = 8, 16 if short else 20
+    epochs, batch = 2 if short else 8, 20
     reached = {}
     for norm in (True, False):
         for rate in rates:
             torch.manual_seed(seed)
-            knobs = {"residual": False, "norm": norm, "width": 8 if short else 16}
-            body = build_model("resnet8", classes=10, channels=1, img_size=8, **knobs)
+            model_args = {"residual": False, "norm": norm, "width": 4 if short else 16}
+            body = build_model("resnet8", classes=10, channels=1, img_size=8, **model_args)
             how = {"epochs": epochs, "lr": rate, "opt": "sgd", "sched": "constant", "batch": batch, "seed": seed}
             reached[norm, rate] = accuracy_or_chance(body, data, **how)
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from clearsight.data.loader import Images
 from clearsight.models.anatomy import anatomy
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.loop import logits_of
 from gallery import BLUE, ORANGE, Found, clothes, learn, main, percent_axis, plain_log, plt
 
@@ -27,7 +27,7 @@ def study(short: bool, seed: int) -> Found:
     dense = anatomy(nn.Sequential(nn.Flatten(), nn.Linear(side**2, 6 * 24**2)), img_size=side, channels=1).parameters
     shared = anatomy(nn.Sequential(nn.Conv2d(1, 6, 5)), img_size=side, channels=1).parameters
 
-    data = clothes(800 if short else 3000, 600 if short else 2000, seed)
+    data = clothes(300 if short else 3000, 200 if short else 2000, seed)
     moved = replace(data, pixels=np.pad(data.pixels, ((0, 0), (0, 0), (2, 0), (2, 0)))[:, :, :-2, :-2])
     size = data.pixels.shape[2]
     families = {
@@ -36,10 +36,10 @@ def study(short: bool, seed: int) -> Found:
     }
     points = {}
     for family, networks in families.items():
-        for name, knobs in networks:
+        for name, model_args in networks:
             torch.manual_seed(seed)
-            body = build_model(name, classes=10, channels=1, img_size=size, **knobs)
-            network, trained = learn(body, data, epochs=6 if short else 8, batch=32, lr=0.05, seed=seed, last=True)
+            body = build_model(name, classes=10, channels=1, img_size=size, **model_args)
+            network, trained = learn(body, data, epochs=2 if short else 8, batch=32, lr=0.05, seed=seed, last=True)
             count = sum(p.numel() for p in body.parameters())
             shifted = logits_of(network, Images(moved.pixels), data.val, 500).argmax(1).numpy()
             right = float((shifted == data.labels[data.val]).mean())

@@ -12,19 +12,19 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, clothes, learn, main, plt
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(300, 1000 if short else 3000, seed)
-    epochs, width = (30, 256) if short else (40, 512)
+    data = clothes(300, 200 if short else 3000, seed)
+    epochs, width = (6, 64) if short else (40, 512)
     curves, shares = {}, (0.0, 0.5)
     for share in shares:
-        knobs = {"img_size": data.pixels.shape[2], "widths": (width, width), "dropout": share}
+        model_args = {"img_size": data.pixels.shape[2], "widths": (width, width), "dropout": share}
         for part, rows in (("held out", data.val), ("training", data.train)):  # one training, judged on either
             torch.manual_seed(seed)
-            body = build_model("mlp", classes=10, channels=1, **knobs)
+            body = build_model("mlp", classes=10, channels=1, **model_args)
             how = {"epochs": epochs, "lr": 0.02, "sched": "constant", "seed": seed, "val_every": 25}
             _, trained = learn(body, replace(data, val=rows), **how)
             curves[share, part] = trained.history

@@ -10,18 +10,18 @@ to 1.
 import numpy as np
 import torch
 
-from clearsight.adversary import fgsm
+from clearsight.attacks.gradient import fgsm
 from clearsight.data.loader import to_float
 from clearsight.models.network import frozen
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, class_names, clothes, learn, main, percent_axis, plt
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(1500 if short else 6000, 300 if short else 1000, seed)
+    data = clothes(300 if short else 6000, 100 if short else 1000, seed)
     torch.manual_seed(seed)
     body = build_model("lenet5", classes=10, channels=1, img_size=data.pixels.shape[2], norm=True)
-    network, _ = learn(body, data, epochs=5 if short else 8, batch=32, lr=0.05, seed=seed, last=True)
+    network, _ = learn(body, data, epochs=2 if short else 8, batch=32, lr=0.05, seed=seed, last=True)
     x, labels = to_float(data.pixels[data.val]), torch.from_numpy(data.labels[data.val])
     epsilons = (0, 2, 5, 10, 20) if short else (0, 1, 2, 4, 6, 8, 10, 15, 20)  # gray levels of 255
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).sign()

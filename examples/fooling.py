@@ -18,11 +18,11 @@ from gallery import BLUE, ORANGE, Found, digits, main, plt
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(1350, seed)
+    data = digits(500 if short else 1350, seed, held=200 if short else 447)
     images, labels = data.pixels[data.train, 0], data.labels[data.train]
     with tempfile.TemporaryDirectory() as folder:
-        clf = cs.fit(images, labels, epochs=5 if short else 15, seed=seed, out=f"{folder}/digits").predictor
-    made = fool(clf, rounds=1000, seed=seed)
+        clf = cs.fit(images, labels, epochs=2 if short else 15, seed=seed, out=f"{folder}/digits").predictor
+    made = fool(clf, rounds=50 if short else 1000, seed=seed)
     real = data.pixels[data.val]
     answers = clf.predict_proba(real).argmax(1)
     strangeness, flagged = clf.strangeness(real)

@@ -3,9 +3,11 @@
 A script states a claim in its docstring, and has one function, `study(short, seed) -> Found`. Run it:
 
     python examples/residual.py                     a minute at most on two cores; writes residual.png
-    python examples/residual.py --short --out pics  seconds: less data, fewer epochs, the same claim
+    python examples/residual.py --seeds 3           three times that; `make gallery` does so with every script
+    python examples/residual.py --short --out pics  seconds: little data, few epochs, for the figure; no verdict
 
-It prints what was measured and whether each claim holds, and ends with exit code 1 where one does not.
+It prints what was measured and whether each claim holds, and ends with exit code 1 where one does not. A claim is a
+difference beyond a margin; of several seeds it must hold for more than half, which is to say, in the median.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,11 +30,14 @@ import torch
 from matplotlib import pyplot as plt
 from torch import nn
 
-from clearsight.data import builtin
 from clearsight.data.loader import to_float
+from clearsight.data.sources import builtin
 from clearsight.errors import TrainingError
 from clearsight.models.network import InputLayer
-from clearsight.train.loop import Examples, Trained, Training, train_network
+from clearsight.tasks import Classification, read
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, Trained, train_network
+from clearsight.train.resolve import resolve
 
 BLUE, ORANGE, GRAY, PLUM, GREEN, SAND = "#0b62a4", "#a84a08", "#7a8490", "#8f4a78", "#3f7f4f", "#c9a24a"
 """Colours of lines, in the order they are used; the first four are those of the report."""
@@ -63,20 +68,23 @@ Study = Callable[[bool, int], Found]
 
 
 def main(study: Study, arguments: list[str] | None = None) -> int:
-    """Run a script's study, print what it says and write its figure; the exit code, 1 where a claim does not hold."""
+    """Run a script's study, print what it says and write its figure, that of the first seed. The exit code is 1 where a
+    claim does not hold for most of the seeds; in the short form no claim is judged.
+    """
     module = inspect.getmodule(study)
     assert module is not None
     assert module.__doc__
     assert module.__file__
     parser = argparse.ArgumentParser(description=module.__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="less data and fewer epochs: seconds")
+    parser.add_argument("--short", action="store_true", help="little data and few epochs, for the figure: seconds")
     parser.add_argument("--out", type=Path, default=Path(), help="folder for the figure (default: here)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, counted from --seed (default: 1)")
     asked = parser.parse_args(arguments)
     name = Path(module.__file__).stem
-    torch.manual_seed(asked.seed)
     with plt.rc_context(STYLE):
-        found = study(asked.short, asked.seed)
+        seeds = range(asked.seed, asked.seed + asked.seeds)
+        found, *others = (_studied(study, asked.short, seed) for seed in seeds)
         asked.out.mkdir(parents=True, exist_ok=True)
         found.figure.savefig(asked.out / f"{name}.png")
         if found.animation is not None:
@@ -85,27 +93,39 @@ def main(study: Study, arguments: list[str] | None = None) -> int:
         plt.close("all")
     print(module.__doc__.strip(), end="\n\n")
     for what, value in found.numbers.items():
-        print(f"  {what:<52} {value}")
-    for claim, holds in found.claims.items():
-        print(f"  {'holds' if holds else 'DOES NOT HOLD'}: {claim}")
+        print(f"  {what:<52} {' | '.join([value, *(other.numbers.get(what, '-') for other in others)])}")
+    votes = {claim: [holds, *(other.claims[claim] for other in others)] for claim, holds in found.claims.items()}
+    for claim, holds in votes.items():
+        of = f" ({sum(holds)} of {len(holds)} seeds)" if others else ""
+        verdict = "not judged" if asked.short else "holds" if _mostly(holds) else "DOES NOT HOLD"
+        print(f"  {verdict}: {claim}{of}")
     print(f"  figure: {asked.out / name}.png")
-    return 0 if all(found.claims.values()) else 1
+    return 0 if asked.short or all(_mostly(holds) for holds in votes.values()) else 1
+
+
+def _studied(study: Study, short: bool, seed: int) -> Found:
+    torch.manual_seed(seed)
+    return study(short, seed)
+
+
+def _mostly(holds: Sequence[bool]) -> bool:
+    return sum(holds) > len(holds) / 2
 
 
 def digits(train: int = 1200, seed: int = 0, held: int | None = None) -> Examples:
     """scikit-learn's digits, 8x8: `train` of them to learn from, `held` or all others held out."""
-    found = builtin.digits(None)
-    return _split(np.asarray(found.source.images), found.labels, len(found.classes), train, held, seed)
+    found = read("digits")
+    return _split(np.asarray(found.source.images), found.labels, found.classes, train, held, seed)
 
 
 def clothes(train: int, held: int, seed: int = 0) -> Examples:
     """Part of Fashion-MNIST's training images, 28x28, some to learn from and some held out. Where it is not on this
     machine: at most 1,200 and 597 of scikit-learn's digits, enlarged, each at a place of its own in 28x28 pixels.
     """
-    images, labels, _ = _clothes()
+    images, labels, classes = _clothes()
     if len(images) < train + held:
         train, held = min(train, 1200), min(held, len(images) - 1200)
-    return _split(images, labels, 10, train, held, seed)
+    return _split(images, labels, classes, train, held, seed)
 
 
 def class_names() -> tuple[str, ...]:
@@ -116,10 +136,10 @@ def class_names() -> tuple[str, ...]:
 @cache
 def _clothes() -> tuple[Any, Any, tuple[str, ...]]:
     if builtin.installed("fashion-mnist", "FashionMNIST"):
-        found = builtin.fashion_mnist(None)
+        found = read("fashion-mnist")
         mine = found.given == "train"  # what is chosen here must not be chosen on test images
         return np.asarray(found.source.images)[mine], found.labels[mine], found.classes
-    found, rng = builtin.digits(None), np.random.default_rng(0)
+    found, rng = read("digits"), np.random.default_rng(0)
     small = torch.from_numpy(np.asarray(found.source.images)).float()[:, None]
     large = nn.functional.interpolate(small, size=(20, 20), mode="bilinear")[:, 0].numpy()
     images = rng.integers(0, 60, (len(large), 28, 28))
@@ -129,11 +149,12 @@ def _clothes() -> tuple[Any, Any, tuple[str, ...]]:
     return images.clip(0, 255).astype(np.uint8), found.labels, found.classes
 
 
-def _split(images: Any, labels: Any, classes: int, train: int, held: int | None, seed: int) -> Examples:
+def _split(images: Any, labels: Any, classes: tuple[str, ...], train: int, held: int | None, seed: int) -> Examples:
     order = np.random.default_rng(seed).permutation(len(images))[: None if held is None else train + held]
     rows = np.arange(len(order))
     weights = np.ones(len(order), np.float32)
-    return Examples(images[order][:, None], labels[order], weights, rows[:train], rows[train:], classes)
+    task = Classification(classes)
+    return Examples(images[order][:, None], labels[order], weights, rows[:train], rows[train:], task)
 
 
 def tensors(data: Examples, rows: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -151,12 +172,13 @@ def learn(
     """
     x = to_float(data.pixels[data.train])
     network = nn.Sequential(InputLayer([float(x.mean())], [float(x.std())]), body)
-    training = Training(
-        epochs, batch, opt=opt, sched=sched, weight_decay=weight_decay, patience=10**6,
-        **{"clip": None, "val_every": epochs * -(-len(data.train) // batch) if last else None, **how},
+    config = TrainConfig().with_options(
+        epochs=epochs, batch_size=batch, opt=opt, sched=sched, weight_decay=weight_decay, patience=10**6,
+        seed=seed, device="cpu",
+        **{"clip": 0.0, "val_every": epochs * -(-len(data.train) // batch) if last else None, **how},
     )  # fmt: skip
     groups = [{"params": list(network.parameters()), "lr": lr}]
-    return network, train_network(network, data, training, groups, seed=seed, device="cpu")
+    return network, train_network(network, data, resolve(config), groups)
 
 
 def accuracy_or_chance(body: nn.Module, data: Examples, **how: Any) -> float:

@@ -5,7 +5,7 @@ nearly alike are subtracted: the error has the shape of a V, and its best h is a
 error. A backward pass with a mistake is off by percents at every h that would confirm a right one.
 
 Source: Nocedal, Wright 2006, Numerical Optimization, section 8.1; the checks of layers are those of
-`clearsight.diagnose.check_gradients`. A network of sigmoids on the digits, in float64.
+`clearsight.diagnosis.check_gradients`. A network of sigmoids on the digits, in float64.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from clearsight.diagnose.gradient_check import check_gradients
-from clearsight.models.registry import build_model
+from clearsight.diagnosis.gradient_check import check_gradients
+from clearsight.models.zoo import build_model
 from gallery import BLUE, GRAY, ORANGE, PLUM, Found, digits, main, plt, tensors
 
 STEPS = np.logspace(-13, 0, 40)

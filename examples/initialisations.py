@@ -9,8 +9,8 @@ The signals are those of the digits.
 
 import torch
 
-from clearsight.models.initialise import METHODS
-from clearsight.models.registry import build_model
+from clearsight.models.initialization import METHODS
+from clearsight.models.zoo import build_model
 from gallery import Found, digits, learn, main, percent_axis, plt, tensors
 
 DEPTH = 20
@@ -19,7 +19,7 @@ DEPTH = 20
 def study(short: bool, seed: int) -> Found:
     data = digits(400 if short else 1000, seed, held=100)
     x, _ = tensors(data, data.train[:256])
-    epochs = 6 if short else 15
+    epochs = 2 if short else 15
     sizes, curves = {}, {}
     for init in METHODS:
         torch.manual_seed(seed)

@@ -13,7 +13,7 @@ import torch
 
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import filter_normalised, plane
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import Found, digits, learn, main, plt
 
 TINY = 1e-6
@@ -22,7 +22,7 @@ TINY = 1e-6
 
 def study(short: bool, seed: int) -> Found:
     data = digits(250 if short else 700, seed, held=200)
-    depth, side, images, epochs = (20, 7, 40, 4) if short else (56, 15, 80, 10)
+    depth, side, images, epochs = (20, 5, 20, 1) if short else (56, 15, 80, 10)
     steps = np.linspace(-1, 1, side)
     grids, reached = {}, {}
     for family in ("plain", "resnet"):

@@ -13,7 +13,7 @@ from skimage import data as pictures
 from torch import nn
 
 from clearsight.models.anatomy import layers_by_name
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, main, plt
 
 

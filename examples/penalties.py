@@ -10,7 +10,7 @@ classifier of 200 images of Fashion-MNIST.
 import numpy as np
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, class_names, clothes, learn, main, plt
 
 TINY = 0.01
@@ -18,7 +18,7 @@ TINY = 0.01
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(200, 1000 if short else 4000, seed)
+    data = clothes(200, 200 if short else 4000, seed)
     strengths = (1e-4, 0.05, 5.0) if short else tuple(np.logspace(-4, 1, 11))
     losses, sparse, templates = {}, {}, {}
     for kind in ("l2", "l1"):
@@ -26,7 +26,7 @@ def study(short: bool, seed: int) -> Found:
             torch.manual_seed(seed)
             body = build_model("linear", classes=10, channels=1, img_size=data.pixels.shape[2])
             penalty = {"weight_decay": strength} if kind == "l2" else {"l1": strength / 10}
-            how = {"epochs": 100 if short else 400, "lr": 0.01, "opt": "adam", "last": True, "seed": seed}
+            how = {"epochs": 10 if short else 400, "lr": 0.01, "opt": "adam", "last": True, "seed": seed}
             _, trained = learn(body, data, batch=200, **how, **penalty)
             losses[kind, strength] = trained.history[-1].val_loss
             templates[kind, strength] = body.templates()[:, 0]

@@ -11,7 +11,7 @@ training.
 import numpy as np
 import torch
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.schedules import rate_factor
 from gallery import GRAY, Found, clothes, learn, main, plt
 
@@ -19,8 +19,8 @@ SCHEDULES = ("constant", "step", "exponential", "cosine", "one-cycle")
 
 
 def study(short: bool, seed: int) -> Found:
-    data = clothes(700 if short else 3000, 300 if short else 1000, seed)
-    epochs, chosen = (10, ("constant", "cosine", "one-cycle")) if short else (12, SCHEDULES)
+    data = clothes(300 if short else 3000, 100 if short else 1000, seed)
+    epochs, chosen = (3, ("constant", "cosine", "one-cycle")) if short else (12, SCHEDULES)
     histories = {}
     for sched in chosen:
         torch.manual_seed(seed)

@@ -8,14 +8,14 @@ Source: Balduzzi et al. 2017, arXiv:1702.08591, figures 1 and 2. The networks ar
 before training, so there are no images.
 """
 
-from clearsight.derivatives.shattered import KINDS, shattered
+from clearsight.derivatives.gradient_correlation import KINDS, shattered
 from gallery import BLUE, GRAY, ORANGE, PLUM, Found, main, plt
 
 COLOURS = {"plain": GRAY, "bn": ORANGE, "residual": BLUE, "scaled": PLUM}
 
 
 def study(short: bool, seed: int) -> Found:
-    depths, networks, points = ((2, 50), 3, 256) if short else ((2, 10, 24, 50), 10, 256)
+    depths, networks, points = ((2, 50), 2, 64) if short else ((2, 10, 24, 50), 10, 256)
     found = shattered(depths, networks=networks, points=points, seed=seed)
     near = {(row.kind, row.depth): float(row.autocorrelation[1]) for row in found.rows}
     paths = {(row.kind, row.depth): row.gradients for row in found.rows}

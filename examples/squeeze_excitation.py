@@ -14,7 +14,7 @@ import torch
 
 from clearsight.models.anatomy import anatomy
 from clearsight.models.layers import SqueezeExcitation
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, ORANGE, Found, digits, learn, main, plt, tensors
 
 
@@ -23,10 +23,10 @@ def study(short: bool, seed: int) -> Found:
     more_weights = gated.parameters / plain.parameters - 1
     more_work = gated.multiply_adds / plain.multiply_adds - 1
 
-    data = digits(600 if short else 1200, seed, held=500)
+    data = digits(200 if short else 1200, seed, held=200 if short else 500)
     torch.manual_seed(seed)
     body = build_model("resnet20", classes=10, channels=1, img_size=8, se=True, width=16)
-    _, trained = learn(body, data, epochs=3 if short else 12, lr=0.05, seed=seed)
+    _, trained = learn(body, data, epochs=1 if short else 12, lr=0.05, seed=seed)
     body.eval()
     x, labels = tensors(data, data.val)
     seen = []

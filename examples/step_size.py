@@ -12,7 +12,7 @@ import numpy as np
 
 from clearsight.derivatives.curvature import largest_curvature
 from clearsight.derivatives.objective import Objective
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from gallery import BLUE, GRAY, ORANGE, PLUM, Found, digits, main, plt, tensors
 
 

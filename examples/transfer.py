@@ -19,9 +19,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
-from clearsight.models.network import capture, frozen
+from clearsight.models.base import capture
+from clearsight.models.network import frozen
 from clearsight.models.pretrained import imagenet_network
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
+from clearsight.tasks import Classification
 from clearsight.train.loop import Examples
 from gallery import BLUE, GRAY, ORANGE, Found, digits, learn, main, percent_axis, plt
 
@@ -33,6 +35,7 @@ def photographs(count: int, held: int, seed: int) -> Examples:
     rng = np.random.default_rng(seed)
     photos = [pictures.rocket(), pictures.coffee(), pictures.chelsea(), pictures.astronaut(),
               load_sample_image("china.jpg"), load_sample_image("flower.jpg")]  # fmt: skip
+    task = Classification(("rocket", "coffee", "chelsea", "astronaut", "china", "flower"))
     labels = np.arange(count + held) % len(photos)
     crops = []
     for number, label in enumerate(labels):
@@ -43,7 +46,7 @@ def photographs(count: int, held: int, seed: int) -> Examples:
         crops.append(photo[top : top + 160 : 2, left : left + 160 : 2])
     rows = np.arange(len(labels))
     weights = np.ones(len(labels), np.float32)
-    return Examples(np.stack(crops).transpose(0, 3, 1, 2), labels, weights, rows[:count], rows[count:], len(photos))
+    return Examples(np.stack(crops).transpose(0, 3, 1, 2), labels, weights, rows[:count], rows[count:], task)
 
 
 def features(data: Examples) -> dict[str, np.ndarray]:
@@ -82,8 +85,8 @@ def study(short: bool, seed: int) -> Found:
             body = build_model(
                 "resnet8", classes=whole.classes, channels=channels, img_size=size, patch=5 if size > 8 else 1
             )
-            part = Examples(whole.pixels, whole.labels, whole.weights, rows, whole.val, whole.classes)
-            epochs = (40 if amount == "little" else 8) if short else (60 if amount == "little" else 15)
+            part = Examples(whole.pixels, whole.labels, whole.weights, rows, whole.val, whole.task)
+            epochs = 2 if short else (60 if amount == "little" else 15)
             _, trained = learn(body, part, epochs=epochs, lr=0.05, batch=32, seed=seed, last=True)
             reached[kind, amount, "from scratch"] = trained.history[-1].val_accuracy
 

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
+import shutil
+import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in one process per core, each with one thread
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from scipy.io import wavfile
 from sklearn.datasets import load_digits
 
-from clearsight.answers import Labels, Numbers
 from clearsight.bundle import Bundle
-from clearsight.data.builtin import digits
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.models.network import from_spec
 from clearsight.predictor import Predictor
+from clearsight.runs.folder import Run
+from clearsight.runs.load import load
+from clearsight.tasks import Multilabel, Regression, read
 
-ANSWERS = {
-    "labels": Labels.of(("cat", "dog", "fox")),
-    "numbers": Numbers(
+TASKS = {
+    "labels": Multilabel.unfitted(("cat", "dog", "fox")),
+    "numbers": Regression(
         ("size", "age"),
         "number",
         mean=(40.0, -3.0),
@@ -37,13 +45,17 @@ ANSWERS = {
         high=45.0,
         ends=((20.0, 60.0), (-4.0, -2.0)),
     ),
-    "numbers with deviations": Numbers(("size",), "number", mean=(4.0,), std=(2.0,), spread=True),
-    "angles": Numbers(("heading", "tilt"), "angle", unit="degrees"),
-    "radians": Numbers(("heading",), "angle", unit="radians"),
-    "direction": Numbers(("x", "y"), "direction", unit="degrees"),
+    "numbers with deviations": Regression(("size",), "number", mean=(4.0,), std=(2.0,), spread=True),
+    "angles": Regression(("heading", "tilt"), "angle", unit="degrees"),
+    "radians": Regression(("heading",), "angle", unit="radians"),
+    "direction": Regression(("x", "y"), "direction", unit="degrees"),
 }
 
+pytest_plugins = ["tests.long"]
+
 ROOT = Path(__file__).parent.parent
+
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 SHARED = ("openvino", "features")
 """Parts of the cache that tests share."""
@@ -80,14 +92,40 @@ def page() -> Callable[[str], Page]:
 
 
 @pytest.fixture(scope="session")
-def new_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what the workers share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def once(shared: Path, tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[], str]) -> Once:
+    """once(name, make): a folder that `make` fills once for all workers. Each gets a copy that its tests may change."""
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed half-way
+                folder.mkdir()
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setenv("CLEARSIGHT_CACHE", new_cache())
+                    make(folder)
+                done.touch()
+        return shutil.copytree(folder, tmp_path_factory.mktemp(name) / name)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def new_cache(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Callable[[], str]:
     """Makes an empty cache, but for the networks that any test has converted for OpenVINO and the features that any has
     computed of its images: they are the same whoever asks, and take longest.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     for kind in SHARED:
-        (shared / kind).mkdir(parents=True, exist_ok=True)
+        (shared / kind).mkdir(exist_ok=True)
 
     def made() -> str:
         folder = tmp_path_factory.mktemp("cache")
@@ -104,49 +142,63 @@ def own_cache(new_cache: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CLEARSIGHT_CACHE", new_cache())
 
 
+@pytest.fixture
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training from scratch lasts 8 epochs instead of up to 40, for tests of pages that leave their number open."""
+    monkeypatch.setattr(import_module("clearsight.train.strategies.from_scratch"), "WORK", 1)
+
+
 @pytest.fixture(scope="session")
 def digits_arrays() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's digits: pixels (1797, 1, 8, 8) uint8 and labels (1797,)."""
-    found = digits(None)
+    found = read("digits")
     return np.asarray(found.source.images)[:, None], found.labels
 
 
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(once: Once) -> Path:
     """Real photographs in class folders: 24 crops of 96x80 pixels each from four of scikit-image's pictures."""
     from skimage import data
 
-    root = tmp_path_factory.mktemp("data") / "photos"
-    pictures = {"cat": data.chelsea(), "coffee": data.coffee(), "rocket": data.rocket(), "space": data.astronaut()}
-    rng = np.random.default_rng(0)
-    for name, picture in pictures.items():
-        folder = root / name
-        folder.mkdir(parents=True)
-        for i in range(24):
-            top = rng.integers(0, picture.shape[0] - 80)
-            left = rng.integers(0, picture.shape[1] - 96)
-            Image.fromarray(picture[top : top + 80, left : left + 96]).save(folder / f"{i}.jpg", quality=90)
-    return root
+    def make(root: Path) -> None:
+        pictures = {"cat": data.chelsea(), "coffee": data.coffee(), "rocket": data.rocket(), "space": data.astronaut()}
+        rng = np.random.default_rng(0)
+        for name, picture in pictures.items():
+            (root / name).mkdir()
+            for i in range(24):
+                top = rng.integers(0, picture.shape[0] - 80)
+                left = rng.integers(0, picture.shape[1] - 96)
+                Image.fromarray(picture[top : top + 80, left : left + 96]).save(root / name / f"{i}.jpg", quality=90)
+
+    return once("photos", make)
 
 
 @pytest.fixture(scope="session")
-def digits_run(tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[], str]) -> Path:
+def digits_run(once: Once) -> Path:
     """A finished run on the digits, short but real."""
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", new_cache())
-        return fit("digits", out=str(tmp_path_factory.mktemp("runs") / "digits"), epochs=12).folder
+    return once("digits-run", lambda folder: fit("digits", out=folder / "digits", epochs=12)) / "digits"
 
 
 @pytest.fixture(scope="session")
-def photos_run(tmp_path_factory: pytest.TempPathFactory, photos: Path, new_cache: Callable[[], str]) -> Path:
-    """A finished run on the photographs: a head on frozen EfficientNet-Lite0 features."""
-    from clearsight.workflow import fit
+def photos_run(once: Once, photos: Path) -> Path:
+    """A finished run on the photographs, which lie beside it: a head on frozen EfficientNet-Lite0 features."""
+    from clearsight.api.fit import fit
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", new_cache())
-        return fit(photos, out=str(tmp_path_factory.mktemp("runs") / "photos"), img_size=96).folder
+    def make(folder: Path) -> None:
+        data = shutil.copytree(photos, folder / "data" / "photos")  # the run names where its images are
+        fit(data, out=folder / "photos", img_size=96)
+
+    return once("photos-run", make) / "photos"
+
+
+@pytest.fixture(scope="session")
+def classical_run(once: Once) -> Path:
+    """A finished run of oriented gradients and a support vector machine on the digits."""
+    from clearsight.api.fit import fit
+
+    return once("classical-run", lambda folder: fit("digits", model="hog+svm", out=folder / "hog")) / "hog"
 
 
 @pytest.fixture
@@ -173,27 +225,27 @@ def noise():
 
 @pytest.fixture(scope="session")
 def answering(noise):
-    """A function that gives a predictor of a kind of `ANSWERS`: a network with random weights for such images, its
-    answers fitted on noise.
+    """A function that gives a predictor of a kind of `TASKS`: a network with random weights for such images, its
+    task calibrated on noise.
     """
 
     def made(kind, network="linear"):
-        answer = ANSWERS[kind]
+        task = TASKS[kind]
         torch.manual_seed(1)
         spec = {
-            "kind": "network", "name": network, "classes": answer.outputs, "img_size": 12, "knobs": {},
+            "kind": "network", "name": network, "classes": task.outputs, "img_size": 12, "knobs": {},
             "input": {"mean": [0.5], "std": [0.3]},
         }  # fmt: skip
         body, form = from_spec(spec).eval(), PixelFormat(1, 8)
         with torch.no_grad():
             for parameter in body.parameters():
                 parameter.copy_(torch.randn(parameter.shape) * 0.12)
-        unfitted = Bundle(body, answer.names, form, Geometry(12, 12), answer=answer)
+        unfitted = Bundle(body, task, form, Geometry(12, 12))
         outputs, rng = Predictor(unfitted, engine="torch").logits(noise(60, seed=1)), np.random.default_rng(2)
-        values = answer.values(outputs)
+        values = task.decode(outputs)
         targets = rng.random(values.shape) < values if kind == "labels" else values + rng.normal(0, 0.05, values.shape)
-        fitted = answer.fitted(outputs, targets.astype(np.float32))
-        return Predictor(Bundle(body, answer.names, form, Geometry(12, 12), answer=fitted), engine="torch")
+        fitted = task.calibrated(outputs, targets.astype(np.float32))
+        return Predictor(Bundle(body, fitted, form, Geometry(12, 12)), engine="torch")
 
     return made
 
@@ -236,6 +288,54 @@ def pointers():
     return _pointers
 
 
+def _filed(folder: Path, images: np.ndarray, columns: dict[str, Any]) -> Path:
+    """A table, pictures.csv, of images as files beside it."""
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    table = pd.DataFrame({"image_path": [f"{i}.png" for i in range(len(images))], **columns})
+    table.to_csv(folder / "pictures.csv", index=False)
+    return folder / "pictures.csv"
+
+
+@pytest.fixture(scope="session")
+def labels_run(once: Once) -> Path:
+    """The run, with an index, of a model of four labels; its images lie beside it."""
+    from clearsight.api import retrieve
+    from clearsight.api.fit import fit
+
+    def make(folder: Path) -> None:
+        images, truth = _scenes(700)
+        cells = ["|".join(str(k) for k in np.flatnonzero(row)) for row in truth]
+        retrieve.index(fit(_filed(folder, images, {"label": cells}), epochs=12, out=folder / "run").folder)
+
+    return once("labels", make) / "run"
+
+
+@pytest.fixture(scope="session")
+def angle_run(once: Once) -> Path:
+    """The run, with an index, of a model of an angle in degrees; its images lie beside it, with pictures.csv."""
+    from clearsight.api import retrieve
+    from clearsight.api.fit import fit
+
+    def make(folder: Path) -> None:
+        images, degrees = _pointers(500)
+        table = _filed(folder, images, {"heading": degrees.round(2)})
+        retrieve.index(fit(table, angle="degrees", epochs=15, out=folder / "run").folder)
+
+    return once("angle", make) / "run"
+
+
+@pytest.fixture(scope="session")
+def reopened() -> Callable[[Path], Run]:
+    """Makes the object that training returns from the folder of a finished run."""
+
+    def made(folder: Path) -> Run:
+        metrics = json.loads((folder / "metrics.json").read_text())
+        return Run(folder, load(folder), metrics, folder / "report.html")
+
+    return made
+
+
 def _plates(count, seed=0, spotted=False):
     """Plates in noise: gray (N, 64, 64), or with a bright spot each."""
     rng = np.random.default_rng(seed)
@@ -270,42 +370,70 @@ def tone():
 
 
 @pytest.fixture(scope="session")
-def detector_run(tmp_path_factory: pytest.TempPathFactory, new_cache: Callable[[], str]) -> Path:
+def detector_run(once: Once) -> Path:
     """The run of a detector that tells places of plates, with an index; its images lie in `data` beside it."""
-    from clearsight import questions
-    from clearsight.workflow import fit
+    from clearsight.api import retrieve
+    from clearsight.api.fit import fit
 
-    folder = tmp_path_factory.mktemp("plates")
-    for place, images in (
-        ("train/whole", _plates(24)), ("test/whole", _plates(6, 1)), ("test/spot", _plates(6, 2, spotted=True)),
-    ):  # fmt: skip
-        (folder / "data" / place).mkdir(parents=True)
-        for i, image in enumerate(images):
-            Image.fromarray(image).save(folder / "data" / place / f"{i}.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", new_cache())
+    def make(folder: Path) -> None:
+        for place, images in (
+            ("train/whole", _plates(24)), ("test/whole", _plates(6, 1)), ("test/spot", _plates(6, 2, spotted=True)),
+        ):  # fmt: skip
+            (folder / "data" / place).mkdir(parents=True)
+            for i, image in enumerate(images):
+                Image.fromarray(image).save(folder / "data" / place / f"{i}.png")
         run = fit(folder / "data", task="anomaly", anomaly="padim", img_size=64, out=folder / "run").folder
-        questions.index(run)
-    return run
+        retrieve.index(run)
+
+    return once("plates", make) / "run"
 
 
 @pytest.fixture(scope="session")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tones(once: Once) -> Path:
     """A folder of sounds of two classes, low and high."""
-    folder = tmp_path_factory.mktemp("tones")
-    for name, count in (("low", 24), ("high", 12)):
-        (folder / name).mkdir()
-        for i in range(count):
-            (folder / name / f"{i}.wav").write_bytes(_tone(i, name == "high"))
-    return folder
+
+    def make(folder: Path) -> None:
+        for name, count in (("low", 24), ("high", 12)):
+            (folder / name).mkdir()
+            for i in range(count):
+                (folder / name / f"{i}.wav").write_bytes(_tone(i, name == "high"))
+
+    return once("tones", make)
 
 
 @pytest.fixture(scope="session")
-def hearing_run(tmp_path_factory: pytest.TempPathFactory, tones: Path, new_cache: Callable[[], str]) -> Path:
+def hearing_run(once: Once, tones: Path) -> Path:
     """The run of a detector of sounds, which compares them as they are."""
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
+
+    def make(folder: Path) -> None:
+        data = shutil.copytree(tones, folder / "tones")
+        fit(data, task="anomaly", normal="low", anomaly="knn", img_size=32, out=folder / "run")
+
+    return once("hearing", make) / "run"
+
+
+@pytest.fixture(scope="module")
+def own_task():
+    """The module of a task that `tests/own_task.py` defines, registered while a module's tests run."""
+    from clearsight.tasks import register_task, registry
+
+    spec = spec_from_file_location("own_task", Path(__file__).parent / "own_task.py")
+    found = module_from_spec(spec)
+    sys.modules["own_task"] = found
+    spec.loader.exec_module(found)
+    register_task(found.Counts)
+    yield found
+    del registry._REGISTRY.tasks[found.Counts.name], sys.modules["own_task"]
+
+
+@pytest.fixture(scope="module")
+def own_run(own_task, tmp_path_factory, new_cache):
+    """A finished run of that task."""
+    from clearsight.api.fit import fit
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", new_cache())
-        out = tmp_path_factory.mktemp("hearing") / "run"
-        return fit(tones, task="anomaly", normal="low", anomaly="knn", img_size=32, out=out).folder
+        folder = tmp_path_factory.mktemp("own")
+        np.savez(folder / "spots.npz", images=(data := own_task.spotted(400))[0], labels=data[1])
+        return fit(folder / "spots.npz", task="counts", out=str(folder / "run"), epochs=15).folder

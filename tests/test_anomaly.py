@@ -14,8 +14,8 @@ from skimage import data
 
 import clearsight as cs
 from clearsight.cli.main import main
-from clearsight.data.builtin import digits
 from clearsight.errors import ConfigError, DataError, ModelError
+from clearsight.tasks import read
 
 
 def tiles(count, seed=0, scratched=0):
@@ -131,7 +131,7 @@ def test_the_report_shows_scores_and_mistakes(walls):
 
 @pytest.fixture(scope="module")
 def digit_images():
-    found = digits(None)
+    found = read("digits")
     return np.asarray(found.source.images), np.array([found.classes[k] for k in found.labels])
 
 
@@ -258,7 +258,7 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     for what in (cs.attack, cs.audit, cs.see):
         with pytest.raises(ModelError, match="one class per image; found a model of anomaly"):
             what(run.folder)
-    with pytest.raises(ConfigError, match="--quantize int8 is not for detectors"):
+    with pytest.raises(ConfigError, match="--quantize int8 is not for models of the task anomaly"):
         cs.export(run.folder, quantize="int8")
     for options, error, message in (
         ({"normal": "0"}, ConfigError, "--normal is about anomalies: add --task anomaly"),

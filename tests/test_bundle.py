@@ -12,10 +12,10 @@ import torch
 
 import clearsight as cs
 from clearsight.bundle import Bundle
-from clearsight.data.builtin import digits
+from clearsight.data.sources.builtin import digits
 from clearsight.disk import write_json
 from clearsight.errors import BundleError, OutputError
-from clearsight.runs import run_options
+from clearsight.runs.folder import run_options
 
 
 @pytest.mark.parametrize("run", ["digits_run", "photos_run"])

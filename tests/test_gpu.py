@@ -7,15 +7,18 @@ import pytest
 import torch
 
 import clearsight as cs
-from clearsight.adversary import pgd
+from clearsight.attacks.gradient import pgd
 from clearsight.console import Silent
 from clearsight.data.augment import CHANGES, WARPS, augment
 from clearsight.data.loader import Images, to_float
-from clearsight.engines import TorchEngine
 from clearsight.explanation import METHODS, Settings, explain
-from clearsight.models.registry import build_model, entry, model_names
+from clearsight.models.execution import TorchEngine
+from clearsight.models.zoo import build_model, entry, model_names
 from clearsight.predictor import Predictor
-from clearsight.train.loop import Examples, Training, train_network
+from clearsight.tasks import Classification
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, train_network
+from clearsight.train.resolve import resolve
 
 if not torch.cuda.is_available():
     pytest.skip("there is no GPU", allow_module_level=True)
@@ -98,10 +101,13 @@ def trained(device: str, **options: object) -> tuple[torch.nn.Module, float]:
     pixels = np.zeros((256, 1, 12, 12), np.uint8)
     pixels[np.arange(256), 0, labels, :] = 255
     rows = np.arange(256)
-    data = Examples(pixels, labels, np.ones(256, np.float32), rows[:200], rows[200:], 10)
-    how = Training(epochs=10, batch_size=64, augment="mirror", **options)
+    data = Examples(
+        pixels, labels, np.ones(256, np.float32), rows[:200], rows[200:], Classification(tuple("0123456789"))
+    )
+    options = {"epochs": 10, "batch_size": 64, "augment": "mirror", "device": device, **options}
+    config = resolve(TrainConfig().with_options(**options))
     groups = [{"params": list(network.parameters()), "lr": 5e-3}]
-    done = train_network(network, data, how, groups, seed=0, device=device)
+    done = train_network(network, data, config, groups)
     return network, done.history[-1].val_loss
 
 
@@ -155,10 +161,10 @@ def test_many_small_images_get_a_wider_network(monkeypatch: pytest.MonkeyPatch) 
 
 
 def widths(device: str) -> dict:
-    from clearsight.config import Config
-    from clearsight.data.sources import read
+    from clearsight.tasks import read
+    from clearsight.train.config import TrainConfig
     from clearsight.train.recipe import planned
 
     images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
     data = read((images, np.arange(1000) % 4))
-    return planned(data, Config.from_options(device=device), Silent())[1].knobs
+    return planned(data, TrainConfig.from_options(device=device), Silent())[1].model_args

@@ -17,7 +17,7 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 
 from clearsight.bundle import Bundle
-from clearsight.loading import load
+from clearsight.runs.load import load
 
 
 def application(bundle: Bundle) -> FastAPI:

@@ -24,16 +24,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from clearsight.answers import Answer, load_answer
-from clearsight.belief.limits import Limits
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.data.targets import Task
 from clearsight.disk import disk_errors, file_inside, read_inside
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ModelError
+from clearsight.json_values import to_json
+from clearsight.models.base import ModelNetwork
 from clearsight.models.network import from_spec
+from clearsight.ood.detector import OODDetector
+from clearsight.tasks import Task, task_named
 
 FORMAT = 1
 """Version of the card. A reader refuses a higher one."""
@@ -49,26 +49,28 @@ def going_on(folder: Path) -> str | None:
 class Bundle:
     """A network and everything needed to use it.
 
-    network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to logits (N, len(classes));
-    softmax(logits / temperature) is its calibrated belief. Where an image is not of one class, `answer` says what the
-    outputs mean, and classes are the names of the labels or numbers.
-    limits: what it knows of what it does not know; None for a network that was not trained here.
+    network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to outputs (N, task.outputs).
+    task: what these mean, calibration included. limits: the detector of out-of-distribution images; None for a network
+    that was not trained here.
     """
 
-    network: nn.Module
-    classes: tuple[str, ...]
+    network: ModelNetwork
+    task: Task
     form: PixelFormat
     geometry: Geometry
-    temperature: float = 1.0
-    answer: Answer | None = None
     data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
-    limits: Limits | None = None
+    limits: OODDetector | None = None
 
     @property
-    def task(self) -> Task:
-        """What it predicts."""
-        return self.answer.task if self.answer else "classification"
+    def classes(self) -> tuple[str, ...]:
+        """Names of what it predicts."""
+        return self.task.names
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by."""
+        return self.task.temperature
 
     @property
     def thing(self) -> str:
@@ -83,13 +85,13 @@ class Bundle:
         """What `card.json` holds."""
         return {
             "format": FORMAT,
-            "task": self.task,
+            "task": self.task.name,
             "network": self.network.spec,
             "classes": list(self.classes),
             "pixels": self.form.to_dict(),
             "geometry": self.geometry.to_dict(),
             "temperature": self.temperature,
-            "answer": self.answer.card() if self.answer else None,
+            "answer": self.task.card(),
             "limits": self.limits.card() if self.limits else None,
             "precision": "float32",
             "data": self.data,
@@ -112,7 +114,7 @@ class Bundle:
                         save_arrays(arrays, str(temporary / "limits.safetensors"))  # which ignores strides
                 except SafetensorError as error:  # how safetensors reports a full disk
                     raise OSError(errno.EIO, str(error)) from error
-                (temporary / "card.json").write_text(json.dumps(self.card(), indent=1))
+                (temporary / "card.json").write_text(to_json(self.card()))
                 for file in temporary.iterdir():  # safetensors lets the owner alone read what it writes
                     file.chmod((temporary / "card.json").stat().st_mode)
                 if folder.exists():
@@ -162,14 +164,12 @@ class Bundle:
             limits = load_arrays(str(file_inside(folder, f"{place}limits.safetensors"))) if known else {}
             return cls(
                 network=network.eval(),
-                classes=tuple(card["classes"]),
+                task=task_named(card["task"]).load(card["answer"], tuple(card["classes"]), float(card["temperature"])),
                 form=PixelFormat(**card["pixels"]),
                 geometry=Geometry(**card["geometry"]),
-                temperature=float(card["temperature"]),
-                answer=load_answer(card["answer"]) if card.get("answer") else None,
                 data=card["data"],
                 scores=card["scores"],
-                limits=Limits.load(known, limits) if known else None,
+                limits=OODDetector.load(known, limits) if known else None,
             )
         except ClearsightError:
             raise

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import errno
 import io
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from clearsight.errors import BundleError, OutputError
+from clearsight.json_values import to_json
 
 
 @contextlib.contextmanager
@@ -96,7 +96,7 @@ def _no_file(path: Path) -> BundleError:
 def write_json(path: Path, content: Any) -> None:
     """Write whole or not at all; OutputError when the disk refuses."""
     with disk_errors(path, "the run", "free some space or choose another --out"), whole_file(path) as stream:
-        stream.write(json.dumps(content, indent=1).encode())
+        stream.write(to_json(content).encode())
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:

@@ -48,6 +48,10 @@ class ModelError(ClearsightError, ValueError):
     """A network does not exist, cannot be built so, or its weights cannot be had."""
 
 
+class UnsuitedError(ModelError):
+    """What is asked makes no sense for models of this task."""
+
+
 class BundleError(ClearsightError, ValueError):
     """A saved run cannot be read or does not fit what is asked of it."""
 

@@ -13,57 +13,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.answers import AnomalyPrediction, LabelsPrediction, NumbersPrediction
-from clearsight.belief.conformal import Kind
-from clearsight.belief.limits import COVERAGE
-from clearsight.belief.outliers import pooled
 from clearsight.bundle import Bundle
+from clearsight.calibration.prediction_sets import Kind
 from clearsight.data.cache import PixelView, Progress, threaded
 from clearsight.data.dataset import Array
-from clearsight.data.files import decode
+from clearsight.data.decode import decode
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import MAX_PIXELS, Pixels, from_array, quiet_pillow, read_bytes, read_image
 from clearsight.data.sound import check_length, is_sound
-from clearsight.data.sources import as_source
-from clearsight.engines import BATCH, Engine, Hint, device_of, engine_for, on_device
-from clearsight.errors import ConfigError, DataError, ImageError, ModelError, nearest
-from clearsight.metrics import entropy, softmax
-from clearsight.models.classical import Classical
-from clearsight.models.detector import Detector, MemoryHead
-from clearsight.models.heads import ForestHead, NeighbourHead
-from clearsight.models.network import Backbone, Ensemble, LayerOutput, Probe
+from clearsight.data.sources.arrays import as_source
+from clearsight.errors import ConfigError, DataError, ImageError, ModelError, UnsuitedError
+from clearsight.models.base import ModelNetwork, components
+from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_for, on_device
+from clearsight.models.network import Backbone, LayerOutput
+from clearsight.ood.detector import COVERAGE
+from clearsight.ood.scores import pooled
+from clearsight.tasks import OODScores, PredictOptions
 
 Images = Any
 """A path, a list of paths, or an array (H, W), (H, W, C), (N, H, W), (N, C, H, W) or (N, H, W, C)."""
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The answer for one image.
-
-    probabilities: class to calibrated belief, likeliest first. doubt: their entropy over log K, 0 = sure, 1 = no idea.
-    set: the classes that, together, hold the true one with the coverage asked for; empty where none is likely enough.
-    strangeness: the share of images known to belong that look less strange. none_of_these: it is unlike all the model
-    learned from. The last three are None where the model does not know its limits.
-    """
-
-    image: str
-    label: str
-    probability: float
-    doubt: float
-    probabilities: dict[str, float]
-    set: tuple[str, ...] | None = None
-    strangeness: float | None = None
-    none_of_these: bool | None = None
-
-
-AnyPrediction = Prediction | LabelsPrediction | NumbersPrediction | AnomalyPrediction
-"""The answer of a classifier, of a model of several labels, of one of numbers, or of a detector of anomalies."""
-
-
-@dataclass(frozen=True)
-class Look:
+class ModelOutput:
     """What a model makes of N images: logits (N, K), features below the head (N, D), and the images' own pixels on a
     coarse grid (N, P).
     """
@@ -88,7 +61,7 @@ class Predictor:
         if engine not in ("auto", "torch", "openvino"):
             raise ConfigError(f"there is no engine {engine!r}", expected="auto, torch or openvino")
         self.bundle, self.engine, self.device, self.hint = bundle, engine, device_of(device), hint
-        self.network = bundle.network.eval()
+        self.network = bundle.network.cpu().eval()
         self._engines: dict[str, Engine] = {}
 
     @property
@@ -96,7 +69,7 @@ class Predictor:
         return self.bundle.classes
 
     @cached_property
-    def differentiable(self) -> torch.nn.Module:
+    def differentiable(self) -> ModelNetwork:
         """The network where gradients are to be taken: itself on a CPU, a copy on a GPU."""
         return on_device(self.network, self.device)
 
@@ -105,33 +78,17 @@ class Predictor:
         """Whether the answer follows from the pixels by steps that have gradients: not that of trees, neighbours or
         classical descriptors.
         """
-        blind = (Classical, ForestHead, NeighbourHead, MemoryHead)
-        return not any(isinstance(module, blind) for module in self.network.modules())
+        return all(component.differentiable for _, component in components(self.network))
 
     @property
     def localises(self) -> bool:
         """Whether the model itself says where in an image its answer comes from, as some detectors of anomalies do."""
-        return isinstance(self.network, Detector) and self.network.localises
+        return self.network.localises
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the network's input."""
         return self.bundle.form.channels, self.bundle.geometry.height, self.bundle.geometry.width
-
-    def class_number(self, target: str | int) -> int:
-        """The number of a class, label or number given by its name or place; ConfigError names the near ones."""
-        what, many = {
-            "classification": ("class", "classes"), "multilabel": ("label", "labels"),
-            "regression": ("number", "numbers"), "anomaly": ("answer", "answers"),
-        }[self.bundle.task]  # fmt: skip
-        if target in self.classes:
-            return self.classes.index(str(target))
-        if isinstance(target, int) or target.isdecimal():
-            if 0 <= int(target) < len(self.classes):
-                return int(target)
-            count = len(self.classes)
-            raise ConfigError(f"there is no {what} {target}", found=f"{count} {many}, from 0 to {count - 1}")
-        raise ConfigError(f"there is no {what} {target!r}", fix=nearest(target, self.classes))
 
     def prepare(self, images: int) -> int:
         """Choose the engine for so many images to come, in however many calls; "auto" looks at one call alone else. The
@@ -141,117 +98,93 @@ class Predictor:
 
     def predict(
         self, images: Images, progress: Progress | None = None, *, coverage: float = COVERAGE, sets: Kind = "least"
-    ) -> list[AnyPrediction]:
+    ) -> list[Any]:
         """The answer for each image; ImageError for an image that cannot be read.
 
         coverage: the share of prediction sets, or of intervals around numbers, that hold the truth; ConfigError outside
-        (0, 1). sets: their kind, see `belief.conformal`.
+        (0, 1). sets: their kind, see `calibration.prediction_sets`.
         """
         names = self.names(images)
-        answers: list[AnyPrediction] = []
-        for look in self._looks(images):
-            answers += self.answers(look, names[len(answers) : len(answers) + len(look.logits)], coverage, sets)
+        answers: list[Any] = []
+        for output in self._outputs(images):
+            answers += self.answers(output, names[len(answers) : len(answers) + len(output.logits)], coverage, sets)
             if progress:
                 progress(len(answers), len(names))
         return answers
 
     def answers(
-        self, look: Look, names: Sequence[str], coverage: float = COVERAGE, sets: Kind = "least"
-    ) -> list[AnyPrediction]:
-        """What a look at images, so named, answers; coverage and sets as for `predict`."""
+        self, output: ModelOutput, names: Sequence[str], coverage: float = COVERAGE, sets: Kind = "least"
+    ) -> list[Any]:
+        """The predictions for images, so named, from the model's output; coverage and sets as for `predict`."""
         if not 0 < coverage < 1:
             raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
-        limits = self.bundle.limits
-        if self.bundle.answer is not None:
-            known: list[dict[str, Any]] = [{}] * len(look.logits)
-            if limits is not None:
-                judged = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
-                known = [{"strangeness": float(a), "none_of_these": bool(b)} for a, b in zip(*judged, strict=True)]
-            return self.bundle.answer.predictions(look.logits, list(names), known, coverage)
-        belief = softmax(look.logits, self.bundle.temperature)
-        doubt = entropy(belief) / np.log(max(2, len(self.classes)))
-        more: list[dict[str, Any]] = [{}] * len(belief)
-        if limits is not None:
-            inside = limits.sets(belief, coverage, sets)
-            strangeness, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
-            more = [
-                {
-                    "set": tuple(self.classes[k] for k in np.argsort(-belief[i], kind="stable") if inside[i, k]),
-                    "strangeness": float(strangeness[i]),
-                    "none_of_these": bool(strange[i]),
-                }
-                for i in range(len(belief))
-            ]
-        found: list[AnyPrediction] = []
-        for name, p, d, facts in zip(names, belief, doubt, more, strict=True):
-            order = np.argsort(-p, kind="stable")
-            ranked = dict(zip((self.classes[i] for i in order.tolist()), p[order].tolist(), strict=True))
-            best = int(order[0])
-            found.append(Prediction(name, self.classes[best], float(p[best]), float(d), ranked, **facts))
-        return found
+        options = PredictOptions(coverage, sets)
+        return self.bundle.task.predictions(output.logits, list(names), self.ood(output), options)
+
+    def ood(self, output: ModelOutput) -> OODScores | None:
+        """How unlike the training images each image is; None where no detector was fitted."""
+        detector = self.bundle.limits
+        if detector is None:
+            return None
+        scores = detector.judge(output.logits, output.features, output.coarse, self.bundle.temperature)
+        return OODScores(*scores, detector)
 
     def strangeness(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Of each image the share of known images that look less strange (N,), and whether it is unlike all the model
         learned from (N,). ModelError where the model does not know its limits.
         """
-        limits = self.bundle.limits
-        if limits is None:
+        found = self.ood(self.forward(images))
+        if found is None:
             raise ModelError("this model does not know its limits", fix="train it again with this version")
-        look = self.look(images)
-        return limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
+        return found.percentile, found.flagged
 
-    def look(self, images: Images, progress: Progress | None = None) -> Look:
+    def forward(self, images: Images, progress: Progress | None = None) -> ModelOutput:
         """Logits, features and coarse pixels of all images, in one pass."""
         total, found, done = len(self.names(images)), [], 0
-        for look in self._looks(images):
+        for look in self._outputs(images):
             found.append(look)
             done += len(look.logits)
             if progress:
                 progress(done, total)
-        return Look(*(np.concatenate([getattr(f, name) for f in found]) for name in ("logits", "features", "coarse")))
+        return ModelOutput(
+            *(np.concatenate([getattr(f, name) for f in found]) for name in ("logits", "features", "coarse"))
+        )
 
     def predict_proba(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
-        """Calibrated class probabilities (N, K); of labels, each an own belief; of an anomaly (N, 1). ModelError for a
-        model of numbers.
+        """Calibrated probabilities (N, K) of each class or label, or of an anomaly (N, 1). ModelError for a model that
+        predicts none.
         """
-        if self.bundle.task == "regression":
+        if not self.bundle.task.probabilistic:
             raise ModelError(
                 "this model gives numbers, not probabilities", fix="ask `values` in place of predict_proba"
             )
-        return self.belief(self.logits(images, progress))
-
-    def belief(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """What logits (N, K) mean: calibrated probabilities of classes; of labels, each an own belief (N, K)."""
-        return self.bundle.answer.values(logits) if self.bundle.answer else softmax(logits, self.bundle.temperature)
+        return self.decoded_outputs(images, progress)
 
     def judged(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
-        """Beliefs (N, K), and which images are unlike all the model learned from (N,), in one pass; None in place of
-        these where it does not know its limits.
+        """Probabilities (N, K), and which images are out of distribution (N,), in one pass; None in place of these
+        where no detector was fitted.
         """
-        look, limits = self.look(images), self.bundle.limits
-        if limits is None:
-            return self.belief(look.logits), None
-        _, strange = limits.judge(look.logits, look.features, look.coarse, self.bundle.temperature)
-        return self.belief(look.logits), strange
+        output = self.forward(images)
+        found = self.ood(output)
+        return self.bundle.task.decode(output.logits), None if found is None else found.flagged
 
     def values(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
-        """The numbers (N, T), in the unit of the training data; beliefs in labels for a model of those. ModelError for
-        a classifier.
+        """The numbers (N, T), in the unit of the training data; probabilities of labels for a model of those.
+        ModelError for a classifier.
         """
-        if self.bundle.answer is None:
+        if self.bundle.task.exclusive:
             raise ModelError("this model gives classes, not numbers", fix="ask `predict_proba` in place of values")
-        return self.bundle.answer.values(self.logits(images, progress))
+        return self.decoded_outputs(images, progress)
 
-    def told(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
-        """What is answered as an array (N, T): probabilities of classes or labels, or numbers."""
-        return (self.values if self.bundle.task == "regression" else self.predict_proba)(images, progress)
+    def decoded_outputs(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
+        """What is predicted, as an array (N, T): probabilities, or numbers."""
+        return self.bundle.task.decode(self.logits(images, progress))
 
     def classifies(self, what: str) -> None:
-        """ModelError where the model does not give one class per image, which `what` is about."""
-        if self.bundle.task != "classification":
-            raise ModelError(
-                f"{what} is for models that give one class per image", found=f"a model of {self.bundle.task}"
-            )
+        """UnsuitedError where the model does not give one class per image, which `what` is about."""
+        task = self.bundle.task
+        if not task.needs_classes:
+            raise UnsuitedError(f"{what} is for models that give one class per image", found=f"a model of {task.name}")
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities (N, K) of a view of each image: a function of batches (B, C, H, W)."""
@@ -286,29 +219,28 @@ class Predictor:
     @cached_property
     def _embedder(self) -> Predictor:
         """What features are asked of: of several networks that answer together the first alone, whose they are."""
-        if not isinstance(self.network, Ensemble):
+        network = self.network.embedding_network
+        if network is self.network:
             return self
-        bundle = replace(self.bundle, network=self.network.members[0])
-        return Predictor(bundle, engine=self.engine, device=self.device, hint=self.hint)._embedder
+        return Predictor(replace(self.bundle, network=network), engine=self.engine, device=self.device, hint=self.hint)
 
     @cached_property
     def _core(self) -> torch.nn.Module:
-        whole = not isinstance(self.network, Probe | Detector)
-        return _LogitsAndFeatures(self.network) if whole else Backbone(self.network)
+        return Backbone(self.network)
 
     def _run(self, images: Images, output: str, progress: Progress | None) -> NDArray[np.float32]:
         """The logits or the features of all images, a batch at a time."""
         total = len(self.names(images))
         found = []
         done = 0
-        for look in self._looks(images, coarse=False):
+        for look in self._outputs(images, coarse=False):
             found.append(getattr(look, output))
             done += len(found[-1])
             if progress:
                 progress(done, total)
         return np.concatenate(found)
 
-    def _looks(self, images: Images, coarse: bool = True) -> Iterator[Look]:
+    def _outputs(self, images: Images, coarse: bool = True) -> Iterator[ModelOutput]:
         """All images, a batch at a time, with their coarse pixels where asked for."""
         total = len(self.names(images))
         if not total:
@@ -322,17 +254,11 @@ class Predictor:
 
         with quiet_pillow():
             for outputs in self._engine(total).stream(watched()):
-                yield Look(*self._finish(outputs), waiting.popleft())
+                yield ModelOutput(*self._finish(outputs), waiting.popleft())
 
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if not isinstance(self.network, Probe | Detector):
-            return outputs[0], outputs[1]
         with torch.inference_mode():
-            if isinstance(self.network, Detector):
-                scores, whole = self.network.cpu().finish(torch.from_numpy(outputs[0]))
-                return scores.numpy(), whole.numpy()
-            features = self.network.join([torch.from_numpy(o) for o in outputs])
-            logits = self.network.head.cpu()(features)
+            logits, features = self.network.finish([torch.from_numpy(output) for output in outputs])
         return logits.numpy(), features.numpy()
 
     def _engine(self, images: int) -> Engine:
@@ -426,17 +352,6 @@ class Predictor:
         source = as_source(array)
         assert isinstance(source, Array)
         yield from _grouped(from_array(source.planes(i), f"#{i}", form, geometry) for i in range(len(source)))
-
-
-class _LogitsAndFeatures(torch.nn.Module):
-    """A network that gives its logits and the features below its last dense layer in one pass."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.network.with_features(x)  # type: ignore[no-any-return, operator]
 
 
 def _grouped(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from clearsight.adversary import fgsm, pgd, project, random_start
+from clearsight.attacks.gradient import fgsm, pgd, project, random_start
 from clearsight.errors import ConfigError
 from clearsight.models.network import Network
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import clearsight as cs
-from clearsight.adversary import pgd
 from clearsight.attacks import attack_one
+from clearsight.attacks.gradient import pgd
 from clearsight.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ def pixels(digits_arrays):
 @pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.1), ("l2", 1.0)])
 def test_it_is_pgd_away_from_the_answer(predictor, pixels, norm, epsilon):
     found = attack_one(predictor, pixels, epsilon, norm=norm, steps=7)
-    answer = predictor.class_number(found.before.label)
+    answer = predictor.bundle.task.index_of(found.before.label)
     expected = pgd(
         predictor.network, torch.from_numpy(pixels[None]), torch.tensor([answer]), epsilon, steps=7, norm=norm
     )

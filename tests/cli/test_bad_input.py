@@ -217,7 +217,7 @@ def test_an_unknown_command_suggests_one(capsys):
     assert "did you mean train" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("after", [0.15, 2.0, 6.0])
+@pytest.mark.parametrize("after", [0.15, *(pytest.param(s, marks=pytest.mark.long) for s in (0.5, 1.0, 2.0, 4.0, 6.0))])
 def test_interrupted_at_any_moment(tmp_path, after):
     """Ctrl-C during start-up, reading, training: one line, exit 130, no half-written file."""
     run = tmp_path / "run"

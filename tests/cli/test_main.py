@@ -1,10 +1,9 @@
 """The command line as a user types it."""
 
+import ast
 import json
-import statistics
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -41,14 +40,11 @@ def test_every_command_explains_itself_without_torch(command):
     assert "--json" in out
 
 
-def test_python_minus_m_starts_quickly_enough_to_feel_instant():
-    """A bound far above what it takes (0.05 s), against an import that creeps in; the real figure is in benchmarks/."""
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "clearsight.cli.main", "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - began)
-    assert statistics.median(times) < 2
+def test_help_loads_few_modules_so_it_starts_at_once():
+    """About 90 with those of Python's own start; PyTorch alone loads over a thousand. Times are in benchmarks/."""
+    loaded = ast.literal_eval(modules_after("--help").splitlines()[-1])
+    assert "clearsight.cli.main" in loaded
+    assert len(loaded) < 200
 
 
 def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypatch):
@@ -81,7 +77,7 @@ def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypa
     assert main(["check", str(photos), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["usable"] == 96
 
-    assert main(["train", str(photos), "--img-size", "96", "--json"]) == 0
+    assert main(["train", str(photos), "--model", "pixels+softmax", "--img-size", "8", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["run"] == "runs/photos-2"
 
 

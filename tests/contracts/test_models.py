@@ -1,11 +1,12 @@
 """What every registered network must do, whatever its family. A new entry is tested here by being registered.
 
 The networks are the registered ones made narrow (and, where depth is an option, shallow), so that the battery
-takes a few minutes; the layers, their order and the number of stages are the published ones.
+takes a minute or two; the layers, their order and the number of stages are the published ones.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,30 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from clearsight.models.design import ABLATIONS
-from clearsight.models.registry import build_model, entry, model_names
+from clearsight.models.ablations import ABLATIONS
+from clearsight.models.zoo import build_model, entry, model_names
 
 NAMES = model_names()
+
+
+def family(name: str) -> str:
+    """The letters a name begins with: resnet of resnet50."""
+    return re.match(r"[a-z]+", name)[0]  # type: ignore[index]
+
+
+def depth(name: str) -> int:
+    """The first number in a name: 50 of resnet50, 0 of lenet."""
+    return int((re.search(r"\d+", name) or ["0"])[0])
+
+
+SMALLEST = [min((n for n in NAMES if family(n) == kind), key=depth) for kind in sorted({family(n) for n in NAMES})]
+"""The least deep network of each family."""
+
+MOST = [
+    pytest.param(name, marks=pytest.mark.long) if depth(name) > 100 and name not in SMALLEST else name for name in NAMES
+]
+"""All networks. Those of more than 100 layers, which repeat the blocks of their family's others, in the long tier."""
+
 NARROW: dict[str, Any] = {
     "width": 8,
     "widths": (32, 32),
@@ -34,12 +55,12 @@ NARROW: dict[str, Any] = {
 
 def narrow(name: str, *, img_size: int = 32, channels: int = 3, classes: int = 10) -> nn.Module:
     torch.manual_seed(0)
-    knobs = {knob: value for knob, value in NARROW.items() if knob in entry(name).knobs}
+    model_args = {knob: value for knob, value in NARROW.items() if knob in entry(name).model_args}
     if name.startswith("vit"):
-        knobs["width"] = 32
+        model_args["width"] = 32
     if name == "plain56":
-        knobs["width"] = 16
-    return build_model(name, classes=classes, channels=channels, img_size=img_size, **knobs)
+        model_args["width"] = 16
+    return build_model(name, classes=classes, channels=channels, img_size=img_size, **model_args)
 
 
 def settled(network: nn.Module) -> nn.Module:
@@ -63,7 +84,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOST)
 def test_any_channels_at_32_pixels(name: str) -> None:
     """Gray, RGB and five channels give finite logits of the right shape, in both modes."""
     for channels in (1, 3, 5):
@@ -76,7 +97,7 @@ def test_any_channels_at_32_pixels(name: str) -> None:
             assert torch.isfinite(logits).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOST)
 def test_gradient_reaches_every_parameter(name: str) -> None:
     network = narrow(name).train()
     F.cross_entropy(network(torch.randn(8, 3, 32, 32)), torch.arange(8)).backward()
@@ -84,7 +105,7 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
     assert not without
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOST)
 def test_saved_and_loaded_network_gives_the_same_bits(name: str, tmp_path: Path) -> None:
     network, images = settled(narrow(name)), torch.randn(2, 3, 32, 32)
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
@@ -96,7 +117,7 @@ def test_saved_and_loaded_network_gives_the_same_bits(name: str, tmp_path: Path)
         assert torch.equal(again(images), network(images))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOST)
 def test_answer_does_not_depend_on_batch_mates(name: str) -> None:
     """In float64, where rounding does not hide or feign a dependence even behind 1,202 layers."""
     network = settled(narrow(name)).double()
@@ -115,14 +136,24 @@ LEARNING_RATES = {"linear": 1e-2, "plain56": 3e-3}
 """Where 1e-3 is too slow: a single layer, and the depth that only shortcuts make easy."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_learns_64_digits_by_heart(name: str) -> None:
-    """Every one of 64 handwritten digits, or `FEWER`, right, on 8x8 pixels where the network takes images so small.
+    learns_by_heart(name, FEWER.get(name, 64))
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_the_smallest_of_a_family_learns_10_digits_by_heart(name: str) -> None:
+    learns_by_heart(name, 10)
+
+
+def learns_by_heart(name: str, count: int) -> None:
+    """Every one of so many handwritten digits right, on 8x8 pixels where the network takes images so small.
 
     The answers are those of training mode without dropout: batch statistics, which the running ones follow
     later.
     """
-    least, count = entry(name).min_size, FEWER.get(name, 64)
+    least = entry(name).min_size
     digits = load_digits()
     images = torch.tensor(digits.images[:count], dtype=torch.float32)[:, None] / 8 - 1
     images = F.interpolate(images, size=(max(8, least),) * 2, mode="nearest")
@@ -142,5 +173,5 @@ def test_learns_64_digits_by_heart(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_ablation_is_an_option_or_has_a_reason(name: str) -> None:
     known = entry(name)
-    offered = ABLATIONS.keys() & known.knobs.keys()
-    assert ABLATIONS.keys() - offered == known.senseless.keys()
+    offered = ABLATIONS.keys() & known.model_args.keys()
+    assert ABLATIONS.keys() - offered == known.unsupported.keys()

@@ -17,7 +17,7 @@ from clearsight.data.cache import CachedPixels
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
-from clearsight.data.sources import read
+from clearsight.tasks import read
 
 SIDE = 96
 

@@ -14,7 +14,6 @@ from scipy import ndimage
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as vision
 
-from clearsight.config import AUGMENTATIONS
 from clearsight.data.augment import (
     CHANGES,
     RANDOM,
@@ -33,6 +32,7 @@ from clearsight.data.augment import (
     rand,
     warp,
 )
+from clearsight.train.config import AUGMENTATIONS
 
 NAMES = sorted(AUGMENTATIONS)
 

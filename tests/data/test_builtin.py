@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from clearsight.data.builtin import BUILTIN, installed, store
-from clearsight.data.sources import read
+from clearsight.data.sources.builtin import BUILTIN, installed, store
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 
 def test_digits():

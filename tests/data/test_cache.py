@@ -23,8 +23,8 @@ from clearsight.data.cache import cache_limit, cache_root, cached_pixels, entry,
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.scan import scan
-from clearsight.data.sources import read
 from clearsight.errors import ConfigError, DataError, OutputError
+from clearsight.tasks import read
 
 FORM, GEOMETRY = PixelFormat(1, 8), Geometry(6, 5)
 KEY = "0123456789abcdef" * 2

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from clearsight.data.scan import scan
-from clearsight.data.sources import read
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 
 def make(root: Path, *names: str) -> Path:

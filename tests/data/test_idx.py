@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clearsight.data.idx import is_idx_folder, read_idx
-from clearsight.data.sources import read
+from clearsight.data.sources.idx import is_idx_folder, read_idx
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 4)).astype(np.uint8)
 LABELS = np.array([3, 1, 3, 1, 10, 3, 1], np.uint8)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from clearsight.data.sources import read
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 CATS, DOGS = "n02123045", "n02099601"
 

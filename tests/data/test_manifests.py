@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from clearsight.data.sources import read
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_separators_that_spreadsheets_write(tmp_path, separator):
         ),
         ("image_path,label\n" + "z" * 5000 + ",y\n", "1 of 1 images named by"),
         ("image_path,label\n~no-such-user/z.png,y\n", "1 of 1 images named by .* found .*~no-such-user/z.png"),
-        ("image_path,label\na.png,x\nb.png,\n", "1 rows of .* have no label; found the first in row 3"),
+        ("image_path,label\na.png,x\nb.png,\n", "1 of 2 images in .* have no label; found the first at row 3"),
         ("image_path,label\n,x\nb.png,y\n", "1 rows of .* have no image; found the first in row 2"),
         ("image_path,kind\na.png,x\n", "lacks a column; found image_path, kind; expected one of image_path, path"),
         ("image_path|label\na.png|x\n", r"lacks a column; found image_path\|label"),
@@ -144,7 +144,7 @@ def test_jsonl(root):
     [
         ('{"image_path": "a.png", "label": "x"}\n{"image_path": \n', "line 2 of .* is no JSON"),
         ('["a.png", "x"]\n', "cannot be read as JSON lines; found line 1 is no object"),
-        ('{"image_path": "a.png", "label": null}\n', "1 rows of .* have no label; found the first in line 1"),
+        ('{"image_path": "a.png", "label": null}\n', "1 of 1 images in .* have no label; found the first at line 1"),
         ('{"image_path": "a.png"}\n', "lacks a column"),
         ("", "lacks a column"),
         ("[" * 100_000, "cannot be read as JSON lines|is no JSON"),
@@ -161,7 +161,7 @@ def test_frame(root):
     assert found.classes == ("3", "20")
     assert [found.source.name(i) for i in range(2)] == [str(root / "a.png"), str(root / "b.png")]
     frame["label"] = [3, None]
-    with pytest.raises(DataError, match="1 rows of a DataFrame have no label; found the first in row two"):
+    with pytest.raises(DataError, match="1 of 2 images in a DataFrame have no label; found the first at row two"):
         read(frame)
     with pytest.raises(DataError, match="a DataFrame lists no images"):
         read(frame.iloc[:0])

@@ -9,8 +9,8 @@ from PIL import Image
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
-from clearsight.data.sources import read
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.sample import sampled
-from clearsight.data.sources import read
+from clearsight.tasks import read
 
 
 def test_classes_keep_their_shares():

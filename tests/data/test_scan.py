@@ -12,8 +12,8 @@ from PIL import Image
 
 from clearsight.data.pixels import digest
 from clearsight.data.scan import scan
-from clearsight.data.sources import read
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

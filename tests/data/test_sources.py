@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from clearsight.data.dataset import Array, Dataset, Files
-from clearsight.data.sources import as_source, read
+from clearsight.data.sources.arrays import as_source
+from clearsight.data.sources.read import find
 from clearsight.errors import DataError
+from clearsight.tasks import read
 
 GRAY = np.random.default_rng(0).integers(0, 256, (6, 5, 4)).astype(np.uint8)
 LABELS = np.array([0, 1, 0, 1, 10, 9])
@@ -27,6 +29,20 @@ def test_a_pair():
     assert read((GRAY, LABELS[:, None])).labels.tolist() == found.labels.tolist()
     assert read((GRAY, ["a", "b"] * 3)).classes == ("a", "b")
     assert read((GRAY, [True, False] * 3)).classes == ("False", "True")
+
+
+def test_a_source_lists_images_and_what_it_states_of_them():
+    listing = find((GRAY, LABELS))
+    assert (listing.name, len(listing.source), listing.given.tolist()) == ("arrays", 6, [""] * 6)
+    assert listing.stated.cells == ("0", "1", "0", "1", "10", "9")
+    rows = find((GRAY, np.arange(12).reshape(6, 2))).stated
+    assert (rows.cells, rows.columns, rows.numbers[5].tolist()) == (None, ("0", "1"), [10, 11])
+
+
+def test_labels_that_are_missing_are_counted():
+    for labels in (["a", None, "b", "", "a", float("nan")], np.array(["a", "", "b", "a", "", ""])):
+        with pytest.raises(DataError, match=r"3 of 6 images in arrays in memory have no label; found the first at ind"):
+            read((GRAY, labels))
 
 
 def test_a_pair_of_paths(tmp_path):

@@ -7,7 +7,7 @@ from torch import nn
 from torch.func import functional_call
 
 from clearsight.derivatives import Objective, largest_curvature, stable_curvature
-from clearsight.train.losses import LOSSES, targets
+from clearsight.tasks.losses import LOSSES, one_hot_targets
 from clearsight.train.optimisers import build_optimiser
 from clearsight.train.range_test import largest_stable_rate
 
@@ -26,7 +26,7 @@ def small(loss="cross-entropy", smoothing=0.0, batch=7, layers=None):
 def dense_hessian(objective):
     """The whole Hessian (P, P), by PyTorch's own function on one batch."""
     x = torch.from_numpy(objective.inputs).double()
-    wanted = targets(torch.from_numpy(objective.labels), 3, objective.smoothing).double()
+    wanted = one_hot_targets(torch.from_numpy(objective.labels), 3, objective.smoothing).double()
 
     def loss(point):
         moved = dict(zip(objective.vary, objective.split(point), strict=True))

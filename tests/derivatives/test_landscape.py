@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import clearsight as cs
+from clearsight.api.landscape import recorded_rates
 from clearsight.bundle import Bundle
 from clearsight.cli.main import main
 from clearsight.data.geometry import Geometry
@@ -20,7 +21,7 @@ from clearsight.models.heads import kernel_head, softmax_head
 from clearsight.models.network import Probe
 from clearsight.predictor import Predictor
 from clearsight.report.landscape_page import bands, edge_words, plane_levels
-from clearsight.surroundings import recorded_rates
+from clearsight.tasks import Classification
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,9 @@ def probe(kind, temperature=1.0):
     else:
         support, dual = rng.normal(size=(12, features)), rng.normal(size=(10, 12))
         head = kernel_head(support, dual, np.zeros(10), 0.01, np.zeros(features), np.ones(features))
-    made.set_head([0], *head)
-    classes = tuple("0123456789")
-    return Predictor(Bundle(made.eval(), classes, PixelFormat(1, 8), Geometry(8, 8), temperature))
+    made.set_head(*head, parts=[0])
+    task = Classification(tuple("0123456789"), temperature)
+    return Predictor(Bundle(made.eval(), task, PixelFormat(1, 8), Geometry(8, 8)))
 
 
 def test_the_middle_is_the_loss_of_the_predictor(found, digits_run, some):

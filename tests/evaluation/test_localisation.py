@@ -5,7 +5,7 @@ import pytest
 
 from clearsight.errors import DataError
 from clearsight.evaluation import evaluate_boxes
-from clearsight.localise import Found
+from clearsight.localisation import Found
 
 THINGS = [
     [((0, 0, 10, 10), "cat"), ((20, 0, 30, 10), "cat")],

@@ -1,4 +1,6 @@
-"""Every script of the gallery holds its claim in its short form, and draws a figure."""
+"""Every script of the gallery draws its figure and gives its numbers in its short form. Whether its claims hold is
+asked of the full form with three seeds, in the long tier: `make gallery`.
+"""
 
 import importlib
 import re
@@ -24,12 +26,18 @@ def on_the_path():
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_its_claim_holds_and_its_figure_is_drawn(name, tmp_path, capsys):
+def test_the_short_form_draws_the_figure_and_gives_the_numbers(name, tmp_path, monkeypatch, capsys):
     gallery, script = importlib.import_module("gallery"), importlib.import_module(name)
-    code = gallery.main(script.study, ["--short", "--out", str(tmp_path)])
+    kept = []
+    monkeypatch.setattr(gallery, "_studied", lambda study, short, seed: kept.append(study(short, seed)) or kept[-1])
+    assert gallery.main(script.study, ["--short", "--out", str(tmp_path)]) == 0
+    (found,) = kept
     said = capsys.readouterr().out
-    assert code == 0, said
-    assert "holds: " in said
+    assert found.numbers
+    assert all(f"  {what:<52} {value}\n" in said for what, value in found.numbers.items())
+    assert found.claims
+    assert all(f"  not judged: {claim}\n" in said for claim in found.claims)
+    assert all(isinstance(holds, bool | np.bool_) for holds in found.claims.values())
     picture = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
     assert min(picture.shape) > 200
     assert picture.std() > 5, "the figure is blank"
@@ -50,6 +58,32 @@ def test_a_claim_that_does_not_hold_is_said(tmp_path, capsys):
     study.__module__ = script.__name__  # its docstring is the claim
     assert gallery.main(study, ["--out", str(tmp_path)]) == 1
     assert "DOES NOT HOLD: water runs uphill" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("held", "code", "verdict"), [(1, 1, "DOES NOT HOLD"), (2, 0, "holds")])
+def test_a_claim_must_hold_for_most_seeds(held, code, verdict, tmp_path, capsys):
+    gallery = importlib.import_module("gallery")
+    script = importlib.import_module("one_by_one")
+
+    def study(short, seed):
+        return gallery.Found(gallery.plt.figure(), {"seed": f"{seed}"}, {"it rains": seed < held})
+
+    study.__module__ = script.__name__
+    assert gallery.main(study, ["--seeds", "3", "--out", str(tmp_path)]) == code
+    said = capsys.readouterr().out
+    assert f"{verdict}: it rains ({held} of 3 seeds)" in said
+    assert re.search(r"^  seed +0 \| 1 \| 2$", said, re.M)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_its_claims_hold_in_the_median_of_three_seeds(name, tmp_path, record_property, capsys):
+    gallery, script = importlib.import_module("gallery"), importlib.import_module(name)
+    code = gallery.main(script.study, ["--seeds", "3", "--out", str(tmp_path)])
+    said = capsys.readouterr().out
+    record_property("said", [line.strip() for line in said.splitlines() if line.startswith("  ")])
+    assert code == 0, said
 
 
 def test_without_fashion_mnist_digits_stand_in(monkeypatch):

@@ -26,10 +26,10 @@ from clearsight.models.network import Network, Probe
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor:UserWarning", "ignore:Setting:UserWarning")
 
 
-def network(name, size=32, channels=3, **knobs):
+def network(name, size=32, channels=3, **model_args):
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": name, "classes": 5, "img_size": size, "knobs": knobs,
+        "kind": "network", "name": name, "classes": 5, "img_size": size, "knobs": model_args,
         "input": {"mean": [0.5] * channels, "std": [0.25] * channels},
     }  # fmt: skip
     return Network(spec).eval().double()  # so that no rectifier flips between two ways to round
@@ -37,8 +37,8 @@ def network(name, size=32, channels=3, **knobs):
 
 NETWORKS = {
     "resnet": lambda: network("resnet8"),
-    "relu6": lambda: network("efficientnet_lite0", 64),
-    "vit": lambda: network("vit_ti_16", 64),
+    "relu6": lambda: network("efficientnet_lite0", 32),
+    "vit": lambda: network("vit_ti_16", 64, depth=3),
 }
 
 
@@ -74,10 +74,10 @@ def test_smoothgrad_is_captums_saliency_of_the_same_noisy_copies(case):
 
 def test_smoothgrad_equals_the_noise_tunnel_within_noise():
     net, x, classes = network("resnet8"), torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([2])
-    ours = smoothgrad(net, x, classes, samples=400, noise=0.1)
+    ours = smoothgrad(net, x, classes, samples=200, noise=0.1)
     torch.manual_seed(0)
     spread = 0.1 * float(x.max() - x.min())
-    theirs = attr.NoiseTunnel(attr.Saliency(net)).attribute(x, target=2, nt_samples=400, stdevs=spread)
+    theirs = attr.NoiseTunnel(attr.Saliency(net)).attribute(x, target=2, nt_samples=200, stdevs=spread)
     assert np.corrcoef(ours.flatten(), theirs.detach().flatten())[0, 1] > 0.98
     assert float(ours.mean() / theirs.mean()) == pytest.approx(1, abs=0.03)
 
@@ -91,7 +91,7 @@ def test_integrated_gradients(case):
 def test_integrated_gradients_add_up_to_the_difference_of_logits(case):
     net, x, classes = case
     x, classes = x[:1], classes[:1]
-    found = integrated_gradients(net, x, classes, steps=300, batch=32)
+    found = integrated_gradients(net, x, classes, steps=200, batch=32)
     with torch.no_grad():
         gap = (net(x) - net(torch.zeros_like(x))).gather(1, classes[:, None])[:, 0]
     sums = found.flatten(1).sum(1)
@@ -154,7 +154,7 @@ def probe(parts, taps=("layer1", "layer2")):
     }  # fmt: skip
     net = Probe(spec).eval()
     width = net.embed(torch.rand(1, 3, 32, 32)).shape[1]
-    net.set_head(parts, {"kind": "softmax", "features": width, "classes": 5}, nn.Linear(width, 5))
+    net.set_head({"kind": "softmax", "features": width, "classes": 5}, nn.Linear(width, 5), parts)
     return net.double()
 
 

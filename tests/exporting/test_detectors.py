@@ -12,8 +12,8 @@ import clearsight as cs
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError
 from clearsight.exporting import Exported
-from clearsight.exporting.told import BAR
-from clearsight.models.detector import Detector, MemoryHead, MemoryInTensors, in_tensors
+from clearsight.models.anomaly_model import AnomalyModel, MemoryHead, MemoryInTensors
+from clearsight.tasks.task import BAR
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 
@@ -53,10 +53,10 @@ def test_a_file_gives_the_detector_s_answers(detectors, method, format, tmp_path
     exported = Exported(written.file)
     assert exported.card["outputs"] == ["probabilities", "p_values", "scores"]
     found, scores = exported(images), predictor.logits(images)
-    spread = np.std(predictor.bundle.answer.known)
+    spread = np.std(predictor.bundle.task.known)
     assert np.abs(found[2] - scores).max() < BAR * spread
-    assert found[0] == pytest.approx(predictor.bundle.answer.values(found[2]), rel=1e-4)
-    assert found[1][:, 0] == pytest.approx(predictor.bundle.answer.p_values(found[2]), rel=1e-5)
+    assert found[0] == pytest.approx(predictor.bundle.task.decode(found[2]), rel=1e-4)
+    assert found[1][:, 0] == pytest.approx(predictor.bundle.task.p_values(found[2]), rel=1e-5)
 
 
 def test_products_find_the_neighbours_that_the_index_finds():
@@ -69,8 +69,8 @@ def test_products_find_the_neighbours_that_the_index_finds():
 
 def test_the_detector_itself_keeps_its_index(detectors):
     network = detectors("patchcore").predictor.network
-    copied = in_tensors(network)
-    assert isinstance(network, Detector)
+    copied = network.for_export()
+    assert isinstance(network, AnomalyModel)
     assert isinstance(network.head, MemoryHead)
     assert isinstance(copied.head, MemoryInTensors)
     assert copied.trunk is network.trunk
@@ -78,7 +78,7 @@ def test_the_detector_itself_keeps_its_index(detectors):
 
 def test_int8_is_refused_before_anything_is_written(detectors, tmp_path):
     with pytest.raises(
-        ConfigError, match="not for detectors of anomalies; found validation images that are all normal"
+        ConfigError, match="not for models of the task anomaly; found no measure of what it costs on validation images"
     ):
         cs.export(detectors("mahalanobis").predictor, format="onnx", out=tmp_path / "m.onnx", quantize="int8")
     assert not list(tmp_path.iterdir())

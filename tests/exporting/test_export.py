@@ -12,27 +12,27 @@ import torch
 import clearsight as cs
 from clearsight.bundle import Bundle
 from clearsight.console import Silent
-from clearsight.data.builtin import digits
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.data.sources.builtin import digits
 from clearsight.errors import ConfigError, ExportError, ModelError, OutputError
 from clearsight.exporting import parity as parity_module
 from clearsight.exporting.int8 import quantise
 from clearsight.exporting.parity import compare
 from clearsight.exporting.runtime import Exported
-from clearsight.exporting.told import ClassesTold
-from clearsight.loading import development
 from clearsight.models.network import Ensemble, from_spec
 from clearsight.predictor import Predictor
+from clearsight.runs.images import development
+from clearsight.tasks import Classification
 
 RGB = PixelFormat(3, 8)
 
 
-def network(name, side=32, channels=3, classes=4, **knobs):
+def network(name, side=32, channels=3, classes=4, **model_args):
     """A network with random weights, its first layer normalising."""
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": name, "classes": classes, "img_size": side, "knobs": knobs,
+        "kind": "network", "name": name, "classes": classes, "img_size": side, "knobs": model_args,
         "input": {"mean": [0.4] * channels, "std": [0.2] * channels},
     }  # fmt: skip
     return from_spec(spec).eval()
@@ -84,9 +84,8 @@ KINDS = {
 
 
 def bundle(made, form=RGB, geometry=None, classes=4):
-    return Bundle(
-        made, tuple(f"class {i}" for i in range(classes)), form, geometry or Geometry(32, 32, "crop"), temperature=1.7
-    )
+    task = Classification(tuple(f"class {i}" for i in range(classes)), 1.7)
+    return Bundle(made, task, form, geometry or Geometry(32, 32, "crop"))
 
 
 def noise(n, form=RGB, height=32, width=32):
@@ -199,10 +198,10 @@ def test_compare_names_the_worst_image():
         rest = iter(np.split(found, [2, 5]))
         return lambda images: (next(rest), None)
 
-    told = ClassesTold(1.0)
+    task = Classification(tuple("wxyz"))
 
     def compared():
-        return compare(told, np.log(expected), answers(), parts, names)
+        return compare(task, np.log(expected), answers(), parts, names)
 
     assert compared().largest == pytest.approx(0, abs=1e-12)
     found[3] += [0.25, 0.25, 0.25, 0.25]

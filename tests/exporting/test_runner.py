@@ -1,8 +1,10 @@
 """`run.py` stands alone and reads image files exactly as the model's own predictor does."""
 
+import io
 import runpy
 import subprocess
 import sys
+import zipfile
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 from skimage import data
 
 import clearsight as cs
+from clearsight.data.decode import decode
 from clearsight.exporting.runner import runner
 
 PICTURE = data.astronaut()
@@ -51,24 +54,32 @@ def test_it_reads_odd_files_as_the_predictor_does(photos_run, exported, tmp_path
     predictor = cs.load(photos_run, engine="torch")
     pixels = np.concatenate(list(predictor.pixels(files)))
     for file, expected in zip(files, pixels, strict=True):
-        found = script["decode"](file.read_bytes(), file.name, model.form, model.geometry)
+        found = decode(file.read_bytes(), file.name, model.form, model.geometry)
         assert np.array_equal(found.astype(np.float32) / 255, expected), file.name
     assert np.abs(model.predict_proba(files) - predictor.predict_proba(files)).max() < 1e-4
 
 
 def test_it_runs_without_clearsight(exported, tmp_path):
+    """Nothing is loaded but what lies in the archive, NumPy, Pillow and the engine."""
     image = tmp_path / "cat.png"
     Image.fromarray(data.chelsea()).save(image)
-    code = (
-        "import runpy, sys; sys.modules['clearsight'] = None; "
-        f"sys.argv = ['run.py', {str(image)!r}]; runpy.run_path({str(exported.file.parent / 'run.py')!r}, "
-        "run_name='__main__')"
-    )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    name, label, probability = done.stdout.strip().split("\t")
-    assert (name, label) == (str(image), "cat")
-    assert 0.5 < float(probability) <= 1
+    code = f"""
+import runpy, sys
+sys.argv = ["run.py", {str(image)!r}]
+sys.modules |= dict.fromkeys(["torch", "timm", "sklearn", "scipy", "pandas", "cv2"])
+try:
+    runpy.run_path({str(exported.file.parent / "run.py")!r}, run_name="__main__")
+finally:
+    ours = [m.__file__ for name, m in sys.modules.items() if name.partition(".")[0] == "clearsight"]
+    assert ours and all("run.py" in file for file in ours), ours
+"""
+    for words in (["-c", code], [str(exported.file.parent / "run.py"), str(image)]):
+        done = subprocess.run([sys.executable, "-W", "error", *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        name, line = done.stdout.strip().split("\t")
+        label, probability = line.split()[:2]
+        assert (name, label) == (str(image), "cat")
+        assert 50 < float(probability.removesuffix("%")) <= 100
 
 
 def test_its_complaints_are_one_line(exported, tmp_path, capsys):
@@ -93,9 +104,13 @@ def test_images_of_the_wrong_kind_are_refused(exported):
         model(np.zeros((2, 96, 96, 3), np.uint8))
 
 
-def test_it_takes_the_decoder_and_nothing_of_clearsight():
-    text = runner()
-    assert "import clearsight" not in text
-    assert "from clearsight" not in text
-    assert "def quiet_pillow" not in text  # what no file needs is left out
-    compile(text, "run.py", "exec")
+def test_it_packs_the_modules_that_the_runtime_imports_and_no_others():
+    with zipfile.ZipFile(io.BytesIO(runner())) as archive:
+        assert archive.testzip() is None
+        packed = {info.filename: archive.read(info).decode() for info in archive.infolist()}
+    modules = {path for path, source in packed.items() if source}
+    assert {"__main__.py", "clearsight/exporting/runtime.py", "clearsight/data/decode.py"} < modules
+    assert {path.split("/")[1] for path in modules if "/" in path} == {"errors.py", "data", "exporting", "tasks"}
+    assert packed["clearsight/__init__.py"] == packed["clearsight/data/__init__.py"] == ""
+    assert len(modules) <= 9, "a new import of the runtime makes the archive larger"
+    assert runner() == runner()

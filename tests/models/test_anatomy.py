@@ -14,10 +14,9 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.anatomy import Anatomy, anatomy, views
-from clearsight.models.blueprint import no_data
 from clearsight.models.catalogue import catalogue, measure
-from clearsight.models.published import PUBLISHED
-from clearsight.models.registry import build_model, entry, model_names
+from clearsight.models.shape_tracing import no_data
+from clearsight.models.zoo import build_model, entry, model_names, published
 
 PUBLISHED_PARAMETERS = {
     "alexnet": 61_100_840,
@@ -123,7 +122,8 @@ def test_counts_are_fvcores(name: str) -> None:
     """
     with warnings.catch_warnings():  # fvcore still uses torch.jit
         warnings.simplefilter("ignore")
-        analysis = pytest.importorskip("fvcore.nn")
+        from fvcore import nn as analysis
+
         known = entry(name)
         side = min(known.img_size, 80)
         with no_data():
@@ -157,7 +157,7 @@ def all_positive(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "knobs"),
+    ("name", "layer", "model_args"),
     [
         ("resnet18", "layer2", {}),
         ("resnet18", "layer1", {"se": True, "kernel": 5}),
@@ -167,11 +167,11 @@ def all_positive(network: nn.Module) -> None:
         ("lenet5", "stage2", {}),
     ],
 )
-def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, knobs: dict[str, object]) -> None:
+def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, model_args: dict[str, object]) -> None:
     """The gradient of one central unit is non-zero on a window of the stated side, with weights all
     positive.
     """
-    network = build_model(name, classes=2, channels=1, img_size=160, width=4, **knobs).eval().double()
+    network = build_model(name, classes=2, channels=1, img_size=160, width=4, **model_args).eval().double()
     body = anatomy(network, img_size=160, channels=1)
     side = next(row for row in reversed(body.layers) if row.name.startswith(layer)).receptive_field
     assert side is not None
@@ -229,7 +229,7 @@ def test_shapes_are_those_of_a_real_pass(name: str) -> None:
     """Every row's output is what the layer returns on data, at a size where little is whole."""
     known = entry(name)
     side = 44 if known.img_size <= 299 else known.img_size
-    narrow = {k: v for k, v in {"width": 8, "growth": 4, "depth": 2, "heads": 2}.items() if k in known.knobs}
+    narrow = {k: v for k, v in {"width": 8, "growth": 4, "depth": 2, "heads": 2}.items() if k in known.model_args}
     network = build_model(name, classes=3, channels=2, img_size=side, **narrow)
     seen: dict[str, tuple[int, ...]] = {}
     for path, module in network.named_modules():
@@ -299,4 +299,4 @@ def test_the_catalogue_is_what_the_networks_measure() -> None:
 
 
 def test_published_weights_have_catalogued_accuracy() -> None:
-    assert all(entry(name).top1 is not None for name in PUBLISHED)
+    assert all(entry(name).top1 is not None for name in model_names() if published(name))

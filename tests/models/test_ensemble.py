@@ -10,6 +10,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.models.network import Ensemble, Network, from_spec
 from clearsight.predictor import Predictor
+from clearsight.tasks import Classification
 
 SPEC = {
     "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "knobs": {},
@@ -42,7 +43,7 @@ def test_a_spec_and_weights_are_all_of_it(pair):
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_a_saved_one_predicts_the_same(tmp_path, pair, engine):
-    Bundle(pair, ("a", "b", "c"), PixelFormat(1, 8), Geometry(16, 16)).save(tmp_path / "model")
+    Bundle(pair, Classification(("a", "b", "c")), PixelFormat(1, 8), Geometry(16, 16)).save(tmp_path / "model")
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16), np.uint8)
     predictor = Predictor(Bundle.load(tmp_path / "model"), engine=engine)
     with torch.inference_mode():

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 
 
 def test_memory_efficient_densenet_computes_the_same() -> None:
@@ -28,8 +28,8 @@ def test_memory_efficient_densenet_computes_the_same() -> None:
 def test_memory_efficient_densenet_stores_less() -> None:
     """Bytes kept for the backward pass."""
 
-    def stored(**knobs: bool) -> int:
-        network = build_model("densenet121", classes=3, img_size=32, growth=8, width=16, **knobs).train()
+    def stored(**model_args: bool) -> int:
+        network = build_model("densenet121", classes=3, img_size=32, growth=8, width=16, **model_args).train()
         sizes: dict[int, int] = {}
 
         def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -67,6 +67,7 @@ def test_auxiliary_hooks_are_gone_after_a_failure() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
+@pytest.mark.long
 def test_1202_layers_go_forward_and_backward() -> None:
     network = build_model("resnet1202", classes=10).train()
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]

@@ -17,15 +17,16 @@ from clearsight.errors import BundleError, ConfigError, ModelError
 from clearsight.models.anatomy import anatomy
 from clearsight.models.gateway import ARGUMENTS, NAME
 from clearsight.models.network import from_spec
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
+from clearsight.tasks import Classification
 
 INPUT = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 SMALL = "timm/test_resnet"
 """A network of timm that is made for tests."""
 
 
-def spec(network=SMALL, /, **knobs):
-    return {"kind": "network", "name": network, "classes": 3, "img_size": 32, "knobs": knobs, "input": INPUT}
+def spec(network=SMALL, /, **model_args):
+    return {"kind": "network", "name": network, "classes": 3, "img_size": 32, "knobs": model_args, "input": INPUT}
 
 
 def wrapped(kind, inner):
@@ -44,9 +45,9 @@ def wrapped(kind, inner):
 def saved(tmp_path_factory):
     """A model of a network of timm, as it is saved."""
     folder = tmp_path_factory.mktemp("saved")
-    Bundle(from_spec(spec(drop_rate=0.25)).eval(), ("a", "b", "c"), PixelFormat(3, 8), Geometry(32, 32)).save(
-        folder / "model"
-    )
+    Bundle(
+        from_spec(spec(drop_rate=0.25)).eval(), Classification(("a", "b", "c")), PixelFormat(3, 8), Geometry(32, 32)
+    ).save(folder / "model")
     return folder
 
 
@@ -70,7 +71,8 @@ def alone(monkeypatch):
     monkeypatch.setattr(torch, "load", refuse)
     monkeypatch.setattr("pickle.load", refuse)
     monkeypatch.setattr("pickle.loads", refuse)
-    monkeypatch.setattr("clearsight.models.published.published_state", refuse)
+    monkeypatch.setattr("clearsight.models.pretrained.published_state", refuse)
+    monkeypatch.setattr("clearsight.models.zoo.published_state", refuse)
     monkeypatch.setattr("timm.models._factory.load_checkpoint", refuse)
     monkeypatch.setattr("timm.models._builder.load_pretrained", refuse)
 

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.linear import LinearClassifier
-from clearsight.models.registry import build_model, entry, model_names, register
+from clearsight.models.families.linear import LinearClassifier
+from clearsight.models.registry import register
+from clearsight.models.zoo import build_model, entry, model_names
 
 
 def test_unknown_name_suggests_near_ones() -> None:
@@ -51,7 +52,7 @@ def test_image_too_small(name: str) -> None:
 @pytest.mark.parametrize("name", model_names())
 def test_the_smallest_image_it_states_runs(name: str) -> None:
     known = entry(name)
-    narrow = {k: v for k, v in {"width": 8, "growth": 4, "depth": 2, "heads": 2}.items() if k in known.knobs}
+    narrow = {k: v for k, v in {"width": 8, "growth": 4, "depth": 2, "heads": 2}.items() if k in known.model_args}
     network = build_model(name, classes=2, img_size=known.min_size, **narrow)
     images = torch.randn(2, 3, known.min_size, known.min_size)
     assert network.eval()(images).shape == (2, 2)
@@ -68,9 +69,9 @@ def test_a_name_is_registered_once() -> None:
 def test_entries_state_their_published_form() -> None:
     known = entry("lenet5")
     assert (known.img_size, known.channels, known.classes, known.year) == (32, 1, 10, 1998)
-    assert known.knobs["kernel"] == 5
-    assert entry("seresnet50").knobs["se"] is True
-    assert entry("plain34").knobs["residual"] is False
+    assert known.model_args["kernel"] == 5
+    assert entry("seresnet50").model_args["se"] is True
+    assert entry("plain34").model_args["residual"] is False
 
 
 def test_templates_of_the_linear_classifier_are_images() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import pytest
 import timm
@@ -12,8 +14,8 @@ from timm.layers import SEModule
 from torch import nn
 
 from clearsight.models.auxiliary import auxiliary_logits
-from clearsight.models.blueprint import no_data
-from clearsight.models.registry import build_model
+from clearsight.models.shape_tracing import no_data
+from clearsight.models.zoo import build_model
 
 TORCHVISION = {
     "alexnet": 96,
@@ -38,6 +40,18 @@ TORCHVISION = {
     "densenet201": 64,
 }
 """Side of the images each is compared on, at or above the threshold of the small-image rule."""
+
+DEEPER = {
+    "vgg13", "vgg16", "vgg19", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet101", "resnet152", "densenet161",
+    "densenet169", "densenet201", "seresnet101", "seresnet152", "vit_s_16", "vit_b_16",
+}  # fmt: skip
+"""More of the blocks of a network beside them, and slow to draw: in the long tier."""
+
+
+def tiers(names: Iterable[str]) -> list[Any]:
+    """Networks as parameters, those of DEEPER in the long tier."""
+    return [pytest.param(name, marks=pytest.mark.long) if name in DEEPER else name for name in names]
+
 
 WITHOUT_RULE = {"googlenet": {"init_weights": False}, "inception_v3": {"init_weights": False}}
 TIMM_VIT = {
@@ -77,7 +91,7 @@ def largest_difference(ours: nn.Module, theirs: nn.Module, side: int) -> float:
     return max(differences)
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", tiers(TORCHVISION))
 def test_torchvision(name: str) -> None:
     torch.manual_seed(0)
     extra = {"aux_logits": False} if name in WITHOUT_RULE else {}
@@ -103,17 +117,17 @@ def test_torchvision_with_auxiliary_heads(name: str, side: int) -> None:
         torch.testing.assert_close(ours_extra, theirs_extra, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
-def test_timm_se_resnet(depth: int) -> None:
+@pytest.mark.parametrize("name", tiers(f"seresnet{depth}" for depth in (18, 34, 50, 101, 152)))
+def test_timm_se_resnet(name: str) -> None:
     torch.manual_seed(0)
-    name = f"seresnet{depth}"
     # timm rounds the gates of basic blocks up to multiples of 8, the paper does not
-    gates = {"attn_layer": partial(SEModule, rd_divisor=1)} if depth < 50 else {"attn_layer": "se"}
+    basic = name in ("seresnet18", "seresnet34")
+    gates = {"attn_layer": partial(SEModule, rd_divisor=1)} if basic else {"attn_layer": "se"}
     theirs = timm.create_model(name, num_classes=7, block_args=gates, zero_init_last=False)
     assert largest_difference(with_weights_of(theirs, name, classes=7, img_size=64), theirs, 64) <= 1e-4
 
 
-@pytest.mark.parametrize("name", TIMM_VIT)
+@pytest.mark.parametrize("name", tiers(TIMM_VIT))
 def test_timm_vit(name: str) -> None:
     torch.manual_seed(0)
     theirs = timm.create_model(TIMM_VIT[name], num_classes=7, img_size=64)

@@ -7,8 +7,10 @@ import torch
 from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.models.network import VIEWS, Probe, capture, from_spec
+from clearsight.models.base import capture
+from clearsight.models.network import VIEWS, Probe, from_spec
 from clearsight.predictor import Predictor
+from clearsight.tasks import Classification
 
 SPEC = {
     "kind": "probe", "name": "resnet8", "img_size": 16, "knobs": {}, "taps": ["layer1", "layer2"], "parts": [0, 1, 2],
@@ -55,7 +57,7 @@ def test_hooks_see_the_image_as_it_is_last(probe):
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_a_saved_one_predicts_the_same(tmp_path, probe, engine):
     probe.set_views(tuple(VIEWS))
-    Bundle(probe, ("a", "b", "c"), PixelFormat(1, 8), Geometry(16, 16)).save(tmp_path / "model")
+    Bundle(probe, Classification(("a", "b", "c")), PixelFormat(1, 8), Geometry(16, 16)).save(tmp_path / "model")
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16), np.uint8)
     predictor = Predictor(Bundle.load(tmp_path / "model"), engine=engine)
     assert predictor.network.views == tuple(VIEWS)

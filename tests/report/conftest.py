@@ -1,4 +1,4 @@
-"""Runs made by hand, without training: pixels, answers and counts are chosen, so the page's numbers are known."""
+"""Runs made by hand, without training: pixels, predictions and counts are chosen, so the page's numbers are known."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from torch import nn
 
 from clearsight.bundle import Bundle
-from clearsight.config import Config
 from clearsight.data.dataset import Array, Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan
-from clearsight.evaluation import Evaluation, evaluate
+from clearsight.models.base import ModelNetwork
+from clearsight.tasks import Classification
+from clearsight.tasks.classification_evaluation import ClassEvaluation
+from clearsight.train.config import TrainConfig
 from clearsight.train.decision import Decision
 from clearsight.train.fit import Fitted
 from clearsight.train.observer import Epoch
@@ -25,19 +26,20 @@ from clearsight.train.recipe import Recipe
 Parts = dict[str, Any]
 
 
-def _answers(counts: Sequence[Sequence[int]], belief: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and targets whose confusion matrix is `counts`; every answer is given with the same belief."""
+def _outputs(counts: Sequence[Sequence[int]], confidence: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels whose confusion matrix is `counts`; every prediction has the same confidence."""
     k = len(counts)
     pairs = [(i, j) for i in range(k) for j in range(k) for _ in range(counts[i][j])]
     logits = np.zeros((len(pairs), k))
-    logits[np.arange(len(pairs)), [j for _, j in pairs]] = np.log(belief * (k - 1) / (1 - belief))
+    logits[np.arange(len(pairs)), [j for _, j in pairs]] = np.log(confidence * (k - 1) / (1 - confidence))
     return logits, np.array([i for i, _ in pairs])
 
 
-def _judged(counts: Sequence[Sequence[int]], classes: Sequence[str], **options: Any) -> Evaluation:
-    """The evaluation of `_answers`, its images numbered from 0."""
-    logits, targets = _answers(counts)
-    return evaluate(logits, targets, classes, options.pop("temperature", 1.0), **options)
+def _evaluated(
+    counts: Sequence[Sequence[int]], classes: Sequence[str], temperature: float = 1.0, **options: Any
+) -> ClassEvaluation:
+    """The evaluation of `_outputs`, its images numbered from 0."""
+    return Classification(tuple(classes), temperature).evaluate(*_outputs(counts), **options)
 
 
 def _history(losses: Sequence[float]) -> tuple[Epoch, ...]:
@@ -46,14 +48,14 @@ def _history(losses: Sequence[float]) -> tuple[Epoch, ...]:
 
 
 @pytest.fixture
-def judged() -> Callable[..., Evaluation]:
-    """A function from a confusion matrix and class names to an evaluation with belief 0.9 in every answer."""
-    return _judged
+def evaluated() -> Callable[..., ClassEvaluation]:
+    """A function from a confusion matrix and class names to an evaluation with a confidence of 0.9 throughout."""
+    return _evaluated
 
 
 @pytest.fixture
 def make_run() -> Callable[..., Parts]:
-    """The arguments of `write_report` for images of any classes, counts of answers and validation `losses`."""
+    """The arguments of `write_report` for images of any classes, counts of predictions and validation `losses`."""
 
     def make(
         classes: Sequence[str] = ("cat", "dog"),
@@ -76,13 +78,14 @@ def make_run() -> Callable[..., Parts]:
             classes=tuple(classes),
             given=np.full(len(images), "", dtype="<U5"),
             origin=changes.pop("origin", "digits"),
+            task=Classification,
         )
         prepared = prepare(dataset, scan(dataset), Geometry(side, side))
         counts = counts or (np.eye(k, dtype=int) * 20 + np.eye(k, k=1, dtype=int)).tolist()
         wrong_at = np.resize(prepared.split.test, int(np.sum(counts)))
-        test = _judged(counts, classes, indices=wrong_at, names=[f"#{i}" for i in wrong_at])
+        test = _evaluated(counts, classes, indices=wrong_at, images=[f"#{i}" for i in wrong_at])
         fitted = Fitted(
-            bundle=Bundle(nn.Linear(8, k), tuple(classes), prepared.form, prepared.geometry, 1.25),
+            bundle=Bundle(ModelNetwork({}), Classification(tuple(classes), 1.25), prepared.form, prepared.geometry),
             prepared=prepared,
             recipe=Recipe("scratch", "resnet8", {}, side, ()),
             decisions=(Decision("network", "resnet8 from scratch", "the images are small"),),
@@ -95,7 +98,7 @@ def make_run() -> Callable[..., Parts]:
             limits_seconds=1.5,
             images_per_second=456.0,
         )
-        config = changes.pop("config", Config())
+        config = changes.pop("config", TrainConfig())
         findings = changes.pop("findings", None)
         if findings is not None:
             audit = replace(prepared.audit, findings=findings)
@@ -103,7 +106,7 @@ def make_run() -> Callable[..., Parts]:
         return {
             "fitted": replace(fitted, **changes),
             "evaluation": test,
-            "validation": _judged(np.eye(k, dtype=int).tolist(), classes),
+            "validation": _evaluated(np.eye(k, dtype=int).tolist(), classes),
             "config": config,
         }
 

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from clearsight.report.charts import RELIABILITY, Curve, Point, interval_bar, learning_curve, reliability, share_bar
+from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.report.charts import RELIABILITY, Curve, interval_bar, learning_curve, reliability, share_bar
 from clearsight.report.svg import Frame, coordinate, element, ticks
 
 
@@ -41,23 +42,21 @@ def test_a_frame_maps_values_to_places() -> None:
     assert (frame.x(1), frame.y(1), frame.y(2), frame.y(3)) == (35, 220, 120, 20)
 
 
-def test_a_reliability_point_stands_at_its_belief_and_truth() -> None:
+def test_a_reliability_point_stands_at_its_confidence_and_accuracy() -> None:
     assert (RELIABILITY.left, RELIABILITY.top, RELIABILITY.width, RELIABILITY.height) == (50, 14, 270, 270)
-    drawn = reliability(
-        "r", "title", [Point(0.6, 0.7, 40, 0.65, 0.5, (0.35, 0.65)), Point(0.9, 1, 10, 0.95, 1, (0.7, 1))]
-    )
-    # x = 50 + 270 belief; y = 14 + 270 (1 - right)
+    drawn = reliability("r", "title", [ReliabilityBin(0.6, 0.7, 40, 0.65, 0.5), ReliabilityBin(0.9, 1, 10, 0.95, 1)])
+    # x = 50 + 270 confidence; y = 14 + 270 (1 - accuracy)
     assert '<circle cx="225.5" cy="149" r="8" class="dot val"/>' in drawn  # the largest bin: radius 3 + 5
     assert '<circle cx="306.5" cy="14" r="5.5" class="dot val"/>' in drawn  # a quarter of its images: 3 + 5/2
-    assert '<line x1="225.5" y1="189.5" x2="225.5" y2="108.5" class="whisker"/>' in drawn  # 0.35 to 0.65
-    assert '<line x1="225.5" y1="108.5" x2="225.5" y2="149" class="gap" stroke-width="5"/>' in drawn  # belief to truth
-    assert "<title>40 images: claimed 65.0%, right 50.0%</title>" in drawn
+    assert '<line x1="225.5" y1="188.96" x2="225.5" y2="109.04" class="whisker"/>' in drawn  # Wilson: 0.352 to 0.648
+    assert (
+        '<line x1="225.5" y1="108.5" x2="225.5" y2="149" class="gap" stroke-width="5"/>' in drawn
+    )  # confidence to accuracy
+    assert "<title>40 images: confidence 65.0%, accuracy 50.0%</title>" in drawn
 
 
 def test_histogram_bars_grow_with_the_images() -> None:
-    drawn = reliability(
-        "r", "title", [Point(0.6, 0.7, 40, 0.65, 0.5, (0.3, 0.7)), Point(0.9, 1, 10, 0.95, 1, (0.7, 1))]
-    )
+    drawn = reliability("r", "title", [ReliabilityBin(0.6, 0.7, 40, 0.65, 0.5), ReliabilityBin(0.9, 1, 10, 0.95, 1)])
     heights = [float(h) for h in re.findall(r'height="([\d.]+)" class="bar val"', drawn)]
     assert heights == [44, 11]
     assert ">40</text>" in drawn

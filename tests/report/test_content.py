@@ -11,24 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from torch import nn
 
-from clearsight.config import Config
-from clearsight.data.audit import Finding
-from clearsight.diagnose.command import train_command
-from clearsight.evaluation import Evaluation
+from clearsight.diagnosis.command import train_command
 from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.models.base import ModelNetwork
 from clearsight.models.network import Ensemble
 from clearsight.report.command import run_commands
 from clearsight.report.confusion import SHADES, matrix, most_confused, shade
 from clearsight.report.pictures import eight_bits, picture
 from clearsight.report.recipe_section import _members, recipe_section
-from clearsight.report.verdict import chance_gap, judge, sentence
-from clearsight.report.wording import count, duration, large, listed, percent, points
+from clearsight.tasks.classification_evaluation import ClassEvaluation
+from clearsight.tasks.classification_verdict import chance_ece, verdict
+from clearsight.train.config import TrainConfig
 from clearsight.train.observer import Epoch
+from clearsight.wording import count, duration, large, listed, percent, points, sentence
 
 MakeRun = Callable[..., dict[str, Any]]
-Judged = Callable[..., Evaluation]
+Evaluated = Callable[..., ClassEvaluation]
 
 
 def test_numbers_in_words() -> None:
@@ -52,53 +51,47 @@ def test_numbers_in_words() -> None:
     assert sentence("") == ""
 
 
-def test_gap_by_chance_of_small_bins() -> None:
-    # one image, belief 1/2: always off by 1/2. Two images: off by 1/2 in half the cases, so 1/4 on average.
-    assert chance_gap([ReliabilityBin(0.4, 0.6, 1, 0.5, 1.0)]) == pytest.approx(0.5)
-    assert chance_gap([ReliabilityBin(0.4, 0.6, 2, 0.5, 1.0)]) == pytest.approx(0.25)
-    # three images, belief 0.9: 0.9^3 at 0.1, 3 0.9^2 0.1 at 0.2333, 3 0.9 0.1^2 at 0.5667, 0.1^3 at 0.9
+def test_calibration_error_by_chance_of_small_bins() -> None:
+    # one image, confidence 1/2: always off by 1/2. Two images: off by 1/2 in half the cases, so 1/4 on average.
+    assert chance_ece([ReliabilityBin(0.4, 0.6, 1, 0.5, 1.0)]) == pytest.approx(0.5)
+    assert chance_ece([ReliabilityBin(0.4, 0.6, 2, 0.5, 1.0)]) == pytest.approx(0.25)
+    # three images, confidence 0.9: 0.9^3 at 0.1, 3 0.9^2 0.1 at 0.2333, 3 0.9 0.1^2 at 0.5667, 0.1^3 at 0.9
     by_hand = 0.729 * 0.1 + 0.243 * (0.9 - 2 / 3) + 0.027 * (0.9 - 1 / 3) + 0.001 * 0.9
-    assert chance_gap([ReliabilityBin(0.8, 1, 3, 0.9, 1.0)]) == pytest.approx(by_hand)
-    assert chance_gap([ReliabilityBin(0.8, 1, 5, 1.0, 1.0)]) == 0
-    assert chance_gap([]) == 0
+    assert chance_ece([ReliabilityBin(0.8, 1, 3, 0.9, 1.0)]) == pytest.approx(by_hand)
+    assert chance_ece([ReliabilityBin(0.8, 1, 5, 1.0, 1.0)]) == 0
+    assert chance_ece([]) == 0
 
 
-def test_gap_by_chance_agrees_with_throwing_dice() -> None:
+def test_calibration_error_by_chance_agrees_with_throwing_dice() -> None:
     rng = np.random.default_rng(0)
     throws = rng.random((20_000, 50)) < 0.85
     measured = np.abs(throws.mean(axis=1) - 0.85).mean()
-    assert chance_gap([ReliabilityBin(0.8, 0.87, 50, 0.85, 0.85)]) == pytest.approx(measured, rel=0.02)
+    assert chance_ece([ReliabilityBin(0.8, 0.87, 50, 0.85, 0.85)]) == pytest.approx(measured, rel=0.02)
 
 
 @pytest.mark.parametrize(
-    ("counts", "belief", "words"),
+    ("counts", "calibration", "words"),
     [
-        ([[450, 50], [50, 450]], "holds", "that belief can be taken at its word"),
-        ([[430, 70], [70, 430]], "roughly", "that belief is roughly right, on the bold side"),
-        ([[300, 200], [200, 300]], "off", "that belief is too sure to be taken at its word"),
-        ([[500, 0], [0, 500]], "off", "that belief is too modest to be taken at its word"),
-        ([[1, 0], [1, 0]], "unknown", "whether that belief holds cannot be told from so few images"),
+        ([[450, 50], [50, 450]], "good", "it is well calibrated"),
+        ([[430, 70], [70, 430]], "fair", "it is slightly overconfident"),
+        ([[300, 200], [200, 300]], "poor", "it is overconfident"),
+        ([[500, 0], [0, 500]], "poor", "it is underconfident"),
+        ([[1, 0], [1, 0]], "unknown", "these are too few images to measure calibration"),
     ],
 )
-def test_belief_is_judged_by_the_gap(counts: list[list[int]], belief: str, words: str, judged: Judged) -> None:
-    found = judge(judged(counts, ("a", "b")), ())  # belief is 0.9 throughout
-    assert (found.belief, found.belief_words) == (belief, words)
+def test_calibration_in_words(counts: list[list[int]], calibration: str, words: str, evaluated: Evaluated) -> None:
+    found = verdict(evaluated(counts, ("a", "b")))  # confidence is 0.9 throughout
+    assert (found.calibration, found.calibration_words) == (calibration, words)
 
 
-def test_weak_class_commonest_answer_and_warnings(judged: Judged) -> None:
-    findings = (
-        Finding("duplicates-across-splits", "warning", "2 image(s) occur twice", "remove them"),
-        Finding("pixels", "note", "EXIF orientation is applied"),
-    )
-    found = judge(judged([[590, 10], [30, 70]], ("common", "rare")), findings)
+def test_weak_and_commonest_class(evaluated: Evaluated) -> None:
+    found = verdict(evaluated([[590, 10], [30, 70]], ("common", "rare")))
     assert (found.commonest, found.commonest_share) == ("common", pytest.approx(6 / 7))
-    assert (found.weakest, found.weakest_words) == ("rare", "70 of 100 test images")
-    texts = [c.text for c in found.caveats]
-    assert texts == [
-        "Found less often than its accuracy lets expect: ‘rare’ (70 of 100 test images).",
-        "2 image(s) occur twice.",
+    assert found.weakest is not None
+    assert found.weakest.name == "rare"
+    assert [c.text for c in found.caveats] == [
+        "Recall well below the overall accuracy: ‘rare’ (70 of 100 test images).",
     ]
-    assert found.caveats[1].fix == "Remove them."
 
 
 def test_matrix_shades_grow_with_the_share_of_the_row() -> None:
@@ -157,33 +150,31 @@ def test_squashed_pictures_get_their_proportions_back(make_run: MakeRun) -> None
 
 
 def test_the_command_quotes_what_a_shell_would_split() -> None:
-    assert train_command("elpv", Config().changed()) == "clearsight train elpv"
-    made = train_command("/data/my photos", Config.from_options(pretrained=True, budget="5m").changed())
+    assert train_command("elpv", TrainConfig().changed()) == "clearsight train elpv"
+    made = train_command("/data/my photos", TrainConfig.from_options(pretrained=True, budget="5m").changed())
     assert made == "clearsight train '/data/my photos' --pretrained --budget 5m"
-    python = train_command("a DataFrame", Config.from_options(seed=2).changed())
+    python = train_command("a DataFrame", TrainConfig.from_options(seed=2).changed())
     assert python == "clearsight.fit(DATA, seed=2)  # DATA: a DataFrame"
     assert "clearsight predict 'my runs/a' IMAGE" in run_commands(Path("my runs/a")).values()
 
 
-def test_training_is_told_in_epochs_however_often_it_was_validated(make_run: MakeRun) -> None:
+def test_the_length_of_training_is_in_epochs_however_often_it_was_validated(make_run: MakeRun) -> None:
     lines = tuple(Epoch(e, 5 * i, 0.1, 1.0, 0.5, 0.9 - 0.1 * i, 0.6, 2.0 * i) for i, e in enumerate((1, 1, 2, 2)))
     fitted = make_run(history=lines)["fitted"]
     words = recipe_section(fitted, 0).curve_words
     assert "Training took 2 epochs (passes over the training images) and 6.0 s." in words
 
 
-def test_what_answers_together_is_said() -> None:
-    def probe(name: str) -> nn.Module:
-        made = nn.Linear(1, 1)
-        made.spec = {"name": name}
-        return made
-
-    folds = Ensemble.of([probe(name) for name in "abc"], [1.0] * 3)
-    both = Ensemble.of([probe("a"), probe("b")], [1.0, 1.0])
-    all_of_them = Ensemble.of([probe("a"), folds], [1.0, 1.0])
-    last = "answer together: their beliefs are averaged."
-    assert _members(folds, beside=False) == f"3 networks trained further, each without one fold of the images, {last}"
-    assert _members(both, beside=True) == f"The network from before that and the network trained further {last}"
-    assert _members(all_of_them, beside=True) == (
-        f"The network from before that and 3 networks trained further, each without one fold of the images, {last}"
+def test_what_an_ensemble_consists_of() -> None:
+    folds = Ensemble.of([ModelNetwork({"name": name}) for name in "abc"], [1.0] * 3)
+    both = Ensemble.of([ModelNetwork({"name": name}) for name in "ab"], [1.0, 1.0])
+    all_of_them = Ensemble.of([ModelNetwork({"name": "a"}), folds], [1.0, 1.0])
+    first, last = "The model is an ensemble of", "their probabilities are averaged."
+    each = "3 networks trained further, each without one fold of the images"
+    assert _members(folds.member_networks, beside=False) == f"{first} {each}: {last}"
+    assert _members(both.member_networks, beside=True) == (
+        f"{first} the network from before that and the network trained further: {last}"
+    )
+    assert (
+        _members(all_of_them.member_networks, beside=True) == f"{first} the network from before that and {each}: {last}"
     )

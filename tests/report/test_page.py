@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,18 +15,25 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from clearsight.config import Config
 from clearsight.data.audit import Finding
-from clearsight.evaluation import Evaluation
-from clearsight.report.page import code, write_report
+from clearsight.report.page import write_report
+from clearsight.report.pieces import marked, sort_key
+from clearsight.tasks import Anomaly, Multilabel, Regression
+from clearsight.tasks.classification_evaluation import ClassEvaluation
+from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.sections import ReportParts, Table, Tile
+from clearsight.train.config import TrainConfig
 from clearsight.train.decision import Decision
-from clearsight.train.probe import Candidate
+from clearsight.train.head_search import Candidate
 from clearsight.train.recipe import Recipe
 
 MakeRun = Callable[..., dict[str, Any]]
-Judged = Callable[..., Evaluation]
+Evaluated = Callable[..., ClassEvaluation]
 
-SECTIONS = ["verdict", "data", "recipe", "curves", "confusion", "classes", "belief", "mistakes", "robustness", "use"]
+SECTIONS = [
+    "verdict", "data", "recipe", "curves", "scores", "confusion", "classes", "calibration", "mistakes", "limits",
+    "robustness", "use",
+]  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -109,19 +117,21 @@ def test_nothing_is_loaded_from_anywhere(page: Callable[..., Page]) -> None:
     assert policy[0]["content"].startswith("default-src 'none'")
 
 
-def test_the_verdict_states_the_numbers_of_the_evaluation(page: Callable[..., Page], judged: Judged) -> None:
-    # 36 of 40 right: accuracy 0.9, Wilson interval 0.769 to 0.960; belief 0.9 everywhere, so no gap
-    test = judged([[18, 2], [2, 18]], ("cat", "dog"), indices=np.zeros(40, int), names=["#0"] * 40)
+def test_the_verdict_states_the_numbers_of_the_evaluation(page: Callable[..., Page], evaluated: Evaluated) -> None:
+    # 36 of 40 right: accuracy 0.9, Wilson interval 0.769 to 0.960; confidence 0.9 everywhere, so no calibration error
+    test = evaluated([[18, 2], [2, 18]], ("cat", "dog"), indices=np.zeros(40, int), images=["#0"] * 40)
     assert f"{test.accuracy:.3f} {test.ece:.3f}" == "0.900 0.000"
     text = page(evaluation=test).text
-    assert "Right on 90.0% of 40 test images it had never seen (95% interval 76.9% to 96.0%)" in text
-    assert "it is 90.0% sure on average" in text
-    assert "the gap between belief and truth is 0.0 points (0.0 points before calibration)" in text
+    assert "Accuracy 90.0% on 40 test images that training did not use (95% interval 76.9% to 96.0%)" in text
+    assert "Its mean confidence is 90.0%, and" in text
+    assert "the calibration error is 0.0 points (0.0 points before calibration)" in text
 
 
-def test_the_gap_is_stated_before_and_after_calibration(page: Callable[..., Page], judged: Judged) -> None:
-    # belief 0.9 before, 0.75 after temperature 2 (logit ln 9 halved is ln 3); all right: gaps 0.1 and 0.25
-    test = judged([[20, 0], [0, 20]], ("cat", "dog"), temperature=2.0)
+def test_the_calibration_error_is_stated_before_and_after_calibration(
+    page: Callable[..., Page], evaluated: Evaluated
+) -> None:
+    # confidence 0.9 before, 0.75 after temperature 2 (logit ln 9 halved is ln 3); all right: errors 0.1 and 0.25
+    test = evaluated([[20, 0], [0, 20]], ("cat", "dog"), temperature=2.0)
     assert "is 25.0 points (10.0 points before calibration)" in page(evaluation=test).text
 
 
@@ -162,9 +172,9 @@ def test_pictures_are_embedded_once_described_and_few(page: Callable[..., Page])
     images = made.all("img")
     assert all(a["src"].startswith("data:image/png;base64,") for a in images)
     assert all(a["alt"] for a in images)
-    mistakes = [a for a in images if "called dog" in a["alt"]]
+    mistakes = [a for a in images if "predicted dog" in a["alt"]]
     assert len(mistakes) == 24
-    assert "The 24 surest of 30 mistakes" in made.text
+    assert "The 24 most confident of 30 mistakes" in made.text
 
 
 def test_only_development_images_and_mistakes_are_shown(make_run: MakeRun, tmp_path: Path) -> None:
@@ -190,8 +200,8 @@ def test_thirty_classes(page: Callable[..., Page]) -> None:
     classes = [f"species number {i} with a long name" for i in range(30)]
     made = page(classes, each=6)
     assert len(made.all("th", title=classes[29])) == 2
-    assert "The commonest confusions" in made.text
-    assert made.text.count(f"{classes[0]} called {classes[1]}") == 1
+    assert "Most common confusions" in made.text
+    assert made.text.count(f"{classes[0]} predicted as {classes[1]}") == 1
     assert len(made.html) < 3_000_000
 
 
@@ -204,19 +214,19 @@ def test_more_classes_than_a_matrix_can_show(page: Callable[..., Page]) -> None:
 
 def test_no_mistakes(page: Callable[..., Page]) -> None:
     text = page(counts=[[20, 0], [0, 20]]).text
-    assert "every one of 40 test images was named rightly" in text
+    assert "all of 40 test images are predicted rightly" in text
     assert "may still be as high as 8.8%" in text  # Wilson's upper bound for 0 of 40
     assert "Weakest class" not in text
-    assert "The commonest confusions" not in text
+    assert "Most common confusions" not in text
 
 
 def test_two_images_and_a_class_without_test_images(page: Callable[..., Page]) -> None:
     text = page(("a", "b", "c"), counts=[[1, 0, 0], [1, 0, 0], [0, 0, 0]]).text
     assert "Only 2 test images" in text
-    assert "whether that belief holds cannot be told from so few images" in text
+    assert "these are too few images to measure calibration" in text
     assert "No test image of ‘c’" in text
     assert "no test image" in text
-    assert "not shown to be better than always giving the commonest answer, which is right on 50.0%" in text
+    assert "not shown to be better than always predicting the most common class, which is right on 50.0%" in text
 
 
 def test_without_history_there_are_no_curves(page: Callable[..., Page]) -> None:
@@ -246,7 +256,7 @@ def test_candidates_stand_best_first_and_the_rest_is_folded(page: Callable[..., 
 
 
 def test_options_lead_to_the_command(page: Callable[..., Page]) -> None:
-    text = page(config=Config.from_options(seed=3, lr=0.01, pretrained=False, out="elsewhere")).text
+    text = page(config=TrainConfig.from_options(seed=3, lr=0.01, pretrained=False, out="elsewhere")).text
     assert "clearsight train digits --no-pretrained --lr 0.01 --seed 3" in text
     assert "elsewhere" not in text  # that folder is in use now
 
@@ -276,9 +286,92 @@ def test_names_that_are_no_unicode_do_not_stop_the_page(page: Callable[..., Page
     assert page(("fine", "bad \udcff name")).all("h1")
 
 
-def test_code_between_backticks_is_escaped() -> None:
-    assert code("use `<a>` & go") == Markup("use <code>&lt;a&gt;</code> &amp; go")
-    assert code("odd ` one <") == Markup("odd ` one &lt;")
+def test_marked_words_are_escaped() -> None:
+    assert marked("use `<a>` & go") == Markup("use <code>&lt;a&gt;</code> &amp; go")
+    assert marked("odd ` one <") == Markup("odd ` one &lt;")
+    assert marked("**2 > 1** `2 ** 3` **") == Markup("<strong>2 &gt; 1</strong> <code>2 ** 3</code> **")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [("98.9%", 98.9), ("1,797", 1797), ("± 0.25", 0.25), ("-3e-05 m", -3e-5), ("–", -1e9)]
+)
+def test_cells_sort_by_the_number_in_them(text: str, key: float) -> None:
+    assert sort_key(text) == key
+
+
+@dataclass(frozen=True)
+class Own(Evaluation):
+    """The evaluation of a task that only this test knows."""
+
+    n = 3
+    mistakes = ()
+
+    def summary(self) -> dict[str, Any]:
+        return {}
+
+    @staticmethod
+    def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
+        return ""
+
+    def report(self, thing: str = "image", validation: Evaluation | None = None) -> ReportParts:
+        table = Table(("Kind", "Score"), (("first <kind>", "0.5"), ("second", "–")))
+        return ReportParts("It is **half** right", (Tile("Half", "0.5", "of all"),), table)
+
+
+def test_a_task_known_to_this_test_alone_gets_a_whole_page(page: Callable[..., Page]) -> None:
+    made = page(evaluation=Own(), validation=Own(), losses=[0.9, 0.5])
+    assert [a["id"] for a in made.all("section")] == [
+        "verdict", "data", "recipe", "curves", "scores", "limits", "robustness", "use",
+    ]  # fmt: skip
+    assert "It is half right" in made.text
+    assert "Half 0.5 of all." in made.text
+    assert "Kind Score first <kind> 0.5 second –" in made.text
+
+
+DRAW = np.random.default_rng(0)
+SHOWN = {"indices": np.zeros(40, int), "images": [f"<{i}>" for i in range(40)]}
+HALF = (np.arange(40) % 2).astype(np.float32)
+BOTH = np.stack([HALF, 1 - HALF], axis=1)
+EVALUATIONS = {
+    "multilabel": Multilabel(("a", "b"), (1.0, 1.0), (0.0, 0.0), (0.5, 0.5)).evaluate(
+        4 * BOTH - 2 + DRAW.normal(size=(40, 2)), BOTH, **SHOWN
+    ),
+    "regression": Regression(
+        ("a", "b"), "number", mean=(0.0, 0.0), std=(1.0, 1.0), errors=((0.1, 0.2), (0.1, 0.2))
+    ).evaluate(BOTH + DRAW.normal(size=(40, 2)), BOTH, **SHOWN),
+    "anomaly": Anomaly(("good",), known=tuple(np.linspace(-1, 1, 40).tolist())).evaluate(
+        2 * HALF[:, None] + DRAW.normal(size=(40, 1)), HALF[:, None], **SHOWN
+    ),
+}
+CARDS = {
+    "multilabel": r"(missing|not there) [ab]",
+    "regression": r"predicted \S+, \S+ true [01], [01]",
+    "anomaly": "missed",
+}
+
+
+@pytest.mark.parametrize("task", EVALUATIONS)
+def test_scores_and_mistakes_of_every_task(page: Callable[..., Page], task: str) -> None:
+    made = page(evaluation=EVALUATIONS[task], validation=EVALUATIONS[task])
+    assert [a["id"] for a in made.all("section")][3:5] == ["scores", "mistakes"]
+    ids = [a["id"] for _, a in made.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert re.search(CARDS[task], made.text[made.text.index("All of this holds") :])
+    keys = [a["data-sort"] for a in made.all("td") if "data-sort" in a]
+    assert keys
+    assert all(np.isfinite(float(key)) for key in keys)
+
+
+def test_warnings_of_the_audit_are_caveats(page: Callable[..., Page]) -> None:
+    findings = (
+        Finding("duplicates-across-splits", "warning", "2 image(s) occur twice", "remove them"),
+        Finding("pixels", "note", "EXIF orientation is applied"),
+    )
+    text = page(findings=findings).text
+    assert "Reasons to trust it less" in text
+    caveats = text[text.index("Reasons to trust it less") : text.index("All of this holds")]
+    assert "2 image(s) occur twice. Remove them." in caveats
+    assert "EXIF" not in caveats
 
 
 def test_real_digits(page: Callable[..., Page], digits_arrays: tuple[np.ndarray, np.ndarray]) -> None:

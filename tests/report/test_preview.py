@@ -15,19 +15,19 @@ import pytest
 import torch
 from PIL import Image
 
-from clearsight.config import Config
 from clearsight.data.augment import augment
 from clearsight.data.loader import to_float
 from clearsight.report.page import write_report
 from clearsight.report.pictures import Picture, eight_bits
 from clearsight.report.preview import ROWS, VERSIONS, preview
-from clearsight.train.loop import Training
+from clearsight.train.config import TrainConfig
+from clearsight.train.resolve import resolve
 
 MakeRun = Callable[..., dict[str, Any]]
 
 
-def trained(augment: str = "light", **changes: Any) -> Training:
-    return Training(epochs=1, batch_size=8, augment=augment, **changes)
+def trained(augment: str = "light", **changes: Any) -> TrainConfig:
+    return resolve(TrainConfig().with_options(epochs=1, batch_size=8, augment=augment, **changes))
 
 
 def pixels(shown: Picture) -> np.ndarray:
@@ -36,14 +36,14 @@ def pixels(shown: Picture) -> np.ndarray:
 
 
 @pytest.mark.parametrize("training", [None, trained("none"), trained("none+none")])
-def test_there_is_none_where_images_were_not_changed(make_run: MakeRun, training: Training | None) -> None:
+def test_there_is_none_where_images_were_not_changed(make_run: MakeRun, training: TrainConfig | None) -> None:
     assert preview(make_run(training=training)["fitted"], 0) is None
 
 
 @pytest.mark.parametrize(
     "training", [trained(), trained("mirror+rand"), trained("none", mixup=0.4), trained("none", cutmix=1.0)]
 )
-def test_rows_are_a_training_image_and_seven_versions(make_run: MakeRun, training: Training) -> None:
+def test_rows_are_a_training_image_and_seven_versions(make_run: MakeRun, training: TrainConfig) -> None:
     fitted = make_run(("a", "b", "c", "d", "e"), training=training)["fitted"]
     made = preview(fitted, 0)
     assert made is not None
@@ -112,10 +112,10 @@ def test_sixteen_bit_versions_are_stretched_like_their_image() -> None:
 
 
 def test_the_page_shows_it(make_run: MakeRun, tmp_path: Path) -> None:
-    write_report(tmp_path / "r.html", **make_run(training=trained("strong"), config=Config.from_options(seed=3)))
+    write_report(tmp_path / "r.html", **make_run(training=trained("strong"), config=TrainConfig.from_options(seed=3)))
     html = (tmp_path / "r.html").read_text()
     assert html.count('<div class="changed">') == ROWS
-    part = html[html.index("What training saw") : html.index('<section id="confusion"')]
+    part = html[html.index("What training saw") : html.index('<section id="scores"')]
     assert part.count("<img") == ROWS * (1 + VERSIONS)
     assert "strong (mirror, then more of light, colour and erasing)" in part
     write_report(tmp_path / "r.html", **make_run())

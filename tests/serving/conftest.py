@@ -38,7 +38,7 @@ def _listening(predictor, config=None):
     address = made.getsockname()
     try:
         until = time.monotonic() + 120
-        while httpx2.get(f"http://127.0.0.1:{address[1]}/health").status_code != 200:
+        while httpx2.get(f"http://127.0.0.1:{address[1]}/health", timeout=60).status_code != 200:
             assert time.monotonic() < until
             time.sleep(0.05)
         yield address

@@ -42,8 +42,12 @@ def spoilt(rng, files):
     return bytes(content[: rng.randrange(16)]) + rng.randbytes(rng.randrange(2000))
 
 
-def test_spoilt_uploads_are_answered_and_never_fail(client, pngs, tone):
-    rng = random.Random(0)
+MORE_EXAMPLES = pytest.mark.parametrize("times", [1, pytest.param(30, marks=pytest.mark.long)])
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 20))])
+def test_spoilt_uploads_are_answered_and_never_fail(client, pngs, tone, seed):
+    rng = random.Random(seed)
     array = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     files = [tone(1)]
     for kind in KINDS:
@@ -51,7 +55,7 @@ def test_spoilt_uploads_are_answered_and_never_fail(client, pngs, tone):
         Image.fromarray(array).save(buffer, kind)
         files.append(buffer.getvalue())
     seen = collections.Counter()
-    for number in range(150):
+    for number in range(100):
         content = spoilt(rng, files)
         headers = {"Content-Type": rng.choice(("image/png", "application/octet-stream", "application/json"))}
         if number % 3 == 0:
@@ -62,7 +66,7 @@ def test_spoilt_uploads_are_answered_and_never_fail(client, pngs, tone):
         seen[found.status_code] += 1
         json.loads(found.text)
     assert set(seen) <= {200, 422}
-    assert min(seen.values()) > 10  # both kinds were tried
+    assert min(seen.values()) > 5  # both kinds were tried
     assert client.post("/v1/predict", content=pngs[0]).status_code == 200
 
 
@@ -70,7 +74,8 @@ def test_spoilt_uploads_are_answered_and_never_fail(client, pngs, tone):
     "path",
     ["/v1/predict", "/v1/explain", "/v1/search", "/v1/attack?epsilon=0.1", "/v1/maps", "/v1/units?layer=1&unit=0"],
 )
-def test_any_json_is_answered(client, path):
+@MORE_EXAMPLES
+def test_any_json_is_answered(client, path, times):
     values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=20),
         lambda inner: (
@@ -78,7 +83,7 @@ def test_any_json_is_answered(client, path):
         ),
     )
 
-    @settings(max_examples=15, deadline=None, derandomize=True)
+    @settings(max_examples=10 * times, deadline=None, derandomize=True)
     @given(values)
     def ask(value):
         assert client.post(path, json=value).status_code in (404, 422)
@@ -88,7 +93,8 @@ def test_any_json_is_answered(client, path):
 
 @pytest.mark.parametrize("run", ["digits_run", "hearing_run"])
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
-def test_answers_are_as_the_description_says(listening, request, mode, run):
+@MORE_EXAMPLES
+def test_answers_are_as_the_description_says(listening, request, mode, run, times):
     """Requests made from the OpenAPI schema, right ones and wrong ones, get answers that the schema knows: of a model
     of classes and of a detector of anomalies.
     """
@@ -99,7 +105,7 @@ def test_answers_are_as_the_description_says(listening, request, mode, run):
             operation = result.ok()
 
             @settings(
-                max_examples=8, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+                max_examples=4 * times, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             )  # fmt: skip
             @given(operation.as_strategy(mode))
@@ -110,5 +116,5 @@ def test_answers_are_as_the_description_says(listening, request, mode, run):
 
             with contextlib.suppress(Unsatisfiable):  # nothing about a bare GET can be wrong
                 ask()
-    assert sum(seen.values()) > 20
+    assert sum(seen.values()) > 10
     assert 200 in seen or mode is schemathesis.GenerationMode.NEGATIVE

@@ -119,7 +119,7 @@ def test_an_option_that_a_route_does_not_have_is_refused(client, pngs):
     for query, words in (
         (
             "predict?covrage=0.9",
-            "/v1/predict has no option 'covrage'; expected coverage, picture, top. Did you mean coverage?",
+            "/v1/predict has no option 'covrage'; expected coverage, picture, words, top. Did you mean coverage?",
         ),
         ("predict?top=1&layer=2", "/v1/predict has no option 'layer'; expected "),
         ("attack?epsilom=0.1", "/v1/attack has no option 'epsilom'; expected epsilon, "),  # not that epsilon is missing

@@ -57,7 +57,7 @@ def test_it_stops_once_requests_in_progress_are_answered(digits_run, pngs, numbe
         answers = []
         asking = threading.Thread(target=lambda: answers.append(client.post(slow, content=pngs[0])))
         asking.start()
-        with httpx2.Client(base_url=told["url"], headers=client.headers) as other:
+        with httpx2.Client(base_url=told["url"], headers=client.headers, timeout=60) as other:
             until = time.monotonic() + 60
             while "clearsight_requests_in_progress 1.0" not in other.get("/metrics").text:
                 assert time.monotonic() < until
@@ -78,7 +78,7 @@ def test_ctrl_c_tells_what_it_waits_for_and_a_second_one_ends_at_once(digits_run
         address = re.search(r"http://[^,]+", started.stdout.readline())[0]
         try:
             until = time.monotonic() + 120
-            while httpx2.get(f"{address}/health").status_code != 200:
+            while httpx2.get(f"{address}/health", timeout=60).status_code != 200:
                 assert time.monotonic() < until
                 time.sleep(0.05)
             with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 30) as connection:
@@ -86,7 +86,7 @@ def test_ctrl_c_tells_what_it_waits_for_and_a_second_one_ends_at_once(digits_run
                     b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
                     b"Content-Length: 100\r\n\r\nabc"  # the rest never comes, which it waits for
                 )
-                while "clearsight_requests_in_progress 1.0" not in httpx2.get(f"{address}/metrics").text:
+                while "clearsight_requests_in_progress 1.0" not in httpx2.get(f"{address}/metrics", timeout=60).text:
                     assert time.monotonic() < until
                 started.send_signal(signal.SIGINT)
                 told = started.stdout.readline()

@@ -17,12 +17,12 @@ from starlette.requests import ClientDisconnect
 import clearsight as cs
 from clearsight.attacks import attack_one
 from clearsight.errors import BundleError
-from clearsight.inside import feature_maps, unit_sight
-from clearsight.models.wiring import wiring
+from clearsight.feature_vis import feature_maps, unit_inputs
+from clearsight.models.layer_graph import wiring
 from clearsight.serving.app import build_app
 from clearsight.serving.folder import RunFolder
+from clearsight.serving.queueing import Turns
 from clearsight.serving.settings import WAITING_LOOKS, ServeConfig
-from clearsight.serving.turns import Turns
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_maps_are_tiles_of_one_picture(run_client, predictor, nodes, pngs, pixel
 def test_a_unit_is_the_sum_of_what_feeds_it(run_client, predictor, nodes, pngs, pixels):
     node = next(n for n in nodes if n.name.endswith("layer2.0.conv2"))
     found = run_client.post(f"/v1/units?layer={node.number}&unit=7", content=pngs[0]).json()
-    expected = unit_sight(predictor, pixels, nodes, node.number, 7)
+    expected = unit_inputs(predictor, pixels, nodes, node.number, 7)
     assert found["activation"] == pytest.approx(expected.activation, abs=1e-4)
     assert found["place"] == list(expected.place)
     assert found["window"] == list(expected.window)
@@ -166,10 +166,10 @@ def test_images_that_are_gone_are_told(predictor, tmp_path):
 
 
 def test_pictures_of_answers_and_of_what_is_found(digits_run, predictor, pngs, serving, tmp_path):
-    from clearsight import questions
-    from clearsight.retrieve import Index
+    from clearsight.api import retrieve
+    from clearsight.retrieval import Index
 
-    questions.index(digits_run, out=str(tmp_path / "index"))
+    retrieve.index(digits_run, out=str(tmp_path / "index"))
     with serving(predictor, run=digits_run, index=Index.load(tmp_path / "index")) as client:
         found = client.post("/v1/search?k=3&pictures=true", content=pngs[0]).json()["neighbours"]
         plain = client.post("/v1/search?k=3", content=pngs[0]).json()["neighbours"]
@@ -262,10 +262,10 @@ def test_errors_of_a_foreign_place_quote_nothing_from_it(digits_run, tmp_path):
 
 
 def test_thumbnails_are_those_of_indexed_images(digits_run, digit_folders, tmp_path):
-    from clearsight import questions
-    from clearsight.retrieve import Index
+    from clearsight.api import retrieve
+    from clearsight.retrieval import Index
 
-    questions.index(digits_run, str(digit_folders), out=str(tmp_path / "index"))
+    retrieve.index(digits_run, str(digit_folders), out=str(tmp_path / "index"))
     predictor = cs.load(digits_run, engine="torch")
     shown = RunFolder(digits_run, predictor, Index.load(tmp_path / "index"))
     assert shown.thumbnail(0)
@@ -283,8 +283,8 @@ def test_thumbnails_are_those_of_indexed_images(digits_run, digit_folders, tmp_p
 
 def test_the_data_dir_of_a_run_shows_no_other_images(digits_run, digit_folders, tmp_path):
     """A built-in name and the folder that a run says its files lie in: any image could be listed there."""
-    from clearsight import questions
-    from clearsight.retrieve import Index
+    from clearsight.api import retrieve
+    from clearsight.retrieval import Index
 
     def solar_cells(to, invert):
         (to / "images").mkdir(parents=True)
@@ -297,7 +297,7 @@ def test_the_data_dir_of_a_run_shows_no_other_images(digits_run, digit_folders, 
 
     run, own = received(digits_run, tmp_path / "run"), solar_cells(tmp_path / "own", 0)
     predictor = cs.load(run, engine="torch")
-    questions.index(run, "elpv", data_dir=str(own), out=str(tmp_path / "index"))
+    retrieve.index(run, "elpv", data_dir=str(own), out=str(tmp_path / "index"))
     index = Index.load(tmp_path / "index")
     config = json.loads((run / "config.json").read_text())
     for where, found in ((own, True), (solar_cells(tmp_path / "private", 255), False), ("/dev", False)):
@@ -307,7 +307,7 @@ def test_the_data_dir_of_a_run_shows_no_other_images(digits_run, digit_folders, 
 
 
 def test_a_classical_model_shows_what_it_has_and_says_why_not_more(digits_arrays, pngs, serving, tmp_path):
-    from clearsight.workflow import fit
+    from clearsight.api.fit import fit
 
     run = fit("digits", out=str(tmp_path / "classical"), model="hog+knn").folder
     with serving(cs.load(run), run=run) as client:

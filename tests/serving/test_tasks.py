@@ -7,11 +7,9 @@ import pytest
 
 from clearsight.explanation import explain
 from clearsight.serving import schemas
+from clearsight.serving.prediction_schema import prediction_schema, predictions_body
 
-FORMS = {
-    "labels": schemas.LabelsAnswer, "numbers": schemas.NumbersAnswer, "angles": schemas.NumbersAnswer,
-    "direction": schemas.NumbersAnswer,
-}  # fmt: skip
+KINDS = ("labels", "numbers", "angles", "direction")
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +18,11 @@ def served(answering, serving):
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        made = {kind: answering(kind, "resnet8") for kind in FORMS}
+        made = {kind: answering(kind, "resnet8") for kind in KINDS}
         yield {kind: (one, stack.enter_context(serving(one))) for kind, one in made.items()}
 
 
-@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("coverage", [0.5, 0.9, 0.999])
 def test_answers_are_the_predictor_s(served, noise, png, kind, coverage):
     predictor, client = served[kind]
@@ -32,13 +30,13 @@ def test_answers_are_the_predictor_s(served, noise, png, kind, coverage):
     files = [("images", (f"{i}.png", png(image[0]))) for i, image in enumerate(images)]
     found = client.post(f"/v1/predict?coverage={coverage}", files=files)
     assert found.status_code == 200
-    answers = [FORMS[kind].model_validate(a) for a in found.json()["predictions"]]
-    schemas.Predictions.model_validate(found.json())
+    body = predictions_body(prediction_schema(type(predictor.bundle.task)))
+    answers = body.model_validate(found.json()).predictions
     for own, other in zip(answers, predictor.predict(images, coverage=coverage), strict=True):
         assert own.none_of_these is None, "nothing is known of its limits"
         if kind == "labels":
             assert own.task == "multilabel"
-            assert own.labels == list(other.labels)
+            assert own.labels == other.labels
             assert own.probabilities == pytest.approx(other.probabilities, abs=1e-5)
             assert own.doubt == pytest.approx(other.doubt, abs=1e-5)
             continue
@@ -64,14 +62,16 @@ def test_the_card_tells_what_the_answers_mean(served):
     card = client.get("/v1/model").json()
     schemas.ModelCard.model_validate(card)
     assert card["task"] == card["answer"]["task"] == "multilabel"
-    assert list(card["answer"]["thresholds"].values()) == pytest.approx(predictor.bundle.answer.thresholds)
+    assert list(card["answer"]["thresholds"].values()) == pytest.approx(predictor.bundle.task.thresholds)
     numbers = served["numbers"][1].get("/v1/model").json()
     assert numbers["classes"] == ["size", "age"]
     assert (numbers["answer"]["low"], numbers["answer"]["high"]) == (-5.0, 45.0)
     assert numbers["answer"]["ends"] == {"size": [20.0, 60.0], "age": [-4.0, -2.0]}
     assert served["angles"][1].get("/v1/model").json()["answer"]["unit"] == "degrees"
     for _, client in served.values():
-        left = client.get("/v1/model").json()["left_out"]
+        card = client.get("/v1/model").json()
+        left = card["left_out"]
+        assert card["unsuited"] == ["attack", "card"]
         assert "for models that give one class per image" in left["attack"]
         assert "for models that give one class per image" in left["card"]
         assert "network" not in left
@@ -84,8 +84,8 @@ def test_a_label_or_a_number_is_explained(served, noise, png, kind, target):
     found = client.post(f"/v1/explain?method=saliency&heat=true&target={target}", content=png(image[0, 0])).json()
     expected = next(explain(predictor, image, method="saliency", target=target, judged=False))
     np.testing.assert_allclose(found["heat"], expected.heat, rtol=1e-3, atol=1e-6)
-    assert (found["task"], found["target"]) == (predictor.bundle.task, target)
-    number = predictor.bundle.task == "regression"
+    assert (found["task"], found["target"]) == (predictor.bundle.task.name, target)
+    number = predictor.bundle.task.name == "regression"
     assert (found["belief"] is None) == number
     assert found["value" if number else "belief"] == pytest.approx(expected.belief, abs=1e-3)
     wrong = client.post("/v1/explain?target=ag", content=png(image[0, 0]))
@@ -93,25 +93,37 @@ def test_a_label_or_a_number_is_explained(served, noise, png, kind, target):
     assert f"there is no {'number' if number else 'label'} 'ag'" in wrong.json()["detail"]
 
 
-@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_makes_no_sense_is_refused_and_the_network_can_be_walked(served, noise, png, kind):
     predictor, client = served[kind]
     image = png(noise(1)[0, 0])
     refused = client.post("/v1/attack?epsilon=0.1", content=image)
     assert refused.status_code == 422
-    assert f"found a model of {predictor.bundle.task}" in refused.json()["detail"]
+    assert f"found a model of {predictor.bundle.task.name}" in refused.json()["detail"]
     layers = client.get("/v1/network").json()["layers"]
-    assert layers[-1]["units"] == predictor.bundle.answer.outputs
+    assert layers[-1]["units"] == predictor.bundle.task.outputs
     conv = next(layer["number"] for layer in layers if layer["name"].endswith("conv1"))
     assert client.post(f"/v1/units?layer={conv}&unit=0", content=image).status_code == 200
 
 
-def test_the_description_has_a_form_for_each_kind(served):
-    schema = served["labels"][1].get("/openapi.json").json()["components"]["schemas"]
-    first, _ = schema["Predictions"]["properties"]["predictions"]["items"]["anyOf"]
-    assert first["discriminator"]["mapping"] == {
-        "classification": "#/components/schemas/ClassAnswer",
-        "multilabel": "#/components/schemas/LabelsAnswer",
-        "regression": "#/components/schemas/NumbersAnswer",
-        "anomaly": "#/components/schemas/AnomalyAnswer",
-    }
+def test_the_description_is_of_the_served_model(served):
+    forms = {"labels": "LabelsPrediction", "numbers": "NumbersPrediction"}
+    for kind, name in forms.items():
+        schema = served[kind][1].get("/openapi.json").json()["components"]["schemas"]
+        items = schema["Predictions"]["properties"]["predictions"]["items"]["anyOf"]
+        assert items == [{"$ref": f"#/components/schemas/{one}"} for one in (name, "Unreadable")]
+        assert schema["AttackBody"]["properties"]["before"] == {"$ref": f"#/components/schemas/{name}"}
+        assert schema[name]["properties"]["task"]["const"] == served[kind][0].bundle.task.name
+        assert "picture: a PNG data URI" in schema[name]["description"]
+    ends = schema["NumbersPrediction"]["properties"]["intervals"]["anyOf"][0]["additionalProperties"]["prefixItems"]
+    assert ends == [{"anyOf": [{"type": "number"}, {"type": "null"}]}] * 2, "an end that cannot be promised is null"
+
+
+def test_a_prediction_comes_in_words_where_asked_for(served, noise, png):
+    predictor, client = served["numbers"]
+    image = noise(1)
+    found = client.post("/v1/predict?words=true&coverage=0.5", content=png(image[0, 0])).json()["predictions"][0]
+    assert found["line"] == predictor.predict(image, coverage=0.5)[0].line(coverage=0.5)
+    plain = client.post("/v1/predict?coverage=0.5", content=png(image[0, 0])).json()["predictions"][0]
+    assert plain == {key: value for key, value in found.items() if key != "line"}
+    assert list(plain) == ["task", "image", "values", "intervals", "within", "strangeness", "none_of_these", "picture"]

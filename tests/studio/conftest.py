@@ -1,6 +1,5 @@
 """The studio as a visitor meets it: a server of a digits run, and Chromium without a window."""
 
-import os
 import shutil
 import threading
 import time
@@ -8,18 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
-import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 import clearsight as cs
-from clearsight import questions
-from clearsight.retrieve import Index
+from clearsight.api import retrieve, robustness
+from clearsight.retrieval import Index
 from clearsight.serving.app import build_app
 from clearsight.serving.server import bound, make_server
 from clearsight.serving.settings import ServeConfig
+from tests.browser import find
+
+PATIENCE = 60.0
+"""Seconds that an answer may take: far more than it does, so that no slow or busy machine fails."""
+
+expect.set_options(timeout=1000 * PATIENCE)
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -34,7 +37,7 @@ def _running(app):
     address = f"http://127.0.0.1:{made.getsockname()[1]}"
     try:
         until = time.monotonic() + 120
-        while httpx2.get(f"{address}/health").status_code != 200:
+        while httpx2.get(f"{address}/health", timeout=PATIENCE).status_code != 200:
             assert time.monotonic() < until
             time.sleep(0.05)
         yield address
@@ -44,64 +47,47 @@ def _running(app):
 
 
 @pytest.fixture(scope="session")
-def full_run(digits_run, tmp_path_factory):
+def running():
+    """`_running`, for applications of a test's own."""
+    return _running
+
+
+@pytest.fixture(scope="session")
+def full_run(once, digits_run):
     """A run with everything the studio shows: an index and an audit card too."""
-    folder = tmp_path_factory.mktemp("studio") / "digits"
-    shutil.copytree(digits_run, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        questions.index(folder)
-        questions.audit(folder, changes=["noise"], images=12)
-    return folder
+
+    def make(folder):
+        run = shutil.copytree(digits_run, folder / "digits")
+        retrieve.index(run)
+        robustness.audit(run, changes=["noise"], images=12)
+
+    return once("studio", make) / "digits"
+
+
+def _of_run(run):
+    """A server of a run with an index."""
+    return _running(build_app(cs.load(run, engine="torch"), run=run, index=Index.load(run / "index")))
 
 
 @pytest.fixture(scope="session")
 def studio(full_run):
     """The address of a server that this machine alone may ask."""
-    predictor = cs.load(full_run, engine="torch")
-    with _running(build_app(predictor, run=full_run, index=Index.load(full_run / "index"))) as address:
+    with _of_run(full_run) as address:
         yield address
 
 
-def _filed(folder, images, columns):
-    """A table of image files in a folder."""
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{i}.png")
-    pd.DataFrame({"image_path": [f"{i}.png" for i in range(len(images))], **columns}).to_csv(
-        folder / "scenes.csv", index=False
-    )
-    return folder / "scenes.csv"
-
-
-@contextmanager
-def _of_task(folder, table, **options):
-    """A server of a model trained on a table, with an index, and the folder of its images."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", str(folder / "cache"))
-        run = cs.fit(table, out=folder / "run", **options).folder
-        questions.index(run)
-        app = build_app(cs.load(run, engine="torch"), run=run, index=Index.load(run / "index"))
-        with _running(app) as address:
-            yield address, folder
-
-
 @pytest.fixture(scope="session")
-def labels_studio(tmp_path_factory, scenes):
+def labels_studio(labels_run):
     """The address of a server of a model of four labels, and the folder of its images."""
-    folder = tmp_path_factory.mktemp("labels")
-    images, truth = scenes(400)
-    cells = ["|".join(str(k) for k in np.flatnonzero(row)) for row in truth]
-    with _of_task(folder, _filed(folder, images, {"label": cells}), epochs=10) as made:
-        yield made
+    with _of_run(labels_run) as address:
+        yield address, labels_run.parent
 
 
 @pytest.fixture(scope="session")
-def angle_studio(tmp_path_factory, pointers):
+def angle_studio(angle_run):
     """The address of a server of a model of an angle, and the folder of its images."""
-    folder = tmp_path_factory.mktemp("angle")
-    images, degrees = pointers(300)
-    with _of_task(folder, _filed(folder, images, {"heading": degrees.round(1)}), angle="degrees", epochs=10) as made:
-        yield made
+    with _of_run(angle_run) as address:
+        yield address, angle_run.parent
 
 
 @pytest.fixture(scope="session")
@@ -129,12 +115,9 @@ def locked(full_run):
 @pytest.fixture(scope="module")
 def browser():
     """Chromium. Of a module, not of the session: while it runs, its event loop is this thread's."""
-    path = os.environ.get("CLEARSIGHT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    path = find()
     if path is None:
-        pytest.fail(
-            "the studio is tested in a real browser, and there is no Chromium here. Run `apt-get install -y chromium`, "
-            "or name one in CLEARSIGHT_CHROMIUM."
-        )
+        pytest.fail("no Chromium or Chrome that starts: install one with `python tests/browser.py`")
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield made
@@ -148,7 +131,7 @@ class Visit:
         self.origin = "/".join(address.split("/")[:3])
         self.elsewhere, self.complaints = [], []
         self.page = context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(1000 * PATIENCE)
         context.on("request", self._asked)
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -193,8 +176,7 @@ def five(tmp_path_factory, digits_arrays) -> Path:
 @pytest.fixture(scope="session")
 def detector_studio(detector_run):
     """The address of a server of a detector that tells places of plates, with an index."""
-    app = build_app(cs.load(detector_run, engine="torch"), run=detector_run, index=Index.load(detector_run / "index"))
-    with _running(app) as address:
+    with _of_run(detector_run) as address:
         yield address
 
 

@@ -1,5 +1,7 @@
 """Training on attacked images makes a network harder to break, and says where it has no meaning."""
 
+import statistics
+
 import pytest
 
 import clearsight as cs
@@ -13,24 +15,35 @@ def robust(run, images, labels):
     return attack(run.predictor, images, labels, epsilons=(0.1,), steps=10).points[1].accuracy
 
 
-def test_robust_accuracy_rises(tmp_path, digits_arrays):
+@pytest.mark.long
+def test_robust_accuracy_rises_in_the_median_of_three_seeds(tmp_path, digits_arrays, record_property):
     images, labels = digits_arrays
-    plain = cs.fit("digits", out=str(tmp_path / "plain"), **OPTIONS)
-    hard = cs.fit(
-        "digits", out=str(tmp_path / "hard"), adversarial="pgd", adversarial_epsilon=0.1, adversarial_steps=4, **OPTIONS
-    )
     some = images[::9], labels[::9]
-    assert robust(hard, *some) > robust(plain, *some) + 0.2
-    assert hard.metrics["test"]["accuracy"] > 0.9
-    assert "too-slow" not in [v.name for v in hard.diagnosis.verdicts]
+    gained, right = [], []
+    for seed in range(3):
+        plain = cs.fit("digits", out=tmp_path / f"plain {seed}", seed=seed, **OPTIONS)
+        hard = cs.fit(
+            "digits", out=tmp_path / f"hard {seed}", seed=seed, adversarial="pgd", adversarial_epsilon=0.1,
+            adversarial_steps=4, **OPTIONS,
+        )  # fmt: skip
+        gained.append(robust(hard, *some) - robust(plain, *some))
+        right.append(hard.metrics["test"]["accuracy"])
+        assert "too-slow" not in [v.name for v in hard.diagnosis.verdicts]
+    record_property("robust accuracy gained", gained)
+    record_property("accuracy", right)
+    assert statistics.median(gained) > 0.2
+    assert statistics.median(right) > 0.9
 
 
-def test_the_same_seed_gives_the_same_network(tmp_path):
+def test_the_same_seed_gives_the_same_network_and_it_is_another_than_without_attacks(tmp_path, digits_arrays):
+    few = digits_arrays[0][:300], digits_arrays[1][:300]
     runs = [
-        cs.fit("digits", out=str(tmp_path / name), adversarial="pgd", adversarial_steps=2, model="mlp", epochs=2)
+        cs.fit(*few, out=str(tmp_path / name), adversarial="pgd", adversarial_steps=2, model="mlp", epochs=2)
         for name in ("one", "two")
     ]
-    assert runs[0].metrics["test"]["log_loss"] == runs[1].metrics["test"]["log_loss"]
+    losses = [run.metrics["test"]["log_loss"] for run in runs]
+    plain = cs.fit(*few, out=str(tmp_path / "plain"), model="mlp", epochs=2)
+    assert losses[0] == losses[1] != plain.metrics["test"]["log_loss"]
 
 
 def test_bad_input(tmp_path, photos):

@@ -12,8 +12,11 @@ import torch
 
 from clearsight.errors import CheckpointError, OutputError
 from clearsight.models.network import Network
+from clearsight.tasks import Classification
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.loop import Examples, Training, train_network
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, train_network
+from clearsight.train.resolve import resolve
 
 SPEC = {
     "kind": "network",
@@ -34,7 +37,14 @@ def train(digits_arrays, path, *, stop_after=None, **changes):
     pixels, labels = digits_arrays
     torch.manual_seed(0)
     network = Network(SPEC)
-    data = Examples(pixels, labels, np.ones(len(labels), np.float32), np.arange(300), np.arange(600, 700), 10)
+    data = Examples(
+        pixels,
+        labels,
+        np.ones(len(labels), np.float32),
+        np.arange(300),
+        np.arange(600, 700),
+        Classification(tuple("0123456789")),
+    )
     options = {"epochs": 3, "batch_size": 32, "augment": "light", "ema": 0.9, **changes}
     lines = []
 
@@ -44,10 +54,8 @@ def train(digits_arrays, path, *, stop_after=None, **changes):
 
     checkpoint = Checkpoint(path, "same", every=0) if path else None
     groups = [{"params": list(network.parameters()), "lr": 5e-3}]
-    found = train_network(
-        network, data, Training(**options), groups, seed=3, device="cpu", checkpoint=checkpoint, on_step=on_step,
-        on_epoch=lines.append,
-    )  # fmt: skip
+    config = resolve(TrainConfig().with_options(**options, seed=3, device="cpu"))
+    found = train_network(network, data, config, groups, checkpoint=checkpoint, on_step=on_step, on_epoch=lines.append)
     return network, found, lines
 
 
@@ -74,6 +82,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(digits_arrays, tmp_path
         assert lines == list(again.history)
 
 
+@pytest.mark.long
 def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     """The command itself, killed without warning, against one that was left alone."""
     command = [

@@ -62,20 +62,28 @@ def test_a_spatial_pyramid_sees_the_layout_that_a_bag_does_not(tmp_path, layouts
 
 @pytest.mark.parametrize("descriptor", [d for d in DESCRIPTORS if d != "features"])
 def test_a_run_can_be_reloaded_judged_and_asked(tmp_path, scenes, descriptor):
-    images, labels = scenes
+    images, labels = (part[:60] for part in scenes)
     options = {"words": 20} if descriptor in ("bow", "pyramid") else {"components": 4} if descriptor == "fisher" else {}
     run = cs.fit(images, labels, model=f"{descriptor}+softmax", model_arg=options, out=str(tmp_path / "run"))
     again = cs.load(run.folder)
     np.testing.assert_array_equal(again.logits(images[:40]), run.predictor.logits(images[:40]))
     assert again.embed(images[:3]).ndim == 2
-    assert again.predict(images[:2])[0].label in ("desert", "beach")
+    likeliest = run.predictor.predict_proba(images[:2]).argmax(1)
+    assert [a.label for a in again.predict(images[:2])] == [("beach", "desert")[k] for k in likeliest]
     assert f"{descriptor}+softmax" in run.report.read_text()
     assert run.metrics["model"] == f"{descriptor}+softmax"
 
 
 def test_the_same_seed_gives_the_same_model(tmp_path, scenes):
     one, two = (
-        cs.fit(*scenes, model="bow+forest", model_arg={"words": 20}, seed=3, out=str(tmp_path / name))
+        cs.fit(
+            scenes[0][:60],
+            scenes[1][:60],
+            model="bow+forest",
+            model_arg={"words": 20},
+            seed=3,
+            out=str(tmp_path / name),
+        )
         for name in ("a", "b")
     )
     np.testing.assert_array_equal(one.predictor.logits(scenes[0]), two.predictor.logits(scenes[0]))

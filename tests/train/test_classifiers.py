@@ -12,7 +12,7 @@ from sklearn.svm import SVC, LinearSVC
 from clearsight.models.classical import CLASSIFIERS
 from clearsight.models.heads import build_head, intersection
 from clearsight.train.classifiers import SETTINGS, fit_classifier
-from clearsight.train.probe import Targets
+from clearsight.train.head_search import Targets
 
 X, Y = load_digits(return_X_y=True)
 X = X.astype(np.float32) / 16

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clearsight.models.registry import build_model
+from clearsight.models.zoo import build_model
 from clearsight.train.hardware import automatic_precision
 
 SCRIPT = """

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from clearsight.config import OPTIMISERS
 from clearsight.errors import ConfigError
+from clearsight.train.config import OPTIMISERS
 from clearsight.train.optimisers import (
     DEFAULTS,
     LINE_SEARCHES,

@@ -4,13 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from clearsight.config import Config
+from clearsight.tasks import task_named
+from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import Recipe, larger_size
 
 
-def size(side, model="efficientnet_lite0", kind="probe", **options):
-    recipe = Recipe(kind, model, {}, 224, ())
-    return larger_size(recipe, Config.from_options(**options), SimpleNamespace(short_side=side))
+def size(side, model="efficientnet_lite0", kind="probe", task="classification", **options):
+    recipe, config = Recipe(kind, model, {}, 224, ()), TrainConfig.from_options(task=task, **options)
+    return larger_size(recipe, config, SimpleNamespace(short_side=side), task_named(task))
 
 
 def test_a_larger_input_is_tried_where_images_fill_it_and_the_budget_allows():

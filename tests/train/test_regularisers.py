@@ -82,16 +82,17 @@ def test_the_average_by_hand() -> None:
     network = nn.BatchNorm1d(1)
     average = WeightAverage(network, 0.15)  # weight 1, running mean 0
     for value in (2.0, 3.0, 4.0):
+        network.num_batches_tracked += 1
         network.weight.data.fill_(value)
         network.running_mean.fill_(-value)
         average.update(network)
     first = 0.1 * 1 + 0.9 * 2
     second = 0.15 * first + 0.85 * 3
-    assert average.tensors["weight"].item() == pytest.approx(0.15 * second + 0.85 * 4)
+    assert average.module.weight.item() == pytest.approx(0.15 * second + 0.85 * 4)
     first = 0.1 * 0 - 0.9 * 2
     second = 0.15 * first - 0.85 * 3
-    assert average.tensors["running_mean"].item() == pytest.approx(0.15 * second - 0.85 * 4)
-    assert "num_batches_tracked" not in average.tensors
+    assert average.module.running_mean.item() == pytest.approx(0.15 * second - 0.85 * 4)
+    assert average.module.num_batches_tracked == network.num_batches_tracked, "counts are copied"
 
 
 def test_the_decay_is_reached_and_not_passed() -> None:
@@ -104,7 +105,7 @@ def test_the_decay_is_reached_and_not_passed() -> None:
     network.weight.data.fill_(0.0)
     for _ in range(10):
         average.update(network)
-    assert average.tensors["weight"].item() == pytest.approx(0.9**10, rel=1e-4)
+    assert average.module.weight.item() == pytest.approx(0.9**10, rel=1e-4)
 
 
 def test_a_saved_average_goes_on_to_the_same_bits() -> None:
@@ -121,17 +122,17 @@ def test_a_saved_average_goes_on_to_the_same_bits() -> None:
         moved(network, seed)
         average.update(network)
         second.update(network)
-    assert average.updates == second.updates == 8
-    for name, tensor in average.tensors.items():
-        assert torch.equal(tensor, second.tensors[name]), name
+    assert average.n_averaged == second.n_averaged == 9, "8 updates, and the initial weights"
+    for name, tensor in average.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
 
 
 def test_the_average_is_not_the_network() -> None:
     network = small()
     average = WeightAverage(network, 0.99)
-    before = {name: t.clone() for name, t in average.tensors.items()}
+    before = {name: t.clone() for name, t in average.module.state_dict().items()}
     moved(network, 0)
-    assert all(torch.equal(t, before[name]) for name, t in average.tensors.items())
+    assert all(torch.equal(t, before[name]) for name, t in average.module.state_dict().items())
 
 
 @pytest.mark.parametrize("failing", [False, True])
@@ -141,7 +142,7 @@ def test_applied_gives_the_trained_weights_back_also_when_the_block_raises(faili
     moved(network, 0)
     average.update(network)
     trained = {name: t.clone() for name, t in network.state_dict().items()}
-    averaged = {name: t.clone() for name, t in average.tensors.items()}
+    averaged = {name: t.clone() for name, t in average.module.state_dict().items()}
     places = {name: t.data_ptr() for name, t in network.state_dict().items()}
 
     def look() -> None:
@@ -159,5 +160,5 @@ def test_applied_gives_the_trained_weights_back_also_when_the_block_raises(faili
     else:
         look()
     assert all(torch.equal(t, trained[name]) for name, t in network.state_dict().items())
-    assert all(torch.equal(t, averaged[name]) for name, t in average.tensors.items())
+    assert all(torch.equal(t, averaged[name]) for name, t in average.module.state_dict().items())
     assert places == {name: t.data_ptr() for name, t in network.state_dict().items()}

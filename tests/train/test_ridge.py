@@ -6,7 +6,7 @@ import torch
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 
-from clearsight.train.probe import Candidate, StandardFeatures
+from clearsight.train.head_search import Candidate, StandardFeatures
 from clearsight.train.ridge import _applied, _fitted, _module
 
 RNG = np.random.default_rng(0)

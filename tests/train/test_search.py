@@ -10,11 +10,11 @@ import pytest
 
 from clearsight.cli.main import main
 from clearsight.cli.options import add_config, chosen
-from clearsight.config import Config
 from clearsight.data.scan import scan
-from clearsight.data.sources import read
 from clearsight.errors import CheckpointError, ConfigError
 from clearsight.report.search_page import best_command, write_search_page
+from clearsight.tasks import read
+from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import Recipe, network_options, plan
 from clearsight.train.search import search, space
 
@@ -27,7 +27,7 @@ FIXED = {
 def find(path, trials, **changes):
     options = {**FIXED, **changes}
     folds = options.pop("score_folds", 1)
-    config = Config.from_options(**options)
+    config = TrainConfig.from_options(**options)
     return search(read("digits"), config, options, trials=trials, seconds=None, storage=path, folds=folds)
 
 
@@ -67,7 +67,7 @@ def test_folds_score_a_trial_on_each_in_turn(tmp_path):
 
 def test_frozen_features_leave_nothing_to_search(tmp_path, photos):
     with pytest.raises(ConfigError, match="Add --freeze lower"):
-        search(read(photos), Config(), {}, trials=1, seconds=None, storage=tmp_path / "s.db")
+        search(read(photos), TrainConfig(), {}, trials=1, seconds=None, storage=tmp_path / "s.db")
 
 
 def test_the_command_prints_the_command_to_run_next(tmp_path, capsys):
@@ -91,7 +91,7 @@ def suggested(recipe, images=400, **options):
         return low
 
     trial = SimpleNamespace(suggest_categorical=categorical, suggest_float=number)
-    space(Config.from_options(**options), recipe, options, images, images)(trial)
+    space(TrainConfig.from_options(**options), recipe, options, images, images)(trial)
     return asked
 
 
@@ -125,14 +125,16 @@ def test_the_command_trains_the_network_of_the_best_trial(tmp_path):
     images = rng.integers(0, 100, (40, 40, 40), dtype=np.uint8) + (100 * labels[:, None, None]).astype(np.uint8)
     data = read((images, labels))
     options = {"epochs": 1, "lr": 0.01, "batch_size": 16, "augment": "none"}
-    found = search(data, Config.from_options(**options), options, trials=1, seconds=None, storage=tmp_path / "study.db")
+    found = search(
+        data, TrainConfig.from_options(**options), options, trials=1, seconds=None, storage=tmp_path / "study.db"
+    )
     parser = argparse.ArgumentParser()
     add_config(parser)
     words = shlex.split(best_command(found, "digits"))[3:]
-    recipe = plan(Config.from_options(**chosen(parser.parse_args(words))), scan(data))
+    recipe = plan(TrainConfig.from_options(**chosen(parser.parse_args(words))), scan(data))
     best = found.best.options
     assert (recipe.kind, recipe.model, recipe.img_size) == ("scratch", best["model"], 40)
-    assert recipe.knobs.get("width", 16) == best["model_arg"]["width"]
+    assert recipe.model_args.get("width", 16) == best["model_arg"]["width"]
 
 
 def test_options_that_name_a_network_leave_out_its_own_knobs():

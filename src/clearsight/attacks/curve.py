@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight import adversary
-from clearsight.adversary import Norm, fgsm, pgd
-from clearsight.config import at_least
+from clearsight.arguments import at_least
+from clearsight.attacks import gradient
+from clearsight.attacks.gradient import Norm, fgsm, pgd
 from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, ModelError
 from clearsight.metrics import wilson_interval
@@ -121,7 +121,7 @@ def attack(
     console = console or Silent()
     chosen = sorted(EPSILONS[norm] if epsilons is None else {float(e) for e in epsilons if e != 0})
     for epsilon in chosen:  # before the first is paid for
-        adversary.check(epsilon, norm)
+        gradient.check(epsilon, norm)
     at_least(1, steps=steps, batch_size=batch)
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(images))))
     truth = torch.from_numpy(np.asarray(labels, np.int64))
@@ -143,30 +143,24 @@ def attack(
     with torch.inference_mode():
         own = network(x[:batch].to(predictor.device)).cpu().numpy()
     difference = float(np.abs(own - predictor.logits(x[:batch].numpy())).max())
+    options: dict[str, Any] = {"norm": norm, "targeted": target is not None, "batch": batch}
+    if method == "pgd":
+        options |= {"steps": steps, "seed": seed}
+    step = fgsm if method == "fgsm" else pgd
     with frozen(network):
         for number, epsilon in enumerate(chosen):
             open_ = np.flatnonzero(right if target is None else ~reached)
             if len(open_):
                 rows = torch.from_numpy(open_)
-                options: dict[str, Any] = {"norm": norm, "targeted": target is not None, "batch": batch}
-                if method == "pgd":
-                    options |= {"steps": steps, "seed": seed}
-                moved = (fgsm if method == "fgsm" else pgd)(
-                    network, x[rows].to(predictor.device), goal[rows].to(predictor.device), epsilon, **options
-                ).cpu()  # fmt: skip
+                given, wanted = x[rows].to(predictor.device), goal[rows].to(predictor.device)
+                moved = step(network, given, wanted, epsilon, **options).cpu()
                 after = _belief(predictor, moved)
                 for place, row in enumerate(open_):
                     answer = int(after[place].argmax())
                     turned = answer != int(truth[row])
                     if turned and right[row] and len(examples) < EXAMPLES:
-                        first = int(belief[row].argmax())
-                        examples.append(
-                            Example(
-                                called[row], epsilon, predictor.classes[first], float(belief[row, first]),
-                                predictor.classes[answer], float(after[place, answer]), x[row].numpy(),
-                                moved[place].numpy(),
-                            )
-                        )  # fmt: skip
+                        pair = (belief[row], x[row]), (after[place], moved[place])
+                        examples.append(_example(predictor, called[row], epsilon, *pair))
                     right[row] &= not turned
                     reached[row] |= target is not None and answer == target
             share = float(reached.mean()) if target is not None else None
@@ -176,6 +170,18 @@ def attack(
     return AttackCurve(
         method, norm, steps if method == "pgd" else 1, None if target is None else predictor.classes[target], len(x),
         tuple(points), tuple(examples), difference,
+    )  # fmt: skip
+
+
+Answered = tuple[NDArray[np.float64], torch.Tensor]
+"""Probabilities (K,) and the pixels (C, H, W) they are of."""
+
+
+def _example(predictor: Predictor, name: str, epsilon: float, before: Answered, after: Answered) -> Example:
+    first, second = int(before[0].argmax()), int(after[0].argmax())
+    return Example(
+        name, epsilon, predictor.classes[first], float(before[0][first]), predictor.classes[second],
+        float(after[0][second]), before[1].numpy(), after[1].numpy(),
     )  # fmt: skip
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.adversary import Norm, fgsm, pgd
 from clearsight.attacks.curve import check
+from clearsight.attacks.gradient import Norm, fgsm, pgd
 from clearsight.models.network import frozen
-from clearsight.predictor import Prediction, Predictor
+from clearsight.predictor import Predictor
+from clearsight.tasks.predictions import Prediction
 
 Floats = NDArray[np.float32]
 
@@ -61,7 +62,7 @@ def attack_one(
     """
     check(predictor, method, norm)
     before = cast(Prediction, predictor.predict(pixels[None])[0])
-    goal = predictor.class_number(before.label) if target is None else target
+    goal = predictor.bundle.task.index_of(before.label) if target is None else target
     options: dict[str, Any] = {"norm": norm, "targeted": target is not None}
     if method == "pgd":
         options |= {"steps": steps, "seed": seed}

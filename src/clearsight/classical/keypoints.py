@@ -55,9 +55,11 @@ def matched(a: KeyPoints, b: KeyPoints, ratio: float = 0.8) -> NDArray[np.int64]
 
     ratio: largest distance to the nearest as a share of that to the second nearest [Lowe 2004, section 7.1].
     """
+    from scipy.spatial.distance import cdist
+
     if len(a) < 1 or len(b) < 2:
         return np.zeros((0, 2), np.int64)
-    distance = np.sqrt(np.maximum(2 - 2 * a.descriptors @ b.descriptors.T, 0))  # of vectors of length 1
+    distance = cdist(a.descriptors, b.descriptors)
     order = np.argpartition(distance, 1, axis=1)[:, :2]
     two = np.take_along_axis(distance, order, 1)
     nearest = order[np.arange(len(a)), two.argmin(1)]

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
-        from clearsight.questions import attack
+        from clearsight.api.attack import attack
 
         found, fooling, page = attack(
             arguments.run, arguments.data, method=arguments.method, norm=arguments.norm,

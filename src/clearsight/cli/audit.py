@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     changes = None if arguments.changes is None else [w.strip() for w in arguments.changes.split(",") if w.strip()]
     with terminal() as console:
-        from clearsight.questions import audit
+        from clearsight.api.robustness import audit
 
         card, page = audit(
             arguments.run, arguments.data, changes=changes, turns=_turns(arguments.turns), images=arguments.images,

@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 
 from clearsight.cli.options import add_config, add_json, chosen, print_json
-from clearsight.config import DataConfig
 from clearsight.console import terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="the labelled images")
-    add_config(parser, DataConfig)
+    add_config(parser, "data")
     parser.add_argument("--seed", type=int, default=None, metavar="N", help="number that fixes the splits (default: 0)")
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
-        from clearsight.workflow import check
+        from clearsight.api.audit import check
 
         audit = check(arguments.data, console=console, **chosen(arguments))
     if arguments.json:

@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     names = ("out", "seed", "test_fraction", "folds", "data_dir", "device")
     options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     with terminal() as console:
-        from clearsight.report.ladder_page import apart_words, duration, size_words
-        from clearsight.workflow import compare
+        from clearsight.api.compare import compare
+        from clearsight.report.leaderboard_page import apart_words, duration, size_words
 
         found = compare(arguments.data, rungs=rungs, images=arguments.images, console=console, **options)
     page = found.folder / "ladder.html"

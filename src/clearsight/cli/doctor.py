@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
-from clearsight.config import Config
 from clearsight.console import terminal
 from clearsight.disk import read_inside
 from clearsight.errors import BundleError, ConfigError
+from clearsight.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from clearsight.diagnose import Diagnosis
+    from clearsight.diagnosis import Diagnosis
 
 SAVED = "diagnosis.json"
 """The file in a run's folder."""
@@ -67,7 +67,7 @@ def _saved(folder: Path) -> Diagnosis:
             or "whole networks trained on one class per image have one; what was fitted or trained on frozen features, "
             "as with --freeze lower, has none, nor have models of labels or numbers; name the data to examine that",
         )
-    from clearsight.diagnose import Diagnosis
+    from clearsight.diagnosis import Diagnosis
 
     content = read_inside(folder, SAVED)
     try:
@@ -78,12 +78,12 @@ def _saved(folder: Path) -> Diagnosis:
 
 def _examined(data: str, options: dict[str, object]) -> Diagnosis:
     """The diagnosis of a short training on the data."""
-    from clearsight.data.sources import read_classes
+    from clearsight.tasks import read_exclusive
 
-    config = Config.from_options(**options)
-    dataset = read_classes(data, "doctor", data_dir=config.data.data_dir)
+    config = TrainConfig.from_options(**options)
+    dataset = read_exclusive(data, "doctor", data_dir=config.data.data_dir)
     with terminal() as console:
-        from clearsight.diagnose import examine
+        from clearsight.diagnosis import examine
 
         return examine(dataset, config, console=console)
 

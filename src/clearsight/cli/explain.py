@@ -57,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--{option} says nothing to --method {arguments.method}", expected=f"--method {ways}")
     paths = image_files(arguments.images)
     with terminal() as console:
+        from clearsight.api.explain import explain
         from clearsight.explanation import METHOD_WORDS, Settings
-        from clearsight.questions import explain
         from clearsight.report.heatmaps import words
 
         given = {name: getattr(arguments, name) for name in USES if getattr(arguments, name) is not None}

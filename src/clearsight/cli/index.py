@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
-        from clearsight.questions import index
+        from clearsight.api.retrieve import index
 
         made, judged, folder = index(
             arguments.run, arguments.data, kind=arguments.kind, code_bytes=arguments.bytes, layer=arguments.layer,

@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
+        from clearsight.api.landscape import landscape
         from clearsight.report.landscape_page import edge_words
-        from clearsight.surroundings import landscape
 
         found, page = landscape(
             arguments.run, arguments.data, against=arguments.against, weights=arguments.weights,

@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     paths = image_files(arguments.images)
     scales = None if arguments.scales is None else _numbers(arguments.scales)
     with terminal() as console:
-        from clearsight.localise import Settings
-        from clearsight.locating import locate
+        from clearsight.api.locate import locate
+        from clearsight.localisation import Settings
 
         settings = Settings(
             threshold=arguments.threshold, share=arguments.share, iou=arguments.iou, layer=arguments.layer,

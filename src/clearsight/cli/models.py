@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     shape = {name: getattr(arguments, name) for name in ("img_size", "classes", "channels")}
-    knobs = arguments.model_arg or {}
+    model_args = arguments.model_arg or {}
     if arguments.name:
         if arguments.plot:
             raise ConfigError("--plot draws all networks", fix="leave the name out")
-        return _describe(arguments.name, shape, knobs, arguments.json)
-    if knobs or any(value is not None for value in shape.values()):
+        return _describe(arguments.name, shape, model_args, arguments.json)
+    if model_args or any(value is not None for value in shape.values()):
         raise ConfigError("--img-size, --classes, --channels and --model-arg describe one network", fix="name it")
     if arguments.plot:
         return _plot(arguments.plot, arguments.json)
@@ -83,11 +83,11 @@ def _plot(file: str, as_json: bool) -> int:
     return 0
 
 
-def _describe(name: str, shape: dict[str, int | None], knobs: dict[str, Any], as_json: bool) -> int:
+def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any], as_json: bool) -> int:
     """The layers of one network, with the arithmetic behind their numbers."""
     from clearsight.models.anatomy import anatomy
 
-    found = anatomy(name, **shape, **knobs)
+    found = anatomy(name, **shape, **model_args)
     if as_json:
         print_json(found.to_dict())
         return 0
@@ -110,9 +110,9 @@ def _describe(name: str, shape: dict[str, int | None], knobs: dict[str, Any], as
             f"{layer.multiply_adds:>13,}  {sees:>4}  {layer.arithmetic}"
         )
     if not name.startswith("timm/"):
-        from clearsight.models.registry import entry
+        from clearsight.models.zoo import entry
 
-        defaults = [f"{knob}={_word(value)}" for knob, value in sorted(entry(name).knobs.items())]
+        defaults = [f"{knob}={_word(value)}" for knob, value in sorted(entry(name).model_args.items())]
         lines = textwrap.wrap(", ".join(defaults) or "none", 100, break_on_hyphens=False)
         print("\noptions (--model-arg KEY=VALUE):\n  " + "\n  ".join(lines))
     return 0

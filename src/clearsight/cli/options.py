@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import argparse
 import ast
-import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from clearsight.config import DataConfig, ModelConfig, RunConfig, TrainConfig, flag, value_type
+from clearsight.arguments import flag
 from clearsight.errors import ConfigError, DataError
+from clearsight.json_values import to_json
+from clearsight.train.config import (
+    SECTIONS,
+    option_types,
+    options_by_name,
+)
+from clearsight.train.option_field import Choices, choices_of, option_fields, value_type
 
-TITLES = {DataConfig: "data", ModelConfig: "network", TrainConfig: "training", RunConfig: "run"}
+TITLES = {
+    "data": "data",
+    "model": "network",
+    "optimization": "optimisation",
+    "regularization": "regularisation",
+    "augmentation": "augmentation",
+    "run": "run",
+}
+"""What the options of a subject are called on the help page."""
 
 
-def add_config(parser: argparse.ArgumentParser, *stages: type) -> None:
-    """One option for every field of the given stages (all of them when none is named)."""
-    for stage in stages or tuple(TITLES):
-        group = parser.add_argument_group(TITLES[stage])
-        hints = get_type_hints(stage)
-        for f in dataclasses.fields(stage):
-            kind, optional = value_type(hints[f.name])
-            choices, text = f.metadata["choices"], f.metadata["help"].replace("%", "%%")
+def add_config(parser: argparse.ArgumentParser, *subjects: str) -> None:
+    """One option for every field of the given subjects of `TrainConfig` (all of them when none is named)."""
+    types = option_types()
+    for subject in subjects or SECTIONS:
+        group = parser.add_argument_group(TITLES[subject])
+        for f in option_fields(SECTIONS[subject]):
+            kind, optional = value_type(types[f.name])
+            choices, text = choices_of(f), f.metadata["help"].replace("%", "%%")
             if choices:
                 text += f": {_few(choices)}"
             if not optional and kind not in (bool, dict):
@@ -39,7 +52,7 @@ def add_config(parser: argparse.ArgumentParser, *stages: type) -> None:
                 group.add_argument(flag(f.name), type=kind, metavar=metavar, default=None, help=text)
 
 
-def _few(choices: Mapping[str, str] | tuple[str, ...]) -> str:
+def _few(choices: Choices) -> str:
     """The choices, or the first of many and how to see the others."""
     if len(choices) <= 4:
         return ", ".join(choices)
@@ -50,23 +63,20 @@ def listed(arguments: argparse.Namespace) -> str | None:
     """What `--opt list` and its like ask for: the choices with a line on each; None when no option asks."""
     if getattr(arguments, "model", None) == "list":
         return "`clearsight models` lists the networks; timm/NAME is any network of the timm library."
-    for stage in TITLES:
-        for f in dataclasses.fields(stage):
-            if getattr(arguments, f.name, None) == "list" and f.metadata["choices"]:
-                choices = f.metadata["choices"]
-                words = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")
-                width = max(map(len, words))
-                default = "" if f.default is None else f" (default: {f.default})"
-                lines = [f"{flag(f.name)}: {f.metadata['help']}{default}"]
-                lines += [f"  {name:<{width}}  {text}".rstrip() for name, text in words.items()]
-                return "\n".join(lines)
+    for name, f in options_by_name().items():
+        if getattr(arguments, name, None) == "list" and (choices := choices_of(f)):
+            words = choices if isinstance(choices, Mapping) else dict.fromkeys(choices, "")
+            width = max(map(len, words))
+            default = "" if f.default is None else f" (default: {f.default})"
+            lines = [f"{flag(name)}: {f.metadata['help']}{default}"]
+            lines += [f"  {word:<{width}}  {text}".rstrip() for word, text in words.items()]
+            return "\n".join(lines)
     return None
 
 
 def chosen(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options the user gave, by name; those left out keep their default in one place, the dataclass."""
-    names = {f.name for made in TITLES for f in dataclasses.fields(made)}
-    return {k: v for k, v in vars(arguments).items() if k in names and v is not None}
+    return {k: v for k, v in vars(arguments).items() if k in options_by_name() and v is not None}
 
 
 class _KeyValue(argparse.Action):
@@ -96,7 +106,7 @@ def plain_value(text: str) -> Any:
 
 def add_model_arg(parser: argparse.ArgumentParser) -> None:
     """`--model-arg` for commands that take a network without a run."""
-    text = next(f for f in dataclasses.fields(ModelConfig) if f.name == "model_arg").metadata["help"]
+    text = options_by_name()["model_arg"].metadata["help"]
     parser.add_argument("--model-arg", action=_KeyValue, metavar="KEY=VALUE", default=None, help=text)
 
 
@@ -119,12 +129,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def print_json(content: Any) -> None:
     """One JSON object on standard output."""
-    print(json.dumps(content, indent=1))
+    print(to_json(content))
 
 
 def image_files(words: list[str]) -> list[str]:
     """Every image meant: files as they are, folders by their images."""
-    from clearsight.data.files import EXTENSIONS
+    from clearsight.data.decode import EXTENSIONS
 
     paths: list[str] = []
     for word in words:

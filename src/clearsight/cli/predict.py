@@ -14,17 +14,14 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import Any
 
 from clearsight.cli.options import add_json, image_files, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
 
-if TYPE_CHECKING:
-    from clearsight.predictor import AnyPrediction, Prediction
-
-WITHOUT = {"multilabel": ("coverage", "sets"), "regression": ("top", "sets"), "anomaly": ("top", "coverage", "sets")}
-"""Options that models of a task have no use for."""
+OPTIONS = ("top", "coverage", "sets")
+"""Options that not every task has a use for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,18 +53,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--top {top} must be 1 or more")
     paths = image_files(arguments.images)
     with terminal() as console:
-        from clearsight.belief.conformal import Kind
-        from clearsight.belief.limits import COVERAGE
-        from clearsight.loading import load
+        from clearsight.calibration.prediction_sets import Kind
+        from clearsight.ood.detector import COVERAGE
+        from clearsight.runs.load import load
 
         predictor = load(arguments.run, engine=arguments.engine)
         task = predictor.bundle.task
-        if idle := [f"--{name}" for name in WITHOUT.get(task, ()) if getattr(arguments, name) is not None]:
+        given = [name for name in OPTIONS if getattr(arguments, name) is not None]
+        if idle := [f"--{name}" for name in given if name not in task.predict_options]:
             raise ConfigError(
-                f"{', '.join(idle)} says nothing to this model", found=f"a model of {task}", fix="leave that out"
+                f"{', '.join(idle)} says nothing to this model", found=f"a model of {task.name}", fix="leave that out"
             )
         advance = console.stage("predicting") if len(paths) > 16 else None
-        answers: list[AnyPrediction] = []
+        answers: list[Any] = []
         coverage = COVERAGE if arguments.coverage is None else arguments.coverage
         sets: Kind = arguments.sets or "least"
         asked = None if arguments.coverage is None and arguments.sets is None else coverage
@@ -85,32 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         width = max((len(a.image) for a in answers), default=0)
         for a in answers:
-            print(f"{a.image:<{min(width, 48)}}  {_words(a, top, asked, coverage, predictor.bundle.thing)}")
+            print(f"{a.image:<{min(width, 48)}}  {a.line(top, asked, predictor.bundle.thing)}")
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0
-
-
-def _words(answer: AnyPrediction, top: int, asked: float | None, coverage: float, thing: str) -> str:
-    """The answer for one image in a line. asked: the coverage that the user named, if any. thing: image or sound."""
-    from clearsight.answers import AnomalyPrediction, LabelsPrediction, NumbersPrediction
-    from clearsight.answers.said import anomaly_line, labels_line, numbers_line, strange_line
-
-    if isinstance(answer, AnomalyPrediction):
-        return anomaly_line(answer, thing)
-    strange = strange_line(answer.strangeness or 0.0, thing) if answer.none_of_these else ""
-    beside = f"  (unlike the training {thing}s: {strange})" if strange else ""
-    if isinstance(answer, NumbersPrediction):
-        return numbers_line(answer, coverage) + beside
-    if isinstance(answer, LabelsPrediction):
-        return labels_line(answer, top) + beside
-    words = "  ".join(f"{name} {p:.1%}" for name, p in list(answer.probabilities.items())[:top])
-    if strange:
-        words = f"none of these, {strange}; nearest {words}"
-    return f"{words}  (doubt {answer.doubt:.2f})" + ("" if asked is None else f"  {_set(answer, asked)}")
-
-
-def _set(answer: Prediction, coverage: float) -> str:
-    if answer.set is None:
-        return "no prediction set: this model does not know its limits"
-    return f"at {coverage:.0%}: {', '.join(answer.set) or 'no class is likely enough'}"

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with terminal():
-        from clearsight.questions import search
+        from clearsight.api.retrieve import search
 
         found, picture = search(
             arguments.run, arguments.image, k=arguments.k, index=arguments.index, out=arguments.out,

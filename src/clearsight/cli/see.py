@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.layer == "list":
         return _list(arguments)
     with terminal() as console:
-        from clearsight.inside import Settings
-        from clearsight.questions import see
+        from clearsight.api.visualize import see
+        from clearsight.feature_vis import Settings
 
         steps = {} if arguments.steps is None else dict.fromkeys(("class_steps", "inversion_steps"), arguments.steps)
         settings = Settings(
@@ -77,8 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     """The layers that --layer takes."""
     with terminal():
-        from clearsight.inside import layer_rows
-        from clearsight.loading import load
+        from clearsight.feature_vis import layer_rows
+        from clearsight.runs.load import load
 
         rows = layer_rows(load(arguments.run))
     if arguments.json:

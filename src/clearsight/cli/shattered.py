@@ -40,8 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--img-size is of the images that named networks see", fix="name networks, or drop it")
     depths = None if arguments.depths is None else _whole_numbers(arguments.depths)
     with terminal() as console:
-        from clearsight.derivatives.shattered import DEPTHS
-        from clearsight.surroundings import shattered
+        from clearsight.api.gradient_correlation import shattered
+        from clearsight.derivatives.gradient_correlation import DEPTHS
 
         found, page = shattered(
             arguments.models, depths=DEPTHS if depths is None else depths, between=arguments.between,

@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 
 from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
-from clearsight.config import Config, seconds
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
+from clearsight.train.config import TrainConfig, seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,14 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(words)
         return 0
     options = chosen(arguments)
-    config = Config.from_options(**options)
+    config = TrainConfig.from_options(**options)
     if arguments.data is None:
         raise ConfigError("search on what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
     if arguments.trials < 1:
         raise ConfigError(f"--trials {arguments.trials} must be 1 or more")
-    from clearsight.data.sources import read_classes
+    from clearsight.tasks import read_exclusive
 
-    dataset = read_classes(arguments.data, "tune", data_dir=config.data.data_dir)
+    dataset = read_exclusive(arguments.data, "tune", data_dir=config.data.data_dir)
     folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
     with terminal() as console:
         from clearsight.disk import disk_errors

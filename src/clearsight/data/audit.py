@@ -6,7 +6,6 @@ changes a file: it names what it found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
@@ -18,8 +17,6 @@ from clearsight.data.cache import CachedPixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
-from clearsight.data.targets import Task, hardly_numbers, require_variety
-from clearsight.errors import DataError
 
 THUMBNAIL = 16
 """Side in pixels of the gray thumbnails that are compared for near duplicates."""
@@ -31,12 +28,6 @@ In images of 96 pixels or more, JPEG at quality 50, noise of 2 % and small chang
 0.9997 or more; in smaller ones JPEG at quality 85 does. Different solar cells of one module, photographed alike, reach
 0.9986; different digits of 8x8 pixels 0.994. Images moved by a pixel or more, cut, turned or mirrored are not found.
 """
-
-THINGS: dict[Task, tuple[str, str]] = {
-    "classification": ("class", "classes"), "multilabel": ("label", "labels"), "regression": ("group", "groups"),
-    "anomaly": ("class", "classes"),
-}  # fmt: skip
-"""What images are counted by, one and several; numbers by groups of near ones."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +77,8 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
             )
         )
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
-    names, train_counts = dataset.classes, np.bincount(dataset.labels[known], minlength=len(dataset.classes))
-    if dataset.targets and dataset.task == "multilabel":
-        names, train_counts = dataset.targets.names, dataset.targets.values[known].sum(0).astype(np.int64)
-    findings += _targets(dataset) if dataset.targets else []
-    findings += _balance(names, train_counts, dataset.task)
+    findings += dataset.task.findings(dataset)
+    findings += _balance(dataset, known)
     findings += _exact_duplicates(dataset, scan, split)
     small = thumbnails(pixels)
     findings += _near_duplicates(dataset, scan, small, split)
@@ -118,7 +106,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
         pixels=scan.pixel_facts(),
         set_aside={dataset.source.name(i): why for i, why in sorted(set_aside.items())},
         findings=tuple(findings),
-        targets=dataset.targets.said if dataset.targets and dataset.task != "anomaly" else "",
+        targets=dataset.task.describe(dataset),
     )
 
 
@@ -165,28 +153,12 @@ def duplicate_groups(scan: Scan) -> NDArray[np.int64]:
     return np.unique(digests, return_inverse=True)[1].astype(np.int64)
 
 
-def _targets(dataset: Dataset) -> list[Finding]:
-    """Labels or numbers that training refuses, or that look like a mistake in the table."""
-    assert dataset.targets is not None
-    found = []
-    if words := hardly_numbers(dataset.targets):
-        fix = "if they are labels, mend these cells; with --task regression they are numbers"
-        found.append(Finding("hardly-numbers", "warning", f"the columns are taken for numbers, and {words}", fix))
-    if dataset.task == "anomaly":
-        return found
-    try:
-        require_variety(dataset.targets, dataset.name)
-    except DataError as error:
-        message = error.happened + (f": {error.found}" if error.found else "")
-        found.append(Finding("constant-targets", "warning", f"{message}; `train` refuses this", error.fix or ""))
-    return found
-
-
-def _balance(names: Sequence[str], counts: NDArray[np.int64], task: Task) -> list[Finding]:
+def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
     """Classes, labels or groups of which there are few images, or many more of one than of another."""
     found = []
-    thing, things = THINGS[task]
-    score = "the F1 of each label" if task == "multilabel" else "balanced accuracy and per-class recall"
+    names, counts = dataset.task.balance(dataset, known)
+    thing, things = dataset.task.counted
+    score = dataset.task.imbalance_advice
     most, least = int(counts.argmax()), int(counts.argmin())
     if counts[least] and counts[most] >= 10 * counts[least]:
         found.append(
@@ -335,7 +307,7 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
             ]
         )[:, None],
     }
-    chance, (_, things) = 1 / len(np.unique(labels)), THINGS[dataset.task]
+    chance, (_, things) = 1 / len(np.unique(labels)), dataset.task.counted
     found = []
     for what, features in evidence.items():
         if (features == features[0]).all():

@@ -33,8 +33,8 @@ LEAST_BLUR = 0.7
 def augment(images: torch.Tensor, policy: str, generator: torch.Generator) -> torch.Tensor:
     """Change a batch by the named policy, or by several joined by +, in that order.
 
-    policy: names of `WARPS` and `CHANGES`, which `config.AUGMENTATIONS` explains. The same state of the generator gives
-    the same bits on the same device. The images given are never written to; "none" returns them.
+    policy: names of `WARPS` and `CHANGES`, which `train.config.AUGMENTATIONS` explains. The same state of the generator
+    gives the same bits on the same device. The images given are never written to; "none" returns them.
     """
     for warps, names in itertools.groupby(policy.split("+"), key=WARPS.__contains__):
         if warps:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.files import decode, read_header
+from clearsight.data.decode import decode, read_header
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import Header, PixelFormat, Pixels, digest, from_array, read_bytes
-from clearsight.data.targets import TargetTable, Task
+from clearsight.data.targets import Stated
 from clearsight.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    from clearsight.data.audit import Finding
 
 
 class Source(Protocol):
@@ -103,17 +106,59 @@ class Array:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """N images with their labels.
+class Listing:
+    """N images as a source lists them, and what it states about them; `clearsight.tasks.read` makes a `Dataset` of it.
 
-    labels (N,): index into classes; -1 where the data gives none.
     given (N,): the split the data itself states: "train", "val", "test", or "" where it states none.
     groups (N,): images of one group never stand on both sides of a split; None where nothing is grouped.
+    """
+
+    name: str
+    source: Source
+    given: NDArray[np.str_]
+    stated: Stated
+    groups: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class TaskKind(Protocol):
+    """What the data layer asks a task; `clearsight.tasks.Task` says what each means."""
+
+    name: str
+    words_used: Any
+    training: Any
+    counted: tuple[str, str]
+    imbalance_advice: str
+    needs_classes: bool
+
+    def learnable(self, dataset: Dataset) -> NDArray[np.bool_]: ...
+
+    def only_tested(self, dataset: Dataset) -> NDArray[np.bool_]: ...
+
+    def words(self, dataset: Dataset, i: int) -> str: ...
+
+    def describe(self, dataset: Dataset) -> str: ...
+
+    def balance(self, dataset: Dataset, known: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]: ...
+
+    def findings(self, dataset: Dataset) -> list[Finding]: ...
+
+    def notes(self, dataset: Dataset, config: Any) -> list[tuple[str, str, str]]: ...
+
+    def check(self, dataset: Dataset, config: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """N images with what is to be predicted of them.
+
+    task: what that is, a class of `clearsight.tasks`.
+    labels (N,): index into classes; -1 where the data gives none. Where images are not of one class each, classes are
+    groups of similar images, which are spread evenly over the splits.
+    given, groups: as of `Listing`.
     weights (N,): how far each label is believed, above 0 up to 1; None means all fully.
-    targets: what to predict where it is not one class: several labels, or numbers. Then labels and classes are the
-    groups that are spread evenly over the splits. Of anomalies, labels and classes are the data's own.
-    soft (N, K): soft labels, how far an image is believed to be of each class, rows that add up to 1; then labels are
-    the likeliest and weights how far that is believed, for what learns from one class each. None where there are none.
+    names: of what is predicted; classes unless given. values (N, T): the targets in their own unit, or soft labels of
+    classes (N, K), rows that add up to 1; None where labels say it all.
     origin: what the user asked for, in words that find it again.
     """
 
@@ -123,37 +168,45 @@ class Dataset:
     classes: tuple[str, ...]
     given: NDArray[np.str_]
     origin: str
+    task: TaskKind
     groups: NDArray[np.int64] | None = None
     weights: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = field(default=())
-    targets: TargetTable | None = None
-    soft: NDArray[np.float32] | None = None
+    names: tuple[str, ...] = ()
+    values: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            object.__setattr__(self, "names", self.classes)
 
     def __len__(self) -> int:
         return len(self.source)
 
     @property
-    def task(self) -> Task:
-        """What is to be predicted."""
-        return self.targets.task if self.targets else "classification"
+    def targets(self) -> NDArray[np.float32]:
+        """The targets (N, T) of a task whose labels alone do not say them."""
+        assert self.values is not None, f"{self.task.name} states no values"
+        return self.values
 
     @property
-    def learned(self) -> NDArray[np.bool_]:
-        """Which images may be learned from (N,): all but anomalies, which are for the test alone."""
-        if self.targets is None or self.task != "anomaly":
-            return np.ones(len(self), bool)
-        return np.asarray(self.targets.values[:, 0] == 0)
-
-    @property
-    def answers(self) -> tuple[str, ...]:
-        """Names of what is predicted: classes, labels or numbers."""
-        return self.targets.names if self.targets else self.classes
+    def learnable(self) -> NDArray[np.bool_]:
+        """Which images may be learned from (N,)."""
+        return self.task.learnable(self)
 
     def words(self, i: int) -> str:
-        """What image i shows, in words: its class, its labels or its numbers; "" where the data does not say."""
-        if self.targets and self.task != "anomaly":
-            return self.targets.words(i)
-        return self.classes[self.labels[i]] if self.labels[i] >= 0 else ""
+        """What image i shows, in words; "" where the data does not say."""
+        return self.task.words(self, i)
+
+    def rows(self, source: Source, chosen: NDArray[np.int64]) -> Dataset:
+        """The same about some of the images, which are in `source`."""
+
+        def of(values: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if values is None else values[chosen]
+
+        return replace(
+            self, source=source, labels=self.labels[chosen], given=self.given[chosen], groups=of(self.groups),
+            weights=of(self.weights), values=of(self.values),
+        )  # fmt: skip
 
     @cached_property
     def splits_given(self) -> frozenset[str]:
@@ -165,15 +218,6 @@ def encode_labels(names: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, .
     classes = tuple(sorted(set(names), key=natural_key))
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index[name] for name in names], dtype=np.int64), classes
-
-
-def softly(names: Sequence[str], columns: Sequence[str], rows: NDArray[Any]) -> dict[str, Any]:
-    """What a `Dataset` holds of soft labels (N, K): columns, their names; names (N,), the likeliest of each row."""
-    labels, classes = encode_labels(names)
-    soft = rows[:, [list(columns).index(name) for name in classes]].astype(np.float32)
-    soft /= soft.sum(1, keepdims=True)
-    note = "soft labels: networks learn how far each class is believed, all else the likeliest class, weighed by that"
-    return {"labels": labels, "classes": classes, "soft": soft, "weights": soft.max(1), "notes": (note,)}
 
 
 def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:

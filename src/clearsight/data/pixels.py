@@ -174,12 +174,13 @@ def read_image(path: str | Path, form: PixelFormat | None = None) -> Pixels:
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Within it, Pillow's warnings about damaged metadata and large images are not printed.
+    """Within it, Pillow's warnings about damaged metadata and large images are not printed, nor SciPy's about chunks of
+    WAV files that hold no sound.
 
     For the main thread around a whole pass: warning filters are the process's, so threads must not change them.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.filterwarnings("ignore", module=r"PIL\.|clearsight\.data\.sound$")
         yield
 
 

@@ -11,7 +11,6 @@ from clearsight.data.audit import Audit, audit, duplicate_groups
 from clearsight.data.cache import CachedPixels, Progress, cached_pixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
-from clearsight.data.normal import judging_images
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split, assign
@@ -62,19 +61,19 @@ def prepare(
     usable = np.ones(len(dataset), dtype=bool)
     usable[list(set_aside)] = False
     usable &= dataset.labels >= 0
-    learned = dataset.learned
+    learnable = dataset.learnable
     split = assign(
         dataset.labels,
         dataset.given,
         dataset.classes,
-        usable=usable & learned,
+        usable=usable & learnable,
         groups=dataset.groups,
         duplicates=duplicate_groups(scanned),
         seed=seed,
         test_fraction=test_fraction,
         folds=folds,
-        strata=dataset.targets is not None,
+        strata=not dataset.task.needs_classes,
     )
-    if not learned.all():
-        split = split.also_tested(np.flatnonzero(usable & judging_images(dataset)))
+    if not learnable.all():
+        split = split.also_tested(np.flatnonzero(usable & dataset.task.only_tested(dataset)))
     return Prepared(dataset, scanned, form, geometry, pixels, split, audit(dataset, scanned, pixels, split, set_aside))

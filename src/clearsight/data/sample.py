@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +44,4 @@ def sampled(dataset: Dataset, images: int, seed: int) -> Dataset:
         kept.append(rng.permutation(members)[: max(1, round(share * len(members)))])
     rows = np.sort(np.concatenate(kept))
 
-    def of(values: Any) -> Any:
-        return None if values is None else values[rows]
-
-    return replace(
-        dataset, source=Chosen(dataset.source, rows), labels=dataset.labels[rows], given=dataset.given[rows],
-        groups=of(dataset.groups), weights=of(dataset.weights), soft=of(dataset.soft),
-    )  # fmt: skip
+    return dataset.rows(Chosen(dataset.source, rows), rows)

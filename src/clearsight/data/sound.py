@@ -1,6 +1,7 @@
 """Sound as an image: a WAV file becomes its log-mel spectrogram, so that whatever learns from images can hear.
 
-    file        RIFF/WAVE: PCM of 8 (unsigned), 16, 24 and 32 bits, floats of 32 and 64 bits
+    file        RIFF/WAVE: PCM of up to 8 bits (unsigned) and of 9 to 64 bits, floats of 32 and 64 bits; also RIFX and
+                RF64 [scipy.io.wavfile]
     channels    averaged to one
     rate        resampled to RATE, by a polyphase filter where the file has another [scipy.signal.resample_poly]
     spectrum    squared magnitude under Hann windows of WINDOW samples every HOP, scaled so that a sine of full scale
@@ -14,6 +15,7 @@ The image (BANDS, T) has time from left to right and the highest band in its fir
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 from dataclasses import dataclass
@@ -48,28 +50,16 @@ RULE = (
 RATES = (1000, 384_000)
 """Sampling rates that are read."""
 
-PCM = 1
-FLOAT = 3
-EXTENSIBLE = 0xFFFE
 BLOCK = 1024
 """Windows that are transformed at once, so that memory does not grow with the sound."""
 
 
 @dataclass(frozen=True)
 class Wave:
-    """What a WAV file says of itself; start, length: where its samples lie, in bytes."""
+    """A WAV file's content. rate: samples per second. values (n,) or (n, channels): samples of the file's own type."""
 
     rate: int
-    channels: int
-    bits: int
-    floating: bool
-    start: int
-    length: int
-
-    @property
-    def frames(self) -> int:
-        """Samples of each channel."""
-        return self.length // (self.channels * self.bits // 8)
+    values: NDArray[Any]
 
     @property
     def ratio(self) -> tuple[int, int]:
@@ -81,8 +71,18 @@ class Wave:
     def columns(self) -> int:
         """Width of the image."""
         up, down = self.ratio
-        samples = -(-self.frames * up // down)
+        samples = -(-len(self.values) * up // down)
         return 1 + max(0, -(-(samples - WINDOW) // HOP))
+
+    def samples(self) -> NDArray[np.float32]:
+        """The mean over the channels (n,), full scale at -1 and 1."""
+        values = self.values.astype(np.float32)
+        if self.values.dtype == np.uint8:  # the only unsigned type
+            values -= 128
+            values /= 128
+        elif self.values.dtype.kind == "i":
+            values /= 2.0 ** (8 * self.values.dtype.itemsize - 1)
+        return np.asarray(values.reshape(len(values), -1).mean(1), np.float32)
 
 
 def is_sound(content: bytes, name: str) -> bool:
@@ -122,91 +122,53 @@ def _seconds(columns: int) -> float:
 
 
 def read_wave(content: bytes, name: str) -> Wave:
-    """Find format and samples; ImageError names what is wrong with the file."""
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+    """Read a WAV file [scipy.io.wavfile.read]; ImageError names what is wrong with it."""
+    from scipy.io import wavfile
+
+    if content[8:12] != b"WAVE":
         raise ImageError(
             f"{name} is no WAV file",
             found=f"a file that begins with {content[:12]!r}",
             expected="RIFF and WAVE",
             fix="convert it, for instance with `ffmpeg -i FILE OUT.wav`",
         )
-    form: tuple[int, ...] | None = None
-    place = 12
-    while place + 8 <= len(content):
-        kind, length = content[place : place + 4], struct.unpack_from("<I", content, place + 4)[0]
-        start = place + 8
-        if kind == b"fmt " and length >= 16 and start + length <= len(content):
-            form = struct.unpack_from("<HHIIHH", content, start)
-            if form[0] == EXTENSIBLE and length >= 26:  # the true format follows
-                form = (struct.unpack_from("<H", content, start + 24)[0], *form[1:])
-        elif kind == b"data":
-            if form is None:
-                break
-            left = len(content) - start
-            streamed = length == 0xFFFFFFFF  # written to a pipe, whose end was not known
-            if length > left and not streamed:
-                raise ImageError(
-                    f"{name} is cut off",
-                    found=f"{left:,} bytes of sound",
-                    expected=f"{length:,}, as its header says",
-                )
-            return _checked(form, start, left if streamed else length, name)
-        place = start + length + length % 2
-    raise ImageError(f"{name} holds no sound", found=f"{len(content):,} bytes", expected="a format and samples")
-
-
-def _checked(form: tuple[int, ...], start: int, length: int, name: str) -> Wave:
-    code, channels, rate, _, _, bits = form
-    depths = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}
-    if code not in depths or bits not in depths[code]:
+    length = struct.unpack("<I", content[4:8])[0] + 8
+    streamed = content[4:8] == b"\xff\xff\xff\xff"  # written to a pipe, whose end was not known; or RF64
+    if content[:4] == b"RIFF" and length > len(content) and not streamed:  # of which SciPy only warns
         raise ImageError(
-            f"{name} holds sound in a form that is not read",
-            found=f"format {code}, {bits} bits",
-            expected="PCM of 8, 16, 24 or 32 bits, or floats",
+            f"{name} is cut off", found=f"{len(content):,} bytes", expected=f"{length:,}, as its header says"
+        )
+    try:
+        wave = Wave(*wavfile.read(io.BytesIO(content)))
+    except Exception as error:  # of a damaged header SciPy raises whatever its arithmetic leads to
+        raise ImageError(
+            f"{name} is not a WAV file that can be read",
+            found=str(error) if isinstance(error, ValueError) else "a damaged header",
+            expected="PCM of at most 64 bits, or floats of 32 or 64",
             fix="convert it, for instance with `ffmpeg -i FILE -c:a pcm_s16le OUT.wav`",
-        )
-    if not channels or not RATES[0] <= rate <= RATES[1]:
+        ) from error
+    if not RATES[0] <= wave.rate <= RATES[1]:
         raise ImageError(
-            f"{name} says impossible things of its sound",
-            found=f"{channels} channels, {rate:,} samples a second",
-            expected=f"1 channel or more, {RATES[0]:,} to {RATES[1]:,} samples a second",
+            f"{name} has an impossible sampling rate",
+            found=f"{wave.rate:,} samples a second",
+            expected=f"{RATES[0]:,} to {RATES[1]:,}",
         )
-    wave = Wave(rate, channels, bits, code == FLOAT, start, length)
-    if not wave.frames:
+    if not wave.values.size:
         raise ImageError(f"{name} holds no sound", found="0 samples")
     if wave.columns > MAX_SIDE:
         raise ImageError(
             f"{name} is too long",
-            found=f"{wave.frames / rate / 60:.0f} minutes",
+            found=f"{len(wave.values) / wave.rate / 60:.0f} minutes",
             expected=f"at most {MAX_SIDE * HOP / RATE / 60:.0f}",
             fix="cut it into parts",
         )
     return wave
 
 
-def samples(content: bytes, wave: Wave) -> NDArray[np.float32]:
-    """The mean over the channels (n,), full scale at -1 and 1."""
-    size = wave.bits // 8
-    raw = content[wave.start : wave.start + wave.frames * wave.channels * size]
-    values: NDArray[np.floating]
-    if wave.floating:
-        values = np.frombuffer(raw, f"<f{size}").astype(np.float32)
-    elif wave.bits == 8:  # the only unsigned one
-        values = (np.frombuffer(raw, np.uint8).astype(np.float32) - 128) / 128
-    elif wave.bits == 24:
-        three = np.frombuffer(raw, np.uint8).reshape(-1, 3)
-        wide = np.zeros((len(three), 4), np.uint8)
-        wide[:, 1:] = three  # the upper bytes, which keep the sign
-        values = wide.view("<i4")[:, 0].astype(np.float32) / 2**31
-    else:
-        values = np.frombuffer(raw, f"<i{size}").astype(np.float32) / 2.0 ** (wave.bits - 1)
-    return np.asarray(values.reshape(-1, wave.channels).mean(1), np.float32)
-
-
 def spectrogram(content: bytes, name: str) -> NDArray[np.uint8]:
     """The image (BANDS, T) of a WAV file; ImageError for what is no whole WAV file, or holds no numbers."""
     wave = read_wave(content, name)
-    sound = samples(content, wave)
+    sound = wave.samples()
     if not np.isfinite(sound).all():
         raise ImageError(f"{name} holds samples that are no finite numbers", found="NaN or infinity")
     up, down = wave.ratio

@@ -5,9 +5,9 @@ They measure; `report` draws.
 """
 
 from clearsight.derivatives.curvature import Curvature, Rates, largest_curvature, stable_curvature
+from clearsight.derivatives.gradient_correlation import Shattered, shattered, shattered_between
 from clearsight.derivatives.landscape import Landscape, Plane, survey
 from clearsight.derivatives.objective import Objective
-from clearsight.derivatives.shattered import Shattered, shattered, shattered_between
 from clearsight.derivatives.slices import filter_normalised, line, plane
 
 __all__ = [

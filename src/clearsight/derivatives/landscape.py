@@ -23,11 +23,10 @@ from clearsight.console import Advance, Console, Silent
 from clearsight.derivatives.curvature import Curvature, Rates, largest_curvature
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import Value, filter_normalised, line, plane
-from clearsight.derivatives.written import finite, listed
-from clearsight.engines import operations
 from clearsight.errors import ConfigError, ModelError
-from clearsight.models.heads import KernelHead
-from clearsight.models.network import Probe
+from clearsight.json_values import json_values
+from clearsight.models.base import components
+from clearsight.models.execution import operations
 from clearsight.predictor import Images, Predictor
 from clearsight.train.range_test import largest_stable_rate
 
@@ -109,26 +108,27 @@ class Landscape:
         def slices(p: Plane) -> dict[str, Any]:
             return {
                 "images": p.images, "loss": p.loss, "accuracy": p.accuracy,
-                "rise": {f"{d:g}": finite(p.rise(self.steps, d)) for d in (0.5, 1.0)},
-                "line": {"loss": listed(p.line_loss), "accuracy": listed(p.line_accuracy)},
-                "plane": {"loss": listed(p.plane_loss), "accuracy": listed(p.plane_accuracy)},
+                "rise": {f"{d:g}": p.rise(self.steps, d) for d in (0.5, 1.0)},
+                "line": {"loss": p.line_loss, "accuracy": p.line_accuracy},
+                "plane": {"loss": p.plane_loss, "accuracy": p.plane_accuracy},
             }  # fmt: skip
 
         c, r = self.curvature, self.rates
-        return {
+        found = {
             "name": self.name, "weights": self.weights, "parameters": self.parameters, "loss": self.loss,
             "temperature": self.temperature, "gradient_norm": self.gradient,
             "curvature": {
-                "largest": finite(c.largest), "error": finite(c.error), "least_met": finite(c.least),
+                "largest": c.largest, "error": c.error, "least_met": c.least,
                 "steps": c.steps, "converged": c.converged, "largest_stable_rate": self.largest_rate,
             },
             "rates": r and {
                 "optimiser": r.optimiser, "momentum": r.momentum, "peak": r.peak, "kept": r.kept,
                 "stable_curvature_at_peak": r.stable(r.peak), "stable_curvature_at_kept": r.stable(r.kept),
             },
-            "along": listed(self.along), "steps": listed(self.steps), "cosine": self.cosine,
+            "along": self.along, "steps": self.steps, "cosine": self.cosine,
             "train": slices(self.train), "val": slices(self.val), "seconds": self.seconds,
         }  # fmt: skip
+        return dict(json_values(found))
 
 
 def survey(
@@ -162,7 +162,8 @@ def survey(
     console = console or Silent()
     module, vary = varied(predictor, weights)
     head_only = module is not predictor.network
-    temperature = predictor.bundle.temperature if any(isinstance(m, KernelHead) for m in module.modules()) else 1.0
+    log_odds = all(component.gives_log_odds for _, component in components(module))
+    temperature = 1.0 if log_odds else predictor.bundle.temperature
     objectives = []
     for images, labels, word in ((train_images, train_labels, "training"), (val_images, val_labels, "validation")):
         inputs = predictor.embed(images, console.stage(f"features, {word}")) if head_only else images
@@ -218,14 +219,16 @@ def varied(predictor: Predictor, weights: str) -> tuple[nn.Module, tuple[str, ..
             "a loss landscape needs gradients, which this model does not have",
             fix="look at a network; `clearsight audit` examines any model",
         )
-    network = predictor.network
-    if weights == "head" and not isinstance(network, Probe):
-        raise ConfigError(
-            "only a head on frozen features can be looked at alone", found=type(network).__name__.lower(),
-            fix="use --weights all",
-        )  # fmt: skip
-    module = network.head if weights == "head" and isinstance(network, Probe) else network
-    still = {f"{path}.support".lstrip(".") for path, m in module.named_modules() if isinstance(m, KernelHead)}
+    module: nn.Module = predictor.network
+    if weights == "head":
+        levels = predictor.network.feature_levels
+        if levels is None:
+            raise ConfigError(
+                "only a head on frozen features can be looked at alone", found=type(module).__name__.lower(),
+                fix="use --weights all",
+            )  # fmt: skip
+        module = levels.head
+    still = {f"{path}.{name}".lstrip(".") for path, component in components(module) for name in component.stored}
     return module, tuple(key for key, _ in module.named_parameters() if key not in still)
 
 

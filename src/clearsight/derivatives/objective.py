@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from clearsight.data.loader import to_float
 from clearsight.models.network import frozen
-from clearsight.train.losses import LOSSES, targets
+from clearsight.tasks.losses import LOSSES, one_hot_targets
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Objective:
 
     module: a network, or the head of one; it is never changed. inputs: N of what it takes, an array or a view of one,
     pixels as whole numbers or floats. labels (N,): class indices. vary: names of the parameters that may move, at
-    least one. loss: as `train.losses.LOSSES` names it; smoothing: of its targets. temperature: divides the logits.
+    least one. loss: as `tasks.losses.LOSSES` names it; smoothing: of its targets. temperature: divides the logits.
     batch: inputs in memory at once.
     """
 
@@ -96,7 +96,7 @@ class Objective:
         dtype = self._own()[0].dtype
         for start in range(0, len(self.labels), self.batch):
             some = slice(start, start + self.batch)
-            wanted = targets(torch.from_numpy(self.labels[some]), self.classes, self.smoothing)
+            wanted = one_hot_targets(torch.from_numpy(self.labels[some]), self.classes, self.smoothing)
             yield to_float(self.inputs[some]).to(dtype), wanted.to(dtype)
 
     def _slopes(

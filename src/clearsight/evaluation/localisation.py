@@ -23,7 +23,7 @@ Thing = tuple[Sequence[float], str]
 
 
 class Scored(Protocol):
-    """A box found, as `localise.Found`."""
+    """A box found, as `localisation.Found`."""
 
     @property
     def box(self) -> tuple[float, float, float, float]: ...

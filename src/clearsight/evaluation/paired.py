@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
 from clearsight.metrics import accuracy, log_loss, wilson_interval
+from clearsight.metrics.comparison import mcnemar
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def compare_paired(
         interval=(up - down - half, up - down + half),
         gained=gained,
         lost=lost,
-        p_value=float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0,
+        p_value=mcnemar(right, now),
         knows=knows,
     )
 

@@ -19,16 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from clearsight.answers.said import strange_line
-from clearsight.config import at_least
+from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
-from clearsight.data.targets import Task
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.explanation import gradients, perturbation
-from clearsight.explanation.faithfulness import Faithfulness, Judge, blur, randomisation
-from clearsight.models.network import Ensemble, Probe
+from clearsight.explanation.faithfulness import Faithfulness, FaithfulnessEvaluator, blur, randomisation
+from clearsight.models.base import ModelNetwork
 from clearsight.predictor import Images, Predictor
 
 Floats = NDArray[np.float32]
@@ -73,7 +70,8 @@ class Explanation:
     larger one, of an angle or direction for the answer. answered: whether `target` is the answer. opposite: of two
     classes the other, else "". strangeness, none_of_these: as of a `Prediction`. randomised: see
     `faithfulness.randomisation`; None for methods without gradients. facts: what else there is to say about this map,
-    such as the completeness of Integrated Gradients.
+    such as the completeness of Integrated Gradients. line: what is explained, in words. faithfulness_measurable: places
+    may be blurred without changing what the task is about.
     """
 
     image: str
@@ -88,22 +86,18 @@ class Explanation:
     randomised: float | None
     engine_difference: float | None
     seconds: float
-    task: Task = "classification"
+    task: str = "classification"
     answered: bool = True
+    line: str = ""
+    faithfulness_measurable: bool = True
     strangeness: float | None = None
     none_of_these: bool | None = None
     opposite: str = ""
 
     @property
     def said(self) -> str:
-        """The target and the belief, or the number, and whether the image is unlike the training data, in words."""
-        words = f"{self.target} " + (f"{self.belief:.4g}" if self.task == "regression" else f"{self.belief:.1%}")
-        if not self.none_of_these:
-            return words
-        strange = strange_line(self.strangeness or 0.0)
-        if self.task == "classification" and self.answered:
-            return f"none of these, {strange}; nearest {words}"
-        return f"{words}  (unlike the training images: {strange})"
+        """The target and its value, and whether the image is out of distribution, in words."""
+        return self.line
 
     @property
     def verdict(self) -> str:
@@ -184,7 +178,7 @@ def explain(
     methods = [method] if isinstance(method, str) else list(method)
     for each in methods:
         check(predictor, each, settings)
-    wanted = None if target is None else predictor.class_number(target)
+    wanted = None if target is None else predictor.bundle.task.index_of(target)
     names = predictor.names(images)
     asked = sum(0 if each in (*GRADIENT_METHODS, OWN) else settings.samples or 500 for each in methods)
     predictor.prepare(len(names) * (QUESTIONS * judged + asked))
@@ -206,11 +200,11 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if method == OWN and not predictor.localises:
         raise ModelError(
             f"{OWN} is of detectors of anomalies that compare places of an image",
-            found=f"a model of {predictor.bundle.task}",
+            found=f"a model of {predictor.bundle.task.name}",
             expected=", ".join(methods_of(predictor)),
         )
     if method in GRADIENT_METHODS and not predictor.has_gradients:
-        spec: dict[str, Any] = predictor.bundle.network.spec  # type: ignore[assignment]
+        spec = predictor.bundle.network.spec
         raise ModelError(
             f"{method} needs gradients, which this model does not have",
             found=str(spec.get("name", spec.get("kind", "an ensemble"))),
@@ -245,48 +239,45 @@ class _Question:
         console: Console,
     ) -> None:
         self.predictor, self.name, self.pixels, self.settings, self.console = predictor, name, pixels, settings, console
-        classes, self.answer = predictor.classes, predictor.bundle.answer
-        belief = predictor.told(pixels[None])[0]
-        numbers = predictor.bundle.task == "regression"
-        self.target = wanted if wanted is not None else 0 if numbers else int(belief.argmax())
-        logits = predictor.logits(pixels[None])[0]
-        self.pull = self.answer.pull(logits, self.target) if self.answer else None
+        task, outputs = predictor.bundle.task, predictor.logits(pixels[None])[0]
+        self.explained = explained = task.explained(outputs, wanted)
+        line = task.explained_line(explained.name, explained.value)
         self.known: dict[str, Any] = {
-            "image": name, "pixels": pixels, "target": classes[self.target], "belief": float(belief[self.target]),
-            "task": predictor.bundle.task, "answered": numbers or self.target == int(belief.argmax()),
-            "opposite": classes[1 - self.target] if self.answer is None and len(classes) == 2 else "",
+            "image": name, "pixels": pixels, "target": explained.name, "belief": explained.value, "task": task.name,
+            "answered": explained.predicted, "opposite": explained.opposite,
+            "faithfulness_measurable": task.faithfulness,
         }  # fmt: skip
         if predictor.bundle.limits is not None:
-            strangeness, strange = predictor.strangeness(pixels[None])
-            self.known |= {"strangeness": float(strangeness[0]), "none_of_these": bool(strange[0])}
-        self.judge: Judge | None = None
-        if judged and predictor.bundle.task != "anomaly":  # a place that is taken away, blurred, is an anomaly too
-            self.judge = Judge(self.score, pixels, seed=settings.seed, batch=settings.batch)
+            strangeness, strange = (values[0] for values in predictor.strangeness(pixels[None]))
+            self.known |= {"strangeness": float(strangeness), "none_of_these": bool(strange)}
+            line = task.unlike_line(line, float(strangeness), explained.predicted) if strange else line
+        self.known["line"] = line
+        self.judge: FaithfulnessEvaluator | None = None
+        if judged and task.faithfulness:
+            self.judge = FaithfulnessEvaluator(self.score, pixels, seed=settings.seed, batch=settings.batch)
 
     def score(self, images: Floats) -> NDArray[np.floating]:
-        """Belief in the target (B,), or what stands for it where numbers are predicted."""
-        if self.answer is None or self.pull is None:
-            return self.predictor.predict_proba(images)[:, self.target]
-        return self.answer.pulled(self.predictor.logits(images), self.target, self.pull)
+        """Probability of the target (B,), or what stands for it where numbers are predicted."""
+        return self.explained.score(self.predictor.logits(images))
 
     def by(self, method: str) -> Explanation:
         """The explanation by one method."""
         began = time.perf_counter()
-        predictor, pixels, settings, pull = self.predictor, self.pixels, self.settings, self.pull
+        predictor, pixels, settings = self.predictor, self.pixels, self.settings
         progress = self.console.stage(f"{method} of {self.name}", "steps")
         facts: dict[str, Any] = {}
         used: dict[str, Any] = {"seed": settings.seed}
         difference = randomised = None
         if method in GRADIENT_METHODS:
-            network, target = predictor.differentiable, 0 if self.answer else self.target
+            network, (weights, target) = predictor.differentiable, single_output(self.explained.weights)
 
-            def again(other: nn.Module) -> Floats:
-                with summed(other, pull):
+            def again(other: ModelNetwork) -> Floats:
+                with summed(other, weights):
                     steps = used.get("steps", settings.samples)
                     same = replace(settings, layer=used.get("layer", settings.layer), samples=steps)
                     return _by_gradients(other, pixels, target, method, same, {}, {}, None)
 
-            with summed(network, pull):
+            with summed(network, weights):
                 heat = _by_gradients(network, pixels, target, method, settings, used, facts, progress)
             with torch.inference_mode():
                 own = network(torch.from_numpy(pixels[None]).to(predictor.device)).cpu().numpy()
@@ -295,7 +286,7 @@ class _Question:
                 randomised = randomisation(heat, again, network, seed=settings.seed)
         elif method == OWN:
             with torch.inference_mode():
-                heat = predictor.network.cpu().heat(torch.from_numpy(pixels[None]))[0].numpy()  # type: ignore[operator]
+                heat = predictor.network.anomaly_map(torch.from_numpy(pixels[None]))[0].numpy()
         else:
             heat = _by_score(self.score, pixels, method, settings, used, progress)
         seconds = time.perf_counter() - began
@@ -307,8 +298,16 @@ class _Question:
         )  # fmt: skip
 
 
+def single_output(weights: NDArray[np.float64]) -> tuple[NDArray[np.float64] | None, int]:
+    """Weights of a sum of outputs and 0; None and a position where the sum is the single output there."""
+    (places,) = np.nonzero(weights)
+    if len(places) == 1 and weights[places[0]] == 1:
+        return None, int(places[0])
+    return weights, 0
+
+
 @contextmanager
-def summed(network: nn.Module, weights: NDArray[np.float64] | None) -> Iterator[None]:
+def summed(network: ModelNetwork, weights: NDArray[np.float64] | None) -> Iterator[None]:
     """Inside the block a network (N, O) gives this weighted sum of its outputs (N, 1), unless weights are None; so does
     the head of one that has a head.
     """
@@ -316,8 +315,10 @@ def summed(network: nn.Module, weights: NDArray[np.float64] | None) -> Iterator[
         yield
         return
     column = torch.tensor(weights, dtype=torch.float32)[:, None]
-    last = network.head if isinstance(network, Probe) else network
-    hook = last.register_forward_hook(lambda module, inputs, outputs: outputs @ column.to(outputs))
+    levels = network.feature_levels
+    hook = (levels.head if levels else network).register_forward_hook(
+        lambda module, inputs, outputs: outputs @ column.to(outputs)
+    )
     try:
         yield
     finally:
@@ -325,7 +326,7 @@ def summed(network: nn.Module, weights: NDArray[np.float64] | None) -> Iterator[
 
 
 def _by_gradients(
-    network: nn.Module,
+    network: ModelNetwork,
     pixels: Floats,
     target: int,
     method: str,
@@ -371,7 +372,7 @@ def _by_gradients(
 
 
 def _class_activation(
-    network: nn.Module,
+    network: ModelNetwork,
     x: torch.Tensor,
     classes: torch.Tensor,
     settings: Settings,
@@ -381,12 +382,13 @@ def _class_activation(
     """Grad-CAM (N, H, W) of a layer, or of all depths that a head sees; of an ensemble the mean of its members' maps,
     each at most 1.
     """
-    if isinstance(network, Ensemble) and not settings.layer:
-        used["members"] = len(network.members)
-        parts = [_class_activation(member, x, classes, settings, {}, facts) for member in network.members]
+    levels, members = network.feature_levels, network.member_networks
+    if members and not settings.layer:
+        used["members"] = len(members)
+        parts = [_class_activation(member, x, classes, settings, {}, facts) for member in members]
         return torch.stack([part / part.amax((1, 2), keepdim=True).clamp_min(1e-12) for part in parts]).mean(0)
-    if isinstance(network, Probe) and not settings.layer:
-        used["depths"] = len(network.spec["parts"])
+    if levels and not settings.layer:
+        used["depths"] = len(levels.chosen)
         maps = gradients.depth_cam(network, x, classes, batch=settings.batch)
     else:
         used["layer"] = layer = settings.layer or gradients.last_maps(network, x)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 Floats = NDArray[np.float32]
+Module = TypeVar("Module", bound=nn.Module)
 Score = Callable[[Floats], NDArray[np.floating]]
 
 CELLS = 14
@@ -54,7 +55,7 @@ class Faithfulness:
         return {"score": self.score, **asdict(self)}
 
 
-class Judge:
+class FaithfulnessEvaluator:
     """Judges maps of one image (C, H, W) by a score from (B, C, H, W) to beliefs (B,).
 
     The random orders are tried with the first map and kept for the others. progress: called as orders are tried.
@@ -113,9 +114,7 @@ def blur(image: Floats) -> Floats:
     return np.stack(planes)
 
 
-def randomisation(
-    heat: Floats, explain: Callable[[nn.Module], Floats], network: nn.Module, *, seed: int = 0
-) -> float | None:
+def randomisation(heat: Floats, explain: Callable[[Module], Floats], network: Module, *, seed: int = 0) -> float | None:
     """Rank correlation, from -1 to 1, of absolute maps before and after all weights are shuffled [Adebayo et al. 2018].
 
     explain: the map (H, W) of the same image from another network. Near 1: the map shows the image, not the model. 0

@@ -20,11 +20,12 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from clearsight.errors import ModelError
-from clearsight.models.maps import as_maps
-from clearsight.models.network import InputLayer, Probe, capture, frozen, layer_name
+from clearsight.models.base import ModelNetwork, capture
+from clearsight.models.feature_maps import as_maps
+from clearsight.models.network import InputLayer, frozen, layer_name
+from clearsight.train.batch_norm import folded_norms
 from clearsight.train.hardware import kept_memory
 from clearsight.train.loop import layout_for
-from clearsight.train.norms import folded_norms
 
 Progress = Callable[[int, int], None]
 
@@ -229,7 +230,7 @@ def grad_cam(
     return torch.cat(found)
 
 
-def depth_cam(network: Probe, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
+def depth_cam(network: ModelNetwork, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
     """Grad-CAM for a head that sees maps of several depths pooled side by side: (N, h, w), as large as the largest.
 
     At every depth maps times the gradient that reaches them from the head, place by place, as mean gradients would lose
@@ -237,18 +238,19 @@ def depth_cam(network: Probe, x: torch.Tensor, classes: torch.Tensor, *, batch: 
     maps pooled by their mean alone this is Grad-CAM. The depths are added up, each by what it gives to the logit per
     area of the image, and the sum rectified.
     """
-    found = []
+    found, levels = [], network.feature_levels
+    assert levels is not None
     with frozen(network):
-        names = [*network.taps, last_maps(network.backbone, network.input(x[:1]))]
+        names = [*levels.layers, last_maps(levels.backbone, levels.input(x[:1]))]
         for part, labels in _parts(batch, x, classes):
-            with capture(network.backbone, names) as seen, torch.enable_grad():
-                pooled = network.features(part.clone().requires_grad_())
-            depths = [pooled[i].detach().requires_grad_() for i in network.spec["parts"]]
+            with capture(levels.backbone, names) as seen, torch.enable_grad():
+                pooled = network.backbone_outputs(part.clone().requires_grad_())
+            depths = [pooled[i].detach().requires_grad_() for i in levels.chosen]
             with torch.enable_grad():
-                logits = network.head(torch.cat(depths, dim=1))
+                logits = levels.head(torch.cat(depths, dim=1))
             shares = torch.autograd.grad(logits.gather(1, labels.view(-1, 1)).sum(), depths)
             spoken = []
-            for i, share in zip(network.spec["parts"], shares, strict=True):
+            for i, share in zip(levels.chosen, shares, strict=True):
                 (gradient,) = torch.autograd.grad(pooled[i], seen[names[i]], share, retain_graph=True)
                 spoken.append((as_maps(gradient) * as_maps(seen[names[i]].detach())).sum(1, keepdim=True))
             size = max((tuple(maps.shape[2:]) for maps in spoken), key=math.prod)

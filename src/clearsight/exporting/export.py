@@ -1,5 +1,5 @@
-"""The whole job: write a model as a file, load it again in its engine, compare it with the model on real images, keep
-it only if it says the same.
+"""Write a model as a file, load it again in its engine, compare both on real images, and keep the file only if they
+agree.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from clearsight.disk import disk_errors, whole_file
 from clearsight.errors import BundleError, ConfigError, ExportError, ImageError, OutputError
 from clearsight.exporting.formats import FORMATS, format_named, writer_of
 from clearsight.exporting.graph import deployed, example
-from clearsight.exporting.int8 import Quantised, judge, quantise, require_int8, weight
+from clearsight.exporting.int8 import Quantised, evaluate, quantise, require_int8, weight
 from clearsight.exporting.parity import Parity, compare
-from clearsight.exporting.runner import FIRST_LINE, runner
+from clearsight.exporting.runner import is_runner, runner
 from clearsight.exporting.runtime import BATCH, Exported
-from clearsight.exporting.told import BAR, Measured, Told, told_of
-from clearsight.loading import Development, HeldOut, development, held_out, load
+from clearsight.json_values import to_json
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
+from clearsight.runs.images import Development, HeldOut, development, held_out
+from clearsight.runs.load import load
+from clearsight.tasks import Task
+from clearsight.tasks.task import BAR
 
 OWN_SIZE = 16
 """Images that are compared at their own size too, where that is not the working size."""
@@ -95,20 +98,15 @@ def export(
     """
     console = console or Silent()
     chosen = format_named(format)
-    if quantize not in (None, "int8"):
-        raise ConfigError(f"--quantize {quantize} is not known", expected="int8")
-    if quantize:
-        require_int8(format)
-    if images < 1:
-        raise ConfigError(f"--images {images} must be 1 or more")
+    _check_options(format, quantize, images)
     given = model if isinstance(model, Predictor) else load(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
     bundle = predictor.bundle
-    told = told_of(bundle)
-    if quantize and not isinstance(told, Measured):
+    task = bundle.task
+    if quantize and task.int8_measure is None:
         raise ConfigError(
-            "--quantize int8 is not for detectors of anomalies",
-            found="validation images that are all normal, which do not tell what it costs",
+            f"--quantize int8 is not for models of the task {task.name}",
+            found="no measure of what it costs on validation images",
             fix="leave --quantize out",
         )
     fixed = fixed_size or not chosen.resizes
@@ -129,36 +127,47 @@ def export(
                 size = bundle.geometry.height, bundle.geometry.width
                 chosen.write(module, example(bundle.form, *size), card, written)
             exported = Exported(written)
-            parity = None if held is None else _compare(told, predictor, exported, held, console)
-            own = None if held is None or fixed else _compare_own_size(told, predictor, exported, held)
+            parity = None if held is None else _compare(task, predictor, exported, held, console)
+            own = None if held is None or fixed else _compare_own_size(task, predictor, exported, held)
             for found in (parity, own):
                 _must_hold(found, format)
             report = None
-            if own_images is not None and isinstance(told, Measured):
+            if own_images is not None:
                 small = Path(folder) / "int8" / file.name
                 small.parent.mkdir()
                 number = quantise(written, small, own_images.train, console)
-                report = judge(told, written, small, own_images, number, console)
+                report = evaluate(task, written, small, own_images, number, console)
                 written = small
             for part in (".bin", ".xml") if chosen.suffix == ".xml" else (chosen.suffix,):
                 written.with_suffix(part).replace(file.with_suffix(part))
-        for name, text in (("card.json", json.dumps(card, indent=1)), ("run.py", runner())):
+        for name, content in (("card.json", to_json(card).encode()), ("run.py", runner())):
             with whole_file(file.parent / name) as stream:
-                stream.write(text.encode())
+                stream.write(content)
     shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
     return Export(file, format, weight(file), shape, card, parity, own, report)
 
 
+def _check_options(format: str, quantize: str | None, images: int) -> None:
+    if quantize not in (None, "int8"):
+        raise ConfigError(f"--quantize {quantize} is not known", expected="int8")
+    if quantize:
+        require_int8(format)
+    if images < 1:
+        raise ConfigError(f"--images {images} must be 1 or more")
+
+
 def export_card(bundle: Bundle) -> dict[str, Any]:
     """The bundle's card, and what a program needs to call the file."""
-    digest, told = hashlib.blake2b(digest_size=16), told_of(bundle)
+    digest, task = hashlib.blake2b(digest_size=16), bundle.task
     for name, tensor in bundle.network.state_dict().items():
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     call = {
         "weights": digest.hexdigest(),
         "input": {"name": "images", "layout": "NCHW", "dtype": bundle.form.dtype.name},
-        "outputs": list(told.outputs),
-        **told.facts(),
+        "outputs": list(task.output_names),
+        "reader": task.reader,
+        "probabilistic": task.probabilistic,
+        **task.export_facts(),
     }
     return {**bundle.card(), **call}
 
@@ -194,7 +203,7 @@ def _check_beside(file: Path, card: dict[str, Any]) -> None:
         mine = not beside.exists() or json.loads(beside.read_text())["weights"] == card["weights"]
     except (ValueError, KeyError, TypeError, OSError):
         mine = False
-    ours = not script.exists() or (script.is_file() and script.read_bytes().startswith(FIRST_LINE.encode()))
+    ours = not script.exists() or is_runner(script)
     for path, free in ((beside, mine), (script, ours)):
         if not free:
             raise OutputError(
@@ -227,7 +236,7 @@ def _calibration(model: str | Path | Predictor, console: Console, data_dir: str 
         ) from error
 
 
-def _compare(told: Told, predictor: Predictor, exported: Exported, held: HeldOut, console: Console) -> Parity | None:
+def _compare(task: Task, predictor: Predictor, exported: Exported, held: HeldOut, console: Console) -> Parity | None:
     outputs = predictor.logits(held.images, console.stage("asking the model"))
     advance = console.stage("asking the file")
 
@@ -236,10 +245,10 @@ def _compare(told: Told, predictor: Predictor, exported: Exported, held: HeldOut
             yield held.images[start : start + BATCH]
             advance(min(start + BATCH, len(held.rows)), len(held.rows))
 
-    return compare(told, outputs, exported, batches(), held.names)
+    return compare(task, outputs, exported, batches(), held.names)
 
 
-def _compare_own_size(told: Told, predictor: Predictor, exported: Exported, held: HeldOut) -> Parity | None:
+def _compare_own_size(task: Task, predictor: Predictor, exported: Exported, held: HeldOut) -> Parity | None:
     """On some images whose own size is not the working size, scaled by the file's own rule."""
     bundle = predictor.bundle
     found: list[NDArray[Any]] = []
@@ -257,7 +266,7 @@ def _compare_own_size(told: Told, predictor: Predictor, exported: Exported, held
             continue
         names.append(name)
     outputs = [predictor.logits(image) for image in found]
-    return compare(told, np.concatenate(outputs), exported, found, names) if found else None
+    return compare(task, np.concatenate(outputs), exported, found, names) if found else None
 
 
 def _must_hold(parity: Parity | None, format: str) -> None:

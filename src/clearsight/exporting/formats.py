@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,9 +23,10 @@ from typing import Any
 
 import torch
 
-from clearsight.engines import openvino_without_telemetry
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.exporting.graph import Deployed
+from clearsight.json_values import to_json
+from clearsight.models.execution import openvino_without_telemetry
 
 Card = dict[str, Any]
 
@@ -99,7 +99,7 @@ def _exported(module: Deployed, example: torch.Tensor) -> torch.export.ExportedP
 def _write_onnx(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
     with hushed():
         program = torch.onnx.export(
-            _exported(module, example), (example,), input_names=["images"], output_names=list(module.outputs),
+            _exported(module, example), (example,), input_names=["images"], output_names=list(module.output_names),
             dynamo=True, optimize=True, verbose=False,
         )  # fmt: skip
         assert program is not None
@@ -116,7 +116,7 @@ def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: P
     raw.input().tensor().set_element_type(openvino.Type.u8 if example.dtype == torch.uint8 else openvino.Type.u16)
     model = raw.build()
     model.inputs[0].get_tensor().set_names({"images"})
-    for port, name in zip(model.outputs, module.outputs, strict=True):
+    for port, name in zip(model.outputs, module.output_names, strict=True):
         port.get_tensor().set_names({name})
     for key, value in _metadata(card).items():
         model.set_rt_info(value, ["clearsight", key])
@@ -125,16 +125,16 @@ def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: P
 
 def _write_torch(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
     with hushed():
-        torch.export.save(_exported(module, example), str(path), extra_files={"card.json": json.dumps(card)})
+        torch.export.save(_exported(module, example), str(path), extra_files={"card.json": to_json(card, indent=None)})
 
 
 def _metadata(card: Card) -> dict[str, str]:
     """What a reader of the file may want by name, and the whole card."""
     return {
         "clearsight": str(card["versions"]["clearsight"]),
-        "classes": json.dumps(card["classes"]),
+        "classes": to_json(card["classes"], indent=None),
         "temperature": repr(card["temperature"]),
-        "card": json.dumps(card),
+        "card": to_json(card, indent=None),
     }
 
 

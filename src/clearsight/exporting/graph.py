@@ -1,8 +1,7 @@
-"""What an exported file computes: whole numbers of pixels in, answers out.
+"""What an exported file computes: whole numbers of pixels in, predictions out.
 
 images (N, C, H, W) uint8 or uint16 -> resize rule -> [0, 1] -> network, its normalisation inside -> outputs (N, O)
--> what is told of them: calibrated probabilities, beliefs in labels, numbers, or the probability of an anomaly, and the
-outputs themselves
+-> the task's activation, its calibration inside
 """
 
 from __future__ import annotations
@@ -12,33 +11,30 @@ from torch import nn
 
 from clearsight.bundle import Bundle
 from clearsight.data.pixels import PixelFormat
-from clearsight.engines import traceable
 from clearsight.errors import ModelError
 from clearsight.exporting.resample import Resample
-from clearsight.exporting.told import told_of
-from clearsight.models.detector import Detector, in_tensors
 
 
 class Deployed(nn.Module):
     """A bundle as one function of raw images. fixed: without the resize rule, for images of the working size alone.
-    outputs: names of what it gives, the answer first.
+    output_names: of what it gives, the prediction first.
     """
 
     def __init__(self, bundle: Bundle, fixed: bool = False) -> None:
         super().__init__()
         self.resize = None if fixed else Resample(bundle.geometry, bundle.form.bits)
-        self.network, told = in_tensors(bundle.network), told_of(bundle)
-        self.told, self.outputs = told.module, told.outputs
+        self.network, self.activation = bundle.network.for_export(), bundle.task.activation().float()
+        self.output_names = bundle.task.output_names
         self.top = float(2**bundle.form.bits - 1)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         pixels = images.float() if self.resize is None else self.resize(images)
-        return self.told(self.network(pixels / self.top))  # type: ignore[no-any-return]
+        return self.activation(self.network(pixels / self.top))  # type: ignore[no-any-return]
 
 
 def deployed(bundle: Bundle, fixed: bool = False) -> Deployed:
     """The module to export, in evaluation mode; ModelError for classical models, which are no graph of tensors."""
-    if not isinstance(bundle.network, Detector) and not traceable(bundle.network):
+    if not bundle.network.exportable:
         name = bundle.card()["network"].get("name", "this model")
         raise ModelError(
             f"{name} cannot be exported",

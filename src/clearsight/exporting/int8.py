@@ -23,8 +23,8 @@ from clearsight.data.cache import PixelView
 from clearsight.errors import ConfigError
 from clearsight.exporting.formats import hushed, require
 from clearsight.exporting.runtime import BATCH, Exported, Outputs
-from clearsight.exporting.told import Measured
-from clearsight.loading import Development
+from clearsight.runs.images import Development
+from clearsight.tasks import Task
 
 CALIBRATION = 256
 """Training images that ranges are read from, drawn evenly."""
@@ -33,15 +33,15 @@ LOSS, GAIN = 0.01, 1.3
 """What pays: at most this much of the task's measure lost, at least this many times the images per second."""
 
 HEADS = r"network(\.members\.\d+)?\.head"
-"""Modules left in float32 beside the resize rule and what is told, as they are named in the graph."""
+"""Modules left in float32 beside the resize rule and the activation, as they are named in the graph."""
 
 
 @dataclass(frozen=True)
 class Quantised:
     """int8 against float32 in the same engine, on the validation images and this machine.
 
-    measure: what the task is judged by, and score its value for each; lost: how much worse int8 is. same_answer: share
-    of images whose `answer` stays. rate: images per second, the median of `repeats` in turn; bytes of each.
+    measure: what predictions are evaluated by, and score its value for each; lost: how much worse int8 is. same_answer:
+    share of images whose `answer` stays. rate: images per second, the median of `repeats` in turn; bytes of each.
     """
 
     images: int
@@ -118,7 +118,7 @@ def _onnx(path: Path, to: Path, sample: Sample) -> None:
 
 
 def _openvino(path: Path, to: Path, sample: Sample) -> None:
-    from clearsight.engines import openvino_without_telemetry
+    from clearsight.models.execution import openvino_without_telemetry
 
     openvino = openvino_without_telemetry()
     with hushed():
@@ -127,7 +127,7 @@ def _openvino(path: Path, to: Path, sample: Sample) -> None:
 
         narrow = AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE)
         model = openvino.Core().read_model(str(path))
-        kept = nncf.IgnoredScope(patterns=[rf"__module\.(resize|told|{HEADS})[./].*"], validate=False)
+        kept = nncf.IgnoredScope(patterns=[rf"__module\.(resize|activation|{HEADS})[./].*"], validate=False)
         images = list(sample())
         made = nncf.quantize(
             model, nncf.Dataset(images), subset_size=len(images), ignored_scope=kept, advanced_parameters=narrow
@@ -138,10 +138,12 @@ def _openvino(path: Path, to: Path, sample: Sample) -> None:
 WRITERS: dict[str, Callable[[Path, Path, Sample], None]] = {".onnx": _onnx, ".xml": _openvino}
 
 
-def judge(
-    told: Measured, path: Path, int8: Path, data: Development, calibration: int, console: Console, repeats: int = 5
+def evaluate(
+    task: Task, path: Path, int8: Path, data: Development, calibration: int, console: Console, repeats: int = 5
 ) -> Quantised:
     """Both files on the validation images: the task's measure, agreement, and speed in turn."""
+    assert task.int8_measure is not None
+    measure, rises = task.int8_measure
     truth, advance = data.truth, console.stage("judging float32 and int8")
     files = [Exported(path), Exported(int8)]
     parts: list[list[Outputs]] = [[], []]
@@ -151,7 +153,7 @@ def judge(
             found.append(exported(images))
         advance(min(start + BATCH, len(truth)), len(truth))
     plain, small = (tuple(map(np.concatenate, zip(*found, strict=True))) for found in parts)
-    score, score_int8 = told.score(plain, truth), told.score(small, truth)
+    score, score_int8 = task.int8_score(plain, truth), task.int8_score(small, truth)
     seconds: list[list[float]] = [[], []]
     some = data.val[: 4 * BATCH]
     for _ in range(repeats):
@@ -163,12 +165,12 @@ def judge(
     return Quantised(
         images=len(truth),
         calibration=calibration,
-        measure=told.measure,
+        measure=measure,
         score=score,
         score_int8=score_int8,
-        lost=score - score_int8 if told.rises else score_int8 - score,
-        answer=told.answer,
-        same_answer=float(told.agree(plain, small).mean()),
+        lost=score - score_int8 if rises else score_int8 - score,
+        answer=task.parity_words[0],
+        same_answer=float(task.same(plain, small).mean()),
         rate=rate,
         rate_int8=rate_int8,
         repeats=repeats,

@@ -1,4 +1,4 @@
-"""Whether an exported file says what its model says, image by image."""
+"""Whether an exported file predicts what its model predicts, image by image."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.exporting.runtime import Exported
-from clearsight.exporting.told import BAR, Told
+from clearsight.tasks.task import BAR, Task
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Of so many images: how many get the same answer from both, the largest difference, as `exporting.told` measures
-    it, and the image that has it. answer, quantity: words for what is the same and what is apart.
+    """Of so many images: how many get the same prediction from both, the largest difference, as the task measures it,
+    and the image that has it. answer, quantity: the task's words for what is the same and what is compared.
     """
 
     images: int
@@ -35,22 +35,22 @@ class Parity:
 
 
 def compare(
-    told: Told,
+    task: Task,
     outputs: NDArray[np.floating],
     exported: Exported,
     batches: Iterable[NDArray[Any]],
     names: Sequence[str],
 ) -> Parity | None:
-    """A file's answers to raw images, batches (B, C, H, W) of any sizes, against those that follow from the network's
-    outputs (N, O); None where there are none. names: of the images, in the batches' order.
+    """What a file gives for raw images, batches (B, C, H, W) of any sizes, against what follows from the network's
+    outputs (N, O); None where there are no images. names: of the images, in the batches' order.
     """
     same, largest, worst, done = 0, -1.0, "", 0
     for images in batches:
-        expected, found = told.expected(outputs[done : done + len(images)]), exported(images)
-        apart = told.apart(expected, found)
-        apart[~np.isfinite(apart)] = np.inf
-        same += int((told.agree(expected, found) | told.undecided(expected)).sum())
-        if len(apart) and apart.max() > largest:
-            largest, worst = float(apart.max()), names[done + int(apart.argmax())]
+        expected, found = task.decoded(outputs[done : done + len(images)]), exported(images)
+        difference = task.difference(expected, found)
+        difference[~np.isfinite(difference)] = np.inf
+        same += int((task.same(expected, found) | task.undecided(expected)).sum())
+        if len(difference) and difference.max() > largest:
+            largest, worst = float(difference.max()), names[done + int(difference.argmax())]
         done += len(images)
-    return Parity(done, same, largest, worst, told.answer, told.quantity) if done else None
+    return Parity(done, same, largest, worst, *task.parity_words) if done else None

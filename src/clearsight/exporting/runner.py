@@ -1,82 +1,86 @@
-"""`run.py`, the script beside an exported file: the decoder, what answers say, and `exporting.runtime` in one file
-without Clearsight.
-
-It is put together from the sources themselves, of which it takes what the runtime reaches, so its rules cannot drift
-from those the model was trained with.
+"""`run.py`, the program beside an exported file: a zip archive that Python runs, with the modules of Clearsight that
+`exporting.runtime` imports, unchanged, so that images are read by the code that read them for training.
 """
 
 from __future__ import annotations
 
 import ast
-import inspect
-from types import ModuleType
+import io
+import zipfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
-from clearsight import errors
-from clearsight.answers import said
-from clearsight.data import files, geometry, pixels, sound
-from clearsight.exporting import runtime
+RUNTIME = "clearsight.exporting.runtime"
 
-FIRST_LINE = '"""Ask a model that `clearsight export` wrote: python run.py [MODEL] IMAGE...'
-"""What tells the script from others of its name."""
+FIRST_LINE = b"#!/usr/bin/env python3\n"
 
-HEAD = f'''{FIRST_LINE}
+MAIN = f'''"""Predict with a model that `clearsight export` wrote: python run.py [MODEL] IMAGE...
 
 Needs NumPy, Pillow and the model's engine (onnxruntime, openvino or torch); OpenCV too for images of 16-bit colour, and
-SciPy for sounds of other sampling rates than 16 kHz. In Python: `from run import Exported;
-Exported("model.onnx").predict_proba(["new.jpg"])`; of a model of labels, numbers or anomalies also `predict`, of
-numbers `values`.
+SciPy for sounds. In Python: `sys.path.insert(0, "run.py"); from {RUNTIME} import Exported`, then
+`Exported("model.onnx").predict(["new.jpg"])`, and `predict_proba`, or `values` of a model of numbers.
 
-Written by Clearsight from its own decoder: images are read as they were read for training. Apache-2.0.
+Written by Clearsight, Apache-2.0.
 """
-'''
 
-TAIL = """
+import sys
+from functools import partial
+from pathlib import Path
+
+from {RUNTIME} import Exported, predict_files
+
+main = partial(predict_files, Path(__file__).parent.parent)  # this file is run.py/__main__.py
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
-"""
+'''
 
 
-def runner() -> str:
-    """The text of the script."""
-    imports: dict[str, str] = {}  # name -> the line that brings it
-    pieces: dict[str, tuple[str, set[str]]] = {}  # name -> its source and the names it uses
-    for module in (errors, geometry, pixels, sound, files, said, runtime):
-        _read(module, imports, pieces)
-    wanted, waiting = set(), {"main", "sys"}
+def runner() -> bytes:
+    """The archive; of the same modules always the same bytes."""
+    packed = io.BytesIO()
+    packed.write(FIRST_LINE)
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+        for path, source in sorted({"__main__.py": MAIN, **packed_modules()}.items()):
+            archive.writestr(zipfile.ZipInfo(path), source, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def is_runner(path: Path) -> bool:
+    """Whether a file is such an archive, so that another may take its place."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return _path_of(RUNTIME) in archive.namelist()
+
+
+def packed_modules() -> dict[str, str]:
+    """Source by path of the modules that `RUNTIME` imports, directly or not; the packages they stand in are empty."""
+    found: dict[str, str] = {}
+    waiting = {RUNTIME}
     while waiting:
-        name = waiting.pop()
-        wanted.add(name)
-        waiting |= (pieces.get(name, ("", set()))[1] & (pieces.keys() | imports.keys())) - wanted
-    lines = sorted({line for name, line in imports.items() if name in wanted})
-    body = "\n\n\n".join(source for name, (source, _) in pieces.items() if name in wanted)
-    return HEAD + "\nfrom __future__ import annotations\n\n" + "\n".join(lines) + "\n\n" + body + TAIL
-
-
-def _read(module: ModuleType, imports: dict[str, str], pieces: dict[str, tuple[str, set[str]]]) -> None:
-    """Note what a module imports from elsewhere, and everything it defines; asserts that no name is defined twice."""
-    source = inspect.getsource(module)
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            _note_import(node, imports)
+        module = waiting.pop()
+        path = _path_of(module)
+        if path in found:
             continue
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
-        names = [getattr(t, "id", getattr(t, "name", "")) for t in targets]
-        if not names[0]:  # a docstring
-            continue
-        assert names[0] not in pieces, names[0]
-        used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} - set(names)
-        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-        text = "\n".join(source.splitlines()[first - 1 : node.end_lineno])
-        pieces[names[0]] = (text, used)
+        spec = find_spec(module)
+        assert spec is not None
+        found[path] = Path(str(spec.origin)).read_text()
+        waiting |= set(_imports(found[path]))
+    folders = {folder for path in found for folder in Path(path).parents if folder.name}
+    return {(folder / "__init__.py").as_posix(): "" for folder in folders} | found
 
 
-def _note_import(node: ast.Import | ast.ImportFrom, imports: dict[str, str]) -> None:
-    origin = getattr(node, "module", None)
-    if origin == "__future__" or str(origin).startswith("clearsight"):
-        return
-    for alias in node.names:
-        name = f"{alias.name} as {alias.asname}" if alias.asname else alias.name
-        imports[(alias.asname or alias.name).partition(".")[0]] = (
-            f"from {origin} import {name}" if origin else f"import {name}"
-        )
+def _path_of(module: str) -> str:
+    spec = find_spec(module)
+    package = spec is not None and spec.submodule_search_locations is not None
+    return module.replace(".", "/") + ("/__init__.py" if package else ".py")
+
+
+def _imports(source: str) -> Iterator[str]:
+    """The modules of Clearsight that a module imports, anywhere in its code."""
+    package = __package__.partition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == package:
+            yield str(node.module)

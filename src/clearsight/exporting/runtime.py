@@ -1,7 +1,7 @@
 """An exported file at work, in ONNX Runtime, OpenVINO or PyTorch, by its suffix.
 
-This is also the code that the runner beside an exported file is made of (`exporting.runner`), so it needs nothing of
-Clearsight but the decoder, and what checks a file is what its user runs.
+`run.py` beside an exported file packs this module and all that it imports (`exporting.runner`), so it imports nothing
+of Clearsight but the decoder and the words of predictions, and what checks a file is what its user runs.
 """
 
 from __future__ import annotations
@@ -15,32 +15,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.answers.said import (
-    AnomalyPrediction,
-    LabelsPrediction,
-    NumbersPrediction,
-    anomaly_line,
-    half_widths,
-    labels_line,
-    labels_said,
-    numbers_line,
-    numbers_said,
-)
-from clearsight.data.files import decode
+from clearsight.data.decode import decode
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat, read_bytes
+from clearsight.data.pixels import PixelFormat, quiet_pillow, read_bytes
+from clearsight.tasks.predictions import (
+    AnomalyPrediction,
+    class_predictions,
+    half_widths,
+    labels_predictions,
+    numbers_predictions,
+    outputs_predictions,
+)
 
 BATCH = 16
 """Images per call; throughput is flat from 8 to 32 on the processors measured."""
 
-SURE = 0.9
+COVERAGE = 0.9
 """Share of intervals around numbers that hold the truth, unless another is asked for."""
 
 Outputs = tuple[NDArray[np.float32], ...]
-"""What the card's `outputs` name: calibrated probabilities or beliefs (N, K) and logits (N, K), or numbers (N, T),
-their deviations (N, T) where the network gives any, and its outputs; or of anomalies probabilities, p-values and scores
-(N, 1).
-"""
+"""What the card's `outputs` name: N rows each, the prediction first."""
+
+Card = dict[str, Any]
 
 
 class Exported:
@@ -73,38 +69,28 @@ class Exported:
         )
 
     def predict_proba(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Calibrated probabilities of classes, beliefs in labels (N, K), or probabilities of an anomaly (N, 1), of
-        files, decoded as they were for training; ImageError names the one that cannot be read, ValueError is raised by
-        a model of numbers.
+        """Calibrated probabilities of classes or labels (N, K), or of an anomaly (N, 1), of image files, decoded as for
+        training. ImageError names a file that cannot be read; ValueError where the model predicts no probabilities.
         """
-        if "values" in self.card["outputs"]:
+        if not self.card["probabilistic"]:
             raise ValueError("this model gives numbers, not probabilities; ask values in place of predict_proba")
-        return self._told(paths)[0]
+        return self._outputs(paths)[0]
 
     def values(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
         """The numbers (N, T) of image files; otherwise as `predict_proba`."""
-        if "values" not in self.card["outputs"]:
+        if self.card["probabilistic"]:
             raise ValueError("this model gives no numbers; ask predict_proba in place of values")
-        return self._told(paths)[0]
+        return self._outputs(paths)[0]
 
-    def predict(
-        self, paths: Sequence[str | Path], coverage: float = SURE
-    ) -> list[LabelsPrediction] | list[NumbersPrediction] | list[AnomalyPrediction]:
-        """The labels given, the numbers and intervals that hold the truth with this probability, or whether it is an
-        anomaly, of image files; whether an image is like those of the training is not known here of labels and
-        numbers. ValueError for a model of classes.
+    def predict(self, paths: Sequence[str | Path], coverage: float = COVERAGE) -> list[Any]:
+        """The prediction for each image file, as `tasks.predictions` has them, with intervals around numbers that hold
+        the truth with this probability. Without what a detector of out-of-distribution images would add.
         """
-        if self.card["task"] not in READERS:
-            raise ValueError("this model gives classes; ask predict_proba in place of predict")
         if not 0 < coverage < 1:
             raise ValueError(f"a coverage of {coverage:g}; expected between 0 and 1, such as 0.9")
-        reader = READERS[self.card["task"]]
-        found: list[LabelsPrediction] | list[NumbersPrediction] | list[AnomalyPrediction] = reader(
-            self.card["answer"], self._told(paths), [str(p) for p in paths], coverage
-        )
-        return found
+        return READERS[self.card["reader"]](self.card, self._outputs(paths), [str(p) for p in paths], coverage)
 
-    def _told(self, paths: Sequence[str | Path]) -> Outputs:
+    def _outputs(self, paths: Sequence[str | Path]) -> Outputs:
         parts = []
         for i in range(0, len(paths), BATCH):
             images = [decode(read_bytes(p), str(p), self.form, self.geometry) for p in paths[i : i + BATCH]]
@@ -112,28 +98,40 @@ class Exported:
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
-def _read_labels(about: dict[str, Any], told: Outputs, images: list[str], coverage: float) -> list[LabelsPrediction]:
-    return labels_said(told[0], about["names"], about["thresholds"], images, [{}] * len(images))
+def _read_classes(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
+    return list(class_predictions(outputs[0], card["classes"], images, [{}] * len(images)))
 
 
-def _read_numbers(about: dict[str, Any], told: Outputs, images: list[str], coverage: float) -> list[NumbersPrediction]:
-    off = told[1] if about["spread"] else np.ones((len(images), len(about["errors"])))
-    within = -np.inf if about["low"] is None else about["low"], np.inf if about["high"] is None else about["high"]
-    values, widths = told[0].astype(np.float64), half_widths(about["errors"], coverage) * off
-    return numbers_said(
-        values, widths, about["names"], about["kind"], about["unit"], within, images, [{}] * len(images)
-    )
+def _read_labels(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
+    task = card["answer"]
+    return list(labels_predictions(outputs[0], task["names"], task["thresholds"], images, [{}] * len(images)))
 
 
-def _read_anomaly(about: dict[str, Any], told: Outputs, images: list[str], coverage: float) -> list[AnomalyPrediction]:
-    rows = zip(images, *(part[:, 0].tolist() for part in told), strict=True)
-    return [AnomalyPrediction(image, score > about["threshold"], belief, p, score) for image, belief, p, score in rows]
+def _read_numbers(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
+    task = card["answer"]
+    deviations = outputs[1] if task["spread"] else np.ones((len(images), len(task["errors"])))
+    within = -np.inf if task["low"] is None else task["low"], np.inf if task["high"] is None else task["high"]
+    values, widths = outputs[0].astype(np.float64), half_widths(task["errors"], coverage) * deviations
+    none: list[dict[str, Any]] = [{}] * len(images)
+    return list(numbers_predictions(values, widths, task["names"], task["kind"], task["unit"], within, images, none))
 
 
-READERS: dict[str, Callable[..., Any]] = {
-    "multilabel": _read_labels, "regression": _read_numbers, "anomaly": _read_anomaly
+def _read_anomaly(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
+    threshold = card["answer"]["threshold"]
+    rows = zip(images, *(part[:, 0].tolist() for part in outputs), strict=True)
+    return [AnomalyPrediction(image, score > threshold, p, p_value, score) for image, p, p_value, score in rows]
+
+
+def _read_outputs(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
+    named = dict(zip(card["outputs"], outputs, strict=True))
+    return list(outputs_predictions(named, card["classes"], images, [{}] * len(images)))
+
+
+READERS: dict[str, Callable[[Card, Outputs, list[str], float], list[Any]]] = {
+    "classes": _read_classes, "labels": _read_labels, "numbers": _read_numbers, "anomaly": _read_anomaly,
+    "outputs": _read_outputs,
 }  # fmt: skip
-"""What an answer is made of, where it is not one class, by task."""
+"""From a file's outputs to predictions, by the `reader` that its card names."""
 
 
 Runner = Callable[[NDArray[Any]], Outputs]
@@ -186,12 +184,13 @@ def _open_torch(path: str, threads: int) -> tuple[Runner, str]:
     return run, extra["card.json"]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """`python run.py [MODEL] IMAGE...`: of each image the class and its probability, or the labels, the numbers, or
-    whether it is an anomaly, in the words of `clearsight predict`.
+def predict_files(folder: Path, arguments: Sequence[str]) -> int:
+    """`python run.py [MODEL] IMAGE...`: the prediction for each image, in the words of `clearsight predict`.
+
+    folder: where `run.py` lies; its first model is used where none is named. Returns 0, or 2 if anything failed.
     """
     words = list(arguments)
-    beside = sorted(p for p in Path(__file__).parent.iterdir() if p.suffix in (".onnx", ".xml", ".pt2"))
+    beside = sorted(p for p in folder.iterdir() if p.suffix in (".onnx", ".xml", ".pt2"))
     model = Path(words.pop(0)) if words and Path(words[0]).suffix in (".onnx", ".xml", ".pt2") else None
     if not words or words[0] in ("-h", "--help") or (model is None and not beside):
         print("usage: python run.py [MODEL] IMAGE...   (MODEL: the first file beside run.py)", file=sys.stderr)
@@ -202,20 +201,12 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
-    for word in words:
-        try:
-            print(word, *_line(exported, word), sep="\t")
-        except (ValueError, OSError) as error:
-            failed = 2
-            print(f"run.py: {error}", file=sys.stderr)
+    thing = "sound" if exported.card["data"].get("media") == "sounds" else "image"
+    with quiet_pillow():
+        for word in words:
+            try:
+                print(word, exported.predict([word])[0].line(thing=thing), sep="\t")
+            except (ValueError, OSError) as error:
+                failed = 2
+                print(f"run.py: {error}", file=sys.stderr)
     return failed
-
-
-def _line(exported: Exported, image: str) -> tuple[str, ...]:
-    if exported.card["task"] not in READERS:
-        p = exported.predict_proba([image])[0]
-        return exported.classes[int(p.argmax())], f"{p.max():.4f}"
-    answer = exported.predict([image])[0]
-    if isinstance(answer, AnomalyPrediction):
-        return (anomaly_line(answer, "sound" if exported.card["data"].get("media") == "sounds" else "image"),)
-    return (labels_line(answer, 3) if isinstance(answer, LabelsPrediction) else numbers_line(answer, SURE),)

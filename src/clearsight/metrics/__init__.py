@@ -1,4 +1,4 @@
-"""Metric functions in NumPy alone: no torch, no plotting, one definition each."""
+"""Metric functions on NumPy arrays, by scikit-learn and SciPy where these have them: no torch, no plotting."""
 
 from clearsight.metrics.calibration import expected_calibration_error, reliability_bins
 from clearsight.metrics.classification import (

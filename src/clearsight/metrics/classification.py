@@ -1,72 +1,90 @@
-"""Scores of class predictions.
+"""Scores of class predictions, by scikit-learn and SciPy.
 
 Shapes: N images, K classes. targets (N,) integers in [0, K); probabilities (N, K), rows summing to 1.
+
+scikit-learn is imported by the functions that call it: it takes as long to load as PyTorch, and prediction needs only
+`softmax` and `entropy`. Scores of no images raise scikit-learn's ValueError.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
+SMALLEST = 1e-15
+"""Smallest probability whose logarithm is taken: one certain mistake costs 34.5 nats."""
+
 
 def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
-    """exp(z/T) / sum exp(z/T) over the last axis, in float64 and shifted by the maximum so it cannot overflow."""
-    z = np.asarray(logits, dtype=np.float64) / temperature
-    z = np.exp(z - z.max(axis=-1, keepdims=True))
-    return np.asarray(z / z.sum(axis=-1, keepdims=True))
+    """exp(z/T) / sum exp(z/T) over the last axis, in float64."""
+    return np.asarray(special.softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1))
+
+
+def entropy(probabilities: Floats) -> NDArray[np.float64]:
+    """Shannon entropy of each row in nats (N,), between 0 (one class is certain) and log K (all are equally likely)."""
+    return np.asarray(special.entr(np.asarray(probabilities, dtype=np.float64)).sum(axis=-1))
 
 
 def accuracy(targets: Ints, predicted: Ints) -> float:
     """Share of images whose predicted class is the target, in [0, 1]."""
-    return float(np.mean(np.asarray(targets) == np.asarray(predicted)))
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(targets, predicted))
 
 
 def top_k_accuracy(targets: Ints, probabilities: Floats, k: int = 5) -> float:
-    """Share of images whose target is among the k likeliest classes."""
-    top = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return float(np.mean((top == np.asarray(targets)[:, None]).any(axis=1)))
+    """Share of images whose target is among the k most probable classes; 1 if there are no more than k classes."""
+    from sklearn.metrics import top_k_accuracy_score
+
+    classes = probabilities.shape[1]
+    if k >= classes:
+        return 1.0
+    if classes == 2:  # scikit-learn wants the scores of the second class alone
+        return accuracy(targets, probabilities.argmax(axis=1))
+    return float(top_k_accuracy_score(targets, probabilities, k=k, labels=np.arange(classes)))
 
 
 def confusion_matrix(targets: Ints, predicted: Ints, classes: int) -> NDArray[np.int64]:
     """Counts (K, K): row = target class, column = predicted class."""
-    return np.bincount(np.asarray(targets) * classes + np.asarray(predicted), minlength=classes**2).reshape(
-        classes, classes
-    )
+    from sklearn import metrics
+
+    if not len(targets):
+        return np.zeros((classes, classes), np.int64)
+    return np.asarray(metrics.confusion_matrix(targets, predicted, labels=np.arange(classes)), np.int64)
 
 
-def precision_recall_f1(confusion: Ints) -> tuple[Floats, Floats, Floats]:
-    """Per-class precision, recall and F1 (K,) from a confusion matrix; 0 where nothing was predicted or present."""
-    hits = np.diag(confusion).astype(np.float64)
-    predicted, present = confusion.sum(axis=0), confusion.sum(axis=1)
-    precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
-    recall = np.divide(hits, present, out=np.zeros_like(hits), where=present > 0)
-    total = precision + recall
-    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(hits), where=total > 0)
+def precision_recall_f1(targets: Ints, predicted: Ints, classes: int) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 of each class (K,); 0 where a class was not predicted or does not occur."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labels = np.arange(classes)
+    precision, recall, f1, _ = precision_recall_fscore_support(targets, predicted, labels=labels, zero_division=0.0)
     return precision, recall, f1
 
 
-def balanced_accuracy(confusion: Ints) -> float:
-    """Mean recall over the classes that occur: what accuracy would be if all classes were equally common."""
-    present = confusion.sum(axis=1) > 0
-    return float(precision_recall_f1(confusion)[1][present].mean())
+def balanced_accuracy(targets: Ints, predicted: Ints) -> float:
+    """Mean recall over the classes that occur in `targets`: the accuracy if all of them were equally common."""
+    from sklearn.metrics import recall_score
+
+    # balanced_accuracy_score is the same, but warns of predicted classes that do not occur
+    return float(recall_score(targets, predicted, labels=np.unique(targets), average="macro"))
 
 
 def log_loss(targets: Ints, probabilities: Floats) -> float:
-    """Mean negative log-likelihood in nats; probabilities are floored at 1e-15, so one sure mistake costs 34.5."""
-    p = np.asarray(probabilities)[np.arange(len(targets)), targets]
-    return float(-np.log(np.maximum(p, 1e-15)).mean())
+    """Mean negative log-likelihood in nats; probabilities below `SMALLEST` count as that."""
+    from sklearn import metrics
+
+    clipped = np.clip(np.asarray(probabilities, np.float64), SMALLEST, 1)
+    return float(metrics.log_loss(targets, clipped, labels=np.arange(clipped.shape[1])))
 
 
 def brier_score(targets: Ints, probabilities: Floats) -> float:
     """Mean squared distance between the probability vector and the one-hot target, in [0, 2] [Brier 1950]."""
-    onehot = np.eye(probabilities.shape[1])[targets]
-    return float(((probabilities - onehot) ** 2).sum(axis=1).mean())
+    from sklearn.metrics import brier_score_loss
 
-
-def entropy(probabilities: Floats) -> NDArray[np.float64]:
-    """Shannon entropy of each row in nats, (N,): 0 = sure, log K = no idea."""
-    p = np.asarray(probabilities, dtype=np.float64)
-    return np.asarray(-(p * np.log(np.maximum(p, 1e-300))).sum(axis=1))
+    labels = np.arange(probabilities.shape[1])
+    return float(brier_score_loss(targets, probabilities, labels=labels, scale_by_half=False))

@@ -1,20 +1,19 @@
-"""How far a measured share can lie from the true one."""
+"""Confidence intervals of measured shares and areas."""
 
 from __future__ import annotations
 
-import math
-from statistics import NormalDist
-
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Score interval of a proportion [Wilson 1927]; unlike p ± 2s it stays inside [0, 1] and holds for small n."""
+    """Score interval of a proportion [Wilson 1927]; unlike p ± 2s it stays inside [0, 1] and holds for small n.
+
+    (0, 1) for n = 0.
+    """
+    from scipy.stats import binomtest  # here, not above: it loads as slowly as PyTorch
+
     if n <= 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    p = successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half))  # p lies within, however it rounds
+    interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def auroc_interval(auroc: float, known: int, strange: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -25,17 +24,18 @@ def auroc_interval(auroc: float, known: int, strange: int, confidence: float = 0
 
     Unlike one from resampling it does not shrink to a point at 0 and 1.
     """
-    z, s = NormalDist().inv_cdf(0.5 + confidence / 2), (known + strange) / 2 - 1
+    from scipy.optimize import brentq
+    from scipy.special import ndtri
 
-    def beyond(t: float) -> bool:
+    z, s = float(ndtri(0.5 + confidence / 2)), (known + strange) / 2 - 1
+
+    def excess(t: float) -> float:
         variance = t * (1 - t) * (1 + s * (1 - t) / (2 - t) + s * t / (1 + t)) / (known * strange)
-        return (auroc - t) ** 2 > z * z * variance
+        return (auroc - t) ** 2 - z * z * variance
 
-    ends = []
-    for outer in (0.0, 1.0):
-        inner = auroc
-        for _ in range(60):  # halves the gap between an area beyond the interval and one within
-            middle = (outer + inner) / 2
-            outer, inner = (middle, inner) if beyond(middle) else (outer, middle)
-        ends.append(inner)
-    return ends[0], ends[1]
+    # 0 and 1 solve the equation for an area of 0 and 1, but the other end lies further in
+    inner = min(max(auroc, 1e-12), 1 - 1e-12)
+    return (
+        float(brentq(excess, 0, inner)) if auroc > 0 else 0.0,
+        float(brentq(excess, inner, 1)) if auroc < 1 else 1.0,
+    )

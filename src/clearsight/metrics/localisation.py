@@ -13,11 +13,11 @@ Floats = NDArray[np.floating]
 
 def box_iou(a: Floats, b: Floats) -> NDArray[np.float64]:
     """Overlap of each box (N, 4) with each of (M, 4): the area of the intersection over that of the union, (N, M)."""
-    one, two = np.asarray(a, np.float64).reshape(-1, 1, 4), np.asarray(b, np.float64).reshape(1, -1, 4)
-    sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
-    common = np.clip(sides, 0, None).prod(-1)
-    union = (one[..., 2:] - one[..., :2]).prod(-1) + (two[..., 2:] - two[..., :2]).prod(-1) - common
-    return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
+    import torch  # here, not above: only detections need PyTorch and torchvision
+    from torchvision import ops
+
+    one, two = (torch.from_numpy(np.asarray(boxes, np.float64).reshape(-1, 4)) for boxes in (a, b))
+    return np.asarray(np.nan_to_num(ops.box_iou(one, two).numpy()))  # 0 / 0 between two boxes without area
 
 
 def matched(boxes: Floats, scores: Floats, truth: Floats, iou: float = 0.5) -> NDArray[np.bool_]:

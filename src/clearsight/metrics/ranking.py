@@ -1,4 +1,4 @@
-"""Scores of one yes-or-no question, and of numbers.
+"""Scores of binary predictions and of numbers, by scikit-learn, which the functions import (see `classification`).
 
 Shapes: N images; truth (N,) booleans, scores (N,) larger for likelier.
 """
@@ -11,28 +11,38 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 
+def auroc(negatives: Floats, positives: Floats) -> float:
+    """Area under the ROC curve: the probability that a positive (P,) scores above a negative (M,), ties counted half;
+    NaN where either is empty.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    if not len(negatives) or not len(positives):
+        return float("nan")
+    truth = np.repeat([False, True], [len(negatives), len(positives)])
+    return float(roc_auc_score(truth, np.concatenate([negatives, positives])))
+
+
 def average_precision(truth: NDArray[np.bool_], scores: Floats) -> float:
     """Area under precision against recall, as a sum over the positives: mean of the precision at each of them, equal
-    scores taken together; NaN without positives. The same as scikit-learn's.
+    scores taken together; NaN without positives.
     """
-    positives = int(np.sum(truth))
-    if not positives:
-        return float("nan")
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    ordered, hits = np.asarray(scores)[order], np.cumsum(np.asarray(truth)[order])
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    precision, recall = hits[ends] / (ends + 1), hits[ends] / positives
-    return float(np.sum(np.diff(recall, prepend=0) * precision))
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(truth, scores)) if np.any(truth) else float("nan")
 
 
 def f1_of(truth: NDArray[np.bool_], given: NDArray[np.bool_]) -> float:
     """Harmonic mean of precision and recall; 0 where nothing is right."""
-    right = int((truth & given).sum())
-    total = int(truth.sum()) + int(given.sum())
-    return 2 * right / total if total else 0.0
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth, given, zero_division=0.0)) if len(truth) else 0.0
 
 
-def variance_explained(errors: Floats, targets: Floats) -> float:
-    """R^2 = 1 - sum of squared errors / sum of squared distances from the mean; 0 for what always says the mean."""
-    spread = float(np.square(targets - np.mean(targets)).sum())
-    return 1 - float(np.square(errors).sum()) / spread if spread else float("nan")
+def r_squared(targets: Floats, predicted: Floats) -> float:
+    """R^2 = 1 - sum of squared errors / sum of squared distances from the mean: 0 for a constant prediction of the
+    mean. NaN where all targets are equal.
+    """
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(targets, predicted)) if np.ptp(targets) > 0 else float("nan")

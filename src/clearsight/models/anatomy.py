@@ -22,9 +22,9 @@ from torch import nn
 from torch.func import functional_call
 
 from clearsight.errors import ModelError
-from clearsight.models.blueprint import Step, Trace, View, no_data
 from clearsight.models.gateway import PREFIX, default_img_size
-from clearsight.models.registry import build_recorded, entry
+from clearsight.models.shape_tracing import Step, Trace, View, no_data
+from clearsight.models.zoo import build_recorded, entry
 
 
 @dataclass(frozen=True)
@@ -75,22 +75,22 @@ def anatomy(
     img_size: int | None = None,
     classes: int | None = None,
     channels: int | None = None,
-    **knobs: Any,
+    **model_args: Any,
 ) -> Anatomy:
     """Look into a network, by name or as a module, without running it on data.
 
     img_size, classes, channels: for a name, its published form by default; for a module img_size must be
-    given, channels is 3 by default, and classes is what the module returns. knobs: the builder's options, for
+    given, channels is 3 by default, and classes is what the module returns. model_args: the builder's options, for
     a name. The module is left as it was; its weights are neither copied nor changed. Raises ModelError for a
-    name, size or knob `build_model` refuses, and for an image the module cannot take.
+    name, size or option `build_model` refuses, and for an image the module cannot take.
     """
     if isinstance(network, nn.Module):
         if img_size is None:
             raise ModelError("the anatomy of a module needs the size of its images", fix="pass img_size=")
-        if knobs or classes is not None:
+        if model_args or classes is not None:
             raise ModelError(
                 "a module is already built",
-                found=", ".join(sorted(knobs) + ["classes"] * (classes is not None)),
+                found=", ".join(sorted(model_args) + ["classes"] * (classes is not None)),
                 fix="pass these options with a name",
             )
         return _dissect(network, type(network).__name__, img_size, channels or 3)
@@ -101,7 +101,7 @@ def anatomy(
     channels = channels or (known.channels if known else 3)
     classes = classes if classes is not None else (known.classes if known else 1000)
     with no_data():
-        built = build_recorded(network, classes=classes, channels=channels, img_size=img_size, model_args=knobs)
+        built = build_recorded(network, classes=classes, channels=channels, img_size=img_size, model_args=model_args)
     return _dissect(built, network, img_size, channels)
 
 

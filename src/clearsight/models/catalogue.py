@@ -49,7 +49,7 @@ def catalogue() -> list[CatalogueRow]:
 def measure() -> list[CatalogueRow]:
     """The same rows from the networks themselves: seconds, and torch."""
     from clearsight.models.anatomy import anatomy
-    from clearsight.models.registry import entry, model_names
+    from clearsight.models.zoo import entry, model_names
 
     rows = []
     for name in model_names():

@@ -26,6 +26,7 @@ from clearsight.classical import colour, encodings, keypoints, surf, texture
 from clearsight.classical.hog import hog
 from clearsight.classical.sift import dense_sift
 from clearsight.errors import DataError, ModelError, nearest
+from clearsight.models.base import Component, ModelNetwork, register_kind
 from clearsight.models.heads import build_head
 
 Floats = NDArray[np.float32]
@@ -59,13 +60,14 @@ DESCRIPTORS: dict[str, str] = {
 }
 
 
-class Descriptor(nn.Module):
+class Descriptor(Component):
     """Images to one vector each. `learn` is called once, before training, by those that learn something.
 
-    traceable: they look at values and work in NumPy here and there, so no engine but PyTorch can run them.
+    They branch on values and work in NumPy here and there: no engine but PyTorch runs them, and gradients end there.
     """
 
     traceable = False
+    differentiable = False
 
     def learn(self, images: Callable[[], Any], seed: int, progress: Callable[[int, int], None] | None) -> None:
         """Learn from training images: `images()` gives batches (B, C, H, W) in [0, 1]."""
@@ -313,20 +315,20 @@ def build_descriptor(descriptor: str, options: dict[str, Any]) -> Descriptor:
     return kind(**{**own, **options})
 
 
-class Classical(nn.Module):
+@register_kind("classical")
+class Classical(ModelNetwork):
     """A descriptor and a head; see the module.
 
     spec: {"kind": "classical", "name": "hog+svm", "options": of the descriptor, "head": as `build_head` wants it}.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.describe = build_descriptor(spec["name"].partition("+")[0], spec["options"])
         self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
 
     def set_head(self, spec: dict[str, Any], head: nn.Module) -> None:
-        """Give it a head, and say so in its spec."""
+        """Replace the head, and record it in the spec."""
         self.head = head
         self.spec = {**self.spec, "head": spec}
 
@@ -337,3 +339,11 @@ class Classical(nn.Module):
         """Logits (N, K) and the descriptors (N, D), in one pass."""
         features = self.describe(x)
         return self.head(features), features
+
+    def require_layers(self) -> None:
+        raise ModelError(
+            "a classical model has no layers to look into",
+            found=str(self.spec["name"]),
+            expected="a network",
+            fix="`clearsight explain --method occlusion` (or lime, shap) shows what it looks at",
+        )

@@ -13,7 +13,8 @@ from typing import Any
 from torch import nn
 
 from clearsight.errors import ConfigError, ModelError, did_you_mean, nearest
-from clearsight.models.design import COUNT, COUNTS, SHARE, TRUTH
+from clearsight.models.ablations import COUNT, COUNTS, SHARE, TRUTH
+from clearsight.models.published import TimmWeights
 
 PREFIX = "timm/"
 
@@ -99,6 +100,17 @@ def build_timm(
         return timm.create_model(inner, pretrained=False, **arguments)  # type: ignore[no-any-return]
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise ModelError(f"timm cannot build {inner} so", found=str(error)[:200]) from error
+
+
+def timm_weights(name: str) -> TimmWeights | None:
+    """The published weights of `timm/NAME`, as timm's own configuration has them; None where there are none."""
+    import timm
+
+    cfg = timm.get_pretrained_cfg(timm_name(name))
+    if cfg is None or not cfg.has_weights:
+        return None
+    tagged = f"{cfg.architecture}.{cfg.tag}" if cfg.tag else str(cfg.architecture)
+    return TimmWeights(tagged, int(cfg.input_size[-1]), tuple(cfg.mean), tuple(cfg.std))
 
 
 def default_img_size(name: str) -> int:

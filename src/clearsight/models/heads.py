@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from clearsight.models.base import Component
 
-class KernelHead(nn.Module):
+
+class KernelHead(Component):
     """A support vector machine with a kernel; its support vectors are weights.
 
     f_k(x) = sum_s dual[k, s] K(z, support_s) + intercept[k],  z = (x - mean) / std   [Cortes, Vapnik 1995]
@@ -20,6 +23,8 @@ class KernelHead(nn.Module):
     classes (0, 1), (0, 2), ..., which vote. Support vectors S x D are shared by all.
     """
 
+    gives_log_odds = False
+    stored = ("support",)
     mean: torch.Tensor
     std: torch.Tensor
 
@@ -65,12 +70,13 @@ def _votes(decisions: torch.Tensor, classes: int) -> torch.Tensor:
     return votes + sums / (3 * (sums.abs() + 1))
 
 
-class NeighbourHead(nn.Module):
+class NeighbourHead(Component):
     """k nearest neighbours: the logarithm of each class's share of the k nearest examples, one more of each counted in.
 
     Distances are Euclidean between z = (x - mean) / std. Examples (S, D) and their labels (S,) are stored.
     """
 
+    differentiable = False
     mean: torch.Tensor
     std: torch.Tensor
     examples: torch.Tensor
@@ -91,7 +97,7 @@ class NeighbourHead(nn.Module):
         return ((votes + 1 / self.classes) / (self.k + 1)).log()
 
 
-class ForestHead(nn.Module):
+class ForestHead(Component):
     """Decision trees as arrays: T trees of up to M nodes, leaves holding V numbers that are added up over the trees.
 
     At an inner node x[feature] <= threshold goes left, else right; a leaf points to itself. V = K: every tree holds a
@@ -99,6 +105,7 @@ class ForestHead(nn.Module):
     t adds to the logit of class t mod K (gradient boosting [Friedman 2001]); for two classes all add to class 1.
     """
 
+    differentiable = False
     feature: torch.Tensor
     threshold: torch.Tensor
     below: torch.Tensor
@@ -143,17 +150,20 @@ class Reduced(nn.Module):
         return self.head(self.project(x))  # type: ignore[no-any-return]
 
 
+_HEADS: dict[str, Callable[..., nn.Module]] = {
+    "softmax": lambda features, classes: nn.Linear(features, classes),
+    "kernel": KernelHead,
+    "neighbours": NeighbourHead,
+    "forest": ForestHead,
+    "reduced": Reduced,
+}
+
+
 def build_head(spec: dict[str, Any]) -> nn.Module:
     """The head a spec describes, {"kind": "softmax"|"kernel"|"neighbours"|"forest"|"reduced", ...}, with empty
     weights.
     """
-    options = {key: value for key, value in spec.items() if key != "kind"}
-    if spec["kind"] == "softmax":
-        return nn.Linear(spec["features"], spec["classes"])
-    kinds: dict[str, type[nn.Module]] = {
-        "kernel": KernelHead, "neighbours": NeighbourHead, "forest": ForestHead, "reduced": Reduced,
-    }  # fmt: skip
-    return kinds[spec["kind"]](**options)
+    return _HEADS[spec["kind"]](**{key: value for key, value in spec.items() if key != "kind"})
 
 
 def softmax_head(

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from clearsight.errors import ModelError
-from clearsight.models.design import ConvDesign
+from clearsight.models.ablations import ConvDesign
 
 SMALL = 64
 """Images with a side below this many pixels get a family's stem for small images."""

@@ -1,13 +1,13 @@
 """The whole network that a bundle holds: pixels in [0, 1] in, logits out, normalisation and head inside.
 
-    Network   InputLayer -> body (registry or timm) -> logits
-    Probe     InputLayer -> backbone, tapped at several depths -> pooled features -> head -> logits
-    Ensemble  several of these, their beliefs averaged
-    Classical a descriptor and a head (`models.classical`)
-    Detector  one of these, or none, below a head that knows normal features alone (`models.detector`)
+    Network       InputLayer -> body (registry or timm) -> logits
+    Probe         InputLayer -> backbone, tapped at several depths -> pooled features -> head -> logits
+    Ensemble      several of these, their probabilities averaged
+    Classical     a descriptor and a head (`models.classical`)
+    AnomalyModel  one of these, or none, below a head that knows normal features alone (`models.anomaly_model`)
 
 Each is described by a `spec`, a plain dictionary that goes into the bundle's card; `from_spec` builds the network
-again.
+again. What a kind supports is declared in `models.base`.
 
 Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
 """
@@ -18,17 +18,21 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar, cast
 
 import torch
 from torch import nn
 
 from clearsight.errors import ModelError, nearest
+from clearsight.models import anomaly_model, classical  # noqa: F401 (so that every kind is registered)
 from clearsight.models.auxiliary import AuxiliaryClassifier
-from clearsight.models.classical import Classical
+from clearsight.models.base import FeatureLevels, ModelNetwork, capture, register_kind
+from clearsight.models.base import from_spec as from_spec
 from clearsight.models.heads import build_head
 from clearsight.models.layers import last_dense
-from clearsight.models.registry import build_recorded
+from clearsight.models.zoo import build_recorded
+
+Module = TypeVar("Module", bound=nn.Module)
 
 VIEWS: dict[str, tuple[int, ...]] = {
     "as it is": (),
@@ -69,15 +73,47 @@ class InputLayer(nn.Module):
         return (x - self.mean) / self.std
 
 
-class Network(nn.Module):
-    """A network of the registry or of timm behind its input layer.
+class Augmented(ModelNetwork):
+    """A network that may average over mirror images.
 
-    spec["views"]: names of `VIEWS`, by default the image as it is; logits and features are the mean over them.
+    spec["views"]: names of `VIEWS`, by default the image as it is.
     """
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views it averages over, the image as it is first: its maps are the last that hooks see."""
+        return tuple(self.spec.get("views", AS_IT_IS))
+
+    def set_views(self, views: Sequence[str]) -> None:
+        """Average over these views from now on, and record it in the spec."""
+        self.spec = {**self.spec, "views": list(views)}
+
+    @property
+    def uses_tta(self) -> bool:
+        return self.views != AS_IT_IS
+
+    def without_tta(self) -> Self:
+        if not self.uses_tta:
+            return self
+        plain = copy.copy(self)
+        plain.set_views(AS_IT_IS)
+        return plain
+
+
+def _turned(x: torch.Tensor, views: Sequence[str]) -> Iterator[torch.Tensor]:
+    """Each view of images (N, C, H, W), the first view last."""
+    for name in reversed(views):
+        yield x.flip(VIEWS[name]) if VIEWS[name] else x
+
+
+@register_kind("network")
+class Network(Augmented):
+    """A network of the registry or of timm behind its input layer; logits and features are the mean over the views."""
+
+    backbone_path = "body"
+
     def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.input = InputLayer(**spec["input"])
         self.body = build_recorded(
             spec["name"],
@@ -86,15 +122,6 @@ class Network(nn.Module):
             img_size=spec["img_size"],
             model_args=spec["knobs"],
         )
-
-    @property
-    def views(self) -> tuple[str, ...]:
-        """The views that answers are the mean over, the image as it is first: its maps are the last that hooks see."""
-        return tuple(self.spec.get("views", AS_IT_IS))
-
-    def set_views(self, views: Sequence[str]) -> None:
-        """Answer with the mean over these views from now on, and say so in the spec."""
-        self.spec = {**self.spec, "views": list(views)}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.input(x)
@@ -117,25 +144,20 @@ class Network(nn.Module):
         return logits, features.flatten(1)
 
 
-def _turned(x: torch.Tensor, views: Sequence[str]) -> Iterator[torch.Tensor]:
-    """Each view of images (N, C, H, W), the first view last."""
-    for name in reversed(views):
-        yield x.flip(VIEWS[name]) if VIEWS[name] else x
-
-
-class Probe(nn.Module):
+@register_kind("probe")
+class Probe(Augmented):
     """A backbone whose intermediate maps are pooled into one feature vector, and a head on it.
 
     spec["taps"]: names of modules whose outputs are pooled by mean, maximum and standard deviation over the positions;
     the backbone's own pooled output closes the list of parts.
     spec["parts"]: which of these parts, by number, the head sees.
-    spec["views"]: names of `VIEWS`, by default the image as it is; features are the mean over them, and what the
-    network answers then does not change when the image is mirrored so.
+    Features are the mean over the views, so the logits do not change when the image is mirrored.
     """
 
+    backbone_path = "backbone"
+
     def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.taps: list[str] = list(spec["taps"])
         self.input = InputLayer(**spec["input"])
         self.backbone = headless(spec["name"], self.input.channels, spec["img_size"], spec["knobs"])
@@ -145,20 +167,15 @@ class Probe(nn.Module):
         self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """The views features are averaged over, the image as it is first: its maps are the last that hooks see."""
-        return tuple(self.spec.get("views", AS_IT_IS))
+    def feature_levels(self) -> FeatureLevels:
+        return FeatureLevels(self.input, self.backbone, tuple(self.taps), tuple(self.spec["parts"]), self.head)
 
-    def set_views(self, views: Sequence[str]) -> None:
-        """Average features over these views from now on, and say so in the spec."""
-        self.spec = {**self.spec, "views": list(views)}
-
-    def set_head(self, parts: Sequence[int], spec: dict[str, Any], head: nn.Module) -> None:
-        """Give the probe a head that sees the given parts, and say so in its spec."""
+    def set_head(self, spec: dict[str, Any], head: nn.Module, parts: Sequence[int] | None = None) -> None:
+        """Replace the head, and record it in the spec. parts: those it sees, by default the same as before."""
         self.head = head
-        self.spec = {**self.spec, "parts": list(parts), "head": spec}
+        self.spec = {**self.spec, "parts": list(self.spec["parts"] if parts is None else parts), "head": spec}
 
-    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def backbone_outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Pooled features per tap (N, 3 C_tap), and the backbone's output (N, D) last: of each view, and their mean."""
         x = self.input(x)
         views = [self._parts(view) for view in _turned(x, self.views)]
@@ -169,34 +186,28 @@ class Probe(nn.Module):
             last = self.backbone(x)
         return [pool(seen[name]) for name in self.taps] + [last]
 
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """What the head sees (N, D)."""
-        return self.join(self.features(x))
-
-    def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (N, K) and what the head sees (N, D), in one pass."""
-        features = self.embed(x)
+    def finish(self, outputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, K), and the parts that the head sees side by side (N, D)."""
+        features = torch.cat([outputs[i] for i in self.spec["parts"]], dim=1)
         return self.head(features), features
 
-    def join(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Of all parts (N, D_i), those the head sees, side by side (N, D)."""
-        return torch.cat([parts[i] for i in self.spec["parts"]], dim=1)
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """What the head sees (N, D)."""
+        return self.with_features(x)[1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.embed(x))  # type: ignore[no-any-return]
+        return self.with_features(x)[0]
 
 
 class Backbone(nn.Module):
-    """The part of a probe, or of a detector of anomalies, below its head: pixels to a tuple of features. Engines run
-    this.
-    """
+    """A network without what `finish` does, which engines run: images (N, C, H, W) to its `backbone_outputs`."""
 
-    def __init__(self, probe: nn.Module) -> None:
+    def __init__(self, network: ModelNetwork) -> None:
         super().__init__()
-        self.probe = probe
+        self.network = network
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(self.probe.features(x))  # type: ignore[operator]
+        return tuple(self.network.backbone_outputs(x))
 
 
 class LayerOutput(nn.Module):
@@ -239,31 +250,53 @@ def short_name(name: str) -> str:
     return name
 
 
-class Ensemble(nn.Module):
-    """Networks that answer together: the mean of their calibrated beliefs softmax(z / T), as its logarithm (N, K).
+@register_kind("ensemble")
+class Ensemble(ModelNetwork):
+    """Log of the mean (N, K) of several networks' calibrated probabilities softmax(z / T).
 
     spec["members"]: a spec for each. spec["temperatures"]: their T. The features are those of the first member.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         self.members = nn.ModuleList(from_spec(member) for member in spec["members"])
 
     @classmethod
-    def of(cls, members: Sequence[nn.Module], temperatures: Sequence[float]) -> Ensemble:
+    def of(cls, members: Sequence[ModelNetwork], temperatures: Sequence[float]) -> Ensemble:
         """Join trained networks; they are used as they are, not copied."""
         joined = cls({"kind": "ensemble", "members": [], "temperatures": list(temperatures)})
         joined.spec["members"] = [member.spec for member in members]
         joined.members.extend(members)
         return joined
 
+    @property
+    def member_networks(self) -> tuple[ModelNetwork, ...]:
+        return cast(tuple[ModelNetwork, ...], tuple(self.members))
+
+    @property
+    def embedding_network(self) -> ModelNetwork:
+        return self.member_networks[0].embedding_network
+
+    @property
+    def embedding_path(self) -> str:
+        return f"members.0.{self.member_networks[0].embedding_path}"
+
+    @property
+    def uses_tta(self) -> bool:
+        return any(member.uses_tta for member in self.member_networks)
+
+    def without_tta(self) -> Self:
+        plain = copy.copy(self)
+        members = nn.ModuleList(member.without_tta() for member in self.member_networks)
+        plain._modules = {**self._modules, "members": members}
+        return plain
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.with_features(x)[0]
 
     def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (N, K), and the features of the first member (N, D)."""
-        found = [member.with_features(x) for member in self.members]  # type: ignore[operator]
+        found = [member.with_features(x) for member in self.member_networks]
         return mean_belief([z for z, _ in found], self.spec["temperatures"]), found[0][1]
 
 
@@ -273,23 +306,9 @@ def mean_belief(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -
     return torch.stack(beliefs).logsumexp(dim=0) - math.log(len(beliefs))
 
 
-def from_spec(spec: dict[str, Any]) -> nn.Module:
-    """Build the network a spec describes, with random weights."""
-    from clearsight.models.detector import Detector  # which is built on what is here
-
-    kinds: dict[str, type[Network | Probe | Ensemble | Classical | Detector]] = {
-        "network": Network,
-        "probe": Probe,
-        "ensemble": Ensemble,
-        "classical": Classical,
-        "detector": Detector,
-    }
-    return kinds[spec["kind"]](spec)
-
-
-def headless(name: str, channels: int, img_size: int, knobs: dict[str, Any]) -> nn.Module:
+def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]) -> nn.Module:
     """A network without its last dense layer: normalised images to pooled features (N, D)."""
-    body = build_recorded(name, classes=1, channels=channels, img_size=img_size, model_args=knobs)
+    body = build_recorded(name, classes=1, channels=channels, img_size=img_size, model_args=model_args)
     path, _ = last_dense(body)
     parent, _, leaf = path.rpartition(".")
     setattr(body.get_submodule(parent), leaf, nn.Identity())
@@ -332,22 +351,7 @@ def pool(maps: torch.Tensor) -> torch.Tensor:
     return torch.cat([flat.mean(dim=2), flat.amax(dim=2), deviation], dim=1)
 
 
-def as_it_is(network: nn.Module) -> nn.Module:
-    """The same network, with the same layers, that looks at the image as it is alone: no mirror images of it. So each
-    layer runs once for an image, and its maps lie as the image does.
-    """
-    if isinstance(network, Probe) and network.views != AS_IT_IS:
-        plain = copy.copy(network)
-        plain.set_views(AS_IT_IS)
-        return plain
-    if isinstance(network, Ensemble):
-        joined = copy.copy(network)
-        joined._modules = {**network._modules, "members": nn.ModuleList(as_it_is(m) for m in network.members)}
-        return joined
-    return network
-
-
-def twin(network: nn.Module) -> nn.Module:
+def shared_copy(network: Module) -> Module:
     """The same weights, not copied, in modules of their own: hooks and modes set on one are not seen by the other."""
     shared: dict[int, Any] = {id(t): t for t in (*network.parameters(), *network.buffers())}
     return copy.deepcopy(network, shared)
@@ -368,22 +372,3 @@ def frozen(network: nn.Module) -> Iterator[None]:
             module.training = mode
         for parameter, before in took:
             parameter.requires_grad_(before)
-
-
-@contextmanager
-def capture(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
-    """Collect the outputs of the named submodules in a forward pass; the hooks are gone afterwards, come what may."""
-    seen: dict[str, torch.Tensor] = {}
-
-    def keep(name: str) -> Any:
-        def look(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-            seen[name] = output
-
-        return look
-
-    handles = [module.get_submodule(name).register_forward_hook(keep(name)) for name in names]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -7,7 +7,7 @@ from typing import Any
 from clearsight.errors import ModelError
 from clearsight.models.layers import last_dense
 from clearsight.models.network import Network, Probe
-from clearsight.models.published import DEFAULT_BACKBONE, published_state, weight_facts
+from clearsight.models.zoo import DEFAULT_BACKBONE, published_state, weight_facts
 
 
 def load_backbone(probe: Probe) -> None:

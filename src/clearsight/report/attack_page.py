@@ -11,7 +11,7 @@ from clearsight.report.charts import percent0
 from clearsight.report.pictures import data_uri
 from clearsight.report.render import write_page
 from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
-from clearsight.report.wording import percent
+from clearsight.wording import percent
 
 WIDTH = 640
 MAGNIFIED = 10

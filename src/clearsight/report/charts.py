@@ -10,14 +10,16 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from clearsight.metrics import wilson_interval
+from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.report.svg import Frame, chart, coordinate, element, label, line, polyline, ticks
-from clearsight.report.wording import count, percent
+from clearsight.wording import count, percent
 
 WIDTH = 340
 """Width of a chart in its own units: close to a phone's, so that 12-unit letters never shrink below 11 pixels."""
 
 RELIABILITY = Frame(left=50, top=14, width=270, height=270)
-"""Where belief (x) and truth (y), both from 0 to 1, stand in a reliability diagram."""
+"""Where confidence (x) and accuracy (y), both from 0 to 1, stand in a reliability diagram."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,6 @@ class Curve:
     name: str
     style: str
     values: Sequence[float]
-
-
-@dataclass(frozen=True)
-class Point:
-    """One bin of a reliability diagram: its edges, images, mean belief, share right with its 95 % interval."""
-
-    lower: float
-    upper: float
-    images: int
-    belief: float
-    right: float
-    interval: tuple[float, float]
 
 
 def learning_curve(
@@ -102,48 +92,49 @@ def depth_curve(ident: str, title: str, layers: Sequence[str], gradients: Sequen
     return chart(ident, WIDTH, frame.bottom + 44, title, "; ".join(said) + ".", *drawn)
 
 
-def reliability(ident: str, title: str, points: Sequence[Point]) -> Markup:
-    """What the model claims (x) against how often it is right (y), and below it how many images made each claim."""
+def reliability(ident: str, title: str, bins: Sequence[ReliabilityBin]) -> Markup:
+    """Confidence (x) against accuracy (y) with its 95 % interval, and below it how many images have each confidence."""
     frame = RELIABILITY
     fifths = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     drawn = frame.axes(fifths, fifths, percent0, percent0)
     drawn.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), "diagonal"))
-    drawn.append(label("too modest", frame.x(0.03), frame.y(0.93), "start", "note"))
-    drawn.append(label("too sure", frame.x(0.97), frame.y(0.05), "end", "note"))
-    most = max((p.images for p in points), default=1)
-    for p in points:
-        x, y = frame.x(p.belief), frame.y(p.right)
-        weight = math.sqrt(p.images / most)
-        words = f"{count(p.images, 'image')}: claimed {percent(p.belief)}, right {percent(p.right)}"
+    drawn.append(label("underconfident", frame.x(0.03), frame.y(0.93), "start", "note"))
+    drawn.append(label("overconfident", frame.x(0.97), frame.y(0.05), "end", "note"))
+    most = max((b.count for b in bins), default=1)
+    for b in bins:
+        x, y = frame.x(b.confidence), frame.y(b.accuracy)
+        low, high = wilson_interval(round(b.accuracy * b.count), b.count)
+        weight = math.sqrt(b.count / most)
+        words = f"{count(b.count, 'image')}: confidence {percent(b.confidence)}, accuracy {percent(b.accuracy)}"
         drawn.append(
             element(
                 "g",
                 element("title", words),
-                line(x, frame.y(p.interval[0]), x, frame.y(p.interval[1]), "whisker"),
-                element("line", x1=x, y1=frame.y(p.belief), x2=x, y2=y, class_="gap", stroke_width=1 + 4 * weight),
+                line(x, frame.y(low), x, frame.y(high), "whisker"),
+                element("line", x1=x, y1=frame.y(b.confidence), x2=x, y2=y, class_="gap", stroke_width=1 + 4 * weight),
                 element("circle", cx=x, cy=y, r=3 + 5 * weight, class_="dot val"),
             )
         )
     below = Frame(frame.left, frame.bottom + 44, frame.width, 44, y_range=(0, most))
-    drawn += _histogram(below, points)
-    drawn.append(label("belief the model states", below.left + below.width / 2, below.bottom + 20, class_="name"))
+    drawn += _histogram(below, bins)
+    drawn.append(label("confidence", below.left + below.width / 2, below.bottom + 20, class_="name"))
     said = "; ".join(
-        f"{percent0(p.belief)} claimed, {percent0(p.right)} right, {count(p.images, 'image')}" for p in points
+        f"confidence {percent0(b.confidence)}, accuracy {percent0(b.accuracy)}, {count(b.count, 'image')}" for b in bins
     )
     return chart(ident, WIDTH, below.bottom + 28, title, said, *drawn)
 
 
-def _histogram(frame: Frame, points: Sequence[Point]) -> list[Markup]:
+def _histogram(frame: Frame, bins: Sequence[ReliabilityBin]) -> list[Markup]:
     """A bar per bin; numbers wherever they do not run into that of a larger bar."""
     drawn = [line(frame.left, frame.bottom, frame.right, frame.bottom, "axis")]
     taken: list[tuple[float, float]] = []
-    for p in sorted(points, key=lambda p: -p.images):
-        left, right, top = frame.x(p.lower) + 1, frame.x(p.upper) - 1, min(frame.y(p.images), frame.bottom - 1.5)
+    for b in sorted(bins, key=lambda b: -b.count):
+        left, right, top = frame.x(b.lower) + 1, frame.x(b.upper) - 1, min(frame.y(b.count), frame.bottom - 1.5)
         drawn.append(element("rect", x=left, y=top, width=right - left, height=frame.bottom - top, class_="bar val"))
-        words = f"{p.images:,}"
+        words = f"{b.count:,}"
         half = 3.6 * len(words)
         middle = min((left + right) / 2, frame.right - half + 4)
-        if all(middle + half <= a or middle - half >= b for a, b in taken):
+        if all(middle + half <= a or middle - half >= z for a, z in taken):
             taken.append((middle - half, middle + half))
             drawn.append(label(words, middle, top - 4, class_="tick"))
     drawn.append(label("images", frame.left - 5, frame.bottom, "end"))
@@ -151,23 +142,23 @@ def _histogram(frame: Frame, points: Sequence[Point]) -> list[Markup]:
 
 
 def parity(
-    ident: str, title: str, truth: NDArray[np.floating], said: NDArray[np.floating], errors: NDArray[np.floating],
+    ident: str, title: str, truth: NDArray[np.floating], predicted: NDArray[np.floating], errors: NDArray[np.floating],
     width: float,
 ) -> Markup:  # fmt: skip
-    """What was said (y) against the truth (x), a dot for each image, and below how far off answers are: errors with
-    their sign, and the span from -width to width that an interval allows.
+    """Predictions (y) against the truth (x), a dot for each image, and below the errors with their sign, and the span
+    from -width to width that an interval allows.
     """
-    both = np.concatenate([truth, said])
+    both = np.concatenate([truth, predicted])
     low, high = float(both.min()), float(both.max())
     marks = ticks(low, high)
     frame = Frame(54, 14, WIDTH - 70, 260, (marks[0], marks[-1]), (marks[0], marks[-1]))
     drawn = frame.axes(marks, marks, _plain, _plain)
     drawn.append(line(frame.x(marks[0]), frame.y(marks[0]), frame.x(marks[-1]), frame.y(marks[-1]), "diagonal"))
     drawn += [
-        element("circle", cx=frame.x(float(t)), cy=frame.y(float(s)), r=2, class_="dot val faint")
-        for t, s in zip(truth, said, strict=True)
+        element("circle", cx=frame.x(float(t)), cy=frame.y(float(p)), r=2, class_="dot val faint")
+        for t, p in zip(truth, predicted, strict=True)
     ]
-    drawn.append(label("said, against the truth", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    drawn.append(label("predicted, against true", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
     far = float(np.quantile(np.abs(errors), 0.99)) or 1.0
     far = max(far, min(width, 3 * far)) if math.isfinite(width) else far
     counts, edges = np.histogram(np.clip(errors, -far, far), bins=31, range=(-far, far))
@@ -184,7 +175,7 @@ def parity(
     drawn.append(line(below.left, below.bottom, below.right, below.bottom, "axis"))
     for mark in (-far, 0.0, far):
         drawn.append(label(f"{mark:.3g}", below.x(mark), below.bottom + 16))
-    drawn.append(label("said less truth", below.left + below.width / 2, below.bottom + 34, class_="name"))
+    drawn.append(label("predicted minus true", below.left + below.width / 2, below.bottom + 34, class_="name"))
     words = f"{len(errors)} images; half of them are off by less than {np.median(np.abs(errors)):.3g}."
     return chart(ident, WIDTH, below.bottom + 42, title, words, *drawn)
 

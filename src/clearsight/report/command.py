@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from pathlib import Path
 
-from clearsight.config import Config
+from clearsight.train.config import options_by_name
 
 
 def run_commands(run: Path) -> dict[str, str]:
     """What to do with a run: words to command."""
     folder = shlex.quote(str(run))
-    python = f'import clearsight\n\nclassifier = clearsight.load({str(run)!r})\nclassifier.predict(["IMAGE"])'
+    python = f'import clearsight\n\nmodel = clearsight.load({str(run)!r})\nmodel.predict(["IMAGE"])'
     return {
-        "Ask it about a new image": f"clearsight predict {folder} IMAGE",
-        "Judge it again, or on other data": f"clearsight evaluate {folder} [DATA]",
+        "Predict a new image": f"clearsight predict {folder} IMAGE",
+        "Evaluate it again, or on other data": f"clearsight evaluate {folder} [DATA]",
         "Use it in Python": python,
     }
 
 
 def option_words() -> dict[str, str]:
     """The help line of every option, by name."""
-    stages = (getattr(Config(), f.name) for f in dataclasses.fields(Config))
-    return {f.name: f.metadata["help"] for stage in stages for f in dataclasses.fields(stage)}
+    return {name: f.metadata["help"] for name, f in options_by_name().items()}

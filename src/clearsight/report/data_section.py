@@ -13,8 +13,7 @@ from clearsight.data.audit import Finding
 from clearsight.data.prepare import Prepared
 from clearsight.report.charts import share_bar
 from clearsight.report.pictures import Picture, picture
-from clearsight.report.verdict import sentence
-from clearsight.report.wording import count
+from clearsight.wording import count, sentence
 
 SAMPLES = 80
 """Sample images on the page, shared out evenly among the classes within the limits below."""
@@ -29,16 +28,10 @@ SET_ASIDE_LINES = 200
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 PART_ROLES = {
-    "train": "the images it learned from",
+    "train": "the images it was trained on",
     "val": "images for choosing between alternatives and for calibration",
-    "test": "images kept away until the end, to judge it once",
+    "test": "images kept away until the end, to evaluate it once",
 }
-GROUPS = {"classification": "class", "multilabel": "rarest label", "regression": "range", "anomaly": "class"}
-"""What images are spread over, by task."""
-
-WHAT = {"classification": "Classes", "multilabel": "Labels", "regression": "Numbers", "anomaly": "Answers"}
-"""What is predicted, by task."""
-
 FITS = {"squash": ", all of the image, stretched", "pad": ", all of the image, bordered", "crop": ", its centre"}
 
 
@@ -94,7 +87,7 @@ class DataSection:
     class_counts: tuple[ClassCount, ...]
     samples: tuple[Samples, ...]
     stretched: bool
-    classes_without_samples: int
+    shown_words: str
     findings: tuple[FindingWords, ...]
     set_aside: tuple[tuple[str, str], ...]
     set_aside_more: int
@@ -109,6 +102,7 @@ def data_section(prepared: Prepared) -> DataSection:
     parts = tuple(Part(k, PART_NAMES[k], PART_ROLES[k], n, n / total) for k, n in sizes.items())
     set_aside = tuple(audit.set_aside.items())
     samples = tuple(_samples(prepared))
+    classes = count(len(audit.classes), *prepared.dataset.task.counted)
     return DataSection(
         facts=tuple(_facts(prepared)),
         parts=parts,
@@ -117,11 +111,13 @@ def data_section(prepared: Prepared) -> DataSection:
         class_counts=tuple(_class_counts(prepared)),
         samples=samples,
         stretched=prepared.form.bits == 16,
-        classes_without_samples=len(audit.classes) - len(samples),
+        shown_words=f"The first {CLASSES_WITH_SAMPLES} of {classes} are shown."
+        if len(audit.classes) > CLASSES_WITH_SAMPLES
+        else "",
         findings=tuple(_in_words(f) for f in sorted(audit.findings, key=lambda f: f.severity != "warning")),
         set_aside=set_aside[:SET_ASIDE_LINES],
         set_aside_more=max(0, len(set_aside) - SET_ASIDE_LINES),
-        group=GROUPS[prepared.dataset.task],
+        group=prepared.dataset.task.words_used.group,
     )
 
 
@@ -130,7 +126,7 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
     pixels: dict[str, Any] = audit.pixels
     unusable = audit.images - audit.usable
     yield "Images", f"{audit.images:,}" + (f", of which {unusable:,} set aside" if unusable else "")
-    yield WHAT[prepared.dataset.task], f"{len(prepared.dataset.answers):,}"
+    yield prepared.dataset.task.words_used.names[1].capitalize(), f"{len(prepared.dataset.names):,}"
     if pixels["width"][0] == pixels["width"][2] and pixels["height"][0] == pixels["height"][2]:
         yield "Size", f"{pixels['width'][0]:,}\u00a0×\u00a0{pixels['height'][0]:,} pixels, all alike"
     else:

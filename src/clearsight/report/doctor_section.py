@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from clearsight.diagnose import Diagnosis, Verdict
+from clearsight.diagnosis import Diagnosis, Verdict
 from clearsight.report.charts import depth_curve
-from clearsight.report.verdict import sentence
-from clearsight.report.wording import count, percent
+from clearsight.wording import count, percent, sentence
 
 
 @dataclass(frozen=True)

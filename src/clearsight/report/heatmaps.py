@@ -101,8 +101,8 @@ def words(e: Explanation) -> str:
         said.append(
             f"faithfulness {f.score:+.2f}, {e.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
         )
-    elif e.task == "anomaly":
-        said.append("its faithfulness cannot be judged: a place that is taken away, blurred, is an anomaly too")
+    elif not e.faithfulness_measurable:
+        said.append("faithfulness cannot be measured: blurring a place changes the prediction by itself")
     if e.randomised is not None:
         said.append(
             f"with shuffled weights it correlates {e.randomised:.2f}"

@@ -18,7 +18,7 @@ from scipy import ndimage
 from clearsight.derivatives import Landscape
 from clearsight.report.render import write_page
 from clearsight.report.svg import Frame, chart, element, label, line, polyline
-from clearsight.report.wording import percent
+from clearsight.wording import percent
 
 Floats = NDArray[np.float64]
 

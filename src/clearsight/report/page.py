@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup, escape
-
-from clearsight.config import Config
-from clearsight.diagnose import Diagnosis
+from clearsight.bundle import versions
+from clearsight.diagnosis import Diagnosis
+from clearsight.diagnosis.command import train_command
 from clearsight.disk import whole_file
-from clearsight.evaluation import Evaluation, LimitsCheck
-from clearsight.report.content import Content, gather
+from clearsight.evaluation import OODCheck
+from clearsight.report.command import option_words, run_commands
+from clearsight.report.data_section import DataSection, data_section
+from clearsight.report.doctor_section import DoctorSection, doctor_section
+from clearsight.report.ood_section import LabelIssuesSection, OODSection, label_issues_section, ood_section
+from clearsight.report.pieces import PieceFilters
+from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.render import environment
+from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.sections import Caveat, Piece, ReportParts, Section, Tile
+from clearsight.train.config import TrainConfig
 from clearsight.train.fit import Fitted
+from clearsight.wording import count, duration, large, sentence
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything on the page. sections: those of the task. robustness: whether it can be measured for the task."""
+
+    name: str
+    verdict: str
+    tiles: tuple[Tile, ...]
+    caveats: tuple[Caveat, ...]
+    data: DataSection
+    recipe: RecipeSection
+    doctor: DoctorSection | None
+    sections: tuple[Section, ...]
+    label_issues: LabelIssuesSection | None
+    ood: OODSection
+    robustness: bool
+    robustness_command: str
+    speed: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    command: str
+    options: tuple[tuple[str, str, str], ...]
+    uses: tuple[tuple[str, str], ...]
 
 
 def write_report(
@@ -21,39 +57,66 @@ def write_report(
     fitted: Fitted,
     evaluation: Evaluation,
     validation: Evaluation,
-    config: Config,
+    config: TrainConfig,
     diagnosis: Diagnosis | None = None,
-    limits: LimitsCheck | None = None,
+    limits: OODCheck | None = None,
 ) -> None:
     """Write the report of a run, whole or not at all.
 
     evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
-    diagnosis: what the doctor says of the training, None where there was none. limits: what became of the model's word
-    on its limits on the test split. Raises OSError when the disk refuses.
+    diagnosis: what the doctor says of the training, None where there was none. limits: false alarms of the OOD detector
+    and prediction sets on the test split. Raises OSError when the disk refuses.
     """
-    content = gather(
-        fitted=fitted,
-        test=evaluation,
-        val=validation,
-        config=config,
-        run=path.parent,
-        diagnosis=diagnosis,
-        limits=limits,
+    audit, task, words = fitted.prepared.audit, fitted.bundle.task, option_words()
+    parts = evaluation.report(fitted.bundle.thing, validation)
+    warnings = (Caveat(sentence(f.message), sentence(f.fix)) for f in audit.findings if f.severity == "warning")
+    content = Content(
+        name=audit.name,
+        verdict=parts.verdict,
+        tiles=(*parts.tiles, _made_in(fitted)),
+        caveats=(*parts.caveats, *warnings),
+        data=data_section(fitted.prepared),
+        recipe=recipe_section(fitted, config.run.seed),
+        doctor=doctor_section(diagnosis),
+        sections=tuple(_sections(parts)),
+        label_issues=label_issues_section(fitted),
+        ood=ood_section(fitted, limits, parts.ood_words),
+        robustness=task.needs_classes,
+        robustness_command=f"clearsight audit {shlex.quote(str(path.parent))}",
+        speed=tuple(_speed(fitted)),
+        versions=tuple(versions().items()),
+        command=train_command(audit.origin, config.changed()),
+        options=tuple((f"--{k.replace('_', '-')}", str(v), words[k]) for k, v in config.changed().items()),
+        uses=tuple(run_commands(path.parent).items()),
     )
-    with whole_file(path) as stream:
-        stream.write(render(content).encode(errors="replace"))
-
-
-def render(content: Content) -> str:
-    """The page as HTML; every name from the data is escaped."""
     templates = environment(trim_blocks=True, lstrip_blocks=True)
-    templates.filters["code"] = code
-    return templates.get_template("report.html").render(page=content)
+    templates.filters.update(PieceFilters(fitted).filters())
+    with whole_file(path) as stream:
+        stream.write(templates.get_template("report.html").render(page=content).encode(errors="replace"))
 
 
-def code(text: str) -> Markup:
-    """Words between backticks as code, everything escaped; an odd backtick stays one."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:
-        return escape(text)
-    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
+def _sections(parts: ReportParts) -> Iterator[Section]:
+    """The scores, then what else the task says."""
+    scores: tuple[Piece, ...] = (parts.table,) if parts.charts is None else (parts.table, parts.charts)
+    yield Section("scores", "Scores", scores)
+    yield from parts.sections
+
+
+def _made_in(fitted: Fitted) -> Tile:
+    images = count(fitted.prepared.audit.images, fitted.bundle.thing)
+    return Tile("Trained in", duration(fitted.seconds), f"with the model {fitted.recipe.model}, from {images}")
+
+
+def _speed(fitted: Fitted) -> Iterator[tuple[str, str]]:
+    works = {"classical": "descriptors of", "scratch": "training on", "probe": "features of"}
+    work = "training on" if fitted.tuned else works[fitted.recipe.kind]
+    yield "From images to model", duration(fitted.seconds)
+    yield "Rate", f"{work} {fitted.images_per_second:,.0f} images per second"
+    if fitted.recipe.kind == "classical":
+        numbers = sum(t.numel() for t in fitted.bundle.network.state_dict().values())
+        yield "Size of the model", f"{large(numbers)} numbers"
+    else:
+        weights = sum(p.numel() for p in fitted.bundle.network.parameters())
+        yield "Size of the network", f"{large(weights)} weights"
+    cores = os.cpu_count() or 1
+    yield "Machine", f"{platform.system()} {platform.machine()}, {count(cores, 'processor core')}"

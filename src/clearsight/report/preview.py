@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.config import AUGMENTATIONS
 from clearsight.data.augment import augment
 from clearsight.data.loader import to_float
 from clearsight.data.mix import mix
 from clearsight.data.prepare import Prepared
 from clearsight.report.pictures import Picture, picture
+from clearsight.train.config import AUGMENTATIONS, AugmentationConfig
 from clearsight.train.fit import Fitted
-from clearsight.train.loop import Training
 
 ROWS = 4
 """Training images shown at most, of as many classes as there are."""
@@ -41,8 +40,10 @@ def preview(fitted: Fitted, seed: int) -> Preview | None:
 
     The same seed gives the same pictures. Reads the pixels of the training split alone.
     """
-    how, prepared = fitted.training, fitted.prepared
-    if how is None or (set(how.augment.split("+")) == {"none"} and not how.mixup and not how.cutmix):
+    if fitted.training is None:
+        return None
+    how, prepared = fitted.training.augmentation, fitted.prepared
+    if set(how.augment.split("+")) == {"none"} and not how.mixup and not how.cutmix:
         return None
     rows = _spread(prepared)
     versions = list(_versions(prepared, rows, how, seed))
@@ -54,8 +55,8 @@ def preview(fitted: Fitted, seed: int) -> Preview | None:
             (
                 picture(prepared, int(index), SIDE, f"labelled {label}: {name}"),
                 *(
-                    picture(prepared, int(index), SIDE, f"{name} as training saw it: {belief}", pixels=pixels)
-                    for pixels, belief in (version[place] for version in versions)
+                    picture(prepared, int(index), SIDE, f"{name} as training saw it: {target}", pixels=pixels)
+                    for pixels, target in (version[place] for version in versions)
                 ),
             )
             for place, (index, name, label) in enumerate(zip(rows, names, labels, strict=True))
@@ -81,7 +82,7 @@ def _places(n: int, most: int) -> NDArray[np.int64]:
 
 
 def _versions(
-    prepared: Prepared, rows: NDArray[np.int64], how: Training, seed: int
+    prepared: Prepared, rows: NDArray[np.int64], how: AugmentationConfig, seed: int
 ) -> Iterator[list[tuple[NDArray[np.uint8] | NDArray[np.uint16], str]]]:
     """Batches of the same images, each changed anew: pixels (C, H, W) in the cache's format, target in words."""
     classes = prepared.dataset.classes
@@ -92,10 +93,10 @@ def _versions(
         images = augment(to_float(stored), how.augment, chance)
         images, wanted = mix(images, target, chance, mixup=how.mixup, cutmix=how.cutmix)
         whole = (images * (65535 if stored.dtype == np.uint16 else 255)).round().numpy().astype(stored.dtype)
-        yield [(pixels, _belief(row.tolist(), classes)) for pixels, row in zip(whole, wanted, strict=True)]
+        yield [(pixels, _target_words(row.tolist(), classes)) for pixels, row in zip(whole, wanted, strict=True)]
 
 
-def _belief(target: list[float], classes: tuple[str, ...]) -> str:
+def _target_words(target: list[float], classes: tuple[str, ...]) -> str:
     """One class by its name, several with their shares, the largest first."""
     shares = sorted(
         ((share, name) for share, name in zip(target, classes, strict=True) if share >= 0.005), reverse=True
@@ -103,7 +104,7 @@ def _belief(target: list[float], classes: tuple[str, ...]) -> str:
     return shares[0][1] if len(shares) == 1 else ", ".join(f"{share:.0%} {name}" for share, name in shares)
 
 
-def _words(how: Training) -> str:
+def _words(how: AugmentationConfig) -> str:
     """What was done to the images, as sentences."""
     names = [name for name in how.augment.split("+") if name != "none"]
     done = [f"{name} ({AUGMENTATIONS[name]})" for name in names]

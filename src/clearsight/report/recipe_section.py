@@ -7,28 +7,19 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from clearsight.data.targets import Task
+from clearsight.models.base import ModelNetwork
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS
-from clearsight.models.network import Ensemble
 from clearsight.report.charts import Curve, learning_curve
 from clearsight.report.preview import Preview, preview
-from clearsight.report.verdict import sentence
-from clearsight.report.wording import count, duration, percent
+from clearsight.tasks.task import Words
+from clearsight.train.ensembling import BOTH
 from clearsight.train.fit import Fitted
+from clearsight.train.head_search import Candidate
 from clearsight.train.observer import Epoch
-from clearsight.train.probe import Candidate
-from clearsight.train.together import BOTH
+from clearsight.wording import count, duration, percent, sentence
 
 CANDIDATES = 12
 """Candidates shown at once; the others are folded away."""
-
-SCORES: dict[Task, tuple[str, str]] = {
-    "classification": ("Accuracy", "accuracy how often it was right"),
-    "multilabel": ("Labels right", "the other curve what share of all labels was right"),
-    "regression": ("Variance explained", "the other curve what share of the variance the answers explain"),
-    "anomaly": ("Accuracy", "accuracy how often it told the normal classes apart"),
-}
-"""The second learning curve, by task: its title, and what it says."""
 
 QUESTIONS = {
     "network": "Which network?",
@@ -78,10 +69,7 @@ class RecipeSection:
     curve_words: str
     preview: Preview | None
     loss_name: str
-    score_name: str
-    score_words: str
-    judged_by: tuple[str, str]
-    chosen_words: str
+    words: Words
 
 
 def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
@@ -91,8 +79,8 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
     """
     ranked = sorted(fitted.candidates, key=lambda c: (-c.accuracy, c.log_loss))
     rows = [_candidate(i + 1, c) for i, c in enumerate(ranked)]
-    task = fitted.bundle.task
-    titles = _loss_name(fitted), SCORES[task][0]
+    words = fitted.bundle.task.words_used
+    titles = _loss_name(fitted), words.score_curve[0]
     loss_chart, accuracy_chart = _charts(fitted.history, titles) if fitted.history else (None, None)
     return RecipeSection(
         summary=_summary(fitted),
@@ -107,43 +95,33 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
         curve_words=_curve_words(fitted) if fitted.history else "",
         preview=preview(fitted, seed),
         loss_name=_loss_name(fitted),
-        score_name=SCORES[task][0],
-        score_words=SCORES[task][1],
-        judged_by=("Accuracy", "Log loss") if task == "classification" else ("Explained", "Squared error"),
-        chosen_words=(
-            "The most accurate was chosen; of equals, the one with the lower log loss (which punishes sure mistakes)."
-            if task == "classification"
-            else "The one with the lowest squared error was chosen; it explains the largest share of what varies."
-        ),
+        words=words,
     )
 
 
 def _loss_name(fitted: Fitted) -> str:
-    return f"Loss ({fitted.training.loss if fitted.training else 'cross-entropy'})"
+    return f"Loss ({fitted.training.optimization.loss if fitted.training else 'cross-entropy'})"
 
 
 def _summary(fitted: Fitted) -> str:
     name, side = fitted.recipe.model, fitted.recipe.img_size
     size = f"{side}\u00a0×\u00a0{side} pixels"
-    if fitted.bundle.task == "anomaly":
-        return (
-            f"Images, scaled to {size}, are compared with normal ones, by what a network ({name}) makes of them or by "
-            "their pixels. Only normal images were learned from, and no anomaly took part in any choice."
-        )
+    if own := fitted.bundle.task.words_used.recipe:
+        return own.format(size=size, model=name)
     if fitted.recipe.kind == "scratch":
         return f"A network ({name}) was trained from random weights on these images alone, scaled to {size}."
     if fitted.recipe.kind == "classical":
         descriptor, _, classifier = name.partition("+")
-        chosen = ", ".join(f"{key} {value}" for key, value in fitted.recipe.knobs.items())
+        chosen = ", ".join(f"{key} {value}" for key, value in fitted.recipe.model_args.items())
         settings = f" ({chosen})" if chosen else ""
         return (
             f"Each image, scaled to {size}, was described by numbers, {DESCRIPTORS[descriptor]}{settings}, and a "
             f"classifier was fitted to these: {CLASSIFIERS[classifier]}. No layers were trained."
         )
     words = (
-        f"A network ({name}) that had learned to see on ImageNet, a million photos of everyday things, turns each "
-        f"image, scaled to {size}, into numbers called features. Only the last step from features to answers, "
-        "the head, was chosen and fitted on these images."
+        f"A network ({name}), pretrained on ImageNet (a million photos of everyday things), turns each image, scaled "
+        f"to {size}, into numbers called features. Only the last step from features to predictions, the head, was "
+        "chosen and fitted on these images."
     )
     if fitted.tuned:
         cut = next((d.choice for d in fitted.decisions if d.what == "frozen"), None)
@@ -151,20 +129,18 @@ def _summary(fitted: Fitted) -> str:
         upper, everything = "training the upper blocks" in kept, "training all layers" in kept
         part = "all its weights were" if everything or not upper else f"its weights, but for those {cut}, were"
         words += f" Then {part} trained a little further on these images."
-    network = fitted.bundle.network
-    if isinstance(network, Ensemble):
-        words += f" {_members(network, beside=any(d.choice == BOTH for d in fitted.decisions))}"
-    return words
+    members = fitted.bundle.network.member_networks
+    return f"{words} {_members(members, beside=any(d.choice == BOTH for d in fitted.decisions))}" if members else words
 
 
-def _members(ensemble: Ensemble, *, beside: bool) -> str:
-    """What answers together. beside: what training gave, beside what there was before."""
-    trained = ensemble.members[-1] if beside else ensemble
-    who = "the network trained further"
-    if isinstance(trained, Ensemble):
-        who = f"{len(trained.members)} networks trained further, each without one fold of the images,"
-    before = "The network from before that and " if beside else ""
-    return f"{before}{who} answer together: their beliefs are averaged."
+def _members(members: Sequence[ModelNetwork], *, beside: bool) -> str:
+    """What an ensemble consists of. beside: what training gave, beside what there was before."""
+    trained = members[-1].member_networks if beside else members
+    who = f"{len(trained)} networks trained further, each without one fold of the images"
+    if not trained:
+        who = "the network trained further"
+    before = "the network from before that and " if beside else ""
+    return f"The model is an ensemble of {before}{who}: their probabilities are averaged."
 
 
 def _charts(history: Sequence[Epoch], titles: tuple[str, str]) -> tuple[Markup, Markup]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from clearsight.report.charts import WIDTH
 from clearsight.report.svg import Frame, chart, element, label, line
-from clearsight.report.wording import count
+from clearsight.wording import count
 
 BINS = 30
 

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from clearsight.diagnose.command import option_flags
+from clearsight.diagnosis.command import option_flags
 from clearsight.report.charts import share_bar
 from clearsight.report.render import write_page
 from clearsight.train.search import Search, Trial

@@ -1,6 +1,10 @@
 """What a model's answers stand: graded changes that keep the class, and edits that change it."""
 
-from clearsight.robustness.card import Card, audit
 from clearsight.robustness.changes import CHANGES
+from clearsight.robustness.report import RobustnessReport, audit
 
-__all__ = ["CHANGES", "Card", "audit"]
+__all__ = [
+    "CHANGES",
+    "RobustnessReport",
+    "audit",
+]

@@ -14,26 +14,27 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from clearsight import __version__
-from clearsight.belief.limits import COVERAGE
 from clearsight.data.pixels import quiet_pillow
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ImageError
 from clearsight.explanation import METHOD_WORDS, Settings
+from clearsight.ood.detector import COVERAGE
 from clearsight.predictor import Predictor
-from clearsight.retrieve import Index
+from clearsight.retrieval import Index
 from clearsight.serving import schemas
-from clearsight.serving.answers import answer, explanation, json_response, seen_picture
-from clearsight.serving.card import model_card
-from clearsight.serving.describing import body, described, problems
+from clearsight.serving.analysis import Looker
 from clearsight.serving.folder import RunFolder
 from clearsight.serving.guard import Guard
-from clearsight.serving.looking import Looker
 from clearsight.serving.metrics import Metrics
+from clearsight.serving.model_card import model_card
+from clearsight.serving.openapi import Images, body, described, problems
 from clearsight.serving.options import known_options
 from clearsight.serving.pages import mount_pages
+from clearsight.serving.prediction_schema import prediction_schema, predictions_body
 from clearsight.serving.problems import RefusedError, problem_response
+from clearsight.serving.queueing import leaving
+from clearsight.serving.responses import explanation, json_response, prediction, seen_picture
 from clearsight.serving.settings import MAX_SAMPLES, ServeConfig
 from clearsight.serving.studio import add_studio_routes
-from clearsight.serving.turns import leaving
 from clearsight.serving.uploads import Upload, read_body, uploads
 from clearsight.serving.worker import Worker, one_image
 
@@ -96,24 +97,32 @@ def build_app(
 
 
 def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
-    config, folder = worker.config, looker.folder
-    deep = worker.predictor.bundle.form.bits == 16
-
     async def images_of(request: Request, most: int) -> list[Upload]:
         """The images of a request, once the engine is warm."""
         if not worker.ready:
             raise RefusedError(
                 503, ClearsightError("the server is starting", fix="ask again soon"), headers={"Retry-After": "1"}
             )
-        content = await read_body(request, config)
+        content = await read_body(request, worker.config)
         kind = request.headers.get("content-type", "")
         small = len(content) < 100_000
         found = uploads(kind, content, most) if small else await asyncio.to_thread(uploads, kind, content, most)
         request.state.images = len(found)
         return found
 
+    _add_predict(app, worker, images_of)
+    _add_explain(app, worker, images_of)
+    _add_search(app, worker, looker, images_of)
+    add_studio_routes(app, looker, images_of)
+    _add_server_routes(app, worker, looker)
+
+
+def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
+    bundle = worker.predictor.bundle
+    task, predictions = bundle.task, predictions_body(prediction_schema(type(bundle.task)))
+
     @app.post(
-        "/v1/predict", response_model=schemas.Predictions, openapi_extra=body(), summary="What do images show?",
+        "/v1/predict", response_model=predictions, openapi_extra=body(), summary="What do images show?",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def predict(
@@ -121,15 +130,14 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         top: Top = None,
         coverage: Coverage = COVERAGE,
         picture: Annotated[bool, Query(description="each image as the network sees it, as a PNG data URI")] = False,
+        words: Annotated[bool, Query(description="each prediction in words too")] = False,
     ) -> Response:
-        """Class, calibrated probabilities, doubt, prediction set and strangeness of each image; of a model of labels
-        those given and the belief in each, of one of numbers their values and intervals, of a detector whether it is
-        an anomaly, and how rare such an image is among normal ones. `task` says which.
+        """The prediction for each image; its form is that of the model's task.
 
         Send files of a form, the bytes of one image, or JSON with base64. An image that cannot be read is told in its
         place; only where none can, the answer is 422.
         """
-        sent = await images_of(request, config.max_images)
+        sent = await images_of(request, worker.config.max_images)
         found = await worker.predict(sent, coverage)
         failed = [str(f) for f in found if isinstance(f, ImageError)]
         if len(failed) == len(found):
@@ -139,10 +147,20 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         answers = [
             {"image": image.name, "error": str(f)}
             if isinstance(f, ImageError)
-            else answer(f.prediction, top, seen_picture(f.pixels) if picture else None)
+            else prediction(
+                task.name,
+                f.prediction,
+                top,
+                seen_picture(f.pixels) if picture else None,
+                f.prediction.line(coverage=coverage, thing=bundle.thing) if words else None,
+            )
             for image, f in zip(sent, found, strict=True)
         ]
         return json_response({"predictions": answers})
+
+
+def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
+    task, deep = worker.predictor.bundle.task, worker.predictor.bundle.form.bits == 16
 
     @app.post(
         "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=body(), summary="What did it look at?",
@@ -166,9 +184,13 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         image = one_image(await images_of(request, 2))
         async with leaving(request) as left:
             found = await worker.explain(image, method, target, Settings(samples=samples), judged, left)
-        made = await asyncio.to_thread(explanation, found, picture=picture, heat=heat, apart=apart, deep=deep)
+        made = await asyncio.to_thread(
+            explanation, found, probabilistic=task.probabilistic, picture=picture, heat=heat, apart=apart, deep=deep
+        )
         return json_response(made)
 
+
+def _add_search(app: FastAPI, worker: Worker, looker: Looker, images_of: Images) -> None:
     @app.post(
         "/v1/search", response_model=schemas.Neighbours, openapi_extra=body(), summary="Which known images are alike?",
         responses=problems(401, 403, 404, 408, 413, 415, 422, 429, 503), tags=["model"],
@@ -187,7 +209,7 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
         found = await worker.search(image, k)
         drawn: list[str | None] = [None] * k
         if pictures and k <= PICTURES:
-            drawn = await asyncio.to_thread(lambda: [folder.thumbnail(one["place"]) for one in found])
+            drawn = await asyncio.to_thread(lambda: [looker.folder.thumbnail(one["place"]) for one in found])
         return json_response(
             {
                 "image": image.name,
@@ -198,8 +220,9 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
             }
         )
 
-    add_studio_routes(app, looker, images_of)
-    card = model_card(worker)
+
+def _add_server_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
+    card = model_card(worker) | {"unsuited": looker.unsuited()}
 
     @app.get(
         "/v1/model", response_model=schemas.ModelCard, summary="Which model is this?",
@@ -207,7 +230,7 @@ def _add_routes(app: FastAPI, worker: Worker, looker: Looker) -> None:
     )  # fmt: skip
     async def model() -> Response:
         """Classes, scores, what the model knows of its limits, and what a request may hold."""
-        return JSONResponse(card | {"left_out": await asyncio.to_thread(looker.left_out)})
+        return json_response(card | {"left_out": await asyncio.to_thread(looker.left_out)})
 
     @app.get(
         "/health", response_model=schemas.Health, summary="Is it ready?", responses=problems(403, 503), tags=["server"]

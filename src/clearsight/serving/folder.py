@@ -15,14 +15,14 @@ import numpy as np
 from clearsight.data.cache import PixelView
 from clearsight.disk import file_inside, read_inside
 from clearsight.errors import BundleError, ClearsightError, OutputError
-from clearsight.inside import Sample
-from clearsight.loading import own_data, training_images
+from clearsight.feature_vis import Sample
 from clearsight.predictor import Predictor
 from clearsight.report.pictures import PIXEL_ART, eight_bits
 from clearsight.report.sprites import png
-from clearsight.retrieve import Index, Originals
-from clearsight.retrieve.originals import no_digests
-from clearsight.runs import recorded_data_dir
+from clearsight.retrieval import Index, Originals
+from clearsight.retrieval.originals import no_digests
+from clearsight.runs.folder import recorded_data_dir
+from clearsight.runs.images import own_data, training_images
 
 SEARCHED = 300
 """Training images that are searched for what excites a unit."""

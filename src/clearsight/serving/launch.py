@@ -71,9 +71,9 @@ def serve(
             fix="leave it out, and one is made when it is needed",
         )
 
-    from clearsight.loading import load
     from clearsight.predictor import Predictor
-    from clearsight.retrieve import Index
+    from clearsight.retrieval import Index
+    from clearsight.runs.load import load
     from clearsight.serving.app import build_app
     from clearsight.serving.logs import log_to_stderr
     from clearsight.serving.server import bound, make_server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,95 +16,12 @@ class ImagesBody(BaseModel):
     images: list[Base64] = Field(min_length=1)
 
 
-class ClassAnswer(BaseModel):
-    """The answer for one image of a model of classes.
-
-    probabilities: class to calibrated belief, likeliest first. doubt: their entropy, 0 = sure, 1 = no idea. set:
-    classes that together hold the true one with the coverage asked for. strangeness: the share of known images that
-    look less strange. none_of_these: unlike all the model learned from. These three are null for a model that does not
-    know its limits. picture: a PNG data URI of the image as the network sees it, where asked for.
-    """
-
-    task: Literal["classification"]
-    image: str
-    label: str
-    probability: float = Field(ge=0, le=1)
-    doubt: float
-    probabilities: dict[str, float]
-    set: list[str] | None
-    strangeness: float | None
-    none_of_these: bool | None
-    picture: str | None = None
-
-
-class LabelsAnswer(BaseModel):
-    """The answer for one image of a model of labels, each a question of its own.
-
-    labels: those given, likeliest first. probabilities: label to calibrated belief, likeliest first; they do not sum to
-    1, and a label is given where its belief reaches its threshold (`GET /v1/model`). doubt: the mean over labels of the
-    entropy of each, 0 = sure, 1 = no idea. The others as for classes.
-    """
-
-    task: Literal["multilabel"]
-    image: str
-    labels: list[str]
-    probabilities: dict[str, float]
-    doubt: float
-    strangeness: float | None
-    none_of_these: bool | None
-    picture: str | None = None
-
-
-class NumbersAnswer(BaseModel):
-    """The answer for one image of a model of numbers.
-
-    values: of every number, in the unit of the training data. intervals: of every number, low and high, which hold the
-    truth with the coverage asked for; null for an end that cannot be promised; for angles low may lie beyond high,
-    across the turn. A direction has none, and within says by how many degrees it may be off. The others as for classes.
-    """
-
-    task: Literal["regression"]
-    image: str
-    values: dict[str, float]
-    intervals: dict[str, tuple[float | None, float | None]] | None
-    within: float | None
-    strangeness: float | None
-    none_of_these: bool | None
-    picture: str | None = None
-
-
-class AnomalyAnswer(BaseModel):
-    """The answer for one image of a detector of anomalies.
-
-    anomaly: p_value is at most the share of false alarms (`GET /v1/model`). p_value: of normal images, the share that
-    look at least so strange. probability: of an anomaly, if the share `prior` of all images are anomalies. score: the
-    detector's own, larger for stranger. picture as for classes.
-    """
-
-    task: Literal["anomaly"]
-    image: str
-    anomaly: bool
-    probability: float = Field(ge=0, le=1)
-    p_value: float = Field(gt=0, le=1)
-    score: float
-    picture: str | None = None
-
-
-Answer = Annotated[ClassAnswer | LabelsAnswer | NumbersAnswer | AnomalyAnswer, Field(discriminator="task")]
-
-
 class Unreadable(BaseModel):
     """An image that cannot be read, among others that can."""
 
     model_config = ConfigDict(extra="forbid")
     image: str
     error: str
-
-
-class Predictions(BaseModel):
-    """One entry per image, in the order they were sent."""
-
-    predictions: list[Answer | Unreadable]
 
 
 class FaithfulnessBody(BaseModel):
@@ -132,7 +49,7 @@ class ExplanationBody(BaseModel):
 
     image: str
     method: str
-    task: Literal["classification", "multilabel", "regression", "anomaly"]
+    task: str
     target: str
     opposite: str
     belief: float | None
@@ -169,53 +86,19 @@ class Neighbours(BaseModel):
     neighbours: list[Neighbour]
 
 
-class LabelsCard(BaseModel):
-    """Labels of a model. thresholds: the belief from which each is given."""
-
-    task: Literal["multilabel"]
-    thresholds: dict[str, float]
-
-
-class NumbersCard(BaseModel):
-    """Numbers of a model. kind: number, angle or direction. unit: of angles. low, high: the range that plain numbers
-    are kept in, null where there is none. ends: the lowest and highest of each in training, null where not known.
-    """
-
-    task: Literal["regression"]
-    kind: Literal["number", "angle", "direction"]
-    unit: str
-    low: float | None
-    high: float | None
-    ends: dict[str, tuple[float, float]] | None
-
-
-class AnomalyCard(BaseModel):
-    """What a detector calls anomalies. normal: the classes it learned from. false_alarms: the share of normal images
-    that is called so. held_out: normal images that say what a score means; no p-value lies below 1 / (held_out + 1).
-    threshold: the score above which an image is called an anomaly. prior: the share of all images that is taken to be
-    anomalies.
-    """
-
-    task: Literal["anomaly"]
-    normal: list[str]
-    false_alarms: float
-    held_out: int
-    threshold: float | None
-    prior: float
-
-
 class ModelCard(BaseModel):
-    """The model in service. task: classification, multilabel, regression or anomaly. classes: names of the classes,
-    labels or numbers. answer: what there is to know of labels, numbers or anomalies, null for classes. sounds: it
-    learned from WAV files. methods: those `explain` takes. search: whether it has an index. left_out: what this model
-    or its folder does not have, each with the reason and what would bring it: search, attack, network, patches, report,
-    card. accepts: limits of a request.
+    """The model in service. task: its name, such as classification. classes: names of what is predicted. answer: what
+    else there is to know to read predictions, such as thresholds; null for classes. studio: the view of predictions in
+    the studio. sounds: it learned from WAV files. methods: those `explain` takes. search: whether it has an index.
+    left_out: what this model or its folder does not have, each with the reason and what would bring it: search, attack,
+    network, patches, report, card. unsuited: those that no model of this task has. accepts: limits of a request.
     """
 
     name: str
-    task: Literal["classification", "multilabel", "regression", "anomaly"]
+    task: str
     classes: list[str]
-    answer: Annotated[LabelsCard | NumbersCard | AnomalyCard, Field(discriminator="task")] | None
+    answer: dict[str, Any] | None
+    studio: str
     network: str
     input: dict[str, Any]
     temperature: float
@@ -228,6 +111,7 @@ class ModelCard(BaseModel):
     methods: list[str]
     search: bool
     left_out: dict[str, str]
+    unsuited: list[str]
     accepts: dict[str, float]
 
 

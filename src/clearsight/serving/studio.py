@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Query, Request, Response
 
 from clearsight.errors import BundleError
-from clearsight.serving import answers, looks
-from clearsight.serving.answers import json_response
-from clearsight.serving.describing import Images, body, problems
-from clearsight.serving.looking import Looker
+from clearsight.serving import analysis_schemas as schemas
+from clearsight.serving import responses
+from clearsight.serving.analysis import Looker
+from clearsight.serving.openapi import Images, body, problems
+from clearsight.serving.prediction_schema import attack_body, prediction_schema
 from clearsight.serving.problems import RefusedError
+from clearsight.serving.responses import json_response
 from clearsight.serving.worker import one_image
 
 PAGE_HEADERS = {
@@ -30,10 +32,12 @@ Unit = Annotated[int, Query(ge=0, description="number of the unit")]
 
 def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
     """Attacks, looks into the network, and the run's pages."""
-    deep = looker.worker.predictor.bundle.form.bits == 16
+    bundle = looker.worker.predictor.bundle
+    task, deep = bundle.task, bundle.form.bits == 16
+    attacked = attack_body(prediction_schema(type(task)))
 
     @app.post(
-        "/v1/attack", response_model=looks.AttackBody, openapi_extra=body(), summary="What change turns the answer?",
+        "/v1/attack", response_model=attacked, openapi_extra=body(), summary="What change turns the answer?",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def attack(
@@ -47,19 +51,19 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         """One image attacked within epsilon, away from the model's answer or towards a class."""
         image = one_image(await images_of(request, 2))
         found = await looker.attack(request, image, epsilon, method, norm, steps, target)
-        return json_response(await asyncio.to_thread(answers.attacked, found, deep))
+        return json_response(await asyncio.to_thread(responses.attacked, task.name, found, deep))
 
     @app.get(
-        "/v1/network", response_model=looks.NetworkBody, summary="Which layer feeds which?",
+        "/v1/network", response_model=schemas.NetworkBody, summary="Which layer feeds which?",
         responses=problems(401, 403, 422, 429), tags=["studio"],
     )  # fmt: skip
     async def network(request: Request) -> Response:
         """The network as a graph of its layers."""
         graph = await looker.graph(request)
-        return json_response(answers.network(graph.nodes, graph.layers))
+        return json_response(responses.network(graph.nodes, graph.layers))
 
     @app.post(
-        "/v1/maps", response_model=looks.MapsBody, openapi_extra=body(), summary="What do layers make of an image?",
+        "/v1/maps", response_model=schemas.MapsBody, openapi_extra=body(), summary="What do layers make of an image?",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def maps(
@@ -73,20 +77,20 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         few = min(most, 8)
         found, numbers = await looker.maps(request, image, layer, start, most if layer is not None else few)
         columns = COLUMNS if layer is not None else few
-        return json_response(await asyncio.to_thread(answers.maps, found, numbers, columns))
+        return json_response(await asyncio.to_thread(responses.maps, found, numbers, columns))
 
     @app.post(
-        "/v1/units", response_model=looks.UnitBody, openapi_extra=body(), summary="What feeds a unit?",
+        "/v1/units", response_model=schemas.UnitBody, openapi_extra=body(), summary="What feeds a unit?",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def units(request: Request, layer: Layer, unit: Unit) -> Response:
         """A unit's map of an image, what it sees, and the sum that its largest value is."""
         image = one_image(await images_of(request, 2))
         found = await looker.unit(request, image, layer, unit)
-        return json_response(answers.unit(found))
+        return json_response(responses.unit(found))
 
     @app.get(
-        "/v1/patches", response_model=looks.PatchesBody, summary="What excites a unit most?",
+        "/v1/patches", response_model=schemas.PatchesBody, summary="What excites a unit most?",
         responses=problems(401, 403, 404, 422, 429), tags=["studio"],
     )  # fmt: skip
     async def patches(request: Request, layer: Layer, unit: Unit) -> Response:
@@ -95,7 +99,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
             found = await looker.patches(request, layer, unit)
         except BundleError as error:
             raise RefusedError(404, error) from None
-        return json_response(await asyncio.to_thread(answers.patches, found, layer, deep))
+        return json_response(await asyncio.to_thread(responses.patches, found, layer, deep))
 
     for path, name, words in (
         ("/v1/report.html", "report", "The report of the model's training"),

@@ -26,14 +26,14 @@ from clearsight.data.pixels import Pixels
 from clearsight.errors import ConfigError, DataError, ImageError
 from clearsight.explanation import Explanation, Settings, explain
 from clearsight.explanation.explain import check, usual_method
-from clearsight.predictor import AnyPrediction, Look, Predictor
-from clearsight.retrieve import Index
+from clearsight.predictor import ModelOutput, Predictor
+from clearsight.retrieval import Index
 from clearsight.serving.batching import Batcher
 from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
 from clearsight.serving.problems import RefusedError, overloaded
+from clearsight.serving.queueing import Deadline, Left, Turns
 from clearsight.serving.settings import WAITING_EXPLANATIONS, ServeConfig
-from clearsight.serving.turns import Deadline, Left, Turns
 from clearsight.serving.uploads import Upload
 
 Result = TypeVar("Result")
@@ -44,9 +44,9 @@ WARM = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Seen:
-    """One image's answer, its features (D,), and its pixels (C, H, W) as the network got them."""
+    """One image's prediction, its features (D,), and its pixels (C, H, W) as the network got them."""
 
-    prediction: AnyPrediction
+    prediction: Any
     features: NDArray[np.float32]
     pixels: Pixels
 
@@ -116,7 +116,7 @@ class Worker:
         chosen = method or usual_method(self.predictor)
         check(self.predictor, chosen, settings)
         if target is not None:
-            self.predictor.class_number(target)
+            self.predictor.bundle.task.index_of(target)
         pixels = await self.decoded(image)
 
         def work(deadline: Deadline) -> Explanation:
@@ -246,14 +246,14 @@ class Worker:
 
     def _infer(self, questions: list[_Question], alone: bool) -> list[Seen]:
         predictor = self.predictor if alone or self._wide is None else self._wide
-        look = predictor.look(np.stack([q.pixels for q in questions]))
+        output = predictor.forward(np.stack([q.pixels for q in questions]))
         found: list[Seen | None] = [None] * len(questions)
         for coverage in {q.coverage for q in questions}:
             rows = [i for i, q in enumerate(questions) if q.coverage == coverage]
-            part = Look(look.logits[rows], look.features[rows], look.coarse[rows])
-            answers = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
-            for i, answer in zip(rows, answers, strict=True):
-                found[i] = Seen(answer, look.features[i], questions[i].pixels)
+            part = ModelOutput(output.logits[rows], output.features[rows], output.coarse[rows])
+            predictions = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
+            for i, prediction in zip(rows, predictions, strict=True):
+                found[i] = Seen(prediction, output.features[i], questions[i].pixels)
         return [seen for seen in found if seen is not None]
 
     def _observed(self, size: int, seconds: float) -> None:

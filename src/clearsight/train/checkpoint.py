@@ -73,10 +73,6 @@ class Checkpoint:
             )
         return dict(state)
 
-    def remove(self) -> None:
-        """Forget the state: the training is finished."""
-        self.path.unlink(missing_ok=True)
-
 
 def _digest(content: memoryview) -> bytes:
     return hashlib.blake2b(content, digest_size=DIGEST).digest()

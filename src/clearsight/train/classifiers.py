@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.models.heads import ForestHead, KernelHead, NeighbourHead, Reduced, kernel_head, softmax_head
-from clearsight.train.probe import Targets, linear_weights
+from clearsight.train.head_search import Targets, linear_weights
 
 Floats = NDArray[np.float32]
 Setting = dict[str, float]

@@ -15,7 +15,7 @@ from torch import nn
 
 from clearsight.data.cache import CachedPixels, Progress, entry
 from clearsight.data.loader import to_float
-from clearsight.engines import BATCH, engine_for, engine_name
+from clearsight.models.execution import BATCH, engine_for, engine_name
 from clearsight.models.network import VIEWS, Backbone, Probe
 
 

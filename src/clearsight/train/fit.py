@@ -13,51 +13,43 @@ from pathlib import Path
 from typing import cast, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from clearsight.answers.numbers import like_angles
+from clearsight.arguments import flag
 from clearsight.bundle import Bundle
-from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Fit, Geometry
-from clearsight.data.normal import require_normal
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sound import FACTS
-from clearsight.data.targets import Task, is_direction, like_counts, require_variety
-from clearsight.engines import device_of
 from clearsight.errors import ConfigError
-from clearsight.metrics import accuracy, log_loss, softmax
-from clearsight.train.anomaly import find_anomalies
-from clearsight.train.classical import classical
+from clearsight.models.execution import device_of
+from clearsight.scale.distributed import ALONE, World
+from clearsight.tasks import registered_tasks
+from clearsight.train.confident_learning import find_label_issues
+from clearsight.train.config import TrainConfig
+from clearsight.train.context import TrainContext, TrainResult, Watch
 from clearsight.train.decision import Decision
-from clearsight.train.distributed import ALONE, World
-from clearsight.train.job import Job, Outcome, Watch
-from clearsight.train.limits import fit_limits
-from clearsight.train.loop import Training, score_of
-from clearsight.train.losses import loss_for
+from clearsight.train.head_search import Candidate
+from clearsight.train.label_issues import LabelIssues
 from clearsight.train.observer import Epoch
-from clearsight.train.probe import Candidate
+from clearsight.train.ood import fit_ood_detector
 from clearsight.train.recipe import Recipe, check_names, check_task, kept, larger_size, plan
-from clearsight.train.ridge import answers_head
-from clearsight.train.scratch import from_scratch
-from clearsight.train.suspects import Suspects, find_suspects
-from clearsight.train.transfer import transfer
+from clearsight.train.ridge import ridge_head
+from clearsight.train.strategies.classical import classical
+from clearsight.train.strategies.from_scratch import from_scratch
+from clearsight.train.strategies.one_class import train_one_class
+from clearsight.train.strategies.transfer import transfer
 
-TRAIN: dict[str, Callable[[Job], Outcome]] = {"probe": transfer, "scratch": from_scratch, "classical": classical}
-"""What carries out each kind of recipe for classes."""
+Strategy = Callable[[TrainContext], TrainResult]
 
-ANSWER: dict[str, Callable[[Job], Outcome]] = {"probe": answers_head, "scratch": from_scratch}
-"""The same for several labels and for numbers."""
-
-WAYS: dict[Task, dict[str, Callable[[Job], Outcome]]] = {
-    "classification": TRAIN,
-    "multilabel": ANSWER,
-    "regression": ANSWER,
-    "anomaly": {"probe": find_anomalies, "scratch": find_anomalies},
+STRATEGIES: dict[str, dict[str, Strategy]] = {
+    "classifier": {"probe": transfer, "scratch": from_scratch, "classical": classical},
+    "regression": {"probe": ridge_head, "scratch": from_scratch},
+    "one-class": {"probe": train_one_class, "scratch": train_one_class},
 }
+"""What carries out each kind of recipe, by how the task fits a head (`tasks.task.Training.head`)."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,8 @@ class Fitted:
     judged (M,): positions of the validation images; val_logits (M, K): their logits by weights that had not seen them.
     history is empty where no network was trained by gradient descent. tuned: a pretrained network was trained further
     and kept. seconds: of training; limits_seconds: of finding out what the model does not know and which labels to
-    doubt. images_per_second: of training or of features. training: how the loop ran, if it did. suspects: labels that
+    doubt. images_per_second: of training or of features. training: the
+    resolved config, where a network was trained by gradient descent. suspects: labels that
     are probably wrong.
     """
 
@@ -83,13 +76,13 @@ class Fitted:
     seconds: float
     limits_seconds: float
     images_per_second: float
-    training: Training | None = None
-    suspects: Suspects | None = None
+    training: TrainConfig | None = None
+    suspects: LabelIssues | None = None
 
 
 def fit(
     dataset: Dataset,
-    config: Config,
+    config: TrainConfig,
     *,
     console: Console | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -97,7 +90,7 @@ def fit(
     checkpoints: Path | None = None,
     world: World = ALONE,
     hold_out_test: bool = True,
-    doubt_labels: bool = True,
+    find_issues: bool = True,
 ) -> Fitted:
     """Train the classifier the options ask for, or the one that suits the data.
 
@@ -112,11 +105,11 @@ def fit(
     device = device_of(config.run.device)
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("looking at the files"))
-    recipe = plan(config, scanned)
+    recipe = plan(config, scanned, dataset.task)
     _check_task(dataset, config, recipe)
     trials = Trials(dataset, scanned, config, test_fraction, device, console)
     recipe, geometry, why_so = trials.geometry(recipe)
-    decisions = [*recipe.decisions, *_whole_numbers(dataset, config), *why_so]
+    decisions = [*recipe.decisions, *_notes(dataset, config), *why_so]
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     prepared, left_out = trials.prepared(geometry, console)
@@ -125,34 +118,17 @@ def fit(
     for finding in prepared.audit.findings:
         if finding.severity == "warning":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
-    job = Job(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
-    _note_angles(job)
+    job = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
     outcome = _train(job)
     trained = time.perf_counter()
-    bundle = Bundle(
-        network=outcome.network.eval(),
-        classes=dataset.answers,
-        answer=outcome.answer,
-        form=prepared.form,
-        geometry=geometry,
-        temperature=outcome.temperature,
-        data={
-            "name": dataset.name,
-            "origin": dataset.origin,
-            "images": len(dataset),
-            "fingerprint": prepared.pixels.key,
-            "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
-            "media": scanned.media,
-            **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
-        },
-    )
+    bundle = _bundle(outcome, prepared, geometry, scanned)
     suspects = None
     if world.rank == 0:
         alone = replace(job, world=ALONE)
-        bundle = replace(bundle, limits=fit_limits(alone, outcome, bundle))
+        bundle = replace(bundle, limits=fit_ood_detector(alone, outcome, bundle))
         suspects = outcome.suspects
-        if outcome.answer is None and doubt_labels:
-            suspects = find_suspects(alone)
+        if outcome.task.training.label_issues and find_issues:
+            suspects = find_label_issues(alone)
     return Fitted(
         bundle=bundle,
         prepared=prepared,
@@ -171,70 +147,60 @@ def fit(
     )
 
 
-def _whole_numbers(dataset: Dataset, config: Config) -> list[Decision]:
-    """Say that whole numbers are taken for names of classes, where nobody said so and they may be counts; names of
-    folders are none.
-    """
-    open_what = dataset.targets is None and config.data.task == "auto" and not Path(dataset.origin).is_dir()
-    if not open_what or not like_counts(dataset.classes):
-        return []
-    why = "the labels are whole numbers, taken for names: --task regression if they are counts"
-    return [Decision("labels", f"{len(dataset.classes)} classes", why)]
+def _bundle(outcome: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:
+    """The trained model with the facts of its data; how unusual an image may be is not known yet."""
+    dataset = prepared.dataset
+    return Bundle(
+        network=outcome.network.eval(),
+        task=outcome.task,
+        form=prepared.form,
+        geometry=geometry,
+        data={
+            "name": dataset.name,
+            "origin": dataset.origin,
+            "images": len(dataset),
+            "fingerprint": prepared.pixels.key,
+            "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
+            "media": scanned.media,
+            **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
+        },
+    )
 
 
-def _note_angles(job: Job) -> None:
-    """Say that numbers that fill a full turn are taken for plain ones, where the user did not say what they are."""
-    table = job.data.dataset.targets
-    if table and job.config.data.angle is None and (found := like_angles(table)):
-        name, unit = found
-        job.note("numbers", "plain", f"{name!r} fills a full turn: if it is an angle, say --angle {unit}")
+def _notes(dataset: Dataset, config: TrainConfig) -> list[Decision]:
+    """What the task says about how it reads the data, where the user left that open."""
+    return [Decision(*note) for note in dataset.task.notes(dataset, config)]
 
 
-def _check_task(dataset: Dataset, config: Config, recipe: Recipe) -> None:
+def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     """Refuse options that mean nothing for what is to be predicted, all at once."""
-    task, data, model, options = dataset.task, config.data, config.model, config.train
-    loss_for(task, options.loss)
-    numbers = [flag for flag, given in (("--angle", data.angle), ("--within", data.within)) if given]
-    if task != "regression" and numbers:
-        raise ConfigError(f"{', '.join(numbers)} is about numbers to predict", found=f"{dataset.name} has none")
+    task, loss, changed = dataset.task, config.optimization.loss, config.changed()
+    if loss is not None and loss not in task.training.losses:
+        raise ConfigError(f"--loss {loss} is not for {task.name}", expected=", ".join(task.training.losses))
+    for other in registered_tasks():
+        given = [flag(name) for name in other.own_options if name in changed]
+        if given and other.name != task.name:
+            names = other.words_used.names[1]
+            raise ConfigError(f"{', '.join(given)} is about {names} to predict", found=f"{dataset.name} has none")
     check_task(dataset, config)
-    if dataset.targets is None:
-        return
-    if task == "regression" and is_direction(dataset.targets.values):
-        plain = [*numbers, *(["--loss gaussian-nll"] if options.loss == "gaussian-nll" else [])]
-        if plain:
-            raise ConfigError(
-                f"{', '.join(plain)}: not for a direction in the plane",
-                found=f"unit vectors in {' and '.join(dataset.targets.names)}",
-                fix="leave that out",
-            )
-    if task == "anomaly":
-        require_normal(dataset)
-        if recipe.kind == "scratch" and model.model != "auto" and len(dataset.targets.normal) == 1:
-            raise ConfigError(
-                f"{recipe.model} would start from random weights and learn to tell normal classes apart",
-                found=f"one normal class, {dataset.targets.normal[0]}",
-                fix="leave out --model, or name a network with published weights",
-            )
-    else:
-        require_variety(dataset.targets, dataset.name)
-    if recipe.kind == "classical":
+    task.check(dataset, config.with_options(pretrained=False) if recipe.kind == "scratch" else config)
+    if recipe.kind not in STRATEGIES[task.training.head]:
         raise ConfigError(
             f"the classical model {recipe.model} tells classes apart",
-            found=task,
+            found=task.name,
             fix="leave out --model, or name a network",
         )
     wrong = {
-        "--class-weights": options.class_weights != "none",
-        "--adversarial": options.adversarial != "none",
-        "--label-smoothing": bool(options.label_smoothing) and task == "regression",
-        "--freeze none or lower": model.freeze in ("none", "lower") and recipe.kind == "probe",
-        "--heal": config.run.heal,
-        "--fit auto": data.fit == "auto" and task == "anomaly",
+        "class_weights": ("--class-weights", config.regularization.class_weights != "none"),
+        "adversarial": ("--adversarial", config.augmentation.adversarial != "none"),
+        "label_smoothing": ("--label-smoothing", bool(config.regularization.label_smoothing)),
+        "freeze": ("--freeze none or lower", config.model.freeze in ("none", "lower") and recipe.kind == "probe"),
+        "heal": ("--heal", config.run.heal),
+        "fit": ("--fit auto", config.data.fit == "auto"),
     }
-    if given := [flag for flag, asked in wrong.items() if asked]:
+    if given := [option for name, (option, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
-            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task}", fix="leave that out"
+            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="leave that out"
         )
 
 
@@ -244,7 +210,7 @@ class Trials:
 
     dataset: Dataset
     scanned: Scan
-    config: Config
+    config: TrainConfig
     test_fraction: float | None
     device: str
     console: Console
@@ -262,7 +228,7 @@ class Trials:
             fits = {name: Geometry(side, side, name) for name in get_args(Fit)}
             geometry, decision = self._best("fit", recipe, fits)
             decisions.append(decision)
-        larger = larger_size(recipe, self.config, self.scanned)
+        larger = larger_size(recipe, self.config, self.scanned, self.dataset.task)
         if larger is not None:
             sizes = {str(n): replace(geometry, height=n, width=n) for n in (side, larger)}
             geometry, decision = self._best("size", recipe, sizes)
@@ -287,32 +253,22 @@ class Trials:
         config = self.config
         scores: dict[str, tuple[float, float]] = {}
         for name, geometry in tried.items():
-            short = replace(_without_budget(config), train=replace(config.train, epochs=config.train.epochs or 8))
+            short = config.with_options(epochs=config.optimization.epochs or 8, budget=None, freeze="auto")
             own = replace(recipe, img_size=geometry.height)
             data, _ = self.prepared(geometry, self.console)
-            job = Job(data, own, short, self.device, Silent())
+            job = TrainContext(data, own, short, self.device, Silent())
             scores[name] = _score(job, _train(job))
         best = max(scores, key=lambda name: scores[name])
         words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
-        of = "validation accuracy" if self.dataset.targets is None else "how right it is in validation"
+        of = "validation accuracy" if self.dataset.task.needs_classes else "how right it is in validation"
         return tried[best], Decision(what, best, f"{of}: {words}")
 
 
-def _train(job: Job) -> Outcome:
-    return WAYS[job.data.dataset.task][job.recipe.kind](job)
+def _train(job: TrainContext) -> TrainResult:
+    return STRATEGIES[job.task.training.head][job.recipe.kind](job)
 
 
-def _score(job: Job, outcome: Outcome) -> tuple[float, float]:
+def _score(job: TrainContext, outcome: TrainResult) -> tuple[float, float]:
     """What validation says of a training: of two, the larger is better."""
-    if outcome.answer is None:
-        target = job.data.labels[outcome.judged]
-        belief = softmax(outcome.logits, outcome.temperature)
-        return accuracy(target, outcome.logits.argmax(1)), -log_loss(target, belief)
-    outputs = torch.from_numpy(outcome.logits).float()
-    loss = outcome.training.loss if outcome.training else ""
-    score = float(score_of(outputs, job.examples.wanted(outcome.judged), outcome.answer.task, loss).mean())
-    return score, score
-
-
-def _without_budget(config: Config) -> Config:
-    return replace(config, run=replace(config.run, budget=None), model=replace(config.model, freeze="auto"))
+    loss = outcome.training.optimization.loss if outcome.training else ""
+    return outcome.task.validation_score(outcome.logits, job.examples.targets_of(outcome.judged), loss or "")

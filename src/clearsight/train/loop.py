@@ -20,19 +20,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.adversary import pgd
+from clearsight.attacks.gradient import pgd
 from clearsight.data.augment import augment
 from clearsight.data.loader import Images
 from clearsight.data.mix import mix
-from clearsight.data.targets import Task
 from clearsight.errors import TrainingError
 from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.network import frozen
+from clearsight.scale.distributed import ALONE, World
+from clearsight.tasks import Task
+from clearsight.tasks.losses import Loss, one_hot_targets
+from clearsight.train.batch_norm import freeze_bn, frozen_statistics
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.distributed import ALONE, World
-from clearsight.train.losses import ALL_LOSSES, class_weights, targets
-from clearsight.train.norms import hold_norms, still_norms
-from clearsight.train.observer import Epoch, Observer, Step
+from clearsight.train.class_weights import class_weights
+from clearsight.train.config import AugmentationConfig, TrainConfig
+from clearsight.train.observer import UNOBSERVED, Epoch, Observer, Step, ignore
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms
 from clearsight.train.schedules import rate_factor
@@ -44,8 +46,8 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 @dataclass(frozen=True)
 class Examples:
     """Labelled images: pixels (N, C, H, W) uint8, uint16 or float32 in [0, 1]; labels (N,) class indices; weights (N,)
-    how far each label is believed; train, val: positions among the N. targets (N, E): what outputs are compared with
-    where it is not a class each: soft labels of classes, 0 and 1 for labels, or numbers, as task says.
+    how far each label is trusted; train, val: positions among the N. task: what is learned. targets (N, E): what it
+    encodes; None for the classes that labels say.
     """
 
     pixels: NDArray[Any]
@@ -53,63 +55,23 @@ class Examples:
     weights: NDArray[np.float32]
     train: NDArray[np.int64]
     val: NDArray[np.int64]
-    classes: int
-    task: Task = "classification"
+    task: Task
     targets: NDArray[np.float32] | None = None
 
-    def wanted(self, rows: NDArray[np.int64], smoothing: float = 0.0) -> torch.Tensor:
-        """Targets (N, E) of some images, of classes one-hot; smoothing as for `losses.targets`."""
+    @property
+    def classes(self) -> int:
+        """How many classes labels are of, where they are learned."""
+        return len(self.task.names)
+
+    def loss(self, name: str) -> Loss:
+        """A loss of the task by its name."""
+        return self.task.training.losses[name]
+
+    def targets_of(self, rows: NDArray[np.int64], smoothing: float = 0.0) -> torch.Tensor:
+        """Targets (N, E) of some images, of classes one-hot; smoothing: the share spread over all names."""
         if self.targets is None:
-            return targets(torch.from_numpy(self.labels[rows]), self.classes, smoothing)
-        found = torch.from_numpy(self.targets[rows])
-        if self.task == "regression":
-            return found
-        return found * (1 - smoothing) + smoothing / (2 if self.task == "multilabel" else self.classes)
-
-
-@dataclass(frozen=True)
-class Training:
-    """How to train, every value decided; `config.TrainConfig` says what each means.
-
-    frozen_norm: batch normalisation keeps its running statistics, as fine-tuning a pretrained network wants.
-    amp: off, bf16 or fp16.
-    """
-
-    epochs: int
-    batch_size: int
-    max_steps: int | None = None
-    accumulate: int = 1
-    loss: str = "cross-entropy"
-    opt: str = "adamw"
-    sched: str = "one-cycle"
-    warm_up: float = 0.0
-    momentum: float = 0.9
-    weight_decay: float = 0.05
-    l1: float = 0.0
-    max_norm: float | None = None
-    clip: float | None = 1.0
-    label_smoothing: float = 0.0
-    class_weights: str = "none"
-    augment: str = "none"
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    adversarial: str = "none"
-    adversarial_epsilon: float = 0.03
-    adversarial_steps: int = 7
-    ema: float | None = None
-    patience: int = 10
-    val_every: int | None = None
-    amp: str = "off"
-    compile: bool = False
-    frozen_norm: bool = False
-
-    def steps_per_epoch(self, images: int) -> int:
-        """Updates in one pass over the training images."""
-        return math.ceil(images / self.images_per_step(images))
-
-    def images_per_step(self, images: int) -> int:
-        """Images behind one update: the batch times the batches accumulated, or all for gradient descent."""
-        return images if self.opt == "gd" else min(images, self.batch_size * self.accumulate)
+            return one_hot_targets(torch.from_numpy(self.labels[rows]), self.classes, smoothing)
+        return self.task.smoothed(torch.from_numpy(self.targets[rows]), smoothing)
 
 
 @dataclass(frozen=True)
@@ -125,86 +87,82 @@ class Trained:
 def train_network(
     network: nn.Module,
     data: Examples,
-    how: Training,
+    config: TrainConfig,
     groups: Sequence[dict[str, Any]],
     *,
-    seed: int,
-    device: str,
     checkpoint: Checkpoint | None = None,
-    observer: Observer | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    observer: Observer = UNOBSERVED,
+    on_epoch: Callable[[Epoch], None] = ignore,
+    on_step: Callable[[int, int], None] = ignore,
     world: World = ALONE,
 ) -> Trained:
     """Train in place; the weights of the epoch with the lowest validation loss are kept.
 
-    groups: parameter groups for the optimiser, each with its own peak rate `lr`. checkpoint: where to go on from, if it
-    holds something, and to save to. on_step(done, total), on_epoch(epoch): called as training goes on. world: the
-    processes that share each batch. Raises TrainingError when the loss of a step or of validation is no longer a finite
-    number; the network then holds its best weights so far.
+    Args:
+        config: resolved, see `resolve.resolve`.
+        groups: parameter groups for the optimiser, each with its own peak rate `lr`.
+        checkpoint: where to go on from, if it holds something, and to save to.
+        on_epoch, on_step: called as training goes on: on_step(done, total), on_epoch(epoch).
+        world: the processes that share each batch.
+
+    Raises:
+        TrainingError: a loss is not finite, of a step or in validation; the network then holds its best weights so far.
     """
-    layout = layout_for(network, device)
+    how, regularization, augmentation = config.optimization, config.regularization, config.augmentation
+    seed, device, layout = config.run.seed, config.run.device, layout_for(network, config.run.device)
     network.to(device).to(memory_format=layout)
-    optimiser = build_optimiser(how.opt, groups, momentum=how.momentum, weight_decay=how.weight_decay)
+    optimiser = build_optimiser(how.opt, groups, momentum=how.momentum, weight_decay=regularization.weight_decay)
     peaks = [float(group["lr"]) for group in optimiser.param_groups]
-    average = WeightAverage(network, how.ema) if how.ema else None
+    average = WeightAverage(network, regularization.ema) if regularization.ema else None
     scaler = torch.amp.GradScaler(device, enabled=how.amp == "fp16")
     forward = world.wrap(torch.compile(network) if how.compile else network, device)
-    loss_of, per_class = ALL_LOSSES[how.loss], torch.ones(data.classes)
-    if how.class_weights == "balanced":
-        per_class = class_weights(data.labels[data.train], data.classes)
-    per_epoch = how.steps_per_epoch(len(data.train))
+    balanced = regularization.class_weights == "balanced"
+    class_weight = class_weights(data.labels[data.train], data.classes) if balanced else torch.ones(data.classes)
+    loss_of, per_epoch = data.loss(how.loss), how.steps_per_epoch(len(data.train))
     total = min(per_epoch * how.epochs, how.max_steps or per_epoch * how.epochs)
 
-    def loss_and_gradient(pieces: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
-        """Loss of a step's batches together, sum of the images' scores, logits of the last batch; gradients are left in
-        place.
-        """
+    def loss_and_gradient(batches: Sequence[Batch], weight: torch.Tensor) -> tuple[float, float, torch.Tensor]:
+        """Loss of a step's batches, sum of the images' scores, logits of the last batch; gradients stay in place."""
         optimiser.zero_grad(set_to_none=True)
         sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, of scores; asked for once
-        for number, (images, target, w) in enumerate(pieces):
-            together = world.waiting(forward, last=number == len(pieces) - 1)
-            with together, auxiliary_logits(network) as extra, autocast(device, how.amp):
-                logits = forward(images.to(memory_format=layout))
-                losses = loss_of(_not_half(logits), target)
-                for inner in extra:
-                    losses = losses + AUXILIARY_WEIGHT * loss_of(_not_half(inner), target)
-                loss = (losses * w).sum() / weight
-                cost = loss + how.l1 * l1_penalty(network) / (len(pieces) * world.size) if how.l1 else loss
+        for number, (images, targets, w) in enumerate(batches):
+            with world.no_sync(forward, last=number == len(batches) - 1), autocast(device, how.amp):
+                logits, losses = _outputs(network, forward, images.to(memory_format=layout), targets, loss_of)
+                loss = cost = (losses * w).sum() / weight
+                if regularization.l1:
+                    cost = loss + regularization.l1 * l1_penalty(network) / (len(batches) * world.size)
             scaler.scale(cost * world.size).backward()  # type: ignore[no-untyped-call]
-            scores = score_of(logits.detach(), target, data.task, how.loss)
+            scores = data.task.training_score(logits.detach(), targets, how.loss)
             sums += torch.stack([loss.detach().double(), scores.sum().double()])
         if scaler.is_enabled():
             scaler.unscale_(optimiser)
         value, right = world.sum(sums).tolist()
         return value, right, logits.detach()
 
-    def searched(pieces: Sequence[Batch], weight: torch.Tensor, step: int) -> float:
+    def searched(batches: Sequence[Batch], weight: torch.Tensor, step: int) -> float:
         """What is minimised, at weights a line search tries, with the same random numbers."""
         torch.manual_seed(_mixed(seed, step, world.rank))
-        with still_norms(network):
-            value = loss_and_gradient(pieces, weight)[0]
+        with frozen_statistics(network):
+            value = loss_and_gradient(batches, weight)[0]
         limit_gradient(network, how.clip)
-        return value + (how.l1 * float(l1_penalty(network).detach()) if how.l1 else 0.0)
+        return value + (regularization.l1 * float(l1_penalty(network).detach()) if regularization.l1 else 0.0)
 
     pixels = Images(data.pixels, device)
     history: list[Epoch] = []
     best_state = copy_state(network)
     step, seen, before, tally = 0, 0, 0.0, np.zeros(3)  # tally: summed loss, right answers, images since the last line
+    stateful: dict[str, Any] = {"network": network, "optimiser": optimiser, "scaler": scaler}
+    if average is not None:
+        stateful["average"] = average
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
-        network.load_state_dict(saved["network"])
-        optimiser.load_state_dict(saved["optimiser"])
-        scaler.load_state_dict(saved["scaler"])
-        if average is not None:
-            average.load_state_dict(saved["average"])
+        for name, part in stateful.items():
+            part.load_state_dict(saved[name])
         history, best_state = [Epoch(**row) for row in saved["history"]], saved["best"]
         step, seen, before, tally = saved["step"], saved["seen"], saved["seconds"], np.array(saved["tally"])
         for line in history:
-            if on_epoch:
-                on_epoch(line)
+            on_epoch(line)
     began, shuffled, order = time.perf_counter() - before, 0, data.train
-    if observer:
-        observer.start(network, groups)
+    observer.start(network, groups)
 
     while step < total and not _worn_out(history, how.patience):
         asked = time.perf_counter()
@@ -212,80 +170,65 @@ def train_network(
         if shuffled != epoch:
             order, shuffled = np.random.default_rng([seed, epoch]).permutation(data.train), epoch
         rows = np.array_split(order, per_epoch)[place]  # nearly equal steps: no last one too small to normalise over
-        torch.manual_seed(_mixed(seed, step, world.rank))  # dropout and its like
-        noise = torch.Generator().manual_seed(_mixed(seed, step, world.rank))
+        step_seed = _mixed(seed, step, world.rank)
+        torch.manual_seed(step_seed)  # dropout and its like
+        noise = torch.Generator().manual_seed(step_seed)
         parts = np.array_split(rows, math.ceil(len(rows) / how.batch_size))
-        pieces = [_batch(pixels, data, world.share(part), how, per_class, noise) for part in parts]
-        weight = world.sum(torch.stack([w.sum() for _, _, w in pieces]).sum())  # of the whole step, on all processes
+        batches = [_batch(pixels, data, world.share(part), config, class_weight, noise) for part in parts]
+        weight = world.sum(torch.stack([w.sum() for _, _, w in batches]).sum())  # of the whole step, on all processes
         losses_so_far = [line.val_loss for line in history]
         factor = rate_factor(how.sched, step / max(1, total - 1), how.warm_up, losses_so_far, how.patience)
         for group, peak in zip(optimiser.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         rate, waited = max(peaks) * factor, time.perf_counter() - asked
-        if how.adversarial == "pgd":
-            start = _mixed(seed, step, world.rank)
-            pieces = [(_attacked(network, x, target, how, start), target, w) for x, target, w in pieces]
+        if augmentation.adversarial == "pgd":
+            batches = [(_attacked(network, x, y, augmentation, step_seed), y, w) for x, y, w in batches]
 
         network.train()
-        if how.frozen_norm:
-            hold_norms(network)
-        if observer:
-            observer.before_forward(step + 1)
-        value, right, logits = loss_and_gradient(pieces, weight)
-        images, target, _ = pieces[-1]
+        if how.freeze_bn:
+            freeze_bn(network)
+        observer.before_forward(step + 1)
+        value, right, logits = loss_and_gradient(batches, weight)
         spent = time.perf_counter() - asked
-        facts = Step(step + 1, total, epoch, rate, value, images, target, logits, waited, spent, len(parts[-1]))
-        if observer:
-            observer.after_backward(facts)
+        facts = Step(step + 1, total, epoch, rate, value, *batches[-1][:2], logits, waited, spent, len(parts[-1]))
+        observer.after_backward(facts)
         if not math.isfinite(value):
             network.load_state_dict(best_state)
             raise _diverged(value, step + 1, epoch, rate, max(peaks))
         limit_gradient(network, how.clip)
-        search = (partial(searched, pieces, weight, step),) if how.opt in LINE_SEARCHES else ()
+        search = (partial(searched, batches, weight, step),) if how.opt in LINE_SEARCHES else ()
         scaler.step(optimiser, *search)
         scaler.update()
-        if how.max_norm is not None:
-            limit_norms(network, how.max_norm)
+        if regularization.max_norm is not None:
+            limit_norms(network, regularization.max_norm)
         if average is not None:
             average.update(network)
         tally += value * len(rows), right, len(rows)
         step, seen = step + 1, seen + len(rows)
-        if observer:
-            observer.after_update(facts)
-        if on_step:
-            on_step(step, total)
+        observer.after_update(facts)
+        on_step(step, total)
 
         if step == total or (step % how.val_every == 0 if how.val_every else step % per_epoch == 0):
             with average.applied(network) if average is not None else contextlib.nullcontext():
-                val_loss, val_accuracy = _validate(network, pixels, data, how, world)
-                train_loss, train_accuracy = float(tally[0] / tally[2]), float(tally[1] / tally[2])
-                spent = time.perf_counter() - began
-                line = Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, spent)
+                val_loss, val_accuracy = _validate(network, pixels, data, config, world)
                 if val_loss < min((earlier.val_loss for earlier in history), default=math.inf):
                     best_state = copy_state(network)
+            train_loss, train_accuracy = (tally[:2] / tally[2]).tolist()
+            seconds = time.perf_counter() - began
+            line = Epoch(epoch, step, rate, train_loss, train_accuracy, val_loss, val_accuracy, seconds)
             if math.isfinite(val_loss):
                 history.append(line)
-                if on_epoch:
-                    on_epoch(line)
-            if observer:
-                observer.after_epoch(line)
+                on_epoch(line)
+            observer.after_epoch(line)
             if not math.isfinite(val_loss):
                 network.load_state_dict(best_state)
                 raise _diverged(val_loss, step, epoch, rate, max(peaks), "validation loss")
             tally = np.zeros(3)
         if checkpoint is not None and checkpoint.due():
             checkpoint.save(
-                network=network.state_dict(),
-                optimiser=optimiser.state_dict(),
-                scaler=scaler.state_dict(),
-                average=average.state_dict() if average is not None else {},
-                history=[asdict(line) for line in history],
-                best=best_state,
-                step=step,
-                seen=seen,
-                seconds=time.perf_counter() - began,
-                tally=tally.tolist(),
-            )
+                **{name: part.state_dict() for name, part in stateful.items()}, best=best_state, step=step, seen=seen,
+                history=[asdict(line) for line in history], seconds=time.perf_counter() - began, tally=tally.tolist(),
+            )  # fmt: skip
 
     network.load_state_dict(best_state)
     network.eval().to("cpu").to(memory_format=torch.contiguous_format)
@@ -301,53 +244,58 @@ def _worn_out(history: Sequence[Epoch], patience: int) -> bool:
     return history[-1].epoch - best.epoch >= patience
 
 
+def _outputs(
+    network: nn.Module, forward: nn.Module, images: torch.Tensor, targets: torch.Tensor, loss_of: Loss
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (N, K) and the loss of each image (N,), to which heads that only training has contribute."""
+    with auxiliary_logits(network) as extra:
+        logits = forward(images)
+        losses = loss_of(_not_half(logits), targets)
+        for inner in extra:
+            losses = losses + AUXILIARY_WEIGHT * loss_of(_not_half(inner), targets)
+    return logits, losses
+
+
 def _batch(
     pixels: Images,
     data: Examples,
     rows: NDArray[np.int64],
-    how: Training,
-    per_class: torch.Tensor,
+    config: TrainConfig,
+    class_weight: torch.Tensor,
     noise: torch.Generator,
 ) -> Batch:
     """Images (N, C, H, W), targets (N, K) and weights (N,) as training sees them."""
-    images, device = pixels[rows], pixels.device
-    wanted = data.wanted(rows, how.label_smoothing).to(device)
-    images = augment(images, how.augment, noise)
-    images, wanted = mix(images, wanted, noise, mixup=how.mixup, cutmix=how.cutmix)
+    images, device, augmentation = pixels[rows], pixels.device, config.augmentation
+    targets = data.targets_of(rows, config.regularization.label_smoothing).to(device)
+    images = augment(images, augmentation.augment, noise)
+    images, targets = mix(images, targets, noise, mixup=augmentation.mixup, cutmix=augmentation.cutmix)
     weights = torch.from_numpy(data.weights[rows]).to(device)
-    if data.targets is None or data.task == "classification":
-        weights = weights * (wanted @ per_class.to(device))
-    return images, wanted, weights
+    if data.task.training.label_issues:
+        weights = weights * (targets @ class_weight.to(device))
+    return images, targets, weights
 
 
-def _attacked(network: nn.Module, images: torch.Tensor, wanted: torch.Tensor, how: Training, seed: int) -> torch.Tensor:
+def _attacked(
+    network: nn.Module, images: torch.Tensor, targets: torch.Tensor, how: AugmentationConfig, seed: int
+) -> torch.Tensor:
     """The images that the network, as it is in evaluation mode, finds hardest near these [Madry et al. 2018]."""
     with frozen(network):
         return pgd(
-            network, images, wanted, how.adversarial_epsilon, steps=how.adversarial_steps, seed=seed, batch=len(images)
+            network, images, targets, how.adversarial_epsilon, steps=how.adversarial_steps, seed=seed, batch=len(images)
         )
 
 
-def _validate(network: nn.Module, pixels: Images, data: Examples, how: Training, world: World) -> tuple[float, float]:
-    """Mean loss and score on the validation images, each process judging its share."""
-    rows = world.share(data.val)
+def _validate(
+    network: nn.Module, pixels: Images, data: Examples, config: TrainConfig, world: World
+) -> tuple[float, float]:
+    """Mean loss and score on the validation images, of which each process evaluates its share."""
+    rows, how = world.share(data.val), config.optimization
     logits = logits_of(network, pixels, rows, how.batch_size, layout_for(network, pixels.device), how.amp)
-    wanted = data.wanted(rows)
-    losses, scores = ALL_LOSSES[how.loss](logits, wanted), score_of(logits, wanted, data.task, how.loss)
+    targets = data.targets_of(rows)
+    losses = data.loss(how.loss)(logits, targets)
+    scores = data.task.training_score(logits, targets, how.loss)
     loss, score = (world.sum(torch.stack([losses.sum(), scores.sum()]).double()) / len(data.val)).tolist()
     return loss, score
-
-
-def score_of(outputs: torch.Tensor, wanted: torch.Tensor, task: Task, loss: str = "") -> torch.Tensor:
-    """How right outputs are, image by image (N,): 1 for the right class; the share of labels that are right; or, of
-    standardised numbers, 1 less the mean squared error, whose mean is the variance explained, R^2. loss: by which they
-    were learned: mse leads those of labels to 0 and 1, any other way to below and above 0.
-    """
-    if task == "classification":
-        return (outputs.argmax(1) == wanted.argmax(1)).float()
-    if task == "multilabel":
-        return ((outputs > (0.5 if loss == "mse" else 0)) == (wanted > 0.5)).float().mean(1)
-    return 1 - (outputs[:, : wanted.shape[1]] - wanted).square().mean(1)
 
 
 def logits_of(

@@ -1,10 +1,10 @@
-"""What watches a training run: a protocol, so that the loop knows nothing of who looks on."""
+"""What watches a training run, of which the loop knows nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,8 +52,8 @@ class Step:
     batch: int | None = None
 
 
-class Observer(Protocol):
-    """Called by the loop in this order; an observer may read everything and must change nothing."""
+class Observer:
+    """Called by the loop in this order. A subclass may read everything and must change nothing; this does nothing."""
 
     def start(self, network: nn.Module, groups: Sequence[dict[str, Any]]) -> None:
         """Before the first step. groups: the optimiser's, each with its `params` and its peak rate `lr`."""
@@ -69,3 +69,11 @@ class Observer(Protocol):
 
     def after_epoch(self, epoch: Epoch) -> None:
         """After each validation."""
+
+
+UNOBSERVED = Observer()
+"""The observer of a training that nobody watches."""
+
+
+def ignore(*_: object) -> None:
+    """The callback that does nothing."""

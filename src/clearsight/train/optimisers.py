@@ -17,8 +17,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, optim
 
-from clearsight.config import OPTIMISERS
 from clearsight.errors import ConfigError, nearest
+from clearsight.train.config import OPTIMISERS
 
 LINE_SEARCHES = ("lbfgs", "armijo")
 """Optimisers whose `step` evaluates the loss again: step(closure), closure() -> loss with fresh gradients."""

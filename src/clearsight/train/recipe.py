@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clearsight.config import Config, seconds
 from clearsight.console import Console
-from clearsight.data.dataset import Dataset
+from clearsight.data.dataset import Dataset, TaskKind
+from clearsight.data.exclusion import without
 from clearsight.data.geometry import Geometry
-from clearsight.data.leaving import without
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
-from clearsight.engines import device_of
 from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
+from clearsight.models.execution import device_of
 from clearsight.models.gateway import PREFIX, check_arguments, default_img_size, timm_name
 from clearsight.models.network import headless
-from clearsight.models.published import DEFAULT_BACKBONE, at_hand, fits_published, published, weight_facts
-from clearsight.models.registry import check_knobs, entry
+from clearsight.models.registry import check_model_args
+from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
+from clearsight.tasks import Classification
+from clearsight.tasks.reading import AUTO
+from clearsight.train.config import TrainConfig, seconds
 from clearsight.train.decision import Decision
 
 SMALL = 48
@@ -43,19 +45,19 @@ class Recipe:
 
     kind: Literal["probe", "scratch", "classical"]
     model: str
-    knobs: dict[str, Any]
+    model_args: dict[str, Any]
     img_size: int
     decisions: tuple[Decision, ...]
 
 
 def network_options(recipe: Recipe) -> dict[str, Any]:
     """Options by which a command trains the recipe's network from random weights, whatever it would choose itself."""
-    usual = {} if recipe.model.startswith(PREFIX) else entry(recipe.model).knobs
-    knobs = {name: value for name, value in recipe.knobs.items() if name not in usual or value != usual[name]}
-    return {"pretrained": False, "model": recipe.model, "model_arg": knobs, "img_size": recipe.img_size}
+    usual = {} if recipe.model.startswith(PREFIX) else entry(recipe.model).model_args
+    model_args = {name: value for name, value in recipe.model_args.items() if name not in usual or value != usual[name]}
+    return {"pretrained": False, "model": recipe.model, "model_arg": model_args, "img_size": recipe.img_size}
 
 
-def check_names(config: Config) -> None:
+def check_names(config: TrainConfig) -> None:
     """Refuse a network that does not exist before any file is looked at."""
     name = config.model.model
     if is_classical(name):
@@ -67,7 +69,7 @@ def check_names(config: Config) -> None:
         timm_name(name)
         check_arguments(name, config.model.model_arg)
     elif name != "auto":
-        check_knobs(entry(name), config.model.model_arg)
+        check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:
         raise ConfigError(
             "--model-arg changes a network, and --model auto leaves open which", fix="name one with --model"
@@ -85,10 +87,10 @@ ENOUGH_FOR_SIZES = 600.0
 """Seconds of budget from which a second size is tried, which costs the time of a head on frozen features."""
 
 
-def larger_size(recipe: Recipe, config: Config, scanned: Scan) -> int | None:
+def larger_size(recipe: Recipe, config: TrainConfig, scanned: Scan, task: TaskKind) -> int | None:
     """Side of a larger input that the images fill and the weights allow, where a budget leaves time to try it."""
     budget, data = config.run.budget, config.data
-    if recipe.kind != "probe" or data.task == "anomaly" or data.img_size:  # what is normal cannot be told by accuracy
+    if recipe.kind != "probe" or not task.training.tries_sizes or data.img_size:
         return None
     if budget is None or seconds(budget) < ENOUGH_FOR_SIZES:
         return None
@@ -96,13 +98,13 @@ def larger_size(recipe: Recipe, config: Config, scanned: Scan) -> int | None:
     if side < LEAST_LARGER * recipe.img_size:
         return None
     shapes = [
-        {name: tensor.shape for name, tensor in headless(recipe.model, 3, n, recipe.knobs).state_dict().items()}
+        {name: tensor.shape for name, tensor in headless(recipe.model, 3, n, recipe.model_args).state_dict().items()}
         for n in (recipe.img_size, side)
     ]
     return side if shapes[0] == shapes[1] else None
 
 
-def _only_for_networks(config: Config) -> dict[str, bool]:
+def _only_for_networks(config: TrainConfig) -> dict[str, bool]:
     """Options that are about weights, and whether they are given."""
     model = config.model
     return {
@@ -113,10 +115,10 @@ def _only_for_networks(config: Config) -> dict[str, bool]:
     }
 
 
-def plan(config: Config, scanned: Scan) -> Recipe:
+def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) -> Recipe:
     """Choose network, weights and input size. ConfigError when the options exclude each other."""
-    recipe = _plan(config, scanned)
-    if config.train.adversarial != "none" and recipe.kind == "probe":
+    recipe = _plan(config, scanned, task)
+    if config.augmentation.adversarial != "none" and recipe.kind == "probe":
         raise ConfigError(
             "--adversarial trains a network from random weights, whose every layer meets the attacks",
             found=f"{recipe.model}, which starts from published weights",
@@ -125,14 +127,14 @@ def plan(config: Config, scanned: Scan) -> Recipe:
     return recipe
 
 
-def _plan(config: Config, scanned: Scan) -> Recipe:
+def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     model, size = config.model, config.data.img_size
     if model.model == "auto":
-        return _automatic(config, scanned)
+        return _automatic(config, scanned, task)
     if is_classical(model.model):
         return _classical(config, scanned)
-    knobs = dict(model.model_arg)
-    reshaped = published(model.model) is not None and not fits_published(model.model, knobs)
+    model_args = dict(model.model_arg)
+    reshaped = published(model.model) is not None and not fits_published(model.model, model_args)
     pretrained = model.pretrained
     if pretrained is None:
         pretrained = model.init is None and not reshaped and at_hand(model.model)
@@ -149,7 +151,9 @@ def _plan(config: Config, scanned: Scan) -> Recipe:
     if pretrained:
         facts = weight_facts(model.model)
         why = "asked for; its published weights are the start"
-        return Recipe("probe", model.model, knobs, size or facts.img_size, (Decision("network", model.model, why),))
+        return Recipe(
+            "probe", model.model, model_args, size or facts.img_size, (Decision("network", model.model, why),)
+        )
     if size is None:
         if model.model.startswith(PREFIX):
             size = default_img_size(model.model)
@@ -163,10 +167,10 @@ def _plan(config: Config, scanned: Scan) -> Recipe:
             if reshaped
             else ", since its published ones are not on this machine (--pretrained downloads them)"
         )
-    return Recipe("scratch", model.model, knobs, size, (Decision("network", model.model, why),))
+    return Recipe("scratch", model.model, model_args, size, (Decision("network", model.model, why),))
 
 
-def _classical(config: Config, scanned: Scan) -> Recipe:
+def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
     """A classical model: the images' own size up to LARGEST, and cells that suit it."""
     name = config.model.model
     descriptor, _ = check_classical(name, config.model.model_arg)
@@ -200,7 +204,7 @@ def _cells(descriptor: str, size: int) -> dict[str, Any]:
     return {}
 
 
-def _automatic(config: Config, scanned: Scan) -> Recipe:
+def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     side = scanned.short_side
     small = side < SMALL
     if config.model.pretrained is True:
@@ -213,7 +217,7 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
             found=f"a median short side of {side} pixels",
             fix=f"add --model {DEFAULT_BACKBONE}",
         )
-    if small and config.data.task == "anomaly":
+    if small and not task.training.small_from_scratch:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         why = f"a median short side of {side} pixels, of which those below {SMALL} are blur for a pretrained network"
         if config.model.pretrained is False:
@@ -222,9 +226,9 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         many = many_small(size, len(scanned.digests))
-        knobs = {"width": 32 if size <= 16 else 16}
+        model_args = {"width": 32 if size <= 16 else 16}
         if many:
-            knobs = {"width": 64} if device_of(config.run.device) == "cuda" else {"width": 32, "patch": 2}
+            model_args = {"width": 64} if device_of(config.run.device) == "cuda" else {"width": 32, "patch": 2}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
             why = (
@@ -233,7 +237,7 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
         return Recipe(
             "scratch",
             "resnet8",
-            knobs,
+            model_args,
             size,
             (Decision("network", "resnet8 from scratch", f"{why}; a small residual network learns them quickly"),),
         )
@@ -251,21 +255,22 @@ def _automatic(config: Config, scanned: Scan) -> Recipe:
     )
 
 
-def check_task(dataset: Dataset, config: Config) -> None:
-    """Refuse to look for anomalies where the data was read as one of classes."""
-    if config.data.task == "anomaly" and dataset.task != "anomaly":
+def check_task(dataset: Dataset, config: TrainConfig) -> None:
+    """Refuse a task that the data was not read for."""
+    asked = config.data.task
+    if asked not in (AUTO, dataset.task.name):
         raise ConfigError(
             "this is for models that give one class per image",
-            found="--task anomaly",
-            fix="use `clearsight train` for anomalies",
+            found=f"--task {asked}",
+            fix=f"use `clearsight train` with --task {asked}",
         )
 
 
-def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepared, Recipe]:
+def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Prepared, Recipe]:
     """The recipe, and the data at its size: what every job but `fit` itself begins with."""
     check_task(dataset, config)
     scanned = scan(dataset, console.stage("looking at the files"))
-    recipe = plan(config, scanned)
+    recipe = plan(config, scanned, dataset.task)
     prepared = prepare(
         dataset,
         scanned,
@@ -278,7 +283,7 @@ def planned(dataset: Dataset, config: Config, console: Console) -> tuple[Prepare
     return kept(prepared, config)[0], recipe
 
 
-def kept(data: Prepared, config: Config) -> tuple[Prepared, list[Decision]]:
+def kept(data: Prepared, config: TrainConfig) -> tuple[Prepared, list[Decision]]:
     """The data without the images that are not to be learned from, and which these are."""
     if config.data.leave_out is None:
         return data, []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def l1_penalty(network: nn.Module) -> Tensor:
@@ -42,57 +42,38 @@ def limit_gradient(network: nn.Module, clip: float | None) -> None:
         nn.utils.clip_grad_norm_(network.parameters(), clip)
 
 
-class WeightAverage:
-    """Exponential moving average of a network's weights and of its buffers of floating type.
+class WeightAverage(AveragedModel):
+    """Exponential moving average of a network's weights and of its buffers of floating type, on the network's device.
 
     decay in (0, 1), but never above (1 + t) / (10 + t) after t updates: an average that has seen little must forget
     its random start [Polyak, Juditsky 1992; the correction as in TensorFlow's ExponentialMovingAverage]. Counts, such
-    as the batches that normalisation has seen, are not averaged. On the network's device; takes as much memory again.
+    as the batches that normalisation has seen, are copied.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay, self.updates = decay, 0
-        self.tensors = {name: t.detach().clone() for name, t in _floating(network)}
+        self.decay = decay
+        super().__init__(network, multi_avg_fn=self._take_in, use_buffers=True)
+        self.update(network)  # the first call copies, so n_averaged is 1 + t from here on
 
-    @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Take in the network's present weights."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for name, tensor in _floating(network):
-            self.tensors[name].lerp_(tensor, 1 - decay)
-        self.updates += 1
+        self.update_parameters(network)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The average as it stands, by reference like PyTorch's own: copy it to keep it."""
-        return {"updates": self.updates, "tensors": self.tensors}
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a saved average, bit for bit; it must be of the same network."""
-        assert state["tensors"].keys() == self.tensors.keys()
-        for name, tensor in self.tensors.items():
-            tensor.copy_(state["tensors"][name])
-        self.updates = state["updates"]
+    def _take_in(self, averaged: Sequence[Tensor], current: Sequence[Tensor], n_averaged: Tensor | int) -> None:
+        if not averaged[0].is_floating_point():
+            for count, now in zip(averaged, current, strict=True):
+                count.copy_(now)
+            return
+        updates = int(self.n_averaged) - 1  # not of `n_averaged`, which may be on a GPU, as that would wait for it
+        decay = min(self.decay, (1 + updates) / (10 + updates))
+        get_ema_multi_avg_fn(decay)(averaged, current, n_averaged)  # type: ignore[no-untyped-call]
 
     @contextlib.contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:
         """The network holds the average inside the block, and what it held before after it, even one that raised."""
         trained = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-        _assign(network, self.tensors)
+        network.load_state_dict(self.module.state_dict())
         try:
             yield
         finally:
-            _assign(network, trained)
-
-
-def _floating(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Weights and buffers that can be averaged, by name."""
-    return ((name, t) for name, t in network.state_dict().items() if t.is_floating_point())
-
-
-@torch.no_grad()
-def _assign(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Copy values into the network's own tensors, which optimisers and graphs refer to."""
-    own = network.state_dict()
-    for name, tensor in tensors.items():
-        own[name].copy_(tensor)
+            network.load_state_dict(trained)

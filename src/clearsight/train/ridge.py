@@ -4,7 +4,7 @@ Both have closed forms. With standardised features Z (N, D), a kernel matrix K (
 mean:
     plain    W = (Z'Z / N + s I)^-1 Z'Y / N                      [Hoerl, Kennard 1970]
     kernel   A = (K + s I)^-1 Y, K_ij = exp(-g |z_i - z_j|^2)    [Saunders, Gammerman, Vovk 1998]
-Labels are learned as -1 and 1; how far an output is believed, validation says afterwards (`answers.Labels`).
+Labels are learned as -1 and 1; calibration on validation images follows.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from torch import nn
 
-from clearsight.answers import Answer
 from clearsight.models.heads import kernel_head, softmax_head
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
-from clearsight.train.frozen import feature_sets, new_probe, say_idle
-from clearsight.train.job import Job, Outcome
-from clearsight.train.probe import KERNEL_LIMIT, Candidate, Fold, Rows, StandardFeatures
+from clearsight.train.head_search import KERNEL_LIMIT, Candidate, Fold, Rows, StandardFeatures
+from clearsight.train.strategies.probe import feature_sets, new_probe, say_idle
 
 Floats = NDArray[np.float64]
 
@@ -45,16 +44,16 @@ class _Weights:
     bias: Floats
 
 
-def answers_head(job: Job) -> Outcome:
+def ridge_head(job: TrainContext) -> TrainResult:
     """Choose the head with the lowest squared error in cross-validation, and calibrate its answers there."""
-    data, split, answer = job.data, job.data.split, job.answer
-    assert answer is not None
-    assert data.dataset.targets is not None
+    data, split, task = job.data, job.data.split, job.task
+    encoded = task.encode(data.dataset)
+    assert encoded is not None
     probe, began = new_probe(job.recipe), time.perf_counter()
     rows = np.sort(np.concatenate([split.train, split.val]))
     parts = extract(probe, data.pixels, rows, device=job.device, progress=job.console.stage("features"))
     speed = len(rows) / (time.perf_counter() - began)
-    wanted = _wanted(answer, data.dataset.targets.values[rows])
+    wanted = task.head_targets(encoded[rows])
     folds = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds]
     everything = np.searchsorted(rows, split.development)
     found, outputs = _judged(
@@ -65,9 +64,9 @@ def answers_head(job: Job) -> Outcome:
     features = StandardFeatures([parts[i] for i in chosen.parts], everything)
     gamma = chosen.setting.get("gamma D", 0.0) / features.width
     spec, head = _module(features, _fitted(features, everything, wanted, chosen), gamma)
-    probe.set_head(chosen.parts, spec, head)
+    probe.set_head(spec, head, chosen.parts)
     judged = rows[np.concatenate([judge for _, judge in folds])]
-    truth = data.dataset.targets.values[judged]
+    truth = task.truth(data.dataset)[judged]
     ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
     job.note(
         "head",
@@ -82,15 +81,10 @@ def answers_head(job: Job) -> Outcome:
     say_idle(job, why)
     if job.config.run.budget is not None:
         job.note("without effect", "--budget", why)
-    return Outcome(
-        network=probe, temperature=1.0, judged=judged, logits=outputs[best], history=(), candidates=tuple(found),
-        decisions=tuple(job.notes), images_per_second=speed, answer=answer.fitted(outputs[best], truth),
+    return TrainResult(
+        network=probe, task=task.calibrated(outputs[best], truth), judged=judged, logits=outputs[best], history=(),
+        candidates=tuple(found), images_per_second=speed,
     )  # fmt: skip
-
-
-def _wanted(answer: Answer, targets: NDArray[np.float32]) -> Floats:
-    encoded = answer.encode(targets).astype(np.float64)
-    return 2 * encoded - 1 if answer.task == "multilabel" else encoded
 
 
 def _judged(
@@ -131,6 +125,8 @@ def _judged(
 
 
 def _fitted(features: StandardFeatures, fit: NDArray[np.int64], wanted: Floats, plan: Candidate) -> _Weights:
+    from sklearn.kernel_ridge import KernelRidge  # here, not above: it loads as slowly as PyTorch
+
     bias = wanted[fit].mean(0)
     y = wanted[fit] - bias
     if plan.head == "ridge":
@@ -143,8 +139,8 @@ def _fitted(features: StandardFeatures, fit: NDArray[np.int64], wanted: Floats, 
         weight = cho_solve(cho_factor(gram, overwrite_a=True), moment)
         return _Weights(weight.T, fit, None, bias)
     kernel = np.exp(-plan.setting["gamma D"] / features.width * features.distances(fit, fit)).astype(np.float64)
-    kernel[np.diag_indices_from(kernel)] += plan.setting["L2"]
-    return _Weights(None, fit, cho_solve(cho_factor(kernel, overwrite_a=True), y).T, bias)
+    machine = KernelRidge(alpha=plan.setting["L2"], kernel="precomputed").fit(kernel, y)
+    return _Weights(None, fit, machine.dual_coef_.T, bias)
 
 
 def _applied(features: StandardFeatures, head: _Weights, judge: NDArray[np.int64], plan: Candidate) -> Floats:

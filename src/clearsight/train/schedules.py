@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from clearsight.config import SCHEDULES
 from clearsight.errors import ConfigError, nearest
+from clearsight.train.config import SCHEDULES
 
 FIRST = 0.01
 """The factor at which a warm-up begins; from 0 the first step would do nothing."""

@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.config import Config
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
-from clearsight.engines import device_of
 from clearsight.errors import CheckpointError, ConfigError, TrainingError
 from clearsight.metrics import accuracy, log_loss, softmax
-from clearsight.models.registry import entry
-from clearsight.train.job import Job, Outcome
+from clearsight.models.execution import device_of
+from clearsight.models.zoo import entry
+from clearsight.train.config import TrainConfig
+from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.observer import Epoch
 from clearsight.train.optimisers import default_lr
 from clearsight.train.recipe import Recipe, many_small, network_options, planned
-from clearsight.train.scratch import from_scratch
-from clearsight.train.transfer import transfer
+from clearsight.train.strategies.from_scratch import from_scratch
+from clearsight.train.strategies.transfer import transfer
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Search:
 
 def search(
     dataset: Dataset,
-    config: Config,
+    config: TrainConfig,
     given: Mapping[str, Any],
     *,
     trials: int,
@@ -111,7 +111,7 @@ def search(
     folds = min(folds, len(data.split.folds))
     suggest = space(config, recipe, given, len(data.split.train), len(data.dataset))
     fixed = {name: value for name, value in given.items() if name not in ("out", "budget")}
-    network = f"{recipe.model} {sorted(recipe.knobs.items())} {recipe.img_size}"
+    network = f"{recipe.model} {sorted(recipe.model_args.items())} {recipe.img_size}"
     file, name = f"sqlite:///{storage}", f"{data.pixels.key[:12]} {network} {sorted(fixed.items())} {folds}"
     if storage.is_file() and (others := optuna.get_all_study_names(file)) and name not in others:
         raise CheckpointError(
@@ -154,16 +154,18 @@ def search(
 
 
 def space(
-    config: Config, recipe: Recipe, given: Mapping[str, Any], images: int, all_images: int
+    config: TrainConfig, recipe: Recipe, given: Mapping[str, Any], images: int, all_images: int
 ) -> Callable[[Any], dict[str, Any]]:
     """What a trial may choose: rate, batch, decay, smoothing, optimiser, augmentation, and the network's width and
     depth, each unless the user named it. What training would take by itself is among the choices.
 
     images, all_images: in the training split, and in the data.
     """
-    scratch, opt = recipe.kind == "scratch", config.train.opt
-    known = entry(recipe.model).knobs if scratch and recipe.model.startswith(("resnet", "seresnet", "plain")) else {}
-    widths = sorted({8, 16, 32, recipe.knobs.get("width", known["width"])}) if "width" in known else []
+    scratch, opt = recipe.kind == "scratch", config.optimization.opt
+    known = (
+        entry(recipe.model).model_args if scratch and recipe.model.startswith(("resnet", "seresnet", "plain")) else {}
+    )
+    widths = sorted({8, 16, 32, recipe.model_args.get("width", known["width"])}) if "width" in known else []
     scale = default_lr(opt) / default_lr("adamw") if opt else 1.0
     low, high = (1e-4 * scale, 1e-1 * scale) if scratch else (1e-5 * scale, 1e-2 * scale)
     optimisers = ["adamw", "nesterov"] + ["muon"] * (scratch and many_small(recipe.img_size, all_images))
@@ -183,7 +185,7 @@ def space(
         chosen: dict[str, Any] = {}
         if "opt" not in given:
             chosen["opt"] = trial.suggest_categorical("opt", optimisers)
-        if "lr" not in given and not config.train.lr_find:
+        if "lr" not in given and not config.optimization.lr_find:
             chosen["lr"] = trial.suggest_float("lr", low, high, log=True)
         if "batch_size" not in given:
             chosen["batch_size"] = trial.suggest_categorical("batch_size", batches)
@@ -203,18 +205,15 @@ def space(
 
 
 def _outcome(
-    data: Prepared, recipe: Recipe, config: Config, options: Mapping[str, Any], fold: int, trial: Any
-) -> Outcome:
+    data: Prepared, recipe: Recipe, config: TrainConfig, options: Mapping[str, Any], fold: int, trial: Any
+) -> TrainResult:
     """Train one setting on one fold; a trial that looks worse than the others is cut short."""
     import optuna
 
     fit, judge = data.split.folds[fold]
     here = replace(data, split=replace(data.split, train=fit, val=judge))
-    chosen = replace(
-        config,
-        train=replace(config.train, **{k: v for k, v in options.items() if hasattr(config.train, k)}),
-        run=replace(config.run, budget=None),
-    )
+    mine = {name: value for name, value in options.items() if name not in ("model", "model_arg")}  # are the recipe's
+    chosen = config.with_options(**mine, budget=None)
     changed = _changed(recipe, options)
 
     def on_epoch(epoch: Epoch) -> None:
@@ -223,17 +222,17 @@ def _outcome(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-    job = Job(here, changed, chosen, device_of(config.run.device), Silent(), on_epoch=on_epoch)
+    job = TrainContext(here, changed, chosen, device_of(config.run.device), Silent(), on_epoch=on_epoch)
     return transfer(job) if recipe.kind == "probe" else from_scratch(job)
 
 
 def _changed(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     """The recipe with a trial's network."""
-    knobs = {**recipe.knobs, **options.get("model_arg", {})}
-    return replace(recipe, model=options.get("model", recipe.model), knobs=knobs)
+    model_args = {**recipe.model_args, **options.get("model_arg", {})}
+    return replace(recipe, model=options.get("model", recipe.model), model_args=model_args)
 
 
-def _score(data: Prepared, outcome: Outcome) -> tuple[float, float]:
+def _score(data: Prepared, outcome: TrainResult) -> tuple[float, float]:
     """Calibrated log loss and accuracy on the images judged."""
     target = data.labels[outcome.judged]
     return log_loss(target, softmax(outcome.logits, outcome.temperature)), accuracy(target, outcome.logits.argmax(1))

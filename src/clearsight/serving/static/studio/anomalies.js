@@ -4,8 +4,6 @@ import { h, put } from "./dom.js";
 import { number, percent, several } from "./words.js";
 
 export const anomalies = {
-  without: ["attack", "card"],
-
   facts(card) {
     const { auroc, false_alarms: alarms, n } = card.scores.test ?? {};
     const { normal } = card.answer;

@@ -14,7 +14,7 @@ export function answerView() {
   /** The answer for the image on the page; null where it failed, or is no longer wanted. */
   async function request() {
     try {
-      const found = await once((signal) => ask("/v1/predict", state.image, { coverage, picture: true }, signal));
+      const found = await once((signal) => ask("/v1/predict", state.image, { coverage, picture: true, ...kind().options }, signal));
       return found && found.predictions[0];
     } catch (error) {
       document.body.classList.add("failed");

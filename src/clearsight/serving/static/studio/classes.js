@@ -6,8 +6,6 @@ import { COVERAGES, promise, strange } from "./known.js";
 import { doubt, percent, several } from "./words.js";
 
 export const classes = {
-  without: [],
-
   facts(card) {
     const test = card.scores.test ?? {};
     return [

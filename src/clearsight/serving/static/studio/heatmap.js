@@ -85,7 +85,7 @@ export function heatmapView() {
       return;
     }
     say(`Map of ${found.target}`);
-    put(judged, h("h3", {}, "How to read it"), read(found), h("p", { class: "soft small" }, unjudged));
+    put(judged, h("h3", {}, "How to read it"), read(found), h("p", { class: "soft small" }, unjudged ?? found.verdict));
   }
 
   function believe(found) {

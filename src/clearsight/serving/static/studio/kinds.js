@@ -1,12 +1,12 @@
-// What depends on the kind of answer, in one object for each: how it is said, drawn, explained and compared, and which
-// parts of the page are `without` sense for it.
+// What depends on the kind of prediction, in one object for each: how it is said, drawn, explained and compared.
 import { anomalies } from "./anomalies.js";
 import { classes } from "./classes.js";
+import { generic } from "./generic.js";
 import { labels } from "./labels.js";
 import { numbers } from "./numbers.js";
 import { state } from "./state.js";
 
-const KINDS = { classification: classes, multilabel: labels, regression: numbers, anomaly: anomalies };
+const VIEWS = { classes, labels, numbers, anomalies, generic };
 
 /** That of the model in service. */
-export const kind = () => KINDS[state.card.task];
+export const kind = () => VIEWS[state.card.studio] ?? generic;

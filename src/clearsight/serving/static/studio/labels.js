@@ -6,8 +6,6 @@ import { strange, unlike } from "./known.js";
 import { doubt, percent, several } from "./words.js";
 
 export const labels = {
-  without: ["attack", "card"],
-
   facts(card) {
     const test = card.scores.test ?? {};
     return [

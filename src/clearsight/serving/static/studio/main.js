@@ -37,9 +37,9 @@ async function begin() {
     ["heatmap", "Heatmap", heatmapView], ["alike", "Similar", alikeView], ["attack", "Attack", attackView],
     ["network", "Network", networkView], ["report", "Report", reportView],
   ];
-  const { without } = kind();
-  for (const id of without) at(id)?.remove();
-  tabs(parts.filter(([id]) => !without.includes(id)).map(([id, word, view]) => [id, word, view()]));
+  const { unsuited } = state.card;
+  for (const id of unsuited) at(id)?.remove();
+  tabs(parts.filter(([id]) => !unsuited.includes(id)).map(([id, word, view]) => [id, word, view()]));
   document.body.classList.add("ready");
   say("Ready for an image");
 }

@@ -8,8 +8,6 @@ import { state } from "./state.js";
 import { number, several } from "./words.js";
 
 export const numbers = {
-  without: ["attack", "card"],
-
   facts(card) {
     const test = card.scores.test ?? {};
     const { kind, unit } = card.answer;

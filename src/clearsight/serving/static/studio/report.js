@@ -2,7 +2,6 @@
 import { hasToken, page } from "./api.js";
 import { segments } from "./controls.js";
 import { at, h, put } from "./dom.js";
-import { kind } from "./kinds.js";
 import { absent, busy, trouble } from "./say.js";
 import { state } from "./state.js";
 
@@ -15,7 +14,7 @@ export function reportView() {
   const root = at("report");
   const place = h("div", { class: "paper" });
   let shown = "";
-  const pages = Object.entries(PAGES).filter(([name]) => !kind().without.includes(name));
+  const pages = Object.entries(PAGES).filter(([name]) => !state.card.unsuited.includes(name));
   put(root,
     pages.length > 1 && h("div", { class: "controls" },
       segments("Page", pages.map(([name, [word, , title]]) => [name, word, title]), "report", open)),

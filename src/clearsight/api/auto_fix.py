@@ -1,0 +1,74 @@
+"""--heal: train, ask the doctor, apply the first cure it knows, and train again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from clearsight.console import Console
+from clearsight.diagnosis import Diagnosis, Verdict, cured
+from clearsight.diagnosis.command import option_flags
+from clearsight.errors import TrainingError
+from clearsight.runs.folder import Run
+from clearsight.train.config import TrainConfig
+
+ATTEMPTS = 3
+"""Cures that --heal tries, one after the other."""
+
+
+def auto_fix(train: Callable[[TrainConfig], Run], config: TrainConfig, console: Console) -> Run:
+    """Train; while the doctor knows a cure, train again with it, each time into a folder of its own. The run that
+    validates best is the answer, and lies where --out says.
+    """
+    runs: list[Run] = []
+    chosen = config.options()
+    out = config.run.out
+    for attempt in range(ATTEMPTS + 1):
+        try:
+            runs.append(train(TrainConfig.from_options(**chosen)))
+            verdict = _curable(runs[-1].diagnosis)
+        except TrainingDiagnosedError as error:
+            verdict = _curable(error.diagnosis)
+            if not runs and (verdict is None or attempt == ATTEMPTS):
+                raise
+            console.say(str(error))
+        if verdict is None or attempt == ATTEMPTS:
+            break
+        words = " ".join(option_flags(verdict.options))
+        console.say(f"healing: {verdict.name}: {verdict.fix} ({words})")
+        chosen = {**chosen, **cured(chosen, verdict), "out": f"{out}-healed-{attempt + 1}" if out else None}
+    best = max(runs, key=lambda run: (run.metrics["val"]["accuracy"], -run.metrics["val"]["log_loss"]))
+    return _in_place(best, Path(out).expanduser(), console) if out else best
+
+
+def _in_place(best: Run, home: Path, console: Console) -> Run:
+    """The best run in the folder that was asked for; the one that lies there makes room."""
+    if best.folder == home:
+        return best
+    names = (home.with_name(f"{home.name}-sick" + (f"-{n}" if n > 1 else "")) for n in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    home.rename(aside)
+    best.folder.rename(home)
+    console.say(f"{home} holds the run that validates best; the first one is {aside} now")
+    return replace(best, folder=home, report=home / best.report.name)
+
+
+def _curable(diagnosis: Diagnosis | None) -> Verdict | None:
+    """The first fault that options can cure."""
+    verdicts = diagnosis.verdicts if diagnosis else ()
+    return next((v for v in verdicts if v.severity == "fault" and v.options), None)
+
+
+class TrainingDiagnosedError(TrainingError):
+    """A training that broke off, with what the doctor says of it."""
+
+    def __init__(self, error: TrainingError, diagnosis: Diagnosis) -> None:
+        verdict = diagnosis.verdicts[0] if diagnosis.verdicts else None
+        super().__init__(
+            error.happened + ("" if verdict is None or verdict.name == "not-a-number" else f": {verdict.words}"),
+            found=error.found,
+            fix=error.fix if verdict is None else verdict.fix + (f": {verdict.command}" if verdict.options else ""),
+        )
+        self.diagnosis = diagnosis

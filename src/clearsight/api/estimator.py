@@ -1,0 +1,94 @@
+"""`ImageClassifier`: the same road in scikit-learn's shape, for pipelines, cross-validation and grid search."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from clearsight.arguments import flag
+from clearsight.errors import ConfigError, DataError
+from clearsight.predictor import Predictor
+from clearsight.tasks import read
+from clearsight.train.config import TrainConfig
+from clearsight.train.fit import fit
+from clearsight.train.option_signature import SharedOptions, options_in_signature
+
+
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Train on arrays or paths: `ImageClassifier(model="resnet8").fit(X, y).score(X_new, y_new)`.
+
+    X: images (N, H, W), (N, H, W, C) or (N, C, H, W), uint8, uint16 or floats in [0, 1]; or a list of N paths.
+    y: N labels of any kind. All N images are for training: validation is carved out of them, nothing is held out as a
+    test, for which scikit-learn has its own tools.
+
+    Parameters are the options of `clearsight train`, but `--fit` is called `fit_mode`.
+    """
+
+    def __init__(self, model: str = "auto", *, fit_mode: str = "squash", **options: Unpack[SharedOptions]) -> None:
+        given = inspect.signature(ImageClassifier).bind(model, fit_mode=fit_mode, **options)
+        given.apply_defaults()
+        for name, value in given.arguments.items():
+            setattr(self, name, value)
+
+    def fit(self, X: Any, y: Any) -> ImageClassifier:
+        """Learn the classes of y.
+
+        Raises:
+            ClearsightError: what is wrong with the data or the options, and what to do.
+        """
+        options = self.get_params()
+        config = TrainConfig.from_options(fit=options.pop("fit_mode"), **options)
+        _require_effect(config)
+        y = np.asarray(y)
+        _require_classes(y)
+        fitted = fit(read((X, y), task="classification"), config, hold_out_test=False, find_issues=False)
+        by_name = {str(label): label for label in np.unique(y).tolist()}
+        self.classes_ = np.array([by_name[name] for name in fitted.bundle.classes])
+        self.predictor_ = Predictor(fitted.bundle)
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Calibrated probabilities (N, K), columns in the order of `classes_`."""
+        check_is_fitted(self)
+        return self.predictor_.predict_proba(X)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The likeliest label of each image (N,)."""
+        belief = self.predict_proba(X)
+        return np.asarray(self.classes_[belief.argmax(axis=1)])
+
+
+options_in_signature(ImageClassifier.__init__, without=("fit",))
+
+NO_EFFECT = ("out", "resume", "checkpoint_every", "heal", "test_fraction", "data_dir")
+"""Options of a run's folder, its test split and its data, none of which an estimator has."""
+
+
+def _require_effect(config: TrainConfig) -> None:
+    """ConfigError for options that change nothing here, and for tasks without classes."""
+    given, usual = config.options(), TrainConfig().options()
+    idle = [flag(name) for name in NO_EFFECT if given[name] != usual[name]]
+    if config.data.task not in ("auto", "classification"):
+        idle.append(f"--task {config.data.task}")
+    if idle:
+        raise ConfigError(
+            f"{', '.join(idle)}: without effect in ImageClassifier", fix="leave that out, or use `cs.fit(X, y)`"
+        )
+
+
+def _require_classes(y: NDArray[Any]) -> None:
+    """DataError for what is no class each, in scikit-learn's words for it."""
+    several = y.ndim > 1 and y.shape[1] > 1
+    decimals = y.dtype.kind == "f" and bool((y[np.isfinite(y)] % 1 != 0).any())
+    if several or decimals:
+        raise DataError(
+            f"Unknown label type: {'continuous' if decimals else 'multilabel-indicator'}",
+            found=f"labels of shape {y.shape}, {y.dtype}",
+            expected="one class per image",
+            fix="`cs.fit(X, y)` learns several labels, and numbers",
+        )

@@ -1,0 +1,203 @@
+"""Train on a data set, open the test split once, and write the run's folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Unpack
+
+import torch
+from safetensors.torch import save_file
+
+from clearsight.api.auto_fix import TrainingDiagnosedError, auto_fix
+from clearsight.bundle import versions
+from clearsight.console import Console, Silent
+from clearsight.data.audit import Finding
+from clearsight.data.dataset import Dataset
+from clearsight.diagnosis import Diagnosis, Vitals, diagnose
+from clearsight.disk import disk_errors, read_inside, write_json, write_table
+from clearsight.errors import ConfigError, TrainingError
+from clearsight.evaluation import OODCheck, check_ood
+from clearsight.models.execution import device_of
+from clearsight.predictor import Predictor
+from clearsight.report.page import write_report
+from clearsight.runs.folder import Run, resumed, run_folder
+from clearsight.runs.load import load
+from clearsight.runs.records import events, history
+from clearsight.scale.distributed import ALONE, World, processes
+from clearsight.tasks import read
+from clearsight.tasks.evaluation import Evaluation
+from clearsight.train.config import TrainConfig
+from clearsight.train.fit import Fitted
+from clearsight.train.label_issues import LabelIssue
+from clearsight.train.loop import Examples
+from clearsight.train.observer import Epoch
+from clearsight.train.option_signature import Options, options_in_signature
+from clearsight.train.task_options import task_options
+
+
+@options_in_signature
+def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Unpack[Options]) -> Run:
+    """Train on the data, then open the test split once, and write the run's folder: `cs.fit("photos/", epochs=5)`.
+
+    data: a folder, a .csv, .jsonl or .npz file, a built-in name, a pandas frame with `image_path` and `label`, or
+    images as an array or a list of paths with `labels` beside them: `cs.fit(X, y)`.
+    options: those of `clearsight train --help`, with underscores: img_size, fit, epochs, budget, seed, out, ...
+    Raises ClearsightError with what to do; a folder already in use is never written to.
+    """
+    config = TrainConfig.from_options(**options)
+    console = console or Silent()
+    dataset = read(
+        data if labels is None else (data, labels), data_dir=config.data.data_dir, task=config.data.task,
+        options=task_options(config),
+    )  # fmt: skip
+    if config.run.resume:
+        config = resumed(config, dict(options), dataset)
+    with processes() as world:
+        if config.run.heal and world.size > 1:
+            raise ConfigError("--heal trains again and again in one process", fix="drop it, or start one process")
+        if world.rank > 0:
+            return _follow(dataset, config, world)
+        if config.run.heal:
+            return auto_fix(lambda changed: _fit(dataset, changed, console, ALONE), config, console)
+        return _fit(dataset, config, console, world)
+
+
+def _follow(dataset: Dataset, config: TrainConfig, world: World) -> Run:
+    """What every process but the first does: its share of the training, and nothing on the disk."""
+    from clearsight.train.fit import fit as learn
+
+    folder = Path(world.broadcast(None))
+    learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
+    world.broadcast(None)  # until the first has written the run
+    metrics = json.loads(read_inside(folder, "metrics.json"))
+    return Run(folder, load(folder), metrics, folder / "report.html")
+
+
+def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World) -> Run:
+    """Train, evaluate and write the run's folder."""
+    with run_folder(config, dataset.name) as folder:
+        world.broadcast(str(folder))
+        if config.run.resume:
+            console.say(f"resuming {folder}")
+        about = {"options": config.to_dict(), "data": dataset.origin, "versions": versions()}
+        write_json(folder / "config.json", about)
+        fitted, diagnosis = _trained(folder, dataset, config, console, world)
+        if diagnosis is not None:
+            write_json(folder / "diagnosis.json", diagnosis.to_dict())
+        write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
+        predictor = Predictor(fitted.bundle, device=device_of(config.run.device))
+        test, val, ood = _evaluate(predictor, fitted, console)
+        limits = {} if ood is None else {"limits": ood.summary()}
+        metrics = {
+            "test": {**test.summary(), **limits},
+            "val": val.summary(),
+            "task": fitted.bundle.task.name,
+            "train_seconds": fitted.seconds,
+            "limits_seconds": fitted.limits_seconds,
+            "images_per_second": fitted.images_per_second,
+            "model": fitted.recipe.model,
+            "recipe": [d.to_dict() for d in fitted.decisions],
+        }
+        write_json(folder / "config.json", {**about, "recipe": _recipe(fitted)})
+        write_report(
+            folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
+            limits=ood,
+        )  # fmt: skip
+        if fitted.suspects:
+            columns = [f.name for f in fields(LabelIssue)]
+            write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found], columns)
+        bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
+        bundle.save(folder / "model")
+        write_json(folder / "metrics.json", metrics)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
+    world.broadcast(None)  # the others may read it now
+    return Run(
+        folder, Predictor(bundle, device=predictor.device), metrics, folder / "report.html", diagnosis, fitted.suspects
+    )
+
+
+def _trained(
+    folder: Path, dataset: Dataset, config: TrainConfig, console: Console, world: World
+) -> tuple[Fitted, Diagnosis | None]:
+    """Train, with history and events written as it goes on, and diagnose the last training by gradient descent."""
+    from clearsight.train.fit import fit as learn
+
+    watched: list[tuple[Vitals, torch.nn.Module, TrainConfig, Examples]] = []
+
+    def watch(network: torch.nn.Module, resolved: TrainConfig, examples: Examples) -> Vitals:
+        watched.append((Vitals(hooks=not resolved.optimization.compile), network, resolved, examples))
+        return watched[-1][0]
+
+    def examined(findings: Sequence[Finding] = ()) -> Diagnosis | None:
+        """What the doctor says of the last training."""
+        if not watched:
+            return None
+        vitals, network, resolved, examples = watched[-1]
+        spec: dict[str, Any] = getattr(network, "spec", {})
+        return diagnose(
+            vitals, resolved, examples, findings=findings, options=config.changed(), origin=dataset.origin,
+            model=spec.get("name", ""), model_args=spec.get("knobs", {}),
+        )  # fmt: skip
+
+    by_step = config.optimization.val_every is not None
+    with history(folder / "history.csv") as log, events(folder, by_step=by_step) as event:
+
+        def on_epoch(epoch: Epoch) -> None:
+            with disk_errors(folder, "the run", "free some space, or choose another --out"):
+                log(epoch)
+                event(epoch)
+
+        try:
+            fitted = learn(
+                dataset,
+                config,
+                console=console,
+                on_epoch=on_epoch,
+                watch=watch,
+                checkpoints=folder / "checkpoints",
+                world=world,
+            )
+        except TrainingError as error:
+            diagnosis = examined()
+            if diagnosis is None:
+                raise
+            write_json(folder / "diagnosis.json", diagnosis.to_dict())
+            vitals, network, *_ = watched[-1]
+            if vitals.epochs:  # the loop put its best weights back
+                weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+                save_file(weights, folder / "last-good.safetensors")
+            raise TrainingDiagnosedError(error, diagnosis) from error
+    return fitted, examined(fitted.prepared.audit.findings)
+
+
+def _recipe(fitted: Fitted) -> dict[str, Any]:
+    """What was decided, for config.json."""
+    recipe = fitted.recipe
+    return {
+        "kind": recipe.kind,
+        "model": recipe.model,
+        "img_size": recipe.img_size,
+        "knobs": recipe.model_args,
+        "tuned": fitted.tuned,
+        "decisions": [d.to_dict() for d in fitted.decisions],
+        "candidates": [asdict(c) for c in fitted.candidates],
+        "training": fitted.training.training() if fitted.training else None,
+    }
+
+
+def _evaluate(predictor: Predictor, fitted: Fitted, console: Console) -> tuple[Evaluation, Evaluation, OODCheck | None]:
+    """The evaluation of the test split, which is opened here, and of validation; and whether flags and sets hold."""
+    prepared, task = fitted.prepared, fitted.bundle.task
+    rows, dataset = prepared.split.test, prepared.dataset
+    output = predictor.forward(prepared.pixels.view(rows), console.stage("judging on the test split"))
+    names = [dataset.source.name(int(i)) for i in rows]
+    groups = [dataset.classes[k] for k in prepared.labels[rows]]
+    truth = task.truth(dataset)
+    test = task.evaluate(output.logits, truth[rows], groups=groups, indices=rows, images=names)
+    ood = predictor.ood(output)
+    check = None if ood is None else check_ood(task, ood, output.logits, truth[rows])
+    return test, task.evaluate(fitted.val_logits, truth[fitted.judged]), check

@@ -1,0 +1,135 @@
+"""The loss landscape around a model's weights, written as a page."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearsight.arguments import at_least
+from clearsight.console import Console, Silent
+from clearsight.data.scan import scan
+from clearsight.derivatives import Landscape, Rates, survey
+from clearsight.disk import disk_errors, read_inside, write_json
+from clearsight.errors import BundleError, DataError
+from clearsight.runs.folder import recorded_data_dir, run_options, run_recipe
+from clearsight.runs.images import as_trained, own_data, require_unchanged
+from clearsight.runs.load import load
+from clearsight.tasks import read
+
+
+def landscape(
+    model: str | Path,
+    data: Any = None,
+    *,
+    against: Sequence[str | Path] = (),
+    weights: str = "auto",
+    images: int | None = None,
+    points: int | None = None,
+    batch: int = 64,
+    seed: int = 0,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    console: Console | None = None,
+) -> tuple[list[Landscape], Path]:
+    """Measure and draw the loss around a run's weights, and its largest curvature: `cs.landscape("runs/photos")`.
+
+    The landscape of the model, then of those it is drawn against, on one scale; and the page. Each is measured on
+    images of its own training and validation split, at most so many of each, drawn at random by seed; the test split
+    stays closed. data: where these images are now, if they have moved. weights: "head", "all", or "auto": the head of a
+    probe whose other layers were not trained, else all. points: along each side of the plane, odd. out: the folder to
+    write, RUN/landscape unless given.
+    """
+    from clearsight.report.landscape_page import write_landscape_page
+
+    console = console or Silent()
+    at_least(1, images=images, batch_size=batch)
+    at_least(0, seed=seed)
+    options: dict[str, Any] = {"weights": weights, "images": images, "points": points, "batch": batch, "seed": seed}
+    runs = [Path(run).expanduser() for run in (model, *against)]
+    found = [
+        _surveyed(run, name, data if run == runs[0] else None, data_dir, console, **options)
+        for run, name in zip(runs, _called(runs), strict=True)
+    ]
+    folder = Path(out).expanduser() if out else runs[0] / "landscape"
+    with disk_errors(folder, "the landscape", "free some space or choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "landscape.html"
+        write_landscape_page(page, found)
+        write_json(folder / "landscape.json", {"landscapes": [one.to_dict() for one in found]})
+    return found, page
+
+
+def _surveyed(
+    run: Path,
+    name: str,
+    data: Any,
+    data_dir: str | None,
+    console: Console,
+    *,
+    weights: str,
+    images: int | None,
+    points: int | None,
+    batch: int,
+    seed: int,
+) -> Landscape:
+    """The landscape of one run."""
+    from clearsight.derivatives.landscape import affordable_images, varied
+
+    predictor, options, recipe = load(run), run_options(run), run_recipe(run)
+    how = recipe.get("training") or options
+    predictor.classifies("the landscape")
+    if weights == "auto":
+        head = predictor.network.feature_levels is not None and not recipe.get("tuned", False)
+        weights = "head" if head else "all"
+    varied(predictor, weights)  # what cannot be looked at is said before its images are read
+    bundle = predictor.bundle
+    named = own_data(bundle) if data is None else data
+    recorded = None if data_dir else recorded_data_dir(run, named)
+    dataset = read(named, data_dir=data_dir or recorded)
+    if dataset.classes != bundle.classes:
+        raise DataError(
+            "the data has other classes than the model", found=", ".join(dataset.classes[:8]),
+            expected=", ".join(bundle.classes[:8]), fix="name the images that the model was trained on",
+        )  # fmt: skip
+    scanned = scan(dataset, console.stage("looking at the files"))
+    if data is None or recorded:
+        require_unchanged(bundle, dataset, scanned)
+    prepared = as_trained(bundle, options, dataset, scanned, console)
+    if prepared.pixels.key != bundle.data.get("fingerprint"):
+        console.say(f"data: the images are no longer those {name} was trained on")
+    rng = np.random.default_rng(seed)
+    most = images or affordable_images(predictor, weights)
+    train, val = (np.sort(rng.permutation(rows)[:most]) for rows in (prepared.split.train, prepared.split.val))
+    return survey(
+        predictor, prepared.pixels.view(train), prepared.labels[train], prepared.pixels.view(val),
+        prepared.labels[val], name=name, weights=weights, loss=how.get("loss") or "cross-entropy",
+        smoothing=how.get("label_smoothing") or 0.0, rates=None if weights == "head" else recorded_rates(run),
+        points=points, batch=batch, seed=seed, console=console,
+    )  # fmt: skip
+
+
+def recorded_rates(run: Path) -> Rates | None:
+    """The rates in a run's history.csv; None where no network was trained by gradient descent."""
+    path = run / "history.csv"
+    content = read_inside(run, path.name) if path.is_file() else b""
+    try:
+        text = content.decode()
+        rows = list(csv.DictReader(text.splitlines()))
+        lines = [(float(row["lr"]), float(row["val_loss"])) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read", found=repr(error), fix="put it back, or train anew") from error
+    if not lines:
+        return None
+    how = run_recipe(run).get("training") or run_options(run)
+    kept = min(lines, key=lambda line: line[1])[0]
+    return Rates(how.get("opt") or "adamw", how.get("momentum", 0.9), max(rate for rate, _ in lines), kept)
+
+
+def _called(runs: Sequence[Path]) -> list[str]:
+    """The folders' own names, and more of their paths where two would be alike."""
+    names = [run.resolve().name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run) for run in runs]

@@ -1,0 +1,35 @@
+"""What the verbs share: the images to evaluate on, and where results are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from clearsight.arguments import at_least
+from clearsight.console import Console
+from clearsight.predictor import Predictor
+from clearsight.runs.images import (
+    HeldOut,
+    held_out,
+)
+
+
+def model_name(model: str | Path | Predictor) -> str:
+    """What to call a model on its page."""
+    return str(model.bundle.data.get("name", "a model")) if isinstance(model, Predictor) else Path(model).name
+
+
+def evaluation_images(
+    model: str | Path | Predictor, data: Any, images: int, seed: int, console: Console, data_dir: str | None
+) -> HeldOut:
+    """At most so many images to judge a model by."""
+    at_least(1, images=images)
+    at_least(0, seed=seed)
+    return held_out(model, data, console=console, data_dir=data_dir).sample(images, seed)
+
+
+def result_folder(model: str | Path | Predictor, name: str, out: str | Path | None) -> Path:
+    """The folder asked for, or one of this name in the run's, or here where there is no run's folder."""
+    if out:
+        return Path(out).expanduser()
+    return Path(name) if isinstance(model, Predictor) or not Path(model).expanduser().is_dir() else Path(model) / name

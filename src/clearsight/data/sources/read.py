@@ -1,0 +1,109 @@
+"""One call finds the images of any source: a name, a folder, a table, an archive, arrays. No pixel is decoded.
+
+A folder is recognised by what lies in it (`folder`). A file is recognised by its suffix: .csv, .jsonl (one object a
+line), .npz (images, labels). `clearsight.tasks.read` reads the labels.
+"""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from clearsight.data.dataset import Listing
+from clearsight.data.sources.arrays import read_pair
+from clearsight.data.sources.builtin import BUILTIN
+from clearsight.data.sources.folder import AnyClasses, read_folder
+from clearsight.data.sources.npz import read_npz
+from clearsight.data.sources.table import read_csv, read_frame, read_jsonl
+from clearsight.data.targets import IN_MEMORY
+from clearsight.errors import BundleError, DataError, nearest
+
+
+def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses | None = None) -> Listing:
+    """The images of a source and what it states about them.
+
+    data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), a folder, a .csv/.jsonl/.npz file, a pandas
+    frame with `image_path` and `label`, or a pair (images, labels). data_dir: where the files of a built-in name lie,
+    when they are not where their package puts them. any_classes: how a folder's classes may differ, as for
+    `read_folder`. Raises DataError when nothing usable is found.
+    """
+    if isinstance(data, tuple) and len(data) == 2:
+        return read_pair(*data)
+    if not isinstance(data, str | Path):
+        if hasattr(data, "columns") and hasattr(data, "iloc"):
+            return read_frame(data, root=Path(), name="frame", origin="a DataFrame")
+        raise DataError(
+            "this is no data set",
+            found=f"a {type(data).__name__}",
+            expected="a name, a path, a DataFrame, or a pair (images, labels)",
+        )
+    path = Path(os.path.expanduser(data))  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
+    if not str(data) or not os.path.exists(path):  # noqa: PTH110 - False for names too long, where pathlib raises
+        if str(data) in BUILTIN:
+            return BUILTIN[str(data)](Path(data_dir).expanduser() if data_dir else None)
+        try:
+            siblings = [name for name in os.listdir(path.parent) if not name.startswith(".")]  # noqa: PTH208
+        except (OSError, ValueError):
+            siblings = []
+        close = [f"`{path.parent / name}`" for name in get_close_matches(path.name, siblings, n=3, cutoff=0.6)]
+        raise DataError(
+            f"{data or 'a data set without a name'} does not exist",
+            fix=f"did you mean {' or '.join(close)}?" if close else nearest(path.name, BUILTIN),
+        )
+    if path.is_dir():
+        return read_folder(path, any_classes)
+    readers = {".csv": read_csv, ".jsonl": read_jsonl, ".npz": read_npz}
+    if path.suffix.lower() not in readers:
+        raise DataError(
+            f"{path} cannot be read as a data set",
+            found=f"a file ending in {path.suffix or 'nothing'}",
+            expected="a folder of images, or a .csv, .jsonl or .npz file",
+            fix="to ask about one image use `clearsight predict RUN IMAGE`",
+        )
+    return readers[path.suffix.lower()](path)
+
+
+ELSEWHERE = ("dev", "net", "proc", "sys")
+"""Folders of the root that hold no files of a disk: devices, the kernel's own, and machines mounted when named."""
+
+
+def recorded_place(origin: object, what: str) -> str:
+    """Where a run or an index says that images lie, if it is a built-in name, or a file or folder of this machine.
+
+    Such a record may come from someone else, and is checked before anything is opened: BundleError for addresses,
+    shares of other machines, devices and pipes, and where nothing is. what: to call the images, for messages.
+    """
+    if not isinstance(origin, str) or not origin or "\0" in origin:
+        raise BundleError(f"there is no record of where {what} lie", fix="name the data")
+    if origin in BUILTIN:
+        return origin
+    gone = BundleError(
+        f"{what} are gone",
+        found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays that were in memory",
+        fix="name others: RUN DATA",
+    )
+    path = Path(origin)
+    shared = origin[:2] in ("//", "\\\\", "/\\", "\\/") or "://" in origin or origin.partition(":")[0] in SCHEMES
+    try:
+        named = shared or _elsewhere(
+            Path(os.path.normpath(path.absolute()))
+        )  # before anything is mounted by a look at it
+        named = named or _elsewhere(path := path.resolve(strict=True))
+        if named or not (path.is_dir() or path.is_file()):  # not a pipe, a socket or a device
+            raise BundleError(
+                f"the place recorded for {what} is none where images lie", found=repr(origin)[:200],
+                expected="a file or folder of this machine", fix="name the data: RUN DATA",
+            )  # fmt: skip
+    except (OSError, RuntimeError):
+        raise gone from None
+    return origin
+
+
+def _elsewhere(path: Path) -> bool:
+    return len(path.parts) > 1 and path.parts[1] in ELSEWHERE and path.anchor == "/"
+
+
+SCHEMES = ("data", "file", "ftp", "hf-hub", "http", "https", "local-dir", "s3", "smb")
+"""What stands before the colon of an address."""

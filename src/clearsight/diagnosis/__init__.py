@@ -1,0 +1,8 @@
+"""Why a run does not learn: vital signs taken while it trains, verdicts with evidence and cure, gradient checks."""
+
+from clearsight.diagnosis.case import Verdict
+from clearsight.diagnosis.doctor import Diagnosis, cured, diagnose, examine
+from clearsight.diagnosis.gradient_check import GradientCheck, check_gradients
+from clearsight.diagnosis.vitals import Vitals
+
+__all__ = ["Diagnosis", "GradientCheck", "Verdict", "Vitals", "check_gradients", "cured", "diagnose", "examine"]

@@ -1,0 +1,177 @@
+"""What lies in the data: labels without meaning, one class for all, images on both sides of a split, slow loading."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clearsight.diagnosis.case import JUDGED, Case, Verdict
+
+STEPS = 50
+"""Steps a run must have before its failure to generalise means something."""
+
+MOVED = 0.2
+"""Share of their own length that the weights must have gone before nothing learned is laid on the labels."""
+
+ONE_CLASS = 0.95
+"""Share of all answers that fall on one class from which the network has collapsed."""
+
+SURE = 2.0
+"""Factor between the first loss and that of chance from which a network was wrongly sure before it had learned."""
+
+WAITING = 0.5
+"""Share of the time spent waiting for data from which the processor starves."""
+
+NOTICED = 0.02
+"""Seconds of waiting per step below which nobody notices."""
+
+LEAKS = ("duplicates-across-splits", "near-duplicates-across-splits")
+"""Findings of the audit that mean a leak."""
+
+
+def collapsed_at_birth(case: Case) -> Verdict | None:
+    """Before any update all answers were one class, and surely so: the last layer's bias decides, not the image.
+
+    It comes before dead units: pushing such a bias down through the units before it kills them.
+    """
+    if case.learns or not case.from_start:
+        return None
+    look = case.looks[0]
+    share, favourite = float(look.predicted.max() / look.predicted.sum()), int(look.predicted.argmax())
+    if share < ONE_CLASS or look.loss < SURE * case.chance_loss:
+        return None
+    return Verdict(
+        "one-class-collapse",
+        "fault",
+        f"Before the first update {share:.0%} of the answers were one class (number {favourite}), and the loss was "
+        f"{look.loss:.3g}, where {case.chance_loss:.3g} is chance: the initial weights prefer it whatever they see.",
+        {
+            "share_of_answers": share,
+            "share_of_labels": float(case.shares[favourite]),
+            "first_loss": look.loss,
+            "loss_of_chance": case.chance_loss,
+            "confidence": look.confidence,
+        },
+        "draw the weights anew, with biases of zero",
+        case.initialisable,
+    )
+
+
+def one_class_collapse(case: Case) -> Verdict | None:
+    """Nearly every answer is the same class, and that is no knowledge."""
+    late = case.late
+    if case.broke or case.best_skill > 0.1 or len(late) < 2 or case.steps < STEPS:
+        return None
+    predicted = np.sum([look.predicted for look in late], axis=0)
+    share, favourite = float(predicted.max() / predicted.sum()), int(predicted.argmax())
+    rare = case.majority >= 2 / len(case.counts) or case.majority > 0.7
+    if share < ONE_CLASS or not (rare or case.end_loss > 1.1 * case.chance_loss):
+        return None
+    options: dict[str, Any]
+    if rare and favourite == int(case.counts.argmax()):
+        cause = f"It is the commonest, with {case.majority:.0%} of the training images: always naming it is cheap."
+        fix, options = "let every class count the same", {"class_weights": "balanced"}
+    else:
+        cause = "It is not that common: the network prefers it whatever the image shows."
+        fix, options = (
+            "draw the weights anew with biases of zero, and lower the rate",
+            {
+                **case.initialisable,
+                "lr": case.slower(),
+            },
+        )
+    return Verdict(
+        "one-class-collapse",
+        "fault",
+        f"{share:.0%} of the answers are one class (number {favourite}). {cause}",
+        {
+            "share_of_answers": share,
+            "share_of_labels": float(case.shares[favourite]),
+            "train_accuracy": case.train_accuracy,
+            "end_loss": case.end_loss,
+            "loss_of_chance": case.chance_loss,
+        },
+        fix,
+        options,
+    )
+
+
+def shuffled_labels(case: Case) -> Verdict | None:
+    """Validation stays at chance although gradients flow and weights move: the labels do not follow from the images.
+
+    At chance: within two standard errors of what answers drawn like the labels reach, or of the commonest class, and
+    less than a tenth of the way to perfect.
+    """
+    if case.broke or case.val_images < JUDGED or case.steps < STEPS or not case.vitals.epochs:
+        return None
+    reached, known = case.val_accuracy, case.train_accuracy
+    least = max(0.1, 3 * case.noise(case.drawn))
+    memorised = known - case.majority > least and known - reached > least
+    chance = case.drawn if memorised else case.val_majority
+    gained = (reached - chance) / (1 - chance) if chance < 1 else 1.0
+    if reached > chance + 2 * case.noise(chance) or gained > 0.2:
+        return None
+    if not memorised and not (case.travel > MOVED and case.end_loss < 1.1 * case.chance_loss):
+        return None
+    learned = (
+        f"It learns its training images by heart, {case.train_accuracy:.0%} so far"
+        if memorised
+        else f"Its weights move and gradients flow, yet the loss stays near that of chance ({case.chance_loss:.3g})"
+    )
+    return Verdict(
+        "shuffled-labels",
+        "fault",
+        f"{learned}, and on validation images it is right on {reached:.0%}, as chance is ({chance:.0%}): the labels do "
+        "not follow from the images. Either they were mixed up, or what they say cannot be seen.",
+        {
+            "train_accuracy": case.train_accuracy,
+            "val_accuracy": reached,
+            "chance": chance,
+            "standard_error": case.noise(chance),
+            "end_loss": case.end_loss,
+            "loss_of_chance": case.chance_loss,
+        },
+        "look at some images of each class beside their labels; check that images and labels are in the same order",
+    )
+
+
+def leaking_splits(case: Case) -> Verdict | None:
+    """The audit found images of one split in another."""
+    leaks = [finding for finding in case.findings if finding.code in LEAKS]
+    if not leaks:
+        return None
+    evidence = {
+        finding.code.replace("-", "_") + "_at_least": float(max(map(len, finding.evidence.values()), default=0))
+        for finding in leaks
+    }
+    return Verdict(
+        "leaking-splits",
+        "warning",
+        "The same images stand on both sides of a split: " + "; ".join(finding.message for finding in leaks) + ".",
+        evidence,
+        "; ".join(finding.fix for finding in leaks),
+    )
+
+
+def starved_loader(case: Case) -> Verdict | None:
+    """The processor waits for images most of the time."""
+    waits, seconds = np.array(case.vitals.waits), np.array(case.vitals.seconds)
+    if len(waits) < 10:
+        return None
+    share, wait = case.vitals.wait_share(), float(np.median(waits[2:]))
+    if not share > WAITING or wait < NOTICED:
+        return None
+    words = case.augmentation.augment.split("+")
+    dear = "strong" in words or "rand" in words or len(set(words) - {"none", "mirror", "flip"}) > 1
+    return Verdict(
+        "starved-loader",
+        "warning",
+        f"Training waits for images {share:.0%} of the time: {1000 * wait:.0f} ms of a step of "
+        f"{1000 * float(np.median(seconds[2:])):.0f} ms.",
+        {"wait_share": share, "wait_seconds_per_step": wait, "step_seconds": float(np.median(seconds[2:]))},
+        "augment more cheaply, or keep the image cache (CLEARSIGHT_CACHE) on a fast local disk"
+        if dear
+        else "keep the image cache (CLEARSIGHT_CACHE) on a fast local disk, or hand over the images as an array",
+        {"augment": "light"} if dear else {},
+    )

@@ -1,0 +1,172 @@
+"""Too much or too little learned from the training images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from clearsight.diagnosis.case import ENOUGH, JUDGED, LEARNED, Case, Verdict
+from clearsight.models.catalogue import catalogue
+
+GAP = 0.1
+"""Least distance between training and validation accuracy that is called overfitting, where the validation loss has
+also risen; chance must not explain it either (three standard errors)."""
+
+WIDE_GAP = 0.25
+"""Distance that is called overfitting by itself."""
+
+HELD = 0.3
+"""Share of the first length of the weights below which a penalty on them is what is learned."""
+
+RISEN = 1.2
+"""Factor of the last validation loss over the least: it has turned upwards."""
+
+BY_HEART = 50
+"""Steps from which a wide gap alone is overfitting: in fewer, averages of the weights and statistics lag behind."""
+
+LARGER = ("resnet20", "resnet18")
+"""Networks to suggest to one that is too small, the smaller first; their sizes are those of the catalogue."""
+
+
+def overfit(case: Case) -> Verdict | None:
+    """The training images are known far better than the validation images."""
+    lines = case.vitals.epochs
+    if case.broke or len(lines) < 2 or case.skill(case.train_accuracy) < LEARNED:
+        return None
+    last, least = lines[-1], min(line.val_loss for line in lines)
+    gap = last.train_accuracy - last.val_accuracy
+    risen = last.val_loss / least if least > 0 else 1.0
+    if gap < max(GAP, 3 * case.noise(last.val_accuracy)) or not (
+        risen > RISEN or (gap > WIDE_GAP and case.steps >= BY_HEART)
+    ):
+        return None
+    return Verdict(
+        "overfit",
+        "warning",
+        f"It overfits: right on {last.train_accuracy:.0%} of its training images and {last.val_accuracy:.0%} of the "
+        f"validation images; the validation loss is {risen:.1f} times its least. It learns "
+        f"{int(case.counts.sum()):,} images by heart.",
+        {
+            "train_accuracy": last.train_accuracy,
+            "val_accuracy": last.val_accuracy,
+            "gap": gap,
+            "val_loss_over_least": risen,
+            "train_loss": last.train_loss,
+            "val_loss": last.val_loss,
+        },
+        "collect more images, start from pretrained weights, change the images more, or regularise more",
+        _regularised(case),
+    )
+
+
+def held_down(case: Case) -> Verdict | None:
+    """An L1 penalty or a limit on the weights keeps them so small that nothing can be learned."""
+    l1, max_norm = case.regularization.l1, case.regularization.max_norm
+    if case.broke or case.learns or len(case.looks) < 2 or not (l1 or max_norm):
+        return None
+    first, last = case.looks[0].weight, case.looks[-1].weight
+    left = float(np.median(last[first > 0] / first[first > 0])) if (first > 0).any() else 1.0
+    if left > HELD:
+        return None
+    what = f"an L1 penalty of {l1:g}" if l1 else f"a largest norm of {max_norm:g}"
+    return Verdict(
+        "underfit",
+        "fault",
+        f"It underfits, held down by {what}: the median layer has {left:.2g} of its first length left.",
+        {
+            "weight_left": left,
+            "l1": l1,
+            "max_norm": max_norm or math.nan,
+            "train_accuracy": case.train_accuracy,
+        },
+        "regularise less",
+        _freed(case),
+    )
+
+
+def no_better_than_chance(case: Case) -> Verdict | None:
+    """Validation ended at chance. For where no rule has found a fault: a run that learned nothing is not healthy."""
+    if case.broke or case.val_images < JUDGED or case.steps < ENOUGH or not case.vitals.epochs:
+        return None
+    reached, chance = case.val_accuracy, case.val_majority
+    if reached > chance + 2 * case.noise(chance) or reached - chance > 0.2 * (1 - chance):
+        return None
+    return Verdict(
+        "no-better-than-chance",
+        "fault",
+        f"After {case.steps:,} steps it is right on {reached:.0%} of the validation images, as always naming the "
+        f"commonest class is ({chance:.0%}): nothing was learned that holds for other images. It had too few steps, or "
+        "the labels do not follow from the images.",
+        {
+            "train_accuracy": case.train_accuracy,
+            "val_accuracy": reached,
+            "chance": chance,
+            "standard_error": case.noise(chance),
+            "steps": float(case.steps),
+        },
+        "look at some images of each class beside their labels, and train for more epochs with a larger --patience",
+    )
+
+
+def underfit(case: Case) -> Verdict | None:
+    """The run has converged, and even its own training images are mostly beyond it."""
+    if case.broke or case.learns or not case.vitals.epochs or case.travel < 1:
+        return None
+    train, val = case.train_accuracy, case.vitals.epochs[-1].val_accuracy
+    if case.skill(train) < 0.05 or train - val > max(GAP, 3 * case.noise(val)):
+        return None
+    cure = _freed(case)
+    return Verdict(
+        "underfit",
+        "warning",
+        f"It underfits: right on {train:.0%} of its own training images and no longer getting better. The network is "
+        "too small for the task, regularised too much, or its schedule ended too soon.",
+        {
+            "train_accuracy": train,
+            "val_accuracy": val,
+            "chance": case.majority,
+            "end_loss": case.end_loss,
+            "loss_of_chance": case.chance_loss,
+            "path": case.travel,
+        },
+        "train longer, or regularise less" if "epochs" in cure else "use a larger network, or regularise less",
+        cure,
+    )
+
+
+def _regularised(case: Case) -> dict[str, Any]:
+    """The next step up in regularisation: augmentation first, then mixing, then dropout and decay."""
+    augmentation = case.augmentation
+    if augmentation.augment == "none":
+        return {"augment": "light"}
+    if augmentation.augment == "light":
+        return {"augment": "strong"}
+    if not augmentation.mixup and not augmentation.cutmix and case.optimization.loss not in ("hinge", "focal"):
+        return {"mixup": 0.2}
+    return {**case.knob(dropout=0.5), "weight_decay": max(10 * case.regularization.weight_decay, 5e-4)}
+
+
+def _freed(case: Case) -> dict[str, Any]:
+    """What holds the network down, if anything does; else a larger network, or longer training."""
+    freed: dict[str, Any] = {}
+    if case.regularization.l1:
+        freed["l1"] = 0.0
+    if case.regularization.max_norm is not None:
+        freed["max_norm"] = 3.0
+    if case.model_args.get("dropout", 0) > 0.3:
+        freed |= case.knob(dropout=0.1)
+    if case.augmentation.augment not in ("none", "light", "mirror", "flip"):
+        freed["augment"] = "light"
+    return freed or _larger(case)
+
+
+def _larger(case: Case) -> dict[str, Any]:
+    """A network of more parameters; more epochs where it has more than all that are suggested."""
+    sizes = {row.name: row.parameters for row in catalogue()}
+    own = case.vitals.parameters
+    for name in LARGER:
+        if name != case.model and sizes[name] > own:
+            return {"model": name}
+    return case.longer()

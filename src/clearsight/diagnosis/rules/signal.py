@@ -1,0 +1,245 @@
+"""Signals on their way through the network: pixels in, logits out, activations forwards, gradients backwards.
+
+Rules about activations and gradients speak only where the run does not learn: a network may lose some units or shrink
+some gradients and be well.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from clearsight.diagnosis.case import Case, Verdict
+from clearsight.diagnosis.step_stats import StepStats
+
+PIXEL_SCALE = 5.0
+"""Root mean square of the first layer's input from which it counts as unnormalised. Inputs should have mean 0 and
+deviation 1 [LeCun et al. 1998, "Efficient BackProp", section 4.3]; [0, 1] pixels have 0.3 to 0.7, 8-bit ones 100."""
+
+PIXEL_FLAT = 0.05
+"""Deviation below which the first layer sees hardly any contrast."""
+
+PROBABILITY = 0.02
+"""How far a row of probabilities may be from the sum 1: bfloat16 rounds to 1/256, and a few such errors add up."""
+
+LARGE_GRADIENT = 100.0
+"""Norm of the whole first gradient from which it explodes. Cross-entropy's gradient at the logits is at most sqrt(2)
+per image, so that of the last layer is at most sqrt(2) times the length of its input: 90 for 4,096 features of 1."""
+
+STEEP = 1e3
+"""Factor between the relative gradients of the first and last third of the layers from which the gradient explodes,
+or its inverse vanishes, on the way back. Networks that train stay within 30 either way; eight sigmoid layers, each of
+which scales the gradient by a quarter at most [Glorot, Bengio 2010], reach 4^-8."""
+
+DEAD = 0.8
+"""Share of a layer's units that are never above zero from which the layer counts as dead. Healthy layers may have many
+such units: PyTorch's own initialisation leaves 40 % in a LeNet's dense layers without light on 32 digits."""
+
+CUT = 0.9
+"""Share of a layer's units whose death cuts the network in two."""
+
+UNITS = 8
+"""Layers of fewer ReLU units, such as those in gates, are judged only where all of them are dead."""
+
+SATURATED = 0.5
+"""Share of a layer's outputs on the flat ends from which the layer counts as saturated."""
+
+
+def unnormalised_input(case: Case) -> Verdict | None:
+    """The first layer's input is far from mean 0 and deviation 1."""
+    seen = [look.inputs for look in case.looks if math.isfinite(look.inputs[0])]
+    if not seen:
+        return None
+    mean, std, low, high = (float(v) for v in np.median(np.array(seen), axis=0))
+    size = math.hypot(mean, std)
+    if std >= PIXEL_FLAT and size <= PIXEL_SCALE:
+        return None
+    what = (
+        f"numbers of {size:.3g} on average (from {low:.3g} to {high:.3g})"
+        if size > PIXEL_SCALE
+        else f"hardly any contrast (a standard deviation of {std:.2g})"
+    )
+    return Verdict(
+        "unnormalised-input",
+        case.severity,
+        f"The pixels that reach the first layer have {what}, where networks are made for mean 0 and deviation 1: one "
+        "rate cannot suit both the first layer and the others.",
+        {"mean": mean, "std": std, "low": low, "high": high},
+        "give images as 8-bit or 16-bit integers or as floats in [0, 1], and let the input layer normalise them with "
+        "the training images' own mean and deviation, as `clearsight train` does",
+    )
+
+
+def softmax_twice(case: Case) -> Verdict | None:
+    """The network already returns probabilities, and the loss takes their softmax again."""
+    if case.optimization.loss == "mse" or len(case.looks) < 3:
+        return None
+    sums = max(look.sums for look in case.looks)
+    low, high = min(look.low for look in case.looks), max(look.high for look in case.looks)
+    if sums > PROBABILITY or low < 0 or high > 1 + PROBABILITY:
+        return None
+    k = len(case.counts)
+    floor = math.log(1 + (k - 1) / math.e)  # cross-entropy of the logits (1, 0, ..., 0)
+    return Verdict(
+        "softmax-twice",
+        "fault",
+        f"The network's outputs are probabilities already: every row lies in [0, 1] and sums to 1. The loss "
+        f"({case.optimization.loss}) turns them into probabilities a second time, so cross-entropy cannot fall below "
+        f"{floor:.2f} and its gradient stays small.",
+        {"largest_distance_of_a_row_sum_from_1": sums, "lowest_output": low, "highest_output": high, "floor": floor},
+        "remove the softmax at the end of the network; the loss and `predict_proba` apply it",
+    )
+
+
+def exploding_gradients(case: Case) -> Verdict | None:
+    """Before any update the gradient is already far too large, or it grows steeply towards the input.
+
+    Where the run learns in spite of it, only ten times as much of both counts.
+    """
+    if not case.from_start:
+        return None
+    look = case.looks[0]
+    total, slope = look.total_gradient(), case.gradient_slope(look)
+    limit = LARGE_GRADIENT * (math.sqrt(len(case.counts)) if case.optimization.loss == "bce" else 1)
+    blatant = total > 10 * limit and look.loss > 10 * case.chance_loss
+    if not (blatant or (not case.learns and (total > limit or slope > STEEP))):
+        return None
+    spread = look.std[np.isfinite(look.std)]
+    evidence = {"first_gradient_norm": total, "first_loss": look.loss, "loss_of_chance": case.chance_loss}
+    if math.isfinite(slope):
+        evidence["first_layers_over_last_layers"] = slope
+    if len(spread) > 1:
+        evidence["activation_std_first"], evidence["activation_std_last"] = float(spread[0]), float(spread[-1])
+    options = {**case.initialisable, **case.knob(norm=True)}
+    if not case.optimization.clip:
+        options["clip"] = 1.0
+    return Verdict(
+        "exploding-gradients",
+        case.severity,
+        f"The gradients explode. Before the first update their norm is {total:.3g} and the loss {look.loss:.3g}, where "
+        f"a network that knows nothing yet has a loss of {case.chance_loss:.3g}: the initial weights are too large, so "
+        "that signals grow from layer to layer.",
+        evidence,
+        "draw the initial weights by He's rule, normalise batches, and limit the gradient's norm",
+        options,
+    )
+
+
+def born_dead(case: Case) -> Verdict | None:
+    """ReLU units that are zero for every image from before the first update to the end: no gradient passes them.
+
+    Where the gradient fades by a factor of a thousand without being cut off, that is named instead: weights too small
+    leave the biases to decide which units live.
+    """
+    if case.learns or len(case.looks) < 3 or not case.from_start:
+        return None
+    first, last = dead_shares(case, case.looks[:1]), dead_shares(case, case.looks[-3:])
+    stayed = {name: min(first.get(name, 0.0), share) for name, share in last.items()}
+    if not stayed or (most := max(stayed.values())) < DEAD:
+        return None
+    if most < CUT and 0 < case.gradient_slope(case.looks[0]) < 1 / STEEP:
+        return None
+    return _dead(
+        stayed,
+        "They were so before the first update.",
+        "draw the initial weights by He's rule, with biases of zero, or use leaky ReLU",
+        {**case.initialisable, **case.knob(activation="leaky_relu")},
+    )
+
+
+def died(case: Case) -> Verdict | None:
+    """ReLU units that lived and are zero for every image of the last three looks."""
+    if case.learns or len(case.looks) < 3:
+        return None
+    last = dead_shares(case, case.looks[-3:])
+    if not last or max(last.values()) < DEAD:
+        return None
+    return _dead(
+        last,
+        "They died during training.",
+        "lower the rate, or use leaky ReLU, which never dies",
+        {"lr": case.slower(), **case.knob(activation="leaky_relu")},
+    )
+
+
+def dead_shares(case: Case, looks: list[StepStats]) -> dict[str, float]:
+    """Per ReLU layer that can be judged the share of units dead in all of these looks."""
+    found = {}
+    for i, part in enumerate(case.vitals.nonlinear):
+        masks = [look.alive[i] for look in looks]
+        if not len(masks[0]) or any(len(m) != len(masks[0]) for m in masks):
+            continue
+        share = float(1 - np.logical_or.reduce(masks).mean())
+        if len(masks[0]) >= UNITS or share == 1:
+            found[part.name] = share
+    return found
+
+
+def _dead(shares: dict[str, float], when: str, fix: str, options: dict[str, Any]) -> Verdict:
+    worst = max(shares, key=lambda name: shares[name])
+    layers = sum(share >= DEAD for share in shares.values())
+    return Verdict(
+        "dead-units",
+        "fault",
+        f"Of the ReLU units of {worst}, {shares[worst]:.0%} are zero for every image; in {layers} of {len(shares)} "
+        f"layers {DEAD:.0%} or more are. Nothing passes them, forwards or backwards, so they cannot recover. {when}",
+        {"dead_share_worst_layer": shares[worst], "dead_layers": float(layers), "layers": float(len(shares))},
+        fix,
+        options,
+    )
+
+
+def saturated_units(case: Case) -> Verdict | None:
+    """Outputs of sigmoid or tanh on the flat ends of the curve, where the slope is nearly zero."""
+    if case.learns or not case.looks:
+        return None
+    shares = np.array([look.saturated for look in case.looks])
+    known = np.isfinite(shares).any(axis=0)
+    if not known.any():
+        return None
+    names = [part.name for part, there in zip(case.vitals.nonlinear, known, strict=True) if there]
+    typical = np.nanmedian(shares[:, known], axis=0)
+    if typical.max() < SATURATED:
+        return None
+    worst = int(typical.argmax())
+    return Verdict(
+        "saturated-units",
+        "fault",
+        f"{typical[worst]:.0%} of the outputs of {names[worst]} lie on the flat ends of its curve, where the slope is "
+        "below a twentieth of its largest: hardly any gradient passes. The weights before it are too large.",
+        {
+            "saturated_share_worst_layer": float(typical[worst]),
+            "saturated_share_at_start": float(shares[0, known][worst]),
+            "saturated_layers": float((typical >= SATURATED).sum()),
+        },
+        "draw the initial weights by Xavier's rule, normalise batches, or use ReLU",
+        {**({"init": "xavier"} if case.initialisable else {}), **case.knob(norm=True)},
+    )
+
+
+def vanishing_gradients(case: Case) -> Verdict | None:
+    """The first layers get hardly any gradient compared with the last."""
+    if case.learns:
+        return None
+    slopes = np.array([case.gradient_slope(look) for look in case.looks])
+    slopes = slopes[np.isfinite(slopes)]
+    if len(slopes) < 2 or not (typical := float(np.median(slopes))) < 1 / STEEP:
+        return None
+    look = case.looks[0]
+    return Verdict(
+        "vanishing-gradients",
+        "fault",
+        "The gradients vanish on their way back: measured against their weights, those of the first layers are "
+        + (f"{1 / typical:,.0f} times smaller than those of the last ones" if typical else "exactly zero")
+        + ", so the first layers hardly move.",
+        {
+            "first_layers_over_last_layers": typical,
+            "gradient_norm_first_layer": float(look.gradient[0]),
+            "gradient_norm_last_layer": float(look.gradient[-1]),
+            "layers": float(len(look.gradient)),
+        },
+        "use ReLU for sigmoid or tanh, batch normalisation, shortcuts around blocks, or fewer layers",
+        case.knob(activation="relu", norm=True, residual=True) or {"model": "resnet8"},
+    )

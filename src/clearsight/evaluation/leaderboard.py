@@ -1,0 +1,300 @@
+"""The ladder: models from colour histograms to fine-tuned networks on one split, ranked, and what to use.
+
+Every rung is trained by `train.fit` and kept as a bundle in FOLDER/rungs/NAME, so it can be asked, judged and served
+like any other; a comparison that was interrupted goes on with the rungs that are missing. The ranking and the advice
+rest on the validation images; the test images are looked at once, when every rung is there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.bundle import Bundle, versions
+from clearsight.console import Console, Silent
+from clearsight.data.dataset import Dataset
+from clearsight.data.prepare import Prepared, prepare
+from clearsight.data.sample import sampled
+from clearsight.data.scan import Scan, scan
+from clearsight.disk import disk_errors, read_inside, write_json
+from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
+from clearsight.metrics import accuracy, log_loss, softmax, wilson_interval
+from clearsight.metrics.comparison import holm, mcnemar
+from clearsight.models.zoo import DEFAULT_BACKBONE
+from clearsight.predictor import Predictor
+from clearsight.tasks import read_exclusive
+from clearsight.train.config import TrainConfig
+from clearsight.train.recipe import SMALL, check_names
+
+APART = 0.05
+"""p-value, corrected for the number of rungs, below which two of them are called apart."""
+
+WORTH = 1.5
+"""Times as fast as the best a rung must be to be advised in its place."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A step of the ladder: its name, the options of its training, and whether it needs colour."""
+
+    name: str
+    options: dict[str, Any]
+    colour: bool = False
+
+
+def _place(folder: Path, rung: str) -> Path:
+    """A rung's own folder."""
+    return folder / "rungs" / rung.replace("/", "-").replace(" ", "-")
+
+
+def default_candidates(short_side: int) -> tuple[Candidate, ...]:
+    """The rungs for images of a median short side in pixels, classical to deep."""
+    small = short_side < SMALL
+    deep = {"img_size": 96} if small else {}
+    shallow = {"img_size": min(64, max(8, short_side))}
+    classical = [
+        Candidate(name, {"model": name}, colour=name.startswith("colour"))
+        for name in ("colour+svm", "lbp+svm", "hog+svm", "hog+rbf", "bow+svm", "pyramid+svm", "fisher+svm")
+    ]
+    scratch = [
+        Candidate("pixels+softmax", {"model": "pixels+softmax", **shallow}),
+        Candidate("mlp", {"model": "mlp", **shallow}),
+        Candidate("lenet5", {"model": "lenet5", "img_size": 32}),
+        Candidate("resnet8", {"model": "resnet8", "pretrained": False, **shallow}),
+    ]
+    features = [
+        Candidate(f"features+{head}", {"model": f"features+{head}", **deep})
+        for head in ("knn", "svm", "forest", "boosting", "softmax")
+    ]
+    transfer = [
+        Candidate("features of all depths", {"model": DEFAULT_BACKBONE, **deep}),
+        Candidate("fine-tuned", {"model": DEFAULT_BACKBONE, "freeze": "lower", "epochs": 3, **deep}),
+    ]
+    return (*classical, *scratch, *features, *transfer)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What became of a rung. Accuracies are shares; train_seconds of its whole training; image_seconds of one image,
+    from pixels to belief, in the batches of the test; size in bytes. p_best: of being no worse than the best rung on
+    the test images, corrected for the number of rungs; 1 for the best itself.
+    """
+
+    name: str
+    folder: str
+    val_accuracy: float
+    val_log_loss: float
+    test_accuracy: float
+    test_interval: tuple[float, float]
+    test_log_loss: float
+    p_best: float
+    train_seconds: float
+    image_seconds: float
+    size: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The ranked ladder, best on validation first. advice: the name of the rung to use, and why."""
+
+    folder: Path
+    name: str
+    images: dict[str, int]
+    standings: tuple[Standing, ...]
+    advice: str
+    why: str
+    failed: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def rank_models(
+    data: Any,
+    *,
+    rungs: Sequence[str] | None = None,
+    images: int | None = None,
+    console: Console | None = None,
+    **options: Any,
+) -> Comparison:
+    """Climb the ladder on one data set: `climb("photos/", rungs=["hog+svm", "resnet8"])`.
+
+    rungs: models to compare, by the names `train --model` knows (default: `default_candidates`). images: compare on
+    about so many of the data's images. options: seed, out, test_fraction, folds, data_dir, resume. A rung that
+    cannot be trained on these images is left out and said why. Raises ClearsightError where nothing can be compared.
+    """
+    console = console or Silent()
+    config = TrainConfig.from_options(**options)
+    if images is not None and images < 20:
+        raise ConfigError(f"--images {images} must be 20 or more")
+    dataset = read_exclusive(data, "compare", data_dir=config.data.data_dir)
+    if images is not None:
+        dataset = sampled(dataset, images, config.run.seed)
+    scanned = scan(dataset, console.stage("looking at the files"))
+    chosen = _rungs(rungs, scanned)
+    folder = _folder(config, dataset, [rung.name for rung in chosen], images)
+    done: dict[str, dict[str, Any]] = {}
+    failed: dict[str, str] = {}
+    for number, rung in enumerate(chosen):
+        place = _place(folder, rung.name)
+        if (place / "rung.json").is_file():
+            done[rung.name] = json.loads(read_inside(folder, f"{place.relative_to(folder)}/rung.json"))
+            continue
+        console.say(f"rung {number + 1} of {len(chosen)}: {rung.name}")
+        try:
+            done[rung.name] = _trained(rung, dataset, config, place, console)
+        except (OutputError, CheckpointError):
+            raise
+        except ClearsightError as error:
+            failed[rung.name] = str(error)
+            console.say(f"left out: {error}")
+    if not done:
+        raise ConfigError("no rung could be trained on these images", found="; ".join(failed.values()))
+    found = _judged(folder, dataset, scanned, config, done, failed, console)
+    write_json(folder / "comparison.json", found.to_dict())
+    return found
+
+
+def _rungs(names: Sequence[str] | None, scanned: Scan) -> tuple[Candidate, ...]:
+    """The rungs asked for, or those that suit the images."""
+    known = {rung.name: rung for rung in default_candidates(scanned.short_side)}
+    if names is None:
+        return tuple(rung for rung in known.values() if scanned.form.channels == 3 or not rung.colour)
+    chosen = tuple(known.get(name, Candidate(name, {"model": name})) for name in dict.fromkeys(names))
+    for rung in chosen:
+        check_names(TrainConfig.from_options(**rung.options))
+    return chosen
+
+
+def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int | None) -> Path:
+    """The folder to write, new or to go on with; CheckpointError where it was begun with other data or options."""
+    folder = Path(config.run.out or f"runs/{dataset.name}-ladder").expanduser()
+    about = {
+        "data": dataset.origin, "rungs": names, "images": images, "seed": config.run.seed,
+        "test_fraction": config.data.test_fraction, "folds": config.data.folds,
+    }  # fmt: skip
+    path = folder / "ladder.json"
+    if path.is_file():
+        then = {key: value for key, value in json.loads(read_inside(folder, path.name)).items() if key != "versions"}
+        changed = [f"{key} {then.get(key)!r} then, {about[key]!r} now" for key in about if then.get(key) != about[key]]
+        if changed:
+            raise CheckpointError(
+                f"{folder} was begun otherwise", found="; ".join(changed), fix="choose another --out, or delete it"
+            )
+        return folder
+    if folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder} is in use", found="a folder that is not empty", fix="choose another --out")
+    with disk_errors(folder, "the comparison", "choose another --out or free some space"):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, {**about, "versions": versions()})
+    return folder
+
+
+def _trained(rung: Candidate, dataset: Dataset, config: TrainConfig, place: Path, console: Console) -> dict[str, Any]:
+    """Train a rung, keep its bundle, and return what the ranking needs of it."""
+    from clearsight.train.fit import fit
+
+    own = TrainConfig.from_options(**rung.options)
+    mine = replace(
+        own, run=replace(own.run, seed=config.run.seed, device=config.run.device),
+        data=replace(config.data, img_size=own.data.img_size),
+    )  # fmt: skip
+    place.mkdir(parents=True, exist_ok=True)
+    fitted = fit(dataset, mine, console=console, checkpoints=place / "checkpoints", find_issues=False)
+    judged = {int(image): row for row, image in enumerate(fitted.judged)}
+    val = [judged[int(image)] for image in fitted.prepared.split.val]
+    belief = softmax(fitted.val_logits[val], fitted.bundle.temperature)
+    truth = fitted.prepared.labels[fitted.prepared.split.val]
+    fitted.bundle.save(place / "model")
+    facts = {
+        "val_accuracy": accuracy(truth, belief.argmax(1)),
+        "val_log_loss": log_loss(truth, belief),
+        "val_right": (belief.argmax(1) == truth).astype(int).tolist(),
+        "train_seconds": fitted.seconds,
+        "decisions": [d.to_dict() for d in fitted.decisions],
+    }
+    write_json(place / "rung.json", facts)
+    return facts
+
+
+def _judged(
+    folder: Path,
+    dataset: Dataset,
+    scanned: Scan,
+    config: TrainConfig,
+    done: dict[str, dict[str, Any]],
+    failed: dict[str, str],
+    console: Console,
+) -> Comparison:
+    """Open the test split, once for all rungs, and rank."""
+    right: dict[str, NDArray[np.bool_]] = {}
+    found: dict[str, Standing] = {}
+    prepared: Prepared | None = None
+    for name, facts in done.items():
+        place = _place(folder, name)
+        bundle = Bundle.load(place)
+        prepared = prepare(
+            dataset, scanned, bundle.geometry, seed=config.run.seed, test_fraction=config.data.test_fraction,
+            folds=config.data.folds, progress=console.stage("reading pixels"),
+        )  # fmt: skip
+        rows = prepared.split.test
+        predictor = Predictor(bundle)
+        predictor.logits(prepared.pixels.view(rows[:16]))  # conversion and the first call are not an image's time
+        began = time.perf_counter()
+        logits = predictor.logits(prepared.pixels.view(rows), console.stage(f"testing {name}"))
+        seconds = (time.perf_counter() - began) / len(rows)
+        belief, truth = softmax(logits, bundle.temperature), prepared.labels[rows]
+        right[name] = belief.argmax(1) == truth
+        found[name] = Standing(
+            name=name,
+            folder=str(place.relative_to(folder)),
+            val_accuracy=facts["val_accuracy"],
+            val_log_loss=facts["val_log_loss"],
+            test_accuracy=float(right[name].mean()),
+            test_interval=wilson_interval(int(right[name].sum()), len(rows)),
+            test_log_loss=log_loss(truth, belief),
+            p_best=1.0,
+            train_seconds=facts["train_seconds"],
+            image_seconds=seconds,
+            size=sum(f.stat().st_size for f in (place / "model").iterdir()),
+        )
+    assert prepared is not None
+    order = sorted(found, key=lambda n: (-found[n].val_accuracy, found[n].val_log_loss, n))
+    others = order[1:]
+    p_values = holm([mcnemar(right[order[0]], right[name]) for name in others])
+    ranked = [found[order[0]], *(replace(found[n], p_best=p) for n, p in zip(others, p_values, strict=True))]
+    advice, why = _advice(ranked, {name: np.array(done[name]["val_right"], bool) for name in order})
+    parts = {name: len(rows) for name, rows in prepared.split.parts().items()}
+    return Comparison(folder, dataset.name, parts, tuple(ranked), advice, why, failed)
+
+
+def _advice(ranked: Sequence[Standing], right: dict[str, NDArray[np.bool_]]) -> tuple[str, str]:
+    """The fastest rung that is as good as the best one to within a standard error, where that gains much."""
+    best = ranked[0]
+    if len(ranked) == 1:
+        return best.name, "no other model was compared"
+    as_good = [s for s in ranked if _within_an_error(right[best.name], right[s.name])]
+    fastest = min(as_good, key=lambda s: s.image_seconds)
+    times = best.image_seconds / fastest.image_seconds
+    if times < WORTH:
+        return best.name, "best on the validation images" + (
+            ", and none as good is much faster" if len(as_good) > 1 else ", by more than a standard error"
+        )
+    return fastest.name, (
+        f"{times:.1f} times as fast as {best.name}, which is best on the validation images by no more than a standard "
+        f"error ({best.val_accuracy:.1%} against {fastest.val_accuracy:.1%})"
+    )
+
+
+def _within_an_error(best: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+    """Whether the paired difference of two models is no more than its standard error, by the images they differ on."""
+    ahead, behind = int((best & ~other).sum()), int((other & ~best).sum())
+    return bool(ahead - behind <= np.sqrt(ahead + behind))

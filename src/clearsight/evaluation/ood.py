@@ -1,0 +1,83 @@
+"""Whether what a model promises of unknown images and of prediction sets holds on images that belong to the data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.metrics import wilson_interval
+from clearsight.ood.detector import FALSE_ALARMS
+from clearsight.tasks import OODScores, PredictOptions, Task
+from clearsight.tasks.task import COVERAGE
+
+
+@dataclass(frozen=True)
+class SetsCheck:
+    """Prediction sets on n images. Intervals hold with 95 % confidence.
+
+    stated, coverage: the share of sets that should, and that do, hold the truth. sizes: how many sets have 0, 1, 2, ...
+    members. mean_size: of all sets. empty: share of sets without a member.
+    """
+
+    stated: float
+    coverage: float
+    coverage_interval: tuple[float, float]
+    mean_size: float
+    empty: float
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OODCheck:
+    """On n images that belong to the data. sets: where the task has any. allowed, false_alarms: the share of images
+    that may be, and that are, flagged as out of distribution; its interval holds with 95 % confidence. strangest:
+    positions among the n of those flagged, strangest first.
+    """
+
+    n: int
+    sets: SetsCheck | None
+    allowed: float
+    false_alarms: float
+    false_alarms_interval: tuple[float, float]
+    strangest: tuple[int, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that go into metrics.json."""
+        if self.sets is None:
+            return {"false_alarms": self.false_alarms}
+        alarms = {name: getattr(self, name) for name in ("allowed", "false_alarms", "false_alarms_interval")}
+        return {**asdict(self.sets), **alarms}
+
+
+def check_ood(
+    task: Task, ood: OODScores, outputs: NDArray[np.floating], truth: NDArray[Any], coverage: float = COVERAGE
+) -> OODCheck:
+    """Count false alarms, and measure prediction sets, on images with outputs (N, O) that the model was not trained on.
+
+    ood: of these images. truth: as the task evaluates it; where it has sets, positions of the true names (N,).
+    """
+    n = len(outputs)
+    inside = task.prediction_sets(outputs, ood, PredictOptions(coverage))
+    return OODCheck(
+        n=n,
+        sets=None if inside is None else _sets(inside, truth, coverage),
+        allowed=FALSE_ALARMS,
+        false_alarms=float(ood.flagged.mean()),
+        false_alarms_interval=wilson_interval(int(ood.flagged.sum()), n),
+        strangest=tuple(int(i) for i in np.argsort(-ood.percentile, kind="stable") if ood.flagged[i]),
+    )
+
+
+def _sets(inside: NDArray[np.bool_], truth: NDArray[np.integer], stated: float) -> SetsCheck:
+    right, size = inside[np.arange(len(truth)), truth], inside.sum(1)
+    return SetsCheck(
+        stated=stated,
+        coverage=float(right.mean()),
+        coverage_interval=wilson_interval(int(right.sum()), len(truth)),
+        mean_size=float(size.mean()),
+        empty=float((size == 0).mean()),
+        sizes=tuple(int(c) for c in np.bincount(size)),
+    )

@@ -1,0 +1,281 @@
+"""Every way to look into a model, in one go: which parts it has, and what each shows.
+
+sight = look(predictor, image, sample=sample)
+sight.filters.weights, sight.maps[0].values, sight.left_out
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.arguments import at_least
+from clearsight.console import Console, Silent
+from clearsight.data.cache import PixelView
+from clearsight.errors import ConfigError, DataError, ModelError
+from clearsight.feature_vis.class_images import ClassPicture, class_pictures, mean_starts, noise_starts
+from clearsight.feature_vis.depths import layers_of, named, overview, within_image
+from clearsight.feature_vis.filters import Filters, first_filters
+from clearsight.feature_vis.gates import ClassGates, class_gates, need_gates
+from clearsight.feature_vis.inversion import Inversion, invert
+from clearsight.feature_vis.maps import FeatureMaps, feature_maps
+from clearsight.feature_vis.patches import ExcitingPatches, exciting_patches
+from clearsight.models.anatomy import views
+from clearsight.models.execution import operations
+from clearsight.models.feature_maps import MapLayer
+from clearsight.models.network import layer_name
+from clearsight.predictor import Predictor
+
+Floats = NDArray[np.float32]
+
+PARTS: dict[str, str] = {
+    "filters": "the weights that meet the pixels; a linear classifier's are a template per class",
+    "maps": "what layers make of an image",
+    "patches": "the image patches that excite a unit most",
+    "classes": "images that maximise a class",
+    "inversion": "an image rebuilt from what a layer kept of it",
+    "gates": "squeeze-and-excitation gates of each class",
+}
+"""What can be looked at."""
+
+ALL_UNITS = 64
+"""Units shown of a layer that was asked for by name; of each in an overview `maps.feature_maps` shows fewer."""
+
+CLASS_WORK = 1.5e12
+"""Operations that pictures of classes nobody named may cost, about half a minute on two cores."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to look. layer, units: of maps, patches and inversion; chosen where not named. classes: names or numbers to
+    make pictures of. modes: pictures for each. steps: of the class pictures and of the inversion. batch: images in
+    memory at once.
+    """
+
+    layer: str = ""
+    units: tuple[int, ...] = ()
+    classes: tuple[str | int, ...] = ()
+    modes: int = 3
+    class_steps: int = 64
+    inversion_steps: int = 100
+    batch: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Labelled images to search: (N, C, H, W), labels (N,) as the model numbers its classes, names, and what they show
+    in words.
+    """
+
+    images: PixelView
+    labels: NDArray[np.integer]
+    names: list[str]
+    words: list[str]
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """A layer that gives maps, and the side in pixels of what its units see; None where it is not known."""
+
+    layer: MapLayer
+    receptive_field: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        found = self.layer
+        return {
+            "layer": found.short, "kind": found.kind, "units": found.units, "size": [found.height, found.width],
+            "receptive_field": self.receptive_field,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Visualization:
+    """What was seen. image, pixels (C, H, W): the one that maps and inversion are of. left_out: parts that were not
+    made, and why.
+    """
+
+    image: str | None
+    pixels: Floats | None
+    layers: tuple[LayerRow, ...] = ()
+    filters: Filters | None = None
+    maps: tuple[FeatureMaps, ...] = ()
+    patches: ExcitingPatches | None = None
+    classes: tuple[ClassPicture, ...] = ()
+    inversion: tuple[Inversion, ...] = ()
+    gates: ClassGates | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without pictures."""
+        return {
+            "image": self.image,
+            "layers": [row.to_dict() for row in self.layers],
+            "filters": self.filters.to_dict() if self.filters else None,
+            "maps": [m.to_dict() for m in self.maps],
+            "patches": self.patches.to_dict() if self.patches else None,
+            "classes": [c.to_dict() for c in self.classes],
+            "inversion": [i.to_dict() for i in self.inversion],
+            "gates": self.gates.to_dict() if self.gates else None,
+            "left_out": self.left_out,
+        }
+
+
+def layer_rows(predictor: Predictor) -> tuple[LayerRow, ...]:
+    """The layers that give maps, in the order they run, with their receptive fields."""
+    check(predictor, "maps", Settings())
+    seen = views(predictor.network, predictor.shape)
+    return tuple(
+        LayerRow(layer, seen[layer.name].side if layer.name in seen else None) for layer in layers_of(predictor)
+    )
+
+
+def check(predictor: Predictor, what: str, settings: Settings) -> None:
+    """Raise for a part that does not exist, a model without layers, and settings out of range."""
+    if what != "all" and what not in PARTS:
+        raise ConfigError(f"there is nothing called {what!r} to see", expected=", ".join([*PARTS, "all"]))
+    predictor.network.require_layers()
+    for name, value in (
+        ("modes", settings.modes),
+        ("steps", min(settings.class_steps, settings.inversion_steps)),
+        ("batch-size", settings.batch),
+    ):
+        if value < 1:
+            raise ConfigError(f"--{name} {value}", expected="1 or more")
+    at_least(0, seed=settings.seed)
+    if settings.layer:
+        layer_name(predictor.network, settings.layer)
+    for target in settings.classes:
+        predictor.bundle.task.index_of(target)
+    if settings.units and not settings.layer:
+        raise ConfigError("a unit is one of a layer's", fix="name the layer: --layer NAME --unit N")
+
+
+def visualize(
+    predictor: Predictor,
+    pixels: Floats | None,
+    *,
+    image: str | None = None,
+    what: str = "all",
+    sample: Sample | None = None,
+    settings: Settings | None = None,
+    console: Console | None = None,
+) -> Visualization:
+    """Look at one part, or at all that the model and the data have; what is missing then stands in `left_out`.
+
+    pixels: an image (C, H, W) in [0, 1] for maps and inversion, called `image`. sample: for patches and gates, and as
+    starts of class pictures. Raises ConfigError as `check`, ModelError for a part asked for that the model does not
+    have, DataError for one that needs an image or a sample that is not there.
+    """
+    settings = settings or Settings()
+    check(predictor, what, settings)
+    looking = _Looking(predictor, pixels, sample, settings, console or Silent())
+    made: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    for part in PARTS if what == "all" else [what]:
+        try:
+            made[part] = getattr(looking, part)()
+        except (ModelError, DataError) as error:
+            if what != "all":
+                raise
+            left_out[part] = str(error)
+    if not made:
+        raise ModelError("there is nothing to see in this model", found="; ".join(left_out.values()))
+    try:
+        rows = layer_rows(predictor)
+    except ModelError:  # a network of dense layers
+        rows = ()
+    return Visualization(image=image, pixels=pixels, layers=rows, left_out=left_out, **made)
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """One method for each of `PARTS`."""
+
+    predictor: Predictor
+    pixels: Floats | None
+    sample: Sample | None
+    settings: Settings
+    console: Console
+
+    def filters(self) -> Filters:
+        return first_filters(self.predictor)
+
+    def maps(self) -> tuple[FeatureMaps, ...]:
+        most = ALL_UNITS if self.settings.layer else 16
+        found = feature_maps(self.predictor, self._image(), self._layers(), most=most, units=self.settings.units)
+        return tuple(found)
+
+    def patches(self) -> ExcitingPatches:
+        sample, settings = self._sample(), self.settings
+        if settings.layer:
+            layer = named(self.predictor, settings.layer)
+        else:
+            layer = within_image(self.predictor.network, layers_of(self.predictor), self.predictor.shape)
+        return exciting_patches(
+            self.predictor, layer, sample.images, sample.words, sample.names, units=settings.units,
+            batch=settings.batch, seed=settings.seed, progress=self.console.stage("searching for patches"),
+        )  # fmt: skip
+
+    def classes(self) -> tuple[ClassPicture, ...]:
+        settings, sample = self.settings, self.sample
+        numbers = _classes(self.predictor, self.pixels, settings)
+        if sample is None:
+            starts = noise_starts(self.predictor, numbers, settings.modes, seed=settings.seed)
+        else:
+            starts = mean_starts(
+                self.predictor, numbers, settings.modes, sample.images, sample.labels, seed=settings.seed,
+                progress=self.console.stage("grouping images"),
+            )  # fmt: skip
+        found = class_pictures(
+            self.predictor, starts, steps=settings.class_steps, batch=settings.batch, seed=settings.seed,
+            progress=self.console.stage("drawing classes", "steps"),
+        )  # fmt: skip
+        return tuple(found)
+
+    def inversion(self) -> tuple[Inversion, ...]:
+        settings = self.settings
+        layers = [settings.layer] if settings.layer else [layer.name for layer in self._layers()]
+        found = invert(
+            self.predictor, self._image(), layers, steps=settings.inversion_steps, seed=settings.seed,
+            progress=self.console.stage("inverting layers", "steps"),
+        )  # fmt: skip
+        return tuple(found)
+
+    def gates(self) -> ClassGates:
+        need_gates(self.predictor)
+        sample, advance = self._sample(), self.console.stage("reading gates")
+        return class_gates(self.predictor, sample.images, sample.labels, batch=self.settings.batch, progress=advance)
+
+    def _layers(self) -> list[MapLayer]:
+        if self.settings.layer:
+            return [named(self.predictor, self.settings.layer)]
+        return overview(layers_of(self.predictor))
+
+    def _image(self) -> Floats:
+        if self.pixels is None:
+            raise DataError("this needs an image", fix="name one: clearsight see RUN IMAGE")
+        return self.pixels
+
+    def _sample(self) -> Sample:
+        if self.sample is None:
+            raise DataError("this needs labelled images to search", fix="name some: --data DATA")
+        return self.sample
+
+
+def _classes(predictor: Predictor, pixels: Floats | None, settings: Settings) -> list[int]:
+    """The classes asked for; else all, or those most likely for the image where all would take too long."""
+    if settings.classes:
+        return [predictor.bundle.task.index_of(c) for c in settings.classes]
+    one = 3 * operations(predictor.network, predictor.shape) * settings.class_steps * settings.modes  # forth and back
+    most = max(1, min(10, int(CLASS_WORK / max(1, one))))
+    count = len(predictor.classes)
+    if count <= most:
+        return list(range(count))
+    if pixels is None:
+        return sorted(int(i) for i in np.random.default_rng(settings.seed).permutation(count)[:most])
+    return [int(i) for i in np.argsort(-predictor.predict_proba(pixels[None])[0], kind="stable")[:most]]

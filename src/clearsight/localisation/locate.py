@@ -1,0 +1,225 @@
+"""Where in an image a class is, by a model that learned class labels alone.
+
+cam     one look at the whole image: boxes around the regions of the class-activation map of its answer
+window  the classifier slides over the image at several scales, and its sure windows become boxes
+
+for found in locate(predictor, ["scene.png"]):
+    found.found, found.heat, found.segments
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clearsight.console import Console, Silent
+from clearsight.errors import ConfigError, ModelError, did_you_mean
+from clearsight.localisation.detections import Found, Located, Settings
+from clearsight.localisation.maps import Source, class_heat, regions, sources
+from clearsight.predictor import Images, Predictor
+
+METHODS: dict[str, str] = {
+    "cam": "boxes around what speaks for the answer, in one look at the whole image",
+    "window": "windows of the model's size slide over the image",
+}
+"""The methods, and what each does."""
+
+
+def locate(
+    predictor: Predictor,
+    images: Images,
+    *,
+    method: str = "auto",
+    target: str | int | Sequence[str | int] | None = None,
+    settings: Settings | None = None,
+    console: Console | None = None,
+) -> Iterator[Located]:
+    """Locate what each image shows, or the classes given as `target`, one image after the other.
+
+    method: as `METHODS` names them; auto is cam for a model that has maps, window else. Raises ConfigError for an
+    unknown method, class or setting, and settings of windows for cam; ModelError for a model of numbers, and cam of one
+    without maps; DataError for an image smaller than the windows.
+    """
+    settings, console = settings or Settings(), console or Silent()
+    check(predictor, method, settings)
+    named: Sequence[str | int] = [target] if isinstance(target, str | int) else target or []
+    asked = None if target is None else list(dict.fromkeys(predictor.bundle.task.index_of(name) for name in named))
+    ways = [] if method == "window" else _ways(predictor, settings, must=method == "cam")
+    if ways:
+        _refuse_windows(method, settings)
+    return _each(predictor, images, ways, asked, settings, console)
+
+
+def check(predictor: Predictor, method: str, settings: Settings) -> None:
+    """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
+    if method not in (*METHODS, "auto"):
+        known = ["auto", *METHODS]
+        raise ConfigError(f"there is no method {method!r}", expected=", ".join(known), fix=did_you_mean(method, known))
+    task = predictor.bundle.task
+    if not task.localises:
+        raise ModelError(
+            f"a model of {task.name} has no classes to locate", expected="a model of classes or of labels",
+            fix="`clearsight explain` shows which places its prediction rests on",
+        )  # fmt: skip
+    if method == "cam" and not predictor.has_gradients:
+        raise ModelError("this model has no class-activation maps", expected="--method window, or a network")
+    for name, value, low in (
+        ("threshold", settings.threshold, 0),
+        ("iou", settings.iou, 0),
+        ("share", settings.share, 1e-9),
+    ):
+        if value is not None and not low <= value <= 1:
+            raise ConfigError(f"--{name} is {value:g}", expected="from 0 to 1" if low == 0 else "above 0, up to 1")
+    if settings.stride is not None and settings.stride < 1:
+        raise ConfigError(f"--stride is {settings.stride}", expected="1 or more")
+    if settings.scales is not None and not (len(settings.scales) and all(s > 0 for s in settings.scales)):
+        raise ConfigError(f"--scales is {settings.scales}", expected="numbers above 0, such as 1,0.5")
+    if settings.background is not None:
+        predictor.bundle.task.index_of(settings.background)
+
+
+def _refuse_windows(method: str, settings: Settings) -> None:
+    """ConfigError for settings of windows, which cam has no use for."""
+    usual = Settings()
+    names = ("iou", "scales", "stride", "tight", "strange")
+    given = [f"--{name}" for name in names if getattr(settings, name) != getattr(usual, name)]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: of windows alone",
+            found="--method cam" if method == "cam" else "cam, which --method auto takes for a model with maps",
+            fix="add --method window",
+        )
+
+
+def _each(
+    predictor: Predictor,
+    images: Images,
+    ways: list[Source],
+    asked: list[int] | None,
+    settings: Settings,
+    console: Console,
+) -> Iterator[Located]:
+    names = predictor.names(images)
+    batches = (one for batch in predictor.pixels(images) for one in batch)
+    for name, original, pixels in zip(names, predictor.originals(images), batches, strict=True):
+        began = time.perf_counter()
+        if ways:
+            numbers, found, heat, facts = _by_maps(predictor, original, pixels, asked, settings, ways)
+        else:
+            numbers, found, heat, facts = _by_windows(predictor, original, asked, settings, console)
+        yield Located(
+            image=name, method="cam" if ways else "window", found=tuple(found),
+            labels=tuple(predictor.classes[k] for k in numbers), numbers=tuple(numbers), heat=heat,
+            share=settings.share, pixels=original, facts=facts, seconds=time.perf_counter() - began,
+        )  # fmt: skip
+
+
+def _ways(predictor: Predictor, settings: Settings, *, must: bool) -> list[Source]:
+    """Where the model's maps come from; none where it has none, which is an error where there must be."""
+    if not predictor.has_gradients:
+        return []
+    try:
+        return sources(predictor.network, predictor.shape, settings.layer)
+    except ModelError as error:
+        if must or settings.layer:
+            raise ModelError(
+                error.happened,
+                found=error.found,
+                expected="--method window, or a network of convolutions",
+                fix=error.fix if settings.layer else None,
+            ) from error
+        return []
+
+
+Answer = tuple[list[int], list[Found], NDArray[np.float32], dict[str, Any]]
+"""Numbers of the classes looked for, what was found, their maps, facts."""
+
+
+def _by_maps(
+    predictor: Predictor,
+    original: NDArray[Any],
+    pixels: NDArray[np.float32],
+    asked: list[int] | None,
+    settings: Settings,
+    ways: list[Source],
+) -> Answer:
+    belief, strange = (None if a is None else a[0] for a in predictor.judged(pixels[None]))
+    assert belief is not None
+    wanted = _answered(predictor, belief, asked, settings)
+    height, width = original.shape[1:]
+    facts: dict[str, Any] = {
+        "layer": [way.layer for way in ways],
+        "belief": {predictor.classes[k]: float(belief[k]) for k in asked or wanted},
+    }
+    if strange is not None:
+        facts["none_of_these"] = bool(strange)
+    names = [predictor.classes[k] for k in wanted]
+    if not wanted:
+        return wanted, [], np.zeros((0, height, width), np.float32), facts
+    # the middles of the image's own pixels, as places in what the network saw of it
+    left, top, right, bottom = predictor.bundle.geometry.seen(width, height)
+    columns = (np.arange(width) + 0.5 - left) / (right - left) * pixels.shape[2] - 0.5
+    rows = (np.arange(height) + 0.5 - top) / (bottom - top) * pixels.shape[1] - 0.5
+    x = torch.from_numpy(pixels[None]).expand(len(wanted), -1, -1, -1)
+    heat = class_heat(ways, x, torch.tensor(wanted), rows, columns)
+    unseen = [
+        (places < -0.5) | (places > n - 0.5) for places, n in ((rows, pixels.shape[1]), (columns, pixels.shape[2]))
+    ]
+    heat[:, unseen[0]] = 0
+    heat[:, :, unseen[1]] = 0
+    found = [
+        Found(box, name, float(belief[k]) * mean)
+        for k, name, one in zip(wanted, names, heat, strict=True)
+        for box, mean in regions(one, settings.share)
+    ]
+    return wanted, sorted(found, key=lambda f: -f.score), heat, facts
+
+
+def _answered(
+    predictor: Predictor, belief: NDArray[np.float64], asked: list[int] | None, settings: Settings
+) -> list[int]:
+    """The classes that a whole image's beliefs (K,) give it, likeliest first: of those asked for all that reach the
+    threshold, if there is one; else of labels all that reach their own thresholds, or the one given; of classes the
+    first, unless it is background or does not reach the threshold.
+    """
+    if asked is not None:
+        return [k for k in asked if belief[k] >= (settings.threshold or 0)]
+    nothing = None if settings.background is None else predictor.bundle.task.index_of(settings.background)
+    if predictor.bundle.task.exclusive:
+        best = int(belief.argmax())
+        chosen = [best] if belief[best] >= (settings.threshold or 0) else []
+    else:
+        given = belief >= _least(predictor, settings)
+        chosen = [int(k) for k in np.argsort(-belief, kind="stable") if given[k]]
+    return [k for k in chosen if k != nothing]
+
+
+def _least(predictor: Predictor, settings: Settings) -> NDArray[np.float64]:
+    """The belief that each class needs (K,)."""
+    if settings.threshold is not None:
+        return np.full(len(predictor.classes), settings.threshold)
+    return predictor.bundle.task.thresholds_found()
+
+
+def _by_windows(
+    predictor: Predictor, original: NDArray[Any], asked: list[int] | None, settings: Settings, console: Console
+) -> Answer:
+    from clearsight.localisation.windows import Search, find
+
+    every = set(range(len(predictor.classes)))
+    if settings.background is not None:
+        every.remove(predictor.bundle.task.index_of(settings.background))
+    search = Search(
+        predictor, np.ascontiguousarray(original.transpose(1, 2, 0)), sorted(every) if asked is None else asked,
+        _least(predictor, settings), settings, alone=predictor.bundle.task.exclusive and asked is None,
+    )  # fmt: skip
+    found, masks, facts = find(search, console)
+    wanted = sorted(masks) if asked is None else asked
+    nothing = np.zeros(original.shape[1:], np.float32)
+    heat = np.stack([masks.get(k, nothing) for k in wanted]) if wanted else nothing[None][:0]
+    return wanted, found, heat, facts

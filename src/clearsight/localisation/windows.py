@@ -1,0 +1,240 @@
+"""A sliding-window detector made of a classifier: windows of the network's input size over an image at several scales,
+the sure ones thinned out and judged again as crops of their own.
+
+Shapes: image (H, W, C) uint8 or uint16 as it came; boxes (P, 4) in its pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clearsight.console import Console
+from clearsight.data.geometry import resize
+from clearsight.data.loader import to_float
+from clearsight.errors import DataError, ModelError
+from clearsight.localisation.detections import Found, Settings
+from clearsight.localisation.maps import class_heat, regions, sources
+from clearsight.localisation.suppression import suppressed, voted
+from clearsight.localisation.window_scores import WindowScorer
+from clearsight.predictor import Predictor
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sure:
+    """Windows that a class reaches half its least belief in: boxes (P, 4), beliefs (P,), kinds (P,)."""
+
+    boxes: Floats
+    beliefs: Floats
+    kinds: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Things:
+    """What windows (P, 4) show: boxes (P, 4) within them, kinds (P,), scores (P,), and maps (P, h, w) of the windows,
+    None where there are none.
+    """
+
+    windows: Floats
+    boxes: Floats
+    kinds: NDArray[np.int64]
+    scores: Floats
+    maps: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is looked for in an image (H, W, C): the wanted classes, with the belief that each class needs, least (K,).
+
+    alone: a place shows one class at most, so boxes of several classes compete.
+    """
+
+    predictor: Predictor
+    image: NDArray[Any]
+    wanted: Sequence[int]
+    least: Floats
+    settings: Settings
+    alone: bool
+
+    def rivals(self, kinds: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of the groups (P,) within which boxes compete."""
+        return np.zeros_like(kinds) if self.alone else kinds
+
+
+def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArray[np.float32]], dict[str, Any]]:
+    """Boxes of the wanted classes, best first; the soft mask (H, W) of each class found; and what there is to say.
+    DataError for an image smaller than the windows.
+    """
+    predictor, settings, size = search.predictor, search.settings, search.image.shape[:2]
+    seen, facts = _scan(search, console)
+    many = not predictor.bundle.task.exclusive
+    things = (_parts_of if many else _one_each)(search, seen, facts)
+    stay = suppressed(things.boxes, things.scores, search.rivals(things.kinds), settings.iou)
+    boxes = voted(things.boxes, things.scores, things.kinds, stay) if many else things.boxes[stay]
+    heat = {int(k): np.zeros(size, np.float32) for k in np.unique(things.kinds[stay])}
+    found = []
+    for i, box in zip(stay, boxes, strict=True):
+        kind, score = int(things.kinds[i]), float(things.scores[i])
+        found.append(Found(tuple(box.tolist()), predictor.classes[kind], score))
+        shown = _painted(things.windows[i], box, None if things.maps is None else things.maps[i], size)
+        np.maximum(heat[kind], shown * np.float32(score), out=heat[kind])
+    return found, {kind: one / max(float(one.max()), 1e-12) for kind, one in heat.items()}, facts
+
+
+def _one_each(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
+    """Windows that show one thing each: thinned out, and drawn closer where that is asked for."""
+    kept = suppressed(seen.boxes, seen.beliefs, search.rivals(seen.kinds), search.settings.iou)
+    windows = voted(seen.boxes, seen.beliefs, seen.kinds, kept)
+    windows, kinds, own, pixels = _confirmed(search, windows, seen.kinds[kept], facts)
+    maps = _within(search, pixels, kinds)
+    boxes = windows
+    if search.settings.tight and maps is not None:
+        boxes = np.stack([_tight(*pair, search.settings.share) for pair in zip(windows, maps, strict=True)])
+    return Things(windows, boxes, kinds, own, maps)
+
+
+def _parts_of(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
+    """Windows that show any number of things: boxes around the regions of each label's map. A region that the window's
+    edge cuts off is left to the next window, except at the edge of the image.
+    """
+    windows, kinds, own, pixels = _confirmed(search, seen.boxes, seen.kinds, facts)
+    maps = _within(search, pixels, kinds)
+    if maps is None:
+        return Things(windows, windows, kinds, own, None)
+    limit = np.array([search.image.shape[1], search.image.shape[0]])
+    rows, boxes, scores = [], [], []
+    for i, (window, heat) in enumerate(zip(windows, maps, strict=True)):
+        whole = np.array([heat.shape[1], heat.shape[0]])
+        open_low, open_high = window[:2] > 0.5, window[2:] < limit - 0.5
+        for box, mean in regions(heat, search.settings.share):
+            low, high = np.array(box[:2]), np.array(box[2:])
+            if (open_low & (low <= 0)).any() or (open_high & (high >= whole)).any():
+                continue
+            scale = (window[2:] - window[:2]) / whole
+            rows.append(i)
+            boxes.append(np.concatenate([window[:2] + low * scale, window[:2] + high * scale]))
+            scores.append(own[i] * mean)
+    return Things(windows[rows], np.array(boxes).reshape(-1, 4), kinds[rows], np.array(scores), maps[rows])
+
+
+def _confirmed(
+    search: Search, windows: Floats, kinds: NDArray[np.int64], facts: dict[str, Any]
+) -> tuple[Floats, NDArray[np.int64], Floats, NDArray[np.float32]]:
+    """The windows (P, 4) and their kinds that hold when judged again as crops of their own, with the beliefs (P,) and
+    the crops (P, C, h, w).
+    """
+    predictor = search.predictor
+    if not len(windows):
+        return windows, kinds, np.zeros(0), np.zeros((0, *predictor.shape), np.float32)
+    places, row = np.unique(windows, axis=0, return_inverse=True)
+    pixels = np.stack([_crop(search.image, box, predictor.shape) for box in places])
+    belief, strange = predictor.judged(pixels)
+    own = belief[row, kinds]
+    good = own >= search.least[kinds]
+    if search.alone:
+        good &= own >= belief[row].max(1)
+    if strange is not None and not search.settings.strange:
+        facts["unlike all it learned from"] = int((good & strange[row]).sum())
+        good &= ~strange[row]
+    return windows[good], kinds[good], own[good], pixels[row[good]]
+
+
+def pyramid(size: tuple[int, int], window: tuple[int, int]) -> tuple[float, ...]:
+    """Scales of an image (H, W) from 1 down, each smaller by the root of 2, while it still holds a window."""
+    most = min(n / w for n, w in zip(size, window, strict=True))
+    return tuple(2 ** (-k / 2) for k in range(1 + math.floor(2 * math.log2(most)))) if most >= 1 else ()
+
+
+def _scan(search: Search, console: Console) -> tuple[Sure, dict[str, Any]]:
+    """Judge the windows of every scale, and keep the sure ones; what was done beside them."""
+    predictor, image, settings = search.predictor, search.image, search.settings
+    height, width = size = image.shape[0], image.shape[1]
+    window = predictor.shape[1], predictor.shape[2]
+    scales = pyramid(size, window) if settings.scales is None else settings.scales
+    scales = tuple(s for s in scales if height * s >= window[0] and width * s >= window[1])
+    if not scales:
+        raise DataError(
+            "the image is smaller than the windows this model looks through",
+            found=f"{width}x{height} pixels",
+            expected=f"{window[1]}x{window[0]} or more",
+            fix="use --method cam, or enlarge it with --scales 2,4",
+        )
+    judge = WindowScorer(predictor, window, settings.stride)
+    boxes, beliefs, kinds, count = [], [], [], 0
+    advance = console.stage("windows", "scales")
+    for number, scale in enumerate(scales, 1):
+        belief, step = judge(image, scale)
+        rows, columns, classes = belief.shape
+        count += rows * columns
+        chosen = belief >= np.maximum(search.least / 2, 1e-6)
+        if search.alone:
+            chosen &= belief >= belief.max(2, keepdims=True)
+        chosen[..., np.setdiff1d(np.arange(classes), search.wanted)] = False
+        y, x, kind = np.nonzero(chosen)
+        scaled = (rows - 1) * step[0] + window[0], (columns - 1) * step[1] + window[1]
+        down, across = height / scaled[0], width / scaled[1]
+        corner = np.stack([x * step[1] * across, y * step[0] * down], axis=1)
+        boxes.append(np.concatenate([corner, corner + np.array([window[1] * across, window[0] * down])], axis=1))
+        beliefs.append(belief[y, x, kind])
+        kinds.append(kind)
+        advance(number, len(scales))
+    facts = {"windows": count, "scales": [round(s, 4) for s in scales], "stride": list(judge.step), **judge.facts}
+    return Sure(np.concatenate(boxes), np.concatenate(beliefs), np.concatenate(kinds).astype(np.int64)), facts
+
+
+def _crop(image: NDArray[Any], box: Floats, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """What is in a box, as the network's input (C, h, w)."""
+    limit = np.array([image.shape[1], image.shape[0]] * 2, np.float64)
+    left, top, right, bottom = np.clip(box, 0, limit).tolist()
+    part = resize(image, shape[2], shape[1], (left, top, right, bottom))
+    return to_float(part.transpose(2, 0, 1)[None])[0].numpy()
+
+
+def _within(search: Search, pixels: NDArray[np.float32], kinds: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    """The class-activation map within each window (P, h, w); None where there are none."""
+    predictor, settings = search.predictor, search.settings
+    if not (predictor.has_gradients and len(pixels)):
+        return None
+    x = torch.from_numpy(pixels)
+    try:
+        return class_heat(sources(predictor.network, predictor.shape, settings.layer), x, torch.from_numpy(kinds))
+    except ModelError:
+        if settings.layer:
+            raise
+        return None
+
+
+def _tight(window: Floats, heat: NDArray[np.float32], share: float) -> Floats:
+    """The part of a window (4,) around the region where its map (h, w) is strongest."""
+    found = regions(heat, share)
+    if not found:
+        return window
+    row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+    box = next(b for b, _ in found if b[0] <= column < b[2] and b[1] <= row < b[3])
+    size = np.array([window[2] - window[0], window[3] - window[1]] * 2)
+    whole = np.array([heat.shape[1], heat.shape[0]] * 2)
+    return np.asarray(np.tile(window[:2], 2) + np.array(box) * size / whole)
+
+
+def _painted(
+    window: Floats, box: Floats, heat: NDArray[np.float32] | None, size: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """A window's map, or ones without any, where its box lies in an image of (H, W)."""
+    shown = np.zeros(size, np.float32)
+    left, top, right, bottom = (int(v) for v in np.rint(np.clip(window, 0, [size[1], size[0]] * 2)))
+    if right > left and bottom > top:
+        sides = right - left, bottom - top
+        shown[top:bottom, left:right] = 1 if heat is None else cv2.resize(heat, sides, interpolation=cv2.INTER_LINEAR)
+    left, top, right, bottom = (int(v) for v in np.rint(np.clip(box, 0, [size[1], size[0]] * 2)))
+    mask = np.zeros(size, np.float32)
+    mask[top:bottom, left:right] = 1
+    return shown * mask

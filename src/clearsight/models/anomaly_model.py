@@ -1,0 +1,289 @@
+"""Detectors of anomalies: features of an image, or of each place in it, and how far they lie from normal ones.
+
+    features     of the whole image (P = 1), or of the patches of a grid (P = h w): maps of two inner layers, averaged
+                 over 3x3 places, brought to the coarser one's grid and joined; without a network, 3x3 pixels
+    Gaussian     |W_p (x - m_p)| / sqrt(D), W_p' W_p the inverse covariance at place p: of whole images the Mahalanobis
+                 distance, of patches PaDiM [Defard et al. 2020]. Covariances are shrunk as OAS says [Chen et al. 2010],
+                 where the paper adds 0.01 I
+    memory       mean distance to the k nearest of M normal features: of whole images k-NN [Sun et al. 2022], of patches
+                 PatchCore [Roth et al. 2022] without the reweighting of its equation 7
+
+The distance at each place is standardised by its level and spread over held-out normal images, so that places whose
+look varies more do not count for more; an image's score is the mean of its strangest few places.
+
+Shapes: x (N, C, H, W) float32 in [0, 1]; maps (N, D, h, w); distances (N, P); scores (N, 1).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from clearsight.errors import ModelError
+from clearsight.models.base import Component, ModelNetwork, capture, from_spec, register_kind
+
+STRANGEST = 0.01
+"""Share of the places whose mean is an image's score; one place at least."""
+
+LEAST_VARIANCE = 1e-4
+"""Smallest variance at a place in any direction, as a share of the mean one: where normal images never differ, as in a
+silent band of a sound, the least difference would outweigh all others.
+"""
+
+
+@register_kind("detector")
+class AnomalyModel(ModelNetwork):
+    """What gives an image a score of how strange it is, built from a spec.
+
+    spec["trunk"]: the spec of the network whose features are used, or None for pixels. spec["taps"]: its layers whose
+    maps are joined; none for features of the whole image. spec["grid"]: (h, w). spec["keep"]: how many of the channels
+    are kept, 0 for all. spec["head"]: None while there is no head yet.
+    """
+
+    kept: torch.Tensor
+    level: torch.Tensor
+    spread: torch.Tensor
+    exportable = True
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__(spec)
+        self.traceable = bool(spec["trunk"])  # pixels are not worth an engine
+        self.localises = spec["grid"] != [1, 1]
+        self.trunk = from_spec(spec["trunk"]) if spec["trunk"] else None
+        places = spec["grid"][0] * spec["grid"][1]
+        if spec["keep"]:
+            self.register_buffer("kept", torch.zeros(spec["keep"], dtype=torch.int64))
+        self.register_buffer("level", torch.zeros(places))
+        self.register_buffer("spread", torch.ones(places))
+        self.head: OneClassHead | None = build_head(spec["head"]) if spec["head"] else None
+
+    def set_head(self, head: OneClassHead) -> None:
+        """Replace the head, and record it in the spec."""
+        self.head = head
+        self.spec = {**self.spec, "head": head.spec}
+
+    def for_export(self) -> AnomalyModel:
+        copied = copy.copy(self)  # its trunk is shared
+        copied._modules = {**self._modules, "head": self.head and self.head.in_tensors()}
+        return copied
+
+    def require_layers(self) -> None:
+        if self.trunk is None:
+            raise ModelError(
+                "a detector that compares pixels has no layers to look into",
+                expected="one that compares features of a network, as of images of 48 pixels and more",
+            )
+
+    def backbone_outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The maps (N, D, h, w), alone in a list: what an engine runs."""
+        if not self.localises:
+            if self.trunk is None:
+                return [x.flatten(1)[:, :, None, None]]
+            _, whole = self.trunk.with_features(x)
+            return [functional.normalize(whole)[:, :, None, None]]
+        return [self._patches(x)]
+
+    def _patches(self, x: torch.Tensor) -> torch.Tensor:
+        if self.trunk is None:
+            around = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+            return functional.unfold(around, 3).reshape(len(x), -1, *x.shape[2:])
+        with capture(self.trunk, self.spec["taps"]) as seen:
+            self.trunk(x)
+        joined = torch.cat(
+            [
+                functional.adaptive_avg_pool2d(
+                    functional.avg_pool2d(seen[name], 3, 1, 1, count_include_pad=False), self.spec["grid"]
+                )
+                for name in self.spec["taps"]
+            ],
+            dim=1,
+        )
+        return joined[:, self.kept] if self.spec["keep"] else joined
+
+    def standardised(self, maps: torch.Tensor) -> torch.Tensor:
+        """How strange each place is (N, P): its distance less the usual, over how much that varies."""
+        assert self.head is not None
+        away: torch.Tensor = self.head(maps)
+        return (away - self.level) / self.spread
+
+    def finish(self, outputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores (N, 1), and the features of the whole image (N, D): their mean over the places."""
+        (maps,) = outputs
+        return score_of(self.standardised(maps)), maps.flatten(2).mean(2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.with_features(x)[0]
+
+    def anomaly_map(self, x: torch.Tensor) -> torch.Tensor:
+        strange = self.standardised(self.backbone_outputs(x)[0]).clamp_min(0)
+        grid = strange.reshape(len(x), 1, *self.spec["grid"])
+        return functional.interpolate(grid, x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+
+
+def score_of(strange: torch.Tensor) -> torch.Tensor:
+    """The score (N, 1) of images whose places are so strange (N, P)."""
+    few = max(1, round(STRANGEST * int(strange.shape[1])))
+    return strange.topk(few, dim=1).values.mean(1, keepdim=True)
+
+
+class OneClassHead(Component):
+    """Maps (N, D, h, w) to the distance of each place from normal ones (N, P)."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What `build_head` makes it from."""
+        raise NotImplementedError
+
+    def in_tensors(self) -> nn.Module:
+        """The same distances by tensors alone, for graphs that other engines run."""
+        return self
+
+
+class GaussianHead(OneClassHead):
+    """Distances under a Gaussian at each place: mean (P, D), white (P, D, D)."""
+
+    mean: torch.Tensor
+    white: torch.Tensor
+
+    def __init__(self, places: int, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(places, features))
+        self.register_buffer("white", torch.zeros(places, features, features))
+
+    @classmethod
+    def of(cls, mean: NDArray[np.floating], covariance: NDArray[np.floating], count: int) -> GaussianHead:
+        """From means (P, D) and covariances (P, D, D) of so many images."""
+        head, least = cls(*mean.shape), LEAST_VARIANCE * float(np.einsum("pdd->", covariance)) / mean.size + 1e-12
+        head.mean.copy_(torch.from_numpy(np.asarray(mean, np.float32)))
+        for p, own in enumerate(covariance):  # one after the other: all in double precision would be too large
+            values, vectors = np.linalg.eigh(shrunk(np.asarray(own, np.float64), count))
+            head.white[p] = torch.from_numpy(vectors / np.sqrt(np.maximum(values, least))).float()
+        return head
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        away = maps.flatten(2).permute(2, 0, 1) - self.mean[:, None]  # (P, N, D)
+        length: torch.Tensor = torch.linalg.vector_norm(away @ self.white, dim=2)
+        return length.T / math.sqrt(self.mean.shape[1])
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {"kind": "gaussian", "places": self.mean.shape[0], "features": self.mean.shape[1]}
+
+
+class MemoryHead(OneClassHead):
+    """Mean distance to the k nearest remembered features: bank (M, D). The same features serve every place."""
+
+    differentiable = False
+    bank: torch.Tensor
+
+    def __init__(self, points: int, features: int, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.register_buffer("bank", torch.zeros(points, features))
+        self._index: Any = None
+
+    @classmethod
+    def of(cls, bank: NDArray[np.floating], k: int) -> MemoryHead:
+        """From remembered features (M, D)."""
+        head = cls(bank.shape[0], bank.shape[1], k)
+        head.bank.copy_(torch.from_numpy(np.ascontiguousarray(bank, np.float32)))
+        return head
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        queries = maps.flatten(2).transpose(1, 2)  # (N, P, D)
+        if maps.is_meta:
+            return queries.new_empty(queries.shape[:2])
+        if self._index is None:
+            import faiss
+
+            self._index = faiss.IndexFlatL2(self.bank.shape[1])
+            self._index.add(self.bank.detach().cpu().numpy())
+        flat = np.ascontiguousarray(queries.detach().cpu().numpy().reshape(-1, queries.shape[2]))
+        _, nearest = self._index.search(flat, min(self.k, len(self.bank)))
+        bank = self.bank.detach().cpu().numpy()
+        away = [np.linalg.norm(flat - bank[column], axis=1) for column in nearest.T]  # the index rounds small ones
+        return torch.from_numpy(np.mean(away, axis=0).reshape(queries.shape[:2])).to(maps.device)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {"kind": "memory", "points": self.bank.shape[0], "features": self.bank.shape[1], "k": self.k}
+
+    def in_tensors(self) -> MemoryInTensors:
+        return MemoryInTensors(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MemoryHead:
+        """A copy that builds its own index."""
+        return MemoryHead.of(self.bank.detach().cpu().numpy(), self.k)
+
+
+class MemoryInTensors(nn.Module):
+    """What a MemoryHead gives, with a product of matrices in place of its index: for graphs that other engines run."""
+
+    bank: torch.Tensor
+
+    def __init__(self, head: MemoryHead) -> None:
+        super().__init__()
+        self.k = min(head.k, len(head.bank))
+        self.register_buffer("bank", head.bank.detach().cpu())
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        queries = maps.flatten(2).transpose(1, 2)  # (N, P, D)
+        order = self.bank.square().sum(1) - 2 * queries @ self.bank.T
+        nearest = order.topk(self.k, dim=2, largest=False).indices
+        away = [(queries - self.bank[nearest[:, :, j]]).square().sum(2).sqrt() for j in range(self.k)]
+        return torch.stack(away).mean(0)
+
+
+_HEADS: dict[str, type[OneClassHead]] = {"gaussian": GaussianHead, "memory": MemoryHead}
+
+
+def build_head(spec: dict[str, Any]) -> OneClassHead:
+    """The head a spec describes, empty."""
+    return _HEADS[spec["kind"]](**{key: value for key, value in spec.items() if key != "kind"})
+
+
+def shrunk(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """A sample covariance (D, D) of so many vectors, drawn towards a multiple of the identity as far as the oracle
+    approximating shrinkage says [Chen, Wiesel, Eldar, Hero 2010, equation 23, as scikit-learn's `oas` has it].
+    """
+    d = len(covariance)
+    mu, alpha = float(np.trace(covariance)) / d, float(np.mean(covariance**2))
+    share = 1.0
+    if (below := (count + 1) * (alpha - mu**2 / d)) > 0:
+        share = min(1.0, (alpha + mu**2) / below)
+    found = (1 - share) * covariance
+    found[np.diag_indices(d)] += share * mu + 1e-12
+    return found
+
+
+def coreset(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:
+    """So many of the points (N, D), each next one the furthest from those taken, beginning with a random one: greedy
+    k-centres [Sener, Savarese 2018], in at most 32 random directions as in PatchCore (its algorithm 1).
+    """
+    rng = np.random.default_rng(seed)
+    if count >= len(points):
+        return np.arange(len(points))
+    if points.shape[1] > 32:
+        points = points @ (rng.standard_normal((points.shape[1], 32)) / 32**0.5).astype(np.float32)
+    squares = (points**2).sum(1)
+    chosen = np.empty(count, np.int64)
+    chosen[0] = rng.integers(len(points))
+    away = np.full(len(points), np.inf, np.float32)
+    for i in range(1, count):
+        last = chosen[i - 1]
+        np.minimum(away, squares - 2 * (points @ points[last]) + squares[last], out=away)
+        chosen[i] = int(away.argmax())
+    return np.sort(chosen)
+
+
+def places_of(taps: Sequence[torch.Tensor]) -> list[int]:
+    """The grid of the coarsest of some maps."""
+    return [min(t.shape[2] for t in taps), min(t.shape[3] for t in taps)]

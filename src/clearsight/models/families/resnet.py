@@ -1,0 +1,291 @@
+"""Residual networks for photographs [He, Zhang, Ren, Sun 2015, "Deep residual learning for image
+recognition"].
+
+ResNet-18/34 of basic blocks, 50/101/152 of bottlenecks, in torchvision's form (v1.5): a bottleneck's stride
+is in its 3x3 convolution where the paper has it in the first 1x1. Shortcuts that widen are 1x1 convolutions
+(the paper's option B). `plain18`, `plain34` are the paper's plain networks: the same layers without
+shortcuts. `seresnet*` carry squeeze-and-excitation gates [Hu et al. 2018, arXiv:1709.01507] of ratio 16
+before each addition; the tensor names are timm's. timm rounds the gates of seresnet18 and seresnet34 up to
+multiples of 8 units, here they are the paper's.
+
+Small images: below 64 px the stem, a 7x7 convolution of stride 2 and max pooling, becomes a 3x3 convolution
+of stride 1 without pooling, so 32 px end as 4x4 maps.
+
+Shapes at 224: x (N, channels, 224, 224) -> conv1 112 -> maxpool 56 -> layer1 (N, 64 e, 56, 56) -> layer2 (N,
+128 e, 28, 28) -> layer3 (N, 256 e, 14, 14) -> layer4 (N, 512 e, 7, 7) -> (N, 512 e) -> classes, with e = 1 in
+basic blocks, 4 in bottlenecks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from clearsight.models.ablations import ConvDesign
+from clearsight.models.arithmetic import same_padding
+from clearsight.models.layers import (
+    SMALL,
+    SqueezeExcitation,
+    activation,
+    batch_norm,
+    conv,
+    dense,
+    he_normal,
+)
+from clearsight.models.published import TimmWeights, TorchvisionWeights
+from clearsight.models.registry import register, with_weights
+
+PAPER = "He et al. 2015, arXiv:1512.03385"
+SE_PAPER = "Hu et al. 2018, arXiv:1709.01507"
+
+
+@dataclass(frozen=True)
+class ResNetDesign(ConvDesign):
+    """residual: shortcuts around the blocks. kernel: side of the blocks' 3x3 filters.
+
+    norm_position "after" puts each normalisation behind its activation, and then the sum has no activation of
+    its own. downsample: convolutions of stride 2, or 2x2 max pooling in front of a stage's first block.
+    dropout, dropconnect: of the units before and the weights of the last dense layer.
+    """
+
+    unsupported: ClassVar[dict[str, str]] = {}
+
+    residual: bool = True
+    kernel: int = 3
+    downsample: str = "stride"
+
+
+RESIDUAL = ResNetDesign()
+PLAIN = ResNetDesign(residual=False)
+WITH_GATES = ResNetDesign(se=True)
+
+
+class Block(nn.Module):
+    """What basic blocks and bottlenecks share: pooling, the order of layers, the gate, the shortcut.
+
+    downsample: the layer on the shortcut where the shape changes, None where it does not.
+    """
+
+    expansion = 1
+    downsample: nn.Module | None
+
+    def __init__(self, inputs: int, outputs: int, stride: int, design: ResNetDesign) -> None:
+        super().__init__()
+        pooled = stride > 1 and design.downsample == "maxpool"
+        self.pool = nn.MaxPool2d(stride, ceil_mode=True) if pooled else nn.Identity()
+        self.stride = 1 if pooled else stride
+        self.norm_first = design.norm_position == "before"
+        self.residual = design.residual
+        self.downsample = None
+        if design.residual and (stride > 1 or inputs != outputs):
+            self.downsample = self.shortcut(inputs, outputs, design)
+
+    def shortcut(self, inputs: int, outputs: int, design: ResNetDesign) -> nn.Module:
+        """The layer that fits the input to the output: a 1x1 convolution, the paper's option B."""
+        projection = conv(inputs, outputs, 1, design=design, stride=self.stride, bias=not design.norm)
+        return nn.Sequential(projection, batch_norm(outputs, design=design))
+
+    def unit(self, x: torch.Tensor, conv: nn.Module, bn: nn.Module, act: nn.Module) -> torch.Tensor:
+        """Convolution, normalisation and activation in the design's order."""
+        x = conv(x)
+        return act(bn(x)) if self.norm_first else bn(act(x))  # type: ignore[no-any-return]
+
+    def join(
+        self, x: torch.Tensor, y: torch.Tensor, conv: nn.Module, bn: nn.Module, act: nn.Module, se: nn.Module
+    ) -> torch.Tensor:
+        """The last unit of a block applied to y, the gate, and the shortcut from the block's input x."""
+        y = conv(y)
+        y = se(bn(y) if self.norm_first else bn(act(y)))
+        if self.residual:
+            y = y + (x if self.downsample is None else self.downsample(x))
+        return act(y) if self.norm_first else y
+
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions and a shortcut around both."""
+
+    def __init__(self, inputs: int, width: int, stride: int, design: ResNetDesign) -> None:
+        super().__init__(inputs, width, stride, design)
+        k, z = design.kernel, same_padding(design.kernel)
+        bias = not design.norm
+        self.conv1 = conv(inputs, width, k, design=design, stride=self.stride, padding=z, bias=bias)
+        self.bn1 = batch_norm(width, design=design)
+        self.act1 = activation(design.activation)
+        self.conv2 = conv(width, width, k, design=design, padding=z, bias=bias)
+        self.bn2 = batch_norm(width, design=design)
+        self.se = SqueezeExcitation(width) if design.se else nn.Identity()
+        self.act2 = activation(design.activation)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(x)
+        y = self.unit(x, self.conv1, self.bn1, self.act1)
+        return self.join(x, y, self.conv2, self.bn2, self.act2, self.se)
+
+
+class Bottleneck(Block):
+    """1x1 down to `width`, 3x3, 1x1 up to four times `width`, and a shortcut around the three."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int, design: ResNetDesign) -> None:
+        outputs = width * self.expansion
+        super().__init__(inputs, outputs, stride, design)
+        k, z = design.kernel, same_padding(design.kernel)
+        bias = not design.norm
+        self.conv1 = conv(inputs, width, 1, design=design, bias=bias)
+        self.bn1 = batch_norm(width, design=design)
+        self.act1 = activation(design.activation)
+        self.conv2 = conv(width, width, k, design=design, stride=self.stride, padding=z, bias=bias)
+        self.bn2 = batch_norm(width, design=design)
+        self.act2 = activation(design.activation)
+        self.conv3 = conv(width, outputs, 1, design=design, bias=bias)
+        self.bn3 = batch_norm(outputs, design=design)
+        self.se = SqueezeExcitation(outputs) if design.se else nn.Identity()
+        self.act3 = activation(design.activation)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(x)
+        y = self.unit(x, self.conv1, self.bn1, self.act1)
+        y = self.unit(y, self.conv2, self.bn2, self.act2)
+        return self.join(x, y, self.conv3, self.bn3, self.act3, self.se)
+
+
+def stage(block: type[Block], inputs: int, width: int, blocks: int, stride: int, design: ResNetDesign) -> nn.Sequential:
+    """`blocks` blocks in a row, the first with the stride."""
+    outputs = width * block.expansion
+    return nn.Sequential(
+        block(inputs, width, stride, design), *(block(outputs, width, 1, design) for _ in range(blocks - 1))
+    )
+
+
+class ResNet(nn.Module):
+    """A stem, four stages, global average pooling and one dense layer."""
+
+    def __init__(
+        self,
+        block: type[Block],
+        blocks: Sequence[int],
+        classes: int,
+        channels: int,
+        img_size: int,
+        design: ResNetDesign,
+    ) -> None:
+        super().__init__()
+        small = img_size < SMALL
+        w, e = design.width, block.expansion
+        side, stride = (3, 1) if small else (7, 2)
+        self.norm_first = design.norm_position == "before"
+        self.conv1 = conv(
+            channels, w, side, design=design, stride=stride, padding=same_padding(side), bias=not design.norm
+        )
+        self.bn1 = batch_norm(w, design=design)
+        self.act1 = activation(design.activation)
+        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
+        self.layer1 = stage(block, w, w, blocks[0], 1, design)
+        self.layer2 = stage(block, w * e, 2 * w, blocks[1], 2, design)
+        self.layer3 = stage(block, 2 * w * e, 4 * w, blocks[2], 2, design)
+        self.layer4 = stage(block, 4 * w * e, 8 * w, blocks[3], 2, design)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(design.dropout)
+        self.fc = dense(8 * w * e, classes, design.dropconnect)
+        he_normal(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv1(x)
+        x = self.act1(self.bn1(x)) if self.norm_first else self.bn1(self.act1(x))
+        x = self.layer2(self.layer1(self.maxpool(x)))
+        x = self.avgpool(self.layer4(self.layer3(x)))
+        return self.fc(self.dropout(x.flatten(1)))  # type: ignore[no-any-return]
+
+
+@with_weights(TorchvisionWeights("ResNet18_Weights.IMAGENET1K_V1"))
+@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=69.758, top5=89.078, design=RESIDUAL)
+def resnet18(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """Two basic blocks a stage: 11,689,512 parameters."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes, channels, img_size, design)
+
+
+@with_weights(TorchvisionWeights("ResNet34_Weights.IMAGENET1K_V1"))
+@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=73.314, top5=91.420, design=RESIDUAL)
+def resnet34(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """3, 4, 6 and 3 basic blocks: 21,797,672 parameters."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), classes, channels, img_size, design)
+
+
+@with_weights(TorchvisionWeights("ResNet50_Weights.IMAGENET1K_V1"))
+@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=76.130, top5=92.862, design=RESIDUAL)
+def resnet50(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """3, 4, 6 and 3 bottlenecks: 25,557,032 parameters."""
+    return ResNet(Bottleneck, (3, 4, 6, 3), classes, channels, img_size, design)
+
+
+@with_weights(TorchvisionWeights("ResNet101_Weights.IMAGENET1K_V1"))
+@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=77.374, top5=93.546, design=RESIDUAL)
+def resnet101(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """3, 4, 23 and 3 bottlenecks: 44,549,160 parameters."""
+    return ResNet(Bottleneck, (3, 4, 23, 3), classes, channels, img_size, design)
+
+
+@with_weights(TorchvisionWeights("ResNet152_Weights.IMAGENET1K_V1"))
+@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=78.312, top5=94.046, design=RESIDUAL)
+def resnet152(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """3, 8, 36 and 3 bottlenecks: 60,192,808 parameters."""
+    return ResNet(Bottleneck, (3, 8, 36, 3), classes, channels, img_size, design)
+
+
+@register(img_size=224, min_size=4, year=2015, paper=PAPER + ", table 2 (10 crops)", top1=72.06, design=PLAIN)
+def plain18(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """ResNet-18 without its shortcuts."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes, channels, img_size, design)
+
+
+@register(
+    img_size=224,
+    min_size=4,
+    year=2015,
+    paper=PAPER + ", table 3 (10 crops)",
+    top1=71.46,
+    top5=89.98,
+    design=PLAIN,
+)
+def plain34(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """ResNet-34 without its shortcuts."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), classes, channels, img_size, design)
+
+
+@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=71.742, top5=90.340, design=WITH_GATES)
+def seresnet18(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """ResNet-18 with gates: 11,778,592 parameters. Accuracy: timm's legacy_seresnet18."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes, channels, img_size, design)
+
+
+@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=74.788, top5=92.134, design=WITH_GATES)
+def seresnet34(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """ResNet-34 with gates: 21,958,868 parameters. Accuracy: timm's legacy_seresnet34."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), classes, channels, img_size, design)
+
+
+@with_weights(TimmWeights("seresnet50.ra2_in1k"))
+@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=80.260, top5=95.068, design=WITH_GATES)
+def seresnet50(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """ResNet-50 with gates: 28,088,024 parameters. Accuracy: timm's seresnet50.ra2_in1k, the weights we load.
+
+    The paper's own training reached 76.71 and 93.38.
+    """
+    return ResNet(Bottleneck, (3, 4, 6, 3), classes, channels, img_size, design)
+
+
+@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=78.370, top5=94.264, design=WITH_GATES)
+def seresnet101(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """ResNet-101 with gates: 49,326,872 parameters. Accuracy: timm's legacy_seresnet101."""
+    return ResNet(Bottleneck, (3, 4, 23, 3), classes, channels, img_size, design)
+
+
+@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=78.662, top5=94.370, design=WITH_GATES)
+def seresnet152(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
+    """ResNet-152 with gates: 66,821,848 parameters. Accuracy: timm's legacy_seresnet152."""
+    return ResNet(Bottleneck, (3, 8, 36, 3), classes, channels, img_size, design)

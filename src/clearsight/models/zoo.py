@@ -1,0 +1,207 @@
+"""Every network by its name: looked up, built, and filled with its published weights.
+
+    network = build_model("resnet18", classes=5, pretrained=True)
+    entry("resnet18").model_args
+    weight_facts("resnet18").img_size
+
+Names are those that the families registered, and `timm/NAME` for any network of timm's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+import clearsight.models.families  # noqa: F401 (whose files fill the registry)
+from clearsight.errors import ModelError, nearest
+from clearsight.models.classical import DESCRIPTORS
+from clearsight.models.gateway import PREFIX, build_timm, timm_weights
+from clearsight.models.initialization import initialise
+from clearsight.models.layers import last_dense
+from clearsight.models.published import Weights, check_fit, load_state
+from clearsight.models.registry import ENTRIES, Entry, check_model_args
+from clearsight.models.shape_tracing import no_data
+
+DEFAULT_BACKBONE = "efficientnet_lite0"
+"""The network whose ImageNet weights come with an installed package, so that it works offline."""
+
+
+def model_names() -> list[str]:
+    """Every registered name, sorted."""
+    return sorted(ENTRIES)
+
+
+def entry(name: str) -> Entry:
+    """The registry's entry; ModelError suggests near names for an unknown one."""
+    if name in ENTRIES:
+        return ENTRIES[name]
+    if name in DESCRIPTORS:
+        raise ModelError(f"{name!r} is a descriptor and needs a classifier to be a model", fix=f"such as {name}+svm")
+    raise ModelError(
+        f"there is no network {name!r}",
+        fix=nearest(name, ENTRIES) + " `clearsight models` lists all; timm/NAME reaches timm's",
+    )
+
+
+def build_model(
+    name: str,
+    *,
+    classes: int,
+    channels: int = 3,
+    img_size: int | None = None,
+    pretrained: bool = False,
+    init: str | None = None,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]] | None = None,
+    **model_args: Any,
+) -> nn.Module:
+    """Build a network: `build_model("resnet20", classes=10, channels=1, img_size=28)`.
+
+    The result maps normalised images (N, channels, img_size, img_size) to logits (N, classes). `timm/NAME`
+    builds timm's network of that name. Ablations are options: `build_model("resnet18", classes=10,
+    residual=False, activation="elu", norm_position="after")`. pretrained: start from the published ImageNet weights
+    (`models.published`), downloaded once; unless `classes` is 1,000 the last layer is drawn anew. init: xavier, he,
+    uniform, orthogonal, or best-of:xavier,he,... which tries each on `batches` of images and class indices
+    (default: the network's own rule). Raises ModelError for an unknown name or option, an option that makes no sense
+    for the network, a class count below one, an image too small for the network, or published weights that cannot be had
+    or do not fit.
+    """
+    if pretrained and init is not None:
+        raise ModelError(
+            f"init={init!r} would overwrite the published weights", fix="choose one of init and pretrained"
+        )
+    network = _build(name, classes, channels, img_size, model_args)
+    if pretrained:
+        load_published(network, name, classes=classes, channels=channels, aux=bool(model_args.get("aux")))
+    if init is not None:
+        initialise(network, init, batches=batches)
+    return network
+
+
+def build_recorded(name: Any, *, classes: int, channels: int, img_size: int | None, model_args: Any) -> nn.Module:
+    """The network a model's card names, with random weights: no file is read and no network is asked.
+
+    A card may come from someone else. Its options are those of the network alone, never `build_model`'s own, among
+    which `pretrained` downloads. ModelError or ConfigError for all else.
+    """
+    if not isinstance(name, str) or not isinstance(model_args, dict):
+        raise ModelError("a record of a network cannot be read", found=f"{name!r} with {model_args!r}"[:200])
+    return _build(name, classes, channels, img_size, model_args)
+
+
+def _build(name: str, classes: int, channels: int, img_size: int | None, model_args: dict[str, Any]) -> nn.Module:
+    for what, number in {"classes": classes, "channels": channels, "img_size": img_size}.items():
+        if not (isinstance(number, int) and number >= 1) and not (what == "img_size" and number is None):
+            raise ModelError(
+                f"{name} cannot be built", found=f"{what} {number!r}", expected="a whole number of 1 or more"
+            )
+    if name.startswith(PREFIX):
+        return build_timm(name, classes=classes, channels=channels, img_size=img_size, model_args=model_args)
+    return _build_ours(entry(name), classes, channels, img_size, model_args)
+
+
+def _build_ours(
+    known: Entry, classes: int, channels: int, img_size: int | None, model_args: dict[str, Any]
+) -> nn.Module:
+    img_size = known.img_size if img_size is None else img_size
+    if img_size < known.min_size:
+        raise ModelError(
+            f"images are too small for {known.name}",
+            found=f"{img_size}x{img_size} pixels",
+            expected=f"at least {known.min_size}x{known.min_size}",
+            fix=f"use --img-size {known.min_size} or larger, or a network for small images such as resnet8",
+        )
+    check_model_args(known, model_args)
+    network = known.build(classes=classes, channels=channels, img_size=img_size, **model_args)
+    if model_args.get("padding_mode") == "reflect":
+        _check_reflection(known, classes, channels, img_size, model_args)
+    return network
+
+
+def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, model_args: dict[str, Any]) -> None:
+    """A border can only be reflected where the map is larger than the padding; a pass without data tells."""
+    try:
+        with torch.device("meta"):
+            trial = known.build(classes=classes, channels=channels, img_size=img_size, **model_args).eval()
+            trial(torch.empty(1, channels, img_size, img_size))
+    except RuntimeError as error:
+        raise ModelError(
+            f"{known.name} cannot reflect the border of maps this small",
+            found=f"{img_size}x{img_size} pixels",
+            fix="use a larger --img-size, or padding_mode replicate",
+        ) from error
+
+
+def published(name: str) -> Weights | None:
+    """A network's published weights, `timm/NAME` included; None where there are none."""
+    if name.startswith(PREFIX):
+        return timm_weights(name)
+    return ENTRIES[name].weights if name in ENTRIES else None
+
+
+def weight_facts(name: str) -> Weights:
+    """`published`, and a ModelError where there is nothing."""
+    weights = published(name)
+    if weights is None:
+        raise ModelError(
+            f"no weights are published for {name}",
+            fix=f"use --no-pretrained, or --model {DEFAULT_BACKBONE} or timm/NAME",
+        )
+    return weights
+
+
+def at_hand(name: str) -> bool:
+    """Whether a network's published weights are on this machine already."""
+    weights = published(name)
+    return weights is not None and weights.is_cached
+
+
+def published_state(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
+    """The published weights, under the names `build_model(name, classes=1000)` gives its tensors.
+
+    aux: keep the auxiliary heads of GoogLeNet and Inception v3. The file is kept in PyTorch's own cache and
+    downloaded once. Raises ModelError for a network without published weights, and where the file is neither
+    in the cache nor within reach; the error then names the file, its address and the folder to put it in by
+    hand.
+    """
+    return weight_facts(name).state(name, aux=aux)
+
+
+def load_published(network: nn.Module, name: str, *, classes: int, channels: int, aux: bool = False) -> None:
+    """Fill a network of `build_model` with its published weights; a last layer of other than 1,000 classes stays as
+    it was drawn. Raises ModelError where they do not fit, before anything is downloaded.
+    """
+    if channels != 3:
+        raise ModelError(
+            f"the published weights of {name} take three channels",
+            found=f"channels={channels}",
+            fix="use channels=3 and repeat a gray channel three times, or pretrained=False",
+        )
+    form = published_form(name, aux=aux)
+    head = last_dense(network)[0] + ".weight"
+    replace_head = classes != form[head].shape[0] if head in form else False
+    check_fit(network, form, name=name, replace_head=replace_head)
+    load_state(network, published_state(name, aux=aux), name=name, replace_head=replace_head)
+
+
+def published_form(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
+    """The tensors of the network the weights were published for, without data. ModelError where there are none."""
+    weight_facts(name)
+    with no_data():
+        network = build_model(name, classes=1000, aux=True) if aux else build_model(name, classes=1000)
+    return network.state_dict()
+
+
+def fits_published(name: str, model_args: Mapping[str, Any]) -> bool:
+    """Whether a network of these options can start from its published weights: the options leave every shape alone."""
+    if not model_args:
+        return True
+    with no_data():
+        asked = build_model(name, classes=1000, **model_args)
+    try:
+        check_fit(asked, published_form(name, aux=bool(model_args.get("aux"))), name=name, replace_head=False)
+    except ModelError:
+        return False
+    return True

@@ -1,0 +1,156 @@
+"""What the page says of images unlike the training data, of prediction sets, and of label issues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clearsight.evaluation import OODCheck
+from clearsight.evaluation.ood import SetsCheck
+from clearsight.report.pictures import Picture, picture
+from clearsight.train.fit import Fitted
+from clearsight.wording import count, listed, percent
+
+SCORE_WORDS = {
+    "max-softmax": "how small the largest probability is",
+    "energy": "how small all outputs together are",
+    "knn": "how far its features are from those of training images",
+    "mahalanobis": "how far its features are from every class, by the spread within classes",
+    "pixels": "how far its pixels are from those of training images",
+    "joint": "the larger of the ranks by features and by pixels",
+}
+
+SHOWN = 24
+"""Pictures of label issues at most."""
+
+FLAGGED = 8
+"""Pictures of flagged test images at most."""
+
+SIDE = 120
+"""Longest side of a picture in pixels."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture and the words beneath it."""
+
+    picture: Picture
+    name: str
+    words: str
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """An OOD score, what it measures, and how well it separated classes left out from known ones."""
+
+    name: str
+    words: str
+    auroc: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class SetsWords:
+    """How prediction sets did on the test images, and shares of sets by their size."""
+
+    words: str
+    sizes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class OODSection:
+    """Images out of distribution, and prediction sets where the task has any."""
+
+    words: str
+    scores: tuple[ScoreRow, ...] = ()
+    flagged: tuple[Shown, ...] = ()
+    sets: SetsWords | None = None
+
+
+@dataclass(frozen=True)
+class LabelIssuesSection:
+    """Labels that are probably wrong."""
+
+    words: str
+    meaning: str
+    shown: tuple[Shown, ...]
+    more: int
+
+
+def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSection:
+    """Collect the section. words: what the task says where it has no detector."""
+    detector, prepared = fitted.bundle.limits, fitted.prepared
+    if detector is None or check is None:
+        return OODSection(words or "This model has no detector of out-of-distribution images.")
+    rows, dataset = prepared.split.test, prepared.dataset
+    left_out = detector.left_out
+    measured: dict[str, float | None] = {**left_out.auroc} or {detector.score: None}
+    return OODSection(
+        f"An image is flagged as unknown if its OOD score is above those of all but {percent(check.allowed)} of the "
+        f"validation images. Of {count(check.n, 'test image')}, which all belong to the data, "
+        f"{percent(check.false_alarms)} were. {_measured(left_out.classes, left_out.why)}",
+        tuple(
+            ScoreRow(n, SCORE_WORDS[n], "not measured" if auroc is None else f"{auroc:.3f}", n == detector.score)
+            for n, auroc in measured.items()
+        ),
+        tuple(
+            Shown(
+                picture(prepared, i, SIDE, dataset.source.name(i)),
+                dataset.source.name(i),
+                f"labelled {said}" if (said := dataset.words(i)) else "",
+            )
+            for i in rows[list(check.strangest[:FLAGGED])].tolist()
+        ),
+        _sets(check.sets, check.n, fitted.bundle.task.words_used.names) if check.sets else None,
+    )
+
+
+def _measured(groups: tuple[tuple[str, ...], ...], why: str) -> str:
+    if not groups:
+        return f"How well it separates unknown images is not measured here ({why})."
+    words = "; ".join(listed(list(group)) for group in groups)
+    return (
+        "AUROC is the chance that an image of a class left out scores above one of a known class: 0.5 is guessing, 1 "
+        f"is perfect. It is measured by {why}: {words}."
+    )
+
+
+def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> SetsWords:
+    words = (
+        f"A prediction set holds the true {names[0]} with a stated probability (split conformal prediction). Stated "
+        f"{percent(check.stated)}; on the test images coverage is {percent(check.coverage)} (95% interval "
+        f"{' to '.join(map(percent, check.coverage_interval))}), with {check.mean_size:.2f} {names[1]} per set on "
+        "average."
+    )
+    if check.empty:
+        words += (
+            f" {percent(check.empty)} of the sets are empty, as no {names[0]} is probable enough: where the accuracy "
+            "is above the stated coverage, it can be met only by leaving out the least confident predictions. Ask for "
+            "more with `predict --coverage`."
+        )
+    sizes = (
+        (f"sets of {count(size, *names)}" if size else "empty sets", percent(number / n))
+        for size, number in enumerate(check.sizes)
+        if number
+    )
+    return SetsWords(words, tuple(sizes))
+
+
+def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
+    """Collect the section; None where labels were not examined."""
+    issues = fitted.suspects
+    if issues is None:
+        return None
+    found = issues.found
+    words = f"Of {count(len(issues.rows), 'image')} examined by {issues.by}, " + (
+        f"{len(found):,} may be labelled wrongly." if found else "none seems to be labelled wrongly."
+    )
+    shown = tuple(
+        Shown(
+            picture(fitted.prepared, s.index, SIDE, f"{s.image}: labelled {s.label}, suggested {s.suggested}"),
+            s.image,
+            f"labelled {s.label} ({percent(s.belief_in_label)}), rather {s.suggested} "
+            f"({percent(s.belief_in_suggested)})",
+        )
+        for s in found[:SHOWN]
+    )
+    return LabelIssuesSection(words, fitted.bundle.task.words_used.issues_meaning, shown, len(found) - len(shown))

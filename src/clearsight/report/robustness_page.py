@@ -1,0 +1,134 @@
+"""The invariance card as a page: accuracy against each change, one image under all of them, groups, sensitivity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from clearsight.disk import read_inside, whole_file
+from clearsight.report.charts import percent0
+from clearsight.report.pictures import data_uri
+from clearsight.report.render import environment, write_page
+from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
+from clearsight.robustness import CHANGES, RobustnessReport
+from clearsight.robustness.report import LOST
+from clearsight.wording import percent
+
+CLUSTERS = 8
+
+
+def write_card_page(path: Path, card: RobustnessReport, name: str) -> None:
+    """Write the page; it opens from disk and loads nothing."""
+    rows = []
+    for number, (change, steps) in enumerate(card.rows.items()):
+        rows.append(
+            {
+                **_verdict(card, change),
+                "plot": change_chart(f"change-{number}", card, change),
+                "steps": [
+                    {
+                        "amount": f"{s.amount:g}",
+                        "accuracy": percent(s.accuracy),
+                        "interval": f"{percent(s.interval[0])} to {percent(s.interval[1])}",
+                        "consistency": percent(s.consistency),
+                    }
+                    for s in steps
+                ],
+                "strip": [{"uri": data_uri(pixels), "answer": answer} for pixels, answer in card.examples[change]],
+            }
+        )
+    write_page(
+        path,
+        "card.html",
+        name=name,
+        **_facts(card),
+        rows=rows,
+        clusters=[
+            {
+                "label": c.label,
+                "images": c.images,
+                "accuracy": percent(c.accuracy),
+                "interval": f"{percent(c.interval[0])} to {percent(c.interval[1])}",
+                "names": ", ".join(c.names),
+            }
+            for c in card.clusters[:CLUSTERS]
+        ],
+        more=max(0, len(card.clusters) - CLUSTERS),
+    )
+
+
+def add_to_report(report: Path, card: RobustnessReport, link: str) -> bool:
+    """Put the card's verdicts into a run's report, in the place of earlier ones; False where the page has no place for
+    them. link: to the whole card. OSError when the disk refuses.
+    """
+    text = read_inside(report.parent, report.name).decode()
+    start, end = text.find(START), text.find(END)
+    if start < 0 or end < start:
+        return False
+    rows = [_verdict(card, change) for change in card.rows]
+    summary = environment().get_template("card_summary.html").render(**_facts(card), rows=rows, link=link)
+    with whole_file(report) as stream:
+        stream.write((text[: start + len(START)] + summary + text[end:]).encode(errors="replace"))
+    return True
+
+
+START, END = "<!-- card -->", "<!-- /card -->"
+"""What stands around the card's place in a report."""
+
+
+def _verdict(card: RobustnessReport, change: str) -> dict[str, Any]:
+    """One row of the overview."""
+    steps, fails = card.rows[change], card.fails[change]
+    worst = steps[-1].confusion
+    amount = f" ({steps[fails - 1].amount:g})" if fails and change in CHANGES else ""
+    return {
+        "name": change,
+        "words": CHANGES[change].words if change in CHANGES else "all of them, each at the same step",
+        "fails": f"fails at step {fails} of 5{amount}" if fails else "holds through all steps",
+        "failed": fails is not None,
+        "confusion": f"at the last step, most often {worst[0]} taken for {worst[1]} ({worst[2]})" if worst else "",
+    }
+
+
+def _facts(card: RobustnessReport) -> dict[str, Any]:
+    """What page and summary both say."""
+    return {
+        "images": f"{card.images:,}",
+        "accuracy": percent(card.accuracy),
+        "interval": f"{percent(card.interval[0])} to {percent(card.interval[1])}",
+        "lost": percent(LOST),
+        "sensitivity": [
+            {
+                "edit": s.edit,
+                "images": s.images,
+                "changed": percent(s.changed),
+                "interval": f"{percent(s.interval[0])} to {percent(s.interval[1])}",
+            }
+            for s in card.sensitivity
+        ],
+    }
+
+
+def change_chart(ident: str, card: RobustnessReport, change: str) -> Markup:
+    """Accuracy with its interval, and consistency, without the change and at its five steps, which stand where their
+    amounts do; of several changes at once, at equal distances.
+    """
+    steps, kind = card.rows[change], CHANGES.get(change)
+    amounts = [kind.none if kind else 0.0, *(s.amount for s in steps)]
+    frame = Frame(46, 12, 300, 130, (amounts[0], amounts[-1]), (0.0, 1.0))
+    drawn = frame.axes(amounts, ticks(0.0, 1.0), lambda v: f"{v:g}", percent0)
+    drawn.append(label(kind.words if kind else "step", frame.left + 150, frame.bottom + 35, class_="name"))
+    accuracy = [(card.accuracy, card.interval), *((s.accuracy, s.interval) for s in steps)]
+    for amount, (value, (low, high)) in zip(amounts, accuracy, strict=True):
+        x = frame.x(amount)
+        drawn.append(line(x, frame.y(low), x, frame.y(high), "whisker"))
+        words = f"{amount:g}: {percent(value)} right"
+        drawn.append(element("circle", element("title", words), cx=x, cy=frame.y(value), r=3.5, class_="dot val"))
+    places = [frame.x(amount) for amount in amounts]
+    drawn.append(polyline([(x, frame.y(v)) for x, (v, _) in zip(places, accuracy, strict=True)], "curve val"))
+    same = [1.0, *(s.consistency for s in steps)]
+    drawn.append(polyline([(x, frame.y(v)) for x, v in zip(places, same, strict=True)], "curve train"))
+    said = "; ".join(f"{s.amount:g}: {percent(s.accuracy)} right" for s in steps)
+    return chart(ident, 366, frame.bottom + 42, f"Accuracy under {change}", said, *drawn)

@@ -1,0 +1,47 @@
+"""The images behind an index, as they were before a model scaled them.
+
+An index may come from someone else, and name any folder of this machine as the place of its images. So an image is
+shown only where its content is what was indexed: whoever made the index had it already.
+"""
+
+from __future__ import annotations
+
+from clearsight.data.dataset import Source
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat, Pixels
+from clearsight.data.sources.read import recorded_place
+from clearsight.errors import BundleError, DataError
+from clearsight.retrieval.index import Index
+from clearsight.tasks import TaskOptions, read
+
+
+class Originals:
+    """Reads indexed images by their position. Raises a ClearsightError where the data is gone, or where the index does
+    not hold the digests by which its images are known.
+    """
+
+    def __init__(self, index: Index, data_dir: str | None = None) -> None:
+        """data_dir: as of `read`, from the user or from `runs.folder.recorded_data_dir`."""
+        card = index.card
+        if len(card.digests) != len(card.rows):
+            raise no_digests()
+        self.rows, self.digests = card.rows, card.digests
+        origin, options = recorded_place(card.origin, "the indexed images"), TaskOptions(normal=(), evaluating=True)
+        self.source: Source = read(origin, data_dir=data_dir, task=card.task, options=options).source
+
+    def picture(self, place: int, side: int = 128) -> Pixels:
+        """The image at a position (3, side, side) uint8, whole, with borders where it is not square. DataError where
+        it is no longer the one that was indexed.
+        """
+        row, digest = self.rows[place], self.digests[place]
+        if not digest or row >= len(self.source) or self.source.inspect(row)[0] != digest:
+            raise DataError("the image is no longer the one that was indexed", fix="build the index again")
+        return self.source.decode(row, PixelFormat(3, 8), Geometry(side, side, "pad"), digest)
+
+
+def no_digests() -> BundleError:
+    """Why an index that was written before indexes held digests has no pictures."""
+    return BundleError(
+        "the index holds no digests of its images, so none of them is shown",
+        fix="build it again: `clearsight index RUN`",
+    )

@@ -1,6 +1,0 @@
-"""Similar images: embeddings of any layer, indexed exactly or in a few bytes each, searched and judged."""
-
-from clearsight.retrieve.index import Index, Retrieval, build_index, judge_index, search_images
-from clearsight.retrieve.originals import Originals
-
-__all__ = ["Index", "Originals", "Retrieval", "build_index", "judge_index", "search_images"]

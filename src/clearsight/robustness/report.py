@@ -1,0 +1,256 @@
+"""The invariance card: what a model's answers stand, and the sensitivity test beside it.
+
+card = audit(predictor, images, labels)
+card.rows["rotation"][4].accuracy, card.fails["rotation"]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clearsight.console import Console, Silent
+from clearsight.errors import ConfigError, did_you_mean
+from clearsight.metrics import wilson_interval
+from clearsight.predictor import Images, Predictor
+from clearsight.robustness.changes import CHANGES, painted_out, turned
+
+Floats = NDArray[np.float32]
+
+LOST = 0.1
+"""Accuracy lost from which a model is said to fail at a step."""
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class ChangeResult:
+    """Accuracy at a step, and consistency, the share of answers that stay what they were; with 95 % intervals.
+    confusion: the commonest mistake that the unchanged images did not have, as (true class, answer, images).
+    """
+
+    amount: float
+    accuracy: float
+    interval: tuple[float, float]
+    consistency: float
+    consistency_interval: tuple[float, float]
+    confusion: tuple[str, str, int] | None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Images of a class that look alike to the model: their number, accuracy, and some of their names."""
+
+    label: str
+    images: int
+    accuracy: float
+    interval: tuple[float, float]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """An edit that changes the class, and the share of images whose answer changed as it should, with its interval."""
+
+    edit: str
+    images: int
+    changed: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class RobustnessReport:
+    """rows: for each change its five steps; "a + b" is several changes at once, each at that step. fails: the first
+    step, from 1, at which more than LOST of the accuracy is gone; None where it holds. examples: for each change the
+    same image unchanged and at every step, with the answers.
+    """
+
+    images: int
+    accuracy: float
+    interval: tuple[float, float]
+    rows: dict[str, tuple[ChangeResult, ...]]
+    fails: dict[str, int | None]
+    clusters: tuple[Cluster, ...]
+    sensitivity: tuple[Sensitivity, ...]
+    examples: dict[str, tuple[tuple[Floats, str], ...]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without pixels."""
+        return {
+            "images": self.images, "accuracy": self.accuracy, "interval": list(self.interval), "fails": self.fails,
+            "changes": {name: [asdict(s) for s in steps] for name, steps in self.rows.items()},
+            "clusters": [asdict(c) for c in self.clusters], "sensitivity": [asdict(s) for s in self.sensitivity],
+        }  # fmt: skip
+
+
+def audit(
+    predictor: Predictor,
+    images: Images,
+    labels: NDArray[np.integer],
+    *,
+    names: Sequence[str] | None = None,
+    changes: Sequence[str] | None = None,
+    turns: Sequence[tuple[int, float, int]] = (),
+    seed: int = 0,
+    console: Console | None = None,
+) -> RobustnessReport:
+    """Make the card of images with known classes (N,).
+
+    changes: names of `CHANGES`, or several joined by + (default: each, and all of the slight kinds together). turns:
+    (class, degrees, class): what a class becomes when turned counter-clockwise, such as a 6 that becomes a 9.
+    """
+    console = console or Silent()
+    chosen = [*CHANGES, "smaller + rotation + illumination + noise"] if changes is None else list(changes)
+    parts = {name: [word.strip() for word in name.split("+")] for name in chosen}
+    for word in (w for words in parts.values() for w in words):
+        if word not in CHANGES:
+            raise ConfigError(
+                f"there is no change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES)
+            )
+    if not parts:
+        raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="leave it out for all")
+    if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
+        raise ConfigError(f"{doubled!r} names a change twice", fix="name each once")
+    if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):
+        raise ConfigError(f"a turn by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
+    called = list(predictor.names(images) if names is None else names)
+    if not called:
+        raise ConfigError("there are no images to audit")
+    x = torch.from_numpy(np.concatenate(list(predictor.pixels(images))))
+    truth = np.asarray(labels, np.int64)
+    classes, n = predictor.classes, len(x)
+    predictor.prepare(5 * n * len(parts))
+    own = predictor.logits(x.numpy())
+    before = own.argmax(1)
+    right = int((before == truth).sum())
+    advance = console.stage("changing images", "steps")
+    rows: dict[str, tuple[ChangeResult, ...]] = {}
+    examples: dict[str, tuple[tuple[Floats, str], ...]] = {}
+    shown = int(np.flatnonzero(before == truth)[0]) if right else 0
+    for number, (name, words) in enumerate(parts.items()):
+        found = []
+        strip = [(x[shown].numpy(), classes[before[shown]])]
+        for step in range(5):
+            moved = _changed(x, words, step, seed)
+            after = predictor.logits(moved.numpy()).argmax(1)
+            found.append(
+                _standing(CHANGES[words[0]].steps[step] if len(words) == 1 else step + 1, before, after, truth, classes)
+            )
+            strip.append((moved[shown].numpy(), classes[after[shown]]))
+            advance(5 * number + step + 1, 5 * len(parts))
+        rows[name], examples[name] = tuple(found), tuple(strip)
+    fails = {
+        name: next((i + 1 for i, s in enumerate(steps) if s.accuracy < right / n - LOST), None)
+        for name, steps in rows.items()
+    }
+    return RobustnessReport(
+        images=n, accuracy=right / n, interval=wilson_interval(right, n), rows=rows, fails=fails,
+        clusters=_clusters(predictor, x, before, truth, called, seed),
+        sensitivity=_sensitivity(predictor, x, before, truth, turns, console), examples=examples,
+    )  # fmt: skip
+
+
+def _all_turned(x: torch.Tensor, degrees: float) -> torch.Tensor:
+    return turned(x, torch.full((len(x),), degrees))
+
+
+def _changed(x: torch.Tensor, words: Sequence[str], step: int, seed: int) -> torch.Tensor:
+    for word in CHANGES:
+        if word in words:
+            generator = torch.Generator().manual_seed(_seed_of(word, step, seed))
+            change = CHANGES[word]
+            parts = [change.function(part, change.steps[step], generator) for part in torch.split(x, 256)]
+            x = torch.cat(parts)
+    return x
+
+
+def _seed_of(word: str, step: int, seed: int) -> int:
+    """A seed of its own for every change and step."""
+    return int(np.random.default_rng([seed, step, *word.encode()]).integers(2**31))
+
+
+def _standing(
+    amount: float,
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    classes: Sequence[str],
+) -> ChangeResult:
+    n, right, same = len(truth), int((after == truth).sum()), int((after == before).sum())
+    new = (after != truth) & (before == truth)
+    confusion = None
+    if new.any():
+        pairs, counts = np.unique(np.stack([truth[new], after[new]]), axis=1, return_counts=True)
+        true, answer = pairs[:, counts.argmax()]
+        confusion = (classes[true], classes[answer], int(counts.max()))
+    return ChangeResult(amount, right / n, wilson_interval(right, n), same / n, wilson_interval(same, n), confusion)
+
+
+def _clusters(
+    predictor: Predictor,
+    x: torch.Tensor,
+    before: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    names: Sequence[str],
+    seed: int,
+) -> tuple[Cluster, ...]:
+    """Each class with 20 images or more in two to four groups by its features, worst first."""
+    from sklearn.cluster import KMeans
+
+    features = predictor.embed(x.numpy())
+    found = []
+    for label in np.unique(truth):
+        members = np.flatnonzero(truth == label)
+        if len(members) < 20:
+            continue
+        groups = KMeans(min(4, len(members) // 10), n_init=4, random_state=seed).fit_predict(features[members])
+        for group in np.unique(groups):
+            some = members[groups == group]
+            right = int((before[some] == truth[some]).sum())
+            some_names = tuple(names[i] for i in some[:EXAMPLES])
+            interval = wilson_interval(right, len(some))
+            found.append(Cluster(predictor.classes[label], len(some), right / len(some), interval, some_names))
+    return tuple(sorted(found, key=lambda c: (c.accuracy, -c.images)))
+
+
+def _sensitivity(
+    predictor: Predictor,
+    x: torch.Tensor,
+    before: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    turns: Sequence[tuple[int, float, int]],
+    console: Console,
+) -> tuple[Sensitivity, ...]:
+    """Of images answered rightly: does the answer change where the class does?"""
+
+    def tried(
+        edit: str, rows: NDArray[np.int64], made: Callable[[torch.Tensor], torch.Tensor], goal: int | None
+    ) -> None:
+        if not len(rows):
+            console.say(f"{edit}: left out, as no image to edit is answered rightly")
+            return
+        edited = made(x[torch.from_numpy(rows)]).numpy()
+        answer = predictor.predict_proba(edited).argmax(1)
+        if goal is not None:
+            changed = int((answer == goal).sum())
+        else:
+            gone = answer != truth[rows]
+            if predictor.bundle.limits is not None:
+                gone |= predictor.strangeness(edited)[1]  # "none of these" is another answer too
+            changed = int(gone.sum())
+        found.append(Sensitivity(edit, len(rows), changed / len(rows), wilson_interval(changed, len(rows))))
+
+    found: list[Sensitivity] = []
+    right = np.flatnonzero(before == truth)
+    tried("object painted out: another answer", right, painted_out, None)
+    for start, degrees, end in turns:
+        name = f"{predictor.classes[start]} turned by {degrees:g} degrees: {predictor.classes[end]}"
+        tried(name, right[truth[right] == start], partial(_all_turned, degrees=degrees), end)
+    return tuple(found)

@@ -1,0 +1,176 @@
+"""A run's folder: where it lies, what it was asked for, and how it is written.
+
+A folder is complete or says that it is not: every file is written under another name first, and `model/` and
+`metrics.json` come last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clearsight.arguments import flag
+from clearsight.data.dataset import Dataset
+from clearsight.data.sources.builtin import BUILTIN
+from clearsight.data.sources.read import recorded_place
+from clearsight.diagnosis import Diagnosis
+from clearsight.disk import disk_errors, read_inside
+from clearsight.errors import BundleError, CheckpointError, OutputError
+from clearsight.predictor import Predictor
+from clearsight.train.config import TrainConfig
+from clearsight.train.label_issues import LabelIssues
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, the predictor, the scores of metrics.json, the report, and what the doctor says of
+    the training (None where only a head was fitted); labels that are probably wrong.
+    """
+
+    folder: Path
+    predictor: Predictor
+    metrics: dict[str, Any] = field(repr=False)
+    report: Path
+    diagnosis: Diagnosis | None = field(default=None, repr=False)
+    suspects: LabelIssues | None = field(default=None, repr=False)
+
+
+@contextlib.contextmanager
+def run_folder(config: TrainConfig, name: str) -> Iterator[Path]:
+    """The run's folder while it is filled: the one asked for, if it is free, or the next free runs/NAME; to resume, the
+    unfinished one.
+
+    When the block fails before an epoch, a checkpoint or an audit was written, nothing was learned and the folder is
+    removed again.
+    """
+    out = config.run.out
+    with disk_errors(Path(out or "runs"), "the run", "choose another --out or free some space"):
+        if config.run.resume:
+            folder, fresh = Path(str(out)), False
+            if not (folder / "checkpoints").resolve().is_relative_to(folder.resolve()):
+                raise CheckpointError(
+                    f"{folder / 'checkpoints'} is a symbolic link out of the run", expected="a folder in the run",
+                    fix="if you trust it, put a copy of the folder in the link's place",
+                )  # fmt: skip
+        elif out is not None:
+            folder = Path(out).expanduser()
+            if _is_unfinished(folder) and (folder / "checkpoints").is_dir():
+                raise OutputError(
+                    f"{folder} holds an unfinished run",
+                    fix="add --resume to go on with it, choose another --out, or delete it",
+                )
+            if folder.is_dir() and any(folder.iterdir()) and not _is_unfinished(folder):
+                raise OutputError(f"{folder} is in use", found="a folder that is not empty", fix="choose another --out")
+            fresh = not folder.exists()
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            folder, fresh = _next_free(Path("runs"), name), True
+    try:
+        yield folder
+    except BaseException:
+        history = folder / "history.csv"
+        lines = history.read_text().count("\n") if history.is_file() else 0
+        learned = lines > 1 or any((folder / part).exists() for part in ("audit.json", "checkpoints", "diagnosis.json"))
+        if fresh and not learned:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _is_unfinished(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and not (folder / "metrics.json").exists()
+
+
+def resumed(config: TrainConfig, given: dict[str, Any], dataset: Dataset) -> TrainConfig:
+    """The options of the run to go on with: that of --out, or the last unfinished one of this data. What the user gives
+    again must be the same.
+    """
+    origin = dataset.origin
+    if config.run.out is not None:
+        folder = Path(config.run.out).expanduser()
+        if not _is_unfinished(folder):
+            state = "a finished run" if (folder / "metrics.json").exists() else "no run"
+            raise OutputError(f"{folder} cannot be resumed", found=state, fix="drop --resume to start a run")
+    else:
+        runs = [f for f in Path("runs").glob("*") if _is_unfinished(f) and _about(f).get("data") == origin]
+        if not runs:
+            raise OutputError(
+                f"there is no unfinished run of {dataset.name} in runs/", fix="drop --resume to start one"
+            )
+        folder = max(runs, key=lambda f: (f / "config.json").stat().st_mtime)
+    about = _about(folder)
+    then = {option: value for stage in about["options"].values() for option, value in stage.items()}
+    now = config.options()
+    changed = [
+        f"{flag(option)} {then.get(option)!r} then, {now[option]!r} now"
+        for option in given
+        if option not in ("out", "resume", "checkpoint_every") and now[option] != then.get(option)
+    ]
+    if about["data"] != origin:
+        changed.insert(0, f"data {about['data']} then, {origin} now")
+    if changed:
+        raise CheckpointError(f"{folder} was begun otherwise", found="; ".join(changed), fix="leave these options out")
+    return TrainConfig.from_options(**{**then, **given, "out": str(folder), "resume": True})
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What config.json of a run says."""
+    content = read_inside(folder, "config.json")
+    try:
+        return dict(json.loads(content))
+    except (ValueError, TypeError) as error:
+        path = folder / "config.json"
+        raise BundleError(f"{path} cannot be read", found=str(error), fix="put it back, or train anew") from error
+
+
+def _next_free(parent: Path, name: str) -> Path:
+    """Make parent/name, or parent/name-2, -3, ... where that is taken."""
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            if parent.exists() and not parent.is_dir():
+                raise
+            number += 1
+
+
+def run_options(folder: Path) -> dict[str, Any]:
+    """The options a run was made with, by name; none where the folder is only a model."""
+    folder = folder.expanduser()
+    if not (folder / "config.json").is_file():
+        return {}
+    options = _about(folder).get("options")
+    if not isinstance(options, dict) or not all(isinstance(stage, dict) for stage in options.values()):
+        raise BundleError(f"{folder / 'config.json'} holds no options", fix="put it back, or train anew")
+    return {name: value for stage in options.values() for name, value in stage.items()}
+
+
+def recorded_data_dir(folder: Path, data: object) -> str | None:
+    """The --data-dir a run was made with, where the files of a built-in data set lie; None for other data, and where
+    the folder does not say. BundleError as of `recorded_place`, as the run may come from someone else.
+    """
+    named = run_options(folder).get("data_dir") if isinstance(data, str) and data in BUILTIN else None
+    if isinstance(named, str):
+        named = os.path.expanduser(named)  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
+    return None if named is None else recorded_place(named, f"the files of {data}")
+
+
+def run_origin(folder: Path) -> str | None:
+    """The data a run was begun on, as it was named; None where the folder does not say."""
+    folder = folder.expanduser()
+    return _about(folder).get("data") if (folder / "config.json").is_file() else None
+
+
+def run_recipe(folder: Path) -> dict[str, Any]:
+    """What config.json says was decided: kind, model, whether a pretrained network's own layers were trained (tuned),
+    and more; nothing where the folder is only a model.
+    """
+    return dict(_about(folder).get("recipe", {})) if (folder / "config.json").is_file() else {}

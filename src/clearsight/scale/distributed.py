@@ -1,0 +1,162 @@
+"""Several processes that train one network: each takes its share of every batch, and gradients are summed.
+
+`torchrun --nproc-per-node 2 -m clearsight.cli.main train DATA` starts them, on one machine or many. What they compute
+equals one process with the same batch, batch normalisation included: its statistics are those of the whole batch. What
+is random within a step, augmentation and dropout, each process draws for its own images.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from clearsight.errors import TrainingError
+
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others before it gives up: longer than the slowest of them may take to read data."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run: this one's rank and their number."""
+
+    rank: int = 0
+    size: int = 1
+
+    def share(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """This process's part of some rows."""
+        return rows[self.rank :: self.size]
+
+    def sum(self, value: torch.Tensor) -> torch.Tensor:
+        """The sum of a number, or of each of several, over all processes."""
+        if self.size == 1:
+            return value
+        total = value.detach().to(_device(), torch.float64, copy=True)
+        distributed.all_reduce(total)
+        return total
+
+    def broadcast(self, value: Any) -> Any:
+        """The first process's value, on all of them."""
+        if self.size == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0, device=torch.device(_device()))
+        return box[0]
+
+    def wrap(self, network: Any, device: str) -> Any:
+        """The network to call in training, which sums gradients over the processes."""
+        if self.size == 1:
+            return network
+        local = [torch.cuda.current_device()] if device == "cuda" else None
+        return DistributedDataParallel(network, device_ids=local, broadcast_buffers=False)
+
+    def no_sync(self, forward: Any, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """A block whose backward pass keeps its gradients to this process, unless it is the step's last."""
+        return contextlib.nullcontext() if self.size == 1 or last else forward.no_sync()
+
+    @contextlib.contextmanager
+    def sync_batchnorm(self, network: nn.Module) -> Iterator[None]:
+        """Inside the block batch normalisation takes its statistics over all processes."""
+        changed: list[tuple[nn.Module, type]] = []
+        if self.size > 1:
+            for module in network.modules():
+                if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
+                    changed.append((module, type(module)))
+                    module.__class__ = WholeBatchNorm
+        try:
+            yield
+        finally:
+            for module, kind in changed:
+                module.__class__ = kind
+
+
+ALONE = World()
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; so is its gradient, since every process's loss depends on it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
+class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation over the images of all processes; PyTorch's own runs on GPUs alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(x)
+        full = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        over = [d for d in range(x.ndim) if d != 1]
+        shape = [1, -1] + [1] * (x.ndim - 2)
+        count = torch.tensor(x.numel() // x.shape[1], dtype=full.dtype, device=x.device)
+        distributed.all_reduce(count)
+        mean = _Sum.apply(full.sum(over)) / count
+        centred = full - mean.view(shape)
+        var = _Sum.apply(centred.square().sum(over)) / count
+        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
+            assert self.num_batches_tracked is not None
+            self.num_batches_tracked += 1
+            share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.detach(), share)
+                self.running_var.lerp_(var.detach() * count / (count - 1), share)
+        normal: torch.Tensor = centred * torch.rsqrt(var + self.eps).view(shape)
+        if self.weight is not None:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(x.dtype)
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def processes() -> Iterator[World]:
+    """The world that torchrun or accelerate made, or this process alone.
+
+    When another process dies, the others end with a TrainingError that says so.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield ALONE
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    try:
+        yield World(distributed.get_rank(), size)
+    except (RuntimeError, distributed.DistError) as error:
+        words = str(error)
+        if not any(word in words for word in ("onnection", "gloo", "NCCL", "imed out", "peer")):
+            raise
+        raise TrainingError(
+            f"process {distributed.get_rank()} of {size} lost another one",
+            found=words.splitlines()[0][:160],
+            fix="look at the other processes' messages for the cause; --resume goes on from the last checkpoint",
+        ) from error
+    finally:
+        with contextlib.suppress(RuntimeError):
+            distributed.destroy_process_group()
+
+
+def _device() -> str:
+    return "cuda" if distributed.get_backend() == "nccl" else "cpu"

@@ -1,0 +1,274 @@
+"""Evaluation of anomaly detection: how well anomalies are ranked above normal images, and the false alarms.
+
+Shapes: N images; scores (N, 1), larger for stranger; targets (N, 1), 1 for an anomaly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.metrics import auroc_interval, wilson_interval
+from clearsight.metrics.ranking import auroc, average_precision
+from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.sections import Bar, Card, Cards, Charts, ReportParts, ScoreChart, Section, Table, Tile
+from clearsight.wording import count, percent
+
+if TYPE_CHECKING:
+    from clearsight.tasks.anomaly import Anomaly
+
+SHOWN = 24
+"""Mistakes in the report at most."""
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """Images of one class. auroc: of an anomalous class against all normal images; None for a normal one. called: the
+    share that is called an anomaly. belief: mean probability of one.
+    """
+
+    name: str
+    normal: bool
+    images: int
+    auroc: float | None
+    called: float
+    belief: float
+
+
+@dataclass(frozen=True)
+class AnomalyMistake:
+    """An anomaly that was missed, or a normal image called one. index: its position in the data set."""
+
+    index: int
+    image: str
+    kind: Literal["missed", "false alarm"]
+    probability: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class AnomalyEvaluation(Evaluation):
+    """Scores of N images. auroc: the probability that an anomaly scores above a normal image, with a bootstrap interval
+    of 95 %; None where the images are all of one kind, as is average_precision. false_alarms: the share of normal
+    images called anomalies, with its interval; promised: the share they were to keep to. found: of anomalies called so.
+    belief_in_anomalies, belief_in_normal: mean probability of an anomaly among either.
+    """
+
+    task: ClassVar[str] = "anomaly"
+    n: int
+    anomalies: int
+    auroc: float | None
+    auroc_interval: tuple[float, float] | None
+    average_precision: float | None
+    promised: float
+    false_alarms: float | None
+    false_alarms_interval: tuple[float, float] | None
+    found: float | None
+    belief_in_anomalies: float | None
+    belief_in_normal: float | None
+    per_group: tuple[GroupScore, ...]
+    mistakes: tuple[AnomalyMistake, ...]
+    scores: NDArray[np.float64]
+    truth: NDArray[np.bool_]
+    threshold: float
+    prior: float
+    shape: float
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that go into metrics.json."""
+        about = (
+            "n", "anomalies", "auroc", "auroc_interval", "average_precision", "promised", "false_alarms",
+            "false_alarms_interval", "found", "belief_in_anomalies", "belief_in_normal",
+        )  # fmt: skip
+        each = {g.name: {k: v for k, v in vars(g).items() if k != "name"} for g in self.per_group}
+        return {**{name: getattr(self, name) for name in about}, "per_group": each}
+
+    @staticmethod
+    def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
+        """AUROC, anomalies found, false alarms."""
+        lines = []
+        if summary["auroc"] is not None:
+            low, high = summary["auroc_interval"]
+            lines.append(
+                f"AUROC {summary['auroc']:.3f} ({low:.3f} to {high:.3f}): how often an anomaly is stranger than a "
+                f"normal {thing}{', neither of which it had ever seen' if new else ''}"
+            )
+            lines.append(f"{summary['found']:.1%} of {summary['anomalies']} anomalies are called so")
+        if summary["false_alarms"] is not None:
+            low, high = summary["false_alarms_interval"]
+            lines.append(
+                f"{summary['false_alarms']:.1%} of {summary['n'] - summary['anomalies']} normal {thing}s are called "
+                f"anomalies ({low:.1%} to {high:.1%}; {summary['promised']:.1%} were promised)"
+            )
+        return "\n".join(lines)
+
+    def details(self, thing: str) -> list[str]:
+        """A line for each class that is normal or not."""
+        names = [g.name + (" (normal)" if g.normal else "") for g in self.per_group]
+        width = max(map(len, names), default=0)
+        lines = [""]
+        for name, g in zip(names, self.per_group, strict=True):
+            more = "" if g.auroc is None else f", AUROC {g.auroc:.3f}"
+            lines.append(f"{name:<{width}}  {g.images:6d} {thing}s, {g.called:6.1%} called anomalies{more}")
+        return [*lines, ""]
+
+    def mistake_line(self, mistake: AnomalyMistake) -> str:
+        """A missed anomaly or a false alarm."""
+        m = mistake
+        return f"{m.kind}: {m.image}, anomaly {m.probability:.1%}, p = {m.p_value:.3f}"
+
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """AUROC, false alarms and anomalies found, a row for each class, the scores, and what went wrong."""
+        normal = self.n - self.anomalies
+        said = []
+        if self.false_alarms is not None:
+            said.append(
+                f"Of **{count(normal, f'normal test {thing}')}**, **{percent(self.false_alarms)}** are called "
+                "anomalies."
+            )
+        if self.found is not None:
+            said.append(f"Of **{count(self.anomalies, 'anomaly', 'anomalies')}**, **{percent(self.found)}** are.")
+        cards = Cards(tuple(self._cards(thing)), none=f"None of the test {thing}s.")
+        return ReportParts(
+            verdict=" ".join(said) or f"There were no test {thing}s.",
+            tiles=tuple(self._tiles(thing)),
+            table=Table(
+                ("Class", f"{thing.capitalize()}s", "AUROC", "Called anomalies", "Mean probability"),
+                tuple(
+                    (
+                        g.name + (" (normal)" if g.normal else ""), f"{g.images:,}",
+                        "–" if g.auroc is None else f"{g.auroc:.3f}", percent(g.called), percent(g.belief),
+                    )
+                    for g in self.per_group
+                ),
+                "AUROC is the chance that one of the class scores above a normal one. The probability of an "
+                f"anomaly assumes that {percent(self.prior)} of all {thing}s are anomalies, and that they are told "
+                f"from normal ones with an AUROC of {1 / (1 + self.shape):.2f}. No anomaly was learned from, so it is "
+                "only a scale; the share of false alarms is what holds.",
+            ),
+            charts=Charts(
+                (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
+                f"Anomaly scores of the test {thing}s. Those to the right of the line are called anomalies.",
+            ),
+            sections=(Section("mistakes", "Missed anomalies and false alarms", (cards,), link="Mistakes"),),
+            ood_words=f"There is no detector of out-of-distribution {thing}s: whatever is unlike the normal {thing}s "
+            "is called an anomaly.",
+        )  # fmt: skip
+
+    def _tiles(self, thing: str) -> Iterator[Tile]:
+        if self.auroc is not None and self.auroc_interval is not None:
+            low, high = self.auroc_interval
+            yield Tile(
+                "AUROC",
+                f"{self.auroc:.3f}",
+                f"the chance that an anomaly scores above a normal {thing}: "
+                f"{low:.3f} to {high:.3f} with 95 % confidence",
+            )
+        if self.false_alarms is not None and self.false_alarms_interval is not None:
+            yield Tile(
+                "False alarms",
+                percent(self.false_alarms),
+                f"of normal test {thing}s; {percent(self.promised)} were asked for",
+                Bar(self.false_alarms, self.false_alarms_interval, self.promised),
+            )
+        if self.found is not None:
+            yield Tile("Anomalies found", percent(self.found), "of those in the test, at this share of false alarms")
+        if self.anomalies == 0:
+            yield Tile("Anomalies in the test", "none", "so how well they are found is not measured")
+
+    def _cards(self, thing: str) -> Iterator[Card]:
+        """Some missed anomalies and some false alarms."""
+        halves = [[m for m in self.mistakes if m.kind == kind][: SHOWN // 2] for kind in ("missed", "false alarm")]
+        for miss in [*halves[0], *halves[1]]:
+            yield Card(
+                miss.index,
+                miss.image,
+                (
+                    ("", miss.kind),
+                    (
+                        f"anomaly {percent(miss.probability)}; {percent(miss.p_value)} of normal {thing}s score higher",
+                        "",
+                    ),
+                ),
+                mapped=True,
+            )
+
+
+def evaluate_anomalies(
+    task: Anomaly,
+    outputs: NDArray[np.floating],
+    targets: NDArray[np.float32],
+    *,
+    indices: NDArray[np.integer] | None = None,
+    images: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+) -> AnomalyEvaluation:
+    """Metrics of scores (N, 1). indices, images: positions and names, for the list of mistakes, surest first.
+    groups: the class of each image.
+    """
+    truth, scores = targets[:, 0] > 0, np.asarray(outputs, np.float64)[:, 0]
+    called, belief, p = task.given(outputs), task.decode(outputs)[:, 0], task.p_values(outputs)
+    area = auroc(scores[~truth], scores[truth]) if truth.any() and not truth.all() else None
+    alarms = int((called & ~truth).sum())
+    where = np.arange(len(truth)) if indices is None else indices
+    wrong = np.flatnonzero(called != truth)
+    surest = wrong[np.argsort(-np.where(truth, p, belief)[wrong], kind="stable")]
+    return AnomalyEvaluation(
+        n=len(truth),
+        anomalies=int(truth.sum()),
+        auroc=area,
+        auroc_interval=None if area is None else auroc_interval(area, int((~truth).sum()), int(truth.sum())),
+        average_precision=None if area is None else average_precision(truth, scores),
+        promised=task.alarm_rate,
+        false_alarms=_mean(called[~truth]),
+        false_alarms_interval=None if truth.all() else wilson_interval(alarms, int((~truth).sum())),
+        found=_mean(called[truth]),
+        belief_in_anomalies=_mean(belief[truth]),
+        belief_in_normal=_mean(belief[~truth]),
+        per_group=_per_group(groups, truth, scores, called, belief),
+        mistakes=tuple(
+            AnomalyMistake(
+                int(where[i]),
+                images[i] if images is not None else f"#{where[i]}",
+                "missed" if truth[i] else "false alarm",
+                float(belief[i]),
+                float(p[i]),
+            )
+            for i in surest.tolist()
+        ),
+        scores=scores,
+        truth=truth,
+        threshold=task.threshold,
+        prior=task.prior,
+        shape=task.shape,
+    )
+
+
+def _per_group(
+    groups: Sequence[str] | None,
+    truth: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    called: NDArray[np.bool_],
+    belief: NDArray[np.float64],
+) -> tuple[GroupScore, ...]:
+    names = np.array(groups if groups is not None else np.where(truth, "anomaly", "normal"))
+    found = []
+    for name in dict.fromkeys(names.tolist()):
+        own = names == name
+        strange = bool(truth[own].any())
+        found.append(
+            GroupScore(
+                str(name), not strange, int(own.sum()),
+                auroc(scores[~truth], scores[own]) if strange and not truth.all() else None,
+                float(called[own].mean()), float(belief[own].mean()),
+            )
+        )  # fmt: skip
+    return tuple(sorted(found, key=lambda g: (not g.normal, g.name)))
+
+
+def _mean(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if len(values) else None

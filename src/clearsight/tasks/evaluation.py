@@ -1,0 +1,52 @@
+"""What every task's evaluation has: numbers for metrics.json, lines for the terminal, parts of the report."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, is_dataclass
+from typing import Any, ClassVar, Self
+
+from clearsight.tasks.sections import ReportParts
+
+NEW = " it had never seen"
+"""What is said of test images."""
+
+
+class Evaluation(ABC):
+    """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first; a mistake has
+    `index`, its position in the data set, and `image`, its name.
+    """
+
+    task: ClassVar[str]
+    n: int
+    mistakes: tuple[Any, ...]
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """The numbers that go into metrics.json."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values for JSON."""
+        return {**self.summary(), "mistakes": [asdict(m) if is_dataclass(m) else m for m in self.mistakes]}  # type: ignore[arg-type]
+
+    @staticmethod
+    @abstractmethod
+    def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
+        """What a summary says, in a line or two. thing: image or sound. new: what is said of images never seen."""
+
+    def text(self, thing: str = "image", new: str = "") -> str:
+        """What the terminal prints of an evaluation."""
+        lines = [self.headline(self.summary(), thing, new), *self.details(thing)]
+        return "\n".join([*lines, *(self.mistake_line(m) for m in self.mistakes[:10])])
+
+    def details(self, thing: str) -> list[str]:
+        """Lines for each name."""
+        return []
+
+    def mistake_line(self, mistake: Any) -> str:
+        """A mistake in a line."""
+        return f"wrong: {mistake.image}"
+
+    @abstractmethod
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """What the report says about the test split. validation: the evaluation of validation images, to compare."""

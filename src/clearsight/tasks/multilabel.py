@@ -1,0 +1,359 @@
+"""Any number of labels per image: each an independent binary prediction.
+
+p_k = sigmoid(scale_k z_k + shift_k) [Platt 1999]. A label is given where p_k reaches its threshold, the one from which
+validation images lead to expect the highest F1. The probabilities do not sum to 1: an image may show everything, or
+nothing.
+
+Shapes: N images, K labels; outputs z, probabilities and targets (N, K).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from clearsight.data.audit import Finding
+from clearsight.data.dataset import Dataset, Listing
+from clearsight.data.targets import Stated, one_hot, require_finite
+from clearsight.errors import DataError
+from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.losses import binary_cross_entropy, mean_squared_error
+from clearsight.tasks.multilabel_evaluation import LabelsEvaluation, evaluate_labels
+from clearsight.tasks.predictions import LabelsPrediction, labels_predictions
+from clearsight.tasks.registry import register_task
+from clearsight.tasks.strata import rarest_label
+from clearsight.tasks.task import (
+    BAR,
+    Floats,
+    OODScores,
+    Outputs,
+    PredictOptions,
+    Task,
+    TaskOptions,
+    Training,
+    Words,
+)
+from clearsight.tasks.variety import constant_finding, constant_names
+
+SEPARATORS = ("|", ";", ",")
+"""What joins the labels of an image in one cell."""
+
+
+@register_task
+@dataclass(frozen=True)
+class Multilabel(Task):
+    """names (K,): the labels. scale, shift, thresholds (K,): how outputs become probabilities, and labels given."""
+
+    names: tuple[str, ...]
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+    thresholds: tuple[float, ...]
+
+    name: ClassVar[str] = "multilabel"
+    words_used: ClassVar[Words] = Words(
+        data="several labels per image, in one cell or in columns of 0 and 1",
+        names=("label", "labels"),
+        group="rarest label",
+        score_curve=("Labels right", "the other curve what share of all labels was right"),
+    )
+    training: ClassVar[Training] = Training(
+        head="regression",
+        losses={"bce": binary_cross_entropy, "mse": mean_squared_error},
+        unsupported=frozenset({"class_weights", "adversarial", "freeze", "heal"}),
+    )
+    prediction: ClassVar[type[Any]] = LabelsPrediction
+    evaluation: ClassVar[type[Evaluation]] = LabelsEvaluation
+    counted: ClassVar[tuple[str, str]] = ("label", "labels")
+    imbalance_advice: ClassVar[str] = "the F1 of each label"
+    predict_options: ClassVar[frozenset[str]] = frozenset({"top"})
+    localises: ClassVar[bool] = True
+    studio: ClassVar[str] = "labels"
+    reader: ClassVar[str] = "labels"
+    int8_measure: ClassVar[tuple[str, bool] | None] = ("mean average precision", True)
+
+    @classmethod
+    def claims(cls, stated: Stated) -> bool:
+        """Lists of names, cells that join names which come back in other company, several columns of 0 and 1."""
+        if stated.listed:
+            return True
+        if stated.cells is not None:
+            separator = _separator(stated.cells)
+            return separator is not None and _recur([_parts(cell, separator) for cell in stated.cells])
+        binary = stated.numbers is not None and bool(np.isin(stated.numbers, (0, 1)).all())
+        return binary and len(stated.columns) > 1 and stated.numbers is not None and not one_hot(stated.numbers)
+
+    @classmethod
+    def read(cls, listing: Listing, options: TaskOptions) -> Dataset:
+        """Names in cells such as "cat|dog", or columns of 0 and 1."""
+        stated = listing.stated
+        if stated.cells is not None:
+            separator = SEPARATORS[0] if stated.listed else _separator(stated.cells)
+            parts = [_parts(cell, separator) for cell in stated.cells]
+            names = tuple(sorted({name for part in parts for name in part}))
+            if not names:
+                raise DataError("no image has a label", found="empty lists")
+            place = {name: k for k, name in enumerate(names)}
+            values = np.zeros((len(parts), len(names)), np.float32)
+            for i, part in enumerate(parts):
+                values[i, [place[name] for name in part]] = 1
+        else:
+            names, numbers = stated.as_numbers()
+            if stray := numbers[~np.isin(numbers, (0, 1))].tolist():
+                raise DataError(
+                    f"labels in columns of {stated.origin} are 0 or 1",
+                    found=f"{stray[0]:g}",
+                    fix="use --task regression for numbers",
+                )
+            values = numbers.astype(np.float32)
+        require_finite(values, names, stated.origin)
+        labels, classes = rarest_label(values, names)
+        return Dataset(
+            listing.name, listing.source, labels, classes, listing.given, stated.origin, cls, groups=listing.groups,
+            notes=listing.notes, names=names, values=values,
+        )  # fmt: skip
+
+    @classmethod
+    def words(cls, dataset: Dataset, i: int) -> str:
+        """The labels of image i."""
+        row = dataset.targets[i]
+        return ", ".join(name for name, holds in zip(dataset.names, row, strict=True) if holds) or "no label"
+
+    @classmethod
+    def describe(cls, dataset: Dataset) -> str:
+        """How many labels, and by what images are counted."""
+        some = ", ".join(dataset.names[:6]) + (", ..." if len(dataset.names) > 6 else "")
+        return f"{len(dataset.names)} labels ({some}), counted by the rarest that an image has"
+
+    @classmethod
+    def balance(cls, dataset: Dataset, known: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """Images of each label."""
+        return dataset.names, dataset.targets[known].sum(0).astype(np.int64)
+
+    @classmethod
+    def findings(cls, dataset: Dataset) -> list[Finding]:
+        """Labels that are the same for all images."""
+        return constant_finding(cls._constant(dataset))
+
+    @classmethod
+    def check(cls, dataset: Dataset, config: Any) -> None:
+        """Refuse labels that are the same for all images."""
+        if error := cls._constant(dataset):
+            raise error
+
+    @classmethod
+    def _constant(cls, dataset: Dataset) -> DataError | None:
+        constant = constant_names(dataset)
+        if not constant:
+            return None
+        always = [name for name in constant if dataset.targets[0, dataset.names.index(name)] == 1]
+        return DataError(
+            f"{len(constant)} label(s) of {dataset.name} tell no images apart",
+            found=f"{(always or constant)[0]!r} {'holds for every image' if always else 'is never positive'}",
+            fix="leave these labels out, or add images of the other kind",
+        )
+
+    @classmethod
+    def of(cls, dataset: Dataset, train: NDArray[np.int64], options: TaskOptions) -> Multilabel:
+        """Before anything is learned."""
+        return cls.unfitted(dataset.names)
+
+    @classmethod
+    def unfitted(cls, names: Sequence[str]) -> Multilabel:
+        """Labels by name, not calibrated."""
+        k = len(names)
+        return cls(tuple(names), (1.0,) * k, (0.0,) * k, (0.5,) * k)
+
+    def smoothed(self, encoded: Tensor, smoothing: float) -> Tensor:
+        """Towards 1/2, as each label is a binary prediction."""
+        return encoded * (1 - smoothing) + smoothing / 2
+
+    def head_targets(self, encoded: NDArray[np.float32]) -> Floats:
+        """-1 and 1."""
+        return 2 * encoded.astype(np.float64) - 1
+
+    def training_score(self, outputs: Tensor, encoded: Tensor, loss: str) -> Tensor:
+        """The share of labels that are right; mse leads outputs to 0 and 1, any other loss to below and above 0."""
+        return ((outputs > (0.5 if loss == "mse" else 0)) == (encoded > 0.5)).float().mean(1)
+
+    def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Multilabel:
+        """Scale, shift and thresholds from validation images (M, K); a label that none or all of them have keeps its
+        own.
+        """
+        scale, shift, thresholds = list(self.scale), list(self.shift), list(self.thresholds)
+        for k in range(len(self.names)):
+            z, t = np.asarray(outputs[:, k], np.float64), truth[:, k] > 0
+            if t.all() or not t.any():
+                continue
+            scale[k], shift[k] = platt(z, t)
+            thresholds[k] = best_threshold(sigmoid(scale[k] * z + shift[k]))
+        return replace(self, scale=tuple(scale), shift=tuple(shift), thresholds=tuple(thresholds))
+
+    def activation(self) -> nn.Module:
+        """Probabilities (N, K) and logits (N, K)."""
+        return _Sigmoids(self.scale, self.shift)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of an exported file."""
+        return "beliefs", "logits"
+
+    def given(self, probabilities: Floats) -> NDArray[np.bool_]:
+        """Which labels probabilities (N, K) give."""
+        return np.asarray(probabilities >= np.array(self.thresholds))
+
+    def predictions(
+        self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
+    ) -> list[LabelsPrediction]:
+        """The labels given to each image."""
+        facts = [ood.facts(i) if ood is not None else {} for i in range(len(images))]
+        return labels_predictions(self.decode(outputs), self.names, self.thresholds, images, facts)
+
+    def evaluate(
+        self,
+        outputs: Outputs,
+        truth: NDArray[Any],
+        *,
+        indices: NDArray[np.integer] | None = None,
+        images: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> LabelsEvaluation:
+        """Ranking, F1 and mistakes of outputs (N, K) against targets (N, K)."""
+        raw = sigmoid(np.asarray(outputs, np.float64))
+        return evaluate_labels(
+            self.decode(outputs), raw, truth, self.names, self.thresholds, indices=indices, images=images
+        )
+
+    def thresholds_found(self) -> Floats:
+        """The labels' own thresholds."""
+        return np.array(self.thresholds, np.float64)
+
+    def aligned(self, dataset: Dataset) -> NDArray[Any]:
+        """Targets (N, K) in the model's order; a label that the data lacks never holds."""
+        if not set(dataset.names) <= set(self.names):
+            raise DataError(
+                "the data names other things than the model predicts",
+                found=", ".join(dataset.names[:8]),
+                expected=", ".join(self.names[:8]),
+            )
+        found = np.zeros((len(dataset), len(self.names)), np.float32)
+        for k, name in enumerate(dataset.names):
+            found[:, self.names.index(name)] = dataset.targets[:, k]
+        return found
+
+    @property
+    def parity_words(self) -> tuple[str, str]:
+        """What an exported file is compared by."""
+        return "labels", "beliefs"
+
+    def same(self, expected: tuple[Outputs, ...], found: tuple[Outputs, ...]) -> NDArray[np.bool_]:
+        """The same labels given."""
+        given = [self.given(np.asarray(decoded[0], np.float64)) for decoded in (expected, found)]
+        return np.asarray((given[0] == given[1]).all(1))
+
+    def undecided(self, expected: tuple[Outputs, ...]) -> NDArray[np.bool_]:
+        """A probability at its threshold."""
+        return np.asarray((np.abs(expected[0] - np.array(self.thresholds)) < BAR).any(1))
+
+    def int8_score(self, found: tuple[Outputs, ...], truth: NDArray[Any]) -> float:
+        """Mean average precision."""
+        return self.evaluate(found[-1], truth).mean_average_precision
+
+    def export_facts(self) -> dict[str, Any]:
+        """The threshold of each label."""
+        return {"thresholds": dict(zip(self.names, self.thresholds, strict=True))}
+
+    def card(self) -> dict[str, Any]:
+        """Plain values for the bundle."""
+        return {
+            "task": self.name, "names": list(self.names), "scale": list(self.scale), "shift": list(self.shift),
+            "thresholds": list(self.thresholds),
+        }  # fmt: skip
+
+    @classmethod
+    def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Multilabel:
+        """From what `card` gave."""
+        assert card is not None
+        return cls(*(tuple(card[key]) for key in ("names", "scale", "shift", "thresholds")))
+
+    def public_card(self) -> dict[str, Any]:
+        """The probability from which each label is given."""
+        return {"task": self.name, "thresholds": dict(zip(self.names, self.thresholds, strict=True))}
+
+
+class _Sigmoids(nn.Module):
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, scale: Sequence[float], shift: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
+        self.register_buffer("shift", torch.tensor(shift, dtype=torch.float64))
+
+    def forward(self, logits: Tensor) -> tuple[Tensor, ...]:
+        return (logits * self.scale + self.shift).sigmoid(), logits
+
+
+def _separator(cells: Sequence[str]) -> str | None:
+    return next((s for s in SEPARATORS if any(s in cell for cell in cells)), None)
+
+
+def _parts(cell: str, separator: str | None) -> list[str]:
+    pieces = cell.split(separator) if separator else [cell]
+    return list(dict.fromkeys(p.strip() for p in pieces if p.strip()))
+
+
+def _recur(parts: Sequence[Sequence[str]]) -> bool:
+    """Whether every name that stands beside others also stands elsewhere in other company: "crane, bird" alone is a
+    class, beside "bird" or "bird, tree" it is two labels.
+    """
+    company: dict[str, set[tuple[str, ...]]] = {}
+    for part in parts:
+        for name in part:
+            company.setdefault(name, set()).add(tuple(sorted(part)))
+    joined = {name for part in parts if len(part) > 1 for name in part}
+    return bool(joined) and sum(len(company[name]) > 1 for name in joined) >= 0.5 * len(joined)
+
+
+def sigmoid(z: Floats) -> Floats:
+    """1 / (1 + exp(-z)), without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
+
+
+def platt(z: Floats, truth: NDArray[np.bool_]) -> tuple[float, float]:
+    """Scale above 0 and shift for which sigmoid(scale z + shift) has the lowest log loss, with Platt's targets, which
+    keep both finite: (n+ + 1) / (n+ + 2) and 1 / (n- + 2) [Platt 1999, equation 7].
+    """
+    from scipy.optimize import minimize
+
+    positive = int(truth.sum())
+    target = np.where(truth, (positive + 1) / (positive + 2), 1 / (len(truth) - positive + 2))
+    centre, spread = float(z.mean()), float(z.std()) or 1.0
+    x = (z - centre) / spread
+
+    def loss(w: Floats) -> tuple[float, Floats]:
+        a = w[0] * x + w[1]
+        value = np.mean(np.logaddexp(0, a) - target * a)
+        slope = sigmoid(a) - target
+        return float(value), np.array([np.mean(slope * x), np.mean(slope)])
+
+    a, b = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(1e-3, None), (None, None)]).x
+    return float(a / spread), float(b - a * centre / spread)
+
+
+def best_threshold(probabilities: Floats) -> float:
+    """The threshold with the highest F1 that calibrated probabilities (M,) lead to expect: of the images given the
+    label, the sum of their probabilities is right [Lipton, Elkan, Narayanaswamy 2014]. Halfway between two that occur.
+    Counting labels in place of probabilities would follow the chance of few images.
+    """
+    p = np.sort(probabilities)[::-1]
+    f1 = 2 * np.cumsum(p) / (np.arange(1, len(p) + 1) + p.sum())
+    ends = np.append(p[1:] < p[:-1], True)  # a threshold cannot part equal ones
+    halfway = np.append((p[1:] + p[:-1]) / 2, p[-1] / 2)
+    best = np.flatnonzero(ends & (f1 >= f1[ends].max() - 1e-12))
+    return float(halfway[best[np.argmin(np.abs(halfway[best] - 0.5))]])

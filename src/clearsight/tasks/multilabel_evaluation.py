@@ -1,0 +1,236 @@
+"""Evaluation of any number of labels per image: ranking, F1 at the thresholds, calibration, mistakes.
+
+Shapes: N images, K labels; outputs (N, K), targets (N, K) of 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.metrics import expected_calibration_error
+from clearsight.metrics.ranking import average_precision, f1_of
+from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.sections import Card, Cards, ReportParts, Section, Table, Tile
+from clearsight.wording import count, listed, percent, points
+
+SHOWN = 24
+"""Mistakes in the report at most."""
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """One label. images: how many have it. f1_at_half: what a threshold of 1/2 would give."""
+
+    name: str
+    images: int
+    average_precision: float
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+    f1_at_half: float
+
+
+@dataclass(frozen=True)
+class LabelMistake:
+    """An image not given exactly its labels. surprise: the sum over labels of -log probability of the truth."""
+
+    index: int
+    image: str
+    missing: tuple[str, ...]
+    wrong: tuple[str, ...]
+    surprise: float
+
+
+@dataclass(frozen=True)
+class LabelsEvaluation(Evaluation):
+    """Scores of N images. mean_average_precision: over the labels that occur. macro: mean over labels; micro: over all
+    questions. exact: share of images given exactly their labels. hamming: share of all questions answered wrongly.
+    """
+
+    task: ClassVar[str] = "multilabel"
+    n: int
+    mean_average_precision: float
+    macro_f1: float
+    macro_f1_at_half: float
+    micro_f1: float
+    exact: float
+    hamming: float
+    log_loss: float
+    ece: float
+    ece_uncalibrated: float
+    per_label: tuple[LabelScore, ...]
+    mistakes: tuple[LabelMistake, ...]
+    names: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that go into metrics.json."""
+        about = (
+            "n", "mean_average_precision", "macro_f1", "macro_f1_at_half", "micro_f1", "exact", "hamming", "log_loss",
+            "ece", "ece_uncalibrated",
+        )  # fmt: skip
+        each = {s.name: {k: v for k, v in vars(s).items() if k != "name"} for s in self.per_label}
+        for score in each.values():
+            score["average_precision"] = score["average_precision"] if score["images"] else None
+        return {**{name: getattr(self, name) for name in about}, "per_label": each}
+
+    @staticmethod
+    def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
+        """Ranking, F1, and how many images get exactly their labels."""
+        return (
+            f"mean average precision {summary['mean_average_precision']:.3f} on {summary['n']} {thing}s{new}\n"
+            f"F1 {summary['macro_f1']:.3f} with a threshold for each label, {summary['macro_f1_at_half']:.3f} with 1/2 "
+            f"for all; {summary['exact']:.1%} of the {thing}s are given exactly their labels"
+        )
+
+    def details(self, thing: str) -> list[str]:
+        """A line for each label."""
+        width = max(len("label"), *(len(s.name) for s in self.per_label))
+        lines = [f"\n{'label':<{width}}  {thing}s  average precision  threshold  precision  recall    F1"]
+        for s in self.per_label:
+            average = f"{s.average_precision:.3f}" if s.images else "-"
+            lines.append(
+                f"{s.name:<{width}}  {s.images:6d}  {average:>17}  {s.threshold:9.2f}  {s.precision:9.1%}  "
+                f"{s.recall:6.1%}  {s.f1:.3f}"
+            )
+        return [*lines, ""]
+
+    def mistake_line(self, mistake: LabelMistake) -> str:
+        """Which labels are missing, and which are too much."""
+        parts = [("lacks", mistake.missing), ("has too much", mistake.wrong)]
+        return f"wrong: {mistake.image} " + ", ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
+
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """Ranking, F1, calibration, a row for each label, and the most surprising mistakes."""
+        weakest = min((s for s in self.per_label if s.images), key=lambda s: s.f1, default=None)
+        tiles = [
+            Tile(
+                "Mean average precision",
+                f"{self.mean_average_precision:.3f}",
+                f"1 where, label by label, every {thing} that has it is ranked above every one that has not",
+            ),
+            Tile(
+                "Macro F1",
+                f"{self.macro_f1:.3f}",
+                f"mean F1 of the labels; with a threshold of 1/2 for all it would be {self.macro_f1_at_half:.3f}",
+            ),
+            Tile("Calibration error", points(self.ece), f"before calibration {points(self.ece_uncalibrated)}"),
+        ]
+        if weakest:
+            tiles.append(
+                Tile("Weakest label", weakest.name, f"F1 {weakest.f1:.3f} on {count(weakest.images, f'test {thing}')}")
+            )
+        rows = tuple(
+            (
+                s.name, f"{s.images:,}", f"{s.average_precision:.3f}" if s.images else "–", f"{s.threshold:.2f}",
+                percent(s.recall), percent(s.precision), f"{s.f1:.3f}", f"{s.f1_at_half:.3f}",
+            )
+            for s in self.per_label
+        )  # fmt: skip
+        cards = Cards(tuple(map(_card, self.mistakes[:SHOWN])), none=f"None of the test {thing}s.")
+        return ReportParts(
+            verdict=f"Given exactly its labels: **{percent(self.exact)}** of **{count(self.n, f'test {thing}')}** that "
+            f"training did not use. Of all labels **{percent(1 - self.hamming)}** are right.",
+            tiles=tuple(tiles),
+            table=Table(
+                (
+                    "Label",
+                    f"{thing.capitalize()}s",
+                    "Average precision",
+                    "Threshold",
+                    "Recall",
+                    "Precision",
+                    "F1",
+                    "F1 at 1/2",
+                ),
+                rows,
+                "Each label is an independent binary prediction; probabilities do not sum to 1. It is given from its "
+                "threshold on, which was chosen on validation images for the highest F1.",
+            ),
+            sections=(Section("mistakes", "The most surprising mistakes", (cards,), link="Mistakes"),),
+        )
+
+
+def _card(mistake: LabelMistake) -> Card:
+    lines = [("missing", mistake.missing), ("not there", mistake.wrong)]
+    return Card(mistake.index, mistake.image, tuple((word, listed(list(names))) for word, names in lines if names))
+
+
+def evaluate_labels(
+    probabilities: NDArray[np.float64],
+    raw: NDArray[np.float64],
+    targets: NDArray[np.float32],
+    names: Sequence[str],
+    thresholds: Sequence[float],
+    *,
+    indices: NDArray[np.integer] | None = None,
+    images: Sequence[str] | None = None,
+) -> LabelsEvaluation:
+    """Metrics of calibrated probabilities (N, K), and of those before calibration, against targets (N, K).
+
+    thresholds (K,): the probability from which each label is given. indices, images: positions and names, for the list
+    of mistakes, most surprising first.
+    """
+    truth = targets > 0
+    given, half = probabilities >= np.array(thresholds), probabilities >= 0.5
+    right = np.clip(np.where(truth, probabilities, 1 - probabilities), 1e-15, 1)
+    surprise = -np.log(right).sum(1)
+    labels = [
+        LabelScore(
+            name,
+            int(t.sum()),
+            average_precision(t, p),
+            thresholds[k],
+            _share(t & g, g),
+            _share(t & g, t),
+            f1_of(t, g),
+            f1_of(t, h),
+        )
+        for k, (name, t, p, g, h) in enumerate(zip(names, truth.T, probabilities.T, given.T, half.T, strict=True))
+    ]
+    present = [s for s in labels if s.images]
+    where = np.arange(len(truth)) if indices is None else indices
+    wrong = np.flatnonzero((truth != given).any(1))
+    return LabelsEvaluation(
+        n=len(truth),
+        mean_average_precision=_mean([s.average_precision for s in present]),
+        macro_f1=_mean([s.f1 for s in present]),
+        macro_f1_at_half=_mean([s.f1_at_half for s in present]),
+        micro_f1=f1_of(truth.ravel(), given.ravel()),
+        exact=float((truth == given).all(1).mean()),
+        hamming=float((truth != given).mean()),
+        log_loss=float(-np.log(right).mean()),
+        ece=_gap(truth, probabilities),
+        ece_uncalibrated=_gap(truth, raw),
+        per_label=tuple(labels),
+        mistakes=tuple(
+            LabelMistake(
+                int(where[i]),
+                images[i] if images is not None else f"#{where[i]}",
+                tuple(names[k] for k in np.flatnonzero(truth[i] & ~given[i]).tolist()),
+                tuple(names[k] for k in np.flatnonzero(given[i] & ~truth[i]).tolist()),
+                float(surprise[i]),
+            )
+            for i in wrong[np.argsort(-surprise[wrong], kind="stable")].tolist()
+        ),
+        names=tuple(names),
+    )
+
+
+def _gap(truth: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> float:
+    """Expected calibration error of all yes-or-no questions together."""
+    both = np.stack([1 - probabilities.ravel(), probabilities.ravel()], axis=1)
+    return expected_calibration_error(truth.ravel().astype(np.int64), both)
+
+
+def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
+    return float(part.sum() / whole.sum()) if whole.any() else 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")

@@ -1,0 +1,499 @@
+"""Ordered grades, such as none, mild, severe: one grade per image, and a near miss is better than a far one.
+
+A network gives K - 1 cumulative logits z_k for K grades, one for each boundary between neighbours:
+
+    P(grade > k) = sigmoid(scale_k z_k + shift_k)                            [McCullagh 1980]
+
+Each boundary is learned as a binary question of its own [Li, Lin 2007, "Ordinal regression by extended binary
+classification"]; a boundary is never more probable than the one below it, so that grades have probabilities of at
+least 0 that sum to 1. Prediction sets are intervals of grades, grown from the likeliest grade towards the likelier
+neighbour until they hold enough probability; how much is enough follows from validation images [Lu, Angelopoulos,
+Pomerantz 2022].
+
+Shapes: N images, K grades; outputs z (N, K - 1), probabilities (N, K), grades (N,) from 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from clearsight.calibration.prediction_sets import interval_scores
+from clearsight.data.dataset import Dataset, Listing, natural_key
+from clearsight.data.targets import Stated, require_finite
+from clearsight.errors import DataError
+from clearsight.metrics import entropy, wilson_interval
+from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.losses import binary_cross_entropy
+from clearsight.tasks.multilabel import platt
+from clearsight.tasks.predictions import Prediction
+from clearsight.tasks.registry import register_task
+from clearsight.tasks.sections import Bar, Card, Cards, Confusion, ReportParts, Section, Table, Tile
+from clearsight.tasks.task import (
+    BAR,
+    Explained,
+    Floats,
+    OODScores,
+    Outputs,
+    PredictOptions,
+    Task,
+    TaskOptions,
+    Training,
+    Words,
+)
+from clearsight.wording import count, percent
+
+MOST_GRADES = 20
+"""Different numbers of which there are more are no grades."""
+
+KEPT = 2000
+"""Conformal scores that are kept at most, evenly by rank."""
+
+RESAMPLES = 1000
+"""Bootstrap samples behind an interval."""
+
+SHOWN = 24
+"""Mistakes in the report at most."""
+
+
+@register_task
+@dataclass(frozen=True)
+class Ordinal(Task):
+    """names (K,): the grades, lowest first. scale, shift (K - 1,): how outputs become probabilities of being above each
+    boundary. scores: sorted conformal scores of validation images.
+    """
+
+    names: tuple[str, ...]
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+    scores: tuple[float, ...] = ()
+
+    name: ClassVar[str] = "ordinal"
+    words_used: ClassVar[Words] = Words(
+        data="ordered grades, as numbers or as names with --grades",
+        names=("grade", "grades"),
+        group="grade",
+        score_curve=("Grades right", "the other curve what share of all grades was right"),
+    )
+    training: ClassVar[Training] = Training(
+        head="regression",
+        losses={"bce": binary_cross_entropy},
+        unsupported=frozenset({"class_weights", "adversarial", "label_smoothing", "freeze", "heal"}),
+    )
+    prediction: ClassVar[type[Any]] = Prediction
+    counted: ClassVar[tuple[str, str]] = ("grade", "grades")
+    imbalance_advice: ClassVar[str] = "quadratic weighted kappa and the mean absolute error"
+    own_options: ClassVar[tuple[str, ...]] = ("grades",)
+    predict_options: ClassVar[frozenset[str]] = frozenset({"top", "coverage"})
+    exclusive: ClassVar[bool] = True
+    studio: ClassVar[str] = "classes"
+    reader: ClassVar[str] = "classes"
+    int8_measure: ClassVar[tuple[str, bool] | None] = ("accuracy", True)
+
+    @classmethod
+    def read(cls, listing: Listing, options: TaskOptions) -> Dataset:
+        """Grades by name, in the order that --grades states, or by number."""
+        stated = listing.stated
+        given = _listed(options.grades)
+        cells = stated.names() if stated.cells is not None else []
+        if not cells or not set(cells) <= set(given):
+            cells = _as_numbers(stated, cells) or cells
+        if not given and not all(map(_is_number, cells)):
+            raise DataError(
+                f"the order of the grades in {stated.origin} is not said",
+                found=", ".join(sorted(set(cells), key=natural_key)[:8]),
+                fix="name them, lowest first, such as --grades none,mild,severe",
+            )
+        names = given or tuple(sorted(set(cells), key=float))
+        if unknown := sorted(set(cells) - set(names), key=natural_key):
+            raise DataError(
+                f"{stated.origin} has grades that {'the model' if options.evaluating else '--grades'} does not name",
+                found=", ".join(unknown[:8]),
+                expected=", ".join(names[:8]),
+            )
+        if not 2 <= len(names) <= MOST_GRADES:
+            raise DataError(
+                f"{stated.origin} holds {len(names)} different grades",
+                expected=f"from 2 to {MOST_GRADES}",
+                fix="use --task regression for numbers" if len(names) > 2 else None,
+            )
+        labels = np.array([names.index(cell) for cell in cells], np.int64)
+        return Dataset(
+            listing.name, listing.source, labels, names, listing.given, stated.origin, cls, groups=listing.groups,
+            notes=listing.notes,
+        )  # fmt: skip
+
+    @classmethod
+    def words(cls, dataset: Dataset, i: int) -> str:
+        """The grade of image i."""
+        return dataset.names[int(dataset.labels[i])]
+
+    @classmethod
+    def describe(cls, dataset: Dataset) -> str:
+        """The grades in their order."""
+        return f"{len(dataset.names)} grades, from {dataset.names[0]} to {dataset.names[-1]}"
+
+    @classmethod
+    def check(cls, dataset: Dataset, config: Any) -> None:
+        """Refuse data of one grade alone."""
+        if len(np.unique(dataset.labels)) < 2:
+            raise DataError(f"all images of {dataset.name} have one grade", found=dataset.names[dataset.labels[0]])
+
+    @classmethod
+    def truth(cls, dataset: Dataset) -> NDArray[Any]:
+        """Grades (N,), from 0."""
+        return dataset.labels
+
+    @classmethod
+    def of(cls, dataset: Dataset, train: NDArray[np.int64], options: TaskOptions) -> Ordinal:
+        """Before anything is learned."""
+        boundaries = len(dataset.names) - 1
+        return cls(dataset.names, (1.0,) * boundaries, (0.0,) * boundaries)
+
+    @property
+    def outputs(self) -> int:
+        """One for each boundary."""
+        return len(self.names) - 1
+
+    def encode(self, dataset: Dataset) -> NDArray[np.float32]:
+        """Whether the grade lies above each boundary (N, K - 1)."""
+        return (dataset.labels[:, None] > np.arange(self.outputs)).astype(np.float32)
+
+    def head_targets(self, encoded: NDArray[np.float32]) -> Floats:
+        """-1 and 1."""
+        return 2 * encoded.astype(np.float64) - 1
+
+    def training_score(self, outputs: Tensor, encoded: Tensor, loss: str) -> Tensor:
+        """1 where as many boundaries lie below the image as should."""
+        return ((outputs > 0).sum(1) == encoded.sum(1)).float()
+
+    def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Ordinal:
+        """Scale and shift of each boundary [Platt 1999], and the conformal scores of the images (M,)."""
+        scale, shift = list(self.scale), list(self.shift)
+        for k in range(self.outputs):
+            above = truth > k
+            if above.any() and not above.all():
+                scale[k], shift[k] = platt(np.asarray(outputs[:, k], np.float64), above)
+        fitted = replace(self, scale=tuple(scale), shift=tuple(shift))
+        scores = np.sort(interval_scores(fitted.decode(outputs))[np.arange(len(truth)), truth])
+        if len(scores) > KEPT:
+            scores = scores[np.linspace(0, len(scores) - 1, KEPT).round().astype(int)]
+        return replace(fitted, scores=tuple(scores.tolist()))
+
+    def activation(self) -> nn.Module:
+        """Probabilities (N, K) and cumulative logits (N, K - 1)."""
+        return _Grades(self.scale, self.shift)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Of an exported file."""
+        return "probabilities", "logits"
+
+    def prediction_sets(
+        self, outputs: Outputs, ood: OODScores | None, options: PredictOptions
+    ) -> NDArray[np.bool_] | None:
+        """Intervals of grades (N, K); None before calibration. All grades where so few images were kept that less
+        cannot be promised.
+        """
+        if not self.scores:
+            return None
+        place = math.ceil((len(self.scores) + 1) * options.coverage)
+        enough = self.scores[place - 1] if place <= len(self.scores) else math.inf
+        return np.asarray(interval_scores(self.decode(outputs)) <= enough)
+
+    def predictions(
+        self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
+    ) -> list[Prediction]:
+        """The likeliest grade of each image, and an interval of grades."""
+        probabilities, inside = self.decode(outputs), self.prediction_sets(outputs, ood, options)
+        uncertainty = entropy(probabilities) / np.log(len(self.names))
+        found = []
+        for i, (image, p) in enumerate(zip(images, probabilities, strict=True)):
+            order = np.argsort(-p, kind="stable")
+            best = int(order[0])
+            facts: dict[str, Any] = {} if ood is None else ood.facts(i)
+            if inside is not None:
+                facts["set"] = tuple(name for name, holds in zip(self.names, inside[i], strict=True) if holds)
+            ranked = {self.names[k]: float(p[k]) for k in order.tolist()}
+            found.append(Prediction(image, self.names[best], float(p[best]), float(uncertainty[i]), ranked, **facts))
+        return found
+
+    def evaluate(
+        self,
+        outputs: Outputs,
+        truth: NDArray[Any],
+        *,
+        indices: NDArray[np.integer] | None = None,
+        images: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> GradesEvaluation:
+        """Quadratic weighted kappa, mean absolute error and mistakes of outputs (N, K - 1) against grades (N,)."""
+        from sklearn.metrics import confusion_matrix
+
+        probabilities = self.decode(outputs)
+        predicted = probabilities.argmax(1)
+        off, right = np.abs(predicted - truth), int((predicted == truth).sum())
+        where = np.arange(len(truth)) if indices is None else indices
+        wrong = np.flatnonzero(off)
+        worst = wrong[np.lexsort((-probabilities[wrong, predicted[wrong]], -off[wrong]))]
+        return GradesEvaluation(
+            n=len(truth),
+            kappa=float(_kappa(truth, predicted)),
+            kappa_interval=_interval(_kappa, truth, predicted),
+            mean_absolute_error=float(off.mean()),
+            mean_absolute_error_interval=_interval(_absolute_error, truth, predicted),
+            accuracy=right / len(truth),
+            accuracy_interval=wilson_interval(right, len(truth)),
+            usual_error=float(np.abs(truth - np.median(truth)).mean()),
+            confusion=confusion_matrix(truth, predicted, labels=range(len(self.names))),
+            mistakes=tuple(
+                GradeMistake(
+                    int(where[i]),
+                    images[i] if images is not None else f"#{where[i]}",
+                    self.names[truth[i]],
+                    self.names[predicted[i]],
+                    int(off[i]),
+                    float(probabilities[i, predicted[i]]),
+                )
+                for i in worst.tolist()
+            ),
+            names=self.names,
+        )
+
+    def explained(self, outputs: Outputs, target: int | None) -> Explained:
+        """That the image lies above the lower boundary of a grade and below its upper one."""
+        probabilities = self.decode(outputs[None])[0]
+        best = int(probabilities.argmax())
+        k = best if target is None else target
+        weights = np.zeros(self.outputs)
+        if k > 0:
+            weights[k - 1] = 1
+        if k < self.outputs:
+            weights[k] = -1
+        return Explained(
+            name=self.names[k],
+            value=float(probabilities[k]),
+            weights=weights,
+            score=lambda several: self.decode(several)[:, k],
+            predicted=k == best,
+        )
+
+    def read_options(self) -> TaskOptions:
+        """The grades in the model's order."""
+        return TaskOptions(grades=self.names, evaluating=True)
+
+    def aligned(self, dataset: Dataset) -> NDArray[Any]:
+        """Grades (N,) as the model numbers them."""
+        if unknown := [name for name in dataset.names if name not in self.names]:
+            raise DataError(
+                "the data has grades that the model does not know",
+                found=", ".join(unknown[:8]),
+                expected=", ".join(self.names[:8]),
+            )
+        number = np.array([self.names.index(name) for name in dataset.names])
+        return np.asarray(number[dataset.labels])
+
+    @property
+    def parity_words(self) -> tuple[str, str]:
+        """What an exported file is compared by."""
+        return "grade", "probabilities"
+
+    def same(self, expected: tuple[Outputs, ...], found: tuple[Outputs, ...]) -> NDArray[np.bool_]:
+        """The same grade."""
+        return np.asarray(expected[0].argmax(1) == found[0].argmax(1))
+
+    def undecided(self, expected: tuple[Outputs, ...]) -> NDArray[np.bool_]:
+        """Two grades that are equally likely."""
+        ranked = np.sort(expected[0], axis=1)
+        return np.asarray(ranked[:, -1] - ranked[:, -2] < BAR)
+
+    def int8_score(self, found: tuple[Outputs, ...], truth: NDArray[Any]) -> float:
+        """Accuracy."""
+        return float((found[0].argmax(1) == truth).mean())
+
+    def card(self) -> dict[str, Any]:
+        """Plain values for the bundle."""
+        return {"task": self.name, **asdict(self)}
+
+    @classmethod
+    def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Ordinal:
+        """From what `card` gave."""
+        assert card is not None
+        return cls(names, *(tuple(card[key]) for key in ("scale", "shift", "scores")))
+
+
+class _Grades(nn.Module):
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, scale: Sequence[float], shift: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
+        self.register_buffer("shift", torch.tensor(shift, dtype=torch.float64))
+
+    def forward(self, logits: Tensor) -> tuple[Tensor, ...]:
+        above = (logits * self.scale + self.shift).sigmoid()
+        columns = [torch.ones_like(above[:, :1])]
+        for k in range(above.shape[1]):  # never more probable than the boundary below
+            columns.append(torch.minimum(columns[-1], above[:, k : k + 1]))
+        columns.append(torch.zeros_like(above[:, :1]))
+        held = torch.cat(columns, 1)
+        return held[:, :-1] - held[:, 1:], logits
+
+
+@dataclass(frozen=True)
+class GradeMistake:
+    """An image of another grade than predicted. off: by how many grades. index: its position in the data set."""
+
+    index: int
+    image: str
+    grade: str
+    predicted: str
+    off: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class GradesEvaluation(Evaluation):
+    """Scores of N images. kappa: Cohen's, with quadratic weights [Cohen 1968], 1 at best and 0 for chance.
+    mean_absolute_error: in grades; usual_error: of always predicting the median grade. Intervals of 95 % by bootstrap,
+    of accuracy Wilson's.
+    """
+
+    task: ClassVar[str] = "ordinal"
+    n: int
+    kappa: float
+    kappa_interval: tuple[float, float]
+    mean_absolute_error: float
+    mean_absolute_error_interval: tuple[float, float]
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    usual_error: float
+    confusion: NDArray[np.int64]
+    mistakes: tuple[GradeMistake, ...]
+    names: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that go into metrics.json."""
+        left_out = ("confusion", "mistakes", "names")
+        return {key: value for key, value in vars(self).items() if key not in left_out}
+
+    @staticmethod
+    def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
+        """Kappa, mean absolute error and accuracy."""
+        (low, high), (least, most) = summary["kappa_interval"], summary["mean_absolute_error_interval"]
+        return (
+            f"quadratic weighted kappa {summary['kappa']:.3f} ({low:.3f} to {high:.3f}) on {summary['n']} "
+            f"{thing}s{new}\noff by {summary['mean_absolute_error']:.2f} grades on average ({least:.2f} to {most:.2f}; "
+            f"always the median grade: {summary['usual_error']:.2f}); {summary['accuracy']:.1%} exactly right"
+        )
+
+    def mistake_line(self, mistake: GradeMistake) -> str:
+        """A mistake in a line."""
+        m = mistake
+        return f"off by {m.off}: {m.image} is {m.grade}, called {m.predicted} with {m.probability:.1%}"
+
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """Agreement, mean absolute error, a row for each grade, the confusion matrix, and the furthest off."""
+        (low, high), (least, most) = self.kappa_interval, self.mean_absolute_error_interval
+        shown = Cards(
+            tuple(
+                Card(m.index, m.image, (("true grade", m.grade), (f"predicted, {percent(m.probability)}", m.predicted)))
+                for m in self.mistakes[:SHOWN]
+            ),
+            none=f"None of the test {thing}s.",
+        )
+        return ReportParts(
+            verdict=f"Off by **{self.mean_absolute_error:.2f}** grades on average on "
+            f"**{count(self.n, f'test {thing}')}** that training did not use; **{percent(self.accuracy)}** exactly "
+            "right.",
+            tiles=(
+                Tile(
+                    "Agreement", f"{self.kappa:.3f}",
+                    f"quadratic weighted kappa, {low:.3f} to {high:.3f} with 95 % confidence; 0 is chance, 1 perfect",
+                ),
+                Tile(
+                    "Mean absolute error", f"{self.mean_absolute_error:.2f}",
+                    f"grades, {least:.2f} to {most:.2f} with 95 % confidence; always predicting the median grade would "
+                    f"be off by {self.usual_error:.2f}",
+                ),
+                Tile("Accuracy", percent(self.accuracy), "exactly right", Bar(self.accuracy, self.accuracy_interval)),
+            ),
+            table=Table(
+                ("Grade", f"{thing.capitalize()}s", "Exactly right", "Within one grade"), tuple(self._rows()),
+                f"For each grade of the test {thing}s, how often it is predicted, and how often at most one away.",
+            ),
+            sections=(
+                Section("confusion", "Confusion matrix", (Confusion(self.confusion, self.names, thing),)),
+                Section("mistakes", "The furthest off", (shown,)),
+            ),
+        )  # fmt: skip
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        for k, name in enumerate(self.names):
+            n = int(self.confusion[k].sum())
+            near = int(self.confusion[k, max(0, k - 1) : k + 2].sum())
+            shares = [percent(hits / n) if n else "–" for hits in (int(self.confusion[k, k]), near)]
+            yield (name, f"{n:,}", *shares)
+
+
+Ordinal.evaluation = GradesEvaluation
+
+
+def _kappa(truth: NDArray[Any], predicted: NDArray[Any], axis: int = -1) -> Floats:
+    """Quadratic weighted kappa: 1 less the mean squared difference, over that of truth and prediction paired at
+    random; 1 where all are one grade.
+    """
+    by_chance = truth.var(axis) + predicted.var(axis) + (truth.mean(axis) - predicted.mean(axis)) ** 2
+    off = ((truth - predicted) ** 2).mean(axis)
+    return np.asarray(1 - np.divide(off, by_chance, out=np.zeros_like(by_chance), where=by_chance > 0))
+
+
+def _absolute_error(truth: NDArray[Any], predicted: NDArray[Any], axis: int = -1) -> Floats:
+    return np.asarray(np.abs(truth - predicted).mean(axis))
+
+
+def _interval(statistic: Callable[..., Floats], truth: NDArray[Any], predicted: NDArray[Any]) -> tuple[float, float]:
+    """95 % by the percentile bootstrap over images; a point where there is one image."""
+    from scipy.stats import bootstrap
+
+    if len(truth) < 2:
+        value = float(statistic(truth, predicted))
+        return value, value
+    found = bootstrap(
+        (truth, predicted), statistic, paired=True, vectorized=True, n_resamples=RESAMPLES, batch=100,
+        method="percentile", random_state=np.random.default_rng(0),
+    )  # fmt: skip
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def _listed(grades: str | Sequence[str] | None) -> tuple[str, ...]:
+    if grades is None:
+        return ()
+    words = grades.split(",") if isinstance(grades, str) else [str(grade) for grade in grades]
+    return tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
+
+
+def _as_numbers(stated: Stated, cells: Sequence[str]) -> list[str]:
+    """Numbers as names of grades, 1 and 1.0 alike; empty where neither cells nor a column are numbers."""
+    if stated.numbers is None and not all(map(_is_number, cells)):
+        return []
+    columns, numbers = stated.as_numbers()
+    if numbers.shape[1] > 1:
+        raise DataError(f"{stated.origin} states several grades per image", expected="one column of grades")
+    require_finite(numbers, columns, stated.origin)
+    return [str(int(value)) if value == int(value) else f"{value:.3g}" for value in numbers[:, 0].tolist()]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,261 @@
+"""Predictions as objects, and in words: what a model predicts of one image, for each kind of prediction.
+
+The script beside an exported file holds this module too, so it needs NumPy alone.
+
+Shapes: N images, K names, T numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ANGLES = {"degrees": 360.0, "radians": 2 * math.pi}
+"""A full turn in each unit."""
+
+
+def _in(low: float | None, high: float | None, **more: Any) -> Any:
+    """A field whose values lie in a range, which the server's description states."""
+    return field(metadata={"ge": low, "le": high}, **more)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one image of a model of classes.
+
+    probabilities: class to calibrated probability, likeliest first. doubt: their entropy over log K, 0 = sure, 1 = no
+    idea. set: the classes that, together, hold the true one with the coverage asked for; empty where none is likely
+    enough. strangeness: the share of known images that look less strange. none_of_these: out of distribution. The last
+    three are None where no detector was fitted.
+    """
+
+    image: str
+    label: str
+    probability: float = _in(0, 1)
+    doubt: float = _in(None, None)
+    probabilities: dict[str, float] = field(default_factory=dict)
+    set: tuple[str, ...] | None = None
+    strangeness: float | None = None
+    none_of_these: bool | None = None
+
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """The prediction in words. top: classes to list. coverage: of the set to name, if any. thing: image or
+        sound.
+        """
+        words = "  ".join(f"{name} {p:.1%}" for name, p in list(self.probabilities.items())[:top])
+        if self.none_of_these:
+            words = f"none of these, {unlike_words(self.strangeness or 0.0, thing)}; nearest {words}"
+        line = f"{words}  (doubt {self.doubt:.2f})"
+        if coverage is None:
+            return line
+        if self.set is None:
+            return f"{line}  no prediction set: this model does not know its limits"
+        return f"{line}  at {coverage:.0%}: {', '.join(self.set) or 'no class is likely enough'}"
+
+
+@dataclass(frozen=True)
+class LabelsPrediction:
+    """The prediction for one image of a model of labels. labels: those given, likeliest first. probabilities: of every
+    label, likeliest first; they do not sum to 1. doubt: the mean over labels of the entropy of each, 0 = sure, 1 = no
+    idea. strangeness, none_of_these: as for classes.
+    """
+
+    image: str
+    labels: tuple[str, ...]
+    probabilities: dict[str, float]
+    doubt: float
+    strangeness: float | None = None
+    none_of_these: bool | None = None
+
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """The labels given, and the probabilities of the likeliest `top`."""
+        words = "  ".join(f"{name} {p:.1%}" for name, p in list(self.probabilities.items())[:top])
+        line = f"{', '.join(self.labels) or 'none of its labels'}  (of {words}; doubt {self.doubt:.2f})"
+        return line + _beside(self.strangeness, self.none_of_these, thing)
+
+
+@dataclass(frozen=True)
+class NumbersPrediction:
+    """The prediction for one image of a model of numbers. values: of every number. intervals: of every number, from low
+    to high, each of which holds the truth with the coverage asked for; for angles the low end may lie beyond the high
+    one, across the turn; a direction has none, and `within` says by how many degrees it may be off.
+    """
+
+    image: str
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]] | None = field(metadata={"infinite": True})
+    within: float | None = None
+    strangeness: float | None = None
+    none_of_these: bool | None = None
+
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """The numbers and their intervals. coverage: of these."""
+        spans = self.intervals or {}
+        words = "  ".join(
+            f"{name} {value:.4g}" + (f" ({spans[name][0]:.4g} to {spans[name][1]:.4g})" if name in spans else "")
+            for name, value in self.values.items()
+        )
+        within = f"  within {self.within:.3g} degrees" if self.within is not None else ""
+        line = f"{words}{within}  at {0.9 if coverage is None else coverage:.0%}"
+        return line + _beside(self.strangeness, self.none_of_these, thing)
+
+
+@dataclass(frozen=True)
+class AnomalyPrediction:
+    """The prediction for one image of an anomaly model. anomaly: its p-value is at most the share of false alarms asked
+    for. p_value: of normal images, the share that look at least so strange. probability: of an anomaly, if the share
+    `prior` of all images are anomalies. score: the model's own, larger for stranger.
+    """
+
+    image: str
+    anomaly: bool
+    probability: float = _in(0, 1)
+    p_value: float = _in(0, 1)
+    score: float = _in(None, None)
+
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """Whether it is an anomaly. thing: what it was asked of, an image or a sound."""
+        word = "anomaly" if self.anomaly else "normal"
+        normal = "images look" if thing == "image" else f"{thing}s are"
+        return f"{word}  (anomaly {self.probability:.1%}; {self.p_value:.1%} of normal {normal} as strange)"
+
+
+@dataclass(frozen=True)
+class OutputsPrediction:
+    """The prediction for one image of a task without a kind of its own. outputs: of each output, its values by name, or
+    by number where they are not one for each name. strangeness, none_of_these: as for classes.
+    """
+
+    image: str
+    outputs: dict[str, dict[str, float]]
+    strangeness: float | None = None
+    none_of_these: bool | None = None
+
+    def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
+        """Every output and its values."""
+        line = "  ".join(
+            f"{output}: {', '.join(f'{name} {value:.4g}' for name, value in values.items())}"
+            for output, values in self.outputs.items()
+        )
+        return line + _beside(self.strangeness, self.none_of_these, thing)
+
+
+def class_predictions(
+    probabilities: NDArray[np.floating], names: Sequence[str], images: Sequence[str], known: Sequence[dict[str, Any]]
+) -> list[Prediction]:
+    """The likeliest class of each image, from probabilities (N, K). known: the other fields of each, of which `set` is
+    a row (K,) of the classes inside.
+    """
+    p = np.asarray(probabilities, np.float64)
+    doubt = -(p * np.log(np.maximum(p, 1e-300))).sum(1) / np.log(max(2, len(names)))
+    found = []
+    for i, image in enumerate(images):
+        order = np.argsort(-p[i], kind="stable").tolist()
+        ranked = dict(zip((names[k] for k in order), p[i][order].tolist(), strict=True))
+        facts = dict(known[i])
+        if facts.get("set") is not None:
+            facts["set"] = tuple(names[k] for k in order if facts["set"][k])
+        found.append(Prediction(image, names[order[0]], float(p[i, order[0]]), float(doubt[i]), ranked, **facts))
+    return found
+
+
+def outputs_predictions(
+    outputs: Mapping[str, NDArray[np.floating]],
+    names: Sequence[str],
+    images: Sequence[str],
+    known: Sequence[dict[str, Any]],
+) -> list[OutputsPrediction]:
+    """The prediction for each image, from outputs (N, ...) by name. known: its other fields."""
+
+    def named(row: NDArray[np.floating]) -> dict[str, float]:
+        values = row.ravel().tolist()
+        return dict(zip(names if len(values) == len(names) else map(str, range(len(values))), values, strict=True))
+
+    return [
+        OutputsPrediction(image, {output: named(rows[i]) for output, rows in outputs.items()}, **known[i])
+        for i, image in enumerate(images)
+    ]
+
+
+def labels_predictions(
+    probabilities: NDArray[np.floating],
+    names: Sequence[str],
+    thresholds: Sequence[float],
+    images: Sequence[str],
+    known: Sequence[dict[str, Any]],
+) -> list[LabelsPrediction]:
+    """The prediction for each image, from probabilities (N, K) and thresholds (K,). known: its other fields."""
+    given, doubt = probabilities >= np.array(thresholds), binary_entropy(probabilities).mean(1)
+    found = []
+    for i, image in enumerate(images):
+        order = np.argsort(-probabilities[i], kind="stable")
+        found.append(
+            LabelsPrediction(
+                image,
+                tuple(names[k] for k in order if given[i, k]),
+                {names[k]: float(probabilities[i, k]) for k in order},
+                float(doubt[i]),
+                **known[i],
+            )
+        )
+    return found
+
+
+def numbers_predictions(
+    values: NDArray[np.floating],
+    widths: NDArray[np.floating],
+    names: Sequence[str],
+    kind: str,
+    unit: str,
+    within: tuple[float, float],
+    images: Sequence[str],
+    known: Sequence[dict[str, Any]],
+) -> list[NumbersPrediction]:
+    """The prediction for each image, from values (N, T) and half the widths of their intervals (N, T), of a direction
+    (N, 1). kind, unit: as of `Regression`. within: the range that plain numbers are kept in.
+    """
+    found = []
+    for i, image in enumerate(images):
+        found_values = dict(zip(names, values[i].tolist(), strict=True))
+        if kind == "direction":
+            found.append(NumbersPrediction(image, found_values, None, float(widths[i, 0]), **known[i]))
+            continue
+        if kind == "angle":
+            turn = ANGLES[unit]
+            half = np.minimum(widths[i], turn / 2)  # which may be infinite
+            whole = half == turn / 2
+            low = np.where(whole, 0, (values[i] - half) % turn)
+            high = np.where(whole, turn, (values[i] + half) % turn)
+        else:
+            low, high = np.maximum(values[i] - widths[i], within[0]), np.minimum(values[i] + widths[i], within[1])
+        spans = dict(zip(names, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+        found.append(NumbersPrediction(image, found_values, spans, **known[i]))
+    return found
+
+
+def half_widths(errors: Sequence[Sequence[float]], coverage: float) -> NDArray[np.float64]:
+    """Half the width of an interval that holds the truth with this probability (T,), from sorted errors of validation
+    images (T, n); infinite where so few were kept that so much cannot be promised.
+    """
+    places = [math.ceil((len(row) + 1) * coverage) for row in errors]
+    return np.array([row[at - 1] if at <= len(row) else math.inf for row, at in zip(errors, places, strict=True)])
+
+
+def binary_entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Entropy of a yes-or-no question over log 2, in [0, 1]."""
+    q = np.clip(np.asarray(p, np.float64), 1e-12, 1 - 1e-12)
+    return np.asarray(-(q * np.log2(q) + (1 - q) * np.log2(1 - q)))
+
+
+def unlike_words(percentile: float, thing: str = "image") -> str:
+    """How unlike the training images an image is, in words: by the share of known images that look less so."""
+    return f"stranger than {'all' if percentile > 0.995 else f'{percentile:.0%} of'} known {thing}s"
+
+
+def _beside(percentile: float | None, flagged: bool | None, thing: str) -> str:
+    return f"  (unlike the training {thing}s: {unlike_words(percentile or 0.0, thing)})" if flagged else ""

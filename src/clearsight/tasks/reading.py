@@ -1,0 +1,57 @@
+"""From any source to a data set: the source lists images, and a task reads what it states about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from clearsight.data.dataset import Dataset
+from clearsight.data.sources.folder import AnyClasses
+from clearsight.data.sources.read import find
+from clearsight.data.targets import Stated
+from clearsight.errors import DataError
+from clearsight.tasks.classification import Classification
+from clearsight.tasks.registry import registered_tasks, task_named
+from clearsight.tasks.task import Task, TaskOptions
+
+AUTO = "auto"
+
+
+def read(
+    data: Any, *, data_dir: str | Path | None = None, task: str = AUTO, options: TaskOptions | None = None
+) -> Dataset:
+    """The images and targets of any supported source, without decoding a pixel.
+
+    data, data_dir: as for `data.sources.read.find`, or a Dataset, which is returned as it is. task: name of the task;
+    "auto" goes by what labels look like. Raises DataError when nothing usable is found, the labels do not suit the
+    task, or a Dataset is of another.
+    """
+    options = options or TaskOptions()
+    asked = None if task == AUTO else task_named(task)
+    if isinstance(data, Dataset):
+        if asked and data.task is not asked:
+            raise DataError(
+                f"{data.name} was read for another task", found=data.task.name, expected=asked.name,
+                fix="read it again for this one",
+            )  # fmt: skip
+        return data
+    any_classes = AnyClasses(asked.any_classes) if asked and asked.any_classes else None
+    listing = find(data, data_dir, any_classes)
+    return (asked or claimed(listing.stated)).read(listing, options)
+
+
+def claimed(stated: Stated) -> type[Task]:
+    """The task that data looks like."""
+    return next((task for task in registered_tasks() if task.claims(stated)), Classification)
+
+
+def read_exclusive(data: Any, what: str, *, data_dir: str | Path | None = None) -> Dataset:
+    """As `read`, for `what` is about one class per image; DataError for data of another task."""
+    found = read(data, data_dir=data_dir)
+    if not found.task.needs_classes:
+        raise DataError(
+            f"{what} is for data that gives one class per image",
+            found=f"{found.task.words_used.data} in {found.name}",
+            fix="use `clearsight train`, which takes these too",
+        )
+    return found

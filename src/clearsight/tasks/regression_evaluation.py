@@ -1,0 +1,258 @@
+"""Evaluation of predicted numbers: how far off they are, and whether their intervals hold the truth.
+
+Shapes: N images, T numbers; outputs (N, O), targets (N, T).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.metrics import wilson_interval
+from clearsight.metrics.ranking import r_squared
+from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.predictions import ANGLES
+from clearsight.tasks.sections import Bar, Card, Cards, Charts, ParityChart, ReportParts, Section, Table, Tile
+from clearsight.wording import count, percent
+
+if TYPE_CHECKING:
+    from clearsight.tasks.regression import Regression
+
+SHOWN = 24
+"""Images furthest off in the report at most."""
+
+DOTS = 800
+"""Dots of a parity plot at most."""
+
+
+@dataclass(frozen=True)
+class NumberScore:
+    """One number, or a direction. Errors in its own unit, of a direction in degrees. explained: R^2, None for angles
+    and directions. usual_error: the median error of what always says the same: the mean of the training numbers, or the
+    mean angle or direction of those judged. covered: share of intervals that hold the truth; width: half of an
+    interval's, median.
+    """
+
+    name: str
+    mean_error: float
+    median_error: float
+    root_mean_square: float
+    explained: float | None
+    usual_error: float
+    covered: float
+    covered_interval: tuple[float, float]
+    width: float
+
+
+@dataclass(frozen=True)
+class NumberMistake:
+    """An image far off. said, truth (T,)."""
+
+    index: int
+    image: str
+    said: tuple[float, ...]
+    truth: tuple[float, ...]
+    error: float
+
+
+@dataclass(frozen=True)
+class NumbersEvaluation(Evaluation):
+    """Scores of N images, and what they stand on: said, truth (N, T), errors (N, E) with sign, widths (N, E)."""
+
+    task: ClassVar[str] = "regression"
+    n: int
+    unit: str
+    coverage: float
+    per_number: tuple[NumberScore, ...]
+    mistakes: tuple[NumberMistake, ...]
+    names: tuple[str, ...]
+    said: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    widths: NDArray[np.float64]
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that go into metrics.json; several numbers, whose units may differ, have no error in common."""
+        first = self.per_number[0]
+        return {
+            "n": self.n,
+            "median_error": first.median_error if len(self.per_number) == 1 else None,
+            "mean_error": first.mean_error if len(self.per_number) == 1 else None,
+            "covered": float(np.mean([s.covered for s in self.per_number])),
+            "coverage": self.coverage,
+            "unit": self.unit,
+            "per_number": {s.name: {k: v for k, v in vars(s).items() if k != "name"} for s in self.per_number},
+        }
+
+    @staticmethod
+    def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
+        """How far off each number is, and how often intervals hold the truth."""
+        unit = f" {summary['unit']}" if summary["unit"] else ""
+        lines = [
+            f"{name}: off by {s['median_error']:.3g}{unit} in the median of {summary['n']} {thing}s{new} "
+            f"(always saying the same: {s['usual_error']:.3g}{unit})"
+            for name, s in summary["per_number"].items()
+        ]
+        return "\n".join([*lines, f"{summary['coverage']:.0%} intervals hold the truth in {summary['covered']:.1%}"])
+
+    def mistake_line(self, mistake: NumberMistake) -> str:
+        """The truth and what was predicted."""
+        said, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.said, mistake.truth))
+        return f"furthest off: {mistake.image} is {truth}, said {said}"
+
+    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
+        """Errors and intervals, predictions against the truth, and the images furthest off."""
+        unit = {"degrees": "°", "radians": " rad", "": ""}[self.unit]
+        first = self.per_number[0]
+        held = float(np.mean([s.covered for s in self.per_number]))
+        return ReportParts(
+            verdict=f"Median error **{first.median_error:.3g}{unit}** on **{count(self.n, f'test {thing}')}** that "
+            "training did not use"
+            + (f", for {first.name}" if len(self.per_number) > 1 else "")
+            + f". Coverage of its {percent(self.coverage)} intervals: **{percent(held)}**.",
+            tiles=tuple(self._tiles(thing, unit, held)),
+            table=self._table(),
+            charts=Charts(
+                tuple(self._charts()),
+                f"Each dot is a test {thing}: on the dashed line the prediction is the truth. Below, the errors, and "
+                "in gray the span that the intervals allow.",
+            ),
+            sections=(
+                Section(
+                    "mistakes",
+                    "The largest errors",
+                    (Cards(tuple(map(_card, self.mistakes[:SHOWN])), none=f"None of the test {thing}s."),),
+                ),
+            ),
+        )
+
+    def _tiles(self, thing: str, unit: str, held: float) -> Iterator[Tile]:
+        first = self.per_number[0]
+        for s in self.per_number[:4]:
+            yield Tile(
+                s.name,
+                f"{s.median_error:.3g}{unit}",
+                f"median error; always predicting the mean would give {s.usual_error:.3g}{unit}"
+                + (f". R² is {s.explained:.3f}" if s.explained is not None else ""),
+            )
+        yield Tile(
+            "Interval coverage",
+            percent(held),
+            f"of the test {thing}s; {percent(self.coverage)} is stated. Half the width: {first.width:.3g}{unit}"
+            + ("" if len(self.per_number) == 1 else f" for {first.name}"),
+            Bar(first.covered, first.covered_interval, self.coverage),
+        )
+
+    def _table(self) -> Table:
+        return Table(
+            (
+                "Number", "Median error", "Mean error", "RMSE", "R²", "Error of the mean", "Interval coverage",
+                "Half width",
+            ),
+            tuple(
+                (
+                    s.name, f"{s.median_error:.4g}", f"{s.mean_error:.4g}", f"{s.root_mean_square:.4g}",
+                    f"{s.explained:.3f}" if s.explained is not None else "–", f"{s.usual_error:.4g}",
+                    percent(s.covered), f"± {s.width:.4g}",
+                )
+                for s in self.per_number
+            ),
+            "Errors are in the unit of the data"
+            + (f", {self.unit}, the short way round" if self.unit else "")
+            + ". Error of the mean: the median error of always predicting the mean.",
+        )  # fmt: skip
+
+    def _charts(self) -> Iterator[ParityChart]:
+        """Predictions against the truth, a chart for each number; of a direction, its angle."""
+        said, truth, names = self.said, self.truth, list(self.names)
+        if len(names) != self.errors.shape[1]:
+            said, truth = (np.degrees(np.arctan2(x[:, 1], x[:, 0]))[:, None] for x in (said, truth))
+            names = ["direction in degrees"]
+        some = np.linspace(0, len(said) - 1, min(DOTS, len(said))).round().astype(int)
+        for k, name in enumerate(names):
+            width = float(np.median(self.widths[:, k]))
+            yield ParityChart(name, truth[some, k], said[some, k], self.errors[:, k], width)
+
+
+def _card(mistake: NumberMistake) -> Card:
+    lines = [("predicted", mistake.said), ("true", mistake.truth)]
+    return Card(
+        mistake.index, mistake.image, tuple((word, ", ".join(f"{v:.4g}" for v in values)) for word, values in lines)
+    )
+
+
+def evaluate_numbers(
+    task: Regression,
+    outputs: NDArray[np.floating],
+    targets: NDArray[np.float32],
+    *,
+    coverage: float = 0.9,
+    indices: NDArray[np.integer] | None = None,
+    images: Sequence[str] | None = None,
+) -> NumbersEvaluation:
+    """Metrics of outputs (N, O). indices, images: positions and names, for the list of the furthest off."""
+    truth = targets.astype(np.float64)
+    said = task.decode(outputs)
+    errors, widths = task.differences(said, truth), task.widths(outputs, coverage)
+    names = task.names if task.kind != "direction" else (" and ".join(task.names),)
+    scores = []
+    for k, name in enumerate(names):
+        wrong = np.abs(errors[:, k])
+        held = int((wrong <= widths[:, k]).sum())
+        scores.append(
+            NumberScore(
+                name,
+                float(wrong.mean()),
+                float(np.median(wrong)),
+                float(np.sqrt(np.square(wrong).mean())),
+                r_squared(truth[:, k], said[:, k]) if task.kind == "number" else None,
+                _usual(task, truth, k),
+                held / len(wrong),
+                wilson_interval(held, len(wrong)),
+                float(np.median(widths[:, k])),
+            )
+        )
+    scale = np.maximum([s.root_mean_square for s in scores], 1e-12)
+    far = (np.abs(errors) / scale).max(1)
+    where = np.arange(len(truth)) if indices is None else indices
+    worst = np.argsort(-far, kind="stable")[:100]
+    return NumbersEvaluation(
+        n=len(truth),
+        unit=task.unit,
+        coverage=coverage,
+        per_number=tuple(scores),
+        mistakes=tuple(
+            NumberMistake(
+                int(where[i]),
+                images[i] if images is not None else f"#{where[i]}",
+                tuple(said[i].tolist()),
+                tuple(truth[i].tolist()),
+                float(np.abs(errors[i]).max()),
+            )
+            for i in worst.tolist()
+        ),
+        names=task.names,
+        said=said,
+        truth=truth,
+        errors=errors,
+        widths=widths,
+    )
+
+
+def _usual(task: Regression, truth: NDArray[np.float64], k: int) -> float:
+    """Median error of always saying the same: the mean of the training numbers; of angles and directions the mean of
+    them in `truth` itself, as that of the training is not kept; what is compared with it has the harder task.
+    """
+    if task.kind == "number":
+        return float(np.median(np.abs(truth[:, k] - task.mean[k])))
+    if task.kind == "direction":
+        centre = truth.mean(0)
+        middle = np.tile(centre / max(float(np.hypot(*centre)), 1e-12), (len(truth), 1))
+        return float(np.median(np.abs(task.differences(middle, truth))))
+    turn = ANGLES[task.unit]
+    mean = np.angle(np.exp(2j * np.pi * truth / turn).mean(0)) / (2 * np.pi) * turn
+    return float(np.median(np.abs(task.differences(np.broadcast_to(mean, truth.shape), truth))[:, k]))

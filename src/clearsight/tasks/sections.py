@@ -1,0 +1,190 @@
+"""What a task puts into the report, as data: the report draws it.
+
+Charts and pictures are values here, so that nothing in `tasks` depends on how a page looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.metrics.calibration import ReliabilityBin
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value with its interval, on a scale from 0 to 1; mark: what it is compared with."""
+
+    value: float
+    interval: tuple[float, float]
+    mark: float | None = None
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure of the verdict, and what it means. alarming: it is drawn as a warning."""
+
+    title: str
+    figure: str
+    words: str
+    bar: Bar | None = None
+    alarming: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table that does not hold numbers: intervals with their bars, or words."""
+
+    title: str
+    kind: Literal["interval", "words"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell with a bar beside its text."""
+
+    text: str
+    bar: Bar | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows, the first cell of each its name. A column given by its title alone holds numbers, and sorts by them.
+
+    words: how to read it. title: its caption. sortable: rows are of one kind.
+    """
+
+    columns: tuple[str | Column, ...]
+    rows: tuple[tuple[str | Cell, ...], ...]
+    words: str = ""
+    title: str = ""
+    sortable: bool = True
+
+
+@dataclass(frozen=True)
+class ParityChart:
+    """Predicted against true numbers (N,), with errors (N,) and half the width of an interval."""
+
+    name: str
+    truth: Floats
+    predicted: Floats
+    errors: Floats
+    width: float
+
+
+@dataclass(frozen=True)
+class ScoreChart:
+    """Anomaly scores of normal images (A,) and of anomalies (B,), and the threshold."""
+
+    name: str
+    normal: Floats
+    anomalies: Floats
+    threshold: float
+
+
+@dataclass(frozen=True)
+class ReliabilityChart:
+    """A reliability diagram: accuracy against confidence by bin."""
+
+    name: str
+    bins: tuple[ReliabilityBin, ...]
+
+
+Chart = ParityChart | ScoreChart | ReliabilityChart
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Charts side by side. words: how to read them."""
+
+    charts: tuple[Chart, ...]
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix (K, K): counts of labels (rows) against predictions (columns)."""
+
+    matrix: NDArray[np.int64]
+    classes: tuple[str, ...]
+    thing: str = "image"
+
+
+@dataclass(frozen=True)
+class Card:
+    """An image that is predicted wrongly, and lines about it: of each what stands in small print, and what in bold;
+    either may be empty. index: its position in the data set. mapped: show it under the model's own map, where it has
+    one.
+    """
+
+    index: int
+    image: str
+    lines: tuple[tuple[str, str], ...]
+    mapped: bool = False
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Images that are predicted wrongly. words: which these are. none: what is said where there are none."""
+
+    cards: tuple[Card, ...]
+    words: str = ""
+    none: str = "None of the test images."
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Tables side by side that are hidden until asked for."""
+
+    title: str
+    tables: tuple[Table, ...]
+
+
+Piece = Table | Charts | Confusion | Cards | Text | Folded
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page. ident: its anchor. link: what leads there, the title unless given."""
+
+    ident: str
+    title: str
+    pieces: tuple[Piece, ...]
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """A reason to trust the model less, and what to do about it."""
+
+    text: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class ReportParts:
+    """The parts of the report that are about the task. In all words, `code` and **bold** stand out.
+
+    verdict: the first sentences. table, charts: of the scores. sections: what follows them. ood_words: what is said of
+    out-of-distribution images where the task has no detector of them.
+    """
+
+    verdict: str
+    tiles: tuple[Tile, ...]
+    table: Table
+    charts: Charts | None = None
+    sections: tuple[Section, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
+    ood_words: str = ""

@@ -1,0 +1,498 @@
+"""The options of a run: one frozen dataclass per subject; one default, one help line and one range per option.
+
+The command line, the signatures of the Python API and config.json come from these classes, so an option exists in one
+place. Training works with the same class: `resolve.resolve` fills in what the user left open. Configuration stops at
+the functions that start a stage; everything below them takes plain arguments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import sys
+from dataclasses import dataclass, field, replace
+from numbers import Number
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from clearsight.errors import ConfigError, nearest
+from clearsight.train.option_field import fault, option, option_fields
+
+if TYPE_CHECKING:
+    Auto = Any
+else:
+    Auto = None
+"""None: training decides. Type checkers take it for Any, since a resolved config holds the value itself."""
+
+TASKS = {
+    "auto": "what the labels are: names, several names in one cell, or numbers",
+    "classification": "one class per image",
+    "multilabel": "any number of labels per image",
+    "regression": "numbers, angles, or a direction in the plane",
+    "ordinal": "one of several ordered grades",
+    "anomaly": "whether an image is unlike normal ones, learned from those alone",
+}
+
+
+ANOMALIES = {
+    "auto": "decided from the images, before any anomaly is seen",
+    "knn": "distance to the nearest normal images, by features of the whole image",
+    "mahalanobis": "distance under one Gaussian of these features",
+    "padim": "a Gaussian for each place of the image [Defard 2020]",
+    "patchcore": "distance of each patch to the nearest of a memory of normal patches [Roth 2022]",
+}
+
+
+LOSSES = {
+    "cross-entropy": "minus log belief in the true class, from a stable log-softmax",
+    "bce": "one yes-or-no question per class: binary cross-entropy, summed",
+    "focal": "cross-entropy that forgets what is easy: (1 - p)^2 weighs each image",
+    "hinge": "multi-class hinge: the true class must lead by a margin of 1",
+    "kl": "divergence of the belief from the target; with soft targets not the cross-entropy",
+    "mse": "squared distance of the outputs from the one-hot target, mean over classes",
+}
+
+
+NUMBER_LOSSES = {
+    "huber": "squared distance where it is small, absolute where it is large",
+    "gaussian-nll": "the network says its own variance: minus log likelihood of a normal distribution",
+}
+"""Losses for numbers alone, beside mse."""
+
+
+def known_tasks() -> dict[str, str]:
+    """What each task predicts: those above, and those that are registered beside them."""
+    return TASKS | {task.name: task.words_used.data for task in _registered() if task.name not in TASKS}
+
+
+def known_losses() -> dict[str, str]:
+    """What each loss is: those above, and those of tasks that are registered beside them."""
+    known = LOSSES | NUMBER_LOSSES
+    own = {name: loss.__doc__ or name for task in _registered() for name, loss in task.training.losses.items()}
+    return known | {name: words for name, words in own.items() if name not in known}
+
+
+def _registered() -> tuple[Any, ...]:
+    """Tasks registered by now; options are often parsed before `clearsight.tasks`, and PyTorch with it, is loaded."""
+    registry = sys.modules.get("clearsight.tasks.registry")
+    return registry.registered_tasks() if registry else ()
+
+
+OPTIMISERS = {
+    "gd": "gradient descent on all training images at once",
+    "sgd": "stochastic gradient descent, no momentum",
+    "momentum": "SGD with momentum",
+    "nesterov": "SGD with momentum that looks ahead",
+    "adagrad": "rates shrink with the sum of squared gradients",
+    "adadelta": "rates from running averages of gradients and steps",
+    "rmsprop": "rates from a running average of squared gradients",
+    "adam": "momentum and RMSProp together; weight decay as L2",
+    "adamw": "Adam with weight decay apart from the gradient",
+    "radam": "Adam whose first steps are rectified",
+    "adabelief": "Adam whose rates follow how far gradients surprise",
+    "muon": "momentum whose steps move every direction of a weight matrix alike",
+    "lars": "momentum with a rate per layer, for large batches",
+    "lbfgs": "quasi-Newton with line search; takes large batches",
+    "armijo": "SGD whose rate each step is found by Armijo line search",
+}
+
+
+WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "armijo")
+"""Optimisers that --momentum says nothing to."""
+
+
+SCHEDULES = {
+    "constant": "the same rate throughout",
+    "step": "a tenth of it after half the run, a hundredth after three quarters",
+    "exponential": "the same factor every step, down to a thousandth",
+    "cosine": "half a cosine down to zero",
+    "one-cycle": "up for a quarter of the run, then down to nearly zero",
+    "plateau": "a tenth of it whenever validation has not got better for a third of --patience",
+}
+
+
+AUGMENTATIONS = {
+    "none": "images as they are",
+    "light": "shift, turn, zoom a little",
+    "strong": "mirror, then more of light, colour and erasing",
+    "mirror": "left to right, every other image",
+    "flip": "left to right and top to bottom",
+    "crop": "a random part, enlarged to the input size",
+    "affine": "turn, shift, zoom",
+    "perspective": "seen from another side",
+    "colour": "brightness, contrast, saturation",
+    "noise": "Gaussian noise",
+    "blur": "Gaussian blur",
+    "erase": "a square painted over",
+    "rand": "RandAugment: two random changes per image",
+}
+
+
+INITIALISATIONS = {
+    "xavier": "for tanh and sigmoid [Glorot 2010]",
+    "he": "for ReLU [He 2015]",
+    "uniform": "what was common before [Glorot 2010, equation 1]",
+    "orthogonal": "orthonormal rows [Saxe 2013]",
+}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How files become pixels and splits."""
+
+    fit: str = option(
+        "squash",
+        "how an image meets the input size",
+        choices={
+            "squash": "all of it, stretched",
+            "pad": "all of it, bordered",
+            "crop": "its centre",
+            "auto": "whichever validates best",
+        },
+    )
+    img_size: int | None = option(
+        None, "side of the square input in pixels (default: the network's own)", within="[1, 4096]"
+    )
+    test_fraction: float = option(
+        0.25, "share of the images held out for the test, where no test split is given", within="(0, 1)"
+    )
+    task: str = option("auto", "what is to be predicted", choices=known_tasks)
+    angle: str | None = option(
+        None,
+        "the numbers to predict are angles, in this unit: 359 and 1 degrees are near",
+        choices=("degrees", "radians"),
+    )
+    within: str | None = option(None, "range of the numbers to predict, such as -30,30; answers stay inside")
+    normal: str | None = option(
+        None, "classes that are normal, such as good or 0,1,2, for --task anomaly (default: the only one there is)"
+    )
+    grades: str | None = option(
+        None, "names of the grades, lowest first, joined by commas, for --task ordinal (default: by number)"
+    )
+    folds: int | None = option(
+        None, "parts the development images are cut into; one of them validates (default: 5, 10 of many images)",
+        within="[2, inf)",
+    )  # fmt: skip
+    leave_out: str | None = option(
+        None, "table whose column `image` names images not to learn from, such as suspects.csv of an earlier run"
+    )
+    data_dir: str | None = option(None, "folder that holds the files of a built-in data set (mnist, ...)")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which network, and where its weights come from."""
+
+    model: str = option("auto", "a name from `clearsight models`, timm/NAME, or auto")
+    model_arg: dict[str, Any] = option(
+        {}, "an option of the network, such as residual=false or dropout=0.5; may be given several times"
+    )
+    init: str | None = option(
+        None,
+        "how random weights are drawn, or best-of:xavier,he,... to try some (default: the network's own rule)",
+        choices=INITIALISATIONS,
+        best_of=True,
+    )
+    pretrained: bool | None = option(None, "start from published weights (default: if they are on this machine)")
+    freeze: str = option(
+        "auto",
+        "which pretrained weights stay as they are",
+        choices={
+            "auto": "decided from what validates best and the budget",
+            "all": "all of them; a head is trained on their features",
+            "lower": "the lower blocks; how many is measured",
+            "none": "none; deeper layers move less than the last ones",
+        },
+    )
+    anomaly: str = option("auto", "how anomalies are told, for --task anomaly", choices=ANOMALIES)
+    false_alarms: float = option(
+        0.05, "share of normal images that may be called anomalies, for --task anomaly", within="(0, 1)"
+    )
+
+
+@dataclass(frozen=True)
+class OptimizationConfig:
+    """What gradient descent minimises, by which steps, and for how long."""
+
+    epochs: int | Auto = option(
+        None, "passes over the training images (default: from data, network and budget)", within="[1, inf)"
+    )
+    max_steps: int | None = option(None, "steps after which training ends, whatever the epochs", within="[1, inf)")
+    batch_size: int | Auto = option(
+        None, "images per batch (default: 128, 256 with muon, smaller for little data or memory)", within="[1, inf)"
+    )
+    accumulate: int = option(1, "batches whose gradients are summed before each step", within="[1, inf)")
+    loss: str | Auto = option(
+        None,
+        "what is minimised (default: cross-entropy; bce for several labels, huber for numbers)",
+        choices=known_losses,
+    )
+    opt: str | Auto = option(
+        None,
+        "the optimiser (default: adamw; muon for many small images, or many numbers, from scratch)",
+        choices=OPTIMISERS,
+    )
+    lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
+    lr_find: bool = option(False, "set the rate by a range test before training")
+    sched: str = option("one-cycle", "how the rate changes over the run", choices=SCHEDULES)
+    warm_up: float = option(0.0, "share of the run in which the rate rises from zero", within="[0, 1)")
+    momentum: float = option(0.9, "of the optimisers that have one", within="[0, 1)")
+    clip: float | Auto = option(
+        None,
+        "largest norm of the whole gradient, 0 for no limit (default: 1; none for line searches)",
+        within="[0, inf)",
+    )
+    patience: int = option(10, "epochs without a better validation loss before training stops", within="[1, inf)")
+    val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
+    amp: str = option(
+        "auto",
+        "number format of the passes",
+        choices={
+            "auto": "bf16 where the processor has it",
+            "bf16": "bfloat16, weights float32",
+            "fp16": "float16 with loss scaling (GPU)",
+            "off": "float32",
+        },
+    )
+    compile: bool = option(False, "compile the network first; pays in long runs")
+    freeze_bn: bool | Auto = None
+    """Batch normalisation keeps its running statistics; no option: training decides it, yes for pretrained weights."""
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Updates in one pass over the training images."""
+        return math.ceil(images / self.images_per_step(images))
+
+    def images_per_step(self, images: int) -> int:
+        """Images behind one update: the batch times the batches accumulated, or all for gradient descent."""
+        return images if self.opt == "gd" else min(images, self.batch_size * self.accumulate)
+
+
+@dataclass(frozen=True)
+class RegularizationConfig:
+    """What keeps weights small and predictions cautious."""
+
+    weight_decay: float | Auto = option(
+        None,
+        "apart from the gradient for adamw and muon, L2 for the others (default: the optimiser's own)",
+        within="[0, inf)",
+    )
+    l1: float = option(0.0, "weight of the sum of absolute weights in the loss", within="[0, inf)")
+    max_norm: float | None = option(None, "largest norm of a unit's incoming weights", within="(0, inf)")
+    label_smoothing: float | Auto = option(
+        None,
+        "share of belief spread evenly over all classes in the target (default: 0; 0.1 for many small images)",
+        within="[0, 1)",
+    )
+    class_weights: str = option(
+        "none",
+        "how much each class counts",
+        choices={"none": "every image the same", "balanced": "every class the same"},
+    )
+    ema: float | None = option(
+        None, "keep the running average of the weights with this decay, such as 0.99", within="(0, 1)"
+    )
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """How training images are changed."""
+
+    augment: str | Auto = option(
+        None,
+        "changes to training images, or several joined by + (default: light; where many images are seen a few times "
+        "each, none, or mirror if that does no harm)",
+        choices=AUGMENTATIONS,
+        joined=True,
+    )
+    mixup: float = option(0.0, "strength of mixing pairs of images, alpha of its Beta distribution", within="[0, inf)")
+    cutmix: float = option(0.0, "strength of pasting parts of images into others, alpha", within="[0, inf)")
+    adversarial: str = option(
+        "none",
+        "train on attacked images, so that the network is harder to break",
+        choices={"none": "images as they are", "pgd": "projected gradient descent within --adversarial-epsilon"},
+    )
+    adversarial_epsilon: float = option(
+        0.03, "largest change of a pixel, of pixels in [0, 1], in adversarial training", within="(0, 1]"
+    )
+    adversarial_steps: int = option(7, "of each attack in adversarial training", within="[1, inf)")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where a run is written and what it may cost."""
+
+    out: str | None = option(None, "folder to write (default: runs/NAME, numbered when taken)")
+    resume: bool = option(False, "go on with an unfinished run (the one of --out, or the last of this data)")
+    checkpoint_every: float = option(
+        5.0, "seconds between saves of the training's state, from which --resume goes on", within="[0, inf)"
+    )
+    heal: bool = option(
+        False,
+        "when the doctor finds why it does not learn, apply the cure and train again, up to three times",
+    )
+    budget: str | None = option(
+        None, "time training may take, such as 90s, 5m or 1h; layers of a pretrained network are trained within it"
+    )
+    seed: int = option(
+        0, "number that fixes the splits, the initial weights and the order of the data", within="[0, 4294967295]"
+    )
+    device: str = option("auto", "processor that trains", choices=("auto", "cpu", "cuda"))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All options of a run, by subject. Names are unique, so they are flat on the command line and in signatures.
+
+    Example:
+        >>> TrainConfig.from_options(model="lenet5", epochs=3).optimization.epochs
+        3
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
+    regularization: RegularizationConfig = field(default_factory=RegularizationConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    @classmethod
+    def from_options(cls, **options: Any) -> TrainConfig:
+        """Build a config from flat option names.
+
+        Raises:
+            ConfigError: names every unknown option, every bad value and every conflict at once.
+        """
+        known, hints = options_by_name(), option_types()
+        faults: list[str] = []
+        chosen: dict[str, Any] = {}
+        for name, value in options.items():
+            if name not in known:
+                faults.append(f"there is no option {name!r} ({nearest(name, known)})")
+                continue
+            if value is None and known[name].default is dataclasses.MISSING:  # of a dict: none was given
+                continue
+            value = str(value) if isinstance(value, Path) else value
+            if name == "normal" and isinstance(value, Number):
+                value = str(value)
+            if name in ("within", "normal", "grades") and isinstance(value, tuple | list):
+                value = ",".join(map(str, value))
+            if wrong := fault(known[name], value, hints[name]):
+                faults.append(wrong)
+            else:
+                chosen[name] = value
+        config = cls().with_options(**chosen)
+        faults += config._conflicts()
+        if faults:
+            raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for every option.")
+        return config
+
+    def with_options(self, **values: Any) -> TrainConfig:
+        """The config with other values of some fields, by flat name, unchecked."""
+        sections = {}
+        for name, section in vars(self).items():
+            own = {key: values.pop(key) for key in vars(section) if key in values}
+            sections[name] = replace(section, **own)
+        assert not values, f"no such fields: {', '.join(values)}"
+        return TrainConfig(**sections)
+
+    def _conflicts(self) -> list[str]:
+        """Options that exclude each other, and values no range can describe."""
+        m, o, a, faults = self.model, self.optimization, self.augmentation, []
+        if self.run.budget is not None:
+            try:
+                seconds(self.run.budget)
+            except ConfigError as error:
+                faults.append(str(error).rstrip("."))
+        if m.init is not None and m.pretrained:
+            faults.append("--init draws weights that --pretrained would load: drop one")
+        if m.freeze in ("all", "lower") and m.pretrained is False:
+            faults.append(f"--freeze {m.freeze} needs the published weights that --no-pretrained refuses")
+        if self.data.within is not None:
+            try:
+                low_high(self.data.within)
+            except ConfigError as error:
+                faults.append(str(error).rstrip("."))
+            if self.data.angle:
+                faults.append("--within is the range of plain numbers, and --angle says that they are angles: drop one")
+        if self.data.task != "anomaly":
+            changed = {"--normal": self.data.normal is not None, "--anomaly": m.anomaly != "auto"}
+            changed["--false-alarms"] = m.false_alarms != 0.05
+            if given := [name for name, asked in changed.items() if asked]:
+                faults.append(f"{', '.join(given)} is about anomalies: add --task anomaly")
+        if o.loss == "gaussian-nll" and self.data.angle:
+            faults.append("--loss gaussian-nll is for plain numbers, and --angle says that they are angles: drop one")
+        if o.lr is not None and o.lr_find:
+            faults.append("--lr sets the rate that --lr-find would look for: drop one")
+        if o.lr_find and o.opt in ("lbfgs", "armijo"):
+            faults.append(f"--lr-find looks for a rate that --opt {o.opt} finds anew in each step: drop one")
+        if a.mixup and a.cutmix:
+            faults.append("--mixup and --cutmix both mix every batch: drop one")
+        if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
+            faults.append(f"--loss {o.loss} has no meaning for the mixed targets of --mixup and --cutmix")
+        if a.adversarial == "none" and (a.adversarial_epsilon != 0.03 or a.adversarial_steps != 7):
+            faults.append("--adversarial-epsilon and --adversarial-steps are of --adversarial pgd: add that")
+        if o.opt in ("lbfgs", "armijo") and o.amp == "fp16":
+            faults.append(f"--opt {o.opt} searches along the loss, which --amp fp16 rescales")
+        if o.opt in WITHOUT_MOMENTUM and o.momentum != 0.9:
+            faults.append(f"--opt {o.opt} has no --momentum: drop it, or use --opt momentum")
+        if o.opt == "gd" and o.accumulate > 1:
+            faults.append("--opt gd takes all images in each step already: drop --accumulate")
+        return faults
+
+    def changed(self) -> dict[str, Any]:
+        """Options that differ from their defaults, by name; without `out`, whose folder is in use now, and `resume`."""
+        default = TrainConfig().options()
+        return {
+            name: value
+            for name, value in self.options().items()
+            if name not in ("out", "resume") and value != default[name]
+        }
+
+    def options(self) -> dict[str, Any]:
+        """The value of every option, by flat name."""
+        return {name: value for section in self.to_dict().values() for name, value in section.items()}
+
+    def training(self) -> dict[str, Any]:
+        """The fields of optimisation, regularisation and augmentation, by flat name: what the training loop reads."""
+        return {**vars(self.optimization), **vars(self.regularization), **vars(self.augmentation)}
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """The options as plain values for JSON, by subject."""
+        return {
+            name: {f.name: getattr(section, f.name) for f in option_fields(type(section))}
+            for name, section in vars(self).items()
+        }
+
+
+SECTIONS: dict[str, type] = {name: type(section) for name, section in vars(TrainConfig()).items()}
+"""The dataclass of each subject."""
+
+
+def options_by_name() -> dict[str, dataclasses.Field[Any]]:
+    """The field of every option, by flat name."""
+    return {f.name: f for section in SECTIONS.values() for f in option_fields(section)}
+
+
+def option_types() -> dict[str, Any]:
+    """The type of every option, by flat name."""
+    return {name: hint for section in SECTIONS.values() for name, hint in get_type_hints(section).items()}
+
+
+def low_high(text: str) -> tuple[float, float]:
+    """Read a range: `-30,30`."""
+    try:
+        low, high = (float(x) for x in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not low < high:
+        raise ConfigError("a range cannot be read", found=repr(text), expected="low,high, such as --within=-30,30")
+    return low, high
+
+
+def seconds(text: str) -> float:
+    """Read a length of time: `90s`, `5m`, `1.5h`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
+    if not match or float(match[1]) <= 0:
+        raise ConfigError("a time cannot be read", found=repr(text), expected="a positive one, such as 90s, 5m or 1h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

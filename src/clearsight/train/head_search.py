@@ -1,0 +1,334 @@
+"""A head on frozen features, chosen by cross-validation: the fast road from a pretrained network to a classifier.
+
+Candidates are pairs of a feature set (the last features; all depths) and a head: softmax with several strengths of L2,
+and, for up to KERNEL_LIMIT images, a support vector machine with the radial basis kernel. Each is judged on the folds;
+the winner's out-of-fold logits are the validation logits that temperature and scores are taken from, and the winner is
+then fitted on all development images.
+
+Shapes: N images, D features, K classes. Features stay memory-mapped and are read in chunks, so memory does not grow
+with N, but for the kernel heads, whose N is limited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from clearsight.calibration.temperature import fit_temperature
+from clearsight.metrics import accuracy, log_loss, softmax
+from clearsight.models.heads import kernel_head, softmax_head
+from clearsight.models.network import AS_IT_IS
+from clearsight.train.features import Averaged
+
+Floats = NDArray[np.float32]
+Rows = Floats | Averaged
+Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+KERNEL_LIMIT = 6000
+"""Development images up to which kernel heads are tried: their cost grows with the square of the number."""
+
+SELECT_LIMIT = 4000
+"""Images on which candidates are compared; more would cost time and hardly change the choice."""
+
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
+"""L2 of the softmax head, per image, on standardised features."""
+
+KERNEL_GRID = ((3.0, 1.0), (10.0, 1.0), (10.0, 0.3))
+"""Pairs (C, gamma D): penalty and width of the kernel."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What heads learn: labels (N,), how far each is believed (N,), and the number of classes."""
+
+    labels: NDArray[np.int64]
+    weights: Floats
+    classes: int
+
+    def of(self, rows: NDArray[np.int64]) -> Targets:
+        """Those of some images."""
+        return Targets(self.labels[rows], self.weights[rows], self.classes)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One head on one feature set, and what cross-validation made of it."""
+
+    features: str
+    parts: tuple[int, ...]
+    head: str
+    setting: dict[str, float]
+    accuracy: float
+    log_loss: float
+    views: tuple[str, ...] = AS_IT_IS
+
+    def words(self) -> str:
+        numbers = ", ".join(f"{k} {v:g}" for k, v in self.setting.items())
+        views = f", the mean over {len(self.views)} views ({', '.join(self.views)})" if len(self.views) > 1 else ""
+        return f"{self.head} ({numbers}) on {self.features}{views}"
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """The chosen head, fitted on all development images, and the evidence.
+
+    judged (M,): positions of the images judged; logits (M, K): their logits by heads that had not seen them.
+    """
+
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate
+    head_spec: dict[str, Any]
+    head: nn.Module
+    judged: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    temperature: float
+
+
+def choose_head(
+    parts: Sequence[Rows],
+    feature_sets: dict[str, tuple[int, ...]],
+    targets: Targets,
+    folds: Sequence[Fold],
+    everything: NDArray[np.int64],
+    *,
+    views: Mapping[tuple[str, ...], Callable[[], Sequence[Rows]]] | None = None,
+    seed: int = 0,
+    kernels: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> ProbeResult:
+    """Cross-validate every candidate and fit the best on `everything`.
+
+    parts: feature arrays (N, D_i), memory-mapped. feature_sets: name to the numbers of the parts it joins. folds,
+    everything: positions into the N images. views: by the views they are averaged over, what gives the same features,
+    on each of which the best candidate is tried once more. The best has the highest accuracy; of equals, the lower
+    calibrated log loss. Of views, which hardly differ in accuracy, it is the log loss that decides.
+    """
+    sample = _sample(everything, targets.labels, SELECT_LIMIT, seed)
+    trial = folds if len(everything) <= SELECT_LIMIT else folds[:1]
+    trial = [(np.intersect1d(fit, sample), np.intersect1d(judge, sample)) for fit, judge in trial]
+    kernels = kernels and len(everything) <= KERNEL_LIMIT
+    plans = [
+        (name, sets, head, setting)
+        for name, sets in feature_sets.items()
+        for head, settings in _settings(kernels).items()
+        for setting in settings
+    ]
+    found: list[Candidate] = []
+    logits_of: list[NDArray[np.float64]] = []
+    judged = np.concatenate([judge for _, judge in trial])
+    features: StandardFeatures | None = None
+    views = views or {}
+
+    def judge_candidate(features: StandardFeatures, like: tuple[Any, ...], names: tuple[str, ...] = AS_IT_IS) -> None:
+        name, numbers, head, setting = like
+        z = np.concatenate([_logits(features, fit, judge, targets, head, setting) for fit, judge in trial])
+        truth = targets.labels[judged]
+        belief = softmax(z, fit_temperature(z, truth))
+        scores = accuracy(truth, z.argmax(1)), log_loss(truth, belief)
+        found.append(Candidate(name, numbers, head, setting, *scores, names))
+        logits_of.append(z)
+        if progress:
+            progress(len(found), len(plans) + len(views) + 1)
+
+    for number, plan in enumerate(plans):
+        if features is None or plan[0] != plans[number - 1][0]:
+            features = StandardFeatures([parts[i] for i in plan[1]], sample)
+        judge_candidate(features, plan)
+    winner = best = _best(found)
+    seen: dict[tuple[str, ...], Sequence[Rows]] = {AS_IT_IS: parts}
+    for names, compute in views.items():
+        seen[names] = compute()
+        judge_candidate(StandardFeatures([seen[names][i] for i in plans[best][1]], sample), plans[best], names)
+        winner = min(winner, len(found) - 1, key=lambda i: found[i].log_loss)
+    chosen, logits = found[winner], logits_of[winner]
+    features = StandardFeatures([seen[chosen.views][i] for i in chosen.parts], everything)
+    if len(everything) > SELECT_LIMIT:
+        judged = folds[0][1]
+        logits = _logits(features, folds[0][0], judged, targets, chosen.head, chosen.setting)
+    spec, head = _fit(features, everything, targets, chosen.head, chosen.setting)
+    if progress:
+        progress(len(plans) + len(views) + 1, len(plans) + len(views) + 1)
+    temperature = fit_temperature(logits, targets.labels[judged])
+    return ProbeResult(tuple(found), chosen, spec, head, judged, logits, temperature)
+
+
+def _best(found: Sequence[Candidate]) -> int:
+    return min(range(len(found)), key=lambda i: (-found[i].accuracy, found[i].log_loss))
+
+
+def fit_softmax(
+    parts: Sequence[Rows], chosen: NDArray[np.int64], targets: Targets, strength: float
+) -> tuple[dict[str, Any], nn.Module]:
+    """A softmax head on some images: the point from which fine-tuning starts."""
+    return _fit(StandardFeatures(parts, chosen), chosen, targets, "softmax", {"L2": strength})
+
+
+def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
+    settings = {"softmax": [{"L2": s} for s in STRENGTHS]}
+    if kernels:
+        settings["kernel SVM"] = [{"C": c, "gamma D": g} for c, g in KERNEL_GRID]
+    return settings
+
+
+class StandardFeatures:
+    """Parts side by side, read in chunks and standardised; distances between images are computed once and kept."""
+
+    def __init__(self, parts: Sequence[Rows], among: NDArray[np.int64], chunk: int = 512) -> None:
+        self.parts, self.chunk = parts, chunk
+        self.width = sum(p.shape[1] for p in parts)
+        self.rows = among
+        total, squares = np.zeros(self.width), np.zeros(self.width)
+        for x in self._raw(among):
+            total += x.sum(axis=0, dtype=np.float64)
+            squares += np.square(x, dtype=np.float64).sum(axis=0)
+        self.mean = total / len(among)
+        deviation = np.sqrt(np.maximum(squares / len(among) - self.mean**2, 0))
+        self.std = np.where(deviation > 1e-6, deviation, 1.0)
+        self._distance: Floats | None = None
+
+    def _raw(self, rows: NDArray[np.int64]) -> Any:
+        for i in range(0, len(rows), self.chunk):
+            yield np.concatenate([p[rows[i : i + self.chunk]] for p in self.parts], axis=1)
+
+    def chunks(self, rows: NDArray[np.int64]) -> Any:
+        """Standardised features (chunk, D) float32 of the rows, in order."""
+        mean, std = self.mean.astype(np.float32), self.std.astype(np.float32)
+        for x in self._raw(rows):
+            x -= mean
+            x /= std
+            yield x
+
+    def distances(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Floats:
+        """Squared distances (len(a), len(b)) between rows."""
+        from sklearn.metrics.pairwise import euclidean_distances
+
+        if self._distance is None:
+            self._distance = euclidean_distances(np.concatenate(list(self.chunks(self.rows))), squared=True)
+        order = np.argsort(self.rows, kind="stable")
+        pa = order[np.searchsorted(self.rows, a, sorter=order)]
+        pb = order[np.searchsorted(self.rows, b, sorter=order)]
+        return self._distance[np.ix_(pa, pb)]
+
+
+def _logits(
+    features: StandardFeatures,
+    fit: NDArray[np.int64],
+    judge: NDArray[np.int64],
+    targets: Targets,
+    head: str,
+    setting: dict[str, float],
+) -> NDArray[np.float64]:
+    """Logits (len(judge), K) by a head fitted on `fit`."""
+    if head == "softmax":
+        w, b = _softmax_weights(features, fit, targets, setting["L2"])
+        return np.concatenate([x @ w.T + b for x in features.chunks(judge)]).astype(np.float64)
+    gamma = setting["gamma D"] / features.width
+    support, dual, intercept = _kernel_weights(features, fit, targets, setting["C"], gamma)
+    return np.asarray(np.exp(-gamma * features.distances(judge, support)) @ dual.T + intercept)
+
+
+def _fit(
+    features: StandardFeatures, fit: NDArray[np.int64], targets: Targets, head: str, setting: dict[str, float]
+) -> tuple[dict[str, Any], nn.Module]:
+    """The head as a module, and its spec."""
+    if head == "softmax":
+        w, b = _softmax_weights(features, fit, targets, setting["L2"])
+        return softmax_head(w, b, features.mean, features.std)
+    gamma = setting["gamma D"] / features.width
+    support, dual, intercept = _kernel_weights(features, fit, targets, setting["C"], gamma)
+    z = np.concatenate(list(features.chunks(support)))
+    return kernel_head(z, dual, intercept, gamma, features.mean, features.std)
+
+
+def _softmax_weights(
+    features: StandardFeatures, fit: NDArray[np.int64], targets: Targets, strength: float
+) -> tuple[Floats, Floats]:
+    held = list(features.chunks(fit)) if len(fit) * features.width <= 2.5e7 else None  # 100 MB at most
+    return linear_weights(
+        lambda: held if held is not None else features.chunks(fit), features.width, targets.of(fit), strength
+    )
+
+
+def linear_weights(
+    chunks: Callable[[], Iterable[Floats]],
+    width: int,
+    targets: Targets,
+    strength: float,
+    loss: str = "cross-entropy",
+) -> tuple[Floats, Floats]:
+    """Minimise the mean weighted loss + strength/2 |W|² over W (K, D) and b (K,) by L-BFGS, chunk by chunk.
+
+    chunks: gives standardised features (chunk, D), those of all targets in order. loss: "cross-entropy", or "squared
+    hinge", one against the rest, which makes it a linear support vector machine.
+    """
+    w = torch.zeros(targets.classes, width, requires_grad=True)
+    b = torch.zeros(targets.classes, requires_grad=True)
+    target, weight = torch.from_numpy(targets.labels), torch.from_numpy(targets.weights)
+    total = float(weight.sum())
+    optimiser = torch.optim.LBFGS(
+        [w, b], max_iter=60, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"
+    )
+
+    def cost(z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if loss == "cross-entropy":
+            return nn.functional.cross_entropy(z, labels, reduction="none")
+        side = 2 * nn.functional.one_hot(labels, targets.classes) - 1
+        return (1 - side * z).clamp_min(0).square().sum(1)
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        penalty = strength / 2 * w.square().sum()
+        penalty.backward()  # type: ignore[no-untyped-call]
+        value, start = float(penalty.detach()), 0
+        for x in chunks():
+            end = start + len(x)
+            each = cost(torch.from_numpy(x) @ w.T + b, target[start:end])
+            part = (each * weight[start:end]).sum() / total
+            part.backward()  # type: ignore[no-untyped-call]
+            value, start = value + float(part.detach()), end
+        return value
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    return w.detach().numpy(), b.detach().numpy()
+
+
+def _kernel_weights(
+    features: StandardFeatures, fit: NDArray[np.int64], targets: Targets, c: float, gamma: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """One machine against the rest per class, one in all for two: support rows (S,), dual (K, S), intercept (K,)."""
+    from sklearn.svm import SVC
+
+    kernel = np.exp(-gamma * features.distances(fit, fit)).astype(np.float64)
+    dual = np.zeros((targets.classes, len(fit)))
+    intercept = np.zeros(targets.classes)
+    for k in range(targets.classes if targets.classes > 2 else 1):
+        machine = SVC(C=c, kernel="precomputed", cache_size=500)
+        machine.fit(
+            kernel, targets.labels[fit] == (k if targets.classes > 2 else 1), sample_weight=targets.weights[fit]
+        )
+        dual[k, machine.support_] = machine.dual_coef_[0]
+        intercept[k] = machine.intercept_[0]
+    if targets.classes == 2:
+        dual[1], intercept[1] = dual[0], intercept[0]
+        dual[0], intercept[0] = -dual[1], -intercept[1]
+    used = np.flatnonzero(np.any(dual != 0, axis=0))
+    return fit[used], dual[:, used], intercept
+
+
+def _sample(rows: NDArray[np.int64], labels: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.int64]:
+    """At most `limit` rows, every class in proportion and with two rows at least."""
+    if len(rows) <= limit:
+        return rows
+    rng = np.random.default_rng(seed)
+    share = limit / len(rows)
+    chosen = []
+    for c in np.unique(labels[rows]):
+        members = rng.permutation(rows[labels[rows] == c])
+        chosen.append(members[: max(2, round(share * len(members)))])
+    return np.sort(np.concatenate(chosen))

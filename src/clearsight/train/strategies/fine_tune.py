@@ -1,0 +1,280 @@
+"""The layers of a pretrained network, trained further from the head that was fitted on its frozen features.
+
+    upper    the lower blocks stay frozen and run once per image and view; the blocks above are trained on their outputs
+    all      every layer is trained, deeper ones at smaller rates
+
+Where the budget allows, the upper blocks are trained once per fold. Then every development image is judged by a network
+that had not seen it, which tells small differences apart, and the networks of all folds answer together.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clearsight.metrics import softmax
+from clearsight.models.backbone_split import Upper, cut
+from clearsight.models.network import AS_IT_IS, Ensemble, Probe
+from clearsight.train.config import TrainConfig
+from clearsight.train.context import TrainContext, TrainResult
+from clearsight.train.features import Stacked, outputs
+from clearsight.train.head_search import choose_head, fit_softmax
+from clearsight.train.loop import Examples, Trained
+from clearsight.train.strategies.probe import MIRRORED, Frozen, say_idle
+
+LAYER_DECAY = 0.6
+"""Rate of a stage as a share of the next deeper one's, when every layer is trained."""
+
+MOST_EPOCHS = 30
+"""Epochs that a budget is spent on at most."""
+
+FEWEST_EPOCHS = 3
+"""Epochs that every fold's network must get for the budget to be shared among the folds."""
+
+FOLDS = "networks of the folds"
+"""What is decided where every fold's network answers."""
+
+ENOUGH_EPOCHS, ENOUGH_STEPS = 4, 400
+"""The larger of the two is what the upper blocks are trained for at most: their outputs are the same in each epoch, and
+on the solar cells the validation loss rises from the third of four epochs of 99 steps on."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How long to train, for how many folds, and the seconds there are for it, None for no limit."""
+
+    epochs: int
+    folds: int
+    left: float | None = None
+
+
+def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
+    """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch."""
+    data, split, title = job.data, job.data.split, "training the upper blocks"
+    place = _place_of_cut(job, frozen)
+    at = frozen.probe.taps[place]
+    views, answering = _training_views(job, frozen), len(frozen.probe.views)
+    lower, _ = cut(frozen.probe, at)
+    maps = [
+        outputs(
+            lower, f"maps at {at}", data.pixels, frozen.rows, device=job.device, view=view,
+            progress=job.console.stage(f"lower blocks, {view}"),
+        )[0]
+        for view in views
+    ]  # fmt: skip
+    parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(frozen.probe.taps)]
+    n, every = len(frozen.rows), job.examples
+    soft = None if every.targets is None else np.tile(every.targets[frozen.rows], (len(views), 1))
+
+    def examples(fit: NDArray[np.int64], judge: NDArray[np.int64]) -> Examples:
+        return Examples(
+            pixels=Stacked(maps),  # type: ignore[arg-type]
+            labels=np.tile(every.labels[frozen.rows], len(views)),
+            weights=np.tile(every.weights[frozen.rows], len(views)),
+            train=np.concatenate([frozen.positions(fit) + k * n for k in range(len(views))]),
+            val=frozen.positions(judge),
+            task=job.task,
+            targets=soft,
+        )
+
+    def new(fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
+        probe = copy.deepcopy(frozen.probe)
+        upper = cut(probe, at)[1]
+        spec, head = _softmax_head(job, frozen, parts, fit)
+        upper.chosen, upper.head = [i - place for i in parts], head
+        rates = [{"params": [p for p in upper.parameters() if p.requires_grad], "lr": job.rate(fine_tuning=True)}]
+        return probe, upper, spec, rates
+
+    _, upper, _, groups = new(split.train)
+    config = job.resolved(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
+    config = config.with_options(augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
+    folds = split.folds if split.carved_validation else split.folds[:1]
+    first = examples(split.train, split.val)
+    enough = max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / config.optimization.steps_per_epoch(len(first.train))))
+    plan = _plan(job, upper, config, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
+    if plan is None:
+        return None
+    why = "the upper blocks are trained on what the lower ones make of images and of their mirror images, once"
+    say_idle(job, why, ("augment", "mixup", "cutmix"))
+    config = config.with_options(epochs=plan.epochs)
+    unwatched = replace(job, watch=None)  # the doctor knows pixels and whole networks
+    members, judged, logits, runs = [], [], [], []
+    for number, (fit, judge) in enumerate(folds[: plan.folds]):
+        if number and plan.left is not None:
+            left = job.left(f"fold {number + 1} of {title}") or 0.0
+            each = (plan.left - left) / number
+            if left < each:
+                words = f"each takes {each:.0f} s, more than was expected, and {left:.0f} s of the budget are left"
+                job.note("folds", f"{number} of {plan.folds}", words)
+                break
+        probe, upper, spec, groups = new(fit)
+        of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
+        seen = examples(fit, judge)
+        runs.append(unwatched.train(upper, config, groups, title + of, seen, fold=number + 1))
+        probe.set_head(spec, upper.head, parts)
+        members.append(probe.eval())
+        judged.append(judge)
+        size = config.optimization.batch_size
+        of_views = [job.logits(upper, seen.val + k * n, size, seen.pixels) for k in range(answering)]
+        logits.append(np.mean(of_views, axis=0))  # of the mean features: the head is linear
+    job.note(
+        "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
+    )
+    outcome = _outcome(job, frozen, members[0], np.concatenate(judged), np.concatenate(logits), runs[0], config)
+    return _jointly(job, outcome, members) if len(members) > 1 else outcome
+
+
+def train_all(job: TrainContext, frozen: Frozen) -> TrainResult | None:
+    """Train every layer, deeper ones at smaller rates; None where the budget allows no epoch."""
+    title, split = "fine-tuning", job.data.split
+    probe = copy.deepcopy(frozen.probe)
+    probe.set_views(AS_IT_IS)
+    parts = list(frozen.result.chosen.parts)
+    spec, head = _softmax_head(job, frozen, parts, split.train)
+    probe.set_head(spec, head, parts)
+    config = job.resolved(probe, batch=32, fine_tuning=True, shape=job.data.pixels.array.shape[1:])
+    groups = layer_groups(probe, job.rate(fine_tuning=True))
+    plan = _plan(job, probe, config, groups, title, job.examples, MOST_EPOCHS, folds=1)
+    if plan is None:
+        return None
+    config = config.with_options(epochs=plan.epochs)
+    trained = job.train(probe, config, groups, title)
+    logits = job.logits(probe, split.val, config.optimization.batch_size)
+    return _outcome(job, frozen, probe, split.val, logits, trained, config)
+
+
+def _plan(
+    job: TrainContext,
+    network: torch.nn.Module,
+    config: TrainConfig,
+    groups: list[dict[str, Any]],
+    title: str,
+    examples: Examples,
+    most: int,
+    folds: int,
+) -> _Plan | None:
+    """The epochs asked for, or those the budget allows, at most `most`, on as many folds as get enough; None where it
+    allows none.
+    """
+    asked = job.config.optimization.epochs
+    if job.budget is None:
+        return _Plan(asked or 5, 1)
+    each = job.decided(f"seconds of {title}", lambda: job.epoch_seconds(network, config, groups, examples))
+    left = job.left(title) or 0.0
+    words = f"one takes {each:.1f} s here, and {left:.0f} s may be spent"
+    count = min(folds, int(left // (each * (asked or min(most, FEWEST_EPOCHS)))))
+    if count > 1:
+        epochs = asked or min(most, int(left // (each * count)))
+        of = f"{count} of {folds}" if count < folds else str(folds)
+        job.note(f"epochs of {title}", f"{epochs} for each of {of} folds", words)
+        return _Plan(epochs, count, left)
+    epochs = asked or min(most, int(left // each))
+    if epochs < 1:
+        job.note(title, "left out", f"one epoch would take {each:.0f} s and {left:.0f} s of the budget are left")
+        return None
+    if asked is None:
+        job.note(f"epochs of {title}", str(epochs), words)
+    return _Plan(epochs, 1)
+
+
+def _training_views(job: TrainContext, frozen: Frozen) -> tuple[str, ...]:
+    """Views that the upper blocks are trained on: those of the head, which answers are averaged over, where mirror
+    images were tried; else left and right exchanged as well, unless nothing is to be augmented.
+    """
+    tried = any(c.views != AS_IT_IS for c in frozen.result.candidates)
+    if tried or job.config.augmentation.augment == "none":
+        return frozen.probe.views
+    return MIRRORED[0]
+
+
+def _outcome(
+    job: TrainContext,
+    frozen: Frozen,
+    network: Probe,
+    judged: NDArray[np.int64],
+    logits: NDArray[np.float64],
+    trained: Trained,
+    config: TrainConfig,
+) -> TrainResult:
+    """A trained network with its own belief on images it had not seen."""
+    return TrainResult(
+        network=network,
+        task=job.task.calibrated(logits, job.data.labels[judged]),
+        judged=judged,
+        logits=logits,
+        history=trained.history,
+        candidates=frozen.outcome.candidates,
+        images_per_second=trained.images_per_second,
+        tuned=True,
+        training=config,
+    )
+
+
+def _jointly(job: TrainContext, outcome: TrainResult, members: Sequence[Probe]) -> TrainResult:
+    """The networks of all folds as one. Its evidence is that of its members, each on the fold it had not seen: together
+    they are better than that says.
+    """
+    right = outcome.logits.argmax(1) == job.data.labels[outcome.judged]
+    job.note(
+        FOLDS,
+        f"{len(members)}, their beliefs averaged",
+        f"each was trained without one fold, on which it was judged: {right.mean():.1%} of {len(right):,} images",
+    )
+    job.note_folds(f"{FOLDS} agree", outcome.judged, right, "accuracy")
+    calibrated = np.log(np.maximum(softmax(outcome.logits, outcome.temperature), 1e-30))
+    ensemble = Ensemble.of(members, [outcome.temperature] * len(members))
+    return replace(outcome, network=ensemble, logits=calibrated, task=outcome.task.with_temperature(1.0))
+
+
+def _softmax_head(
+    job: TrainContext, frozen: Frozen, parts: list[int], fit: NDArray[np.int64]
+) -> tuple[dict[str, Any], torch.nn.Module]:
+    """A softmax head on some parts of the features of some images: where training layers starts from."""
+    softmaxes = [c for c in frozen.result.candidates if c.head == "softmax"]
+    best = min(softmaxes, key=lambda c: (c.features != frozen.result.chosen.features, c.log_loss))
+    return fit_softmax([frozen.parts[i] for i in parts], frozen.positions(fit), frozen.targets(job), best.setting["L2"])
+
+
+def _place_of_cut(job: TrainContext, frozen: Frozen) -> int:
+    """Number of the tap behind which training begins: the depth whose features do best on their own, the last left out.
+
+    Below it the network's general features are as good as they get; above it they turn to what ImageNet asked.
+    """
+    taps = len(frozen.probe.taps)
+    split = job.data.split
+    result = choose_head(
+        frozen.parts,
+        {str(i): (i,) for i in range(taps)},
+        frozen.targets(job),
+        [(frozen.positions(split.folds[0][0]), frozen.positions(split.folds[0][1]))],
+        frozen.positions(split.development),
+        kernels=False,
+        progress=job.console.stage("looking for the cut", "candidates"),
+    )
+    best = [max(c.accuracy for c in result.candidates if c.features == str(i)) for i in range(taps)]
+    return int(np.argmax(best[:-1])) if taps > 1 else 0
+
+
+def layer_groups(probe: Probe, rate: float, decay: float = LAYER_DECAY) -> list[dict[str, Any]]:
+    """Parameter groups from the input to the head: each stage learns `decay` times as fast as the next deeper one."""
+    stages: list[list[torch.nn.Parameter]] = [[]]
+    waiting = list(probe.taps)
+    inside = False
+    for name, parameter in probe.backbone.named_parameters():
+        mine = bool(waiting) and name.startswith(waiting[0] + ".")
+        if inside and not mine:  # the tapped stage is over
+            waiting.pop(0)
+            stages.append([])
+            mine = bool(waiting) and name.startswith(waiting[0] + ".")
+        inside = mine
+        stages[-1].append(parameter)
+    stages.append(list(probe.head.parameters()))
+    filled = [stage for stage in stages if stage]
+    return [{"params": stage, "lr": rate * decay ** (len(filled) - 1 - k)} for k, stage in enumerate(filled)]

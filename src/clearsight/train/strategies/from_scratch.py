@@ -1,0 +1,178 @@
+"""A network from random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clearsight.calibration.temperature import fit_temperature
+from clearsight.data.loader import batches
+from clearsight.data.prepare import Prepared
+from clearsight.metrics import accuracy, log_loss, softmax
+from clearsight.models.execution import operations
+from clearsight.models.initialization import BEST_OF, initialise
+from clearsight.models.network import AS_IT_IS, Network
+from clearsight.train.config import TrainConfig
+from clearsight.train.context import TrainContext, TrainResult
+from clearsight.train.flip_symmetry import TOO_MUCH, mirror_trial
+from clearsight.train.recipe import MANY_SMALL, Recipe
+
+WORK = 4e12
+"""Operations that training from scratch may cost before epochs are cut, about two minutes on two cores."""
+
+OFTEN = 30
+"""Epochs from which images are shifted, turned and zoomed a little however many there are."""
+
+
+def from_scratch(job: TrainContext) -> TrainResult:
+    """Train the recipe's network from random weights; how long follows from the work and the budget."""
+    data, asked = job.data, job.config.optimization
+    split, shape = data.split, data.pixels.array.shape[1:]
+    network = drawn_network(job)
+    size = 256 if job.optimiser == "muon" else 64 if len(split.train) < 5000 else 128
+    config = job.resolved(network, batch=size, fine_tuning=False, shape=shape)
+    groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
+    flips = job.config.augmentation.augment is None and job.task.training.flips_checked
+    if flips:
+        planned, _ = _epochs(job, network, config, groups, job.left("a plan"))
+        config = config.with_options(augment=_augmentation(job, planned))
+    epochs, why = _epochs(job, network, config, groups, job.left("training"))
+    if asked.epochs is None:
+        job.note("epochs", str(epochs), why)
+    elif job.budget is not None:
+        job.note("without effect", "--budget", "--epochs says how long training takes")
+    config = config.with_options(epochs=epochs)
+    trained = job.train(network, config, groups, "training")
+    if trained.stopped_early:
+        why = f"no better validation loss in {asked.patience} epochs"
+        job.note("stop", f"after epoch {trained.history[-1].epoch}", why)
+    logits = job.logits(network, split.val, config.optimization.batch_size)
+    if config.augmentation.augment == "mirror" and flips:
+        logits = _with_mirror_image(job, network, logits)
+    return TrainResult(
+        network=network,
+        task=job.task.calibrated(logits, job.task.truth(data.dataset)[split.val]),
+        judged=split.val,
+        logits=logits,
+        history=trained.history,
+        candidates=(),
+        images_per_second=trained.images_per_second,
+        training=config,
+    )
+
+
+def _epochs(
+    job: TrainContext, network: Network, config: TrainConfig, groups: list[dict[str, Any]], left: float | None
+) -> tuple[int, str]:
+    """How many epochs: those asked for, or those that `left` seconds or else `WORK` allow; and why."""
+    if job.config.optimization.epochs is not None:
+        return job.config.optimization.epochs, "asked for"
+    if left is not None:
+        per_epoch = job.decided("epoch seconds", lambda: job.epoch_seconds(network, config, groups))
+        epochs = int(np.clip(left // per_epoch, 1, 60))
+        return (
+            epochs,
+            f"one takes {per_epoch:.1f} s here, and {left:.0f} s of --budget {job.config.run.budget} are left",
+        )
+    images = len(job.data.split.train)
+    cost = 3 * operations(network, job.data.pixels.array.shape[1:]) * images  # backward costs twice as much as forward
+    return int(
+        np.clip(WORK // cost, 8, 40)
+    ), f"a pass over {images:,} images costs {cost / 1e9:,.0f} billion operations"
+
+
+def _with_mirror_image(job: TrainContext, network: Network, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Let the network look at every image's mirror image too, if that makes validation better; its logits then."""
+    rows, labels = job.data.split.val, job.data.labels[job.data.split.val]
+    network.set_views(("as it is", "left-right"))
+    both = job.logits(network, rows, 256)
+    losses = [log_loss(labels, softmax(z, fit_temperature(z, labels))) for z in (logits, both)]
+    words = (
+        f"the mean over an image and its mirror image has a validation log loss of {losses[1]:.3f} ("
+        f"{accuracy(labels, both.argmax(1)):.1%} right), the image alone {losses[0]:.3f} ("
+        f"{accuracy(labels, logits.argmax(1)):.1%}); it takes twice the time in prediction"
+    )
+    if losses[1] < losses[0]:
+        job.note("views", "as it is, left-right", words)
+        return both
+    network.set_views(AS_IT_IS)
+    job.note("views", "as it is", words)
+    return logits
+
+
+def _augmentation(job: TrainContext, epochs: int) -> str:
+    """Changes to training images where the user names none, noted where they are not the usual ones."""
+    images = len(job.data.split.train)
+    if images < MANY_SMALL or epochs >= OFTEN:
+        return "light"
+
+    trial = mirror_trial(job.data, job.config.run.seed)
+    chosen = "mirror" if trial.advised else "none"
+    job.note(
+        "augmentation",
+        chosen,
+        f"each of {images:,} images is seen {epochs} times only, too seldom for shifts and turns to pay; mirror images "
+        f"cost a quick classifier {100 * trial.loss:+.1f} points of accuracy (standard error {100 * trial.error:.1f}), "
+        f"and are taken unless that is over {100 * TOO_MUCH:g} and two errors",
+    )
+    return chosen
+
+
+def new_network(recipe: Recipe, data: Prepared, seed: int, outputs: int | None = None) -> Network:
+    """A network with random weights whose input layer has the training split's mean and deviation.
+
+    outputs: how many numbers it gives, one per class of the data unless said.
+    """
+    mean, std = channel_statistics(data)
+    torch.manual_seed(seed)
+    return Network(
+        {
+            "kind": "network",
+            "name": recipe.model,
+            "classes": outputs or len(data.dataset.classes),
+            "img_size": recipe.img_size,
+            "knobs": recipe.model_args,
+            "input": {"mean": mean, "std": std, "mode": "fixed"},
+        }
+    )
+
+
+def drawn_network(job: TrainContext) -> Network:
+    """The recipe's network with random weights, drawn as --init says."""
+    network = new_network(job.recipe, job.data, job.config.run.seed, job.task.outputs)
+    how = job.config.model.init
+    if how is None:
+        return network
+    each = job.task.training.losses[job.loss]
+    torch.manual_seed(job.config.run.seed)
+    chosen = initialise(network, how, batches=_first_batches(job), loss=lambda z, targets: each(z, targets).mean())
+    if how.startswith(BEST_OF):
+        losses = ", ".join(f"{name} {loss:.3f}" for name, loss in chosen.losses.items())
+        job.note("initialisation", chosen.method, f"lowest loss after five steps each: {losses}")
+    return network
+
+
+def _first_batches(job: TrainContext, count: int = 5, size: int = 64) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Some batches of the training split with what their outputs are compared with."""
+    data, examples, smoothing = job.data, job.examples, job.config.regularization.label_smoothing or 0.0
+    rows = np.random.default_rng(job.config.run.seed).permutation(data.split.train)[: count * size]
+    for images, chosen in batches(data.pixels.array, rows, size):
+        yield images, examples.targets_of(chosen, smoothing)
+
+
+def channel_statistics(data: Prepared, sample: int = 5000) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel of the training split, of [0, 1] pixels, over at most `sample` images."""
+    rows = data.split.train[:: max(1, len(data.split.train) // sample)]
+    total, squares, count = np.zeros(data.form.channels), np.zeros(data.form.channels), 0
+    scale = 255.0 if data.form.bits == 8 else 65535.0
+    for start in range(0, len(rows), 64):
+        x = data.pixels.array[rows[start : start + 64]] / scale
+        total, squares = total + x.sum(axis=(0, 2, 3)), squares + (x**2).sum(axis=(0, 2, 3))
+        count += x.size // x.shape[1]
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
+    return [float(m) for m in mean], [float(s) for s in std]

@@ -1,0 +1,173 @@
+"""A head on a pretrained network's frozen features, of several depths and, with a budget, of several views."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.arguments import flag
+from clearsight.models.network import AS_IT_IS, VIEWS, Probe, headless, tap_points
+from clearsight.models.pretrained import load_backbone
+from clearsight.models.zoo import weight_facts
+from clearsight.train.class_weights import class_weights
+from clearsight.train.config import TrainConfig
+from clearsight.train.context import TrainContext, TrainResult
+from clearsight.train.features import Averaged, extract
+from clearsight.train.head_search import Candidate, ProbeResult, Targets, choose_head
+from clearsight.train.recipe import Recipe
+
+MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
+"""Views worth averaging features over, beside the image alone: left and right exchanged; up and down too."""
+
+VIEWS_LIMIT = 20_000
+"""Images up to which features of mirror images are tried, with a budget: each view costs as much as the images."""
+
+NO_LAYER = tuple(name for name in TrainConfig().training() if name != "class_weights")
+"""Options without effect where no layer is trained."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The probe with its head, the features it stands on, and what the head was chosen from.
+
+    parts: features of the images as they are, for the images of `rows`, in order.
+    """
+
+    probe: Probe
+    result: ProbeResult
+    parts: list[NDArray[np.float32]]
+    rows: NDArray[np.int64]
+    outcome: TrainResult
+
+    def positions(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of some images among the rows of the features."""
+        return np.searchsorted(self.rows, images)
+
+    def targets(self, job: TrainContext) -> Targets:
+        """What heads on these features learn."""
+        return weighted_targets(job, self.rows)
+
+
+def weighted_targets(job: TrainContext, rows: NDArray[np.int64]) -> Targets:
+    """What heads on features of some images learn; a label counts as it is believed, and as --class-weights says."""
+    data = job.data
+    labels, weights = data.labels[rows], data.weights[rows]
+    if job.config.regularization.class_weights == "balanced":
+        weights = weights * class_weights(data.labels[data.split.train], job.classes).numpy()[labels]
+    return Targets(labels, weights, job.classes)
+
+
+def frozen_head(job: TrainContext) -> Frozen:
+    """Choose a head on frozen features by cross-validation."""
+    data, split = job.data, job.data.split
+    probe = new_probe(job.recipe)
+    rows = np.sort(np.concatenate([split.train, split.val]))
+    began = time.perf_counter()
+    parts = extract(probe, data.pixels, rows, device=job.device, progress=job.console.stage("features"))
+    speed = len(rows) / (time.perf_counter() - began)
+
+    def seen_from(views: tuple[str, ...]) -> list[Averaged]:
+        of_each = [parts]
+        for view in views[1:]:
+            advance = job.console.stage(f"features, {view}")
+            of_each.append(extract(probe, data.pixels, rows, device=job.device, view=view, progress=advance))
+        return [Averaged(same) for same in zip(*of_each, strict=True)]
+
+    asked = job.config.run.budget is not None and job.config.augmentation.augment != "none" and len(rows) <= VIEWS_LIMIT
+    result = choose_head(
+        parts,
+        feature_sets(probe),
+        weighted_targets(job, rows),
+        [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds],
+        np.searchsorted(rows, split.development),
+        views={views: partial(seen_from, views) for views in MIRRORED} if asked else None,
+        seed=job.config.run.seed,
+        progress=job.console.stage("choosing the head", "candidates"),
+    )
+    probe.set_views(result.chosen.views)
+    probe.set_head(result.head_spec, result.head, result.chosen.parts)
+    _say_head(job, result)
+    judged = rows[result.judged]
+    job.note_folds("folds agree", judged, result.logits.argmax(1) == data.labels[judged], "accuracy")
+    outcome = TrainResult(
+        network=probe,
+        task=job.task.with_temperature(result.temperature),
+        judged=judged,
+        logits=result.logits,
+        history=(),
+        candidates=result.candidates,
+        images_per_second=speed,
+    )
+    return Frozen(probe, result, parts, rows, outcome)
+
+
+def say_idle(job: TrainContext, why: str, names: Sequence[str] = NO_LAYER) -> None:
+    """Say which of these options of training the user gave for nothing; to change no image needs no saying."""
+    given, usual = job.config.training(), TrainConfig().training()
+    idle = [flag(name) for name in names if given[name] not in (usual[name], "none")]
+    if idle:
+        job.note("without effect", ", ".join(idle), why)
+
+
+def _say_head(job: TrainContext, result: ProbeResult) -> None:
+    alone = [c for c in result.candidates if c.views == AS_IT_IS]
+    chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
+    equals = sum(c.accuracy == chosen.accuracy for c in alone)
+    tie = f", and of the {equals} that share it the lowest log loss" if equals > 1 else ""
+    job.note(
+        "head",
+        chosen.words(),
+        f"highest validation accuracy, {chosen.accuracy:.1%}, of {len(alone)} candidates{tie}; "
+        f"the best on the last features alone reached {best_of(result, 'last features').accuracy:.1%}",
+    )
+    if len(alone) == len(result.candidates):
+        return
+    same = [chosen, *(c for c in result.candidates if c.views != AS_IT_IS)]
+    scores = ", ".join(f"{len(c.views)}: {c.log_loss:.3f} ({c.accuracy:.1%})" for c in same)
+    job.note(
+        "views",
+        ", ".join(result.chosen.views),
+        f"features are the mean over mirror images, each of which costs its time in prediction, where that lowers the "
+        f"validation log loss; loss and accuracy by the number of views: {scores}",
+    )
+
+
+def new_probe(recipe: Recipe) -> Probe:
+    """The pretrained backbone, tapped at the ends of its stages, still without a head."""
+    facts = weight_facts(recipe.model)
+    body = headless(recipe.model, len(facts.mean), recipe.img_size, recipe.model_args)
+    taps = tap_points(body)
+    probe = Probe(
+        {
+            "kind": "probe",
+            "name": recipe.model,
+            "img_size": recipe.img_size,
+            "knobs": recipe.model_args,
+            "input": {"mean": list(facts.mean), "std": list(facts.std), "mode": "fixed"},
+            "taps": taps,
+            "parts": [len(taps)],
+            "head": None,
+        }
+    )
+    load_backbone(probe)
+    return probe.eval()
+
+
+def feature_sets(probe: Probe) -> dict[str, tuple[int, ...]]:
+    """The joins of parts worth trying: the last features, all depths, the later stages without the last."""
+    n = len(probe.taps)
+    sets: dict[str, tuple[int, ...]] = {"last features": (n,)}
+    if n >= 2:
+        sets["all depths"] = tuple(range(n + 1))
+        sets["later stages"] = tuple(range(n // 2 - 1 if n > 2 else 0, n))
+    return sets
+
+
+def best_of(result: ProbeResult, features: str) -> Candidate:
+    """The best candidate on one set of features."""
+    return max((c for c in result.candidates if c.features == features), key=lambda c: c.accuracy)

@@ -1,0 +1,55 @@
+"""Numbers as a reader likes them."""
+
+from __future__ import annotations
+
+
+def percent(share: float) -> str:
+    """A share with one decimal: 0.9889 is 98.9%."""
+    return f"{share:.1%}"
+
+
+def points(share: float) -> str:
+    """A difference of two shares, in percentage points: 0.0139 is 1.4 points."""
+    value = f"{100 * share:.1f}"
+    return f"{value} point" if value == "1.0" else f"{value} points"
+
+
+def count(n: int, thing: str, things: str | None = None) -> str:
+    """A number with its noun: 1 image, 1,797 images."""
+    return f"{n:,} {thing if n == 1 else things or thing + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time: 0.4 s, 17 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def large(n: float) -> str:
+    """A large number in words: 78,000 is 78 thousand, 4,600,000 is 4.6 million."""
+    if n < 10_000:
+        return f"{n:,.0f}"
+    if n < 1e6:
+        return f"{n / 1e3:.0f} thousand"
+    return f"{n / 1e6:.1f} million" if n < 1e9 else f"{n / 1e9:.1f} billion"
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
+def listed(words: list[str], most: int = 3) -> str:
+    """Words in a row: a, b and c; or a, b, c and 4 more."""
+    if len(words) > most:
+        words = [*words[:most], f"{len(words) - most} more"]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"

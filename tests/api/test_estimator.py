@@ -1,0 +1,84 @@
+"""scikit-learn's tools take the classifier as one of their own."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils.estimator_checks import check_no_attributes_set_in_init, check_parameters_default_constructible
+
+import clearsight as cs
+from clearsight.errors import ConfigError
+from clearsight.train.config import options_by_name
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    bunch = load_digits()
+    return bunch.images[:600] / 16, bunch.target[:600]
+
+
+def test_fit_score_and_labels_of_their_own_kind(arrays):
+    x, y = arrays
+    model = cs.ImageClassifier(epochs=8).fit(x[:500], y[:500])
+    assert model.score(x[500:], y[500:]) == np.mean(model.predict(x[500:]) == y[500:]) > 0.4, "chance is 0.1"
+    assert model.predict(x[500:510]).dtype == y.dtype
+    assert list(model.classes_) == list(range(10))
+    assert model.predict_proba(x[500:503]).shape == (3, 10)
+
+
+def test_cross_validation_and_grid_search(arrays):
+    x, y = (np.asarray(a[:240]) for a in arrays)
+    assert cross_val_score(cs.ImageClassifier("lenet5", epochs=1), x, y, cv=2).shape == (2,)
+    search = GridSearchCV(cs.ImageClassifier("lenet5", epochs=1), {"lr": [1e-3, 1e-2]}, cv=2).fit(x, y)
+    scores = dict(zip((1e-3, 1e-2), search.cv_results_["mean_test_score"], strict=True))
+    assert scores[search.best_params_["lr"]] == max(scores.values())
+
+
+def test_clone_keeps_the_parameters():
+    model = cs.ImageClassifier("lenet5", img_size=28, epochs=3, fit_mode="pad")
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_every_option_is_a_parameter():
+    names = {"fit_mode" if name == "fit" else name for name in options_by_name()}
+    model = cs.ImageClassifier()
+    assert set(model.get_params()) == names
+    assert clone(model.set_params(sched="cosine", mixup=0.2)).get_params() == model.get_params()
+    with pytest.raises(TypeError, match="epoch"):
+        cs.ImageClassifier(epoch=3)
+    with pytest.raises(ValueError, match="Invalid parameter 'epoch'"):
+        model.set_params(epoch=3)
+
+
+def test_parameters_are_kept_as_they_were_given():
+    check_parameters_default_constructible("ImageClassifier", cs.ImageClassifier())
+    check_no_attributes_set_in_init("ImageClassifier", cs.ImageClassifier())
+
+
+def test_what_has_no_effect_here_is_refused(arrays):
+    x, y = arrays
+    with pytest.raises(ConfigError, match="--out, --heal, --task regression: without effect in ImageClassifier"):
+        cs.ImageClassifier(out="here", heal=True, task="regression").fit(x[:40], y[:40])
+
+
+def test_not_fitted():
+    with pytest.raises(NotFittedError):
+        cs.ImageClassifier().predict(np.zeros((1, 8, 8), np.uint8))
+
+
+def test_labels_that_read_alike_stay_apart(arrays):
+    x, y = arrays
+    words = np.array(["even", "odd"])[y % 2]
+    model = cs.ImageClassifier("lenet5", epochs=1).fit(x[:200], words[:200])
+    assert set(model.predict(x[:20])) <= {"even", "odd"}
+
+
+def test_what_is_no_class_is_refused_in_scikit_learns_words(arrays):
+    x, y = arrays
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        cs.ImageClassifier().fit(x[:40], y[:40] + 0.5)
+    both = np.stack([y[:40] % 2 == 0, y[:40] % 3 == 0], 1).astype(int)
+    with pytest.raises(ValueError, match="Unknown label type: multilabel-indicator"):
+        cs.ImageClassifier().fit(x[:40], both)

@@ -1,0 +1,133 @@
+"""The ladder: ranked on validation, resumed, the same for the same seed, honest about what could not be trained."""
+
+import json
+
+import numpy as np
+import pytest
+
+import clearsight as cs
+from clearsight.errors import CheckpointError, ConfigError, DataError, ModelError, OutputError
+from clearsight.evaluation import leaderboard
+from clearsight.evaluation.leaderboard import Standing, default_candidates, rank_models
+from clearsight.tasks import read
+
+RUNGS = ["pixels+softmax", "hog+svm", "pixels+knn"]
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory, new_cache):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
+        out = tmp_path_factory.mktemp("ladder") / "out"
+        return cs.compare("digits", rungs=RUNGS, images=600, out=str(out))
+
+
+def table(found):
+    """All that does not measure time."""
+    return [(s.name, s.val_accuracy, s.val_log_loss, s.test_accuracy, s.test_log_loss, s.p_best, s.size) for s in found]
+
+
+def test_ranked_on_validation_with_intervals_around_the_test(climbed):
+    scores = [s.val_accuracy for s in climbed.standings]
+    assert scores == sorted(scores, reverse=True)
+    assert {s.name for s in climbed.standings} == set(RUNGS)
+    for s in climbed.standings:
+        assert s.test_interval[0] <= s.test_accuracy <= s.test_interval[1]
+        assert min(s.train_seconds, s.image_seconds, s.size) > 0
+    assert climbed.standings[0].p_best == 1
+    assert climbed.advice in RUNGS
+    assert climbed.why in (climbed.folder / "ladder.html").read_text()
+
+
+def test_every_rung_is_a_model_like_any_other(climbed):
+    for standing in climbed.standings:
+        predictor = cs.load(climbed.folder / standing.folder)
+        part = read("digits").source
+        image = np.asarray(part.images[0])[..., None]
+        assert predictor.predict(image)[0].label == "0"
+
+
+def test_the_same_seed_gives_the_same_table(climbed, tmp_path):
+    again = cs.compare("digits", rungs=RUNGS, images=600, out=str(tmp_path / "again"))
+    assert table(again.standings) == table(climbed.standings)
+
+
+def test_an_interrupted_comparison_goes_on(tmp_path, monkeypatch, climbed):
+    trained = leaderboard._trained
+    asked = []
+
+    def first_only(rung, *rest):
+        asked.append(rung.name)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return trained(rung, *rest)
+
+    monkeypatch.setattr(leaderboard, "_trained", first_only)
+    with pytest.raises(KeyboardInterrupt):
+        rank_models("digits", rungs=RUNGS, images=600, out=str(tmp_path / "out"))
+    found = rank_models("digits", rungs=RUNGS, images=600, out=str(tmp_path / "out"))
+    assert asked == [RUNGS[0], RUNGS[1], RUNGS[1], RUNGS[2]]
+    assert table(found.standings) == table(climbed.standings)
+
+
+def standing(name, val, seconds):
+    return Standing(name, name, val, 0.1, 0.5, (0.4, 0.6), 0.1, 1.0, 1.0, seconds, 1000)
+
+
+def test_the_advice_is_the_fastest_of_those_as_good_on_validation():
+    rng = np.random.default_rng(0)
+    best = rng.random(400) < 0.9
+    close, far = best.copy(), best.copy()
+    close[np.flatnonzero(best)[:12]] = False
+    close[np.flatnonzero(~best)[:10]] = True  # 2 images behind, of 22 that differ
+    far[np.flatnonzero(best)[:20]] = False
+    right = {"slow": best, "quick": close, "poor": far}
+    ranked = [standing("slow", 0.9, 1e-2), standing("quick", 0.895, 1e-3), standing("poor", 0.85, 1e-6)]
+    advice, why = leaderboard._advice(ranked, right)
+    assert advice == "quick"
+    assert why.startswith("10.0 times as fast as slow")
+    assert leaderboard._advice([ranked[0], standing("quick", 0.895, 8e-3), ranked[2]], right)[0] == "slow"
+
+
+def test_what_cannot_be_trained_is_left_out_and_said(tmp_path, digit_folders, monkeypatch):
+    trained = leaderboard._trained
+
+    def not_hog(rung, *rest):
+        if rung.name == "hog+svm":
+            raise DataError("the images are smaller than a block of cells")
+        return trained(rung, *rest)
+
+    monkeypatch.setattr(leaderboard, "_trained", not_hog)
+    found = cs.compare(str(digit_folders), rungs=["pixels+softmax", "hog+svm"], out=str(tmp_path / "out"))
+    assert [s.name for s in found.standings] == ["pixels+softmax"]
+    assert found.failed == {"hog+svm": "the images are smaller than a block of cells."}
+    assert "smaller than a block" in (tmp_path / "out" / "ladder.html").read_text()
+    with pytest.raises(ConfigError, match="no rung could be trained"):
+        cs.compare(str(digit_folders), rungs=["hog+svm"], out=str(tmp_path / "none"))
+
+
+def test_gray_images_have_no_colour_rungs():
+    assert any(rung.colour for rung in default_candidates(224))
+    names = [rung.name for rung in default_candidates(8)]
+    assert {"hog+svm", "bow+svm", "fisher+svm", "mlp", "lenet5", "features+knn", "fine-tuned"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_bad_input(tmp_path, climbed):
+    with pytest.raises(ConfigError, match="20 or more"):
+        rank_models("digits", images=5)
+    with pytest.raises(ModelError, match=r"no descriptor 'hug'.*Did you mean hu or hog"):
+        rank_models("digits", rungs=["hug+svm"], out=str(tmp_path / "a"))
+    with pytest.raises(CheckpointError, match=r"begun otherwise.*seed 0 then, 1 now"):
+        rank_models("digits", rungs=RUNGS, images=600, seed=1, out=str(climbed.folder))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    with pytest.raises(OutputError, match="in use"):
+        rank_models("digits", rungs=RUNGS, out=str(tmp_path / "mine"))
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
+
+
+def test_what_was_measured_is_kept_as_numbers(climbed):
+    kept = json.loads((climbed.folder / "comparison.json").read_text())
+    assert [s["name"] for s in kept["standings"]] == [s.name for s in climbed.standings]
+    assert kept["images"]["train"] + kept["images"]["val"] + kept["images"]["test"] == pytest.approx(600, abs=20)

@@ -1,0 +1,150 @@
+"""The invariance card: known weaknesses show on it, by name and step, and what cannot be audited is said."""
+
+import json
+import re
+import shutil
+import statistics
+
+import numpy as np
+import pytest
+
+import clearsight as cs
+from clearsight.cli.main import main
+from clearsight.errors import ConfigError
+from clearsight.report.robustness_page import change_chart
+from clearsight.robustness import CHANGES, audit
+from clearsight.robustness.report import LOST
+
+
+@pytest.fixture(scope="module")
+def predictor(digits_run):
+    return cs.load(digits_run)
+
+
+@pytest.fixture(scope="module")
+def some(digits_arrays):
+    images, labels = digits_arrays
+    return images[-250:], labels[-250:]
+
+
+def test_a_half_turn_makes_six_and_nine_each_other(predictor, some):
+    card = audit(predictor, *some, changes=["rotation", "blur"], turns=[(6, 180, 9), (9, 180, 6)])
+    last = card.rows["rotation"][4]
+    assert last.amount == 180
+    assert {last.confusion[0], last.confusion[1]} == {"6", "9"}
+    lost = [card.accuracy - s.accuracy > LOST for s in card.rows["rotation"]]
+    assert card.fails["rotation"] == 1 + lost.index(True) <= 3
+    sensitivity = {s.edit: s for s in card.sensitivity}
+    assert sensitivity["6 turned by 180 degrees: 9"].changed > 0.8
+    assert sensitivity["object painted out: another answer"].changed > 0.7
+
+
+@pytest.mark.long
+def test_training_with_rotation_shows_on_the_card_in_the_median_of_three_seeds(tmp_path, some, record_property):
+    """The bar of the card: a model that saw turned digits stands them visibly better."""
+    gained = []
+    for seed in range(3):
+        found = {}
+        for augment in ("none", "affine"):  # affine turns by up to 15 degrees
+            out = tmp_path / f"{augment} {seed}"
+            run = cs.fit("digits", out=out, augment=augment, model="lenet5", epochs=30, seed=seed)
+            found[augment] = audit(run.predictor, *some, changes=["rotation"]).rows["rotation"][1].accuracy
+        gained.append(found["affine"] - found["none"])
+    record_property("accuracy gained on turned digits", gained)
+    assert statistics.median(gained) > 0.05
+
+
+def test_the_card_adds_up(predictor, some):
+    card = audit(predictor, *some, changes=["noise", "noise + blur"])
+    truth = np.array([str(t) for t in some[1]])
+    assert card.accuracy == np.mean([p.label for p in predictor.predict(some[0])] == truth)
+    for steps in card.rows.values():
+        for s in steps:
+            assert s.interval[0] <= s.accuracy <= s.interval[1]
+            assert s.consistency_interval[0] <= s.consistency <= s.consistency_interval[1]
+    assert [s.amount for s in card.rows["noise"]] == list(CHANGES["noise"].steps)
+    assert card.rows["noise + blur"][4].accuracy <= card.rows["noise"][4].accuracy + 0.03
+    assert all(len(strip) == 6 for strip in card.examples.values())
+    assert sum(c.images for c in card.clusters) == sum(n for n in np.unique(some[1], return_counts=True)[1] if n >= 20)
+    json.dumps(card.to_dict())
+
+
+def test_models_without_gradients_have_a_card_too(classical_run, some):
+    card = audit(cs.load(classical_run), *some, changes=["illumination", "occlusion"])
+    assert card.rows["occlusion"][4].accuracy < card.accuracy
+
+
+def test_bad_input(predictor, some):
+    with pytest.raises(ConfigError, match=r"no change 'rotaton'.*rotation"):
+        audit(predictor, *some, changes=["rotaton"])
+    with pytest.raises(ConfigError, match="no images to audit"):
+        audit(predictor, some[0][:0].reshape(0, 1, 8, 8), some[1][:0])
+    with pytest.raises(ConfigError, match="no changes to make"):
+        audit(predictor, *some, changes=[])
+    with pytest.raises(ConfigError, match=r"'blur\+blur' names a change twice"):
+        audit(predictor, *some, changes=["blur+blur"])
+    with pytest.raises(ConfigError, match="a turn by nan degrees"):
+        audit(predictor, *some, changes=["blur"], turns=[(6, float("nan"), 9)])
+
+
+def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    before = (run / "report.html").read_text()
+    assert "Not measured yet" in before
+    cs.audit(run, changes=["blur"], images=60)
+    after = (run / "report.html").read_text()
+    assert "Not measured yet" not in after
+    assert '<th scope="row">blur</th>' in after
+    assert 'href="audit/card.html"' in after
+    cs.audit(run, changes=["noise"], images=60)
+    last = (run / "report.html").read_text()
+    assert '<th scope="row">noise</th>' in last
+    assert '<th scope="row">blur</th>' not in last
+    assert last.split("<!-- card -->")[0] == before.split("<!-- card -->")[0]
+    assert last.split("<!-- /card -->")[1] == before.split("<!-- /card -->")[1]
+
+
+def test_steps_stand_where_their_amounts_do(digits_run, tmp_path):
+    card, _ = cs.audit(digits_run, changes=["rotation", "illumination", "blur+noise"], images=20, out=tmp_path)
+
+    def places(change):
+        drawn = str(change_chart("c", card, change))
+        return [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', drawn)], re.findall(r">([^<]*)</text>", drawn)
+
+    for change, first in (("rotation", 0), ("illumination", 1)):
+        amounts = np.array([first, *(s.amount for s in card.rows[change])])
+        x, words = places(change)
+        np.testing.assert_allclose(x, 46 + 300 * (amounts - first) / (amounts[-1] - first), atol=0.01)
+        assert {f"{a:g}" for a in amounts} <= set(words)
+    x, words = places("blur+noise")
+    np.testing.assert_allclose(np.diff(x), 60)
+    assert "step" in words
+    assert "100%" in words
+
+
+def test_command(digits_run, tmp_path, capsys):
+    words = ["audit", str(digits_run), "--images", "60", "--out", str(tmp_path / "card")]
+    assert main([*words, "--changes", "blur,noise+rotation", "--turns", "6:180:9"]) == 0
+    said = capsys.readouterr().out
+    assert "6 turned by 180 degrees" in said
+    assert "(1)" not in said  # of several changes the step has no amount
+    page = (tmp_path / "card" / "card.html").read_text()
+    assert "The invariance card of digits" in page
+    assert "Within a class" not in page, "of each class there are fewer than 20 images"
+    assert main([*words, "--changes", "blur", "--images", "300", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["changes"]["blur"]) == 5
+    saved = json.loads((tmp_path / "card" / "robustness.json").read_text())
+    assert saved["images"] == 300
+    groups = (tmp_path / "card" / "card.html").read_text().partition("Within a class")[2]
+    worst = saved["clusters"][0]
+    assert f'<th scope="row">{worst["label"]}</th><td class="number">{worst["images"]}</td>' in groups
+    assert main([*words, "--turns", "6=9"]) == 2
+    assert "CLASS:DEGREES:CLASS" in capsys.readouterr().err
+    assert main([*words, "--turns", "6:180:x"]) == 2
+    assert "no class 'x'" in capsys.readouterr().err
+    assert main([*words, "--changes", ","]) == 2
+    assert "no changes to make" in capsys.readouterr().err
+    assert main([*words, "--seed", "-1"]) == 2
+    assert "--seed -1 must be 0 or more" in capsys.readouterr().err

@@ -1,0 +1,144 @@
+"""Two processes on one machine against one: the same curve, and a clear end when one of them dies."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+SCRIPT = """
+import json, os, sys
+import numpy as np, torch
+from clearsight.models.network import Network
+from clearsight.scale.distributed import processes
+from clearsight.tasks import Classification, read
+from clearsight.train.config import TrainConfig
+from clearsight.train.loop import Examples, train_network
+from clearsight.train.resolve import resolve
+from clearsight.errors import ClearsightError
+
+found = read("digits")
+pixels, labels = np.asarray(found.source.images)[:, None], found.labels
+name, precision = os.environ["NETWORK"].split()
+spec = {"kind": "network", "name": name, "classes": 10, "img_size": 8,
+        "knobs": {"width": 8} if name == "resnet8" else {}, "input": {"mean": [0.3], "std": [0.37], "mode": "fixed"}}
+torch.manual_seed(0)
+network = Network(spec).to(getattr(torch, precision))
+weights = np.linspace(0.5, 1, len(labels), dtype=np.float32)
+data = Examples(pixels, labels, weights, np.arange(640), np.arange(700, 800), Classification(tuple("0123456789")))
+losses = []
+class Look:
+    def start(self, network, groups): pass
+    def before_forward(self, number):
+        if os.environ.get("DIE") == os.environ.get("RANK") and number == 20: os._exit(9)
+    def after_backward(self, step):
+        assert step.batch == 32 == len(step.images) * world.size
+        losses.append(step.loss)
+    def after_update(self, step): pass
+    def after_epoch(self, epoch): losses.append(epoch.val_loss)
+options = {"epochs": 5, "batch_size": 32, "accumulate": 2, "l1": 1e-5, "opt": "momentum", "weight_decay": 0.05}
+config = resolve(TrainConfig().with_options(**options, device="cpu"))
+groups = [{"params": list(network.parameters()), "lr": 0.05}]
+try:
+    with processes() as world, world.sync_batchnorm(network):
+        train_network(network, data, config, groups, observer=Look(), world=world)
+except ClearsightError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+print(json.dumps(losses))
+"""
+
+
+def start(rank, size, port, **extra):
+    environment = {
+        **os.environ, "RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+        "NETWORK": "resnet8 float64", **extra,
+    }  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.mark.parametrize("network", ["resnet8 float64", pytest.param("mlp float32", marks=pytest.mark.long)])
+def test_two_processes_equal_one(network):
+    """50 steps with batch normalisation, accumulated batches, weights and L1: losses within 1e-4.
+
+    Training amplifies rounding, which depends on the order of a sum, so batch normalisation is compared in float64.
+    """
+    port = free_port()
+    alone = start(0, 1, port, NETWORK=network)
+    pair = [start(rank, 2, port, NETWORK=network) for rank in range(2)]
+    answers = []
+    for process in (alone, *pair):
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        answers.append(json.loads(out.splitlines()[-1]))
+    one, first, second = (np.array(a) for a in answers)
+    assert len(one) == 50 + 5
+    assert first.tolist() == second.tolist()
+    np.testing.assert_allclose(first, one, atol=1e-4)
+    assert one[-1] < 0.5 * one[0]  # it did learn
+
+
+def test_when_one_dies_the_other_says_so():
+    port = free_port()
+    pair = [start(rank, 2, port, DIE="1") for rank in range(2)]
+    _, err = pair[0].communicate(timeout=240)
+    pair[1].communicate()
+    assert pair[0].returncode == 2
+    assert "process 0 of 2 lost another one" in err
+    assert "--resume" in err
+
+
+def test_the_command_runs_under_torchrun(tmp_path):
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()),
+            "-m", "clearsight.cli.main", "train", "digits", "--epochs", "4", "--augment", "none", "--out", str(out),
+        ],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["test"]["accuracy"] > 0.5, "of ten classes"
+    assert done.stdout.count("right on") == 1
+
+
+def test_whole_batch_norm_alone_is_pytorchs():
+    """In one process, through the same code: outputs, gradients and running statistics."""
+    from torch import distributed, nn
+
+    from clearsight.scale.distributed import WholeBatchNorm
+
+    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=1)
+    try:
+        theirs, ours = nn.BatchNorm2d(3).double(), nn.BatchNorm2d(3).double()
+        ours.__class__ = WholeBatchNorm
+        x = torch.randn(6, 3, 5, 5, dtype=torch.float64)
+        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+        theirs(a).pow(3).sum().backward()
+        ours(b).pow(3).sum().backward()
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(theirs.running_mean, ours.running_mean, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(theirs.running_var, ours.running_var, atol=1e-6, rtol=1e-5)
+    finally:
+        distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(("rank", "expected"), [(0, [5, 7, 9]), (1, [6, 8])])
+def test_shares_are_disjoint(rank, expected):
+    from clearsight.scale.distributed import World
+
+    assert World(rank, 2).share(np.arange(5, 10)).tolist() == expected
