@@ -37,7 +37,7 @@ def test_its_commands_and_blocks_run(page, desk, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(script[1], run_name="__main__")
     assert ended.value.code == 0
-    assert "new.jpg\tcat\t" in capsys.readouterr().out
+    assert "new.jpg\tcat " in capsys.readouterr().out
 
     assert len(written.blocks("python")) == 6
     names = written.run({})

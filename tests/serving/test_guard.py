@@ -121,7 +121,7 @@ class Slow:
     def __getattr__(self, name):
         return getattr(self.predictor, name)
 
-    def look(self, images):
+    def forward(self, images):
         assert self.gate.wait(60)
         return self.predictor.forward(images)
 
@@ -165,7 +165,7 @@ def test_an_answer_that_takes_too_long_is_429_and_still_counts_as_work(predictor
 
 def test_a_defect_is_told_by_its_number_alone(predictor, pngs, monkeypatch, serving):
     with serving(predictor) as client:
-        monkeypatch.setattr(predictor, "look", lambda images: 1 / 0)
+        monkeypatch.setattr(predictor, "forward", lambda images: 1 / 0)
         found = client.post("/v1/predict", content=pngs[0])
         monkeypatch.undo()
         assert client.post("/v1/predict", content=pngs[0]).status_code == 200
