@@ -77,8 +77,11 @@ def prepare(
     )
     if not learnable.all():
         split = split.also_tested(np.flatnonzero(usable & dataset.task.only_tested(dataset)))
-    examined = audit(dataset, scanned, pixels, split, set_aside)
-    return Prepared(dataset, scanned, form, geometry, pixels, _without_known(split, pixels), examined)
+    examined = audit(dataset, scanned, pixels, split, set_aside)  # which names the images on both sides of the split
+    split = _without_known(split, pixels)
+    counts = {**examined.counts, "test": {"images": len(split.test)}}
+    examined = replace(examined, counts=counts, split_rule=split.rule)
+    return Prepared(dataset, scanned, form, geometry, pixels, split, examined)
 
 
 def _without_known(split: Split, pixels: CachedPixels) -> Split:
