@@ -1,4 +1,4 @@
-"""A run knows its images by content: whatever is done to the data, no training image is scored and every count is exact."""
+"""A run knows its images by content: no training image is scored, and every count is exact."""
 
 from __future__ import annotations
 
@@ -152,9 +152,8 @@ def test_the_seed_of_a_run_in_memory_is_no_matter(tmp_path):
     assert cs.evaluate(run.predictor).accuracy == run.metrics["test"]["accuracy"]
 
 
-def test_images_that_came_later_or_went_are_counted(trained, tmp_path, monkeypatch):
-    home, pictures = trained
-    data = Path(shutil.copytree(home / "data", tmp_path / "data"))
+def test_images_that_came_later_or_went_are_counted(trained, tmp_path):
+    data = Path(shutil.copytree(trained[0] / "data", tmp_path / "data"))
     cs.fit(data, model="pixels+forest", img_size=SIDE, out=tmp_path / "run")
     record = SplitRecord.load(tmp_path / "run")
     assert record is not None
