@@ -8,11 +8,14 @@ the classes, the temperature; and where the model comes from: data, scores, vers
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import platform
 import shlex
 import shutil
+import tempfile
+import zipfile
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -129,6 +132,25 @@ class Bundle:
                     temporary.rename(folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+    def to_bytes(self) -> bytes:
+        """The folder as a zip archive, for pickles and sockets; `from_bytes` reads it."""
+        content = io.BytesIO()
+        with tempfile.TemporaryDirectory() as parent, zipfile.ZipFile(content, "w") as archive:
+            folder = Path(parent)
+            self.save(folder / "model")
+            if self.split:
+                self.split.save(folder)
+            for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+                archive.write(file, file.relative_to(folder))
+        return content.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Bundle:
+        """What `to_bytes` wrote; BundleError as for `load`."""
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(folder)
+            return cls.load(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:

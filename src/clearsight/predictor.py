@@ -64,6 +64,10 @@ class Predictor:
         self.network = bundle.network.cpu().eval()
         self._engines: dict[str, Engine] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles hold the model's folder: its weights as safetensors."""
+        return _unpickled, (self.bundle.to_bytes(), self.engine, self.device, self.hint)
+
     @property
     def classes(self) -> tuple[str, ...]:
         return self.bundle.classes
@@ -352,6 +356,10 @@ class Predictor:
         source = as_source(array)
         assert isinstance(source, Array)
         yield from _grouped(from_array(source.planes(i), f"#{i}", form, geometry) for i in range(len(source)))
+
+
+def _unpickled(content: bytes, engine: str, device: str, hint: Hint) -> Predictor:
+    return Predictor(Bundle.from_bytes(content), engine=engine, device=device, hint=hint)
 
 
 def _grouped(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:

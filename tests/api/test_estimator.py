@@ -1,5 +1,7 @@
 """scikit-learn's tools take the classifier as one of their own."""
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -61,6 +63,26 @@ def test_what_has_no_effect_here_is_refused(arrays):
     x, y = arrays
     with pytest.raises(ConfigError, match="--out, --heal, --task regression: without effect in ImageClassifier"):
         cs.ImageClassifier(out="here", heal=True, task="regression").fit(x[:40], y[:40])
+
+
+def test_columns_follow_the_sorted_classes(arrays):
+    x, y = arrays
+    names = np.array(["c1", "c2", "c10"])[y[:300] % 3]
+    model = cs.ImageClassifier("pixels+softmax").fit(x[:300], names)
+    assert list(model.classes_) == sorted(set(names)) == ["c1", "c10", "c2"], "natural order is c1, c2, c10"
+    assert (model.predict(x[:300]) == names).mean() > 0.5
+    assert np.allclose(np.exp(model.predict_log_proba(x[:5])), model.predict_proba(x[:5]))
+    signs = cs.ImageClassifier("pixels+softmax").fit(x[:200], np.where(y[:200] > 4, 1, -1))
+    assert list(signs.classes_) == [-1, 1]
+    assert np.corrcoef(signs.predict_proba(x[:200])[:, 1], y[:200] > 4)[0, 1] > 0.5
+
+
+def test_a_pickled_model_predicts_the_same(arrays):
+    x, y = arrays
+    model = cs.ImageClassifier("pixels+softmax").fit(x[:200], y[:200])
+    content = pickle.dumps(model)
+    assert b"safetensors" in content
+    assert np.array_equal(pickle.loads(content).predict_proba(x[:20]), model.predict_proba(x[:20]))
 
 
 def test_not_fitted():

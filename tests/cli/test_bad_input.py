@@ -43,7 +43,7 @@ def test_one_class(tmp_path, capsys, digit_folders):
     for c in (1, 2):
         (digit_folders / f"digit {c}").rename(tmp_path / f"away{c}")
     text = fails(capsys, "train", digit_folders, "--out", tmp_path / "run")
-    assert "a classifier needs two classes or more; found 1 (digit 0); expected at least 2" in text
+    assert "a classifier needs two classes or more; found 1 class (digit 0); expected at least 2" in text
     assert not (tmp_path / "run").exists()
 
 

@@ -36,7 +36,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             setattr(self, name, value)
 
     def fit(self, X: Any, y: Any) -> ImageClassifier:
-        """Learn the classes of y.
+        """Learn the classes of y. `classes_` holds them, sorted as by `numpy.unique`.
 
         Raises:
             ClearsightError: what is wrong with the data or the options, and what to do.
@@ -47,20 +47,26 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         y = np.asarray(y)
         _require_classes(y)
         fitted = fit(read((X, y), task="classification"), config, hold_out_test=False, find_issues=False)
-        by_name = {str(label): label for label in np.unique(y).tolist()}
-        self.classes_ = np.array([by_name[name] for name in fitted.bundle.classes])
+        self.classes_ = np.unique(y)
+        names = [str(label) for label in self.classes_.tolist()]
+        self.columns_ = np.array([fitted.bundle.classes.index(name) for name in names])
         self.predictor_ = Predictor(fitted.bundle)
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Calibrated probabilities (N, K), columns in the order of `classes_`."""
         check_is_fitted(self)
-        return self.predictor_.predict_proba(X)
+        return self.predictor_.predict_proba(X)[:, self.columns_]
+
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """Logarithms of the probabilities (N, K), columns in the order of `classes_`."""
+        with np.errstate(divide="ignore"):  # a probability may be 0
+            return np.asarray(np.log(self.predict_proba(X)))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest label of each image (N,)."""
-        belief = self.predict_proba(X)
-        return np.asarray(self.classes_[belief.argmax(axis=1)])
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
 
 options_in_signature(ImageClassifier.__init__, without=("fit",))

@@ -223,10 +223,9 @@ def _joined(units: _Units, among: Indices, classes: int, needed: int) -> Indices
 def _require_classes(labels: Indices, classes: Sequence[str]) -> None:
     present = np.unique(labels[labels >= 0])
     if len(present) < 2:
-        names = ", ".join(classes[i] for i in present) or "none"
         raise DataError(
             "a classifier needs two classes or more",
-            found=f"{len(present)} ({names})",
+            found=f"1 class ({classes[present[0]]})" if len(present) else "no classes",
             expected="at least 2",
             fix="add images of another class",
         )
