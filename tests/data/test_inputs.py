@@ -14,7 +14,7 @@ import pandas as pd
 import PIL
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 from skimage import data
 
 from clearsight.attacks import attack
@@ -290,6 +290,8 @@ def test_changes_to_a_pil_image_are_seen(model: Predictor, tmp_path: pathlib.Pat
     second = opened(tmp_path / "two.tif")
     second.seek(1)
     np.testing.assert_array_equal(next(model.originals(second)), (255 - RGB).transpose(2, 0, 1))
+    both = list(model.originals(ImageSequence.Iterator(opened(tmp_path / "two.tif"))))
+    np.testing.assert_array_equal(both, [a.transpose(2, 0, 1) for a in (RGB, 255 - RGB)])
 
 
 # --- several images, names, memory -----------------------------------------------------------------------------------

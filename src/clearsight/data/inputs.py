@@ -213,10 +213,9 @@ def _read(images: Any, count: int | None, shape: Shape | None) -> ImageInputs:
 def _unread(path: Any, error: ImageError) -> ImageError:
     """The error of a path in a list, with advice where it is a folder or a pattern."""
     text = os.fsdecode(path)
-    fix = (
-        "pass a folder or a pattern alone, not in a list" if glob.has_magic(text) or local_path(text).is_dir() else None
-    )
-    return ImageError(error.happened, found=error.found, expected=error.expected, fix=fix or error.fix)
+    several = glob.has_magic(text) or local_path(text).is_dir()
+    fix = "pass a folder or a pattern alone, not in a list" if several else error.fix
+    return ImageError(error.happened, found=error.found, expected=error.expected, fix=fix)
 
 
 def _is_one(thing: Any) -> bool:
@@ -227,14 +226,12 @@ def _is_one(thing: Any) -> bool:
 
 
 def _listed(images: Iterable[Any]) -> ImageInputs:
-    """Images one by one, each of any form. Of PIL images from an iterator only the files' contents are kept, so that
-    they need not all be open at once.
-    """
+    """Images one by one, each of any form."""
     items, names = [], []
     for i, one in enumerate(images):
         item, name = _item(one, f"#{i}")
         if isinstance(images, Iterator) and isinstance(item, Image.Image):
-            item = opened_content(item) or item
+            item = _kept(item, name)
         items.append(item)
         names.append(name)
     if not items:
@@ -262,6 +259,16 @@ def _item(one: Any, name: str) -> tuple[Any, str]:
         fix = "convert nested lists of numbers with `np.asarray(images, np.uint8)`" if isinstance(one, list) else None
         raise ImageError(f"{name} is no image", found=_described(one), expected=ACCEPTED, fix=fix)
     return _read_array(array, 1, None, tensor=_is_tensor(one), name=name)[0], name
+
+
+def _kept(image: Image.Image, name: str) -> Any:
+    """A PIL image from an iterator as the content of its file, so that not all need be open at once, or as a copy, as
+    the iterator may yield one image again and again at other frames.
+    """
+    try:
+        return opened_content(image) or image.copy()
+    except Exception as error:  # Pillow's plug-ins raise many kinds for broken files
+        raise ImageError(f"{name} does not decode", found=" ".join(str(error).split())[:120]) from error
 
 
 def _not_empty(content: bytes, name: str, kind: str) -> bytes:
