@@ -276,11 +276,12 @@ class Predictor:
             self._engines[name] = engine_for(self._core, self.shape, images, self.device, name, self.hint)
         return self._engines[name]
 
-    def inputs(self, images: Images) -> ImageInputs:
+    def inputs(self, images: Images, count: int | None = None) -> ImageInputs:
         """The images in one form, with their names; see `clearsight.data.inputs` for all that is recognised. An
-        iterator is read to its end, so ask once and pass the result on.
+        iterator is read to its end, so ask once and pass the result on. count: how many there must be, where that is
+        known: an array of three gray images is then told from one colour image.
         """
-        return as_images(images, shape=self.shape)
+        return as_images(images, count=count, shape=self.shape)
 
     def names(self, images: Images) -> list[str]:
         """What to call each image: its path, or its number."""

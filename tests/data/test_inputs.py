@@ -458,12 +458,15 @@ def test_every_shape_has_one_reading_or_an_error_with_good_advice() -> None:
     assert asked > 100
 
 
-def test_labels_tell_how_an_array_is_meant() -> None:
+def test_labels_tell_how_an_array_is_meant(model: Predictor) -> None:
     for shape in ((3, 20, 24), (64, 48, 3), (6, 5, 4), (3, 64, 3)):
         found = as_images(np.zeros(shape, np.uint8), count=shape[0])
         assert found.items.shape == (shape[0], 1, *shape[1:])
         assert len(as_images(torch.zeros(shape), count=shape[0])) == shape[0]
     assert as_images(np.zeros((3, 20, 24), np.uint8), count=1).items.shape == (1, 3, 20, 24)
+    gray = np.zeros((3, 20, 24), np.uint8)
+    assert len(model.predict(model.inputs(gray, count=3))) == 3
+    assert len(model.predict(model.inputs(gray, count=1))) == 1
     with pytest.raises(DataError, match="images and labels differ in number; found 6 and 5"):
         as_images(np.zeros((6, 20, 24), np.uint8), count=5)
     with pytest.raises(DataError, match="images and labels differ in number; found 2 and 5"):
