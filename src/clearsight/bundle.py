@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
+from clearsight.data.split_record import SplitRecord
 from clearsight.disk import disk_errors, file_inside, read_inside
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ModelError
 from clearsight.json_values import to_json
@@ -51,7 +52,8 @@ class Bundle:
 
     network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to outputs (N, task.outputs).
     task: what these mean, calibration included. limits: the detector of out-of-distribution images; None for a network
-    that was not trained here.
+    that was not trained here. split: which images it was trained, validated and tested on, by content; None where that
+    is not known.
     """
 
     network: ModelNetwork
@@ -61,6 +63,7 @@ class Bundle:
     data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     limits: OODDetector | None = None
+    split: SplitRecord | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -161,6 +164,12 @@ class Bundle:
                 ) from error  # fmt: skip
             network.load_state_dict(load_file(str(file_inside(folder, weights_name))))
             known = card.get("limits")
+            split = SplitRecord.load(folder)
+            if split is not None and split.digest != card["data"].get("split"):
+                raise BundleError(
+                    f"{folder / 'split.csv'} is not that of this model", found="entries that were changed",
+                    fix="restore it from a copy, or delete it: overlap with the training images is not checked then",
+                )  # fmt: skip
             limits = load_arrays(str(file_inside(folder, f"{place}limits.safetensors"))) if known else {}
             return cls(
                 network=network.eval(),
@@ -170,6 +179,7 @@ class Bundle:
                 data=card["data"],
                 scores=card["scores"],
                 limits=OODDetector.load(known, limits) if known else None,
+                split=split,
             )
         except ClearsightError:
             raise

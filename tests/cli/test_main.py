@@ -96,11 +96,19 @@ def test_evaluate_compares_views_and_models_on_the_same_images(capsys, digits_ru
     assert "did you mean shifts" in capsys.readouterr().err.lower()
 
 
-def test_a_model_that_knows_the_test_images_is_said_to(capsys, digits_run, tmp_path):
+def test_images_that_another_model_was_trained_on_are_left_out(capsys, digits_run, tmp_path):
     other = cs.fit("digits", model="pixels+svm", seed=1, out=str(tmp_path / "other")).folder
-    assert [row.knows for row in cs.together(digits_run, others=[other])] == [False, True, True]
+    first, second = (cs.load(run).bundle.split for run in (digits_run, other))
+    both = {c for c, p in zip(first.contents, first.parts, strict=True) if p == "test"} & {
+        c for c, p in zip(second.contents, second.parts, strict=True) if p == "test"
+    }
+    rows = cs.together(digits_run, others=[other])
+    assert [row.knows for row in rows] == [False, False, False]
+    assert {row.n for row in rows} == {len(both)}
+    rows = cs.together(digits_run, others=[other], include_training=True)
+    assert [row.knows for row in rows] == [False, True, True]
     assert main(["evaluate", str(digits_run), "--with", str(other)]) == 0
-    assert "not to be trusted" in capsys.readouterr().out
+    assert "that another of these models was trained on, excluded" in capsys.readouterr().err
 
 
 def test_models_lists_every_network_as_published(capsys):

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clearsight.console import Console, Silent
+from clearsight.data.cache import PixelView
 from clearsight.errors import DataError
 from clearsight.evaluation import (
     Paired,
@@ -15,11 +18,7 @@ from clearsight.evaluation import (
     views_of,
 )
 from clearsight.predictor import Predictor
-from clearsight.runs.images import (
-    as_seen_by,
-    held_out,
-    knows,
-)
+from clearsight.runs.images import HeldOut, held_out, seen_by
 from clearsight.runs.load import load
 
 
@@ -29,6 +28,7 @@ def together(
     *,
     views: str | None = None,
     others: Sequence[str | Path | Predictor] = (),
+    include_training: bool = False,
     console: Console | None = None,
     data_dir: str | None = None,
 ) -> list[Paired]:
@@ -39,7 +39,7 @@ def together(
     itself, then its views together, each other model, and all models together. Views apply to every model.
     """
     console = console or Silent()
-    held = held_out(model, data, console=console, data_dir=data_dir)
+    held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
     held.predictor.classifies("comparing views and models")
     predictors = {_short(model): held.predictor}
     for other in others:
@@ -53,13 +53,13 @@ def together(
                 found=", ".join(predictors[name].classes[:8]),
                 expected=", ".join(held.predictor.classes[:8]),
             )
-    alone = held.predictor.predict_proba(held.images, console.stage("judging"))
+    held, views_by_model, known = _unseen_by_all(held, list(predictors.values()), include_training, console)
+    alone = held.predictor.predict_proba(held.images, console.stage("evaluating"))
     rows = [compare_paired(_short(model), alone, alone, held.labels)]
     beliefs = []
-    known = [bool(number) and knows(predictor, held) for number, predictor in enumerate(predictors.values())]
     for number, (name, predictor) in enumerate(predictors.items()):
-        images = held.images if not number else as_seen_by(predictor, held, console)
-        own = alone if not number else predictor.predict_proba(images, console.stage(f"judging {name}"))
+        images = views_by_model[number]
+        own = alone if not number else predictor.predict_proba(images, console.stage(f"evaluating {name}"))
         if views is None:
             beliefs.append(own)
         else:
@@ -77,6 +77,27 @@ def together(
     if len(beliefs) > 1:
         rows.append(compare_paired("together", alone, mean_of(beliefs), held.labels, any(known)))
     return rows
+
+
+def _unseen_by_all(
+    held: HeldOut, predictors: Sequence[Predictor], include_training: bool, console: Console
+) -> tuple[HeldOut, list[PixelView], list[bool]]:
+    """The images that no model was trained on, as each model sees them; and for each model whether it was trained on
+    some of them, which only happens where training images are included.
+    """
+    found = [(held.images, np.zeros(len(held.rows), bool))]
+    found += [seen_by(predictor, held, console) for predictor in predictors[1:]]
+    known = np.any([mask for _, mask in found], axis=0)
+    if include_training or not known.any():
+        return held, [view for view, _ in found], [bool(mask.any()) for _, mask in found]
+    if known.all():
+        raise DataError(
+            "no image is left that none of these models was trained on", found=f"{len(known)} images",
+            fix="name other data, compare runs of the same --seed, or add --include-training",
+        )  # fmt: skip
+    console.say(f"data: {known.sum()} images that another of these models was trained on, excluded")
+    kept = np.flatnonzero(~known)
+    return held.at(kept), [PixelView(view.array, view.indices[kept]) for view, _ in found], [False] * len(found)
 
 
 def _short(model: str | Path | Predictor) -> str:

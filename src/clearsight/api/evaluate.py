@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,39 @@ def evaluate(
     model: str | Path | Predictor,
     data: Any = None,
     *,
+    include_training: bool = False,
     console: Console | None = None,
     data_dir: str | None = None,
 ) -> Evaluation:
-    """Evaluate a model on data it was not trained on.
+    """Evaluate a model on images that it was not trained on.
 
-    Without data, or with the data it was trained on, the test split of its own run is used again. Other data is judged
-    on its test split where it states one, else on all of it; its classes must be among the model's.
+    Images are compared by content with those of the model's training: its training and validation images are left out
+    and counted, whatever their path, name, order or label is now.
+
+    Args:
+        model: a run, its folder, or a loaded model.
+        data: labelled images, whose classes must be among the model's. Where they state a test split, that is
+            evaluated, else all of them. None evaluates the test split of the model's own run.
+        include_training: also evaluate the images that the model was trained and validated on.
+        console: where progress is shown; nowhere by default.
+        data_dir: folder that holds the files of a built-in data set.
+
+    Returns:
+        The scores, with `images`: the counts of images that were scored and left out.
+
+    Raises:
+        DataError: no image is left to evaluate, or the data has classes that the model does not know.
+        BundleError: the images of the model's own test split are not recorded or gone.
+
+    Example:
+        >>> cs.evaluate("runs/photos", "more_photos/").accuracy  # doctest: +SKIP
     """
     console = console or Silent()
-    held = held_out(model, data, console=console, data_dir=data_dir)
-    logits = held.predictor.logits(held.images, console.stage("judging on the test split" if held.own else "judging"))
-    return held.predictor.bundle.task.evaluate(
+    held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
+    logits = held.predictor.logits(
+        held.images, console.stage("evaluating the test split" if held.own else "evaluating")
+    )
+    found = held.predictor.bundle.task.evaluate(
         logits, held.truth, indices=held.rows, images=held.names, groups=held.groups
     )
+    return replace(found, images=held.counts)

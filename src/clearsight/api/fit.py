@@ -17,6 +17,7 @@ from clearsight.bundle import versions
 from clearsight.console import Console, Silent
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
+from clearsight.data.split_record import targets_digest
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, read_inside, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
@@ -83,7 +84,10 @@ def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World) 
         world.broadcast(str(folder))
         if config.run.resume:
             console.say(f"resuming {folder}")
-        about = {"options": config.to_dict(), "data": dataset.origin, "versions": versions()}
+        about = {
+            "options": config.to_dict(), "data": dataset.origin, "targets": targets_digest(dataset),
+            "versions": versions(),
+        }  # fmt: skip
         write_json(folder / "config.json", about)
         fitted, diagnosis = _trained(folder, dataset, config, console, world)
         if diagnosis is not None:
@@ -111,6 +115,8 @@ def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World) 
             columns = [f.name for f in fields(LabelIssue)]
             write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found], columns)
         bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
+        assert bundle.split is not None
+        bundle.split.save(folder)
         bundle.save(folder / "model")
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/

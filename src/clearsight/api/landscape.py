@@ -11,14 +11,12 @@ import numpy as np
 
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
-from clearsight.data.scan import scan
 from clearsight.derivatives import Landscape, Rates, survey
 from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import BundleError, DataError
-from clearsight.runs.folder import recorded_data_dir, run_options, run_recipe
-from clearsight.runs.images import as_trained, own_data, require_unchanged
+from clearsight.runs.folder import run_options, run_recipe
+from clearsight.runs.images import known_images
 from clearsight.runs.load import load
-from clearsight.tasks import read
 
 
 def landscape(
@@ -87,26 +85,26 @@ def _surveyed(
         weights = "head" if head else "all"
     varied(predictor, weights)  # what cannot be looked at is said before its images are read
     bundle = predictor.bundle
-    named = own_data(bundle) if data is None else data
-    recorded = None if data_dir else recorded_data_dir(run, named)
-    dataset = read(named, data_dir=data_dir or recorded)
+    known = known_images(bundle, run, data, console=console, data_dir=data_dir)
+    dataset = known.dataset
     if dataset.classes != bundle.classes:
         raise DataError(
             "the data has other classes than the model", found=", ".join(dataset.classes[:8]),
             expected=", ".join(bundle.classes[:8]), fix="name the images that the model was trained on",
         )  # fmt: skip
-    scanned = scan(dataset, console.stage("looking at the files"))
-    if data is None or recorded:
-        require_unchanged(bundle, dataset, scanned)
-    prepared = as_trained(bundle, options, dataset, scanned, console)
-    if prepared.pixels.key != bundle.data.get("fingerprint"):
-        console.say(f"data: the images are no longer those {name} was trained on")
+    parts = known.rows("train"), known.rows("val")
+    if not all(map(len, parts)):
+        raise BundleError(
+            f"these are not the images that {name} was trained on",
+            found=f"{len(parts[0])} training and {len(parts[1])} validation images of this model, known by content",
+            fix="name the images that the model was trained on",
+        )  # fmt: skip
     rng = np.random.default_rng(seed)
     most = images or affordable_images(predictor, weights)
-    train, val = (np.sort(rng.permutation(rows)[:most]) for rows in (prepared.split.train, prepared.split.val))
+    train, val = (np.sort(rng.permutation(rows)[:most]) for rows in parts)
     return survey(
-        predictor, prepared.pixels.view(train), prepared.labels[train], prepared.pixels.view(val),
-        prepared.labels[val], name=name, weights=weights, loss=how.get("loss") or "cross-entropy",
+        predictor, known.pixels.view(train), dataset.labels[train], known.pixels.view(val),
+        dataset.labels[val], name=name, weights=weights, loss=how.get("loss") or "cross-entropy",
         smoothing=how.get("label_smoothing") or 0.0, rates=None if weights == "head" else recorded_rates(run),
         points=points, batch=batch, seed=seed, console=console,
     )  # fmt: skip

@@ -10,18 +10,11 @@ import numpy as np
 from clearsight.console import Console, Silent
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.data.scan import scan
 from clearsight.disk import own_name
 from clearsight.errors import ClearsightError
 from clearsight.retrieval import Index, Retrieval
-from clearsight.runs.folder import recorded_data_dir, run_options
-from clearsight.runs.images import (
-    all_pixels,
-    as_learned,
-    as_trained,
-    own_data,
-    require_unchanged,
-)
+from clearsight.runs.folder import recorded_data_dir
+from clearsight.runs.images import known_images, own_images
 from clearsight.runs.load import load
 from clearsight.tasks import read
 
@@ -49,25 +42,21 @@ def index(
 
     console, path = console or Silent(), Path(model).expanduser()
     predictor = load(model)
-    bundle, options = predictor.bundle, run_options(path)
-    own = data is None
-    named = own_data(bundle) if own else data
-    recorded = None if data_dir else recorded_data_dir(path, named)
-    where = data_dir or recorded
-    dataset = as_learned(bundle, named, where) if own else read(data, data_dir=where)
-    scanned = scan(dataset, console.stage("looking at the files"))
-    if own or recorded:
-        require_unchanged(bundle, dataset, scanned)
+    bundle, own = predictor.bundle, data is None
     if own:
-        prepared = as_trained(bundle, options, dataset, scanned, console)
-        pixels, rows, queries = prepared.pixels, np.sort(prepared.split.development), prepared.split.test
+        known = own_images(bundle, path, console=console, data_dir=data_dir)
+        rows, queries = known.rows("train", "val"), known.rows("test")
     else:
-        pixels, rows = all_pixels(bundle, dataset, scanned, console)
-        queries = np.sort(np.random.default_rng(0).permutation(rows)[:2000])
+        dataset = read(data, data_dir=data_dir or recorded_data_dir(path, data))
+        known = known_images(bundle, path, console=console, dataset=dataset)
+        rows = np.flatnonzero(known.readable)
+        new = rows[~np.isin(known.part[rows], ("train", "val"))]
+        queries = np.sort(np.random.default_rng(0).permutation(new)[:2000])
+    dataset, pixels = known.dataset, known.pixels
     folder = Path(out).expanduser() if out else path / "index"
     made = build_index(
         predictor, dataset, pixels.view(rows), rows, folder, layer=layer, kind=kind, code_bytes=code_bytes,
-        digests=scanned.digests, progress=console.stage("embedding"), adding=console.stage("indexing"),
+        digests=known.scanned.digests, progress=console.stage("embedding"), adding=console.stage("indexing"),
     )  # fmt: skip
     judged = None
     labelled = queries[dataset.labels[queries] >= 0]

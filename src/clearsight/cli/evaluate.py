@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a trained model's folder")
     parser.add_argument("data", metavar="DATA", nargs="?", help="other labelled images (default: the run's test split)")
+    parser.add_argument(
+        "--include-training", action="store_true", help="also evaluate images that the model was trained on"
+    )
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
     parser.add_argument(
         "--views",
@@ -35,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         from clearsight.runs.load import load
         from clearsight.tasks.evaluation import NEW
 
-        where: dict[str, Any] = {"console": console, "data_dir": arguments.data_dir}
+        where: dict[str, Any] = {
+            "console": console, "data_dir": arguments.data_dir, "include_training": arguments.include_training,
+        }  # fmt: skip
         found = evaluate(arguments.run, arguments.data, **where)
         thing = load(arguments.run).bundle.thing
         others = [word.strip() for word in (arguments.others or "").split(",") if word.strip()]

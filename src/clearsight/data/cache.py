@@ -7,6 +7,7 @@ first rename wins.
 
     CACHE/pixels/KEY/pixels.npy    (N, C, H, W) uint8 or uint16
     CACHE/pixels/KEY/failed.json   {"17": "why image 17 could not be decoded"}; its pixels are zeros
+    CACHE/pixels/KEY/contents.txt  a digest of the pixels of each image, a line each, once asked for
     CACHE/pixels/CACHEDIR.TAG      tells backups, and us when we make room, that this folder may be emptied
 """
 
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,8 +37,8 @@ from numpy.typing import NDArray
 
 from clearsight.data.dataset import Source
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat, quiet_pillow
-from clearsight.disk import disk_errors
+from clearsight.data.pixels import PixelFormat, digest, quiet_pillow
+from clearsight.disk import disk_errors, whole_file
 from clearsight.errors import ConfigError, ImageError, OutputError
 
 VERSION = 3
@@ -80,9 +82,27 @@ class CachedPixels:
     array: NDArray[Any]
     failed: dict[int, str]
     key: str
+    folder: Path | None = None
+    skipped: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.array)
+
+    @cached_property
+    def contents(self) -> tuple[str, ...]:
+        """A digest of the pixels of each image, "" for those that were not decoded."""
+        file = self.folder / "contents.txt" if self.folder else None
+        if file is not None:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                kept = file.read_text().split("\n")
+                if len(kept) == len(self):
+                    return tuple(kept)
+        away = self.failed.keys() | self.skipped
+        found = tuple("" if i in away else content_digest(self.array[i]) for i in range(len(self)))
+        if file is not None:
+            with contextlib.suppress(OSError), whole_file(file) as stream:  # without it, they are computed again
+                stream.write("\n".join(found).encode())
+        return found
 
     def view(self, indices: NDArray[np.int64]) -> PixelView:
         """Some of the images, still on disk."""
@@ -126,6 +146,11 @@ def threaded(function: Callable[[A], B], items: Sequence[A], workers: int | None
 
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def content_digest(pixels: NDArray[Any]) -> str:
+    """Names the pixels (C, H, W) of an image as a model sees it: 128 bits of BLAKE2b, in hexadecimal."""
+    return digest(np.ascontiguousarray(pixels).data)
 
 
 def pixel_key(digests: Sequence[str], form: PixelFormat, geometry: Geometry) -> str:
@@ -181,18 +206,18 @@ def cached_pixels(
     expected = math.prod(shape) * form.dtype.itemsize
     folder = entry("pixels", key, build, expected)
     try:
-        return _load(folder, shape, form, key)
+        return _load(folder, shape, form, key, skip)
     except (OSError, ValueError):  # emptied by hand, by another process making room, or cut short by a power failure
         _discard(folder)
-        return _load(entry("pixels", key, build, expected), shape, form, key)
+        return _load(entry("pixels", key, build, expected), shape, form, key, skip)
 
 
-def _load(folder: Path, shape: tuple[int, ...], form: PixelFormat, key: str) -> CachedPixels:
+def _load(folder: Path, shape: tuple[int, ...], form: PixelFormat, key: str, skip: frozenset[int]) -> CachedPixels:
     failed = {int(i): why for i, why in json.loads((folder / "failed.json").read_text()).items()}
     array = np.load(folder / "pixels.npy", mmap_mode="r")
     if array.shape != shape or array.dtype != form.dtype:
         raise ValueError(f"{array.shape}, {array.dtype}")
-    return CachedPixels(array, failed, key)
+    return CachedPixels(array, failed, key, folder, skip)
 
 
 def _reserve(path: Path) -> None:

@@ -94,7 +94,7 @@ class PixelFormat:
         )
 
 
-def digest(content: bytes) -> str:
+def digest(content: bytes | memoryview) -> str:
     """Name of a content: 128 bits of BLAKE2b, in hexadecimal."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 

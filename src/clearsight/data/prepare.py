@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split, assign
+from clearsight.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -76,4 +77,27 @@ def prepare(
     )
     if not learnable.all():
         split = split.also_tested(np.flatnonzero(usable & dataset.task.only_tested(dataset)))
-    return Prepared(dataset, scanned, form, geometry, pixels, split, audit(dataset, scanned, pixels, split, set_aside))
+    examined = audit(dataset, scanned, pixels, split, set_aside)  # which names the images on both sides of the split
+    split = _without_known(split, pixels)
+    counts = {**examined.counts, "test": {"images": len(split.test)}}
+    examined = replace(examined, counts=counts, split_rule=split.rule)
+    return Prepared(dataset, scanned, form, geometry, pixels, split, examined)
+
+
+def _without_known(split: Split, pixels: CachedPixels) -> Split:
+    """The split without the test images that have the same pixels as an image of the other parts: they are not new to
+    the model. DataError where none is left.
+    """
+    contents = np.array(pixels.contents)
+    known = np.isin(contents[split.test], contents[np.concatenate([split.train, split.val])])
+    if not known.any():
+        return split
+    if known.all():
+        raise DataError(
+            "every test image is also a training or validation image",
+            found=f"{len(split.test)} test images with the same pixels",
+            expected="test images that the model has not seen",
+            fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
+        )
+    rule = f"{split.rule}; {known.sum()} test images have the pixels of a training or validation image and are left out"
+    return replace(split, test=split.test[~known], rule=rule)

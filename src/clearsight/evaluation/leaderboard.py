@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from clearsight.bundle import Bundle, versions
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
-from clearsight.data.prepare import Prepared, prepare
+from clearsight.data.prepare import prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
 from clearsight.disk import disk_errors, read_inside, write_json
@@ -213,6 +214,8 @@ def _trained(rung: Candidate, dataset: Dataset, config: TrainConfig, place: Path
     val = [judged[int(image)] for image in fitted.prepared.split.val]
     belief = softmax(fitted.val_logits[val], fitted.bundle.temperature)
     truth = fitted.prepared.labels[fitted.prepared.split.val]
+    assert fitted.bundle.split is not None
+    fitted.bundle.split.save(place)
     fitted.bundle.save(place / "model")
     facts = {
         "val_accuracy": accuracy(truth, belief.argmax(1)),
@@ -237,15 +240,18 @@ def _judged(
     """Open the test split, once for all rungs, and rank."""
     right: dict[str, NDArray[np.bool_]] = {}
     found: dict[str, Standing] = {}
-    prepared: Prepared | None = None
-    for name, facts in done.items():
-        place = _place(folder, name)
-        bundle = Bundle.load(place)
-        prepared = prepare(
+    bundles = {name: Bundle.load(_place(folder, name)) for name in done}
+    data = {
+        name: prepare(
             dataset, scanned, bundle.geometry, seed=config.run.seed, test_fraction=config.data.test_fraction,
             folds=config.data.folds, progress=console.stage("reading pixels"),
-        )  # fmt: skip
-        rows = prepared.split.test
+        )
+        for name, bundle in bundles.items()
+    }  # fmt: skip
+    # at a small size, a test image can have the pixels of a training image, and is left out there: left out everywhere
+    rows = reduce(np.intersect1d, (prepared.split.test for prepared in data.values()))
+    for name, facts in done.items():
+        place, bundle, prepared = _place(folder, name), bundles[name], data[name]
         predictor = Predictor(bundle)
         predictor.logits(prepared.pixels.view(rows[:16]))  # conversion and the first call are not an image's time
         began = time.perf_counter()
@@ -266,13 +272,12 @@ def _judged(
             image_seconds=seconds,
             size=sum(f.stat().st_size for f in (place / "model").iterdir()),
         )
-    assert prepared is not None
     order = sorted(found, key=lambda n: (-found[n].val_accuracy, found[n].val_log_loss, n))
     others = order[1:]
     p_values = holm([mcnemar(right[order[0]], right[name]) for name in others])
     ranked = [found[order[0]], *(replace(found[n], p_best=p) for n, p in zip(others, p_values, strict=True))]
     advice, why = _advice(ranked, {name: np.array(done[name]["val_right"], bool) for name in order})
-    parts = {name: len(rows) for name, rows in prepared.split.parts().items()}
+    parts = {**{name: len(part) for name, part in prepared.split.parts().items()}, "test": len(rows)}
     return Comparison(folder, dataset.name, parts, tuple(ranked), advice, why, failed)
 
 

@@ -19,6 +19,7 @@ from clearsight.arguments import flag
 from clearsight.data.dataset import Dataset
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.read import recorded_place
+from clearsight.data.split_record import targets_digest
 from clearsight.diagnosis import Diagnosis
 from clearsight.disk import disk_errors, read_inside
 from clearsight.errors import BundleError, CheckpointError, OutputError
@@ -113,8 +114,17 @@ def resumed(config: TrainConfig, given: dict[str, Any], dataset: Dataset) -> Tra
     ]
     if about["data"] != origin:
         changed.insert(0, f"data {about['data']} then, {origin} now")
+    elif about.get("targets", targets_digest(dataset)) != targets_digest(dataset):
+        raise CheckpointError(
+            f"{folder} cannot be resumed: the data has other images or labels than when it was begun",
+            found=f"other labels, or images in another order, in {origin}", expected="the labels it was begun with",
+            fix="restore them, or start a new run: drop --resume",
+        )  # fmt: skip
     if changed:
-        raise CheckpointError(f"{folder} was begun otherwise", found="; ".join(changed), fix="leave these options out")
+        raise CheckpointError(
+            f"options differ from those of the run to resume, {folder}", found="; ".join(changed),
+            fix="leave these options out",
+        )  # fmt: skip
     return TrainConfig.from_options(**{**then, **given, "out": str(folder), "resume": True})
 
 

@@ -1,8 +1,13 @@
-"""The images of a run: what a model was trained on, and what it can be evaluated on."""
+"""The images of a run: what a model was trained on, and what it can be evaluated on.
+
+Images are looked up by content in the record of the model's split (`data.split_record`), whatever their path, name or
+order: images that the model was trained or validated on are never scored unless that is asked for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +16,64 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
-from clearsight.data.cache import CachedPixels, PixelView, cached_pixels, pixel_key
+from clearsight.data.cache import CachedPixels, PixelView, cached_pixels
 from clearsight.data.dataset import Dataset
-from clearsight.data.prepare import Prepared, prepare
+from clearsight.data.prepare import prepare
 from clearsight.data.scan import Scan, scan
-from clearsight.data.sources.read import recorded_place
-from clearsight.data.targets import IN_MEMORY
-from clearsight.errors import BundleError
+from clearsight.data.sources.builtin import BUILTIN
+from clearsight.data.sources.read import PREFIX, recorded_place
+from clearsight.data.split_record import SplitRecord, target_digest
+from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options
 from clearsight.runs.load import load
 from clearsight.tasks import read
+from clearsight.tasks.image_counts import ImageCounts
+
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class KnownImages:
+    """The images of a data set as a model sees them, and what its split says of each.
+
+    readable (N,): which could be decoded. part (N,): "train", "val", "test" or "unused" as recorded, "" for an image
+    that the record does not have. record: None where the model has none.
+    """
+
+    dataset: Dataset
+    scanned: Scan
+    pixels: CachedPixels
+    readable: Mask
+    part: NDArray[np.str_]
+    record: SplitRecord | None
+
+    def rows(self, *parts: str) -> Indices:
+        """Positions of the images of these parts."""
+        return np.flatnonzero(np.isin(self.part, parts))
+
+    def names(self, rows: Indices) -> list[str]:
+        """What the images at these positions are called."""
+        return [self.dataset.source.name(int(i)) for i in rows]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Images a model was not trained on, as it sees them, with labels (N,) as it numbers its classes, their rows in
-    the data set, and their names. own: they are the test split of its own run. truth (N,) or (N, T): the targets as the
-    model's task evaluates them.
+    """Images to evaluate a model on, as it sees them, with labels (N,) as it numbers its classes, their rows in the
+    data set, and their names. own: they are the test split of its own run, all of it. truth (N,) or (N, T): the targets
+    as the model's task evaluates them. counts: of what was given and what is left out.
     """
 
     predictor: Predictor
     dataset: Dataset
     images: PixelView
-    labels: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    labels: Indices
+    rows: Indices
     names: list[str]
     own: bool
     truth: NDArray[Any]
+    counts: ImageCounts = field(default_factory=ImageCounts)
 
     @property
     def groups(self) -> list[str]:
@@ -47,7 +82,10 @@ class HeldOut:
 
     def sample(self, most: int, seed: int) -> HeldOut:
         """At most so many of them, drawn at random by seed."""
-        some = np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most])
+        return self.at(np.sort(np.random.default_rng(seed).permutation(len(self.rows))[:most]))
+
+    def at(self, some: Indices) -> HeldOut:
+        """Those at some positions among them."""
         images = PixelView(self.images.array, self.images.indices[some])
         return replace(
             self, images=images, labels=self.labels[some], rows=self.rows[some], names=[self.names[i] for i in some],
@@ -56,51 +94,149 @@ class HeldOut:
 
 
 def held_out(
-    model: str | Path | Predictor, data: Any = None, *, console: Console | None = None, data_dir: str | None = None
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    include_training: bool = False,
+    console: Console | None = None,
+    data_dir: str | None = None,
 ) -> HeldOut:
-    """The images to judge a model by; see `evaluate` for which."""
+    """The images to evaluate a model on; see `evaluate` for which. DataError where none is left, BundleError where the
+    images of the model's own test split are gone or not recorded.
+    """
     console = console or Silent()
     predictor = model if isinstance(model, Predictor) else load(model)
     bundle = predictor.bundle
-    dataset, scanned, options = _named_or_own(bundle, model, data, data_dir, console)
-    own = dataset.origin == bundle.data.get("origin") and dataset.names == bundle.classes
-    if own:
-        prepared = as_trained(bundle, options, dataset, scanned, console)
-        changed = prepared.pixels.key != bundle.data.get("fingerprint")
-        own = not (changed and dataset.origin == IN_MEMORY)  # other arrays, which have no name to tell them by
-    if own:
-        if changed:
-            console.say(
-                "data: the images are no longer those the model was trained on, so some of this test may be known to it"
-            )
-        pixels, rows, labels = prepared.pixels, prepared.split.test, prepared.labels
-    else:
-        pixels, rows, labels = _other_images(bundle, dataset, scanned, console)
-    names = [dataset.source.name(int(i)) for i in rows]
-    truth = bundle.task.aligned(dataset)[rows]
-    return HeldOut(predictor, dataset, pixels.view(rows), labels[rows], rows, names, own, truth)
+    known = known_images(bundle, model, data, console=console, data_dir=data_dir)
+    dataset, part = known.dataset, known.part
+    if data is None and known.record is None:
+        raise BundleError("this model does not record its test split", fix="name the images to evaluate: RUN DATA")
+    truth = bundle.task.aligned(dataset)
+    labels = truth if bundle.task.needs_classes else dataset.labels
+    usable = known.readable & (dataset.labels >= 0)
+    stated = np.ones(len(dataset), bool)
+    if data is None:
+        stated = np.isin(part, ("train", "val", "test"))
+    elif "test" in dataset.splits_given:
+        stated = dataset.given == "test"
+    trained, validated = (usable & stated & (part == name) for name in ("train", "val"))
+    scored = usable & stated
+    if not include_training:
+        scored &= ~trained & ~validated
+    rows = np.flatnonzero(scored)
+    found = known.pixels.contents
+    record = known.record
+    missing = 0
+    if data is None and record is not None:
+        missing = record.count("test") - len({found[i] for i in np.flatnonzero(part == "test")})
+    counts = ImageCounts(
+        given=len(dataset),
+        scored=len(rows),
+        training=int(trained.sum()),
+        validation=int(validated.sum()),
+        training_included=include_training,
+        own_split=data is None,
+        unreadable=tuple(known.names(np.flatnonzero(~known.readable))),
+        unlabelled=int((known.readable & (dataset.labels < 0)).sum()),
+        unlisted=int((usable & (part == "")).sum()) if data is None else 0,
+        other_split=int((usable & ~stated).sum()) if data is not None else 0,
+        missing=missing,
+        relabelled=sum(record.changed(found[i], target_digest(dataset, i)) for i in rows.tolist()) if record else 0,
+        overlap_checked=record is not None,
+    )
+    if not len(rows):
+        raise _nothing_left(bundle, dataset, counts, own=data is None)
+    for line in counts.lines(bundle.thing):
+        console.say(f"data: {line}")
+    own = record is not None and not missing and set(part[rows]) == {"test"} and len(rows) >= record.count("test")
+    return HeldOut(
+        predictor, dataset, known.pixels.view(rows), labels[rows], rows, known.names(rows), own, truth[rows], counts
+    )
 
 
-def knows(predictor: Predictor, held: HeldOut) -> bool:
-    """Whether another model was trained on some of these images: on the same data, and not on the split that keeps them
-    for the test.
+def _nothing_left(bundle: Bundle, dataset: Dataset, counts: ImageCounts, own: bool) -> DataError | BundleError:
+    """Why there is nothing to evaluate a model on."""
+    if own:
+        return BundleError(
+            "the images are no longer those the model was trained on", found=f"others in {dataset.origin}",
+            fix="name the data to use what lies there now: RUN DATA",
+        )  # fmt: skip
+    return DataError(
+        f"no {bundle.thing} is left to evaluate",
+        found=f"{counts.given} given; " + ("; ".join(counts.lines(bundle.thing)) or "none in the test split"),
+        expected=f"labelled {bundle.thing}s that the model has not seen",
+        fix="name other data" + (", or add --include-training" if counts.training or counts.validation else ""),
+    )
+
+
+def known_images(
+    bundle: Bundle,
+    model: str | Path | Predictor,
+    data: Any = None,
+    *,
+    console: Console,
+    data_dir: str | None = None,
+    dataset: Dataset | None = None,
+) -> KnownImages:
+    """The images of the data that is named, or for None of those the model was trained on, looked up in its split.
+
+    dataset: the data, where it was read already. What the user does not name is found by what the run says, which may
+    come from someone else. Images of this machine that the run's maker did not have are not in its record: they have
+    no part, and callers leave them alone.
     """
-    mine, theirs = (b.data for b in (held.predictor.bundle, predictor.bundle))
-    if theirs.get("origin") != held.dataset.origin or held.dataset.origin == IN_MEMORY:
-        return False
-    if held.own:
-        return bool(theirs.get("split") != mine.get("split"))
-    return not (held.dataset.given == "test").any()
+    where = data_dir
+    if dataset is None:
+        named = own_data(bundle) if data is None else data
+        if where is None and not isinstance(model, Predictor):
+            where = recorded_data_dir(Path(model), named)
+        dataset = as_learned(bundle, named, where)
+    scanned = scan(dataset, console.stage("looking at the files"))
+    pixels, rows = all_pixels(bundle, dataset, scanned, console)
+    readable = np.zeros(len(dataset), bool)
+    readable[rows] = True
+    record = bundle.split or _rebuilt(bundle, model, dataset, scanned, console)
+    part = np.full(len(dataset), "", "<U6") if record is None else record.parts_of(pixels.contents)
+    return KnownImages(dataset, scanned, pixels, readable, part, record)
 
 
-def as_seen_by(predictor: Predictor, held: HeldOut, console: Console) -> PixelView:
-    """The same images as another model sees them; it is said where it `knows` some."""
-    bundle = predictor.bundle
-    scanned = scan(held.dataset, console.stage("looking at the files"))
-    if knows(predictor, held):
-        console.say("data: the other model was trained on another split of these images, and knows some of them")
-    pixels, _ = all_pixels(bundle, held.dataset, scanned, console)
-    return pixels.view(held.rows)
+def own_images(
+    bundle: Bundle, model: str | Path | Predictor, *, console: Console, data_dir: str | None = None
+) -> KnownImages:
+    """The images that a model was trained on, as `known_images`; BundleError where they are not known or gone."""
+    known = known_images(bundle, model, console=console, data_dir=data_dir)
+    if not len(known.rows("train", "val")):
+        raise BundleError(
+            "the images are no longer those the model was trained on",
+            found=f"others in {known.dataset.origin}" if known.record else "no record of its split",
+            fix="name the data to use what lies there now: RUN DATA",
+        )
+    return known
+
+
+def _rebuilt(
+    bundle: Bundle, model: str | Path | Predictor, dataset: Dataset, scanned: Scan, console: Console
+) -> SplitRecord | None:
+    """The split of a run that has no `split.csv`, drawn again by its recorded options; None where that does not give
+    the split whose digest the model carries.
+    """
+    if isinstance(model, Predictor) or dataset.origin != bundle.data.get("origin"):
+        return None
+    options = run_options(Path(model))
+    chosen = {key: options[key] for key in ("seed", "test_fraction", "folds") if key in options}
+    try:
+        prepared = prepare(dataset, scanned, bundle.geometry, **chosen, progress=console.stage("reading pixels"))
+    except DataError:  # what lies there now cannot be split
+        return None
+    record = SplitRecord.of(prepared)
+    positions = hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest()  # how older runs name it
+    same = prepared.pixels.key == bundle.data.get("fingerprint") and bundle.data.get("split") == positions
+    return record if same or bundle.data.get("split") == record.digest else None
+
+
+def seen_by(predictor: Predictor, held: HeldOut, console: Console) -> tuple[PixelView, Mask]:
+    """The same images as another model sees them, and which of them (N,) it was trained or validated on."""
+    known = known_images(predictor.bundle, predictor, console=console, dataset=held.dataset)
+    return known.pixels.view(held.rows), np.isin(known.part[held.rows], ("train", "val"))
 
 
 def training_images(
@@ -110,22 +246,21 @@ def training_images(
     *,
     console: Console | None = None,
     data_dir: str | None = None,
-) -> tuple[PixelView, NDArray[np.int64], list[str], list[str]]:
+) -> tuple[PixelView, Indices, list[str], list[str]]:
     """The images a model was trained and validated on, as it sees them, with their labels, their names, and what they
-    show in words; or other data, less the test split it states. BundleError where a model's own images are not known,
-    gone or changed.
+    show in words; or other data, less the model's test images and the test split that the data states. BundleError
+    where a model's own images are not known, gone or changed.
     """
     console, bundle = console or Silent(), predictor.bundle
-    dataset, scanned, options = _named_or_own(bundle, model, data, data_dir, console)
-    if dataset.origin == bundle.data.get("origin") and dataset.names == bundle.classes:
-        prepared = as_trained(bundle, options, dataset, scanned, console)
-        pixels, rows, labels = prepared.pixels, np.sort(prepared.split.development), prepared.labels
+    if data is None:
+        known = own_images(bundle, model, console=console, data_dir=data_dir)
+        rows = known.rows("train", "val")
     else:
-        labels = _as_numbered(bundle, dataset)
-        pixels, rows = all_pixels(bundle, dataset, scanned, console)
-        rows = rows[dataset.given[rows] != "test"]
-    names = [dataset.source.name(int(i)) for i in rows]
-    return pixels.view(rows), labels[rows], names, [dataset.words(int(i)) for i in rows]
+        known = known_images(bundle, model, data, console=console, data_dir=data_dir)
+        rows = np.flatnonzero(known.readable & (known.part != "test") & (known.dataset.given != "test"))
+    dataset = known.dataset
+    labels = bundle.task.aligned(dataset) if bundle.task.needs_classes else dataset.labels
+    return known.pixels.view(rows), labels[rows], known.names(rows), [dataset.words(int(i)) for i in rows]
 
 
 @dataclass(frozen=True)
@@ -143,18 +278,18 @@ def development(
     model: str | Path | Predictor, *, console: Console | None = None, data_dir: str | None = None
 ) -> Development:
     """What a model was trained and validated on; BundleError where the images are gone or changed."""
-    console = console or Silent()
     bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
-    dataset, scanned, options = _named_or_own(bundle, model, None, data_dir, console)
-    data = as_trained(bundle, options, dataset, scanned, console)
-    val = data.split.folds[0][1]
+    known = own_images(bundle, model, console=console or Silent(), data_dir=data_dir)
+    val = known.rows("val")
     return Development(
-        data.pixels.view(data.split.folds[0][0]), data.pixels.view(val), bundle.task.aligned(dataset)[val]
+        known.pixels.view(known.rows("train")), known.pixels.view(val), bundle.task.aligned(known.dataset)[val]
     )
 
 
 def as_learned(bundle: Bundle, data: Any, data_dir: str | None) -> Dataset:
     """A data set whose targets are read as a model learned them."""
+    if isinstance(data, str) and data == bundle.data.get("origin") and data in BUILTIN:
+        data = f"{PREFIX}{data}"  # whatever lies under that name here
     return read(data, data_dir=data_dir, task=bundle.task.name, options=bundle.task.read_options())
 
 
@@ -166,47 +301,7 @@ def own_data(bundle: Bundle) -> str:
     return recorded_place(origin, "the images this model was trained on")
 
 
-def _named_or_own(
-    bundle: Bundle, model: str | Path | Predictor, data: Any, data_dir: str | None, console: Console
-) -> tuple[Dataset, Scan, dict[str, Any]]:
-    """The data that is named, or for None what the model was trained on; and the options of the model's run.
-
-    What the user does not name is found by what the run says, which may come from someone else: BundleError unless it
-    is as the model's maker had it.
-    """
-    options = {} if isinstance(model, Predictor) else run_options(Path(model))
-    named = own_data(bundle) if data is None else data
-    recorded = None if data_dir or isinstance(model, Predictor) else recorded_data_dir(Path(model), named)
-    dataset = as_learned(bundle, named, data_dir or recorded)
-    scanned = scan(dataset, console.stage("looking at the files"))
-    if data is None or recorded:
-        require_unchanged(bundle, dataset, scanned)
-    return dataset, scanned, options
-
-
-def require_unchanged(bundle: Bundle, dataset: Dataset, scanned: Scan) -> None:
-    """BundleError unless the content of all images is that from which the model was trained. No pixel is decoded.
-
-    A run names a place on some machine. Without this, one that comes from someone else could name any folder of this
-    machine, and have its images shown by pages and servers; so it only reaches images that its maker had already.
-    """
-    if pixel_key(scanned.digests, scanned.form, bundle.geometry) != bundle.data.get("fingerprint"):
-        raise BundleError(
-            "the images are no longer those the model was trained on",
-            found=f"others in {dataset.origin}",
-            fix="name the data to use what lies there now: RUN DATA",
-        )
-
-
-def as_trained(bundle: Bundle, options: dict[str, Any], dataset: Dataset, scanned: Scan, console: Console) -> Prepared:
-    """The data of a model's own run, split as it was then. options: those of the run."""
-    chosen = {key: options[key] for key in ("seed", "test_fraction", "folds") if key in options}
-    return prepare(dataset, scanned, bundle.geometry, **chosen, progress=console.stage("reading pixels"))
-
-
-def all_pixels(
-    bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console
-) -> tuple[CachedPixels, NDArray[np.int64]]:
+def all_pixels(bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console) -> tuple[CachedPixels, Indices]:
     """The pixels of a data set as a model wants them, and the positions of the images that can be read."""
     pixels = cached_pixels(
         dataset.source, scanned.digests, bundle.form, bundle.geometry, skip=frozenset(scanned.failed),
@@ -215,22 +310,3 @@ def all_pixels(
     usable = np.ones(len(dataset), bool)
     usable[[*scanned.failed, *pixels.failed]] = False
     return pixels, np.flatnonzero(usable)
-
-
-def _other_images(
-    bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console
-) -> tuple[CachedPixels, NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels, the rows to judge by, and labels as the model numbers its classes, of a data set of any origin."""
-    labels = _as_numbered(bundle, dataset)
-    pixels, rows = all_pixels(bundle, dataset, scanned, console)
-    if "test" in dataset.splits_given:
-        rows = rows[dataset.given[rows] == "test"]
-        console.say(f"judging the test split that the data states: {len(rows)} of {len(dataset)} images")
-    return pixels, rows, labels
-
-
-def _as_numbered(bundle: Bundle, dataset: Dataset) -> NDArray[np.int64]:
-    """The labels of a data set as the model numbers its classes; DataError for a class it does not know."""
-    if not bundle.task.needs_classes:
-        return dataset.labels
-    return bundle.task.aligned(dataset)

@@ -104,6 +104,7 @@ class ClassEvaluation(Evaluation):
             "per_class": [asdict(c) for c in self.per_class],
             "confusion": self.confusion.tolist(),
             "mistakes": [asdict(m) for m in self.mistakes],
+            **self.counted(),
         }
 
     @staticmethod

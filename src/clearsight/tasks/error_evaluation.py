@@ -102,4 +102,4 @@ def evaluate_errors(
         for i in np.argsort(-largest, kind="stable")
         if largest[i] > 0
     ]
-    return ErrorEvaluation(len(target), scores, tuple(mistakes))
+    return ErrorEvaluation(n=len(target), per_name=scores, mistakes=tuple(mistakes))

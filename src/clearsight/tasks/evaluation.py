@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, ClassVar, Self
 
+from clearsight.tasks.image_counts import ImageCounts
 from clearsight.tasks.sections import ReportParts
 
 NEW = " it had never seen"
 """What is said of test images."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Evaluation(ABC):
     """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first; a mistake has
     `index`, its position in the data set, and `image`, its name.
+
+    images: what became of the images given; None where metrics were computed of outputs alone.
     """
+
+    images: ImageCounts | None = None
 
     task: ClassVar[str]
     n: int
@@ -27,7 +33,12 @@ class Evaluation(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values for JSON."""
-        return {**self.summary(), "mistakes": [asdict(m) if is_dataclass(m) else m for m in self.mistakes]}  # type: ignore[arg-type]
+        mistakes = [asdict(m) if is_dataclass(m) else m for m in self.mistakes]  # type: ignore[arg-type]
+        return {**self.summary(), "mistakes": mistakes, **self.counted()}
+
+    def counted(self) -> dict[str, Any]:
+        """The counts of images for JSON; nothing where there are none."""
+        return {"images": self.images.to_dict()} if self.images else {}
 
     @staticmethod
     @abstractmethod

@@ -5,7 +5,6 @@ read -> scan -> plan -> prepare -> transfer from a pretrained network | from scr
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from clearsight.data.geometry import Fit, Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sound import FACTS
+from clearsight.data.split_record import SplitRecord
 from clearsight.errors import ConfigError
 from clearsight.models.execution import device_of
 from clearsight.scale.distributed import ALONE, World
@@ -149,7 +149,7 @@ def fit(
 
 def _bundle(outcome: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:
     """The trained model with the facts of its data; how unusual an image may be is not known yet."""
-    dataset = prepared.dataset
+    dataset, record = prepared.dataset, SplitRecord.of(prepared)
     return Bundle(
         network=outcome.network.eval(),
         task=outcome.task,
@@ -160,10 +160,11 @@ def _bundle(outcome: TrainResult, prepared: Prepared, geometry: Geometry, scanne
             "origin": dataset.origin,
             "images": len(dataset),
             "fingerprint": prepared.pixels.key,
-            "split": hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest(),
+            "split": record.digest,
             "media": scanned.media,
             **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
         },
+        split=record,
     )
 
 

@@ -20,14 +20,17 @@ from clearsight.data.sources.table import read_csv, read_frame, read_jsonl
 from clearsight.data.targets import IN_MEMORY
 from clearsight.errors import BundleError, DataError, nearest
 
+PREFIX = "builtin:"
+"""Stands before the name of a built-in data set where a folder here has that name too."""
+
 
 def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses | None = None) -> Listing:
     """The images of a source and what it states about them.
 
-    data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), a folder, a .csv/.jsonl/.npz file, a pandas
-    frame with `image_path` and `label`, or a pair (images, labels). data_dir: where the files of a built-in name lie,
-    when they are not where their package puts them. any_classes: how a folder's classes may differ, as for
-    `read_folder`. Raises DataError when nothing usable is found.
+    data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), alone or after `builtin:`, a folder, a .csv,
+    .jsonl or .npz file, a pandas frame with `image_path` and `label`, or a pair (images, labels). data_dir: where the
+    files of a built-in name lie, when they are not where their package puts them. any_classes: how a folder's classes
+    may differ, as for `read_folder`. Raises DataError when nothing usable is found, or a name has two meanings.
     """
     if isinstance(data, tuple) and len(data) == 2:
         return read_pair(*data)
@@ -39,6 +42,8 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
             found=f"a {type(data).__name__}",
             expected="a name, a path, a DataFrame, or a pair (images, labels)",
         )
+    if isinstance(data, str) and data.startswith(PREFIX) and data.removeprefix(PREFIX) in BUILTIN:
+        return BUILTIN[data.removeprefix(PREFIX)](Path(data_dir).expanduser() if data_dir else None)
     path = Path(os.path.expanduser(data))  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
     if not str(data) or not os.path.exists(path):  # noqa: PTH110 - False for names too long, where pathlib raises
         if str(data) in BUILTIN:
@@ -52,6 +57,11 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
             f"{data or 'a data set without a name'} does not exist",
             fix=f"did you mean {' or '.join(close)}?" if close else nearest(path.name, BUILTIN),
         )
+    if data in BUILTIN:
+        raise DataError(
+            f"{data} has two meanings", found=f"a built-in data set, and `{path.absolute()}`",
+            fix=f"write `./{data}` for what lies here, or `{PREFIX}{data}` for the built-in data set",
+        )  # fmt: skip
     if path.is_dir():
         return read_folder(path, any_classes)
     readers = {".csv": read_csv, ".jsonl": read_jsonl, ".npz": read_npz}

@@ -1,0 +1,73 @@
+"""Which of the images that an evaluation was given were scored, and what became of the others."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NAMED = 3
+"""Images named in a line; the others are counted."""
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """Counts of images.
+
+    given: images of the data. scored: those evaluated. training, validation: those that the model was trained or
+    validated on, by content; left out unless `training_included`. own_split: the data is that of the model's own run.
+    unreadable: names of images that cannot be decoded. unlabelled: without a target. other_split: outside the test
+    split that the data states. unlisted: in the run's own data, but not in its split. missing: test images of the run
+    that are no longer in its data. relabelled: scored images whose target is another than in training.
+    overlap_checked: whether the model's training images are known.
+    """
+
+    given: int = 0
+    scored: int = 0
+    training: int = 0
+    validation: int = 0
+    training_included: bool = False
+    own_split: bool = False
+    unreadable: tuple[str, ...] = ()
+    unlabelled: int = 0
+    other_split: int = 0
+    unlisted: int = 0
+    missing: int = 0
+    relabelled: int = 0
+    overlap_checked: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "unreadable": list(self.unreadable)}
+
+    def lines(self, thing: str = "image") -> list[str]:
+        """A line for each count that is not zero; none where all images were scored. thing: image or sound."""
+
+        def of(n: int, what: str) -> str:
+            return f"{n} {thing}{'' if n == 1 else 's'} {what}"
+
+        found = []
+        seen = self.training + self.validation
+        if seen and (self.training_included or not self.own_split):
+            kinds = " and ".join(
+                f"{n} {name}" for n, name in ((self.training, "training"), (self.validation, "validation")) if n
+            )
+            done = "scored as asked: these scores are too good" if self.training_included else "excluded"
+            found.append(f"{kinds} {thing}{'' if seen == 1 else 's'} of this model, known by content, {done}")
+        if self.unreadable:
+            some = ", ".join(self.unreadable[:NAMED]) + (", ..." if len(self.unreadable) > NAMED else "")
+            found.append(f"{of(len(self.unreadable), 'cannot be read')}: {some}")
+        if self.unlabelled:
+            found.append(of(self.unlabelled, "without a label, not scored"))
+        if self.other_split:
+            found.append(of(self.other_split, "outside the stated test split, not scored"))
+        if self.unlisted:
+            found.append(of(self.unlisted, "not in the split of this run, not scored: name the data to score them"))
+        if self.missing:
+            found.append(of(self.missing, "of the test split can no longer be found"))
+        if self.relabelled:
+            found.append(of(self.relabelled, "scored with another label than in training"))
+        if not self.overlap_checked:
+            found.append(
+                f"whether the model was trained on some of these {thing}s cannot be checked: it has no split.csv"
+            )
+        return found

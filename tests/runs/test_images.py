@@ -1,0 +1,239 @@
+"""A run knows its images by content: no training image is scored, and every count is exact."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import clearsight as cs
+from clearsight.bundle import Bundle
+from clearsight.cli.main import main
+from clearsight.data.cache import content_digest
+from clearsight.data.pixels import from_array
+from clearsight.data.split_record import SplitRecord, targets_digest
+from clearsight.errors import BundleError, CheckpointError, DataError
+from clearsight.runs.folder import resumed
+from clearsight.runs.images import held_out
+from clearsight.tasks import read
+from clearsight.train.config import TrainConfig
+
+CLASSES = ("a", "b", "c")
+SIDE = 8
+
+
+def noise(number: int) -> np.ndarray[Any, Any]:
+    """Another picture for every number."""
+    return np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+
+
+@dataclass
+class Pictures:
+    """Labelled pictures by number, which sequences of changes are applied to."""
+
+    labels: dict[int, str] = field(default_factory=dict)
+
+    def folder(self, root: Path, rng: np.random.Generator) -> Path:
+        """The pictures as class folders, under names that say nothing, with some of the files copied."""
+        shutil.rmtree(root, ignore_errors=True)
+        for place, number in enumerate(rng.permutation(list(self.labels))):
+            file = root / self.labels[int(number)] / f"{place:04}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise(int(number))).save(file, compress_level=int(rng.integers(0, 10)))
+        return root
+
+    def arrays(self, rng: np.random.Generator) -> tuple[np.ndarray[Any, Any], list[str]]:
+        order = [int(n) for n in rng.permutation(list(self.labels))]
+        return np.stack([noise(n) for n in order]), [self.labels[n] for n in order]
+
+    def table(self, root: Path, rng: np.random.Generator) -> pd.DataFrame:
+        files = sorted(self.folder(root, rng).rglob("*.png"))
+        frame = pd.DataFrame({"image_path": [str(f) for f in files], "label": [f.parent.name for f in files]})
+        return frame.sample(frac=1, random_state=int(rng.integers(1000)))
+
+    def form(self, kind: str, root: Path, rng: np.random.Generator) -> Any:
+        """A folder, a CSV, a frame, or arrays."""
+        if kind == "arrays":
+            return self.arrays(rng)
+        if kind == "folder":
+            return self.folder(root / "folder", rng)
+        frame = self.table(root / "files", rng)
+        if kind == "frame":
+            return frame
+        frame.to_csv(root / "table.csv", index=False)
+        return root / "table.csv"
+
+
+@pytest.fixture(scope="module")
+def trained(once: Any) -> tuple[Path, Pictures]:
+    """A run on 90 pictures whose labels are chance, so that a score above chance gives away what was trained on."""
+    pictures = Pictures({n: CLASSES[n % 3] for n in range(90)})
+
+    def make(folder: Path) -> None:
+        pictures.folder(folder / "data", np.random.default_rng(0))
+        cs.fit(folder / "data", model="pixels+forest", img_size=SIDE, seed=3, out=folder / "run")
+
+    return once("pictures", make), pictures
+
+
+def digest_of(bundle: Bundle, number: int) -> str:
+    """The content digest of a picture as a model sees it."""
+    return content_digest(from_array(noise(number).transpose(2, 0, 1), "", bundle.form, bundle.geometry))
+
+
+def part_of(run: Path) -> dict[int, str]:
+    """The part of each picture of the run, by its number."""
+    bundle = cs.load(run).bundle
+    assert bundle.split is not None
+    return dict(enumerate(bundle.split.parts_of([digest_of(bundle, n) for n in range(90)]).tolist()))
+
+
+def changed(pictures: Pictures, rng: np.random.Generator) -> Pictures:
+    """The pictures after some of: adding new ones, removing, relabelling."""
+    labels = dict(pictures.labels)
+    for change in rng.choice(["add", "remove", "relabel"], size=int(rng.integers(0, 4))):
+        if change == "add":
+            labels |= {int(n): CLASSES[int(n) % 3] for n in rng.integers(1000, 9999, int(rng.integers(1, 9)))}
+        elif change == "remove":
+            for n in rng.choice(list(labels), size=int(rng.integers(1, 20)), replace=False):
+                del labels[int(n)]
+        else:
+            for n in rng.choice(list(labels), size=int(rng.integers(1, 10)), replace=False):
+                labels[int(n)] = CLASSES[(CLASSES.index(labels[int(n)]) + 1) % 3]
+    return Pictures(labels)
+
+
+SEEDS = [pytest.param(seed, marks=() if seed < 8 else pytest.mark.long) for seed in range(100)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_is_done_to_the_data_no_training_image_is_scored(trained, tmp_path, seed):
+    home, original = trained
+    rng = np.random.default_rng(seed)
+    part, pictures = part_of(home / "run"), changed(original, rng)
+    run = shutil.move(shutil.copytree(home / "run", tmp_path / "run"), tmp_path / f"moved-{seed}")
+    data = pictures.form(["folder", "csv", "frame", "arrays"][seed % 4], tmp_path, rng)
+    scored = {n for n in pictures.labels if part.get(n) not in ("train", "val")}
+    found = cs.evaluate(run, data)
+    assert found.n == found.images.scored == len(scored)
+    assert found.images.given == len(pictures.labels)
+    assert found.images.training == sum(part.get(n) == "train" for n in pictures.labels)
+    assert found.images.validation == sum(part.get(n) == "val" for n in pictures.labels)
+    assert found.images.relabelled == sum(n < 90 and pictures.labels[n] != original.labels[n] for n in scored)
+    assert found.images.overlap_checked
+    everything = cs.evaluate(run, data, include_training=True)
+    assert everything.n == len(pictures.labels)
+    held = held_out(cs.load(run), data)
+    contents = {content_digest(held.images[i : i + 1][0]) for i in range(len(held.rows))}
+    assert contents == {digest_of(held.predictor.bundle, n) for n in scored}
+
+
+def test_every_verb_that_scores_leaves_training_images_out(trained, tmp_path):
+    home, pictures = trained
+    run, rng = home / "run", np.random.default_rng(0)
+    data = pictures.folder(tmp_path / "again", rng)
+    own = cs.evaluate(run)
+    assert own.images.own_split
+    assert cs.evaluate(run, data).n == own.n
+    assert cs.audit(run, data, changes=["blur"], out=tmp_path / "audit")[0].images == own.n
+    assert {row.n for row in cs.together(run, data, views="mirror")} == {own.n}
+    assert cs.index(run, data, out=str(tmp_path / "index"))[1].queries == own.n
+
+
+def test_the_seed_of_a_run_in_memory_is_no_matter(tmp_path):
+    run = cs.fit("digits", model="pixels+softmax", seed=3, out=tmp_path / "run")
+    assert cs.evaluate(run.predictor).accuracy == run.metrics["test"]["accuracy"]
+
+
+def test_images_that_came_later_or_went_are_counted(trained, tmp_path):
+    data = Path(shutil.copytree(trained[0] / "data", tmp_path / "data"))
+    cs.fit(data, model="pixels+forest", img_size=SIDE, out=tmp_path / "run")
+    record = SplitRecord.load(tmp_path / "run")
+    assert record is not None
+    tested = [name for name, part in zip(record.names, record.parts, strict=True) if part == "test"]
+    (data / tested[0]).unlink()
+    Image.fromarray(noise(5000)).save(data / "a" / "new.png")
+    found = cs.evaluate(tmp_path / "run")
+    assert (found.n, found.images.missing, found.images.unlisted) == (len(tested) - 1, 1, 1)
+    shutil.rmtree(data)
+    with pytest.raises(BundleError, match="are gone"):
+        cs.evaluate(tmp_path / "run")
+
+
+def test_only_training_images_are_an_error_that_says_how_to_score_them(trained):
+    home, pictures = trained
+    part = part_of(home / "run")
+    chosen = [n for n in range(90) if part[n] == "train"]
+    data = np.stack([noise(n) for n in chosen]), [pictures.labels[n] for n in chosen]
+    with pytest.raises(DataError, match=r"no image is left.*training images of this model.*--include-training"):
+        cs.evaluate(home / "run", data)
+    assert cs.evaluate(home / "run", data, include_training=True).accuracy > 0.9
+
+
+def test_a_run_without_its_split_file_has_it_drawn_again(trained, tmp_path):
+    home, _ = trained
+    run = Path(shutil.copytree(home / "run", tmp_path / "run"))
+    data = Path(json.loads((run / "config.json").read_text())["data"])
+    before = cs.evaluate(run)
+    (run / "split.csv").unlink()
+    if data.is_dir():
+        assert cs.evaluate(run).n == before.n
+    moved = cs.evaluate(run, shutil.copytree(home / "data", tmp_path / "moved"))
+    assert not moved.images.overlap_checked
+    assert "cannot be checked" in " ".join(moved.images.lines())
+
+
+def test_a_changed_split_file_is_refused(trained, tmp_path):
+    run = Path(shutil.copytree(trained[0] / "run", tmp_path / "run"))
+    text = (run / "split.csv").read_text()
+    (run / "split.csv").write_text(text.replace(",train\n", ",test\n", 1))
+    with pytest.raises(BundleError, match=r"split.csv is not that of this model"):
+        cs.load(run)
+    (run / "split.csv").write_text("name\nx\n")
+    with pytest.raises(BundleError, match=r"split.csv cannot be read"):
+        cs.load(run)
+
+
+def test_a_folder_named_like_a_built_in_data_set_is_ambiguous(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Pictures({n: CLASSES[n % 3] for n in range(30)}).folder(tmp_path / "digits", np.random.default_rng(0))
+    assert main(["check", "digits"]) == 2
+    assert "digits has two meanings" in capsys.readouterr().err
+    assert main(["check", "./digits", "--img-size", "8"]) == 0
+    run = cs.fit("builtin:digits", model="pixels+softmax", out=tmp_path / "run")
+    assert cs.evaluate(run.folder).n == run.metrics["test"]["n"]
+
+
+def test_resuming_with_other_labels_is_refused(tmp_path):
+    data = Pictures({n: CLASSES[n % 3] for n in range(30)}).folder(tmp_path / "data", np.random.default_rng(0))
+    begun, config = read(data), TrainConfig.from_options(resume=True, out=str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    about = {"options": config.to_dict(), "data": begun.origin, "targets": targets_digest(begun)}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(about))
+    assert resumed(config, {"resume": True}, read(data)).run.resume
+    moved = next((data / "a").glob("*.png"))
+    moved.rename(data / "b" / moved.name)
+    with pytest.raises(CheckpointError, match="other images or labels"):
+        resumed(config, {"resume": True}, read(data))
+
+
+def test_test_images_with_the_pixels_of_a_training_image_are_left_out(tmp_path):
+    for part, numbers in (("train", range(60)), ("test", [*range(57, 60), *range(100, 112)])):
+        for n in numbers:
+            file = tmp_path / "data" / part / CLASSES[n % 3] / f"{n}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise(n)).save(file, compress_level=9 if part == "test" else 1)
+    run = cs.fit(tmp_path / "data", model="pixels+softmax", img_size=SIDE, out=tmp_path / "run")
+    assert run.metrics["test"]["n"] == cs.evaluate(run.folder).n == 12
+    assert "3 test images have the pixels of a training" in (tmp_path / "run" / "audit.json").read_text()
+    shutil.rmtree(tmp_path / "data" / "test")
+    shutil.copytree(tmp_path / "data" / "train", tmp_path / "data" / "test")
+    with pytest.raises(DataError, match="every test image is also a training or validation image"):
+        cs.fit(tmp_path / "data", model="pixels+softmax", img_size=SIDE, out=tmp_path / "other")
