@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,12 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
 from clearsight.calibration.prediction_sets import Kind
-from clearsight.data.cache import PixelView, Progress, threaded
-from clearsight.data.dataset import Array
+from clearsight.data.cache import Progress, threaded
 from clearsight.data.decode import decode
-from clearsight.data.geometry import Geometry
+from clearsight.data.inputs import ImageInputs, as_images, fits
 from clearsight.data.loader import to_float
-from clearsight.data.pixels import MAX_PIXELS, Pixels, from_array, quiet_pillow, read_bytes, read_image
+from clearsight.data.pixels import MAX_PIXELS, Pixels, quiet_pillow
 from clearsight.data.sound import check_length, is_sound
-from clearsight.data.sources.arrays import as_source
 from clearsight.errors import ConfigError, DataError, ImageError, ModelError, UnsuitedError
 from clearsight.models.base import ModelNetwork, components
 from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_for, on_device
@@ -32,7 +29,9 @@ from clearsight.ood.scores import pooled
 from clearsight.tasks import OODScores, PredictOptions
 
 Images = Any
-"""A path, a list of paths, or an array (H, W), (H, W, C), (N, H, W), (N, C, H, W) or (N, H, W, C)."""
+"""What `clearsight.data.inputs` recognises: paths, patterns, folders, bytes, PIL images, arrays, tensors, and lists of
+these.
+"""
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,10 @@ class Predictor:
         coverage: the share of prediction sets, or of intervals around numbers, that hold the truth; ConfigError outside
         (0, 1). sets: their kind, see `calibration.prediction_sets`.
         """
-        names = self.names(images)
+        given = self.inputs(images)
+        names = given.names
         answers: list[Any] = []
-        for output in self._outputs(images):
+        for output in self._outputs(given):
             answers += self.answers(output, names[len(answers) : len(answers) + len(output.logits)], coverage, sets)
             if progress:
                 progress(len(answers), len(names))
@@ -144,8 +144,9 @@ class Predictor:
 
     def forward(self, images: Images, progress: Progress | None = None) -> ModelOutput:
         """Logits, features and coarse pixels of all images, in one pass."""
-        total, found, done = len(self.names(images)), [], 0
-        for look in self._outputs(images):
+        given = self.inputs(images)
+        total, found, done = len(given), [], 0
+        for look in self._outputs(given):
             found.append(look)
             done += len(look.logits)
             if progress:
@@ -206,18 +207,19 @@ class Predictor:
         """Embeddings of all images, a batch (B, D) at a time. layer: name of a module, whose output is averaged over
         its positions; "" is the features below the head. ModelError names near layers for an unknown one.
         """
-        total = len(self.names(images))
+        given = self.inputs(images)
+        total = len(given)
         if not total:
             raise DataError("there are no images to look at", found="an empty list or array")
         with quiet_pillow():
             if not layer:
                 embedder = self._embedder
-                for outputs in embedder._engine(total).stream(embedder.pixels(images)):
+                for outputs in embedder._engine(total).stream(embedder.pixels(given)):
                     yield embedder._finish(outputs)[1]
                 return
             network = LayerOutput(self.network, layer)
             engine = engine_for(network, self.shape, total, self.device, self.engine)
-            for outputs in engine.stream(self.pixels(images)):
+            for outputs in engine.stream(self.pixels(given)):
                 yield outputs[0]
 
     @cached_property
@@ -234,19 +236,20 @@ class Predictor:
 
     def _run(self, images: Images, output: str, progress: Progress | None) -> NDArray[np.float32]:
         """The logits or the features of all images, a batch at a time."""
-        total = len(self.names(images))
+        given = self.inputs(images)
+        total = len(given)
         found = []
         done = 0
-        for look in self._outputs(images, coarse=False):
+        for look in self._outputs(given, coarse=False):
             found.append(getattr(look, output))
             done += len(found[-1])
             if progress:
                 progress(done, total)
         return np.concatenate(found)
 
-    def _outputs(self, images: Images, coarse: bool = True) -> Iterator[ModelOutput]:
+    def _outputs(self, images: ImageInputs, coarse: bool = True) -> Iterator[ModelOutput]:
         """All images, a batch at a time, with their coarse pixels where asked for."""
-        total = len(self.names(images))
+        total = len(images)
         if not total:
             raise DataError("there are no images to look at", found="an empty list or array")
         waiting: deque[NDArray[np.float32]] = deque()
@@ -277,40 +280,21 @@ class Predictor:
             self._engines[name] = engine_for(self._core, self.shape, images, self.device, name, self.hint)
         return self._engines[name]
 
+    def inputs(self, images: Images, count: int | None = None) -> ImageInputs:
+        """The images in one form, with their names; see `clearsight.data.inputs` for all that is recognised. An
+        iterator is read to its end, so ask once and pass the result on. count: how many there must be, where that is
+        known: an array of three gray images is then told from one colour image.
+        """
+        return as_images(images, count=count, shape=self.shape)
+
     def names(self, images: Images) -> list[str]:
         """What to call each image: its path, or its number."""
-        if isinstance(images, str | Path):
-            return [str(images)]
-        if isinstance(images, list | tuple) and all(isinstance(i, str | Path) for i in images):
-            return [str(i) for i in images]
-        if isinstance(images, PixelView):
-            return [f"#{i}" for i in images.indices]
-        array = np.asarray(images)
-        return [f"#{i}" for i in range(1 if self._single(array) else len(array))]
-
-    def _single(self, array: NDArray[Any]) -> bool:
-        """Whether an array is one image: (H, W), (H, W, C), or exactly the (3, H, W) of the network's input."""
-        if array.ndim == 3 and array.shape == self.shape and self.shape[0] == 3:
-            return True
-        return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
+        return self.inputs(images).names
 
     def originals(self, images: Images) -> Iterator[NDArray[Any]]:
         """Each image at its own size, in the form the network wants: (C, H, W) uint8 or uint16."""
-        form = self.bundle.form
-        if isinstance(images, str | Path):
-            images = [images]
-        if isinstance(images, list | tuple) and images and isinstance(images[0], str | Path):
-            yield from (read_image(path, form) for path in images)
-            return
-        if isinstance(images, PixelView):
-            yield from (images[i : i + 1][0] for i in range(len(images)))
-            return
-        array = np.asarray(images)
-        source = as_source(array[None] if self._single(array) else array)
-        assert isinstance(source, Array)
-        for i in range(len(source)):
-            planes = source.planes(i)
-            yield from_array(planes, f"#{i}", form, Geometry(planes.shape[-2], planes.shape[-1]))
+        given = self.inputs(images)
+        yield from (given.original(i, self.bundle.form) for i in range(len(given)))
 
     def decoded(self, content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
         """The pixels of a file as the network sees them; ImageError for what is no image or sound, for a sound where
@@ -329,33 +313,22 @@ class Predictor:
 
     def pixels(self, images: Images) -> Iterable[NDArray[np.float32]]:
         """The images as the network sees them: batches (B, C, H, W) float32 in [0, 1]."""
-        form, geometry = self.bundle.form, self.bundle.geometry
-        if isinstance(images, str | Path):
-            images = [images]
-        if isinstance(images, list | tuple) and images and isinstance(images[0], str | Path):
-            decoded = threaded(lambda path: self.decoded(read_bytes(path), str(path)), images)
-            yield from _grouped(decoded)
+        given = self.inputs(images)
+        ready = given.ready(self.shape, self.bundle.form)
+        if ready is None:
+            yield from _grouped(threaded(lambda i: self._decoded(given, i), range(len(given))))
             return
-        if isinstance(images, PixelView):
-            for start in range(0, len(images), BATCH):
-                yield to_float(images[start : start + BATCH]).numpy()
-            return
-        array = np.asarray(images)
-        if self._single(array):
-            array = array[None]
-        if array.ndim == 4 and array.shape[1:] == self.shape:
-            if np.issubdtype(array.dtype, np.floating) and len(array) and not (array.min() >= 0 and array.max() <= 1):
-                raise DataError(
-                    "floating-point images leave the range of pixels",
-                    found=f"{array.min():g} to {array.max():g}",
-                    expected="[0, 1]",
-                )
-            for start in range(0, len(array), BATCH):
-                yield to_float(array[start : start + BATCH]).numpy()
-            return
-        source = as_source(array)
-        assert isinstance(source, Array)
-        yield from _grouped(from_array(source.planes(i), f"#{i}", form, geometry) for i in range(len(source)))
+        for start in range(0, len(ready), BATCH):
+            yield to_float(ready[start : start + BATCH]).numpy()
+
+    def _decoded(self, given: ImageInputs, i: int) -> NDArray[Any]:
+        """One image as the network sees it (C, H, W): integers, or the floats that were given in the network's size."""
+        content, item = given.content(i), given.items[i]
+        if content is not None:
+            return self.decoded(content, given.name(i))
+        if isinstance(item, np.ndarray) and fits(item, self.shape, self.bundle.form):
+            return item
+        return given.decode(i, self.bundle.form, self.bundle.geometry)
 
 
 def _unpickled(content: bytes, engine: str, device: str, hint: Hint) -> Predictor:
@@ -367,7 +340,14 @@ def _grouped(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
     for image in images:
         waiting.append(image)
         if len(waiting) == BATCH:
-            yield to_float(np.stack(waiting)).numpy()
+            yield _batch(waiting)
             waiting = []
     if waiting:
-        yield to_float(np.stack(waiting)).numpy()
+        yield _batch(waiting)
+
+
+def _batch(images: list[NDArray[Any]]) -> NDArray[np.float32]:
+    """Images of any types as one batch (B, C, H, W) float32 in [0, 1]."""
+    if len({image.dtype for image in images}) == 1:
+        return np.asarray(to_float(np.stack(images)).numpy())
+    return np.stack([to_float(image).numpy() for image in images])

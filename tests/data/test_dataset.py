@@ -71,7 +71,7 @@ def test_a_file_that_changes_between_first_look_and_decoding(tmp_path):
         source.decode(0, form, geometry)
 
 
-@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 1, 5, 7), (2, 3, 5, 7), (2, 5, 7, 1), (2, 5, 7, 3)])
+@pytest.mark.parametrize("shape", [(2, 5, 7), (2, 1, 5, 7), (2, 3, 5, 7)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_arrays_of_every_layout(shape, dtype):
     images = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
@@ -82,8 +82,7 @@ def test_arrays_of_every_layout(shape, dtype):
     assert header.bits == 8 * images.dtype.itemsize
     assert size == images[1].nbytes
     out = source.decode(1, PixelFormat(channels, header.bits), Geometry(5, 7))
-    last = images[1].transpose(2, 0, 1) if shape[-1] in (1, 3) else images[1].reshape(-1, 5, 7)
-    assert (out == last).all()
+    assert (out == images[1].reshape(-1, 5, 7)).all()
     assert source.name(1) == "#1"
 
 

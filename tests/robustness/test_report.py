@@ -10,7 +10,7 @@ import pytest
 
 import clearsight as cs
 from clearsight.cli.main import main
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, DataError
 from clearsight.report.robustness_page import change_chart
 from clearsight.robustness import CHANGES, audit
 from clearsight.robustness.report import LOST
@@ -77,7 +77,7 @@ def test_models_without_gradients_have_a_card_too(classical_run, some):
 def test_bad_input(predictor, some):
     with pytest.raises(ConfigError, match=r"no change 'rotaton'.*rotation"):
         audit(predictor, *some, changes=["rotaton"])
-    with pytest.raises(ConfigError, match="no images to audit"):
+    with pytest.raises(DataError, match="there are no images"):
         audit(predictor, some[0][:0].reshape(0, 1, 8, 8), some[1][:0])
     with pytest.raises(ConfigError, match="no changes to make"):
         audit(predictor, *some, changes=[])

@@ -29,10 +29,11 @@ def explain(
 ) -> list[tuple[Explanation, Path]]:
     """Heatmaps of images and the pictures of them: `cs.explain("runs/photos", "new.jpg", method="grad-cam")`.
 
-    method: as `explanation.METHODS` names them, or "all" for those the model has; smoothgrad unless given, occlusion
-    for a model without gradients, anomaly-map for a detector that compares places. target: the class to explain, by
-    name or number; the answer unless given. judged: say how faithful each map is. out: the folder that gets, for each
-    image, a picture, and an .npz with each method's map.
+    images: in any form that `Predictor.predict` takes. method: as `explanation.METHODS` names them, or "all" for those
+    the model has; smoothgrad unless given, occlusion for a model without gradients, anomaly-map for a detector that
+    compares places. target: the class to explain, by name, or by index where no class has that name; the answer unless
+    given. judged: say how faithful each map is. out: the folder that gets, for each image, a picture, and an .npz with
+    each method's map.
     """
     from clearsight.explanation import explain as explained
     from clearsight.explanation import methods_of, usual_method
@@ -43,9 +44,10 @@ def explain(
     methods = methods_of(predictor)
     chosen = methods if method == "all" else [method or usual_method(predictor)]
     folder = Path(out).expanduser()
-    names = predictor.names(images)
+    given = predictor.inputs(images)
+    names = given.names
     found: list[tuple[Explanation, Path]] = []
-    run = explained(predictor, images, method=chosen, target=target, settings=settings, judged=judged, console=console)
+    run = explained(predictor, given, method=chosen, target=target, settings=settings, judged=judged, console=console)
     for number, name in enumerate(names):
         stem = own_name(name, number, names)
         maps: list[Explanation] = []

@@ -38,7 +38,8 @@ def locate(
     from clearsight.report.drawings import save_picture
 
     predictor = model if isinstance(model, Predictor) else load(model)
-    names = predictor.names(images)
+    given = predictor.inputs(images)
+    names = given.names
     place = Path(out).expanduser() if out else None
     if place and place.suffix and len(names) > 1:
         raise ConfigError(
@@ -46,7 +47,7 @@ def locate(
         )
     found = []
     for number, one in enumerate(
-        located(predictor, images, method=method, target=target, settings=settings, console=console)
+        located(predictor, given, method=method, target=target, settings=settings, console=console)
     ):
         file = (
             place if place and place.suffix else (place or Path()) / f"{own_name(one.image, number, names)}.located.png"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from clearsight.console import Console, Silent
-from clearsight.data.decode import decode
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import PixelFormat, read_bytes
+from clearsight.data.pixels import PixelFormat
+from clearsight.disk import own_name
 from clearsight.errors import ClearsightError
 from clearsight.retrieval import Index, Retrieval
 from clearsight.runs.folder import recorded_data_dir
@@ -71,7 +71,7 @@ def index(
 
 def search(
     model: str | Path,
-    image: str | Path,
+    image: Any,
     *,
     k: int = 10,
     index: str | None = None,
@@ -79,15 +79,17 @@ def search(
     data_dir: str | None = None,
 ) -> tuple[list[dict[str, Any]], Path | None]:
     """The k indexed images most similar to one, as {"image", "label", "likeness"}, best first, and a picture of them
-    (None where the indexed images are gone or changed, or the index has no digests of them).
+    (None where the indexed images are gone or changed, or the index has no digests of them). image: one image in any
+    form that `Predictor.predict` takes.
     """
     from clearsight.report.drawings import draw_neighbours, save_picture
     from clearsight.retrieval import Index, Originals, search_images
 
     path = Path(model).expanduser()
     predictor = load(model)
+    query = predictor.inputs(image).single()
     found = Index.load(Path(index).expanduser()) if index else Index.load(path / "index", path)
-    likeness, places = search_images(found, predictor, [str(image)], k)
+    likeness, places = search_images(found, predictor, query, k)
     card = found.card
     neighbours = [
         {
@@ -102,7 +104,7 @@ def search(
         shown = [originals.picture(int(place)) for place in places[0]]
     except ClearsightError:
         return neighbours, None
-    query = decode(read_bytes(image), str(image), PixelFormat(3, 8), Geometry(128, 128, "pad"))
+    shown_query = query.decode(0, PixelFormat(3, 8), Geometry(128, 128, "pad"))
     words = [f"{n['likeness']:.2f} {n['label']}" for n in neighbours]
-    file = Path(out).expanduser() if out else Path(f"{Path(image).stem}.similar.png")
-    return neighbours, save_picture(draw_neighbours(query, shown, words), file)
+    file = Path(out).expanduser() if out else Path(f"{own_name(query.names[0], 0, query.names)}.similar.png")
+    return neighbours, save_picture(draw_neighbours(shown_query, shown, words), file)

@@ -37,10 +37,10 @@ def see(
     """Look into a network: `cs.see("runs/photos", "new.jpg")`. What was seen, and the files written: the picture of
     each part and the page.
 
-    what: as `feature_vis.PARTS` names the parts, or "all" that this model and data have. image: for maps and inversion;
-    the first of the images searched unless given. data: labelled images to search for patches, gates and starts of
-    class pictures, at most so many drawn by the seed; the model's own training images unless given. out: the folder to
-    write, RUN/see unless given.
+    what: as `feature_vis.PARTS` names the parts, or "all" that this model and data have. image: for maps and inversion,
+    one in any form that `Predictor.predict` takes; the first of the images searched unless given. data: labelled images
+    to search for patches, gates and starts of class pictures, at most so many drawn by the seed; the model's own
+    training images unless given. out: the folder to write, RUN/see unless given.
     """
     from clearsight.feature_vis import check, visualize
     from clearsight.report.visualization_page import write_inside_page
@@ -50,6 +50,7 @@ def see(
     predictor = model if isinstance(model, Predictor) else load(model)
     predictor.classifies("looking inside")
     check(predictor, what, settings)
+    one = None if image is None else predictor.inputs(image).single()
     sample = _searched(predictor, model, data, what, image is None, console, data_dir)
     if sample:
         some = np.sort(np.random.default_rng(settings.seed).permutation(len(sample.labels))[:images])
@@ -58,8 +59,8 @@ def see(
             [sample.names[i] for i in some], [sample.words[i] for i in some],
         )  # fmt: skip
     pixels, name = None, None
-    if image is not None:
-        pixels, name = next(iter(predictor.pixels(image)))[0], predictor.names(image)[0]
+    if one is not None:
+        pixels, name = next(iter(predictor.pixels(one)))[0], one.names[0]
     elif sample:
         pixels, name = next(iter(predictor.pixels(sample.images)))[0], sample.names[0]
     sight = visualize(predictor, pixels, image=name, what=what, sample=sample, settings=settings, console=console)

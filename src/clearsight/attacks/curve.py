@@ -123,9 +123,10 @@ def attack(
     for epsilon in chosen:  # before the first is paid for
         gradient.check(epsilon, norm)
     at_least(1, steps=steps, batch_size=batch)
-    x = torch.from_numpy(np.concatenate(list(predictor.pixels(images))))
+    inputs = predictor.inputs(images)
+    x = torch.from_numpy(np.concatenate(list(predictor.pixels(inputs))))
     truth = torch.from_numpy(np.asarray(labels, np.int64))
-    called = list(predictor.names(images) if names is None else names)
+    called = list(inputs.names if names is None else names)
     if target is not None:
         kept = truth != target
         x, truth, called = x[kept], truth[kept], [n for n, k in zip(called, kept.tolist(), strict=True) if k]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import ast
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from clearsight.arguments import flag
-from clearsight.errors import ConfigError, DataError
+from clearsight.errors import ConfigError
 from clearsight.json_values import to_json
 from clearsight.train.config import (
     SECTIONS,
@@ -133,17 +132,7 @@ def print_json(content: Any) -> None:
 
 
 def image_files(words: list[str]) -> list[str]:
-    """Every image meant: files as they are, folders by their images."""
-    from clearsight.data.decode import EXTENSIONS
+    """Every image meant: files as they are, folders by their images, patterns by the files that match."""
+    from clearsight.data.files import image_files as files_of
 
-    paths: list[str] = []
-    for word in words:
-        path = Path(word).expanduser()
-        if path.is_dir():
-            inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
-            if not inside:
-                raise DataError(f"{word} holds no images", expected="files ending in .jpg, .png or the like")
-            paths += inside
-        else:
-            paths.append(str(path))
-    return paths
+    return [file for word in words for file in files_of(word)]

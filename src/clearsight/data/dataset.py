@@ -71,7 +71,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Array:
-    """Images in one array (N, H, W), (N, C, H, W) or (N, H, W, C), uint8 or uint16; memory-mapped arrays stay so."""
+    """Images in one array (N, H, W) or (N, C, H, W), uint8 or uint16; memory-mapped arrays stay so."""
 
     images: NDArray[Any]
 
@@ -88,10 +88,7 @@ class Array:
 
     def planes(self, i: int) -> NDArray[Any]:
         """Image i as (H, W) or (C, H, W)."""
-        image = self.images[i]
-        if image.ndim == 3 and image.shape[0] not in (1, 3) and image.shape[2] in (1, 3):
-            return np.asarray(image.transpose(2, 0, 1))
-        return np.asarray(image)
+        return np.asarray(self.images[i])
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
         image = self.planes(i)

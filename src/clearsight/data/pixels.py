@@ -21,6 +21,7 @@ import contextlib
 import hashlib
 import io
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -102,8 +103,9 @@ def read_bytes(path: str | Path) -> bytes:
     """The bytes of an image file; ImageError when it is missing, unreadable or empty."""
     try:
         content = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read", found=error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        found = getattr(error, "strerror", None) or str(error)
+        raise ImageError(f"{path} cannot be read", found=found) from error
     if not content:
         raise ImageError(f"{path} is empty", found="0 bytes", expected="an image")
     return content
@@ -163,13 +165,72 @@ def read_image(path: str | Path, form: PixelFormat | None = None) -> Pixels:
     """A whole image file at its own size, (C, H, W), in the form, or the smallest that holds it; ImageError as
     `decode_image`.
     """
-    content = read_bytes(path)
-    header = image_header(content, str(path))
+    return whole_image(read_bytes(path), str(path), form)
+
+
+def whole_image(content: bytes, name: str, form: PixelFormat | None = None) -> Pixels:
+    """As `read_image`, from the content of a file."""
+    header = image_header(content, name)
     height, width = header.height, header.width
-    with _open(content, str(path)) as image:
+    with _open(content, name) as image:
         if _orientation(image, content) >= 5:  # lies on its side
             height, width = width, height
-    return decode_image(content, str(path), form or PixelFormat.covering([header]), Geometry(height, width))
+    return decode_image(content, name, form or PixelFormat.covering([header]), Geometry(height, width))
+
+
+def opened_content(image: Image.Image) -> bytes | None:
+    """The content of the file that a PIL image was opened from; None where there is none, or the image was loaded or
+    moved to another frame: its pixels may have been changed since.
+    """
+    stream = getattr(image, "fp", None)
+    if image.format not in (*FORMATS, "MPO") or not getattr(image, "tile", None) or stream is None:
+        return None
+    try:
+        with _PILLOW:
+            if image.tell():
+                return None
+            place = stream.tell()
+            stream.seek(0)
+            content = bytes(stream.read())
+            stream.seek(place)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as again:
+            as_opened = (again.format, again.size, again.mode) == (image.format, image.size, image.mode)
+    except (OSError, ValueError, AttributeError):  # a stream that is closed or does not seek
+        return None
+    return content if as_opened else None
+
+
+def pillow_header(image: Image.Image, name: str) -> Header:
+    """As `image_header`, of a PIL image as it is in memory."""
+    _check_size(image, name, MAX_PIXELS)
+    try:
+        return Header(
+            width=image.width, height=image.height, mode=_true_mode(image), format=image.format or "PIL",
+            bits=_bits(image), oriented=_orientation(image) != 1, alpha=_has_alpha(image),
+        )  # fmt: skip
+    except Exception as error:  # as for files
+        raise ImageError(f"{name} is a damaged PIL image", found=_reason(error)) from error
+
+
+def decode_pillow(image: Image.Image, name: str, form: PixelFormat, geometry: Geometry | None) -> Pixels:
+    """A PIL image of any mode to (C, H, W) by the rules of `decode_image`; at its own size where no geometry is given.
+
+    Raises ImageError for an image that cannot be loaded, is empty, or too large.
+    """
+    _check_size(image, name, MAX_PIXELS)
+    try:
+        with _PILLOW:
+            image.load()
+        array = _TURN[_orientation(image)](_to_array(image, form))
+    except Exception as error:  # as for files
+        raise ImageError(
+            f"{name} does not decode", found=_reason(error), expected="a PIL image with all its pixels"
+        ) from error
+    return _finish(array, form, geometry or Geometry(*array.shape[:2]))
+
+
+_PILLOW = threading.Lock()
+"""Held while a PIL image of the user's is loaded: one may be in a list twice, and Pillow loads without a lock."""
 
 
 @contextlib.contextmanager
@@ -185,16 +246,36 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def from_array(array: NDArray[Any], name: str, form: PixelFormat, geometry: Geometry) -> Pixels:
-    """Bring an array (H, W) or (C, H, W) of uint8 or uint16 to the given form and geometry, as a file is."""
+    """Bring an array (H, W) or (C, H, W) of uint8 or uint16 to the given form and geometry, as a file is; 4 channels
+    are RGBA.
+    """
     if array.ndim == 2:
         array = array[None]
-    if array.ndim != 3 or array.shape[0] not in (1, 3) or array.dtype not in (np.uint8, np.uint16):
+    if array.ndim != 3 or array.shape[0] not in (1, 3, 4) or array.dtype not in (np.uint8, np.uint16):
         raise ImageError(
             f"{name} is no image",
             found=f"an array of shape {array.shape}, {array.dtype}",
-            expected="(H, W) or (C, H, W) with 1 or 3 channels, uint8 or uint16",
+            expected="(H, W) or (C, H, W) with 1, 3 or 4 channels, uint8 or uint16",
         )
-    return _finish(np.ascontiguousarray(array.transpose(1, 2, 0)), form, geometry)
+    pixels = np.ascontiguousarray(array.transpose(1, 2, 0))
+    if pixels.shape[2] == 4:
+        deep = pixels.dtype == np.uint16
+        pixels = _over_white(pixels[:, :, :3], pixels[:, :, 3:]) if deep else _to_array(Image.fromarray(pixels), form)
+    return _finish(pixels, form, geometry)
+
+
+def levels(image: Pixels) -> Pixels:
+    """An image (C, H, W) in uint8 or uint16. Floats are 8-bit where all are multiples of 1/255, as a file's pixels
+    divided by 255 are, and 16-bit otherwise.
+    """
+    if image.dtype.kind == "u":
+        return image if image.dtype == np.uint8 else image.astype(np.uint16, copy=False)
+    values = image.astype(np.float64)
+    eighth = np.rint(values * 255)
+    rounding = max(float(np.finfo(image.dtype).eps), 2.0**-22)  # of a division in float32, whatever the type is now
+    if (np.abs(values - eighth / 255) <= rounding * values).all():
+        return eighth.astype(np.uint8)
+    return np.rint(values * 65535).astype(np.uint16)
 
 
 def _open(content: bytes, name: str) -> Image.Image:
@@ -220,8 +301,10 @@ def _open(content: bytes, name: str) -> Image.Image:
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
-    """Raise ImageError for an image too large to decode, or of a kind whose range is not known."""
+    """Raise ImageError for an image too large to decode, without pixels, or of a kind whose range is not known."""
     width, height = image.size
+    if not width or not height:
+        raise ImageError(f"{name} has no pixels", found=f"{width}x{height}")
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
         raise ImageError(
             f"{name} is too large to decode",
@@ -238,7 +321,7 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
         )
 
 
-def _bits(image: Image.Image, content: bytes) -> Literal[8, 16]:
+def _bits(image: Image.Image, content: bytes = b"") -> Literal[8, 16]:
     return 16 if image.mode.startswith("I") or _deep_colour(image, content) else 8
 
 
@@ -246,7 +329,7 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-def _true_mode(image: Image.Image, content: bytes) -> str:
+def _true_mode(image: Image.Image, content: bytes = b"") -> str:
     """The mode, telling gray from colour where Pillow does not: in gray palettes, which many GIFs have, and in PNGs
     of 16-bit gray with alpha."""
     if image.mode == "P" and "transparency" not in image.info and image.palette is not None:
@@ -254,7 +337,7 @@ def _true_mode(image: Image.Image, content: bytes) -> str:
         rgb = np.frombuffer(raw[: len(raw) // 3 * 3], np.uint8).reshape(-1, 3)
         if image.palette.mode == "RGB" and len(rgb) and (rgb == rgb[:, :1]).all():
             return "L"
-    if image.format == "PNG" and content[25] == 4:
+    if content and image.format == "PNG" and content[25] == 4:
         return "LA"
     return image.mode
 
@@ -270,9 +353,9 @@ def _frames(image: Image.Image) -> int:
         return 1
 
 
-def _orientation(image: Image.Image, content: bytes) -> int:
+def _orientation(image: Image.Image, content: bytes = b"") -> int:
     """EXIF orientation, 1 to 8; 1, as it lies, where there is none or the metadata is damaged."""
-    if image.format == "PNG" and b"eXIf" not in content:
+    if content and image.format == "PNG" and b"eXIf" not in content:
         return 1  # without this chunk Pillow would decode every pixel in search of it
     try:
         value = image.getexif().get(0x0112, 1)
@@ -295,6 +378,8 @@ _TURN: dict[int, Callable[[Pixels], Pixels]] = {  # what brings (H, W, C) uprigh
 
 def _deep_colour(image: Image.Image, content: bytes) -> bool:
     """Whether the file holds 16-bit colour or alpha, which Pillow would cut to 8 bits without a word."""
+    if not content:  # pixels that Pillow holds already
+        return False
     if image.format == "PNG":
         return content[24] == 16 and content[25] in (2, 4, 6)
     if image.format == "TIFF":
@@ -320,11 +405,16 @@ def _decode_deep_colour(image: Image.Image, content: bytes) -> NDArray[np.uint16
         return np.asarray(array[:, :, None])
     colour = array[:, :, :3][:, :, ::-1]
     if array.shape[2] == 4 and _has_alpha(image):
-        alpha = array[:, :, 3:].astype(np.float64) / 65535
         multiplied = image.format == "TIFF" and 1 in image.tag_v2.get(338, ())  # type: ignore[attr-defined]
-        ink = colour if multiplied else colour * alpha
-        colour = np.rint(np.clip(ink + 65535 * (1 - alpha), 0, 65535)).astype(np.uint16)
+        colour = _over_white(colour, array[:, :, 3:], multiplied)
     return np.ascontiguousarray(colour)
+
+
+def _over_white(colour: Pixels, alpha: Pixels, multiplied: bool = False) -> NDArray[np.uint16]:
+    """16-bit colour (H, W, 3) under its alpha (H, W, 1), by which it may be multiplied already, laid over white."""
+    share = alpha.astype(np.float64) / 65535
+    ink = colour if multiplied else colour * share
+    return np.asarray(np.rint(np.clip(ink + 65535 * (1 - share), 0, 65535)).astype(np.uint16))
 
 
 def _decode_deep_ppm(content: bytes) -> NDArray[np.uint16]:
@@ -356,9 +446,12 @@ def _to_array(image: Image.Image, form: PixelFormat) -> Pixels:
 
 def _finish(array: Pixels, form: PixelFormat, geometry: Geometry) -> Pixels:
     """(H, W, C) of any depth and channels to (C, H, W) in the form and size wanted."""
-    if array.shape[2] == 3 and form.channels == 1:  # luma of ITU-R BT.601, as Pillow's "L"
-        luma = array @ np.array([0.299, 0.587, 0.114])
-        array = np.rint(luma).astype(array.dtype)[:, :, None]
+    if array.shape[2] == 3 and form.channels == 1:  # luma of ITU-R BT.601; of 8 bits as Pillow rounds it for files
+        if array.dtype == np.uint8:
+            array = np.asarray(Image.fromarray(array).convert("L"))[:, :, None]
+        else:
+            luma = array @ np.array([0.299, 0.587, 0.114])
+            array = np.rint(luma).astype(array.dtype)[:, :, None]
     array = geometry.apply(array)
     if array.dtype == np.uint8 and form.bits == 16:
         array = array.astype(np.uint16) * 257

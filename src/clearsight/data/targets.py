@@ -8,6 +8,7 @@ Shapes: N images, T columns of numbers.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.errors import DataError
+from clearsight.errors import ConfigError, DataError, nearest
 
 IN_MEMORY = "arrays in memory"
 """The origin of data that was handed over in Python."""
@@ -148,3 +149,53 @@ def require_finite(values: NDArray[np.floating], names: Sequence[str], origin: s
         found=f"{values[i, k]} in column {names[k]!r} of image {i + 1}",
         fix="fill them in, or leave these images out",
     )
+
+
+def class_name(label: str | bytes) -> str:
+    """The name of a class as text to compare by: bytes are UTF-8, and composed and decomposed letters are the same
+    (Unicode NFC): `é` may be one character or two, as macOS writes it in the names of folders.
+    """
+    text = label.decode("utf-8", "backslashreplace") if isinstance(label, bytes) else str(label)
+    return unicodedata.normalize("NFC", text)
+
+
+def class_index(target: Any, names: Sequence[str], words: tuple[str, str] = ("class", "classes")) -> int:
+    """The index of a class.
+
+    Args:
+        target: its name, as text or bytes; or its index, as a number or, where no class has that name, as digits.
+        names: of all classes.
+        words: what to call one, and several, in errors.
+
+    Raises:
+        ConfigError: there is no such class, or a number is the index of one class and the name of another.
+
+    Example:
+        >>> class_index("dog", ("cat", "dog")), class_index(1, ("cat", "dog"))
+        (1, 1)
+    """
+    word, many = words
+    if isinstance(target, bool | np.bool_) or not isinstance(target, str | bytes | int | np.integer):
+        raise ConfigError(f"this is no {word}", found=repr(target)[:60], expected="a name or an index")
+    number = not isinstance(target, str | bytes)
+    text = target if isinstance(target, str | bytes) else str(int(target))
+    spelled = {class_name(text), str(text)}  # of labels that were bytes, the name is their `str`
+    named = [i for i, name in enumerate(names) if name == target]
+    named = named or [i for i, name in enumerate(names) if name in spelled or class_name(name) in spelled]
+    index = int(text) if number or class_name(text).isdecimal() else -1
+    indexed = 0 <= index < len(names)
+    if number and indexed and named and named != [index]:
+        raise ConfigError(
+            f"{index} means two {many}",
+            found=f"{word} {names[index]!r} at index {index}, and {word} {names[named[0]]!r} at index {named[0]}",
+            fix=f"name it as text: {names[index]!r} or {names[named[0]]!r}",
+        )
+    if named:
+        return named[0]
+    if indexed:
+        return index
+    if number or index >= 0:
+        raise ConfigError(
+            f"there is no {word} {class_name(text)}", found=f"{len(names)} {many}, from 0 to {len(names) - 1}"
+        )
+    raise ConfigError(f"there is no {word} {class_name(text)!r}", fix=nearest(class_name(text), names))

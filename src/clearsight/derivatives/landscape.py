@@ -166,7 +166,11 @@ def survey(
     temperature = 1.0 if log_odds else predictor.bundle.temperature
     objectives = []
     for images, labels, word in ((train_images, train_labels, "training"), (val_images, val_labels, "validation")):
-        inputs = predictor.embed(images, console.stage(f"features, {word}")) if head_only else images
+        given = predictor.inputs(images)
+        if head_only:
+            inputs: Any = predictor.embed(given, console.stage(f"features, {word}"))
+        elif (inputs := given.ready(predictor.shape, predictor.bundle.form)) is None:
+            inputs = np.concatenate(list(predictor.pixels(given)))
         objectives.append(
             Objective(
                 module, inputs, np.asarray(labels, np.int64), vary, len(predictor.classes), loss=loss,

@@ -179,11 +179,12 @@ def explain(
     for each in methods:
         check(predictor, each, settings)
     wanted = None if target is None else predictor.bundle.task.index_of(target)
-    names = predictor.names(images)
+    given = predictor.inputs(images)
+    names = given.names
     asked = sum(0 if each in (*GRADIENT_METHODS, OWN) else settings.samples or 500 for each in methods)
     predictor.prepare(len(names) * (QUESTIONS * judged + asked))
     number = 0
-    for pixels in predictor.pixels(images):
+    for pixels in predictor.pixels(given):
         for one in pixels:
             question = _Question(predictor, names[number], one, wanted, settings, judged, console)
             for each in methods:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.geometry import Geometry
+from clearsight.data.inputs import ImageInputs
 from clearsight.disk import disk_errors, whole_file
 from clearsight.errors import BundleError, ConfigError, ExportError, ImageError, OutputError
 from clearsight.exporting.formats import FORMATS, format_named, writer_of
@@ -265,7 +266,7 @@ def _compare_own_size(task: Task, predictor: Predictor, exported: Exported, held
         except ImageError:  # gone since the pixels were cached
             continue
         names.append(name)
-    outputs = [predictor.logits(image) for image in found]
+    outputs = [predictor.logits(ImageInputs(image, (name,))) for image, name in zip(found, names, strict=True)]
     return compare(task, np.concatenate(outputs), exported, found, names) if found else None
 
 

@@ -47,7 +47,7 @@ def locate(
     """
     settings, console = settings or Settings(), console or Silent()
     check(predictor, method, settings)
-    named: Sequence[str | int] = [target] if isinstance(target, str | int) else target or []
+    named: Sequence[Any] = [target] if isinstance(target, str | bytes | int | np.integer) else target or []
     asked = None if target is None else list(dict.fromkeys(predictor.bundle.task.index_of(name) for name in named))
     ways = [] if method == "window" else _ways(predictor, settings, must=method == "cam")
     if ways:
@@ -104,9 +104,9 @@ def _each(
     settings: Settings,
     console: Console,
 ) -> Iterator[Located]:
-    names = predictor.names(images)
-    batches = (one for batch in predictor.pixels(images) for one in batch)
-    for name, original, pixels in zip(names, predictor.originals(images), batches, strict=True):
+    given = predictor.inputs(images)
+    batches = (one for batch in predictor.pixels(given) for one in batch)
+    for name, original, pixels in zip(given.names, predictor.originals(given), batches, strict=True):
         began = time.perf_counter()
         if ways:
             numbers, found, heat, facts = _by_maps(predictor, original, pixels, asked, settings, ways)

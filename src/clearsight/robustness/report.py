@@ -120,10 +120,11 @@ def audit(
         raise ConfigError(f"{doubled!r} names a change twice", fix="name each once")
     if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):
         raise ConfigError(f"a turn by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
-    called = list(predictor.names(images) if names is None else names)
+    inputs = predictor.inputs(images)
+    called = list(inputs.names if names is None else names)
     if not called:
         raise ConfigError("there are no images to audit")
-    x = torch.from_numpy(np.concatenate(list(predictor.pixels(images))))
+    x = torch.from_numpy(np.concatenate(list(predictor.pixels(inputs))))
     truth = np.asarray(labels, np.int64)
     classes, n = predictor.classes, len(x)
     predictor.prepare(5 * n * len(parts))

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset, Listing
-from clearsight.data.targets import Stated, require_finite
-from clearsight.errors import ConfigError, DataError, ModelError, nearest
+from clearsight.data.targets import Stated, class_index, require_finite
+from clearsight.errors import DataError, ModelError
 from clearsight.tasks.error_evaluation import ErrorEvaluation, evaluate_errors
 from clearsight.tasks.predictions import OutputsPrediction, outputs_predictions, unlike_words
 from clearsight.tasks.strata import tenths
@@ -415,17 +415,9 @@ class Task(ABC):
         """A line about an image that is out of distribution."""
         return f"{line}  (unlike the training images: {unlike_words(percentile)})"
 
-    def index_of(self, target: str | int) -> int:
-        """The position of a name, given as itself or as a position; ConfigError suggests near names."""
-        what, many = self.words_used.names
-        if target in self.names:
-            return self.names.index(str(target))
-        if isinstance(target, int) or target.isdecimal():
-            if 0 <= int(target) < len(self.names):
-                return int(target)
-            count = len(self.names)
-            raise ConfigError(f"there is no {what} {target}", found=f"{count} {many}, from 0 to {count - 1}")
-        raise ConfigError(f"there is no {what} {target!r}", fix=nearest(target, self.names))
+    def index_of(self, target: str | bytes | int) -> int:
+        """The index of a name, given as itself or as an index; ConfigError as `class_index`."""
+        return class_index(target, self.names, self.words_used.names)
 
     def thresholds_found(self) -> Floats:
         """The probability from which each name counts as there (K,), for `locate`."""

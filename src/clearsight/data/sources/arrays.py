@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clearsight.data.dataset import Array, Files, Listing
+from clearsight.data.dataset import Listing
+from clearsight.data.inputs import as_images
 from clearsight.data.targets import IN_MEMORY, Stated
 from clearsight.errors import DataError
 
 
 def read_pair(images: Any, labels: Any) -> Listing:
-    """Images as an array (N, H, W), (N, H, W, C), (N, C, H, W) or a list of paths, with one label each, or a row of
-    numbers (N, T), or a list of labels.
-
-    Floating-point images in [0, 1] are taken as such and kept at 16 bits.
+    """Images in any form that `clearsight.data.inputs` recognises, with one label each, or a row of numbers (N, T), or
+    a list of labels. The number of labels tells how the axes of an array are meant.
     """
     if not hasattr(labels, "__len__"):
         raise DataError("labels are no list", found=repr(labels)[:60], expected="one label per image")
-    if len(images) != len(labels):
-        raise DataError("images and labels differ in number", found=f"{len(images)} and {len(labels)}")
     if not len(labels):
-        raise DataError("there are no images", found="empty arrays")
+        raise DataError("there are no images", found="no labels")
     given = np.full(len(labels), "", dtype="<U5")
-    return Listing("arrays", as_source(images), given, stated_by(labels))
+    return Listing("arrays", as_images(images, count=len(labels)), given, stated_by(labels))
 
 
 def stated_by(labels: Any) -> Stated:
@@ -76,37 +72,3 @@ def _require_lists(labels: Sequence[Any]) -> None:
         )
     if not any(len(one) for one in labels):
         raise DataError("no image has a label", found="empty lists")
-
-
-def as_source(images: Any) -> Array | Files:
-    """Images handed over in Python: paths, or one array; DataError says what an array must look like."""
-    if isinstance(images, list | tuple) and images and all(isinstance(i, str | Path) for i in images):
-        return Files(tuple(Path(i) for i in images))
-    array = np.asarray(images)
-    if array.ndim in (3, 4) and not array.size:
-        raise DataError("there are no pixels", found=f"an array of shape {array.shape}")
-    if array.ndim in (3, 4) and np.issubdtype(array.dtype, np.floating):
-        if spoilt := [i for i in range(len(array)) if not np.isfinite(array[i]).all()]:
-            raise DataError(
-                f"{len(spoilt)} of {len(array)} images hold NaN or infinite values",
-                found=f"the first at index {spoilt[0]}",
-            )
-        low, high = float(array.min()), float(array.max())
-        if low < 0 or high > 1:
-            raise DataError(
-                "floating-point images leave the range of pixels",
-                found=f"{low:g} to {high:g}",
-                expected="[0, 1]",
-                fix="divide by the largest possible value, or pass uint8",
-            )
-        array = np.rint(array * 65535).astype(np.uint16)
-    elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
-        array = array.astype(np.uint16, copy=False)  # of whatever byte order
-    channels_ok = array.ndim == 3 or (array.ndim == 4 and (array.shape[1] in (1, 3) or array.shape[3] in (1, 3)))
-    if not channels_ok or array.dtype not in (np.uint8, np.uint16):
-        raise DataError(
-            "an array holds no images",
-            found=f"shape {array.shape}, {array.dtype}",
-            expected="(N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels; uint8, uint16 or floats in [0, 1]",
-        )
-    return Array(array)

@@ -53,7 +53,7 @@ def cifar10(folder: Path | None) -> Listing:
     root = folder or store()
     fetch = partial(CIFAR10, root, download=folder is None)  # a named folder is read; a run from others may name any
     parts = [_download("cifar10", partial(fetch, train=train), root) for train in (True, False)]
-    images = np.concatenate([p.data for p in parts])
+    images = np.concatenate([p.data for p in parts]).transpose(0, 3, 1, 2)
     classes = tuple(parts[0].classes)
     cells = tuple(classes[k] for p in parts for k in p.targets)
     given = np.array(["train"] * len(parts[0].data) + ["test"] * len(parts[1].data), dtype="<U5")
