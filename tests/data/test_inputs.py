@@ -634,3 +634,11 @@ def test_composed_and_decomposed_letters_are_the_same() -> None:
         assert Classification(("tea", name)).index_of(target) == 1
     assert Classification((composed, decomposed)).index_of(decomposed) == 1, "a class of exactly that name is meant"
     assert Classification(("b'cat'", "dog")).index_of(b"cat") == 0
+
+
+def test_names_of_classes_are_the_same_in_bytes_and_in_either_unicode_form(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    composed, decomposed = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"
+    found = read((x, [composed, decomposed, b"tea", "tea"] * 10))
+    assert found.classes == (composed, "tea")
+    assert np.bincount(found.labels).tolist() == [20, 20]

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from clearsight.arguments import flag
+from clearsight.data.targets import class_name
 from clearsight.errors import ConfigError, DataError
 from clearsight.predictor import Predictor
 from clearsight.tasks import read
@@ -48,7 +49,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         _require_classes(y)
         fitted = fit(read((X, y), task="classification"), config, hold_out_test=False, find_issues=False)
         self.classes_ = np.unique(y)
-        names = [str(label) for label in self.classes_.tolist()]
+        names = [class_name(label) for label in self.classes_.tolist()]
         self.columns_ = np.array([fitted.bundle.classes.index(name) for name in names])
         self.predictor_ = Predictor(fitted.bundle)
         return self
@@ -56,7 +57,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Calibrated probabilities (N, K), columns in the order of `classes_`."""
         check_is_fitted(self)
-        return self.predictor_.predict_proba(X)[:, self.columns_]
+        images = self.predictor_.inputs(X, count=len(X))  # scikit-learn's X is always several
+        return self.predictor_.predict_proba(images)[:, self.columns_]
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """Logarithms of the probabilities (N, K), columns in the order of `classes_`."""

@@ -44,6 +44,13 @@ class Stated:
     weight_note: str = ""
     where: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Names that differ in their Unicode form alone are one class."""
+        for name in ("cells", "classes", "columns"):
+            texts = getattr(self, name)
+            if texts is not None:
+                object.__setattr__(self, name, tuple(class_name(text) for text in texts))
+
     def place(self, i: int) -> str:
         """What to call the row of image i: `line 3` of a table, `index 2` of an array."""
         return self.where[i] if self.where else f"index {i}"

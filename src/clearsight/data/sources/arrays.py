@@ -9,7 +9,7 @@ import numpy as np
 
 from clearsight.data.dataset import Listing
 from clearsight.data.inputs import as_images
-from clearsight.data.targets import IN_MEMORY, Stated
+from clearsight.data.targets import IN_MEMORY, Stated, class_name
 from clearsight.errors import DataError
 
 
@@ -33,7 +33,7 @@ def stated_by(labels: Any) -> Stated:
     if listed:
         _require_lists(labels)
     if listed and any(isinstance(word, str) for one in labels for word in one):
-        return Stated(IN_MEMORY, tuple("|".join(map(str, one)) for one in labels), listed=True)
+        return Stated(IN_MEMORY, tuple("|".join(map(class_name, one)) for one in labels), listed=True)
     try:
         rows = np.asarray(labels)
     except ValueError as error:
@@ -52,7 +52,9 @@ def stated_by(labels: Any) -> Stated:
             found=f"shape {rows.shape}",
             expected="one label or row of numbers per image",
         )
-    return Stated(IN_MEMORY, tuple("" if _is_missing(one) else str(one) for one in rows.tolist()), column="value")
+    return Stated(
+        IN_MEMORY, tuple("" if _is_missing(one) else class_name(one) for one in rows.tolist()), column="value"
+    )
 
 
 def _is_missing(label: Any) -> bool:
