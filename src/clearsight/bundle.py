@@ -153,7 +153,7 @@ class Bundle:
             return cls.load(folder)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Bundle:
+    def load(cls, folder: str | os.PathLike[str]) -> Bundle:
         """Read a run folder or its `model/` folder; BundleError says what is missing or broken.
 
         The folder may come from someone else: nothing outside it is read, and no network is asked.

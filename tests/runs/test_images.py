@@ -237,3 +237,15 @@ def test_test_images_with_the_pixels_of_a_training_image_are_left_out(tmp_path):
     shutil.copytree(tmp_path / "data" / "train", tmp_path / "data" / "test")
     with pytest.raises(DataError, match="every test image is also a training or validation image"):
         cs.fit(tmp_path / "data", model="pixels+softmax", img_size=SIDE, out=tmp_path / "other")
+
+
+def test_a_run_is_taken_wherever_a_model_is(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = Pictures({n: CLASSES[n % 3] for n in range(45)}).folder(tmp_path / "data", np.random.default_rng(0))
+    run = cs.fit(data, model="pixels+softmax", img_size=SIDE, out=tmp_path / "run")
+    assert cs.evaluate(run).accuracy == cs.evaluate(run.folder).accuracy == run.metrics["test"]["accuracy"]
+    image = next((data / "a").glob("*.png"))
+    assert cs.load(run).predict(image)[0].label == run.predictor.predict(image)[0].label
+    assert cs.explain(run, image, method="occlusion")[0][0].method == "occlusion"
+    assert cs.index(run)[0].card.names
+    assert len(cs.search(run, image, k=3)[0]) == 3

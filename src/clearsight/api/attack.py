@@ -14,11 +14,11 @@ from clearsight.attacks import AttackCurve, Fooling
 from clearsight.attacks.gradient import Norm
 from clearsight.console import Console, Silent
 from clearsight.disk import disk_errors, write_json
-from clearsight.predictor import Predictor
+from clearsight.runs.load import ModelSource
 
 
 def attack(
-    model: str | Path | Predictor,
+    model: ModelSource,
     data: Any = None,
     *,
     method: str = "pgd",

@@ -19,15 +19,15 @@ from clearsight.evaluation import (
 )
 from clearsight.predictor import Predictor
 from clearsight.runs.images import HeldOut, held_out, seen_by
-from clearsight.runs.load import load
+from clearsight.runs.load import ModelSource, load
 
 
 def together(
-    model: str | Path | Predictor,
+    model: ModelSource,
     data: Any = None,
     *,
     views: str | None = None,
-    others: Sequence[str | Path | Predictor] = (),
+    others: Sequence[ModelSource] = (),
     include_training: bool = False,
     console: Console | None = None,
     data_dir: str | None = None,
@@ -100,5 +100,5 @@ def _unseen_by_all(
     return held.at(kept), [PixelView(view.array, view.indices[kept]) for view, _ in found], [False] * len(found)
 
 
-def _short(model: str | Path | Predictor) -> str:
+def _short(model: ModelSource) -> str:
     return "the model" if isinstance(model, Predictor) else Path(model).name

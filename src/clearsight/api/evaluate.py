@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from clearsight.console import Console, Silent
-from clearsight.predictor import Predictor
 from clearsight.runs.images import held_out
+from clearsight.runs.load import ModelSource
 from clearsight.tasks.evaluation import Evaluation
 
 
 def evaluate(
-    model: str | Path | Predictor,
+    model: ModelSource,
     data: Any = None,
     *,
     include_training: bool = False,

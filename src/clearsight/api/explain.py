@@ -13,11 +13,11 @@ from clearsight.console import Console
 from clearsight.disk import disk_errors, own_name
 from clearsight.explanation import Explanation, Settings
 from clearsight.predictor import Predictor
-from clearsight.runs.load import load
+from clearsight.runs.load import ModelSource, load
 
 
 def explain(
-    model: str | Path | Predictor,
+    model: ModelSource,
     images: Any,
     *,
     method: str | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from clearsight.runs.load import load
 
 
 def landscape(
-    model: str | Path,
+    model: str | os.PathLike[str],
     data: Any = None,
     *,
     against: Sequence[str | Path] = (),

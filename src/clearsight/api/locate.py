@@ -13,11 +13,11 @@ from clearsight.disk import disk_errors, own_name
 from clearsight.errors import ConfigError
 from clearsight.localisation import Located, Settings
 from clearsight.predictor import Predictor
-from clearsight.runs.load import load
+from clearsight.runs.load import ModelSource, load
 
 
 def locate(
-    model: str | Path | Predictor,
+    model: ModelSource,
     images: Any,
     *,
     method: str = "auto",

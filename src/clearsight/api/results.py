@@ -8,19 +8,17 @@ from typing import Any
 from clearsight.arguments import at_least
 from clearsight.console import Console
 from clearsight.predictor import Predictor
-from clearsight.runs.images import (
-    HeldOut,
-    held_out,
-)
+from clearsight.runs.images import HeldOut, held_out
+from clearsight.runs.load import ModelSource
 
 
-def model_name(model: str | Path | Predictor) -> str:
+def model_name(model: ModelSource) -> str:
     """What to call a model on its page."""
     return str(model.bundle.data.get("name", "a model")) if isinstance(model, Predictor) else Path(model).name
 
 
 def evaluation_images(
-    model: str | Path | Predictor, data: Any, images: int, seed: int, console: Console, data_dir: str | None
+    model: ModelSource, data: Any, images: int, seed: int, console: Console, data_dir: str | None
 ) -> HeldOut:
     """At most so many images to judge a model by."""
     at_least(1, images=images)
@@ -28,7 +26,7 @@ def evaluation_images(
     return held_out(model, data, console=console, data_dir=data_dir).sample(images, seed)
 
 
-def result_folder(model: str | Path | Predictor, name: str, out: str | Path | None) -> Path:
+def result_folder(model: ModelSource, name: str, out: str | Path | None) -> Path:
     """The folder asked for, or one of this name in the run's, or here where there is no run's folder."""
     if out:
         return Path(out).expanduser()

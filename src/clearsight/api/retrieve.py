@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from clearsight.tasks import read
 
 
 def index(
-    model: str | Path,
+    model: str | os.PathLike[str],
     data: Any = None,
     *,
     kind: str = "exact",
@@ -70,7 +71,7 @@ def index(
 
 
 def search(
-    model: str | Path,
+    model: str | os.PathLike[str],
     image: Any,
     *,
     k: int = 10,

@@ -12,10 +12,11 @@ from clearsight.console import Console, Silent
 from clearsight.disk import disk_errors, write_json
 from clearsight.predictor import Predictor
 from clearsight.robustness import RobustnessReport
+from clearsight.runs.load import ModelSource
 
 
 def audit(
-    model: str | Path | Predictor,
+    model: ModelSource,
     data: Any = None,
     *,
     changes: Sequence[str] | None = None,

@@ -19,11 +19,11 @@ from clearsight.predictor import Predictor
 from clearsight.runs.images import (
     training_images,
 )
-from clearsight.runs.load import load
+from clearsight.runs.load import ModelSource, load
 
 
 def see(
-    model: str | Path | Predictor,
+    model: ModelSource,
     image: Any = None,
     *,
     what: str = "all",

@@ -31,7 +31,7 @@ from clearsight.json_values import to_json
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 from clearsight.runs.images import Development, HeldOut, development, held_out
-from clearsight.runs.load import load
+from clearsight.runs.load import ModelSource, load
 from clearsight.tasks import Task
 from clearsight.tasks.task import BAR
 
@@ -71,7 +71,7 @@ class Export:
 
 
 def export(
-    model: str | Path | Predictor,
+    model: ModelSource,
     data: Any = None,
     *,
     format: str = "onnx",
@@ -173,7 +173,7 @@ def export_card(bundle: Bundle) -> dict[str, Any]:
     return {**bundle.card(), **call}
 
 
-def _destination(model: str | Path | Predictor, suffix: str, out: str | Path | None, quantize: str | None) -> Path:
+def _destination(model: ModelSource, suffix: str, out: str | Path | None, quantize: str | None) -> Path:
     """The file to write; ConfigError or OutputError where it cannot be that."""
     if out is None:
         run = Path() if isinstance(model, Predictor) else Path(model).expanduser()
@@ -212,9 +212,7 @@ def _check_beside(file: Path, card: dict[str, Any]) -> None:
             )
 
 
-def _real_images(
-    model: str | Path | Predictor, data: Any, images: int, data_dir: str | None, console: Console
-) -> HeldOut | None:
+def _real_images(model: ModelSource, data: Any, images: int, data_dir: str | None, console: Console) -> HeldOut | None:
     """Images to compare on; None, and said so, where the run's own are gone or changed and no others were named."""
     try:
         return held_out(model, data, console=console, data_dir=data_dir).sample(images, 0)
@@ -225,7 +223,7 @@ def _real_images(
         return None
 
 
-def _calibration(model: str | Path | Predictor, console: Console, data_dir: str | None) -> Development:
+def _calibration(model: ModelSource, console: Console, data_dir: str | None) -> Development:
     """The images the model was trained on; ConfigError where they are gone."""
     try:
         return development(model, console=console, data_dir=data_dir)

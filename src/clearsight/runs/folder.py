@@ -41,6 +41,10 @@ class Run:
     diagnosis: Diagnosis | None = field(default=None, repr=False)
     suspects: LabelIssues | None = field(default=None, repr=False)
 
+    def __fspath__(self) -> str:
+        """A run stands for its folder wherever a path is taken: `cs.evaluate(run)`, `Path(run)`."""
+        return str(self.folder)
+
 
 @contextlib.contextmanager
 def run_folder(config: TrainConfig, name: str) -> Iterator[Path]:

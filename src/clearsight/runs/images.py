@@ -26,7 +26,7 @@ from clearsight.data.split_record import SplitRecord, target_digest
 from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options
-from clearsight.runs.load import load
+from clearsight.runs.load import ModelSource, load
 from clearsight.tasks import read
 from clearsight.tasks.image_counts import ImageCounts
 
@@ -94,7 +94,7 @@ class HeldOut:
 
 
 def held_out(
-    model: str | Path | Predictor,
+    model: ModelSource,
     data: Any = None,
     *,
     include_training: bool = False,
@@ -171,7 +171,7 @@ def _nothing_left(bundle: Bundle, dataset: Dataset, counts: ImageCounts, own: bo
 
 def known_images(
     bundle: Bundle,
-    model: str | Path | Predictor,
+    model: ModelSource,
     data: Any = None,
     *,
     console: Console,
@@ -199,9 +199,7 @@ def known_images(
     return KnownImages(dataset, scanned, pixels, readable, part, record)
 
 
-def own_images(
-    bundle: Bundle, model: str | Path | Predictor, *, console: Console, data_dir: str | None = None
-) -> KnownImages:
+def own_images(bundle: Bundle, model: ModelSource, *, console: Console, data_dir: str | None = None) -> KnownImages:
     """The images that a model was trained on, as `known_images`; BundleError where they are not known or gone."""
     known = known_images(bundle, model, console=console, data_dir=data_dir)
     if not len(known.rows("train", "val")):
@@ -214,7 +212,7 @@ def own_images(
 
 
 def _rebuilt(
-    bundle: Bundle, model: str | Path | Predictor, dataset: Dataset, scanned: Scan, console: Console
+    bundle: Bundle, model: ModelSource, dataset: Dataset, scanned: Scan, console: Console
 ) -> SplitRecord | None:
     """The split of a run that has no `split.csv`, drawn again by its recorded options; None where that does not give
     the split whose digest the model carries.
@@ -241,7 +239,7 @@ def seen_by(predictor: Predictor, held: HeldOut, console: Console) -> tuple[Pixe
 
 def training_images(
     predictor: Predictor,
-    model: str | Path | Predictor,
+    model: ModelSource,
     data: Any = None,
     *,
     console: Console | None = None,
@@ -274,9 +272,7 @@ class Development:
     truth: NDArray[Any]
 
 
-def development(
-    model: str | Path | Predictor, *, console: Console | None = None, data_dir: str | None = None
-) -> Development:
+def development(model: ModelSource, *, console: Console | None = None, data_dir: str | None = None) -> Development:
     """What a model was trained and validated on; BundleError where the images are gone or changed."""
     bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
     known = own_images(bundle, model, console=console or Silent(), data_dir=data_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -12,8 +13,13 @@ from clearsight.errors import BundleError
 from clearsight.predictor import Predictor
 from clearsight.tasks import Classification
 
+ModelSource = str | os.PathLike[str] | Predictor
+"""What verbs take as a model: the folder of a run, a run, the name of a network with published weights, or a
+predictor.
+"""
 
-def load(folder: str | Path, *, engine: str = "auto", device: str = "auto") -> Predictor:
+
+def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = "auto") -> Predictor:
     """The predictor of a run's folder, or of a network with published ImageNet weights by its name."""
     if not Path(folder).expanduser().exists():
         from clearsight.models.pretrained import imagenet_network

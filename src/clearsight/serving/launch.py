@@ -15,7 +15,7 @@ from clearsight.errors import ConfigError
 from clearsight.serving.settings import ServeConfig
 
 if TYPE_CHECKING:
-    from clearsight.predictor import Predictor
+    from clearsight.runs.load import ModelSource
 
 PACKAGES = ("fastapi", "fastapi_offline", "httptools", "prometheus_client", "pydantic", "python_multipart", "uvicorn")
 
@@ -33,7 +33,7 @@ class Address:
 
 
 def serve(
-    model: str | Path | Predictor,
+    model: ModelSource,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
