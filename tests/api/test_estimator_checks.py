@@ -20,7 +20,7 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
 
     def _images(self, X: NDArray[Any]) -> NDArray[np.float64]:
         low, high = self.range_
-        return np.clip((X - low) / np.maximum(high - low, 1e-12), 0, 1)[:, None, None, :]
+        return np.clip((X - low) / np.maximum(high - low, 1e-12), 0, 1)[:, None, :]
 
     def fit(self, X: Any, y: Any) -> "TableClassifier":
         X, y = validate_data(self, X, y)
@@ -38,8 +38,14 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
         return self.model_.predict(self._images(validate_data(self, X, reset=False)))
 
 
+EXPECTED = {
+    "check_methods_subset_invariance": "networks compute in float32, whose sums depend on the size of the batch: "
+    "probabilities of one image and of many differ by 2e-7, where the check allows 1e-7",
+}
+
+
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([TableClassifier()])
+@parametrize_with_checks([TableClassifier()], expected_failed_checks=lambda estimator: EXPECTED)
 def test_every_check_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -463,6 +463,7 @@ def test_labels_tell_how_an_array_is_meant(model: Predictor) -> None:
         found = as_images(np.zeros(shape, np.uint8), count=shape[0])
         assert found.items.shape == (shape[0], 1, *shape[1:])
         assert len(as_images(torch.zeros(shape), count=shape[0])) == shape[0]
+    assert as_images(np.zeros((1, 1, 3), np.uint8), count=1).items.shape == (1, 1, 1, 3)
     assert as_images(np.zeros((3, 20, 24), np.uint8), count=1).items.shape == (1, 3, 20, 24)
     gray = np.zeros((3, 20, 24), np.uint8)
     assert len(model.predict(model.inputs(gray, count=3))) == 3

@@ -367,6 +367,8 @@ def _read_array(
         nothing = "images" if not len(array) else "pixels"
         raise DataError(f"there are no {nothing}", found=f"an array of shape {array.shape}")
     found = _possible(array, count, shape, tensor)
+    if array.ndim == 3 and len(array) == count and not name:
+        found = [reading for reading in found if reading.axes is None]  # the first axis counts the images
     if not found:
         _raise_unreadable(array, count, tensor, name)
     if len(found) > 1:
