@@ -153,6 +153,7 @@ def test_the_first_verdict_names_what_was_broken(bench, name, run):
     assert all(isinstance(value, float) for value in first.evidence.values())
 
 
+@pytest.mark.long
 def test_gradient_descent_is_silent_then_oscillates_then_is_too_fast(bench, names):
     """One rate after the other, with all images in each step: where theory has its 2 / curvature, the loss swings."""
     train = bench.data.train[:100]
@@ -184,7 +185,7 @@ def test_images_on_both_sides_of_a_split_are_a_leak(bench):
     )
     side = bench.side
     findings = prepare(dataset, scan(dataset), Geometry(side, side)).audit.findings
-    diagnosis = bench.run(bench.network("resnet8"), findings=findings, max_steps=100)
+    diagnosis = bench.run(bench.network("resnet8"), findings=findings, max_steps=30)
     first = diagnosis.verdicts[0]
     assert first.name == "leaking-splits"
     assert first.evidence["duplicates_across_splits_at_least"] == 10

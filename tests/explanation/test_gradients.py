@@ -37,12 +37,13 @@ def network(name, size=32, channels=3, **model_args):
 
 NETWORKS = {
     "resnet": lambda: network("resnet8"),
-    "relu6": lambda: network("efficientnet_lite0", 32),
+    "relu6": lambda: network("resnet8", activation="relu6"),
+    "efficientnet": lambda: network("efficientnet_lite0", 32),
     "vit": lambda: network("vit_ti_16", 64, depth=3),
 }
 
 
-@pytest.fixture(params=sorted(NETWORKS), scope="module")
+@pytest.fixture(params=["resnet", "relu6", "vit", pytest.param("efficientnet", marks=pytest.mark.long)], scope="module")
 def case(request):
     net = NETWORKS[request.param]()
     size = net.spec["img_size"]

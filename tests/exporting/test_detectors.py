@@ -43,7 +43,11 @@ def detectors(tmp_path_factory):
     return run
 
 
-PAIRS = [("mahalanobis", "torch"), ("padim", "openvino"), ("patchcore", "onnx")]
+PAIRS = [
+    ("padim", "openvino"),
+    pytest.param("mahalanobis", "torch", marks=pytest.mark.long),
+    pytest.param("patchcore", "onnx", marks=pytest.mark.long),
+]
 
 
 @pytest.mark.parametrize(("method", "format"), PAIRS)

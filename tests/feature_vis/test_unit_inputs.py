@@ -22,7 +22,8 @@ def sights(predictor, unit=1, most=40):
     ("name", "options"),
     [
         ("resnet8", {"width": 8}), ("resnet8", {"width": 8, "se": True}), ("mlp", {}),
-        ("vit_ti_16", {"channels": 3, "side": 32, "depth": 2}), ("googlenet", {"channels": 3, "side": 64}),
+        ("vit_ti_16", {"channels": 3, "side": 32, "depth": 2}),
+        pytest.param("googlenet", {"channels": 3, "side": 64}, marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_the_terms_add_up_to_the_value(made, name, options):

@@ -44,7 +44,7 @@ def process(run, *options):
                 started.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_it_stops_once_requests_in_progress_are_answered(digits_run, pngs, number):
     slow = "/v1/explain?method=smoothgrad&samples=600&judged=true"
     options = ["--host", "0.0.0.0"] if number == signal.SIGINT else []  # then a token is made

@@ -31,6 +31,7 @@ def find(path, trials, **changes):
     return search(read("digits"), config, options, trials=trials, seconds=None, storage=path, folds=folds)
 
 
+@pytest.mark.long
 def test_the_rate_is_what_is_left_and_the_best_is_not_an_end_of_the_scale(tmp_path):
     found = find(tmp_path / "study.db", 8)
     assert all(set(t.options) == {"lr"} for t in found.trials)
