@@ -45,8 +45,8 @@ def test_coded_search_finds_most_of_them_in_a_fraction_of_the_memory(coded):
 
 
 def test_as_many_neighbours_as_there_are_images():
-    seen, few = [], unit(np.random.default_rng(1).normal(size=(400, 8)).astype(np.float32))
-    index = build_faiss(few, "ivfpq", 4, lambda done, total: seen.append((done, total)))
+    seen, few = [], unit(np.random.default_rng(1).normal(size=(400, 4)).astype(np.float32))
+    index = build_faiss(few, "ivfpq", 1, lambda done, total: seen.append((done, total)))
     assert seen[-1] == (400, 400)
     _, places = search_faiss(index, few[:2], 400)
     assert sorted(places[0]) == list(range(400))

@@ -72,14 +72,14 @@ def free_port():
 
 
 @pytest.mark.parametrize(
-    ("network", "epochs"),
+    ("network", "epochs", "left"),
     [
-        ("resnet8 float64", 2),
-        pytest.param("resnet8 float64", 5, marks=pytest.mark.long),
-        pytest.param("mlp float32", 5, marks=pytest.mark.long),
+        ("resnet8 float64", 2, 0.9),
+        pytest.param("resnet8 float64", 5, 0.5, marks=pytest.mark.long),
+        pytest.param("mlp float32", 5, 0.5, marks=pytest.mark.long),
     ],
 )
-def test_two_processes_equal_one(network, epochs):
+def test_two_processes_equal_one(network, epochs, left):
     """10 steps in each epoch with batch normalisation, accumulated batches, weights and L1: losses within 1e-4.
 
     Training amplifies rounding, which depends on the order of a sum, so batch normalisation is compared in float64.
@@ -97,7 +97,7 @@ def test_two_processes_equal_one(network, epochs):
     assert len(one) == 11 * epochs
     assert first.tolist() == second.tolist()
     np.testing.assert_allclose(first, one, atol=1e-4)
-    assert one[-1] < 0.5 * one[0]  # it did learn
+    assert one[-1] < left * one[0]  # it did learn
 
 
 @pytest.mark.long
