@@ -185,7 +185,7 @@ def test_images_on_both_sides_of_a_split_are_a_leak(bench):
     )
     side = bench.side
     findings = prepare(dataset, scan(dataset), Geometry(side, side)).audit.findings
-    diagnosis = bench.run(bench.network("resnet8"), findings=findings, max_steps=30)
+    diagnosis = bench.run(bench.network("resnet8"), findings=findings, max_steps=100)
     first = diagnosis.verdicts[0]
     assert first.name == "leaking-splits"
     assert first.evidence["duplicates_across_splits_at_least"] == 10

@@ -85,6 +85,7 @@ def test_the_tutorial(page, tmp_path, monkeypatch, capsys, whole):
         assert names["attacked"].points[-1].accuracy < names["attacked"].points[0].accuracy
 
 
+@pytest.mark.long
 def test_the_page_of_landscapes(page, tmp_path, monkeypatch, digits_run):
     shutil.copytree(digits_run, tmp_path / "runs" / "digits")
     monkeypatch.chdir(tmp_path)
@@ -99,6 +100,7 @@ def test_the_page_of_the_zoo(page, monkeypatch):
     assert names["body"].layers[0].arithmetic.startswith("(128-7+2*3)/2+1")
 
 
+@pytest.mark.long
 def test_the_commands_of_the_gallery(page, tmp_path, monkeypatch):
     commands = [shlex.split(line) for line in page("docs/gallery.md").commands("python")]
     assert len(commands) == 2

@@ -287,6 +287,7 @@ def test_a_model_without_maps_has_all_methods_but_grad_cam(answering, noise, tmp
     assert [e.method for e, _ in found] == methods_of(predictor)
 
 
+@pytest.mark.long
 def test_all_methods_on_one_sheet(classical_run, digit_folders, tmp_path, capsys):
     image = str(digit_folders / "digit 1" / "0.png")
     words = ["explain", str(classical_run), image, "--out", str(tmp_path / "maps"), "--samples", "20"]

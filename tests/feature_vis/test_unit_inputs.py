@@ -76,6 +76,7 @@ def test_the_strongest_place_and_what_it_sees(small):
     assert again.values[sight.place] == pytest.approx(sight.activation, abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_sum_names_both_ways_and_a_row_of_channels_the_one(made):
     nodes, _, found = sights(made("googlenet", channels=3, side=64), unit=70)
     sight = found["body.inception3a"]

@@ -120,6 +120,7 @@ def test_a_search_is_not_resumed_or_healed(tmp_path, options):
         find(tmp_path / "study.db", 1, **options)
 
 
+@pytest.mark.long
 def test_the_command_trains_the_network_of_the_best_trial(tmp_path):
     """Larger images than the ones the network was made for, which --model alone would make smaller."""
     rng, labels = np.random.default_rng(0), np.arange(40) % 2
