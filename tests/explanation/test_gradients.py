@@ -73,6 +73,7 @@ def test_smoothgrad_is_captums_saliency_of_the_same_noisy_copies(case):
     close(ours, total / 5)
 
 
+@pytest.mark.long
 def test_smoothgrad_equals_the_noise_tunnel_within_noise():
     net, x, classes = network("resnet8"), torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([2])
     ours = smoothgrad(net, x, classes, samples=200, noise=0.1)
