@@ -428,12 +428,12 @@ def own_task():
 
 
 @pytest.fixture(scope="module")
-def own_run(own_task, tmp_path_factory, new_cache):
-    """A finished run of that task."""
+def own_run(own_task, once):
+    """A finished run of that task, its images beside it."""
     from clearsight.api.fit import fit
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLEARSIGHT_CACHE", new_cache())
-        folder = tmp_path_factory.mktemp("own")
+    def make(folder: Path) -> None:
         np.savez(folder / "spots.npz", images=(data := own_task.spotted(400))[0], labels=data[1])
-        return fit(folder / "spots.npz", task="counts", out=str(folder / "run"), epochs=15).folder
+        fit(folder / "spots.npz", task="counts", out=str(folder / "run"), epochs=15)
+
+    return once("own", make) / "run"

@@ -148,6 +148,7 @@ def test_a_digit_never_seen_is_an_anomaly(digit_images, tmp_path):
     assert cs.load(run.folder).predict(X[:20]) == run.predictor.predict(X[:20])
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bits(digit_images, tmp_path):
     X, y = digit_images
     some = np.isin(y, ("0", "1"))
@@ -195,6 +196,7 @@ def test_a_few_anomalies_among_the_normal_are_suspected(digit_images, tmp_path):
     assert all(a.anomaly for a in run.predictor.predict(noise))
 
 
+@pytest.mark.long
 def test_sounds_are_heard(tmp_path, capsys):
     for place, faults in (("machine/ok", False), ("machine/broken", True)):
         (tmp_path / place).mkdir(parents=True)
@@ -300,6 +302,7 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.long
 def test_the_page_about_anomalies_runs(desk, capsys):
     lines = [
         line.split("#")[0] for block in re.findall(r"```bash\n(.*?)```", DOCS, re.S) for line in block.splitlines()

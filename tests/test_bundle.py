@@ -31,6 +31,7 @@ def test_reloaded_logits_are_bit_equal(run, request, tmp_path):
     assert before.predict(images) == after.predict(images)
 
 
+@pytest.mark.long
 def test_a_trained_predictor_and_its_reload_agree_bit_for_bit(tmp_path):
     run = cs.fit("digits", out=str(tmp_path / "run"), epochs=2)
     images = digits(None).source.images[:50]

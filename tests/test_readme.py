@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +53,30 @@ def shell_commands(page):
     return [c for c in [*lines, *inline, *epilog] if c.startswith("clearsight ")]
 
 
+def written_out(page):
+    """Commands that can be typed as they are, and their words: none with DATA, RUN, IMAGE... in it."""
+    commands = [(command, shlex.split(command)[1:]) for command in dict.fromkeys(shell_commands(page))]
+    return [(c, words) for c, words in commands if not any(re.fullmatch(r"[A-Z.\[\]]+", w) for w in words)]
+
+
+def test_every_command_of_the_readme_exists_with_its_options(page, monkeypatch):
+    """What they do is left to the long tier."""
+    asked = []
+    for name in COMMANDS:
+        module = import_module(f"clearsight.cli.{name}")
+        monkeypatch.setattr(module, "run", lambda arguments: asked.append(arguments) or 0)
+    assert all(shlex.split(command)[1] in COMMANDS for command in shell_commands(page))
+    for command, words in written_out(page):
+        assert main(words) == 0, command
+    assert len(asked) == len(written_out(page)) > 3
+
+
+@pytest.mark.long
 def test_every_command_of_the_readme_runs(page, desk, few_epochs, monkeypatch, capsys):
     monkeypatch.chdir(desk)
     ran = []
-    for command in dict.fromkeys(shell_commands(page)):
-        words = shlex.split(command)[1:]
-        assert words[0] in COMMANDS, command
-        pattern = any(re.fullmatch(r"[A-Z.\[\]]+", w) for w in words)  # DATA, RUN, IMAGE...: no command
-        if pattern or command in RUNS_ELSEWHERE:
+    for command, words in written_out(page):
+        if command in RUNS_ELSEWHERE:
             continue
         assert main(words) == 0, (command, capsys.readouterr().err)
         ran.append(words[0])
@@ -80,7 +97,17 @@ def test_the_map_has_expressions():
     assert len(EXPRESSIONS) >= 20
 
 
-@pytest.mark.parametrize("row", EXPRESSIONS)
+SLOW = ("cs.landscape(", "cs.fit(", "cs.shattered(", "cs.export(")
+"""What takes longest and is tested elsewhere too: in the long tier."""
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, marks=pytest.mark.long) if row.removeprefix("run = ").startswith(SLOW) else row
+        for row in EXPRESSIONS
+    ],
+)
 def test_every_expression_of_the_map_runs(row, desk, few_epochs, monkeypatch):
     monkeypatch.chdir(desk)
     candidates = [c for c in leaderboard.default_candidates(40) if c.name in ("hog+svm", "resnet8")]

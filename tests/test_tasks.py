@@ -140,6 +140,7 @@ def test_an_angle_s_heatmap_is_of_the_vector_it_is_read_from(turned, pointers):
     np.testing.assert_allclose(found.heat, x.grad[0].abs().amax(0), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.long
 def test_an_exported_file_gives_the_angle(turned, tmp_path, capsys):
     run, _ = turned
     file = tmp_path / "m.onnx"
@@ -244,15 +245,15 @@ def test_photos_use_frozen_features(tmp_path):
         image[36:56, 8:28, 2] += 140 * int(blue)
         image[20:44, 40:60, 1] += int(140 * g)
     images = images.clip(0, 255).astype(np.uint8)
-    run = cs.fit(images, labels.astype(int), out=tmp_path / "labels")
+    run = cs.fit(images, labels.astype(int), img_size=64, out=tmp_path / "labels")
     assert run.metrics["test"]["mean_average_precision"] > 0.9
-    run = cs.fit(images, green, out=tmp_path / "green")
+    run = cs.fit(images, green, img_size=64, out=tmp_path / "green")
     assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.7
     head = next(d for d in run.metrics["recipe"] if d["what"] == "head")
     assert "ridge" in head["choice"]
     agree = next(d for d in run.metrics["recipe"] if d["what"] == "folds agree")
     assert "share explained of 5 fits" in agree["why"]
-    run = cs.fit(images, green, loss="gaussian-nll", out=tmp_path / "no variances")
+    run = cs.fit(images, green, img_size=64, loss="gaussian-nll", out=tmp_path / "no variances")
     assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.7
     assert {d["what"]: d["choice"] for d in run.metrics["recipe"]}["without effect"] == "--loss"
 
@@ -268,6 +269,7 @@ def test_a_direction_has_no_unit_range_or_variance(tmp_path, pointers):
             cs.fit(images, np.stack([np.cos(turn), np.sin(turn)], 1), out=tmp_path / "no", **options)
 
 
+@pytest.mark.long
 def test_counts_are_numbers_where_that_is_said(tmp_path):
     """Bright dots, of which there are none to eight: one more is a little more, which classes would not know."""
     rng = np.random.default_rng(0)

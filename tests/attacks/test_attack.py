@@ -102,12 +102,12 @@ def test_bad_input(predictor, some, options, words):
         attack(predictor, *some, **options)
 
 
-def test_models_without_gradients_say_so(tmp_path, some):
-    run = cs.fit("digits", model="pixels+knn", out=str(tmp_path / "run"))
+def test_models_without_gradients_say_so(classical_run, some):
+    model = cs.load(classical_run)
     with pytest.raises(ModelError, match="attacks need gradients"):
-        attack(run.predictor, *some)
+        attack(model, *some)
     with pytest.raises(ModelError, match="need gradients"):
-        fool(run.predictor)
+        fool(model)
 
 
 def test_command(digits_run, tmp_path, capsys):

@@ -68,6 +68,7 @@ def test_a_missing_package_is_named(digits_run, capsys, monkeypatch):
     )
 
 
+@pytest.mark.long
 def test_int8_without_the_training_images(tmp_path, digit_folders, capsys):
     run = str(tmp_path / "run")
     assert main(["train", str(digit_folders), "--epochs", "1", "--out", run]) == 0

@@ -42,6 +42,20 @@ MOST = [
 ]
 """All networks. Those of more than 100 layers, which repeat the blocks of their family's others, in the long tier."""
 
+STANDING = {
+    *SMALLEST,
+    "resnet18",
+    "resnet50",
+    "seresnet18",
+    "vgg11_bn",
+    "inception_v3",
+    "densenet121",
+    "efficientnet_lite0",
+}
+
+SOME = [name if name in STANDING else pytest.param(name, marks=pytest.mark.long) for name in NAMES]
+"""All networks. Those that have more of the blocks of one in `STANDING`, in the long tier."""
+
 NARROW: dict[str, Any] = {
     "width": 8,
     "widths": (32, 32),
@@ -84,7 +98,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", MOST)
+@pytest.mark.parametrize("name", SOME)
 def test_any_channels_at_32_pixels(name: str) -> None:
     """Gray, RGB and five channels give finite logits of the right shape, in both modes."""
     for channels in (1, 3, 5):
@@ -105,7 +119,7 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
     assert not without
 
 
-@pytest.mark.parametrize("name", MOST)
+@pytest.mark.parametrize("name", SOME)
 def test_saved_and_loaded_network_gives_the_same_bits(name: str, tmp_path: Path) -> None:
     network, images = settled(narrow(name)), torch.randn(2, 3, 32, 32)
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
@@ -117,7 +131,7 @@ def test_saved_and_loaded_network_gives_the_same_bits(name: str, tmp_path: Path)
         assert torch.equal(again(images), network(images))
 
 
-@pytest.mark.parametrize("name", MOST)
+@pytest.mark.parametrize("name", SOME)
 def test_answer_does_not_depend_on_batch_mates(name: str) -> None:
     """In float64, where rounding does not hide or feign a dependence even behind 1,202 layers."""
     network = settled(narrow(name)).double()

@@ -210,6 +210,7 @@ def build_slowly(root: str, number: int, ready, results) -> None:
     results.put((number, (place / "built").read_text(), (place / "end").read_text()))
 
 
+@pytest.mark.long
 def test_processes_that_build_at_once_make_one_whole_entry(tmp_path):
     spawn = multiprocessing.get_context("spawn")
     ready, results = spawn.Barrier(2), spawn.Queue()

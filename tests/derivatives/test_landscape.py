@@ -106,11 +106,10 @@ def test_what_cannot_be(digits_run, some):
         survey(predictor, *some, weights="tail")
 
 
-def test_models_without_gradients_say_so(tmp_path, capsys):
-    run = cs.fit("digits", model="pixels+knn", out=str(tmp_path / "run"))
+def test_models_without_gradients_say_so(classical_run, capsys):
     with pytest.raises(ModelError, match="a loss landscape needs gradients"):
-        cs.landscape(run.folder)
-    assert main(["landscape", str(run.folder)]) == 2
+        cs.landscape(classical_run)
+    assert main(["landscape", str(classical_run)]) == 2
     assert capsys.readouterr().err.count("clearsight: ") == 1
 
 

@@ -153,6 +153,7 @@ def test_the_first_verdict_names_what_was_broken(bench, name, run):
     assert all(isinstance(value, float) for value in first.evidence.values())
 
 
+@pytest.mark.long
 def test_gradient_descent_is_silent_then_oscillates_then_is_too_fast(bench, names):
     """One rate after the other, with all images in each step: where theory has its 2 / curvature, the loss swings."""
     train = bench.data.train[:100]

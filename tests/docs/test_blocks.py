@@ -1,5 +1,6 @@
 """What README and docs tell to type works as it is written: this file runs the pages that no other test does."""
 
+import importlib
 import runpy
 import shlex
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clearsight.cli.main import COMMANDS, main
 from clearsight.models.registry import ENTRIES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,8 +37,23 @@ def test_every_page_with_blocks_is_run_by_some_test(page):
         assert (ROOT / test).is_file(), (name, test)
 
 
+@pytest.mark.parametrize("name", RUN_BY)
+def test_blocks_compile_and_commands_have_such_options(page, name, monkeypatch):
+    """Without running them, which takes minutes and is left to the tests named above, in part in the long tier."""
+    written, asked = page(name), []
+    for number, block in enumerate(written.blocks("python")):
+        compile(block, f"{name}, block {number + 1}", "exec")
+    for command in COMMANDS:
+        module = importlib.import_module(f"clearsight.cli.{command}")
+        monkeypatch.setattr(module, "run", lambda arguments: asked.append(arguments) or 0)
+    lines = [shlex.split(line)[1:] for line in written.commands("clearsight")]
+    for words in lines:
+        assert main(words) == 0, words
+    assert len(asked) == sum(words[0] in COMMANDS for words in lines)
+
+
 SHORT = [("epochs=20", "epochs=3"), ("epochs=10", "epochs=2"), ("images=200", "images=20"), ("images=50", "images=8")]
-"""What the tutorial says, and what is run instead for each commit."""
+"""What the tutorial says, and what is run instead in the short form."""
 
 
 @pytest.fixture
@@ -46,9 +63,10 @@ def own_network():
     ENTRIES.pop("two_convolutions", None)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("own_network")
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.long)], ids=["short", "as written"])
+@pytest.mark.parametrize("whole", [False, True], ids=["short", "as written"])
 def test_the_tutorial(page, tmp_path, monkeypatch, capsys, whole):
     monkeypatch.chdir(tmp_path)
     assert all(written in page("docs/tutorial.md").text for written, _ in SHORT)
@@ -67,6 +85,7 @@ def test_the_tutorial(page, tmp_path, monkeypatch, capsys, whole):
         assert names["attacked"].points[-1].accuracy < names["attacked"].points[0].accuracy
 
 
+@pytest.mark.long
 def test_the_page_of_landscapes(page, tmp_path, monkeypatch, digits_run):
     shutil.copytree(digits_run, tmp_path / "runs" / "digits")
     monkeypatch.chdir(tmp_path)
@@ -81,6 +100,7 @@ def test_the_page_of_the_zoo(page, monkeypatch):
     assert names["body"].layers[0].arithmetic.startswith("(128-7+2*3)/2+1")
 
 
+@pytest.mark.long
 def test_the_commands_of_the_gallery(page, tmp_path, monkeypatch):
     commands = [shlex.split(line) for line in page("docs/gallery.md").commands("python")]
     assert len(commands) == 2

@@ -47,6 +47,7 @@ def test_every_rung_is_a_model_like_any_other(climbed):
         assert predictor.predict(image)[0].label == "0"
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_table(climbed, tmp_path):
     again = cs.compare("digits", rungs=RUNGS, images=600, out=str(tmp_path / "again"))
     assert table(again.standings) == table(climbed.standings)

@@ -25,7 +25,14 @@ def on_the_path():
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+SLOW = {
+    "bn_position", "fooling", "imagenet_cost", "initialisations", "landscapes", "layers", "penalties", "residual",
+    "schedules", "transfer",
+}  # fmt: skip
+"""Scripts that train longest, also in their short form: in the long tier."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.long) if n in SLOW else n for n in SCRIPTS])
 def test_the_short_form_draws_the_figure_and_gives_the_numbers(name, tmp_path, monkeypatch, capsys):
     gallery, script = importlib.import_module("gallery"), importlib.import_module(name)
     kept = []

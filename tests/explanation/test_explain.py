@@ -47,6 +47,7 @@ def test_models_without_gradients_say_what_they_have(method, classical_run, digi
         list(explain(cs.load(classical_run), digits_arrays[0][:1], method=method))
 
 
+@pytest.mark.long
 def test_gradient_maps_are_more_faithful_than_chance(digits_run, digits_arrays):
     """On held-out digits; the figures are in benchmarks/."""
     predictor = cs.load(digits_run)
@@ -223,6 +224,7 @@ def test_images_of_another_size_and_kind_are_read_as_for_prediction(digits_run, 
     assert e.pixels.shape == (1, 8, 8)
 
 
+@pytest.mark.long
 def test_a_picture_and_the_numbers_for_every_image(photos_run, photos, tmp_path, capsys):
     out = tmp_path / "maps"
     words = ["explain", str(photos_run), str(photos / "cat" / "0.jpg"), str(photos / "rocket" / "0.jpg")]
@@ -285,6 +287,7 @@ def test_a_model_without_maps_has_all_methods_but_grad_cam(answering, noise, tmp
     assert [e.method for e, _ in found] == methods_of(predictor)
 
 
+@pytest.mark.long
 def test_all_methods_on_one_sheet(classical_run, digit_folders, tmp_path, capsys):
     image = str(digit_folders / "digit 1" / "0.png")
     words = ["explain", str(classical_run), image, "--out", str(tmp_path / "maps"), "--samples", "20"]

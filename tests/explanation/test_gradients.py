@@ -37,12 +37,13 @@ def network(name, size=32, channels=3, **model_args):
 
 NETWORKS = {
     "resnet": lambda: network("resnet8"),
-    "relu6": lambda: network("efficientnet_lite0", 32),
+    "relu6": lambda: network("resnet8", activation="relu6"),
+    "efficientnet": lambda: network("efficientnet_lite0", 32),
     "vit": lambda: network("vit_ti_16", 64, depth=3),
 }
 
 
-@pytest.fixture(params=sorted(NETWORKS), scope="module")
+@pytest.fixture(params=["resnet", "relu6", "vit", pytest.param("efficientnet", marks=pytest.mark.long)], scope="module")
 def case(request):
     net = NETWORKS[request.param]()
     size = net.spec["img_size"]
@@ -72,6 +73,7 @@ def test_smoothgrad_is_captums_saliency_of_the_same_noisy_copies(case):
     close(ours, total / 5)
 
 
+@pytest.mark.long
 def test_smoothgrad_equals_the_noise_tunnel_within_noise():
     net, x, classes = network("resnet8"), torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([2])
     ours = smoothgrad(net, x, classes, samples=200, noise=0.1)

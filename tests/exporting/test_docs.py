@@ -25,6 +25,7 @@ def desk(tmp_path, photos, photos_run, answering, monkeypatch):
     sys.modules.pop("run", None)
 
 
+@pytest.mark.long
 def test_its_commands_and_blocks_run(page, desk, monkeypatch, capsys):
     written = page("docs/export.md")
     commands = [shlex.split(line) for line in written.commands("clearsight", "python")]

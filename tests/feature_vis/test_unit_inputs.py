@@ -22,7 +22,8 @@ def sights(predictor, unit=1, most=40):
     ("name", "options"),
     [
         ("resnet8", {"width": 8}), ("resnet8", {"width": 8, "se": True}), ("mlp", {}),
-        ("vit_ti_16", {"channels": 3, "side": 32, "depth": 2}), ("googlenet", {"channels": 3, "side": 64}),
+        ("vit_ti_16", {"channels": 3, "side": 32, "depth": 2}),
+        pytest.param("googlenet", {"channels": 3, "side": 64}, marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_the_terms_add_up_to_the_value(made, name, options):
@@ -75,6 +76,7 @@ def test_the_strongest_place_and_what_it_sees(small):
     assert again.values[sight.place] == pytest.approx(sight.activation, abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_sum_names_both_ways_and_a_row_of_channels_the_one(made):
     nodes, _, found = sights(made("googlenet", channels=3, side=64), unit=70)
     sight = found["body.inception3a"]

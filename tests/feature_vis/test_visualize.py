@@ -167,7 +167,6 @@ def test_bad_input(digits_run, tmp_path, capsys, words, complaint):
     assert not (tmp_path / "out").exists()
 
 
-def test_classical_models_say_what_they_offer(tmp_path, capsys):
-    run = cs.fit("digits", model="hog+svm", out=str(tmp_path / "run"))
-    assert main(["see", str(run.folder)]) == 2
+def test_classical_models_say_what_they_offer(classical_run, capsys):
+    assert main(["see", str(classical_run)]) == 2
     assert "no layers to look into; found hog+svm" in capsys.readouterr().err

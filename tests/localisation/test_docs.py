@@ -23,6 +23,7 @@ def desk(tmp_path, photos, photos_run, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.long
 def test_its_commands_and_blocks_run(desk, capsys):
     lines = [
         line.split("#")[0] for block in re.findall(r"```bash\n(.*?)```", DOCS, re.S) for line in block.splitlines()

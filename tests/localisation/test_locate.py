@@ -229,6 +229,7 @@ def test_a_trained_model_reads_a_page_of_digits(digits_run, digits_arrays):
     assert set(found) <= set(expected)
 
 
+@pytest.mark.long
 def test_labels_alone_teach_where(tmp_path, digits_arrays):
     """A network that learned which of three digits occur in a scene points at them; a random place would do so in one
     of nine scenes.

@@ -52,6 +52,16 @@ PUBLISHED_PARAMETERS = {
     "efficientnet_lite0": 4_652_008,
 }
 
+OF_EVERY_KIND = (
+    "linear", "mlp", "maxout", "lenet5", "alexnet", "alexnet_grouped", "vgg11", "vgg11_bn", "googlenet", "inception_v2",
+    "inception_v3", "resnet8", "resnet18", "resnet50", "plain20", "seresnet18", "densenet121", "vit_ti_16",
+    "efficientnet_lite0",
+)  # fmt: skip
+"""A network of every kind of block. The others have more of the same blocks."""
+
+ALL = [name if name in OF_EVERY_KIND else pytest.param(name, marks=pytest.mark.long) for name in model_names()]
+"""All networks, in the long tier where another stands for them."""
+
 OPTION_A = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962, 1202: 19_421_274}
 """CIFAR networks with the paper's shortcuts; its table 6 says 0.27, 0.46, 0.66, 0.85, 1.7 and 19.4 M."""
 
@@ -112,7 +122,7 @@ def plain_attention() -> Iterator[None]:
     set_fused_attn(True)
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.usefixtures("plain_attention")
 def test_counts_are_fvcores(name: str) -> None:
     """Parameters, and multiply-adds of convolutions, dense layers and matrix products, on images of at most
@@ -191,7 +201,7 @@ def test_receptive_field_is_where_the_gradient_reaches(name: str, layer: str, mo
 @pytest.mark.parametrize(
     ("name", "layer", "size"),
     [
-        ("resnet18", "layer1", 160),
+        ("resnet18", "layer1", 96),
         ("resnet20", "layer2", 33),
         ("densenet121", "features.denseblock1", 161),
         ("inception_v3", "Mixed_5b", 139),  # a size that all its strides fit
@@ -224,7 +234,7 @@ def test_behind_attention_every_unit_sees_the_whole_image() -> None:
     assert view.height.window(0) == view.height.window(13) == (0, 224)
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", ALL)
 def test_shapes_are_those_of_a_real_pass(name: str) -> None:
     """Every row's output is what the layer returns on data, at a size where little is whole."""
     known = entry(name)
@@ -292,9 +302,16 @@ def test_timm_networks_too() -> None:
     assert anatomy("timm/resnet18", classes=1000).parameters == 11_689_512
 
 
-def test_the_catalogue_is_what_the_networks_measure() -> None:
+def test_the_catalogue_has_every_network_and_is_what_some_of_them_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = catalogue()
     assert [row.name for row in rows] == model_names()
+    monkeypatch.setattr("clearsight.models.zoo.model_names", lambda: sorted(OF_EVERY_KIND))
+    assert sorted((row for row in rows if row.name in OF_EVERY_KIND), key=lambda row: row.name) == measure()
+
+
+@pytest.mark.long
+def test_the_catalogue_is_what_the_networks_measure() -> None:
+    rows = catalogue()
     assert rows == measure(), "run: python -m clearsight.models.catalogue > src/clearsight/models/catalogue.csv"
 
 

@@ -50,12 +50,15 @@ def test_a_place_that_is_no_tap_is_refused():
         cut(probe("resnet18"), "fc")
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18"])
-def test_every_engine_runs_the_lower_part(name):
-    whole = probe(name)
-    images = torch.rand(4, 3, 64, 64)
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("resnet8", 32), *(pytest.param(name, 64, marks=pytest.mark.long) for name in ("efficientnet_lite0", "resnet18"))],
+)
+def test_every_engine_runs_the_lower_part(name, side):
+    whole = probe(name, side)
+    images = torch.rand(4, 3, side, side)
     for at in whole.taps:
         lower, _ = cut(whole, at)
-        ((found,),) = engine_for(lower, (3, 64, 64), 4, "cpu", "openvino").stream([images.numpy()])
+        ((found,),) = engine_for(lower, (3, side, side), 4, "cpu", "openvino").stream([images.numpy()])
         with torch.inference_mode():
             torch.testing.assert_close(torch.from_numpy(found), lower(images), atol=1e-4, rtol=1e-4)

@@ -41,7 +41,7 @@ def test_a_spec_and_weights_are_all_of_it(pair):
         assert torch.equal(again(images), pair(images))
 
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", pytest.param("openvino", marks=pytest.mark.long)])
 def test_a_saved_one_predicts_the_same(tmp_path, pair, engine):
     Bundle(pair, Classification(("a", "b", "c")), PixelFormat(1, 8), Geometry(16, 16)).save(tmp_path / "model")
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16), np.uint8)

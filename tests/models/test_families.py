@@ -68,6 +68,7 @@ def test_auxiliary_hooks_are_gone_after_a_failure() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_1202_layers_go_forward_and_backward() -> None:
     network = build_model("resnet1202", classes=10).train()
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]

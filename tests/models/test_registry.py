@@ -49,7 +49,9 @@ def test_image_too_small(name: str) -> None:
         build_model(name, classes=2, img_size=least - 1)
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n == "resnet1202" else n for n in model_names()]
+)
 def test_the_smallest_image_it_states_runs(name: str) -> None:
     known = entry(name)
     narrow = {k: v for k, v in {"width": 8, "growth": 4, "depth": 2, "heads": 2}.items() if k in known.model_args}

@@ -100,7 +100,9 @@ def test_torchvision(name: str) -> None:
     assert largest_difference(ours, without_dropout(theirs), TORCHVISION[name]) <= 1e-4
 
 
-@pytest.mark.parametrize(("name", "side"), [("googlenet", 96), ("inception_v3", 299)])
+@pytest.mark.parametrize(
+    ("name", "side"), [("googlenet", 96), pytest.param("inception_v3", 299, marks=pytest.mark.long)]
+)
 def test_torchvision_with_auxiliary_heads(name: str, side: int) -> None:
     torch.manual_seed(0)
     theirs = torchvision.models.get_model(name, weights=None, num_classes=7, init_weights=False, aux_logits=True)

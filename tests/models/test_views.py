@@ -54,7 +54,7 @@ def test_hooks_see_the_image_as_it_is_last(probe):
     torch.testing.assert_close(seen["layer2"], plain["layer2"])
 
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", pytest.param("openvino", marks=pytest.mark.long)])
 def test_a_saved_one_predicts_the_same(tmp_path, probe, engine):
     probe.set_views(tuple(VIEWS))
     Bundle(probe, Classification(("a", "b", "c")), PixelFormat(1, 8), Geometry(16, 16)).save(tmp_path / "model")

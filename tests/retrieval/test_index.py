@@ -31,6 +31,7 @@ def coded():
     return build_faiss(VECTORS, "ivfpq", 8, lambda done, total: seen.append((done, total))), seen
 
 
+@pytest.mark.long  # learning the codes of so many vectors takes longest
 def test_coded_search_finds_most_of_them_in_a_fraction_of_the_memory(coded):
     import faiss
 
@@ -43,9 +44,12 @@ def test_coded_search_finds_most_of_them_in_a_fraction_of_the_memory(coded):
     assert codes.code_size == 8  # of 128 bytes raw
 
 
-def test_as_many_neighbours_as_there_are_images(coded):
-    _, places = search_faiss(coded[0], QUERIES[:2], len(VECTORS))
-    assert sorted(places[0]) == list(range(len(VECTORS)))
+def test_as_many_neighbours_as_there_are_images():
+    seen, few = [], unit(np.random.default_rng(1).normal(size=(400, 4)).astype(np.float32))
+    index = build_faiss(few, "ivfpq", 1, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (400, 400)
+    _, places = search_faiss(index, few[:2], 400)
+    assert sorted(places[0]) == list(range(400))
 
 
 def card(labels):

@@ -45,6 +45,7 @@ def test_openvino_behind_http_agrees_with_pytorch(digits_run, predictor, digits_
     assert client.app.routes
 
 
+@pytest.mark.long
 def test_photographs_and_a_thousand_classes(photos, serving):
     paths = sorted(photos.rglob("*.jpg"))[::40]
     predictor = cs.load("efficientnet_lite0", engine="torch")

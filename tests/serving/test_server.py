@@ -44,7 +44,7 @@ def process(run, *options):
                 started.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_it_stops_once_requests_in_progress_are_answered(digits_run, pngs, number):
     slow = "/v1/explain?method=smoothgrad&samples=600&judged=true"
     options = ["--host", "0.0.0.0"] if number == signal.SIGINT else []  # then a token is made
@@ -72,6 +72,7 @@ def test_it_stops_once_requests_in_progress_are_answered(digits_run, pngs, numbe
     assert str(digits_run) not in err
 
 
+@pytest.mark.long
 def test_ctrl_c_tells_what_it_waits_for_and_a_second_one_ends_at_once(digits_run, pngs):
     command = [sys.executable, "-m", "clearsight.cli.main", "serve", str(digits_run), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:

@@ -306,11 +306,8 @@ def test_the_data_dir_of_a_run_shows_no_other_images(digits_run, digit_folders, 
         assert bool(RunFolder(run, predictor, index).thumbnail(3)) == found
 
 
-def test_a_classical_model_shows_what_it_has_and_says_why_not_more(digits_arrays, pngs, serving, tmp_path):
-    from clearsight.api.fit import fit
-
-    run = fit("digits", out=str(tmp_path / "classical"), model="hog+knn").folder
-    with serving(cs.load(run), run=run) as client:
+def test_a_classical_model_shows_what_it_has_and_says_why_not_more(classical_run, pngs, serving):
+    with serving(cs.load(classical_run), run=classical_run) as client:
         left = client.get("/v1/model").json()["left_out"]
         assert "need gradients" in left["attack"]
         assert "no layers to look into" in left["network"]

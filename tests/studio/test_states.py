@@ -52,7 +52,7 @@ def states(page, address, five, tmp_path):
     yield "error"
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+@pytest.mark.parametrize(("scheme", "width"), [pytest.param("light", 1280, marks=pytest.mark.long), ("dark", 360)])
 def test_no_state_keeps_anybody_out(visit, studio, five, tmp_path, scheme, width):
     made = visit(studio, color_scheme=scheme, viewport={"width": width, "height": 780})
     page = made.ready()

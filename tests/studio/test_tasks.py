@@ -31,10 +31,12 @@ def bearable(page, width):
     assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []
 
 
-WINDOWS = [("light", 1280), ("dark", 360)]
+WIDE_FIRST = [("light", 1280), pytest.param("dark", 360, marks=pytest.mark.long)]
+SMALL_FIRST = [("dark", 360), pytest.param("light", 1280, marks=pytest.mark.long)]
+"""One window for each commit, in turn the wide and the small one; the other in the long tier."""
 
 
-@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+@pytest.mark.parametrize(("scheme", "width"), WIDE_FIRST)
 def test_labels_stand_as_bars_with_their_thresholds(visit, labels_studio, scheme, width):
     address, folder = labels_studio
     predictor = cs.load(folder / "run", engine="torch")
@@ -72,7 +74,7 @@ def test_labels_stand_as_bars_with_their_thresholds(visit, labels_studio, scheme
     assert page.locator("#report .segments").count() == 0, "there is no audit card"
 
 
-@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+@pytest.mark.parametrize(("scheme", "width"), SMALL_FIRST)
 def test_an_angle_stands_on_a_dial(visit, angle_studio, scheme, width):
     address, folder = angle_studio
     (answer,) = cs.load(folder / "run", engine="torch").predict(str(folder / "3.png"))
@@ -101,7 +103,7 @@ def test_an_angle_stands_on_a_dial(visit, angle_studio, scheme, width):
     page.wait_for_selector(".patches li")
 
 
-@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+@pytest.mark.parametrize(("scheme", "width"), WIDE_FIRST)
 def test_numbers_stand_on_an_axis(visit, numbers_studio, noise, tmp_path, scheme, width):
     Image.fromarray(noise(1)[0, 0]).save(tmp_path / "noise.png")
     page = visit(numbers_studio, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
@@ -124,7 +126,7 @@ def test_numbers_stand_on_an_axis(visit, numbers_studio, noise, tmp_path, scheme
     expect(page.locator("#alike .absent")).to_contain_text("clearsight index RUN")
 
 
-@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+@pytest.mark.parametrize(("scheme", "width"), SMALL_FIRST)
 def test_a_direction_stands_as_an_arrow(visit, direction_studio, noise, tmp_path, scheme, width):
     Image.fromarray(noise(1)[0, 0]).save(tmp_path / "noise.png")
     page = visit(direction_studio, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
@@ -138,7 +140,7 @@ def test_a_direction_stands_as_an_arrow(visit, direction_studio, noise, tmp_path
     assert "any angle" in text(page, "#answer .scale")
 
 
-@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+@pytest.mark.parametrize(("scheme", "width"), WIDE_FIRST)
 def test_an_anomaly_is_told_and_shown(visit, detector_studio, plates, tmp_path, scheme, width):
     Image.fromarray(plates(1, seed=5)[0]).save(tmp_path / "whole.png")
     Image.fromarray(plates(1, seed=6, spotted=True)[0]).save(tmp_path / "spot.png")
@@ -178,7 +180,7 @@ def test_an_anomaly_is_told_and_shown(visit, detector_studio, plates, tmp_path, 
     page.wait_for_selector("#report iframe")
 
 
-@pytest.mark.parametrize(("scheme", "width"), WINDOWS)
+@pytest.mark.parametrize(("scheme", "width"), SMALL_FIRST)
 def test_a_sound_is_given_and_seen(visit, hearing_studio, tone, tmp_path, scheme, width):
     (tmp_path / "high.wav").write_bytes(tone(60, high=True))
     page = visit(hearing_studio, color_scheme=scheme, viewport={"width": width, "height": 800}, has_touch=True).ready()

@@ -68,7 +68,7 @@ def test_it_is_explained(own_run, files, tmp_path):
     assert np.isfinite(found.faithfulness.score)
 
 
-@pytest.mark.parametrize("format", ["onnx", "torch"])
+@pytest.mark.parametrize("format", [pytest.param("onnx", marks=pytest.mark.long), "torch"])
 def test_its_exported_file_predicts_the_same(own_run, files, format, tmp_path, monkeypatch, capsys):
     paths, _ = files
     monkeypatch.setattr(sys, "path", [*sys.path])

@@ -35,6 +35,7 @@ def test_robust_accuracy_rises_in_the_median_of_three_seeds(tmp_path, digits_arr
     assert statistics.median(right) > 0.9
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_network_and_it_is_another_than_without_attacks(tmp_path, digits_arrays):
     few = digits_arrays[0][:300], digits_arrays[1][:300]
     runs = [

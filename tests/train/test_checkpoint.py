@@ -63,7 +63,7 @@ def train(digits_arrays, path, *, stop_after=None, **changes):
     "changes",
     [
         {},
-        {"opt": "momentum", "sched": "plateau", "patience": 3},
+        pytest.param({"opt": "momentum", "sched": "plateau", "patience": 3}, marks=pytest.mark.long),
         {"accumulate": 2, "val_every": 3, "mixup": 0.2, "opt": "adabelief"},
         {"opt": "armijo", "ema": None},
     ],

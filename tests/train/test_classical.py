@@ -51,6 +51,7 @@ def test_two_colours_tell_a_desert_from_a_beach(tmp_path, scenes):
     assert run.metrics["test"]["accuracy"] >= 0.95
 
 
+@pytest.mark.long
 def test_a_spatial_pyramid_sees_the_layout_that_a_bag_does_not(tmp_path, layouts):
     scores = {}
     for name in ("bow+svm", "pyramid+svm"):
@@ -60,7 +61,10 @@ def test_a_spatial_pyramid_sees_the_layout_that_a_bag_does_not(tmp_path, layouts
     assert scores["pyramid+svm"] > scores["bow+svm"] + 0.2
 
 
-@pytest.mark.parametrize("descriptor", [d for d in DESCRIPTORS if d != "features"])
+@pytest.mark.parametrize(
+    "descriptor",
+    [pytest.param(d, marks=pytest.mark.long) if d == "gabor" else d for d in DESCRIPTORS if d != "features"],
+)
 def test_a_run_can_be_reloaded_judged_and_asked(tmp_path, scenes, descriptor):
     images, labels = (part[:60] for part in scenes)
     options = {"words": 20} if descriptor in ("bow", "pyramid") else {"components": 4} if descriptor == "fisher" else {}
@@ -77,8 +81,8 @@ def test_a_run_can_be_reloaded_judged_and_asked(tmp_path, scenes, descriptor):
 def test_the_same_seed_gives_the_same_model(tmp_path, scenes):
     one, two = (
         cs.fit(
-            scenes[0][:60],
-            scenes[1][:60],
+            scenes[0][:30],
+            scenes[1][:30],
             model="bow+forest",
             model_arg={"words": 20},
             seed=3,
@@ -86,10 +90,10 @@ def test_the_same_seed_gives_the_same_model(tmp_path, scenes):
         )
         for name in ("a", "b")
     )
-    np.testing.assert_array_equal(one.predictor.logits(scenes[0]), two.predictor.logits(scenes[0]))
+    np.testing.assert_array_equal(one.predictor.logits(scenes[0][:40]), two.predictor.logits(scenes[0][:40]))
 
 
-@pytest.mark.parametrize("local", ["sift", "surf"])
+@pytest.mark.parametrize("local", ["sift", pytest.param("surf", marks=pytest.mark.long)])
 def test_bags_of_key_points_and_pictures_without_any(tmp_path, local):
     rng = np.random.default_rng(2)
     sizes, labels = [4, 16] * 20, ["fine", "coarse"] * 20

@@ -102,6 +102,7 @@ def test_the_test_split_is_never_read(few_digits):
         assert np.array_equal(a.numpy(), b.numpy())
 
 
+@pytest.mark.long
 def test_fit_auto_measures_and_says_so(few_photos):
     fitted = fit(read(few_photos), TrainConfig.from_options(img_size=64, fit="auto"))
     decision = next(d for d in fitted.decisions if d.what == "fit")
@@ -132,6 +133,7 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
     assert "accuracy of 3 fits" in scores["why"]
 
 
+@pytest.mark.long
 def test_every_fold_gives_a_network_judged_on_what_it_had_not_seen(few_photos):
     fitted = fit(
         read(few_photos), TrainConfig.from_options(img_size=64, freeze="lower", budget="1h", epochs=1, folds=3)
@@ -150,6 +152,7 @@ def test_every_fold_gives_a_network_judged_on_what_it_had_not_seen(few_photos):
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
+@pytest.mark.long
 def test_folds_that_the_budget_does_not_last_for_are_left_out(few_photos, monkeypatch):
     title = "training the upper blocks"
     left = {title: 3600.0, f"fold 2 of {title}": 3000.0, f"fold 3 of {title}": 500.0}
@@ -165,13 +168,14 @@ def test_folds_that_the_budget_does_not_last_for_are_left_out(few_photos, monkey
     assert decision.why == "each takes 1550 s, more than was expected, and 500 s of the budget are left"
 
 
+@pytest.mark.long
 def test_a_budget_too_small_for_an_epoch_is_said(tmp_path, few_photos):
     run = cs.fit(few_photos, out=str(tmp_path / "run"), img_size=64, budget="0.01s")
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     assert decisions["training the upper blocks"]["choice"] == "left out"
 
 
-@pytest.mark.parametrize("freeze", ["lower", "none"])
+@pytest.mark.parametrize("freeze", ["lower", pytest.param("none", marks=pytest.mark.long)])
 def test_layers_that_may_move_do_and_the_others_do_not(few_photos, freeze):
     options = {"img_size": 64, "freeze": freeze, "epochs": 1, "model": "efficientnet_lite0", "mixup": 0.2}
     fitted = fit(read(few_photos), TrainConfig.from_options(**options))
@@ -225,17 +229,25 @@ def test_auxiliary_heads_are_trained_too(digits_arrays):
     assert not torch.equal(fresh.body.aux1.fc2.weight, fitted.bundle.network.body.aux1.fc2.weight)
 
 
+QUICK = [
+    {"opt": "armijo"}, {"loss": "bce", "mixup": 0.2}, {"accumulate": 2, "sched": "cosine", "warm_up": 0.1},
+    {"val_every": 5, "max_steps": 12},
+]  # fmt: skip
+"""What changes the loop itself; the others, whose parts have tests of their own, are in the long tier."""
+
+OTHERS = [
+    {"opt": "gd"}, {"opt": "lbfgs", "batch_size": 256}, {"opt": "lars", "lr": 1.0}, {"loss": "hinge"}, {"loss": "mse"},
+    {"cutmix": 1.0}, {"class_weights": "balanced", "loss": "focal"}, {"augment": "mirror+crop+noise+blur"},
+    {"augment": "rand"}, {"amp": "bf16"}, {"label_smoothing": 0.1, "loss": "kl"}, {"lr_find": True}, {"ema": 0.9},
+    {"l1": 1e-5, "max_norm": 3.0},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "options",
-    [
-        {"opt": "gd"}, {"opt": "lbfgs", "batch_size": 256}, {"opt": "armijo"}, {"opt": "lars", "lr": 1.0},
-        {"loss": "hinge"}, {"loss": "bce", "mixup": 0.2}, {"loss": "mse"}, {"cutmix": 1.0}, {"ema": 0.9},
-        {"accumulate": 2, "sched": "cosine", "warm_up": 0.1}, {"l1": 1e-5, "max_norm": 3.0}, {"lr_find": True},
-        {"class_weights": "balanced", "loss": "focal"}, {"augment": "mirror+crop+noise+blur"}, {"augment": "rand"},
-        {"val_every": 5, "max_steps": 12}, {"amp": "bf16"}, {"label_smoothing": 0.1, "loss": "kl"},
-    ],
+    [*QUICK, *(pytest.param(options, marks=pytest.mark.long) for options in OTHERS)],
     ids=lambda options: "-".join(f"{k}={v}" for k, v in options.items()),
-)  # fmt: skip
+)
 def test_every_option_trains(options, few_digits):
     """A few epochs with each, and the loss on the training images falls."""
     chosen = {"epochs": 5, "model": "resnet8", "model_arg": {"width": 8}, **options}
@@ -251,9 +263,10 @@ def test_every_option_trains(options, few_digits):
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path, few_digits):
-    a = cs.fit(*few_digits, out=str(tmp_path / "a"), epochs=2, seed=3)
-    b = cs.fit(*few_digits, out=str(tmp_path / "b"), epochs=2, seed=3)
-    c = fit(read(few_digits), TrainConfig.from_options(epochs=2, seed=4))
+    few = tuple(part[:200] for part in few_digits)
+    a = cs.fit(*few, out=str(tmp_path / "a"), epochs=2, seed=3)
+    b = cs.fit(*few, out=str(tmp_path / "b"), epochs=2, seed=3)
+    c = fit(read(few), TrainConfig.from_options(epochs=2, seed=4))
     first, second = ((r.folder / "model" / "weights.safetensors").read_bytes() for r in (a, b))
     assert first == second
     assert a.metrics["test"] == b.metrics["test"]
@@ -272,7 +285,9 @@ def test_sixteen_bit_images_stay_sixteen_bit():
     assert fitted.prepared.pixels.array.dtype == np.uint16
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet20", "timm/resnet10t"])
+@pytest.mark.parametrize(
+    "name", ["lenet5", "resnet8", *(pytest.param(n, marks=pytest.mark.long) for n in ("resnet20", "timm/resnet10t"))]
+)
 def test_named_networks_train_from_scratch(tmp_path, name, few_digits):
     options = {"pretrained": False, "img_size": 32} if name.startswith("timm") else {}
     run = cs.fit(*few_digits, out=str(tmp_path / "run"), model=name, epochs=1, **options)

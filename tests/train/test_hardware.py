@@ -39,6 +39,7 @@ def test_half_precision_on_a_cpu_is_not_for_depthwise_convolutions(monkeypatch):
     assert automatic_precision("cpu", plain) == "off"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the switches are glibc's")
 def test_freed_memory_is_kept_inside_the_block_and_given_back_after_it():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from clearsight.tasks import read
 from clearsight.train.confident_learning import label_issues
 
 
-@pytest.mark.parametrize("wrong", [0.0, 0.05])
+@pytest.mark.parametrize("wrong", [pytest.param(0.0, marks=pytest.mark.long), 0.05])
 @pytest.mark.parametrize("seed", [7, *(pytest.param(seed, marks=pytest.mark.long) for seed in (8, 9))])
 def test_changed_labels_of_digits_are_found(tmp_path, wrong, seed):
     """The bounds are wide: usually 95 % or so are found."""
@@ -45,6 +45,7 @@ def test_a_class_without_images_does_not_matter():
     assert label_issues(labels, belief).tolist() == [0]
 
 
+@pytest.mark.long
 def test_photos_in_the_wrong_folder_are_found_among_a_few(tmp_path):
     from skimage import data
 

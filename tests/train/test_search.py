@@ -31,6 +31,7 @@ def find(path, trials, **changes):
     return search(read("digits"), config, options, trials=trials, seconds=None, storage=path, folds=folds)
 
 
+@pytest.mark.long
 def test_the_rate_is_what_is_left_and_the_best_is_not_an_end_of_the_scale(tmp_path):
     found = find(tmp_path / "study.db", 8)
     assert all(set(t.options) == {"lr"} for t in found.trials)
@@ -119,6 +120,7 @@ def test_a_search_is_not_resumed_or_healed(tmp_path, options):
         find(tmp_path / "study.db", 1, **options)
 
 
+@pytest.mark.long
 def test_the_command_trains_the_network_of_the_best_trial(tmp_path):
     """Larger images than the ones the network was made for, which --model alone would make smaller."""
     rng, labels = np.random.default_rng(0), np.arange(40) % 2
