@@ -23,7 +23,7 @@ from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sound import FACTS
 from clearsight.data.split_record import SplitRecord
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, DataError
 from clearsight.models.execution import device_of
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import registered_tasks
@@ -113,6 +113,13 @@ def fit(
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     prepared, left_out = trials.prepared(geometry, console)
+    if test_fraction is not None and not len(prepared.split.test):
+        raise DataError(
+            "every test image is also a training or validation image",
+            found=prepared.split.rule.rpartition("; ")[2],
+            expected="test images that the model has not seen",
+            fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
+        )
     for decision in left_out:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     for finding in prepared.audit.findings:
