@@ -142,19 +142,6 @@ def logit_gap(
     return gap
 
 
-def completeness(
-    network: nn.Module,
-    x: torch.Tensor,
-    classes: torch.Tensor,
-    attributions: torch.Tensor,
-    baseline: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """How far the attributions' sum misses the difference of logits it should be, as a share of this (N,)."""
-    gap = logit_gap(network, x, classes, baseline)
-    missed: torch.Tensor = (attributions.flatten(1).sum(1) - gap).abs() / gap.abs().clamp_min(1e-6)
-    return missed
-
-
 def guided_backprop(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
     """Gradient that passes a rectifier only where it is positive [Springenberg et al. 2015].
 
