@@ -61,14 +61,6 @@ def test_padding_that_keeps_the_size() -> None:
         a.same_padding(4)
 
 
-def test_parameters_by_hand() -> None:
-    assert a.conv_parameters(11, 3, 96) == 34_944  # AlexNet: (11*11*3 + 1)*96
-    assert a.conv_parameters(5, 96, 256, groups=2) == 307_456  # (5*5*96/2 + 1)*256
-    assert a.conv_parameters((1, 7), 128, 192, bias=False) == 172_032
-    with pytest.raises(ModelError, match="3 channels and 8 filters cannot be cut into 2 equal groups"):
-        a.conv_parameters(3, 3, 8, groups=2)
-
-
 def test_receptive_field_by_hand() -> None:
     field = a.ReceptiveField()
     for side, stride, expected in ((7, 2, 7), (3, 2, 11), (3, 1, 19)):  # ResNet: stem, pooling, first 3x3

@@ -1,4 +1,4 @@
-"""The arithmetic of layers: sizes, parameters, multiply-adds, receptive fields.
+"""The arithmetic of layers: sizes and receptive fields.
 
 Legend: I side of the input map, N side of the output map, P side of the filter, z padding on each side, s
 stride, d input channels, K filters, g groups, all in pixels or counts. One multiply-add is two operations.
@@ -70,19 +70,6 @@ def same_padding(filter_side: int) -> int:
             fix=f"use a filter of {filter_side - 1} or {filter_side + 1} pixels",
         )
     return (filter_side - 1) // 2
-
-
-def conv_parameters(
-    filter_side: int | tuple[int, int], inputs: int, filters: int, *, groups: int = 1, bias: bool = True
-) -> int:
-    """Parameters of a convolution, (P * P * d/g + bias) * K. filter_side may be (height, width)."""
-    if inputs % groups or filters % groups:
-        raise ModelError(
-            f"{inputs} channels and {filters} filters cannot be cut into {groups} equal groups",
-            expected="channels and filters that are multiples of the groups",
-        )
-    height, width = (filter_side, filter_side) if isinstance(filter_side, int) else filter_side
-    return (height * width * inputs // groups + int(bias)) * filters
 
 
 @dataclass(frozen=True)

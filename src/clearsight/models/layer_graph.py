@@ -10,20 +10,17 @@ functional activation) belongs to the edge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isqrt
 from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
-from clearsight.errors import ModelError
-from clearsight.models.anatomy import evaluating
 from clearsight.models.feature_maps import MapLayer, embedding_part
 from clearsight.models.network import InputLayer, short_name
+from clearsight.models.shape_tracing import Follower, run_without_data, tensors_in
 
 
 @dataclass(frozen=True)
@@ -69,17 +66,8 @@ def wiring(network: nn.Module, shape: tuple[int, int, int]) -> tuple[Node, ...]:
     """
     prefix, member = embedding_part(network)
     image = torch.empty(1, *shape, device="meta")
-    tensors = dict(member.named_parameters()) | dict(member.named_buffers())
-    without_data = {key: tensor.detach().to("meta") for key, tensor in tensors.items()}
     follow = _Follow(member, image, prefix)
-    with evaluating(member), torch.no_grad(), follow:
-        try:
-            functional_call(member, without_data, (image,))
-        except RuntimeError as error:
-            raise ModelError(
-                "the network cannot take such images",
-                found=f"{shape[0]} channels of {shape[1]}x{shape[2]} pixels: {str(error).splitlines()[0]}",
-            ) from error
+    run_without_data(follow, member, image, "the network")
     return tuple(node.done() for node in follow.nodes)
 
 
@@ -111,31 +99,20 @@ class _Call:
     sources: Sources = field(default_factory=frozenset)
 
 
-class _Follow(TorchFunctionMode):
+class _Follow(Follower):
     """Notes for every tensor which nodes it comes from."""
 
     def __init__(self, network: nn.Module, image: torch.Tensor, prefix: str) -> None:
-        super().__init__()
+        super().__init__(network)
         self.nodes = [_Open(0, "", "image", tuple(image.shape[1:]), (), "")]
-        self._network, self._prefix = network, prefix
+        self._prefix = prefix
         self._from: dict[int, tuple[torch.Tensor, Sources]] = {id(image): (image, frozenset({0}))}
         self._calls: list[_Call] = []
         self._runs: dict[str, int] = {}
         self._groups = _groups(network)
-        self._handles: list[Any] = []
 
-    def __enter__(self) -> _Follow:
-        for name, module in self._network.named_modules():
-            if name:
-                self._handles.append(module.register_forward_pre_hook(self._opener(name, module)))
-                self._handles.append(module.register_forward_hook(self._close))
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for handle in self._handles:
-            handle.remove()
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
+    def follows(self, name: str, module: nn.Module) -> bool:
+        return bool(name)
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -151,15 +128,10 @@ class _Follow(TorchFunctionMode):
     def _within_leaf(self) -> bool:
         return any(call.leaf for call in self._calls)
 
-    def _opener(self, name: str, module: nn.Module) -> Callable[..., None]:
-        leaf = _is_leaf(module)
+    def begin(self, name: str, module: nn.Module, inputs: Any) -> None:
+        self._calls.append(_Call(name, _is_leaf(module), self._sources(inputs)))
 
-        def open_(_: nn.Module, inputs: Any) -> None:
-            self._calls.append(_Call(name, leaf, self._sources(inputs)))
-
-        return open_
-
-    def _close(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def end(self, module: nn.Module, inputs: Any, output: Any) -> None:
         call = self._calls.pop()
         if self._within_leaf() or not isinstance(output, torch.Tensor):
             return
@@ -196,27 +168,19 @@ class _Follow(TorchFunctionMode):
 
     def _sources(self, values: Any) -> Sources:
         found: set[int] = set()
-        for tensor in _tensors(values):
+        for tensor in tensors_in(values):
             known = self._from.get(id(tensor))
             if known:
                 found |= known[1]
         return frozenset(found)
 
     def _note(self, output: Any, sources: Sources) -> None:
-        for tensor in _tensors((output,)):
+        for tensor in tensors_in((output,)):
             self._from[id(tensor)] = (tensor, sources)  # holding the tensor keeps its id unique
 
 
 MEETINGS = ("add", "multiply", "concat", "join")
 """Kinds of nodes where several ways meet."""
-
-
-def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, tuple | list):
-            yield from _tensors(value)
 
 
 def _is_leaf(module: nn.Module) -> bool:
