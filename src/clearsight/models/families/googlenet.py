@@ -37,7 +37,7 @@ from clearsight.models.layers import (
     pieces,
 )
 from clearsight.models.published import PLUS_MINUS_ONE, TorchvisionWeights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 PAPER = "Szegedy et al. 2014, arXiv:1409.4842"
 
@@ -169,8 +169,16 @@ The file holds auxiliary heads too, which were never trained.
 """
 
 
-@with_weights(WEIGHTS)
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=69.778, top5=89.530, design=GoogLeNetDesign())
+@register(
+    img_size=224,
+    min_size=1,
+    year=2014,
+    paper=PAPER,
+    top1=69.778,
+    top5=89.530,
+    design=GoogLeNetDesign(),
+    weights=WEIGHTS,
+)
 def googlenet(*, classes: int, channels: int, img_size: int, design: GoogLeNetDesign) -> nn.Module:
     """Inception v1 in torchvision's form."""
     return GoogLeNet(classes, channels, img_size, design)

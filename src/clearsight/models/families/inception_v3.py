@@ -30,7 +30,7 @@ from clearsight.models.arithmetic import output_size
 from clearsight.models.auxiliary import AuxiliaryClassifier
 from clearsight.models.layers import ConvNormAct, SqueezeExcitation, dense, he_normal
 from clearsight.models.published import PLUS_MINUS_ONE, TorchvisionWeights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 PAPER = "Szegedy et al. 2015, arXiv:1512.00567"
 SMALLEST_PUBLISHED = 75
@@ -278,8 +278,16 @@ WEIGHTS = TorchvisionWeights(
 """Pixels in [-1, 1] take the place of torchvision's `transform_input`. The file holds an auxiliary head too."""
 
 
-@with_weights(WEIGHTS)
-@register(img_size=299, min_size=15, year=2015, paper=PAPER, top1=77.294, top5=93.450, design=InceptionV3Design())
+@register(
+    img_size=299,
+    min_size=15,
+    year=2015,
+    paper=PAPER,
+    top1=77.294,
+    top5=93.450,
+    design=InceptionV3Design(),
+    weights=WEIGHTS,
+)
 def inception_v3(*, classes: int, channels: int, img_size: int, design: InceptionV3Design) -> nn.Module:
     """Inception v3 in torchvision's form."""
     return InceptionV3(classes, channels, img_size, design)
