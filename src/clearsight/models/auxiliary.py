@@ -18,6 +18,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from clearsight.models.base import forward_hooks
+
 AUXILIARY_WEIGHT = 0.3
 """What the paper weighs each auxiliary loss with (section 5)."""
 
@@ -30,13 +32,6 @@ class AuxiliaryClassifier(nn.Module):
 def auxiliary_logits(network: nn.Module) -> Iterator[list[torch.Tensor]]:
     """Collect the outputs (N, classes) of the auxiliary heads that run inside the block, in order."""
     collected: list[torch.Tensor] = []
-    handles = [
-        module.register_forward_hook(lambda _module, _inputs, output: collected.append(output))
-        for module in network.modules()
-        if isinstance(module, AuxiliaryClassifier)
-    ]
-    try:
+    heads = [(name, m) for name, m in network.named_modules() if isinstance(m, AuxiliaryClassifier)]
+    with forward_hooks(heads, lambda _name, _module, _inputs, output: collected.append(output)):
         yield collected
-    finally:
-        for handle in handles:
-            handle.remove()
