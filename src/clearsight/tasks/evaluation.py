@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, ClassVar, Self
 
 from clearsight.tasks.sections import ReportParts
@@ -12,10 +12,16 @@ NEW = " it had never seen"
 """What is said of test images."""
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """An image that is predicted wrongly. index: its position in the data set. image: its name."""
+
+    index: int
+    image: str
+
+
 class Evaluation(ABC):
-    """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first; a mistake has
-    `index`, its position in the data set, and `image`, its name.
-    """
+    """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first."""
 
     task: ClassVar[str]
     n: int

@@ -75,6 +75,8 @@ class Multilabel(Task):
     localises: ClassVar[bool] = True
     studio: ClassVar[str] = "labels"
     reader: ClassVar[str] = "labels"
+    output_names: ClassVar[tuple[str, ...]] = ("beliefs", "logits")
+    parity_words: ClassVar[tuple[str, str]] = ("labels", "beliefs")
     int8_measure: ClassVar[tuple[str, bool] | None] = ("mean average precision", True)
 
     @classmethod
@@ -198,11 +200,6 @@ class Multilabel(Task):
         """Probabilities (N, K) and logits (N, K)."""
         return _Sigmoids(self.scale, self.shift)
 
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Of an exported file."""
-        return "beliefs", "logits"
-
     def given(self, probabilities: Floats) -> NDArray[np.bool_]:
         """Which labels probabilities (N, K) give."""
         return np.asarray(probabilities >= np.array(self.thresholds))
@@ -245,11 +242,6 @@ class Multilabel(Task):
         for k, name in enumerate(dataset.names):
             found[:, self.names.index(name)] = dataset.targets[:, k]
         return found
-
-    @property
-    def parity_words(self) -> tuple[str, str]:
-        """What an exported file is compared by."""
-        return "labels", "beliefs"
 
     def same(self, expected: tuple[Outputs, ...], found: tuple[Outputs, ...]) -> NDArray[np.bool_]:
         """The same labels given."""
