@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from clearsight.arguments import at_least
 from clearsight.attacks import gradient
-from clearsight.attacks.gradient import Norm, fgsm, pgd
+from clearsight.attacks.gradient import Norm
 from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, ModelError
 from clearsight.metrics import wilson_interval
@@ -143,17 +143,14 @@ def attack(
     with torch.inference_mode():
         own = network(x[:batch].to(predictor.device)).cpu().numpy()
     difference = float(np.abs(own - predictor.logits(x[:batch].numpy())).max())
-    options: dict[str, Any] = {"norm": norm, "targeted": target is not None, "batch": batch}
-    if method == "pgd":
-        options |= {"steps": steps, "seed": seed}
-    step = fgsm if method == "fgsm" else pgd
+    step = gradient.attacker(method, norm=norm, targeted=target is not None, steps=steps, seed=seed, batch=batch)
     with frozen(network):
         for number, epsilon in enumerate(chosen):
             open_ = np.flatnonzero(right if target is None else ~reached)
             if len(open_):
                 rows = torch.from_numpy(open_)
                 given, wanted = x[rows].to(predictor.device), goal[rows].to(predictor.device)
-                moved = step(network, given, wanted, epsilon, **options).cpu()
+                moved = step(network, given, wanted, epsilon).cpu()
                 after = _belief(predictor, moved)
                 for place, row in enumerate(open_):
                     answer = int(after[place].argmax())

@@ -25,11 +25,10 @@ from torch import nn
 
 from clearsight.errors import ModelError, nearest
 from clearsight.models import anomaly_model, classical  # noqa: F401 (so that every kind is registered)
-from clearsight.models.auxiliary import AuxiliaryClassifier
 from clearsight.models.base import FeatureLevels, ModelNetwork, capture, forward_hooks, register_kind
 from clearsight.models.base import from_spec as from_spec
 from clearsight.models.heads import build_head
-from clearsight.models.layers import last_dense
+from clearsight.models.layers import AuxiliaryClassifier, last_dense
 from clearsight.models.zoo import build_recorded
 
 Module = TypeVar("Module", bound=nn.Module)

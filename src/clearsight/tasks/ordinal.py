@@ -32,7 +32,7 @@ from clearsight.errors import DataError
 from clearsight.metrics import entropy, wilson_interval
 from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.losses import binary_cross_entropy
-from clearsight.tasks.multilabel import platt
+from clearsight.tasks.multilabel import Sigmoids, platt
 from clearsight.tasks.predictions import Prediction
 from clearsight.tasks.registry import register_task
 from clearsight.tasks.sections import Bar, Card, Cards, Confusion, ReportParts, Section, Table, Tile
@@ -315,17 +315,9 @@ class Ordinal(Task):
         return cls(names, *(tuple(card[key]) for key in ("scale", "shift", "scores")))
 
 
-class _Grades(nn.Module):
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, scale: Sequence[float], shift: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
-        self.register_buffer("shift", torch.tensor(shift, dtype=torch.float64))
-
+class _Grades(Sigmoids):
     def forward(self, logits: Tensor) -> tuple[Tensor, ...]:
-        above = (logits * self.scale + self.shift).sigmoid()
+        above, _ = super().forward(logits)
         columns = [torch.ones_like(above[:, :1])]
         for k in range(above.shape[1]):  # never more probable than the boundary below
             columns.append(torch.minimum(columns[-1], above[:, k : k + 1]))

@@ -32,6 +32,7 @@ from clearsight.tasks.losses import huber, mean_squared_error
 from clearsight.tasks.predictions import ANGLES, NumbersPrediction, half_widths, numbers_predictions
 from clearsight.tasks.registry import register_task
 from clearsight.tasks.regression_evaluation import NumbersEvaluation, evaluate_numbers
+from clearsight.tasks.strata import constant_finding, constant_names
 from clearsight.tasks.task import (
     Explained,
     Floats,
@@ -43,7 +44,6 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
-from clearsight.tasks.variety import constant_finding, constant_names
 
 Kind = Literal["number", "angle", "direction"]
 

@@ -30,12 +30,11 @@ from clearsight.tasks import registered_tasks
 from clearsight.train.confident_learning import find_label_issues
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult, Watch
-from clearsight.train.decision import Decision
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
-from clearsight.train.recipe import Recipe, check_names, check_task, kept, larger_size, plan
+from clearsight.train.recipe import Decision, Recipe, check_names, check_task, kept, larger_size, plan
 from clearsight.train.ridge import ridge_head
 from clearsight.train.strategies.classical import classical
 from clearsight.train.strategies.from_scratch import from_scratch

@@ -3,7 +3,7 @@ computer vision", arXiv:1512.00567].
 
 Large filters are factorised: 5x5 into two 3x3 in the stem, nxn into 1xn and nx1 (n = 7 on the 17x17 maps, 3
 on the 8x8 maps), and maps shrink in modules whose convolutions and pooling run side by side. One auxiliary
-classifier with batch normalisation for training (aux=True; `models.auxiliary.auxiliary_logits` reads it). In
+classifier with batch normalisation for training (aux=True; `models.layers.auxiliary_logits` reads it). In
 torchvision's form with its tensor names, which keeps a 5x5 branch in the 35x35 modules, as the authors'
 released network does. 27,161,264 parameters with the auxiliary head, 23,834,568 without. The published
 weights were trained on pixels in [-1, 1].
@@ -27,8 +27,7 @@ from torch import nn
 
 from clearsight.models.ablations import ConvDesign, with_maxout
 from clearsight.models.arithmetic import output_size
-from clearsight.models.auxiliary import AuxiliaryClassifier
-from clearsight.models.layers import ConvNormAct, SqueezeExcitation, dense, he_normal
+from clearsight.models.layers import AuxiliaryClassifier, ConvNormAct, SqueezeExcitation, dense, he_normal
 from clearsight.models.published import PLUS_MINUS_ONE, TorchvisionWeights
 from clearsight.models.registry import register
 
