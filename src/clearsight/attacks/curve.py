@@ -134,7 +134,7 @@ def attack(
     goal = truth if target is None else torch.full_like(truth, target)
     network = predictor.differentiable
     advance = console.stage("attacking", "images")
-    belief = _belief(predictor, x)
+    belief = predictor.predict_proba(x.numpy())
     right = belief.argmax(1) == truth.numpy()
     reached = belief.argmax(1) == target  # of no image where there is no target
     share = None if target is None else float(reached.mean())
@@ -151,7 +151,7 @@ def attack(
                 rows = torch.from_numpy(open_)
                 given, wanted = x[rows].to(predictor.device), goal[rows].to(predictor.device)
                 moved = step(network, given, wanted, epsilon).cpu()
-                after = _belief(predictor, moved)
+                after = predictor.predict_proba(moved.numpy())
                 for place, row in enumerate(open_):
                     answer = int(after[place].argmax())
                     turned = answer != int(truth[row])
@@ -180,7 +180,3 @@ def _example(predictor: Predictor, name: str, epsilon: float, before: Answered, 
         name, epsilon, predictor.classes[first], float(before[0][first]), predictor.classes[second],
         float(after[0][second]), before[1].numpy(), after[1].numpy(),
     )  # fmt: skip
-
-
-def _belief(predictor: Predictor, x: torch.Tensor) -> NDArray[np.float64]:
-    return predictor.predict_proba(x.numpy())

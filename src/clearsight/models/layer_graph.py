@@ -11,7 +11,7 @@ functional activation) belongs to the edge.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isqrt
 from typing import Any
 
@@ -68,23 +68,7 @@ def wiring(network: nn.Module, shape: tuple[int, int, int]) -> tuple[Node, ...]:
     image = torch.empty(1, *shape, device="meta")
     follow = _Follow(member, image, prefix)
     run_without_data(follow, member, image, "the network")
-    return tuple(node.done() for node in follow.nodes)
-
-
-@dataclass
-class _Open:
-    """A node that is still being made."""
-
-    number: int
-    name: str
-    kind: str
-    output: tuple[int, ...]
-    inputs: tuple[int, ...]
-    group: str
-    run: int = 1
-
-    def done(self) -> Node:
-        return Node(self.number, self.name, self.kind, self.output, self.inputs, self.group, self.run)
+    return tuple(follow.nodes)
 
 
 Sources = frozenset[int]
@@ -104,7 +88,7 @@ class _Follow(Follower):
 
     def __init__(self, network: nn.Module, image: torch.Tensor, prefix: str) -> None:
         super().__init__(network)
-        self.nodes = [_Open(0, "", "image", tuple(image.shape[1:]), (), "")]
+        self.nodes = [Node(0, "", "image", tuple(image.shape[1:]), (), "")]
         self._prefix = prefix
         self._from: dict[int, tuple[torch.Tensor, Sources]] = {id(image): (image, frozenset({0}))}
         self._calls: list[_Call] = []
@@ -121,7 +105,7 @@ class _Follow(Follower):
         if not sources or not isinstance(output, torch.Tensor | tuple | list):
             return output
         if len(sources) > 1 and isinstance(output, torch.Tensor) and not self._within_leaf():
-            sources = frozenset({self._meet(func, output, sources)})
+            sources = self._meet(func, output, sources)
         self._note(output, sources)
         return output
 
@@ -136,31 +120,30 @@ class _Follow(Follower):
         if self._within_leaf() or not isinstance(output, torch.Tensor):
             return
         if call.leaf:
-            if _idle(module):
-                self._note(output, call.sources)
-            else:
-                made = self._add(call.name, type(module).__name__, output, call.sources, self._groups[call.name])
-                self._note(output, frozenset({made.number}))
+            sources = call.sources
+            if not isinstance(module, InputLayer | nn.Identity | nn.Dropout | nn.Dropout2d | nn.Flatten):
+                full, run = self._prefix + call.name, self._count(call.name)
+                sources = self._add(type(module).__name__, output, sources, self._groups[call.name], full, run)
+            self._note(output, sources)
             return
         sources = self._sources((output,))
         last = self.nodes[max(sources)] if len(sources) == 1 else None
         if last and last.kind in MEETINGS and not last.name and last.output == tuple(output.shape[1:]):
-            last.name, last.run = self._prefix + call.name, self._count(call.name)
+            self.nodes[last.number] = replace(last, name=self._prefix + call.name, run=self._count(call.name))
 
-    def _meet(self, func: Callable[..., Any], output: torch.Tensor, sources: Sources) -> int:
+    def _meet(self, func: Callable[..., Any], output: torch.Tensor, sources: Sources) -> Sources:
         name = getattr(func, "__name__", "").strip("_")
         kinds = {"add": "add", "mul": "multiply", "cat": "concat", "concat": "concat", "stack": "concat"}
         kind = next((kind for key, kind in kinds.items() if name.removeprefix("i").startswith(key)), "join")
         group = self._groups.get(self._calls[-1].name, "") if self._calls else ""
-        made = _Open(len(self.nodes), "", kind, tuple(output.shape[1:]), tuple(sorted(sources)), group)
-        self.nodes.append(made)
-        return made.number
+        return self._add(kind, output, sources, group)
 
-    def _add(self, name: str, kind: str, output: torch.Tensor, sources: Sources, group: str) -> _Open:
-        full, run = self._prefix + name, self._count(name)
-        made = _Open(len(self.nodes), full, kind, tuple(output.shape[1:]), tuple(sorted(sources)), group, run)
-        self.nodes.append(made)
-        return made
+    def _add(
+        self, kind: str, output: torch.Tensor, sources: Sources, group: str, name: str = "", run: int = 1
+    ) -> Sources:
+        number = len(self.nodes)
+        self.nodes.append(Node(number, name, kind, tuple(output.shape[1:]), tuple(sorted(sources)), group, run))
+        return frozenset({number})
 
     def _count(self, name: str) -> int:
         self._runs[name] = self._runs.get(name, 0) + 1
@@ -188,11 +171,6 @@ def _is_leaf(module: nn.Module) -> bool:
     own = any(True for _ in module.parameters(recurse=False))
     parts = list(module.children())
     return not parts or (own and not any(True for part in parts for _ in part.parameters()))
-
-
-def _idle(module: nn.Module) -> bool:
-    """Whether a layer changes nothing that would be worth a node, in evaluation."""
-    return isinstance(module, InputLayer | nn.Identity | nn.Dropout | nn.Dropout2d | nn.Flatten)
 
 
 def _groups(network: nn.Module) -> dict[str, str]:

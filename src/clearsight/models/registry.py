@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -87,7 +87,7 @@ def register(
             top5=top5,
             channels=channels,
             classes=classes,
-            model_args=_signature_args(build) if design is None else _design_args(design),
+            model_args=_signature_args(build) if design is None else dict(vars(design)),
             unsupported={} if design is None else dict(design.unsupported),
             weights=weights,
         )
@@ -104,10 +104,6 @@ def _by_options(build: Callable[..., nn.Module], design: Design) -> Callable[...
         return build(classes=classes, channels=channels, img_size=img_size, design=changed)
 
     return by_options
-
-
-def _design_args(design: Design) -> dict[str, Any]:
-    return {f.name: getattr(design, f.name) for f in fields(design)}
 
 
 def _signature_args(build: Callable[..., nn.Module]) -> dict[str, Any]:

@@ -272,7 +272,8 @@ def _widest(fields: Iterable[ReceptiveField]) -> ReceptiveField:
     return ReceptiveField(max(f.start + f.side for f in fields) - start, jump, start)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def pair(value: Any) -> tuple[int, int]:
+    """A size as PyTorch's layers take it, one number or two, along height and width."""
     return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
@@ -289,13 +290,13 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Measured:
-    p, s, dil = tuple(weight.shape[2:]), _pair(stride), _pair(dilation)
+    p, s, dil = tuple(weight.shape[2:]), pair(stride), pair(dilation)
     span = [(side - 1) * step + 1 for side, step in zip(p, dil, strict=True)]
     if isinstance(padding, str):
         same = padding == "same"
         z = ((span[0] - 1) // 2, (span[1] - 1) // 2) if same else (0, 0)
     else:
-        z = _pair(padding)
+        z = pair(padding)
     sizes = x.shape[2:]
     n = [output_size(sizes[i], span[i], stride=s[i], padding=z[i], rounding="down") for i in (0, 1)]
     filters, per_group = weight.shape[:2]
@@ -361,8 +362,8 @@ def _pool(
     dilation: Any = 1,
     ceil_mode: bool = False,
 ) -> Measured:
-    p, z, dil = _pair(window), _pair(padding), _pair(dilation)
-    s = p if stride is None or stride == [] else _pair(stride)
+    p, z, dil = pair(window), pair(padding), pair(dilation)
+    s = p if stride is None or stride == [] else pair(stride)
     rounding = "up" if ceil_mode else "down"
     span = [(side - 1) * step + 1 for side, step in zip(p, dil, strict=True)]
     sizes = x.shape[2:]
@@ -399,7 +400,7 @@ def _pad(trace: Trace, x: torch.Tensor, pad: Sequence[int], mode: str = "constan
 
 
 def _adaptive_avg_pool2d(trace: Trace, x: torch.Tensor, output_size: Any) -> Measured:
-    n = _pair(output_size)
+    n = pair(output_size)
     trace.note(0, f"pooled to {n[0]}x{n[1]} whatever the size")
     unchanged = tuple(x.shape[2:]) == n and n != (1, 1)
     return x.new_empty(*x.shape[:2], *n), trace.view(x) if unchanged else trace.everywhere(x, n[0])

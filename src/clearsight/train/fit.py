@@ -108,7 +108,7 @@ def fit(
     _check_task(dataset, config, recipe)
     trials = Trials(dataset, scanned, config, test_fraction, device, console)
     recipe, geometry, why_so = trials.geometry(recipe)
-    decisions = [*recipe.decisions, *_notes(dataset, config), *why_so]
+    decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     prepared, left_out = trials.prepared(geometry, console)
@@ -164,11 +164,6 @@ def _bundle(outcome: TrainResult, prepared: Prepared, geometry: Geometry, scanne
             **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
         },
     )
-
-
-def _notes(dataset: Dataset, config: TrainConfig) -> list[Decision]:
-    """What the task says about how it reads the data, where the user left that open."""
-    return [Decision(*note) for note in dataset.task.notes(dataset, config)]
 
 
 def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
