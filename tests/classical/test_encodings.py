@@ -6,7 +6,7 @@ import torch
 from skimage.feature import fisher_vector
 from sklearn.mixture import GaussianMixture
 
-from clearsight.classical.encodings import bag, fisher, fisher_pyramid, learn_mixture, learn_words, pyramid, words_of
+from clearsight.classical.encodings import fisher, fisher_pyramid, learn_mixture, learn_words, pyramid, words_of
 from clearsight.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_words_are_the_nearest_centres():
 
 def test_a_bag_counts_words_and_a_pyramid_says_where():
     words = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 2, 2], [2, 2, 2, 1]]])
-    torch.testing.assert_close(bag(words, 3), torch.tensor([[4, 5, 7]]) / 16)
+    torch.testing.assert_close(pyramid(words, 3, levels=1), torch.tensor([[4, 5, 7]]) / 16)
     found = pyramid(words, 3, levels=2)[0]
     torch.testing.assert_close(found[:3], torch.tensor([4, 5, 7]) / 16 / 2)  # weight 1/2**L
     quarters = torch.tensor([[4, 0, 0], [0, 4, 0], [0, 0, 4], [0, 1, 3]]) / 16 / 2  # weight 1/2**(L - l + 1)
@@ -62,7 +62,7 @@ def test_a_bag_counts_words_and_a_pyramid_says_where():
 def test_the_same_words_elsewhere_have_the_same_bag_and_another_pyramid():
     words = torch.arange(16).view(1, 4, 4) % 3
     moved = words.flip(1, 2)
-    torch.testing.assert_close(bag(words, 3), bag(moved, 3))
+    torch.testing.assert_close(pyramid(words, 3, levels=1), pyramid(moved, 3, levels=1))
     assert not torch.allclose(pyramid(words, 3), pyramid(moved, 3))
 
 

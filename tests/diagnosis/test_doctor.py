@@ -118,7 +118,7 @@ def test_a_diagnosis_survives_its_file(digits_bench):
     assert again.layers == found.layers
     section = doctor_section(again)
     assert section is not None
-    assert section.verdicts[0].title == "Rate too high"
+    assert section.verdicts[0]["title"] == "Rate too high"
 
 
 def test_the_section_of_a_healthy_run(digits_bench):

@@ -1,4 +1,4 @@
-"""Layer arithmetic against hand-worked numbers, PyTorch's own layers and autograd."""
+"""Layer arithmetic against hand-worked numbers, PyTorch's own layers."""
 
 from __future__ import annotations
 
@@ -61,77 +61,8 @@ def test_padding_that_keeps_the_size() -> None:
         a.same_padding(4)
 
 
-def test_parameters_and_multiply_adds_by_hand() -> None:
-    assert a.conv_parameters(11, 3, 96) == 34_944  # AlexNet: (11*11*3 + 1)*96
-    assert a.conv_parameters(5, 96, 256, groups=2) == 307_456  # (5*5*96/2 + 1)*256
-    assert a.conv_parameters((1, 7), 128, 192, bias=False) == 172_032
-    assert a.conv_multiply_adds(7, 3, 64, 112) == 118_013_952  # ResNet's first layer
-    with pytest.raises(ModelError, match="3 channels and 8 filters cannot be cut into 2 equal groups"):
-        a.conv_parameters(3, 3, 8, groups=2)
-
-
 def test_receptive_field_by_hand() -> None:
-    assert a.receptive_field([]) == 1
-    assert a.receptive_field([(3, 1), (3, 1)]) == 5
-    assert a.receptive_field([(3, 1)] * 3) == 7
-    assert a.receptive_field([(7, 2), (3, 2), (3, 1)]) == 19  # ResNet: stem, pooling, first 3x3
-
-
-def test_two_small_filters_against_one_large() -> None:
-    two = a.stacked_against_single([3, 3], channels=64)
-    assert (two.receptive_field, two.stacked, two.single) == (5, 18 * 64**2, 25 * 64**2)
-    assert two.saving == pytest.approx(0.28)
-    three = a.stacked_against_single([3, 3, 3], channels=8)
-    assert (three.receptive_field, three.stacked, three.single) == (7, 27 * 64, 49 * 64)
-
-
-GEOMETRIES = [
-    (6, 3, 1, 0),
-    (6, 3, 1, 1),
-    (7, 3, 2, 1),
-    (8, 3, 2, 0),
-    (9, 5, 3, 2),
-    (5, 1, 2, 0),
-    (6, 3, 1, 3),
-]
-
-
-@pytest.mark.parametrize(("size", "side", "stride", "padding"), GEOMETRIES)
-def test_convolution_is_a_matrix(size: int, side: int, stride: int, padding: int) -> None:
-    x = torch.randn(2, size, size, dtype=torch.float64)
-    kernel = torch.randn(3, 2, side, side, dtype=torch.float64)
-    matrix = a.convolution_matrix(kernel, size, stride=stride, padding=padding)
-    expected = F.conv2d(x[None], kernel, stride=stride, padding=padding).flatten()
-    torch.testing.assert_close(matrix @ x.flatten(), expected)
-
-
-def test_matrix_of_a_difference_by_hand() -> None:
-    """The filter [1, -1; 0, 0] on a 3x3 image: rows of neighbouring differences, four placements."""
-    kernel = torch.tensor([[[[1.0, -1.0], [0.0, 0.0]]]])
-    expected = torch.zeros(4, 9)
-    for row, first in enumerate((0, 1, 3, 4)):
-        expected[row, first], expected[row, first + 1] = 1, -1
-    assert torch.equal(a.convolution_matrix(kernel, 3), expected)
-
-
-@pytest.mark.parametrize(("size", "side", "stride", "padding"), GEOMETRIES)
-def test_backprop_by_hand_is_autograds(size: int, side: int, stride: int, padding: int) -> None:
-    x = torch.randn(2, 2, size, size, dtype=torch.float64, requires_grad=True)
-    kernel = torch.randn(3, 2, side, side, dtype=torch.float64, requires_grad=True)
-    y = F.conv2d(x, kernel, stride=stride, padding=padding)
-    gradient = torch.randn_like(y)
-    y.backward(gradient)
-    with torch.no_grad():
-        by_input = a.convolution_adjoint(gradient, kernel, size, stride=stride, padding=padding)
-        by_kernel = a.convolution_kernel_gradient(x, gradient, side, stride=stride, padding=padding)
-        matrix = a.convolution_matrix(kernel, size, stride=stride, padding=padding)
-        transposed = (gradient.flatten(1) @ matrix).reshape(x.shape)
-    torch.testing.assert_close(by_input, x.grad)
-    torch.testing.assert_close(by_kernel, kernel.grad)
-    torch.testing.assert_close(transposed, x.grad)
-
-
-def test_adjoint_at_stride_one_is_a_convolution_with_the_flipped_kernel() -> None:
-    kernel, gradient = torch.randn(1, 1, 3, 3), torch.randn(1, 1, 5, 5)
-    flipped = F.conv2d(gradient, kernel.flip(2, 3), padding=1)
-    torch.testing.assert_close(a.convolution_adjoint(gradient, kernel, 5, padding=1), flipped)
+    field = a.ReceptiveField()
+    for side, stride, expected in ((7, 2, 7), (3, 2, 11), (3, 1, 19)):  # ResNet: stem, pooling, first 3x3
+        field = field.through(side, stride)
+        assert field.side == expected

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
+from clearsight.models.layers import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.zoo import build_model
 
 

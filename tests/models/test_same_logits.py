@@ -13,7 +13,7 @@ import torchvision
 from timm.layers import SEModule
 from torch import nn
 
-from clearsight.models.auxiliary import auxiliary_logits
+from clearsight.models.layers import auxiliary_logits
 from clearsight.models.shape_tracing import no_data
 from clearsight.models.zoo import build_model
 

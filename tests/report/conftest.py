@@ -18,10 +18,9 @@ from clearsight.models.base import ModelNetwork
 from clearsight.tasks import Classification
 from clearsight.tasks.classification_evaluation import ClassEvaluation
 from clearsight.train.config import TrainConfig
-from clearsight.train.decision import Decision
 from clearsight.train.fit import Fitted
 from clearsight.train.observer import Epoch
-from clearsight.train.recipe import Recipe
+from clearsight.train.recipe import Decision, Recipe
 
 Parts = dict[str, Any]
 

@@ -23,9 +23,8 @@ from clearsight.tasks.classification_evaluation import ClassEvaluation
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import ReportParts, Table, Tile
 from clearsight.train.config import TrainConfig
-from clearsight.train.decision import Decision
 from clearsight.train.head_search import Candidate
-from clearsight.train.recipe import Recipe
+from clearsight.train.recipe import Decision, Recipe
 
 MakeRun = Callable[..., dict[str, Any]]
 Evaluated = Callable[..., ClassEvaluation]

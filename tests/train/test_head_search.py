@@ -10,7 +10,14 @@ from sklearn.svm import SVC
 from clearsight.models.heads import kernel_head
 from clearsight.models.network import AS_IT_IS
 from clearsight.train.features import Averaged
-from clearsight.train.head_search import StandardFeatures, Targets, _fit, _kernel_weights, _softmax_weights, choose_head
+from clearsight.train.head_search import (
+    StandardFeatures,
+    Targets,
+    _fitted,
+    _kernel_weights,
+    _softmax_weights,
+    choose_head,
+)
 from clearsight.train.strategies.probe import MIRRORED
 
 
@@ -51,7 +58,8 @@ def test_kernel_head_equals_scikit_learn(blobs):
     y = (y == 1).astype(np.int64)
     rows = np.arange(240)
     features = StandardFeatures([x[:, :4], x[:, 4:]], rows)
-    _, head = _fit(features, rows, Targets(y, np.ones(240, np.float32), 2), "kernel SVM", {"C": 3.0, "gamma D": 1.0})
+    targets = Targets(y, np.ones(240, np.float32), 2)
+    _, head = _fitted(features, rows, targets, "kernel SVM", {"C": 3.0, "gamma D": 1.0}).module(features)
     z = StandardScaler().fit_transform(x)
     peer = SVC(C=3.0, gamma=1 / 6).fit(z, y)
     logits = head(torch.from_numpy(x)).detach().numpy()
@@ -75,13 +83,8 @@ def test_kernel_head_for_three_classes_is_one_against_the_rest(blobs):
 def test_the_gradient_of_a_kernel_head_reaches_its_input(blobs):
     x, y = blobs
     rows = np.arange(240)
-    _, head = _fit(
-        StandardFeatures([x], rows),
-        rows,
-        Targets(y, np.ones(240, np.float32), 3),
-        "kernel SVM",
-        {"C": 3.0, "gamma D": 1.0},
-    )
+    features, targets = StandardFeatures([x], rows), Targets(y, np.ones(240, np.float32), 3)
+    _, head = _fitted(features, rows, targets, "kernel SVM", {"C": 3.0, "gamma D": 1.0}).module(features)
     head = head.double()
     point = torch.from_numpy(x[:2]).double().requires_grad_()
     assert torch.autograd.gradcheck(head, (point,), eps=1e-5, atol=1e-6)

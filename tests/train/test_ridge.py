@@ -7,7 +7,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 
 from clearsight.train.head_search import Candidate, StandardFeatures
-from clearsight.train.ridge import _applied, _fitted, _module
+from clearsight.train.ridge import _fitted
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(2, [1.0, 5, 0.1, 2], (60, 4)).astype(np.float32)
@@ -30,8 +30,8 @@ def test_the_plain_head_is_ridge_regression():
     y = WANTED[FIT] - WANTED[FIT].mean(0)
     theirs = Ridge(alpha=0.1 * 40, fit_intercept=False).fit(z[FIT], y)
     expected = theirs.predict(z[JUDGE]) + WANTED[FIT].mean(0)
-    assert np.allclose(_applied(features(), head, JUDGE, plan), expected, atol=1e-3)
-    _, module = _module(features(), head, 0.0)
+    assert np.allclose(head.outputs(features(), JUDGE), expected, atol=1e-3)
+    _, module = head.module(features())
     assert np.allclose(module(torch.from_numpy(FEATURES[JUDGE])).detach().numpy(), expected, atol=1e-3)
 
 
@@ -41,8 +41,8 @@ def test_the_head_with_a_kernel_is_kernel_ridge_regression():
     z, mean = standard(), WANTED[FIT].mean(0)
     theirs = KernelRidge(alpha=0.5, kernel="rbf", gamma=0.2).fit(z[FIT], WANTED[FIT] - mean)
     expected = theirs.predict(z[JUDGE]) + mean
-    assert np.allclose(_applied(features(), head, JUDGE, plan), expected, atol=1e-3)
-    _, module = _module(features(), head, 0.2)
+    assert np.allclose(head.outputs(features(), JUDGE), expected, atol=1e-3)
+    _, module = head.module(features())
     assert np.allclose(module(torch.from_numpy(FEATURES[JUDGE])).detach().numpy(), expected, atol=1e-3)
 
 

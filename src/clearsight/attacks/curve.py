@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from clearsight.arguments import at_least
 from clearsight.attacks import gradient
-from clearsight.attacks.gradient import Norm, fgsm, pgd
+from clearsight.attacks.gradient import Norm
 from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, ModelError
 from clearsight.metrics import wilson_interval
@@ -135,7 +135,7 @@ def attack(
     goal = truth if target is None else torch.full_like(truth, target)
     network = predictor.differentiable
     advance = console.stage("attacking", "images")
-    belief = _belief(predictor, x)
+    belief = predictor.predict_proba(x.numpy())
     right = belief.argmax(1) == truth.numpy()
     reached = belief.argmax(1) == target  # of no image where there is no target
     share = None if target is None else float(reached.mean())
@@ -144,18 +144,15 @@ def attack(
     with torch.inference_mode():
         own = network(x[:batch].to(predictor.device)).cpu().numpy()
     difference = float(np.abs(own - predictor.logits(x[:batch].numpy())).max())
-    options: dict[str, Any] = {"norm": norm, "targeted": target is not None, "batch": batch}
-    if method == "pgd":
-        options |= {"steps": steps, "seed": seed}
-    step = fgsm if method == "fgsm" else pgd
+    step = gradient.attacker(method, norm=norm, targeted=target is not None, steps=steps, seed=seed, batch=batch)
     with frozen(network):
         for number, epsilon in enumerate(chosen):
             open_ = np.flatnonzero(right if target is None else ~reached)
             if len(open_):
                 rows = torch.from_numpy(open_)
                 given, wanted = x[rows].to(predictor.device), goal[rows].to(predictor.device)
-                moved = step(network, given, wanted, epsilon, **options).cpu()
-                after = _belief(predictor, moved)
+                moved = step(network, given, wanted, epsilon).cpu()
+                after = predictor.predict_proba(moved.numpy())
                 for place, row in enumerate(open_):
                     answer = int(after[place].argmax())
                     turned = answer != int(truth[row])
@@ -184,7 +181,3 @@ def _example(predictor: Predictor, name: str, epsilon: float, before: Answered, 
         name, epsilon, predictor.classes[first], float(before[0][first]), predictor.classes[second],
         float(after[0][second]), before[1].numpy(), after[1].numpy(),
     )  # fmt: skip
-
-
-def _belief(predictor: Predictor, x: torch.Tensor) -> NDArray[np.float64]:
-    return predictor.predict_proba(x.numpy())

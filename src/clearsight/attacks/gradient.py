@@ -10,6 +10,7 @@ result lies in [0, 1] and within epsilon of x. `batch` bounds the images in memo
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -78,6 +79,15 @@ def pgd(
         if progress:
             progress(sum(map(len, found)), len(x))
     return torch.cat(found)
+
+
+def attacker(
+    method: str, *, norm: Norm, targeted: bool, steps: int, seed: int, batch: int = 64
+) -> Callable[[nn.Module, torch.Tensor, torch.Tensor, float], torch.Tensor]:
+    """`fgsm` or `pgd` with these options, of network, x, labels and epsilon; steps and seed are of pgd."""
+    if method == "fgsm":
+        return partial(fgsm, norm=norm, targeted=targeted, batch=batch)
+    return partial(pgd, norm=norm, targeted=targeted, steps=steps, seed=seed, batch=batch)
 
 
 def random_start(x: torch.Tensor, epsilon: float, norm: Norm, seed: int) -> torch.Tensor:

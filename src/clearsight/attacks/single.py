@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from clearsight.attacks.curve import check
-from clearsight.attacks.gradient import Norm, fgsm, pgd
+from clearsight.attacks.gradient import Norm, attacker
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 from clearsight.tasks.predictions import Prediction
@@ -63,14 +63,11 @@ def attack_one(
     check(predictor, method, norm)
     before = cast(Prediction, predictor.predict(pixels[None])[0])
     goal = predictor.bundle.task.index_of(before.label) if target is None else target
-    options: dict[str, Any] = {"norm": norm, "targeted": target is not None}
-    if method == "pgd":
-        options |= {"steps": steps, "seed": seed}
+    run = attacker(method, norm=norm, targeted=target is not None, steps=steps, seed=seed)
     network, device = predictor.differentiable, predictor.device
     with frozen(network):
-        run = fgsm if method == "fgsm" else pgd
         x, label = torch.from_numpy(pixels[None]).to(device), torch.tensor([goal], device=device)
-        moved = run(network, x, label, epsilon, **options)
+        moved = run(network, x, label, epsilon)
     attacked = moved[0].detach().cpu().numpy()
     return Attacked(
         method, norm, epsilon, steps if method == "pgd" else 1, None if target is None else predictor.classes[target],

@@ -27,6 +27,9 @@ from clearsight.errors import ConfigError, DataError
 Kind = Literal["least", "adaptive"]
 Floats = NDArray[np.float64]
 
+KEPT = 2000
+"""Scores and errors of validation images that the card of a model keeps at most."""
+
 
 def conformal_scores(belief: Floats, kind: Kind = "least") -> Floats:
     """The score of every class of every image (N, K)."""
@@ -62,6 +65,12 @@ def threshold_of(scores: Floats, coverage: float = 0.9) -> float:
         raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
     place = math.ceil((len(scores) + 1) * coverage)
     return float(scores[place - 1]) if place <= len(scores) else math.inf
+
+
+def thinned(scores: Floats, most: int = KEPT) -> Floats:
+    """At most so many of sorted scores (..., n), evenly by rank: enough for thresholds, and a card stays small."""
+    count = scores.shape[-1]
+    return scores if count <= most else scores[..., np.linspace(0, count - 1, most).round().astype(int)]
 
 
 def prediction_sets(belief: Floats, threshold: float, kind: Kind = "least") -> NDArray[np.bool_]:

@@ -95,11 +95,6 @@ def words_of(local: torch.Tensor, vocabulary: torch.Tensor) -> torch.Tensor:
     return score.argmax(-1)
 
 
-def bag(words: torch.Tensor, size: int) -> torch.Tensor:
-    """Shares of the words in each image, whatever their places [Csurka et al. 2004]: (N, R, C) -> (N, size)."""
-    return pyramid(words, size, levels=1)
-
-
 def pyramid(words: torch.Tensor, size: int, levels: int = 3) -> torch.Tensor:
     """Spatial pyramid [Lazebnik, Schmid, Ponce 2006]: shares of the words in each cell of 1, 2x2, 4x4, ... grids.
 

@@ -13,14 +13,15 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage, signal
 
 from clearsight.errors import ConfigError, DataError, nearest
 
 Floats = NDArray[np.float64]
 
-PADDINGS = {"zero": "constant", "reflect": "reflect", "replicate": "edge"}
+PADDINGS = {"zero": "constant", "reflect": "mirror", "replicate": "nearest"}
 """What a kernel sees beyond the border: zeros; the image mirrored at its edge pixels, which are not repeated; the edge
-pixels repeated. The values are NumPy's names of them."""
+pixels repeated. The values are SciPy's names of them."""
 
 _SMOOTH, _SLOPE = np.array([[1.0], [2.0], [1.0]]), np.array([[-1.0, 0.0, 1.0]])
 
@@ -88,11 +89,7 @@ def joined(first: ArrayLike, second: ArrayLike) -> Floats:
     there the second one sees the padding of a filtered image, not the filtered padding of the image.
     """
     a, b = _checked(first), _checked(second)
-    out = np.zeros((a.shape[0] + b.shape[0] - 1, a.shape[1] + b.shape[1] - 1))
-    for i in range(b.shape[0]):
-        for j in range(b.shape[1]):
-            out[i : i + a.shape[0], j : j + a.shape[1]] += b[i, j] * a
-    return out
+    return np.asarray(signal.convolve2d(a, b))
 
 
 def sobel(image: ArrayLike, padding: str = "reflect") -> Floats:
@@ -101,7 +98,7 @@ def sobel(image: ArrayLike, padding: str = "reflect") -> Floats:
 
 
 def _slide(image: ArrayLike, k: Floats, before: tuple[int, int], padding: str) -> Floats:
-    """Correlate: one shifted copy of the padded image per entry of the kernel, all added up."""
+    """Correlate, by SciPy. before: rows and columns of the kernel that lie before the pixel it answers for."""
     if padding not in PADDINGS:
         raise ConfigError(f"there is no padding {padding!r}", expected=", ".join(PADDINGS))
     f = np.asarray(image, dtype=np.float64)
@@ -114,14 +111,10 @@ def _slide(image: ArrayLike, k: Floats, before: tuple[int, int], padding: str) -
             found=f"{f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
             fix="use padding replicate or zero",
         )
-    mode: str = PADDINGS[padding]
-    padded = np.pad(f, [*widths, *[(0, 0)] * (f.ndim - 2)], mode=mode)  # type: ignore[call-overload]
-    height, width = f.shape[:2]
-    out = np.zeros_like(f)
-    for (i, j), weight in np.ndenumerate(k):
-        if weight:
-            out += weight * padded[i : i + height, j : j + width]
-    return out
+    origin = [a - side // 2 for a, side in zip(before, k.shape, strict=True)]
+    if f.ndim == 3:
+        k, origin = k[:, :, None], [*origin, 0]
+    return np.asarray(ndimage.correlate(f, k, mode=PADDINGS[padding], origin=origin))
 
 
 def _checked(kernel: ArrayLike) -> Floats:

@@ -50,13 +50,6 @@ def surf(
     return KeyPoints(*(a.astype(np.float32) for a in arrays))
 
 
-def surf_at(image: ArrayLike, places: ArrayLike, scale: float) -> NDArray[np.float32]:
-    """Upright descriptors (K, 64) at given places (K, 2), x and y in pixels, of one scale: SURF on a dense grid."""
-    at = np.asarray(places, np.float64)
-    total = integral(as_gray(image) / 255.0)
-    return _describe(total, at, np.full(len(at), scale), np.zeros(len(at))).astype(np.float32)
-
-
 def integral(image: NDArray[np.float64]) -> Floats:
     """Sums over everything above and to the left: (H, W) -> (H + 1, W + 1), total[y, x] = sum of image[:y, :x]."""
     out = np.zeros((image.shape[0] + 1, image.shape[1] + 1))

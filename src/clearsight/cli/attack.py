@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from clearsight.cli.options import add_json, add_sample, print_json
+from clearsight.cli.options import add_sample, numbers, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
@@ -28,16 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="CLASS", help="class to reach (default: any wrong one)")
     parser.add_argument("--fool", action="store_true", help="make fooling images too, one per class")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images in memory (default: 64)")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
+    text, epsilons = arguments.epsilon, None
+    if text is not None:
+        expected = "numbers with commas between, such as 0.01,0.03"
+        epsilons = numbers(text, float, ConfigError(f"--epsilon {text} is not a list of numbers", expected=expected))
     with terminal() as console:
         from clearsight.api.attack import attack
 
         found, fooling, page = attack(
             arguments.run, arguments.data, method=arguments.method, norm=arguments.norm,
-            epsilons=_numbers(arguments.epsilon), steps=arguments.steps, target=arguments.target,
+            epsilons=epsilons, steps=arguments.steps, target=arguments.target,
             images=arguments.images, fool=arguments.fool, batch=arguments.batch_size, seed=arguments.seed,
             out=arguments.out, data_dir=arguments.data_dir, console=console,
         )  # fmt: skip
@@ -47,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         if fooling and fooling.strange is not None:
             flagged = dict(zip(fooling.classes, fooling.strange.tolist(), strict=True))
         print_json({**found.to_dict(), "fooling": sure, "fooling_none_of_these": flagged, "report": str(page)})
-        return 0
+        return
     towards = f", towards {found.target}" if found.target else ""
     print(f"{found.images:,} images, {found.method} in {found.norm}{towards}")
     for p in found.points:
@@ -61,15 +64,3 @@ def run(arguments: argparse.Namespace) -> int:
         caught = "" if fooling.strange is None else f'; {fooling.strange[fooled].sum()} of these called "none of these"'
         print(f"fooling images: {fooled.sum()} of {len(fooling.classes)} classes believed with 99 % or more{caught}")
     print(f"  report   {os.path.relpath(page)}")
-    return 0
-
-
-def _numbers(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise ConfigError(
-            f"--epsilon {text} is not a list of numbers", expected="numbers with commas between, such as 0.01,0.03"
-        ) from None

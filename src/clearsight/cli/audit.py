@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from clearsight.cli.options import add_json, add_sample, print_json
+from clearsight.cli.options import add_sample, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
@@ -24,10 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--turns", metavar="CLASS:DEGREES:CLASS,...",
         help="what a class becomes when turned counter-clockwise, such as 6:180:9, for the sensitivity test",
     )  # fmt: skip
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     changes = None if arguments.changes is None else [w.strip() for w in arguments.changes.split(",") if w.strip()]
     with terminal() as console:
         from clearsight.api.robustness import audit
@@ -38,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     if arguments.json:
         print_json({**card.to_dict(), "report": str(page)})
-        return 0
+        return
     width = max(len(name) for name in card.rows)
     print(f"{card.images:,} images, {card.accuracy:.1%} right as they are\n")
     print(f"  {'right at step':<{width}}      1      2      3      4      5  fails at")
@@ -53,7 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
     for s in card.sensitivity:
         print(f"  {s.edit}: {s.changed:.1%} of {s.images:,} images")
     print(f"\n  card   {os.path.relpath(page)}")
-    return 0
 
 
 def _turns(text: str | None) -> list[tuple[str, float, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from clearsight.cli.options import add_config, add_json, chosen, print_json
+from clearsight.cli.options import add_config, chosen, print_json
 from clearsight.console import terminal
 
 
@@ -12,17 +12,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="the labelled images")
     add_config(parser, "data")
     parser.add_argument("--seed", type=int, default=None, metavar="N", help="number that fixes the splits (default: 0)")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.api.audit import check
 
         audit = check(arguments.data, console=console, **chosen(arguments))
     if arguments.json:
         print_json(audit.to_dict())
-        return 0
+        return
     held = f"with {audit.targets}" if audit.targets else f"in {len(audit.classes)} classes"
     print(f"{audit.name}: {audit.usable} of {audit.images} images {held}")
     for part, counts in audit.counts.items():
@@ -37,4 +36,3 @@ def run(arguments: argparse.Namespace) -> int:
     for f in audit.findings:
         print(f"  {f.severity}: {f.message}" + (f"\n           {f.fix}" if f.fix else ""))
     print("nothing to worry about was found" if not warnings else f"{len(warnings)} warning(s)")
-    return 0

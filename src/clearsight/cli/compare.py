@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
@@ -30,10 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=int, metavar="N", help="parts of the other images; one of them validates")
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
     parser.add_argument("--device", metavar="WORD", help="processor that trains: auto, cpu, cuda")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     rungs = None
     if arguments.rungs is not None:
         rungs = [name.strip() for name in arguments.rungs.split(",") if name.strip()]
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     page = found.folder / "ladder.html"
     if arguments.json:
         print_json({**found.to_dict(), "report": str(page)})
-        return 0
+        return
     width = max(len("model"), *(len(s.name) for s in found.standings))
     print(f"\n    {'model':<{width}}  validation   test  95 % interval     training  one image     size  from the best")
     for place, s in enumerate(found.standings, 1):
@@ -62,4 +61,3 @@ def run(arguments: argparse.Namespace) -> int:
     for name, why in found.failed.items():
         print(f"    {name:<{width}}  left out: {why}")
     print(f"\n  use      {found.advice}: {found.why}\n  report   {os.path.relpath(page)}")
-    return 0

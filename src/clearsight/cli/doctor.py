@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
+from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.disk import read_inside
 from clearsight.errors import BundleError, ConfigError
@@ -28,13 +28,12 @@ SAVED = "diagnosis.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", nargs="?", help="a run's folder, or labelled images")
     add_config(parser)
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     if words := listed(arguments):
         print(words)
-        return 0
+        return
     if arguments.target is None:
         raise ConfigError("examine what?", expected="TARGET: a run's folder or labelled images", fix="try `digits`")
     options = chosen(arguments)
@@ -51,7 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(diagnosis.to_dict())
     else:
         print(words_of(diagnosis))
-    return 0
 
 
 def _saved(folder: Path) -> Diagnosis:

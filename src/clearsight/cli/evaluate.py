@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 from clearsight.console import terminal
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with", dest="others", metavar="RUN,...", help="other models to compare on the same images, and to join"
     )
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.api.ensembles import together
         from clearsight.api.evaluate import evaluate
@@ -49,11 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
             more = together(arguments.run, arguments.data, views=arguments.views, others=others, **where)
     if arguments.json:
         print_json({**found.to_dict(), **({"together": [row.to_dict() for row in more]} if more else {})})
-        return 0
+        return
     print(found.text(thing, "" if arguments.data else NEW))
     if more:
         _print_together(more)
-    return 0
 
 
 def _print_together(rows: Sequence[Paired]) -> None:

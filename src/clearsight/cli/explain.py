@@ -11,7 +11,7 @@ import argparse
 import os
 from itertools import groupby
 
-from clearsight.cli.options import add_json, image_files, print_json
+from clearsight.cli.options import image_files, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
@@ -38,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all noise (default: 0)")
     parser.add_argument("--fast", action="store_true", help="do not judge how faithful the maps are")
     parser.add_argument("--out", metavar="FOLDER", default="explained", help="folder to write (default: explained)")
-    add_json(parser)
 
 
 USES = {
@@ -50,7 +49,7 @@ USES = {
 """Options, and the methods they say something to."""
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     for option, methods in USES.items():
         if getattr(arguments, option) is not None and arguments.method not in (None, *methods, "all"):
             ways = " or ".join((*methods, "all"))
@@ -69,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     if arguments.json:
         print_json({"explanations": [{**e.to_dict(), "picture": str(picture)} for e, picture in found]})
-        return 0
+        return
     for picture, maps in groupby(found, key=lambda pair: pair[1]):  # those of an image stand together
         for number, (e, _) in enumerate(maps):
             if not number:
@@ -77,4 +76,3 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"  {e.method} ({METHOD_WORDS[e.method]}), {e.seconds:.1f} s")
             if said := words(e):
                 print(f"    {said}")
-    return 0

@@ -12,7 +12,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 from clearsight.console import terminal
 
 if TYPE_CHECKING:
@@ -32,10 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, default=256, metavar="N", help="compare on so many (default: 256)")
     parser.add_argument("--out", metavar="FILE", help="file to write (default: RUN/export/model.onnx and the like)")
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.exporting import export
 
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     if arguments.json:
         print_json(found.to_dict())
-        return 0
+        return
     _print_checks(found)
     file = os.path.relpath(found.file)
     print(f"\n  file     {file}  ({_size(found.bytes)})")
@@ -55,7 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
     print("\n" + USE[found.format].format(file=file, outputs=", ".join(names), first=names[0]))
     shape = ", ".join(str(n) for n in found.shape)
     print(f"  # images: {found.card['input']['dtype']} ({shape})")
-    return 0
 
 
 def _print_checks(found: Export) -> None:

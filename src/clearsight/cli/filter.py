@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 from clearsight.errors import ConfigError
 
 
@@ -28,10 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--convolve", action="store_true", help="turn the kernel by 180 degrees first; --then does so")
     parser.add_argument("--out", metavar="FILE", help="picture to write (default: beside IMAGE)")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from clearsight.classical.filters import convolve, correlate, joined, kernel, sobel
@@ -73,11 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
         }  # fmt: skip
     if arguments.json:
         print_json(answer)
-        return 0
+        return
     print(f"{written[0]}  values from {answer['lowest']:.3g} to {answer['highest']:.3g}, of pixels from 0 to 1")
     if difference is not None:
         print(
             f"{written[-1]}  joined against one after the other: {answer['difference_inside']:.1g} apart inside, "
             f"{answer['difference_at_border']:.2g} at the border"
         )
-    return 0

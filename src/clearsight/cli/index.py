@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 from clearsight.console import terminal
 
 
@@ -22,10 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/index)")
     parser.add_argument("-k", type=int, default=10, metavar="N", help="neighbours to judge by (default: 10)")
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.api.retrieve import index
 
@@ -39,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(
             {"images": len(made), "width": made.card.width, "bytes": size, "folder": str(folder), "judged": scores}
         )
-        return 0
+        return
     print(f"{len(made):,} images, {made.card.width} numbers each, {size / 1e6:.1f} MB: {folder}")
     if judged is not None:
         print(
@@ -47,4 +46,3 @@ def run(arguments: argparse.Namespace) -> int:
             f"recall {judged.recall:.1%}, mAP {judged.mean_average_precision:.1%}"
         )
     print(f"next: clearsight search {arguments.run} IMAGE")
-    return 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 from clearsight.console import terminal
 
 
@@ -33,10 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes directions and images (default: 0)")
     parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/landscape)")
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.api.landscape import landscape
         from clearsight.report.landscape_page import edge_words
@@ -48,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     if arguments.json:
         print_json({"landscapes": [one.to_dict() for one in found], "report": str(page)})
-        return 0
+        return
     for one in found:
         which = "the head's weights" if one.weights == "head" else "all weights"
         print(f"{one.name}: {which}, {one.parameters:,}; {one.loss}, batch normalisation in evaluation mode")
@@ -58,4 +57,3 @@ def run(arguments: argparse.Namespace) -> int:
         for line in edge_words(one):
             print(f"  {line}")
     print(f"\n  page   {os.path.relpath(page)}")
-    return 0

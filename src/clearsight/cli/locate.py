@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from clearsight.cli.options import add_json, image_files, print_json
+from clearsight.cli.options import image_files, numbers, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
@@ -51,12 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tight", action="store_true", help="windows: draw boxes closer, by the map within")
     parser.add_argument("--strange", action="store_true", help="windows: keep those unlike all the model learned from")
     parser.add_argument("--out", metavar="FILE.png", help="picture to write, or a folder (default: IMAGE.located.png)")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     paths = image_files(arguments.images)
-    scales = None if arguments.scales is None else _numbers(arguments.scales)
+    text, scales = arguments.scales, None
+    if text is not None:
+        otherwise = ConfigError(f"--scales {text!r} cannot be read", expected="numbers such as 1,0.5")
+        scales = tuple(numbers(text, float, otherwise))
     with terminal() as console:
         from clearsight.api.locate import locate
         from clearsight.localisation import Settings
@@ -79,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
                 ]
             }
         )
-        return 0
+        return
     for one, picture in found:
         how = f", windows judged by {one.facts['judged by']}" if "judged by" in one.facts else ""
         print(f"{one.image}  {one.method}{how}, {one.seconds:.1f} s")
@@ -90,11 +92,3 @@ def run(arguments: argparse.Namespace) -> int:
         elif one.facts.get("none_of_these"):
             print("    but the image is unlike all the model learned from")
         print(f"    {picture}")
-    return 0
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--scales {text!r} cannot be read", expected="numbers such as 1,0.5") from None

@@ -92,9 +92,9 @@ def _run(argv: list[str]) -> int:
     try:
         if argv and argv[0] in COMMANDS:
             module = import_module(f"clearsight.cli.{argv[0]}")
-            code: int = module.run(_parsed(module, argv))
+            code: int | None = module.run(_parsed(module, argv))
             sys.stdout.flush()
-            return code
+            return code or 0
         parser = build_parser()
         if argv and not argv[0].startswith("-"):
             parser.exit(2, f"clearsight: there is no command {argv[0]!r}; {nearest(argv[0], COMMANDS)}\n")
@@ -120,6 +120,9 @@ def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
         exit_on_error=False,
     )
     module.add_arguments(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object on standard output and nothing else there"
+    )
     positional = [_written(action) for action in parser._actions if not action.option_strings]
     parser.usage = " ".join([parser.prog, *positional, "[options]"])
     see_help = f"`{parser.prog} --help` lists the options"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,10 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("template", metavar="TEMPLATE", help="the picture to look for")
     parser.add_argument("--raw", action="store_true", help="the sum of products, not normalised")
     parser.add_argument("--out", metavar="FILE", help="picture to write (default: beside IMAGE)")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from clearsight.classical.matching import match
@@ -41,9 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     save_picture(draw_match(image, found, template.shape[:2]), out)
     if arguments.json:
         print_json({"x": found.column, "y": found.row, "score": found.score, "picture": str(out)})
+    elif not found.scores.any():
+        print(f"the template is of one colour, and no place fits it better than another; drawn in {out}")
     else:
-        if not found.scores.any():
-            print(f"the template is of one colour, and no place fits it better than another; drawn in {out}")
-            return 0
         print(f"best at x = {found.column}, y = {found.row} with a score of {found.score:.3f}; drawn in {out}")
-    return 0

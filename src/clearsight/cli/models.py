@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from clearsight.cli.options import add_json, add_model_arg, print_json
+from clearsight.cli.options import add_model_arg, print_json
 from clearsight.errors import ConfigError
 
 
@@ -27,31 +27,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="models.svg",
         help="draw published accuracy against cost, as .svg, .png or .pdf (default: models.svg)",
     )
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     shape = {name: getattr(arguments, name) for name in ("img_size", "classes", "channels")}
     model_args = arguments.model_arg or {}
     if arguments.name:
         if arguments.plot:
             raise ConfigError("--plot draws all networks", fix="leave the name out")
-        return _describe(arguments.name, shape, model_args, arguments.json)
-    if model_args or any(value is not None for value in shape.values()):
+        _describe(arguments.name, shape, model_args, arguments.json)
+    elif model_args or any(value is not None for value in shape.values()):
         raise ConfigError("--img-size, --classes, --channels and --model-arg describe one network", fix="name it")
-    if arguments.plot:
-        return _plot(arguments.plot, arguments.json)
-    return _list(arguments.json)
+    elif arguments.plot:
+        _plot(arguments.plot, arguments.json)
+    else:
+        _list(arguments.json)
 
 
-def _list(as_json: bool) -> int:
+def _list(as_json: bool) -> None:
     """All networks as they were published, from the packaged table: no network is built."""
     from clearsight.models.catalogue import catalogue
 
     rows = catalogue()
     if as_json:
         print_json({"models": [row.to_dict() for row in rows]})
-        return 0
+        return
     width = max(len(row.name) for row in rows) + 1
     print(
         f"{'name':<{width}} {'year':>4} {'input':>5} {'parameters':>12} {'multiply-adds':>15} {'sees':>5} "
@@ -67,10 +67,9 @@ def _list(as_json: bool) -> int:
         "as each source took it: the plain networks' average ten crops; seresnet50 and the ViTs have newer recipes.\n"
         "`clearsight models NAME` shows the layers; timm/NAME is any network of the timm library."
     )
-    return 0
 
 
-def _plot(file: str, as_json: bool) -> int:
+def _plot(file: str, as_json: bool) -> None:
     """Accuracy against cost, as a picture."""
     from clearsight.models.catalogue import catalogue
     from clearsight.report.networks import plot_networks
@@ -80,17 +79,16 @@ def _plot(file: str, as_json: bool) -> int:
         print_json({"plot": str(path)})
     else:
         print(f"accuracy against cost of the networks with published ImageNet accuracy: {path}")
-    return 0
 
 
-def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any], as_json: bool) -> int:
+def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any], as_json: bool) -> None:
     """The layers of one network, with the arithmetic behind their numbers."""
     from clearsight.models.anatomy import anatomy
 
     found = anatomy(name, **shape, **model_args)
     if as_json:
         print_json(found.to_dict())
-        return 0
+        return
     print(
         f"{found.name}: {found.parameters:,} parameters, {found.multiply_adds:,} multiply-adds, "
         f"receptive field {found.receptive_field} px, for {found.channels} x {found.img_size} x {found.img_size} "
@@ -115,7 +113,6 @@ def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any
         defaults = [f"{knob}={_word(value)}" for knob, value in sorted(entry(name).model_args.items())]
         lines = textwrap.wrap(", ".join(defaults) or "none", 100, break_on_hyphens=False)
         print("\noptions (--model-arg KEY=VALUE):\n  " + "\n  ".join(lines))
-    return 0
 
 
 def _word(value: Any) -> str:

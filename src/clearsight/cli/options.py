@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import ast
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from clearsight.arguments import flag
 from clearsight.errors import ConfigError
@@ -16,6 +16,8 @@ from clearsight.train.config import (
     options_by_name,
 )
 from clearsight.train.option_field import Choices, choices_of, option_fields, value_type
+
+Number = TypeVar("Number", int, float)
 
 TITLES = {
     "data": "data",
@@ -119,11 +121,12 @@ def add_sample(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """The option every command has."""
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object on standard output and nothing else there"
-    )
+def numbers(text: str, kind: Callable[[str], Number], otherwise: ConfigError) -> list[Number]:
+    """Numbers with commas between them; the error where they are none."""
+    try:
+        return [kind(word) for word in text.split(",")]
+    except ValueError:
+        raise otherwise from None
 
 
 def print_json(content: Any) -> None:

@@ -16,7 +16,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from clearsight.cli.options import add_json, image_files, print_json
+from clearsight.cli.options import image_files, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
 
@@ -44,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print prediction sets of this kind: the smallest on average, or larger for harder images and never empty "
         "(default: least)",
     )  # fmt: skip
-    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

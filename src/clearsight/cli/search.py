@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 from clearsight.console import terminal
 
 
@@ -20,10 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="FILE", help="picture to write (default: IMAGE's name with .similar.png, here)"
     )
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     with terminal():
         from clearsight.api.retrieve import search
 
@@ -33,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     if arguments.json:
         print_json({"neighbours": found, "picture": str(picture) if picture else None})
-        return 0
+        return
     width = max(len(n["image"]) for n in found)
     for n in found:
         print(f"{n['likeness']:.3f}  {n['image']:<{min(width, 60)}}  {n['label']}")
@@ -42,4 +41,3 @@ def run(arguments: argparse.Namespace) -> int:
         if picture
         else "not drawn: the indexed images are gone or changed, or the index is older; build it again"
     )
-    return 0

@@ -16,7 +16,7 @@ import argparse
 import os
 from typing import Any
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 from clearsight.console import terminal
 
 
@@ -44,12 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all chance (default: 0)")
     parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/see)")
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     if arguments.layer == "list":
-        return _list(arguments)
+        _list(arguments)
+        return
     with terminal() as console:
         from clearsight.api.visualize import see
         from clearsight.feature_vis import Settings
@@ -65,16 +65,15 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     if arguments.json:
         print_json({**sight.to_dict(), "files": {part: str(path) for part, path in files.items()}})
-        return 0
+        return
     for part, words in _said(sight).items():
         print(f"{part:<10} {words}; {files[part].name}")
     for part, why in sight.left_out.items():
         print(f"{part:<10} not shown: {why}")
     print(f"\n  report   {os.path.relpath(files['page'])}")
-    return 0
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> None:
     """The layers that --layer takes."""
     with terminal():
         from clearsight.feature_vis import layer_rows
@@ -83,7 +82,7 @@ def _list(arguments: argparse.Namespace) -> int:
         rows = layer_rows(load(arguments.run))
     if arguments.json:
         print_json({"layers": [row.to_dict() for row in rows]})
-        return 0
+        return
     width = max(len(row.layer.short) for row in rows)
     print(f"{'layer':<{width}}  {'units':>5}  {'map':>9}  {'sees':>5}  kind")
     for row in rows:
@@ -91,7 +90,6 @@ def _list(arguments: argparse.Namespace) -> int:
         size = f"{found.height}x{found.width}"
         print(f"{found.short:<{width}}  {found.units:>5}  {size:>9}  {row.receptive_field or '':>5}  {found.kind}")
     print("\nsees: side of a unit's receptive field in pixels")
-    return 0
 
 
 def _said(sight: Any) -> dict[str, str]:

@@ -15,7 +15,7 @@ import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import print_json
 from clearsight.serving.settings import ServeConfig
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{f.name.replace('_', '-')}", type=type(f.default), default=f.default, metavar=f.metadata["metavar"],
             help=f"{f.metadata['help']} (default: {default})",
         )  # fmt: skip
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     from clearsight.serving.launch import serve
 
     def started(address: Address) -> None:
@@ -66,4 +65,3 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.run, host=arguments.host, port=arguments.port, token=arguments.token, engine=arguments.engine,
         config=ServeConfig(**limits), started=started, stopping=stopping,
     )  # fmt: skip
-    return 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from clearsight.cli.options import add_json, print_json
+from clearsight.cli.options import numbers, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
@@ -30,15 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lags", type=int, default=15, metavar="N", help="longest lag, in points (default: 15)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes the networks (default: 0)")
     parser.add_argument("--out", metavar="FOLDER", default="shattered", help="folder to write (default: shattered)")
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     if arguments.depths and arguments.models:
         raise ConfigError("--depths is for the dense networks; a named network has its own depth", fix="drop one")
     if arguments.img_size is not None and not arguments.models:
         raise ConfigError("--img-size is of the images that named networks see", fix="name networks, or drop it")
-    depths = None if arguments.depths is None else _whole_numbers(arguments.depths)
+    text, depths = arguments.depths, None
+    if text is not None:
+        expected = "numbers with commas between, such as 2,10,50"
+        depths = numbers(text, int, ConfigError(f"--depths {text} is not a list of whole numbers", expected=expected))
     with terminal() as console:
         from clearsight.api.gradient_correlation import shattered
         from clearsight.derivatives.gradient_correlation import DEPTHS
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     if arguments.json:
         print_json({**found.to_dict(), "report": str(page)})
-        return 0
+        return
     lags = [k for k in LAGS if k <= arguments.lags]
     width = max(12, *(len(row.kind) for row in found.rows))
     print(f"autocorrelation of gradients, {found.points} {found.inputs}\n")
@@ -61,13 +63,3 @@ def run(arguments: argparse.Namespace) -> int:
     for name, values in (("white noise", found.white), ("Brownian path", found.brownian)):
         print(f"  {name:<{width + 7}}  " + " ".join(f"{values[k]:z7.2f}" for k in lags))
     print(f"\n  page   {os.path.relpath(page)}")
-    return 0
-
-
-def _whole_numbers(text: str) -> list[int]:
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError:
-        raise ConfigError(
-            f"--depths {text} is not a list of whole numbers", expected="numbers with commas between, such as 2,10,50"
-        ) from None

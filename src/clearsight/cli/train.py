@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
+from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="the labelled images")
     add_config(parser)
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     if words := listed(arguments):
         print(words)
-        return 0
+        return
     config = TrainConfig.from_options(**chosen(arguments))  # what can be refused at once is, before torch is loaded
     data, about = arguments.data, config
     if data is None and config.run.resume and config.run.out:
@@ -56,14 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
 
         finished = fit(dataset, console=console, **chosen(arguments))
     if int(os.environ.get("RANK", "0")):  # of several processes, the first one speaks
-        return 0
+        return
     folder, bundle = os.path.relpath(finished.folder), finished.predictor.bundle
     thing, task = bundle.thing, bundle.task
     if arguments.json:
         verdicts = [asdict(v) for v in finished.diagnosis.verdicts] if finished.diagnosis else []
         report = os.path.relpath(finished.report)
         print_json({"run": folder, "report": report, **finished.metrics, "verdicts": verdicts})
-        return 0
+        return
     for verdict in finished.diagnosis.verdicts if finished.diagnosis else ():
         command = f"\n  {verdict.command}" if verdict.options else ""
         print(f"\n{verdict.severity}: {verdict.words}\n  cure: {verdict.fix}{command}")
@@ -74,7 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"  model    {folder}\n"
         f"  next     {_program()} predict {shlex.quote(folder)} {thing.upper()}"
     )
-    return 0
 
 
 def _limits(run: Run, thing: str) -> str:

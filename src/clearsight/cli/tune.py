@@ -10,7 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
-from clearsight.cli.options import add_config, add_json, chosen, listed, print_json
+from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig, seconds
@@ -26,13 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="settings in the study, those of earlier searches with the same options included (default: 30)",
     )
     add_config(parser)
-    add_json(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     if words := listed(arguments):
         print(words)
-        return 0
+        return
     options = chosen(arguments)
     config = TrainConfig.from_options(**options)
     if arguments.data is None:
@@ -65,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     page = os.path.relpath(folder / "search.html")
     if arguments.json:
         print_json({**found.to_dict(), "command": command, "report": page})
-        return 0
+        return
     loss, right = scores_words(found.best)
     on = "validation" if found.folds == 1 else f"{found.folds} folds (mean and standard deviation)"
     print(
@@ -73,4 +72,3 @@ def run(arguments: argparse.Namespace) -> int:
         + "".join(f"  {share:4.0%}  {option}\n" for option, share in list(found.importance.items())[:5])
         + f"\n  report   {page}\n  next     {command}"
     )
-    return 0

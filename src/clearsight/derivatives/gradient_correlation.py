@@ -273,13 +273,9 @@ def _row(kind: str, depth: int, paths: Sequence[Floats], lags: int) -> Row:
     mean = known.mean(0) if len(known) else nothing
     error = known.std(0, ddof=1) / np.sqrt(len(known)) if len(known) > 1 else nothing
     centred = paths[0] - paths[0].mean(0)
-    path = centred[:, 0] if centred.shape[1] == 1 else centred @ _main_axis(centred)
+    path = centred[:, 0] if centred.shape[1] == 1 else centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
     deviation = float(path.std())
     return Row(kind, depth, mean, error, path / deviation if deviation > 0 else path, len(known))
-
-
-def _main_axis(vectors: Floats) -> Floats:
-    return np.asarray(np.linalg.svd(vectors, full_matrices=False)[2][0])
 
 
 def _checked(networks: int, points: int, lags: int) -> None:

@@ -11,8 +11,7 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
-from clearsight.models.auxiliary import AuxiliaryClassifier
-from clearsight.models.layers import Maxout
+from clearsight.models.layers import AuxiliaryClassifier, Maxout
 
 Kind = Literal["weights", "relu", "sigmoid", "tanh", "nonlinear", "norm", "dropout", "softmax"]
 

@@ -25,7 +25,7 @@ from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.explanation import gradients, perturbation
 from clearsight.explanation.faithfulness import Faithfulness, FaithfulnessEvaluator, blur, randomisation
-from clearsight.models.base import ModelNetwork
+from clearsight.models.base import ModelNetwork, forward_hooks
 from clearsight.predictor import Images, Predictor
 
 Floats = NDArray[np.float32]
@@ -317,13 +317,9 @@ def summed(network: ModelNetwork, weights: NDArray[np.float64] | None) -> Iterat
         return
     column = torch.tensor(weights, dtype=torch.float32)[:, None]
     levels = network.feature_levels
-    hook = (levels.head if levels else network).register_forward_hook(
-        lambda module, inputs, outputs: outputs @ column.to(outputs)
-    )
-    try:
+    last = levels.head if levels else network
+    with forward_hooks([("", last)], lambda _name, _module, _inputs, outputs: outputs @ column.to(outputs)):
         yield
-    finally:
-        hook.remove()
 
 
 def _by_gradients(

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from clearsight.errors import ModelError
-from clearsight.models.base import ModelNetwork, capture
+from clearsight.models.base import ModelNetwork, capture, forward_hooks
 from clearsight.models.feature_maps import as_maps
 from clearsight.models.network import InputLayer, frozen, layer_name
 from clearsight.train.batch_norm import folded_norms
@@ -91,7 +91,7 @@ def integrated_gradients(
     """(x - baseline) times the mean gradient on the straight way from baseline to x [Sundararajan, Taly, Yan 2017].
 
     baseline: (C, H, W) or as x; black unless given. The integral is taken by Gauss-Legendre quadrature with so many
-    steps. The sum over an image is its logit less the baseline's (`completeness`), as far as the steps resolve it.
+    steps. The sum over an image is its logit less the baseline's, as far as the steps resolve it.
     """
     start_image = torch.zeros_like(x) if baseline is None else baseline.expand_as(x)
     nodes, weights = np.polynomial.legendre.leggauss(steps)
@@ -140,19 +140,6 @@ def logit_gap(
     with torch.no_grad():
         gap: torch.Tensor = (network(x) - network(start_image)).gather(1, classes.view(-1, 1))[:, 0]
     return gap
-
-
-def completeness(
-    network: nn.Module,
-    x: torch.Tensor,
-    classes: torch.Tensor,
-    attributions: torch.Tensor,
-    baseline: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """How far the attributions' sum misses the difference of logits it should be, as a share of this (N,)."""
-    gap = logit_gap(network, x, classes, baseline)
-    missed: torch.Tensor = (attributions.flatten(1).sum(1) - gap).abs() / gap.abs().clamp_min(1e-6)
-    return missed
 
 
 def guided_backprop(network: nn.Module, x: torch.Tensor, classes: torch.Tensor, *, batch: int = 8) -> torch.Tensor:
@@ -270,21 +257,13 @@ def last_maps(network: nn.Module, x: torch.Tensor, enough: int = ENOUGH_PLACES) 
     """
     found: list[tuple[str, bool, torch.Tensor]] = []
 
-    def keep(name: str) -> Any:
-        def look(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor) and output.ndim in (3, 4) and output.requires_grad:
-                found.append((name, any(True for _ in module.children()), output))
-
-        return look
+    def keep(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and output.ndim in (3, 4) and output.requires_grad:
+            found.append((name, any(True for _ in module.children()), output))
 
     inside = [(n, m) for n, m in network.named_modules() if n and "attn" not in n and not isinstance(m, InputLayer)]
-    hooks = [module.register_forward_hook(keep(name)) for name, module in inside]
-    try:
-        with torch.enable_grad():
-            logits = network(x.clone().requires_grad_())
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with forward_hooks(inside, keep), torch.enable_grad():
+        logits = network(x.clone().requires_grad_())
     # unequal shares: of two classes, one logit may be the other with the sign turned, and their sum says nothing
     asked = (logits * torch.linspace(1, 2, logits.shape[1], device=logits.device)).sum()
     branch = coarse = ""

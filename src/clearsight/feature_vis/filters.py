@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearsight.errors import ModelError
+from clearsight.models.base import forward_hooks
 from clearsight.models.network import short_name
 from clearsight.predictor import Predictor
 
@@ -51,28 +52,19 @@ def first_filters(predictor: Predictor) -> Filters:
                 expected=f"one for each of {height}x{width} pixels",
             )
         weight = weight.reshape(-1, channels, height, width)
-    answers = len(weight) == len(predictor.classes) and _is_only(predictor.network, module)
+    weighing = [m for m in predictor.network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    answers = len(weight) == len(predictor.classes) and weighing == [module]
     return Filters(short_name(name), weight.numpy().copy(), predictor.classes if answers else ())
 
 
 def _first(predictor: Predictor) -> tuple[str, nn.Conv2d | nn.Linear]:
     found: list[tuple[str, nn.Conv2d | nn.Linear]] = []
-
-    def look(name: str) -> Any:
-        return lambda module, inputs: found.append((name, module))
-
     weighing = [(n, m) for n, m in predictor.network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    hooks = [module.register_forward_pre_hook(look(name)) for name, module in weighing]
-    try:
-        with torch.no_grad():
-            predictor.network(torch.zeros(1, *predictor.shape))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with (
+        forward_hooks(weighing, lambda name, module, _inputs, _output: found.append((name, module))),
+        torch.no_grad(),
+    ):
+        predictor.network(torch.zeros(1, *predictor.shape))
     if not found:
         raise ModelError("this model has no layer of filters")
     return found[0]
-
-
-def _is_only(network: nn.Module, layer: nn.Module) -> bool:
-    return all(m is layer for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear))

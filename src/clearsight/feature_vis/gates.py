@@ -15,6 +15,7 @@ from torch import nn
 from clearsight.data.cache import PixelView
 from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
+from clearsight.models.base import forward_hooks
 from clearsight.models.feature_maps import output_at
 from clearsight.models.network import frozen, short_name
 from clearsight.predictor import Predictor
@@ -118,20 +119,10 @@ def _watched(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """
     seen: dict[str, torch.Tensor] = {}
 
-    def keep(name: str) -> Any:
-        def look(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2:] == (1, 1):
-                seen[name] = output
+    def keep(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2:] == (1, 1):
+            seen[name.rpartition(".")[0]] = output
 
-        return look
-
-    hooks = [
-        module.register_forward_hook(keep(name.rpartition(".")[0]))
-        for name, module in network.named_modules()
-        if name.rpartition(".")[2] == "gate"
-    ]
-    try:
+    gates = [(name, module) for name, module in network.named_modules() if name.rpartition(".")[2] == "gate"]
+    with forward_hooks(gates, keep):
         yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()

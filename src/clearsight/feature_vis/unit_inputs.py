@@ -26,7 +26,7 @@ from clearsight.models.anatomy import views
 from clearsight.models.feature_maps import Take, as_units, each_layer
 from clearsight.models.layer_graph import Node
 from clearsight.models.network import frozen, short_name
-from clearsight.models.shape_tracing import View
+from clearsight.models.shape_tracing import View, pair
 from clearsight.predictor import Predictor
 
 Floats = NDArray[np.float32]
@@ -170,7 +170,7 @@ def _fed(
 def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit: int, place: tuple[int, int]) -> Fed:
     if isinstance(module.padding, str) or module.padding_mode != "zeros":
         return [], None, "sums its inputs under a filter"
-    (sy, sx), (py, px), (dy, dx) = (_two(v) for v in (module.stride, module.padding, module.dilation))
+    (sy, sx), (py, px), (dy, dx) = (pair(v) for v in (module.stride, module.padding, module.dilation))
     height, width = module.kernel_size
     inputs = module.in_channels // module.groups
     first = unit // (module.out_channels // module.groups) * inputs
@@ -236,7 +236,3 @@ def _near(values: torch.Tensor, node: Node, place: tuple[int, int]) -> float:
     row = min(values.shape[0] - 1, place[0] * values.shape[0] // max(1, height))
     column = min(values.shape[1] - 1, place[1] * values.shape[1] // max(1, width))
     return float(values[row, column])
-
-
-def _two(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])

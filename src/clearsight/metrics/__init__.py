@@ -12,7 +12,7 @@ from clearsight.metrics.classification import (
     softmax,
     top_k_accuracy,
 )
-from clearsight.metrics.intervals import auroc_interval, wilson_interval
+from clearsight.metrics.comparison import auroc_interval, wilson_interval
 
 __all__ = [
     "accuracy",

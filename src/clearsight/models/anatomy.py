@@ -13,17 +13,15 @@ operations.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from clearsight.errors import ModelError
 from clearsight.models.gateway import PREFIX, default_img_size
-from clearsight.models.shape_tracing import Step, Trace, View, no_data
+from clearsight.models.shape_tracing import Step, Trace, View, no_data, run_without_data
 from clearsight.models.zoo import build_recorded, entry
 
 
@@ -125,17 +123,8 @@ def layers_by_name(network: nn.Module, shape: tuple[int, int, int]) -> dict[str,
 def _traced(network: nn.Module, name: str, shape: tuple[int, int, int]) -> tuple[Trace, torch.Tensor]:
     """The trace of one image of this shape, and the output."""
     image = torch.empty(1, *shape, device="meta")
-    tensors = dict(network.named_parameters()) | dict(network.named_buffers())
-    without_data = {key: tensor.detach().to("meta") for key, tensor in tensors.items()}
     trace = Trace(network, image)
-    with evaluating(network), torch.no_grad(), trace:
-        try:
-            return trace, functional_call(network, without_data, (image,))
-        except RuntimeError as error:
-            raise ModelError(
-                f"{name} cannot take such images",
-                found=f"{shape[0]} channels of {shape[1]}x{shape[2]} pixels: {str(error).splitlines()[0]}",
-            ) from error
+    return trace, run_without_data(trace, network, image, name)
 
 
 def _dissect(network: nn.Module, name: str, img_size: int, channels: int) -> Anatomy:
@@ -184,15 +173,3 @@ def _own_parameters(module: nn.Module, counted: set[int]) -> int:
     fresh = [p for p in module.parameters(recurse=False) if id(p) not in counted]
     counted.update(id(p) for p in fresh)
     return sum(p.numel() for p in fresh)
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block, and every module's own mode again behind it."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -13,9 +13,10 @@ Shapes: x (N, C, H, W) float32 in [0, 1]; features (N, D); logits (N, K).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -167,19 +168,25 @@ def without_tta(network: nn.Module) -> nn.Module:
 
 
 @contextmanager
+def forward_hooks(modules: Iterable[tuple[str, nn.Module]], hook: Callable[..., Any]) -> Iterator[None]:
+    """Inside the block `hook(name, module, inputs, output)` is called whenever one of the named modules has run; what
+    it returns, if anything, takes the place of the output.
+    """
+    handles = [module.register_forward_hook(partial(hook, name)) for name, module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def capture(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
     """Collect the outputs of the named submodules in a forward pass; the hooks are gone afterwards, come what may."""
     seen: dict[str, torch.Tensor] = {}
 
-    def keep(name: str) -> Any:
-        def look(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-            seen[name] = output
+    def keep(name: str, module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        seen[name] = output
 
-        return look
-
-    handles = [module.get_submodule(name).register_forward_hook(keep(name)) for name in names]
-    try:
+    with forward_hooks([(name, module.get_submodule(name)) for name in names], keep):
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()

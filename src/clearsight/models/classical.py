@@ -30,7 +30,6 @@ from clearsight.models.base import Component, ModelNetwork, register_kind
 from clearsight.models.heads import build_head
 
 Floats = NDArray[np.float32]
-Sampler = Callable[[], Floats]
 
 CLASSIFIERS: dict[str, str] = {
     "softmax": "logistic regression",

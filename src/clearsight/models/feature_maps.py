@@ -7,6 +7,7 @@ Shapes: x (N, C, H, W) in [0, 1]; maps (N, K, h, w), K channels ("units") at h x
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from clearsight.errors import ModelError
-from clearsight.models.base import ModelNetwork, without_tta
+from clearsight.models.base import ModelNetwork, forward_hooks, without_tta
 from clearsight.models.network import InputLayer, layer_name, short_name
 
 
@@ -66,34 +67,27 @@ def map_layers(network: nn.Module, x: torch.Tensor) -> list[MapLayer]:
     last: list[tuple[torch.Tensor, int]] = []  # the last output, held so that no other can take its place in memory
     prefix, shown = embedding_part(network)
 
-    def keep(name: str) -> Any:
-        def look(module: nn.Module, inputs: Any, output: Any) -> None:
-            if not isinstance(output, torch.Tensor) or output.ndim not in (3, 4):
+    def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        if not isinstance(output, torch.Tensor) or output.ndim not in (3, 4):
+            return
+        same = bool(last) and output is last[0][0] and output._version == last[0][1]
+        last[:] = [(output, output._version)]
+        maps = as_maps(output)
+        if maps.shape[2] * maps.shape[3] < 2:
+            return
+        if same and found:
+            if not found[-1].name.startswith(f"{name}.") or _is_trunk(name, found):
                 return
-            same = bool(last) and output is last[0][0] and output._version == last[0][1]
-            last[:] = [(output, output._version)]
-            maps = as_maps(output)
-            if maps.shape[2] * maps.shape[3] < 2:
-                return
-            if same and found:
-                if not found[-1].name.startswith(f"{name}.") or _is_trunk(name, found):
-                    return
-                found.pop()
-            found.append(_described(name, module, maps))
+            found.pop()
+        found.append(_described(name, module, maps))
 
-        return look
-
-    hooks = [
-        module.register_forward_hook(keep(prefix + name))
+    modules = [
+        (prefix + name, module)
         for name, module in shown.named_modules()
         if short_name(prefix + name) and ".attn." not in name and not isinstance(module, SILENT)
     ]
-    try:
-        with torch.no_grad():
-            shown(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with forward_hooks(modules, note), torch.no_grad():
+        shown(x)
     return found
 
 
@@ -136,18 +130,13 @@ def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     name = layer_name(network, layer)
     seen: list[torch.Tensor] = []
 
-    def stop(module: nn.Module, inputs: Any, output: Any) -> None:
+    def stop(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, torch.Tensor):
             seen.append(output)
         raise _ReachedError
 
-    hook = network.get_submodule(name).register_forward_hook(stop)
-    try:
+    with suppress(_ReachedError), forward_hooks([(name, network.get_submodule(name))], stop):
         without_tta(network)(x)
-    except _ReachedError:
-        pass
-    finally:
-        hook.remove()
     if not seen:
         raise ModelError(f"the layer {short_name(name)!r} gives out nothing that can be looked at", fix="name another")
     return seen[0]
@@ -180,18 +169,11 @@ def each_layer(network: nn.Module, x: torch.Tensor, takes: Mapping[str, Take]) -
     """
     waiting = dict(takes)
 
-    def look(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            take = waiting.pop(name, None)
-            tensors = [i for i in inputs if isinstance(i, torch.Tensor)]
-            if take and tensors and isinstance(output, torch.Tensor):
-                take(tensors[0], output)
+    def hand_over(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        take = waiting.pop(name, None)
+        tensors = [i for i in inputs if isinstance(i, torch.Tensor)]
+        if take and tensors and isinstance(output, torch.Tensor):
+            take(tensors[0], output)
 
-        return hook
-
-    hooks = [network.get_submodule(name).register_forward_hook(look(name)) for name in takes]
-    try:
+    with forward_hooks([(name, network.get_submodule(name)) for name in takes], hand_over):
         without_tta(network)(x)
-    finally:
-        for hook in hooks:
-            hook.remove()

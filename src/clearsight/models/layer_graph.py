@@ -10,20 +10,17 @@ functional activation) belongs to the edge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from math import isqrt
 from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
-from clearsight.errors import ModelError
-from clearsight.models.anatomy import evaluating
 from clearsight.models.feature_maps import MapLayer, embedding_part
 from clearsight.models.network import InputLayer, short_name
+from clearsight.models.shape_tracing import Follower, run_without_data, tensors_in
 
 
 @dataclass(frozen=True)
@@ -69,34 +66,9 @@ def wiring(network: nn.Module, shape: tuple[int, int, int]) -> tuple[Node, ...]:
     """
     prefix, member = embedding_part(network)
     image = torch.empty(1, *shape, device="meta")
-    tensors = dict(member.named_parameters()) | dict(member.named_buffers())
-    without_data = {key: tensor.detach().to("meta") for key, tensor in tensors.items()}
     follow = _Follow(member, image, prefix)
-    with evaluating(member), torch.no_grad(), follow:
-        try:
-            functional_call(member, without_data, (image,))
-        except RuntimeError as error:
-            raise ModelError(
-                "the network cannot take such images",
-                found=f"{shape[0]} channels of {shape[1]}x{shape[2]} pixels: {str(error).splitlines()[0]}",
-            ) from error
-    return tuple(node.done() for node in follow.nodes)
-
-
-@dataclass
-class _Open:
-    """A node that is still being made."""
-
-    number: int
-    name: str
-    kind: str
-    output: tuple[int, ...]
-    inputs: tuple[int, ...]
-    group: str
-    run: int = 1
-
-    def done(self) -> Node:
-        return Node(self.number, self.name, self.kind, self.output, self.inputs, self.group, self.run)
+    run_without_data(follow, member, image, "the network")
+    return tuple(follow.nodes)
 
 
 Sources = frozenset[int]
@@ -111,31 +83,20 @@ class _Call:
     sources: Sources = field(default_factory=frozenset)
 
 
-class _Follow(TorchFunctionMode):
+class _Follow(Follower):
     """Notes for every tensor which nodes it comes from."""
 
     def __init__(self, network: nn.Module, image: torch.Tensor, prefix: str) -> None:
-        super().__init__()
-        self.nodes = [_Open(0, "", "image", tuple(image.shape[1:]), (), "")]
-        self._network, self._prefix = network, prefix
+        super().__init__(network)
+        self.nodes = [Node(0, "", "image", tuple(image.shape[1:]), (), "")]
+        self._prefix = prefix
         self._from: dict[int, tuple[torch.Tensor, Sources]] = {id(image): (image, frozenset({0}))}
         self._calls: list[_Call] = []
         self._runs: dict[str, int] = {}
         self._groups = _groups(network)
-        self._handles: list[Any] = []
 
-    def __enter__(self) -> _Follow:
-        for name, module in self._network.named_modules():
-            if name:
-                self._handles.append(module.register_forward_pre_hook(self._opener(name, module)))
-                self._handles.append(module.register_forward_hook(self._close))
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for handle in self._handles:
-            handle.remove()
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
+    def follows(self, name: str, module: nn.Module) -> bool:
+        return bool(name)
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -144,51 +105,45 @@ class _Follow(TorchFunctionMode):
         if not sources or not isinstance(output, torch.Tensor | tuple | list):
             return output
         if len(sources) > 1 and isinstance(output, torch.Tensor) and not self._within_leaf():
-            sources = frozenset({self._meet(func, output, sources)})
+            sources = self._meet(func, output, sources)
         self._note(output, sources)
         return output
 
     def _within_leaf(self) -> bool:
         return any(call.leaf for call in self._calls)
 
-    def _opener(self, name: str, module: nn.Module) -> Callable[..., None]:
-        leaf = _is_leaf(module)
+    def begin(self, name: str, module: nn.Module, inputs: Any) -> None:
+        self._calls.append(_Call(name, _is_leaf(module), self._sources(inputs)))
 
-        def open_(_: nn.Module, inputs: Any) -> None:
-            self._calls.append(_Call(name, leaf, self._sources(inputs)))
-
-        return open_
-
-    def _close(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def end(self, module: nn.Module, inputs: Any, output: Any) -> None:
         call = self._calls.pop()
         if self._within_leaf() or not isinstance(output, torch.Tensor):
             return
         if call.leaf:
-            if _idle(module):
-                self._note(output, call.sources)
-            else:
-                made = self._add(call.name, type(module).__name__, output, call.sources, self._groups[call.name])
-                self._note(output, frozenset({made.number}))
+            sources = call.sources
+            if not isinstance(module, InputLayer | nn.Identity | nn.Dropout | nn.Dropout2d | nn.Flatten):
+                full, run = self._prefix + call.name, self._count(call.name)
+                sources = self._add(type(module).__name__, output, sources, self._groups[call.name], full, run)
+            self._note(output, sources)
             return
         sources = self._sources((output,))
         last = self.nodes[max(sources)] if len(sources) == 1 else None
         if last and last.kind in MEETINGS and not last.name and last.output == tuple(output.shape[1:]):
-            last.name, last.run = self._prefix + call.name, self._count(call.name)
+            self.nodes[last.number] = replace(last, name=self._prefix + call.name, run=self._count(call.name))
 
-    def _meet(self, func: Callable[..., Any], output: torch.Tensor, sources: Sources) -> int:
+    def _meet(self, func: Callable[..., Any], output: torch.Tensor, sources: Sources) -> Sources:
         name = getattr(func, "__name__", "").strip("_")
         kinds = {"add": "add", "mul": "multiply", "cat": "concat", "concat": "concat", "stack": "concat"}
         kind = next((kind for key, kind in kinds.items() if name.removeprefix("i").startswith(key)), "join")
         group = self._groups.get(self._calls[-1].name, "") if self._calls else ""
-        made = _Open(len(self.nodes), "", kind, tuple(output.shape[1:]), tuple(sorted(sources)), group)
-        self.nodes.append(made)
-        return made.number
+        return self._add(kind, output, sources, group)
 
-    def _add(self, name: str, kind: str, output: torch.Tensor, sources: Sources, group: str) -> _Open:
-        full, run = self._prefix + name, self._count(name)
-        made = _Open(len(self.nodes), full, kind, tuple(output.shape[1:]), tuple(sorted(sources)), group, run)
-        self.nodes.append(made)
-        return made
+    def _add(
+        self, kind: str, output: torch.Tensor, sources: Sources, group: str, name: str = "", run: int = 1
+    ) -> Sources:
+        number = len(self.nodes)
+        self.nodes.append(Node(number, name, kind, tuple(output.shape[1:]), tuple(sorted(sources)), group, run))
+        return frozenset({number})
 
     def _count(self, name: str) -> int:
         self._runs[name] = self._runs.get(name, 0) + 1
@@ -196,14 +151,14 @@ class _Follow(TorchFunctionMode):
 
     def _sources(self, values: Any) -> Sources:
         found: set[int] = set()
-        for tensor in _tensors(values):
+        for tensor in tensors_in(values):
             known = self._from.get(id(tensor))
             if known:
                 found |= known[1]
         return frozenset(found)
 
     def _note(self, output: Any, sources: Sources) -> None:
-        for tensor in _tensors((output,)):
+        for tensor in tensors_in((output,)):
             self._from[id(tensor)] = (tensor, sources)  # holding the tensor keeps its id unique
 
 
@@ -211,24 +166,11 @@ MEETINGS = ("add", "multiply", "concat", "join")
 """Kinds of nodes where several ways meet."""
 
 
-def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, tuple | list):
-            yield from _tensors(value)
-
-
 def _is_leaf(module: nn.Module) -> bool:
     """A module that acts itself: it has no parts, or weights of its own and parts without any."""
     own = any(True for _ in module.parameters(recurse=False))
     parts = list(module.children())
     return not parts or (own and not any(True for part in parts for _ in part.parameters()))
-
-
-def _idle(module: nn.Module) -> bool:
-    """Whether a layer changes nothing that would be worth a node, in evaluation."""
-    return isinstance(module, InputLayer | nn.Identity | nn.Dropout | nn.Dropout2d | nn.Flatten)
 
 
 def _groups(network: nn.Module) -> dict[str, str]:

@@ -6,7 +6,8 @@ Legend: N images, C channels, S the side of a square map in pixels, K filters, P
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,12 +16,16 @@ from torch.nn import functional as F
 
 from clearsight.errors import ModelError
 from clearsight.models.ablations import ConvDesign
+from clearsight.models.base import forward_hooks
 
 SMALL = 64
 """Images with a side below this many pixels get a family's stem for small images."""
 
 MAXOUT_PIECES = 2
 """Linear pieces per unit where maxout replaces an activation inside a convolutional network."""
+
+AUXILIARY_WEIGHT = 0.3
+"""What the paper weighs each auxiliary loss with (section 5)."""
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -174,6 +179,29 @@ class ConvNormAct(nn.Sequential):
     ) -> None:
         layers = conv_norm_act(inputs, outputs, kernel, design=design, stride=stride, padding=padding, eps=eps)
         super().__init__(layers)
+
+
+class AuxiliaryClassifier(nn.Module):
+    """A head on an inner layer that helps a deep network train [Szegedy et al. 2014, arXiv:1409.4842]: the base that
+    marks them for `auxiliary_logits`. (N, C, S, S) -> (N, classes).
+
+    A network returns the logits of its last layer alone, in training too. Where it was built with aux=True, its
+    auxiliary heads also run in training mode, and `auxiliary_logits` hands over what they returned, through any
+    wrapper around the network:
+
+        with auxiliary_logits(network) as extra:
+            loss = cross_entropy(network(x), y)
+            loss = loss + AUXILIARY_WEIGHT * sum(cross_entropy(logits, y) for logits in extra)
+    """
+
+
+@contextmanager
+def auxiliary_logits(network: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Collect the outputs (N, classes) of the auxiliary heads that run inside the block, in order."""
+    collected: list[torch.Tensor] = []
+    heads = [(name, m) for name, m in network.named_modules() if isinstance(m, AuxiliaryClassifier)]
+    with forward_hooks(heads, lambda _name, _module, _inputs, output: collected.append(output)):
+        yield collected
 
 
 def he_normal(network: nn.Module, kinds: tuple[type[nn.Module], ...] = (nn.Conv2d,)) -> None:

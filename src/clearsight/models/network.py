@@ -25,11 +25,10 @@ from torch import nn
 
 from clearsight.errors import ModelError, nearest
 from clearsight.models import anomaly_model, classical  # noqa: F401 (so that every kind is registered)
-from clearsight.models.auxiliary import AuxiliaryClassifier
-from clearsight.models.base import FeatureLevels, ModelNetwork, capture, register_kind
+from clearsight.models.base import FeatureLevels, ModelNetwork, capture, forward_hooks, register_kind
 from clearsight.models.base import from_spec as from_spec
 from clearsight.models.heads import build_head
-from clearsight.models.layers import last_dense
+from clearsight.models.layers import AuxiliaryClassifier, last_dense
 from clearsight.models.zoo import build_recorded
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -132,14 +131,8 @@ class Network(Augmented):
         """Logits (N, K), and the input of the last dense layer (N, D), in one pass."""
         seen: list[torch.Tensor] = []
 
-        def look(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            seen.append(inputs[0])
-
-        handle = last_dense(self.body)[1].register_forward_pre_hook(look)
-        try:
+        with forward_hooks([last_dense(self.body)], lambda _name, _module, inputs, _output: seen.append(inputs[0])):
             logits = self(x)
-        finally:
-            handle.remove()
         features = torch.stack(seen).mean(0) if len(seen) > 1 else seen[0]
         return logits, features.flatten(1)
 

@@ -1,8 +1,7 @@
 """The table of networks, which family files fill: one keyword-only builder per name.
 
-    @with_weights(TorchvisionWeights("ResNet18_Weights.IMAGENET1K_V1"))
-    @register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=69.758, design=RESIDUAL)
-    def resnet18(*, classes, channels, img_size, design): ...
+    @register(img_size=224, min_size=4, year=2014, paper=PAPER, top1=56.522, design=SINGLE)
+    def alexnet(*, classes, channels, img_size, design): ...
 
 `models.zoo` reads it once every family is imported.
 """
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -54,6 +53,7 @@ NOTHING_THERE = "it has nothing to change there"
 
 def register(
     *,
+    name: str | None = None,
     img_size: int,
     min_size: int,
     year: int,
@@ -63,8 +63,9 @@ def register(
     channels: int = 3,
     classes: int = 1000,
     design: Design | None = None,
+    weights: Weights | None = None,
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Decorator: enter a builder function under its own name.
+    """Decorator: enter a builder function under its own name, or under `name`.
 
     A builder takes classes, channels and img_size by keyword. Its options are further keyword arguments;
     where `design` gives the network's defaults, they are the fields of that dataclass and the builder takes
@@ -72,11 +73,11 @@ def register(
     """
 
     def enter(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        name = build.__name__
-        if name in ENTRIES:
-            raise AssertionError(f"network {name!r} is registered twice")
-        ENTRIES[name] = Entry(
-            name=name,
+        key = name or build.__name__
+        if key in ENTRIES:
+            raise AssertionError(f"network {key!r} is registered twice")
+        ENTRIES[key] = Entry(
+            name=key,
             build=build if design is None else _by_options(build, design),
             img_size=img_size,
             min_size=min_size,
@@ -86,19 +87,10 @@ def register(
             top5=top5,
             channels=channels,
             classes=classes,
-            model_args=_signature_args(build) if design is None else _design_args(design),
+            model_args=_signature_args(build) if design is None else dict(vars(design)),
             unsupported={} if design is None else dict(design.unsupported),
+            weights=weights,
         )
-        return build
-
-    return enter
-
-
-def with_weights(weights: Weights) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Decorator above `register`: the published weights of this network."""
-
-    def enter(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        ENTRIES[build.__name__] = replace(ENTRIES[build.__name__], weights=weights)
         return build
 
     return enter
@@ -112,10 +104,6 @@ def _by_options(build: Callable[..., nn.Module], design: Design) -> Callable[...
         return build(classes=classes, channels=channels, img_size=img_size, design=changed)
 
     return by_options
-
-
-def _design_args(design: Design) -> dict[str, Any]:
-    return {f.name: getattr(design, f.name) for f in fields(design)}
 
 
 def _signature_args(build: Callable[..., nn.Module]) -> dict[str, Any]:

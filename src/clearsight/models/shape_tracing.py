@@ -14,14 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from clearsight.errors import ModelError
 from clearsight.models.arithmetic import ReceptiveField, output_size, size_formula
 
 
@@ -78,30 +80,32 @@ def no_data() -> Iterator[None]:
         yield
 
 
-class Trace(TorchFunctionMode):
-    """Follows one forward pass of `network`; use as a context manager around it.
+class Follower(TorchFunctionMode):
+    """Sees every function that one forward pass of `network` calls, and which of its modules is running.
 
-    steps: in the order the modules finished. reach: side of the receptive field of the last maps before
-    anything global, in pixels. whole: side of the image, which units behind attention see.
+    Use as a context manager around the pass. Subclasses say in `__torch_function__`, `begin` and `end` what they note.
     """
 
-    def __init__(self, network: nn.Module, image: torch.Tensor) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.steps: list[Step] = []
-        self.reach = 1
-        self.whole = image.shape[-1]
         self._network = network
-        self._views: dict[int, tuple[torch.Tensor, View]] = {
-            id(image): (image, View(ReceptiveField(), ReceptiveField()))
-        }
-        self._open: list[Step] = []
         self._handles: list[Any] = []
 
-    def __enter__(self) -> Trace:
+    def follows(self, name: str, module: nn.Module) -> bool:
+        """Whether `begin` and `end` are called for a module."""
+        return True
+
+    def begin(self, name: str, module: nn.Module, inputs: Any) -> None:
+        raise NotImplementedError
+
+    def end(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
         for name, module in self._network.named_modules():
-            if not isinstance(module, nn.Identity):
-                self._handles.append(module.register_forward_pre_hook(self._opener(name)))
-                self._handles.append(module.register_forward_hook(self._close))
+            if self.follows(name, module):
+                self._handles.append(module.register_forward_pre_hook(partial(self.begin, name)))
+                self._handles.append(module.register_forward_hook(self.end))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -110,10 +114,62 @@ class Trace(TorchFunctionMode):
             handle.remove()
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
-    def _opener(self, name: str) -> Callable[..., None]:
-        return lambda module, _inputs: self._open.append(Step(module, name))
 
-    def _close(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+def run_without_data(follower: Follower, network: nn.Module, image: torch.Tensor, name: str) -> torch.Tensor:
+    """The output (1, K), without data, of a pass that the follower sees; the network stays as it is.
+
+    image (1, C, H, W): on the meta device. name: of the network, for the ModelError where it cannot take the image.
+    """
+    tensors = dict(network.named_parameters()) | dict(network.named_buffers())
+    without_data = {key: tensor.detach().to("meta") for key, tensor in tensors.items()}
+    with evaluating(network), torch.no_grad(), follower:
+        try:
+            output: torch.Tensor = torch.func.functional_call(network, without_data, (image,))
+            return output
+        except RuntimeError as error:
+            channels, height, width = image.shape[1:]
+            raise ModelError(
+                f"{name} cannot take such images",
+                found=f"{channels} channels of {height}x{width} pixels: {str(error).splitlines()[0]}",
+            ) from error
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block, and every module's own mode again behind it."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+class Trace(Follower):
+    """Follows one forward pass of `network`; use as a context manager around it.
+
+    steps: in the order the modules finished. reach: side of the receptive field of the last maps before
+    anything global, in pixels. whole: side of the image, which units behind attention see.
+    """
+
+    def __init__(self, network: nn.Module, image: torch.Tensor) -> None:
+        super().__init__(network)
+        self.steps: list[Step] = []
+        self.reach = 1
+        self.whole = image.shape[-1]
+        self._views: dict[int, tuple[torch.Tensor, View]] = {
+            id(image): (image, View(ReceptiveField(), ReceptiveField()))
+        }
+        self._open: list[Step] = []
+
+    def follows(self, name: str, module: nn.Module) -> bool:
+        return not isinstance(module, nn.Identity)
+
+    def begin(self, name: str, module: nn.Module, inputs: Any) -> None:
+        self._open.append(Step(module, name))
+
+    def end(self, module: nn.Module, inputs: Any, output: Any) -> None:
         step = self._open.pop()
         if isinstance(output, torch.Tensor):
             step.output = tuple(output.shape[1:])
@@ -138,7 +194,7 @@ class Trace(TorchFunctionMode):
                 return output
             view = self._merged((*args, *kwargs.values()))
         if view is not None:
-            for tensor in _tensors((output,)):
+            for tensor in tensors_in((output,)):
                 self._views[id(tensor)] = (tensor, view)  # holding the tensor keeps its id unique
         return output
 
@@ -153,7 +209,7 @@ class Trace(TorchFunctionMode):
 
         A gate of one value per channel therefore does not count, though it saw the whole image.
         """
-        known = [(t, v) for t in _tensors(values) if (v := self.view(t)) is not None]
+        known = [(t, v) for t in tensors_in(values) if (v := self.view(t)) is not None]
         if not known:
             return None
         places = max(_places(t) for t, _ in known)
@@ -191,12 +247,12 @@ class Trace(TorchFunctionMode):
         return View(view.height.through(sizes[0]), view.width.through(sizes[1]), pooled=True)
 
 
-def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+def tensors_in(values: Iterable[Any]) -> Iterator[torch.Tensor]:
     for value in values:
         if isinstance(value, torch.Tensor):
             yield value
         elif isinstance(value, tuple | list):
-            yield from _tensors(value)
+            yield from tensors_in(value)
 
 
 def _same_shapes(values: Iterable[Any]) -> bool:
@@ -216,7 +272,8 @@ def _widest(fields: Iterable[ReceptiveField]) -> ReceptiveField:
     return ReceptiveField(max(f.start + f.side for f in fields) - start, jump, start)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def pair(value: Any) -> tuple[int, int]:
+    """A size as PyTorch's layers take it, one number or two, along height and width."""
     return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
@@ -233,13 +290,13 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Measured:
-    p, s, dil = tuple(weight.shape[2:]), _pair(stride), _pair(dilation)
+    p, s, dil = tuple(weight.shape[2:]), pair(stride), pair(dilation)
     span = [(side - 1) * step + 1 for side, step in zip(p, dil, strict=True)]
     if isinstance(padding, str):
         same = padding == "same"
         z = ((span[0] - 1) // 2, (span[1] - 1) // 2) if same else (0, 0)
     else:
-        z = _pair(padding)
+        z = pair(padding)
     sizes = x.shape[2:]
     n = [output_size(sizes[i], span[i], stride=s[i], padding=z[i], rounding="down") for i in (0, 1)]
     filters, per_group = weight.shape[:2]
@@ -305,8 +362,8 @@ def _pool(
     dilation: Any = 1,
     ceil_mode: bool = False,
 ) -> Measured:
-    p, z, dil = _pair(window), _pair(padding), _pair(dilation)
-    s = p if stride is None or stride == [] else _pair(stride)
+    p, z, dil = pair(window), pair(padding), pair(dilation)
+    s = p if stride is None or stride == [] else pair(stride)
     rounding = "up" if ceil_mode else "down"
     span = [(side - 1) * step + 1 for side, step in zip(p, dil, strict=True)]
     sizes = x.shape[2:]
@@ -343,7 +400,7 @@ def _pad(trace: Trace, x: torch.Tensor, pad: Sequence[int], mode: str = "constan
 
 
 def _adaptive_avg_pool2d(trace: Trace, x: torch.Tensor, output_size: Any) -> Measured:
-    n = _pair(output_size)
+    n = pair(output_size)
     trace.note(0, f"pooled to {n[0]}x{n[1]} whatever the size")
     unchanged = tuple(x.shape[2:]) == n and n != (1, 1)
     return x.new_empty(*x.shape[:2], *n), trace.view(x) if unchanged else trace.everywhere(x, n[0])

@@ -1,4 +1,4 @@
-"""The charts of the page: learning curves, reliability, intervals and shares. They draw what they are given."""
+"""The charts of the page: learning curves, reliability, scores, intervals and shares. They draw what they are given."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ WIDTH = 340
 
 RELIABILITY = Frame(left=50, top=14, width=270, height=270)
 """Where confidence (x) and accuracy (y), both from 0 to 1, stand in a reliability diagram."""
+
+
+BINS = 30
+"""Bars of a histogram of anomaly scores."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,7 @@ def learning_curve(
     drawn.append(line(x_best, frame.top, x_best, frame.bottom, "best"))
     drawn.append(label(f"best: epoch {best}", frame.left + frame.width, frame.bottom + 36, "end", "mark"))
 
-    x_legend = frame.left
-    for curve in curves:
+    for place, curve in enumerate(curves):
         points = [(frame.x(e), frame.y(v)) for e, v in zip(epochs, curve.values, strict=True) if math.isfinite(v)]
         if len(points) > 1:
             drawn.append(polyline(points, f"curve {curve.style}"))
@@ -60,9 +63,7 @@ def learning_curve(
             drawn += [element("circle", cx=x, cy=y, r=4, class_=f"dot {curve.style}") for x, y in points]
         if best in epochs and math.isfinite(at_best := curve.values[list(epochs).index(best)]):
             drawn.append(element("circle", cx=x_best, cy=frame.y(at_best), r=3.5, class_=f"dot {curve.style}"))
-        drawn.append(polyline([(x_legend, 12), (x_legend + 22, 12)], f"curve {curve.style}"))
-        drawn.append(label(curve.name, x_legend + 28, 16, "start", "name"))
-        x_legend += 110
+        drawn += frame.key(place, curve.name, curve.style)
     said = "; ".join(f"{c.name} from {_value(c.values[0], shares)} to {_value(c.values[-1], shares)}" for c in curves)
     description = f"{len(epochs)} epochs: {said}. Best epoch: {best}."
     return chart(ident, WIDTH, frame.bottom + 44, title, description, *drawn)
@@ -80,15 +81,14 @@ def depth_curve(ident: str, title: str, layers: Sequence[str], gradients: Sequen
     x_ticks = [v for v in ticks(0, len(layers) - 1) if v == int(v) and v <= len(layers) - 1]
     drawn = frame.axes(x_ticks, list(range(low, high + 1, step)), lambda v: f"{v + 1:g}", lambda v: f"1e{v:g}")
     drawn.append(label("layer, from the image on", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
-    x_legend, said = frame.left, []
-    for name, style, row in zip(("first step", "last look"), ("val", "train"), gradients, strict=True):
+    said = []
+    curves = zip(("first step", "last look"), ("val", "train"), gradients, strict=True)
+    for place, (name, style, row) in enumerate(curves):
         points = [(frame.x(i), frame.y(math.log10(g))) for i, g in enumerate(row) if math.isfinite(g) and g > 0]
         if points:
             drawn.append(polyline(points, f"curve {style}"))
             said.append(f"{name}: {row[0]:.2g} in the first layer, {row[-1]:.2g} in the last")
-        drawn.append(polyline([(x_legend, 12), (x_legend + 22, 12)], f"curve {style}"))
-        drawn.append(label(name, x_legend + 28, 16, "start", "name"))
-        x_legend += 110
+        drawn += frame.key(place, name, style)
     return chart(ident, WIDTH, frame.bottom + 44, title, "; ".join(said) + ".", *drawn)
 
 
@@ -166,18 +166,41 @@ def parity(
     if math.isfinite(width) and width < far:
         left, right = below.x(-width), below.x(width)
         drawn.append(element("rect", x=left, y=below.top, width=right - left, height=below.height, class_="allowed"))
-    for n, a, b in zip(counts, edges[:-1], edges[1:], strict=True):
-        top = below.y(float(n))
-        drawn.append(
-            element("rect", x=below.x(a) + 0.5, y=top, width=below.x(b) - below.x(a) - 1, height=below.bottom - top,
-                    class_="bar val")
-        )  # fmt: skip
+    drawn += below.bars(counts, edges, "val")
     drawn.append(line(below.left, below.bottom, below.right, below.bottom, "axis"))
     for mark in (-far, 0.0, far):
         drawn.append(label(f"{mark:.3g}", below.x(mark), below.bottom + 16))
     drawn.append(label("predicted minus true", below.left + below.width / 2, below.bottom + 34, class_="name"))
     words = f"{len(errors)} images; half of them are off by less than {np.median(np.abs(errors)):.3g}."
     return chart(ident, WIDTH, below.bottom + 42, title, words, *drawn)
+
+
+def score_heaps(
+    ident: str, title: str, normal: NDArray[np.floating], strange: NDArray[np.floating], threshold: float
+) -> Markup:
+    """Shares of normal images (above) and of anomalies (below) by score, and a line at the threshold. Either may be
+    empty. The highest hundredth of the scores is drawn together.
+    """
+    both = np.concatenate([normal, strange])
+    low, high = float(both.min()), float(np.quantile(both, 0.99))
+    high = max(high, threshold) if np.isfinite(threshold) else high
+    high = high if high > low else low + 1.0
+    drawn: list[Markup] = []
+    top = 14.0
+    for name, style, scores in (("normal images", "val", normal), ("anomalies", "test", strange)):
+        if not len(scores):
+            continue
+        counts, edges = np.histogram(np.clip(scores, low, high), bins=BINS, range=(low, high))
+        heap = Frame(14, top, WIDTH - 28, 90, (low, high), (0, float(counts.max())))
+        drawn += heap.bars(counts, edges, style)
+        drawn.append(line(heap.left, heap.bottom, heap.right, heap.bottom, "axis"))
+        drawn.append(label(f"{len(scores):,} {name}", heap.left + heap.width / 2, heap.bottom + 16, class_="name"))
+        if np.isfinite(threshold) and low <= threshold <= high:
+            drawn.append(line(heap.x(threshold), heap.top, heap.x(threshold), heap.bottom, "diagonal"))
+        top = heap.bottom + 30
+    above = [int((scores > threshold).sum()) for scores in (normal, strange)]
+    words = f"{count(above[0], 'normal image')} and {count(above[1], 'anomaly', 'anomalies')} lie above the line."
+    return chart(ident, WIDTH, top, title, words, *drawn)
 
 
 def interval_bar(value: float, interval: tuple[float, float], reference: float | None = None) -> Markup:

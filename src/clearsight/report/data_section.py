@@ -12,7 +12,7 @@ from markupsafe import Markup
 from clearsight.data.audit import Finding
 from clearsight.data.prepare import Prepared
 from clearsight.report.charts import share_bar
-from clearsight.report.pictures import Picture, picture
+from clearsight.report.pictures import picture
 from clearsight.wording import count, sentence
 
 SAMPLES = 80
@@ -35,60 +35,28 @@ PART_ROLES = {
 FITS = {"squash": ", all of the image, stretched", "pad": ", all of the image, bordered", "crop": ", its centre"}
 
 
-@dataclass(frozen=True)
-class Part:
-    """One part of the split."""
-
-    key: str
-    name: str
-    role: str
-    images: int
-    share: float
-
-
-@dataclass(frozen=True)
-class ClassCount:
-    """Development images of a class, and a bar of them."""
-
-    name: str
-    train: int
-    val: int
-    bar: Markup
-
-
-@dataclass(frozen=True)
-class Samples:
-    """A class with some of its development images."""
-
-    name: str
-    images: int
-    pictures: tuple[Picture, ...]
-
-
-@dataclass(frozen=True)
-class FindingWords:
-    """A finding of the audit in sentences, and its evidence line by line; more: lines left out."""
-
-    severity: str
-    message: str
-    fix: str
-    evidence: tuple[str, ...]
-    more: int
+Row = dict[str, Any]
+"""What a row or card of the page shows, by the names that the template knows."""
 
 
 @dataclass(frozen=True)
 class DataSection:
-    """Everything in the section on the data."""
+    """Everything in the section on the data.
+
+    parts: of the split. class_counts: development images of each class, and a bar of them. samples: classes with some
+    of their development images. findings: of the audit, in sentences, their evidence line by line, and how many `more`
+    lines are left out.
+    """
 
     facts: tuple[tuple[str, str], ...]
-    parts: tuple[Part, ...]
+    parts: tuple[Row, ...]
     parts_bar: Markup
     split_rule: str
-    class_counts: tuple[ClassCount, ...]
-    samples: tuple[Samples, ...]
+    class_counts: tuple[Row, ...]
+    samples: tuple[Row, ...]
     stretched: bool
     shown_words: str
-    findings: tuple[FindingWords, ...]
+    findings: tuple[Row, ...]
     set_aside: tuple[tuple[str, str], ...]
     set_aside_more: int
     group: str
@@ -99,14 +67,17 @@ def data_section(prepared: Prepared) -> DataSection:
     audit, split = prepared.audit, prepared.split
     sizes = {name: len(rows) for name, rows in split.parts().items()}
     total = max(1, sum(sizes.values()))
-    parts = tuple(Part(k, PART_NAMES[k], PART_ROLES[k], n, n / total) for k, n in sizes.items())
+    parts: tuple[Row, ...] = tuple(
+        {"key": k, "name": PART_NAMES[k], "role": PART_ROLES[k], "images": n, "share": n / total}
+        for k, n in sizes.items()
+    )
     set_aside = tuple(audit.set_aside.items())
     samples = tuple(_samples(prepared))
     classes = count(len(audit.classes), *prepared.dataset.task.counted)
     return DataSection(
         facts=tuple(_facts(prepared)),
         parts=parts,
-        parts_bar=share_bar([(p.key, p.share) for p in parts]),
+        parts_bar=share_bar([(p["key"], p["share"]) for p in parts]),
         split_rule=sentence(audit.split_rule),
         class_counts=tuple(_class_counts(prepared)),
         samples=samples,
@@ -145,15 +116,16 @@ def _extent(low_median_high: list[int]) -> str:
     return f"{low:,} pixels" if low == high else f"{low:,} to {high:,} pixels, typically {median:,}"
 
 
-def _class_counts(prepared: Prepared) -> Iterator[ClassCount]:
+def _class_counts(prepared: Prepared) -> Iterator[Row]:
     classes, counts = prepared.audit.classes, prepared.audit.counts
     pairs = [(counts["train"].get(name, 0), counts["val"].get(name, 0)) for name in classes]
     most = max(1, max(train + val for train, val in pairs))
     for name, (train, val) in zip(classes, pairs, strict=True):
-        yield ClassCount(name, train, val, share_bar([("train", train / most), ("val", val / most)]))
+        bar = share_bar([("train", train / most), ("val", val / most)])
+        yield {"name": name, "train": train, "val": val, "bar": bar}
 
 
-def _samples(prepared: Prepared) -> Iterator[Samples]:
+def _samples(prepared: Prepared) -> Iterator[Row]:
     """Images spread evenly over the development images of each class, the same ones every time."""
     known = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
     labels = prepared.labels[known]
@@ -169,18 +141,18 @@ def _samples(prepared: Prepared) -> Iterator[Samples]:
             picture(prepared, int(i), SAMPLE_SIDE, f"labelled {name}: {prepared.dataset.source.name(int(i))}")
             for i in members[places]
         ]
-        yield Samples(name, len(members), tuple(pictures))
+        yield {"name": name, "images": len(members), "pictures": pictures}
 
 
-def _in_words(finding: Finding) -> FindingWords:
+def _in_words(finding: Finding) -> Row:
     lines = list(_evidence(finding.evidence))
-    return FindingWords(
-        finding.severity,
-        sentence(finding.message),
-        sentence(finding.fix),
-        tuple(lines[:EVIDENCE_LINES]),
-        max(0, len(lines) - EVIDENCE_LINES),
-    )
+    return {
+        "severity": finding.severity,
+        "message": sentence(finding.message),
+        "fix": sentence(finding.fix),
+        "evidence": lines[:EVIDENCE_LINES],
+        "more": max(0, len(lines) - EVIDENCE_LINES),
+    }
 
 
 def _evidence(evidence: dict[str, Any]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -10,17 +11,10 @@ from clearsight.diagnosis import Diagnosis, Verdict
 from clearsight.report.charts import depth_curve
 from clearsight.wording import count, percent, sentence
 
-
-@dataclass(frozen=True)
-class VerdictCard:
-    """A verdict, its evidence as (name, number) pairs. command: empty where no option cures it."""
-
-    title: str
-    severity: str
-    words: str
-    evidence: tuple[tuple[str, str], ...]
-    fix: str
-    command: str
+Card = dict[str, Any]
+"""A verdict by the names that the template knows: its evidence as (name, number) pairs, its command empty where no
+option cures it.
+"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +22,7 @@ class DoctorSection:
     """The doctor's word on the training."""
 
     summary: str
-    verdicts: tuple[VerdictCard, ...]
+    verdicts: tuple[Card, ...]
     facts: tuple[tuple[str, str], ...]
     gradient_chart: Markup | None
 
@@ -56,15 +50,16 @@ def _summary(diagnosis: Diagnosis) -> str:
     return f"Signals, gradients, updates, losses and loading times were watched in training: {' and '.join(parts)}."
 
 
-def _card(verdict: Verdict) -> VerdictCard:
-    return VerdictCard(
-        sentence(verdict.name.replace("-", " ")).rstrip("."),
-        verdict.severity,
-        verdict.words,
-        tuple((name.replace("_", " "), _number(value)) for name, value in verdict.evidence.items() if _known(value)),
-        sentence(verdict.fix),
-        verdict.command if verdict.options else "",
-    )
+def _card(verdict: Verdict) -> Card:
+    known = {name: value for name, value in verdict.evidence.items() if _known(value)}
+    return {
+        "title": sentence(verdict.name.replace("-", " ")).rstrip("."),
+        "severity": verdict.severity,
+        "words": verdict.words,
+        "evidence": [(name.replace("_", " "), _number(value)) for name, value in known.items()],
+        "fix": sentence(verdict.fix),
+        "command": verdict.command if verdict.options else "",
+    }
 
 
 def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:

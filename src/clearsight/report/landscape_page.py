@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from clearsight.derivatives import Landscape
+from clearsight.report.pictures import image_uri
 from clearsight.report.render import write_page
 from clearsight.report.svg import Frame, chart, element, label, line, polyline
 from clearsight.wording import percent
@@ -139,17 +138,16 @@ def line_chart(ident: str, one: Landscape, decades: tuple[int, int]) -> Markup:
         drawn.append(line(frame.left, frame.y(chance), frame.right, frame.y(chance), "diagonal"))
         drawn.append(label("chance", frame.right, frame.y(chance) - 5, "end", "note"))
     drawn.append(line(frame.x(0), frame.top, frame.x(0), frame.bottom, "best"))
-    x_legend, said = frame.left, []
-    for name, style, part in (("training", "train", one.train), ("validation", "val", one.val)):
+    said = []
+    curves = (("training", "train", one.train), ("validation", "val", one.val))
+    for place, (name, style, part) in enumerate(curves):
         points = [
             (frame.x(a), frame.y(math.log10(max(v, FLOOR))))
             for a, v in zip(one.along, part.line_loss, strict=True)
             if math.isfinite(v)
         ]
         drawn.append(polyline(points, f"curve {style}"))
-        drawn.append(polyline([(x_legend, 12), (x_legend + 22, 12)], f"curve {style}"))
-        drawn.append(label(name, x_legend + 28, 16, "start", "name"))
-        x_legend += 110
+        drawn += frame.key(place, name, style)
         said.append(
             f"{name}: {part.line_loss[0]:.3g} at -1, {part.loss:.3g} at the weights, {part.line_loss[-1]:.3g} at 1"
         )
@@ -162,7 +160,7 @@ def plane_chart(ident: str, steps: Floats, loss: Floats, levels: Floats, word: s
     frame = Frame(34, 30, 288, 260 + 28, (-1.0, 1.0), (-1.0, 1.0))
     half = [-1.0, -0.5, 0.0, 0.5, 1.0]
     drawn = frame.axes(half, half, lambda v: f"{v:g}", lambda v: f"{v:g}")
-    uri = _picture(bands(loss, levels))
+    uri = image_uri(Image.fromarray(bands(loss, levels)), optimize=True)
     place = {"x": frame.left, "y": frame.top, "width": frame.width, "height": frame.height}
     drawn.append(element("image", href=uri, preserveAspectRatio="none", **place))
     drawn.append(element("circle", cx=frame.x(0), cy=frame.y(0), r=4, class_="here"))
@@ -203,12 +201,6 @@ def scale_bar(levels: Floats) -> Markup:
 
 def _colours() -> Floats:
     return np.asarray(matplotlib.colormaps["viridis"](np.linspace(0, 1, BANDS)))[:, :3]
-
-
-def _picture(pixels: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _short(value: float) -> str:

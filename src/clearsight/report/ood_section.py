@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from clearsight.evaluation import OODCheck
 from clearsight.evaluation.ood import SetsCheck
-from clearsight.report.pictures import Picture, picture
+from clearsight.report.pictures import picture
 from clearsight.train.fit import Fitted
 from clearsight.wording import count, listed, percent
 
@@ -29,41 +30,22 @@ SIDE = 120
 """Longest side of a picture in pixels."""
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A picture and the words beneath it."""
-
-    picture: Picture
-    name: str
-    words: str
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """An OOD score, what it measures, and how well it separated classes left out from known ones."""
-
-    name: str
-    words: str
-    auroc: str
-    chosen: bool
-
-
-@dataclass(frozen=True)
-class SetsWords:
-    """How prediction sets did on the test images, and shares of sets by their size."""
-
-    words: str
-    sizes: tuple[tuple[str, str], ...]
+Row = dict[str, Any]
+"""What a row or card of the page shows, by the names that the template knows."""
 
 
 @dataclass(frozen=True)
 class OODSection:
-    """Images out of distribution, and prediction sets where the task has any."""
+    """Images out of distribution, and prediction sets where the task has any.
+
+    scores: each OOD score, what it measures, and how well it separated classes left out from known ones. flagged:
+    pictures with the words beneath them. sets: how prediction sets did on the test images, and shares of sets by size.
+    """
 
     words: str
-    scores: tuple[ScoreRow, ...] = ()
-    flagged: tuple[Shown, ...] = ()
-    sets: SetsWords | None = None
+    scores: tuple[Row, ...] = ()
+    flagged: tuple[Row, ...] = ()
+    sets: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +54,7 @@ class LabelIssuesSection:
 
     words: str
     meaning: str
-    shown: tuple[Shown, ...]
+    shown: tuple[Row, ...]
     more: int
 
 
@@ -89,15 +71,20 @@ def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSectio
         f"validation images. Of {count(check.n, 'test image')}, which all belong to the data, "
         f"{percent(check.false_alarms)} were. {_measured(left_out.classes, left_out.why)}",
         tuple(
-            ScoreRow(n, SCORE_WORDS[n], "not measured" if auroc is None else f"{auroc:.3f}", n == detector.score)
+            {
+                "name": n,
+                "words": SCORE_WORDS[n],
+                "auroc": "not measured" if auroc is None else f"{auroc:.3f}",
+                "chosen": n == detector.score,
+            }
             for n, auroc in measured.items()
         ),
         tuple(
-            Shown(
-                picture(prepared, i, SIDE, dataset.source.name(i)),
-                dataset.source.name(i),
-                f"labelled {said}" if (said := dataset.words(i)) else "",
-            )
+            {
+                "picture": picture(prepared, i, SIDE, dataset.source.name(i)),
+                "name": dataset.source.name(i),
+                "words": f"labelled {said}" if (said := dataset.words(i)) else "",
+            }
             for i in rows[list(check.strangest[:FLAGGED])].tolist()
         ),
         _sets(check.sets, check.n, fitted.bundle.task.words_used.names) if check.sets else None,
@@ -114,7 +101,7 @@ def _measured(groups: tuple[tuple[str, ...], ...], why: str) -> str:
     )
 
 
-def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> SetsWords:
+def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> Row:
     words = (
         f"A prediction set holds the true {names[0]} with a stated probability (split conformal prediction). Stated "
         f"{percent(check.stated)}; on the test images coverage is {percent(check.coverage)} (95% interval "
@@ -127,12 +114,12 @@ def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> SetsWords:
             "is above the stated coverage, it can be met only by leaving out the least confident predictions. Ask for "
             "more with `predict --coverage`."
         )
-    sizes = (
+    sizes = [
         (f"sets of {count(size, *names)}" if size else "empty sets", percent(number / n))
         for size, number in enumerate(check.sizes)
         if number
-    )
-    return SetsWords(words, tuple(sizes))
+    ]
+    return {"words": words, "sizes": sizes}
 
 
 def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
@@ -145,12 +132,14 @@ def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
         f"{len(found):,} may be labelled wrongly." if found else "none seems to be labelled wrongly."
     )
     shown = tuple(
-        Shown(
-            picture(fitted.prepared, s.index, SIDE, f"{s.image}: labelled {s.label}, suggested {s.suggested}"),
-            s.image,
-            f"labelled {s.label} ({percent(s.belief_in_label)}), rather {s.suggested} "
+        {
+            "picture": picture(
+                fitted.prepared, s.index, SIDE, f"{s.image}: labelled {s.label}, suggested {s.suggested}"
+            ),
+            "name": s.image,
+            "words": f"labelled {s.label} ({percent(s.belief_in_label)}), rather {s.suggested} "
             f"({percent(s.belief_in_suggested)})",
-        )
+        }
         for s in found[:SHOWN]
     )
     return LabelIssuesSection(words, fitted.bundle.task.words_used.issues_meaning, shown, len(found) - len(shown))

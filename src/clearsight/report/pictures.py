@@ -38,7 +38,7 @@ def picture(prepared: Prepared, index: int, side: int, alt: str, *, pixels: NDAr
     image = Image.fromarray(eight_bits(own if pixels is None else pixels, like=own))
     width, height = image.size
     if max(width, height) <= PIXEL_ART:
-        return Picture(_uri(image, "PNG"), width, height, True, alt)
+        return Picture(image_uri(image, optimize=True), width, height, True, alt)
     header = prepared.scan.headers[index]
     if prepared.geometry.fit == "squash" and header is not None and not header.oriented:
         width, height = header.width, header.height
@@ -46,7 +46,7 @@ def picture(prepared: Prepared, index: int, side: int, alt: str, *, pixels: NDAr
     size = max(1, round(width * factor)), max(1, round(height * factor))
     if size != image.size:
         image = image.resize(size, Image.Resampling.LANCZOS)
-    return Picture(_uri(image, "JPEG"), *size, False, alt)
+    return Picture(image_uri(image, "JPEG", quality=80), *size, False, alt)
 
 
 def eight_bits(pixels: NDArray[Any], like: NDArray[Any] | None = None) -> NDArray[np.uint8]:
@@ -61,9 +61,10 @@ def eight_bits(pixels: NDArray[Any], like: NDArray[Any] | None = None) -> NDArra
     return np.ascontiguousarray(picked)
 
 
-def _uri(image: Image.Image, kind: str) -> str:
+def image_uri(image: Image.Image, kind: str = "PNG", **options: Any) -> str:
+    """An image as a data URI; kind and options as Pillow's `save` takes them."""
     buffer = io.BytesIO()
-    image.save(buffer, kind, **({"quality": 80} if kind == "JPEG" else {"optimize": True}))
+    image.save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
@@ -71,10 +72,7 @@ def data_uri(pixels: NDArray[np.floating]) -> str:
     """(C, H, W) in [0, 1] as a PNG data URI, small images enlarged pixel by pixel."""
     eight = np.round(np.clip(rgb(pixels), 0, 1) * 255).astype(np.uint8)
     scale = max(1, math.ceil(96 / max(eight.shape[:2])))
-    image = Image.fromarray(eight.repeat(scale, 0).repeat(scale, 1))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return image_uri(Image.fromarray(eight.repeat(scale, 0).repeat(scale, 1)))
 
 
 def rgb(pixels: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -14,11 +14,10 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from clearsight.data.loader import to_float
-from clearsight.report.charts import interval_bar, parity, reliability
+from clearsight.report.charts import interval_bar, parity, reliability, score_heaps
 from clearsight.report.confusion import Matrix, matrix
 from clearsight.report.heatmaps import overlay
 from clearsight.report.pictures import Picture, picture
-from clearsight.report.score_chart import score_heaps
 from clearsight.tasks.sections import (
     Bar,
     Card,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -35,35 +36,18 @@ QUESTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A decision, as question, answer and reason."""
-
-    question: str
-    answer: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class CandidateRow:
-    """One candidate of a probe."""
-
-    rank: int
-    features: str
-    head: str
-    setting: str
-    accuracy: str
-    log_loss: str
+Row = dict[str, Any]
+"""What a row of the page shows, by the names that the template knows."""
 
 
 @dataclass(frozen=True)
 class RecipeSection:
-    """How the classifier was made and why so."""
+    """How the classifier was made and why so. choices: decisions, as question, answer and reason. candidates: heads."""
 
     summary: str
-    choices: tuple[Choice, ...]
-    candidates: tuple[CandidateRow, ...]
-    candidates_folded: tuple[CandidateRow, ...]
+    choices: tuple[Row, ...]
+    candidates: tuple[Row, ...]
+    candidates_folded: tuple[Row, ...]
     loss_chart: Markup | None
     accuracy_chart: Markup | None
     curve_words: str
@@ -80,12 +64,17 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
     ranked = sorted(fitted.candidates, key=lambda c: (-c.accuracy, c.log_loss))
     rows = [_candidate(i + 1, c) for i, c in enumerate(ranked)]
     words = fitted.bundle.task.words_used
-    titles = _loss_name(fitted), words.score_curve[0]
+    loss_name = f"Loss ({fitted.training.optimization.loss if fitted.training else 'cross-entropy'})"
+    titles = loss_name, words.score_curve[0]
     loss_chart, accuracy_chart = _charts(fitted.history, titles) if fitted.history else (None, None)
     return RecipeSection(
         summary=_summary(fitted),
         choices=tuple(
-            Choice(QUESTIONS.get(d.what, sentence(d.what).rstrip(".")), d.choice, sentence(d.why))
+            {
+                "question": QUESTIONS.get(d.what, sentence(d.what).rstrip(".")),
+                "answer": d.choice,
+                "reason": sentence(d.why),
+            }
             for d in fitted.decisions
         ),
         candidates=tuple(rows[:CANDIDATES]),
@@ -94,13 +83,9 @@ def recipe_section(fitted: Fitted, seed: int) -> RecipeSection:
         accuracy_chart=accuracy_chart,
         curve_words=_curve_words(fitted) if fitted.history else "",
         preview=preview(fitted, seed),
-        loss_name=_loss_name(fitted),
+        loss_name=loss_name,
         words=words,
     )
-
-
-def _loss_name(fitted: Fitted) -> str:
-    return f"Loss ({fitted.training.optimization.loss if fitted.training else 'cross-entropy'})"
 
 
 def _summary(fitted: Fitted) -> str:
@@ -179,8 +164,13 @@ def _curve_words(fitted: Fitted) -> str:
     )
 
 
-def _candidate(rank: int, candidate: Candidate) -> CandidateRow:
+def _candidate(rank: int, candidate: Candidate) -> Row:
     setting = ", ".join(f"{k} {v:g}" for k, v in candidate.setting.items())
-    return CandidateRow(
-        rank, candidate.features, candidate.head, setting, percent(candidate.accuracy), f"{candidate.log_loss:.3f}"
-    )
+    return {
+        "rank": rank,
+        "features": candidate.features,
+        "head": candidate.head,
+        "setting": setting,
+        "accuracy": percent(candidate.accuracy),
+        "log_loss": f"{candidate.log_loss:.3f}",
+    }

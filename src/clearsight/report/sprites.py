@@ -4,8 +4,6 @@ attack changed. All are PNG data URIs, pixel by pixel; the page enlarges them.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
 import cv2
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clearsight.report.heatmaps import colours, strength
+from clearsight.report.pictures import image_uri
 from clearsight.report.tiles import Colours, bright, signed
 
 Floats = NDArray[np.floating]
@@ -21,10 +20,8 @@ Floats = NDArray[np.floating]
 
 def png(picture: Colours) -> str:
     """(H, W, 3) or (H, W, 4) in [0, 1] as a PNG data URI of as many pixels."""
-    buffer = io.BytesIO()
     eight = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    Image.fromarray(eight).save(buffer, "PNG", compress_level=6)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return image_uri(Image.fromarray(eight), compress_level=6)
 
 
 def fitted(picture: Colours, side: int) -> Colours:

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup, escape
+from numpy.typing import NDArray
 
 
 def element(tag: str, /, *inside: str, **attributes: str | float) -> Markup:
@@ -103,6 +105,20 @@ class Frame:
         drawn += [label(x_words(v), self.x(v), self.bottom + 17) for v in x_ticks]
         drawn.append(line(self.left, self.bottom, self.right, self.bottom, "axis"))
         return drawn
+
+    def key(self, place: int, name: str, style: str) -> list[Markup]:
+        """The name of a curve above the chart, beside a piece of its line. place: 0, 1, ... from the left."""
+        x = self.left + 110 * place
+        return [polyline([(x, 12), (x + 22, 12)], f"curve {style}"), label(name, x + 28, 16, "start", "name")]
+
+    def bars(self, counts: NDArray[np.integer], edges: NDArray[np.floating], style: str) -> list[Markup]:
+        """A histogram: counts (B,) between edges (B + 1,)."""
+        sides = zip(counts, edges[:-1], edges[1:], strict=True)
+        places = [(self.x(a) + 0.5, self.y(float(n)), self.x(b) - self.x(a) - 1) for n, a, b in sides]
+        return [
+            element("rect", x=x, y=y, width=width, height=self.bottom - y, class_=f"bar {style}")
+            for x, y, width in places
+        ]
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:

@@ -21,7 +21,7 @@ from clearsight.attacks import Attacked, attack_one
 from clearsight.attacks.curve import check as check_attack
 from clearsight.attacks.gradient import Norm
 from clearsight.data.loader import to_float
-from clearsight.errors import ConfigError, ModelError, UnsuitedError
+from clearsight.errors import ModelError, UnsuitedError
 from clearsight.feature_vis import (
     ExcitingPatches,
     FeatureMaps,
@@ -41,7 +41,7 @@ from clearsight.models.layer_graph import Node, wiring
 from clearsight.models.network import shared_copy
 from clearsight.predictor import Predictor
 from clearsight.serving.folder import RunFolder
-from clearsight.serving.problems import RefusedError, overloaded
+from clearsight.serving.problems import overloaded, too_slow
 from clearsight.serving.queueing import Deadline, Turns, leaving
 from clearsight.serving.settings import KEPT_LAYERS, WAITING_LOOKS
 from clearsight.serving.uploads import Upload
@@ -183,14 +183,7 @@ class Looker:
             try:
                 return await turns.take(work, seconds, left)
             except TimeoutError:
-                raise RefusedError(
-                    422,
-                    ConfigError(
-                        "the answer takes longer than it may",
-                        found=f"more than {seconds:g} s with those that waited",
-                        fix="ask for fewer steps, or raise --explain-timeout",
-                    ),
-                ) from None
+                raise too_slow("the answer", seconds, "ask for fewer steps, or raise --explain-timeout") from None
             except OverflowError:
                 self.worker.metrics.refused.labels("looks").inc()
                 raise overloaded("others are looking into the network", 2) from None

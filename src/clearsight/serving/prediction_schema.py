@@ -12,8 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, Field, create_model
 
-from clearsight.serving.analysis_schemas import AttackBody
-from clearsight.serving.schemas import Unreadable
+from clearsight.serving.schemas import AttackBody, Unreadable
 from clearsight.tasks import Task
 
 ABOUT = """task: the task of the model. picture: a PNG data URI of the image as the network sees it, where asked for.

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-from clearsight.errors import ClearsightError
+from clearsight.errors import ClearsightError, ConfigError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -56,6 +56,12 @@ def overloaded(reason: str, seconds: float) -> RefusedError:
         ClearsightError(reason, fix=f"ask again in {wait} s, or start more replicas"),
         headers={"Retry-After": str(wait)},
     )
+
+
+def too_slow(what: str, seconds: float, fix: str) -> RefusedError:
+    """422: work that takes longer than it may."""
+    found = f"more than {seconds:g} s with those that waited"
+    return RefusedError(422, ConfigError(f"{what} takes longer than it may", found=found, fix=fix))
 
 
 def problem_response(

@@ -52,9 +52,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._head_timer: TimerHandle | None = None
-        self._read_timer: TimerHandle | None = None
-        self._discard_timer: TimerHandle | None = None
+        self._timers: dict[str, TimerHandle] = {}  # of "head", "read" and "discard"
         self._unparsed = bytearray()
         self._in_body = False
         self._overhead = 0  # bytes since the last message ended that are no body
@@ -71,9 +69,8 @@ class Connection(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_head_timer()
-        self._end_read_timer()
-        self._end_discard_timer()
+        for name in ("head", "read", "discard"):
+            self._end_timer(name)
         self._unparsed.clear()
         super().connection_lost(exc)
 
@@ -90,7 +87,7 @@ class Connection(HttpToolsProtocol):
         while self._unparsed and not self.pipeline and not self.transport.is_closing():
             piece = bytes(self._unparsed[:PIECE_BYTES])
             del self._unparsed[:PIECE_BYTES]
-            if not self._in_body and self._head_timer is None:
+            if not self._in_body and "head" not in self._timers:
                 self._await_head()  # also for empty lines between messages, of which the parser tells nothing
             self._ended = False
             self._overhead += len(piece)
@@ -125,7 +122,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_body = False
-        if self._head_timer is None:
+        if "head" not in self._timers:
             self._await_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -133,7 +130,7 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._end_head_timer()
+        self._end_timer("head")
         self._in_body = True
         super().on_headers_complete()
 
@@ -149,7 +146,7 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._end_discard_timer()
+        self._end_timer("discard")
         self._in_body = False
         self._ended = True
         self._discarded = 0
@@ -159,22 +156,22 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if self._in_body and self.cycle.response_complete and self._discard_timer is None:
-            self._discard_timer = self.loop.call_later(DISCARD_SECONDS, self.transport.abort)
+        if self._in_body and self.cycle.response_complete and "discard" not in self._timers:
+            self._timers["discard"] = self.loop.call_later(DISCARD_SECONDS, self.transport.abort)
         if self._unparsed:
             self.loop.call_soon(self._parse)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._read_timer is None:
-            self._read_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        if "read" not in self._timers:
+            self._timers["read"] = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._end_read_timer()
+        self._end_timer("read")
         super().resume_writing()
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_late)
+        self._timers["head"] = self.loop.call_later(HEAD_SECONDS, self._head_late)
 
     def _head_late(self) -> None:
         if self._answering or self.flow.read_paused:  # what came before is at work, and must not be lost
@@ -182,20 +179,9 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.abort()
 
-    def _end_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _end_read_timer(self) -> None:
-        if self._read_timer is not None:
-            self._read_timer.cancel()
-            self._read_timer = None
-
-    def _end_discard_timer(self) -> None:
-        if self._discard_timer is not None:
-            self._discard_timer.cancel()
-            self._discard_timer = None
+    def _end_timer(self, name: str) -> None:
+        if timer := self._timers.pop(name, None):
+            timer.cancel()
 
 
 class Server(uvicorn.Server):

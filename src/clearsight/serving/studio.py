@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Query, Request, Response
 
 from clearsight.errors import BundleError
-from clearsight.serving import analysis_schemas as schemas
-from clearsight.serving import responses
+from clearsight.serving import responses, schemas
 from clearsight.serving.analysis import Looker
 from clearsight.serving.openapi import Images, body, problems
 from clearsight.serving.prediction_schema import attack_body, prediction_schema

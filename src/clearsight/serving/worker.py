@@ -31,7 +31,7 @@ from clearsight.retrieval import Index
 from clearsight.serving.batching import Batcher
 from clearsight.serving.logs import event
 from clearsight.serving.metrics import Metrics
-from clearsight.serving.problems import RefusedError, overloaded
+from clearsight.serving.problems import overloaded, too_slow
 from clearsight.serving.queueing import Deadline, Left, Turns
 from clearsight.serving.settings import WAITING_EXPLANATIONS, ServeConfig
 from clearsight.serving.uploads import Upload
@@ -132,14 +132,8 @@ class Worker:
             self.metrics.refused.labels("explanations").inc()
             raise overloaded("other explanations are waiting", self.config.explain_timeout / 4) from None
         except TimeoutError:
-            raise RefusedError(
-                422,
-                ConfigError(
-                    "the explanation takes longer than it may",
-                    found=f"more than {self.config.explain_timeout:g} s with those that waited",
-                    fix="ask for fewer samples, for judged=false, for grad-cam, or raise --explain-timeout",
-                ),
-            ) from None
+            fix = "ask for fewer samples, for judged=false, for grad-cam, or raise --explain-timeout"
+            raise too_slow("the explanation", self.config.explain_timeout, fix) from None
 
     def _admit(self, images: Sequence[Upload]) -> Sequence[Upload]:
         """The images, if they can be answered in time; else RefusedError 429."""

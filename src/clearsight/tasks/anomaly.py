@@ -32,6 +32,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clearsight.calibration.prediction_sets import thinned
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.errors import ConfigError, DataError, nearest
 from clearsight.tasks.anomaly_evaluation import AnomalyEvaluation, evaluate_anomalies
@@ -70,9 +71,6 @@ FALSE_ALARMS = 0.05
 
 PRIOR = 0.5
 SHAPE = 0.1
-
-KEPT = 2000
-"""Scores of held-out normal images that are kept at most, evenly by rank."""
 
 
 @register_task
@@ -116,6 +114,8 @@ class Anomaly(Task):
     faithfulness: ClassVar[bool] = False  # a place that is taken away, blurred, is an anomaly too
     studio: ClassVar[str] = "anomalies"
     reader: ClassVar[str] = "anomaly"
+    output_names: ClassVar[tuple[str, ...]] = ("probabilities", "p_values", "scores")
+    parity_words: ClassVar[tuple[str, str]] = ("answer", "scores, in their spread among normal images,")
     any_classes: ClassVar[str | None] = NORMAL
 
     @classmethod
@@ -205,18 +205,11 @@ class Anomaly(Task):
     def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Anomaly:
         """The same with the scores (V, 1) of images the model had not seen; anomalies among them are passed over."""
         known = np.sort(np.asarray(outputs, np.float64)[truth[:, 0] == 0, 0])
-        if len(known) > KEPT:
-            known = known[np.linspace(0, len(known) - 1, KEPT).round().astype(int)]
-        return replace(self, known=tuple(known.tolist()))
+        return replace(self, known=tuple(thinned(known).tolist()))
 
     def activation(self) -> nn.Module:
         """Probability of an anomaly (N, 1), p-value (N, 1), from 1 / (V + 1) to 1, and score (N, 1)."""
         return _Rareness(self)
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Of an exported file."""
-        return "probabilities", "p_values", "scores"
 
     def p_values(self, outputs: Outputs) -> Floats:
         """p of scores (N, 1): (N,)."""
@@ -263,11 +256,6 @@ class Anomaly(Task):
     def aligned(self, dataset: Dataset) -> NDArray[Any]:
         """The targets (N, 1)."""
         return dataset.targets
-
-    @property
-    def parity_words(self) -> tuple[str, str]:
-        """What an exported file is compared by."""
-        return "answer", "scores, in their spread among normal images,"
 
     @property
     def _spread(self) -> float:

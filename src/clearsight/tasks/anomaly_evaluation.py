@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clearsight.metrics import auroc_interval, wilson_interval
 from clearsight.metrics.ranking import auroc, average_precision
-from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.sections import Bar, Card, Cards, Charts, ReportParts, ScoreChart, Section, Table, Tile
 from clearsight.wording import count, percent
 
@@ -40,11 +40,9 @@ class GroupScore:
 
 
 @dataclass(frozen=True)
-class AnomalyMistake:
-    """An anomaly that was missed, or a normal image called one. index: its position in the data set."""
+class AnomalyMistake(Mistake):
+    """An anomaly that was missed, or a normal image called one."""
 
-    index: int
-    image: str
     kind: Literal["missed", "false alarm"]
     probability: float
     p_value: float

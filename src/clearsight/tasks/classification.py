@@ -77,6 +77,8 @@ class Classification(Task):
     localises: ClassVar[bool] = True
     studio: ClassVar[str] = "classes"
     reader: ClassVar[str] = "classes"
+    output_names: ClassVar[tuple[str, ...]] = ("probabilities", "logits")
+    parity_words: ClassVar[tuple[str, str]] = ("class", "probabilities")
     int8_measure: ClassVar[tuple[str, bool] | None] = ("accuracy", True)
 
     @classmethod
@@ -165,11 +167,6 @@ class Classification(Task):
         """Probabilities (N, K) and logits (N, K)."""
         return _Softmax(self.scale)
 
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Of an exported file."""
-        return "probabilities", "logits"
-
     def predictions(
         self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
     ) -> list[Prediction]:
@@ -222,11 +219,6 @@ class Classification(Task):
             )
         number = np.array([self.names.index(c) for c in dataset.classes])
         return np.where(dataset.labels >= 0, number[dataset.labels], -1)
-
-    @property
-    def parity_words(self) -> tuple[str, str]:
-        """What an exported file is compared by."""
-        return "class", "probabilities"
 
     def same(self, expected: tuple[Outputs, ...], found: tuple[Outputs, ...]) -> NDArray[np.bool_]:
         """The same class."""

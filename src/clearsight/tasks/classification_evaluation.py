@@ -27,7 +27,7 @@ from clearsight.metrics import (
 )
 from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.tasks.classification_report import class_report
-from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.sections import ReportParts
 
 
@@ -44,11 +44,9 @@ class ClassScore:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """An image whose predicted class is not its label. index: its position in the data set."""
+class ClassMistake(Mistake):
+    """An image whose predicted class is not its label."""
 
-    index: int
-    image: str
     label: str
     predicted: str
     probability: float
@@ -75,7 +73,7 @@ class ClassEvaluation(Evaluation):
     confusion: NDArray[np.int64]
     reliability: tuple[ReliabilityBin, ...]
     reliability_uncalibrated: tuple[ReliabilityBin, ...]
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[ClassMistake, ...]
     classes: tuple[str, ...]
     temperature: float = 1.0
 
@@ -135,7 +133,7 @@ class ClassEvaluation(Evaluation):
         ]
         return "\n".join([*lines, "", *(self.mistake_line(m) for m in self.mistakes[:10])])
 
-    def mistake_line(self, mistake: Mistake) -> str:
+    def mistake_line(self, mistake: ClassMistake) -> str:
         """A mistake in a line."""
         how = "sure and wrong" if mistake.probability > 0.8 else "wrong"
         return f"{how}: {mistake.image} is {mistake.label}, called {mistake.predicted} with {mistake.probability:.1%}"
@@ -195,7 +193,7 @@ def evaluate_classes(
         reliability=tuple(reliability_bins(targets, belief)),
         reliability_uncalibrated=tuple(reliability_bins(targets, raw)),
         mistakes=tuple(
-            Mistake(
+            ClassMistake(
                 int(where[i]),
                 images[int(i)] if images is not None else f"#{where[i]}",
                 classes[int(targets[i])],

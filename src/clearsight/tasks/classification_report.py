@@ -27,7 +27,7 @@ from clearsight.tasks.sections import (
 from clearsight.wording import count, percent, points
 
 if TYPE_CHECKING:
-    from clearsight.tasks.classification_evaluation import ClassEvaluation, Mistake
+    from clearsight.tasks.classification_evaluation import ClassEvaluation, ClassMistake
 
 SHOWN = 24
 """Mistakes in the report at most."""
@@ -193,7 +193,7 @@ def _mistakes(test: ClassEvaluation, thing: str) -> Cards:
     )
 
 
-def _card(mistake: Mistake) -> Card:
+def _card(mistake: ClassMistake) -> Card:
     return Card(
         mistake.index,
         mistake.image,

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.sections import ReportParts, Table, Tile
 from clearsight.wording import count
 
@@ -27,11 +27,9 @@ class ErrorScore:
 
 
 @dataclass(frozen=True)
-class ErrorMistake:
+class ErrorMistake(Mistake):
     """An image far off. predicted, truth (T,). error: the largest of its errors, over each name's deviation."""
 
-    index: int
-    image: str
     predicted: tuple[float, ...]
     truth: tuple[float, ...]
     error: float

@@ -13,10 +13,17 @@ NEW = " it had never seen"
 """What is said of test images."""
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """An image that is predicted wrongly. index: its position in the data set. image: its name."""
+
+    index: int
+    image: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(ABC):
-    """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first; a mistake has
-    `index`, its position in the data set, and `image`, its name.
+    """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first.
 
     images: what became of the images given; None where metrics were computed of outputs alone.
     """

@@ -27,7 +27,7 @@ from clearsight.tasks.losses import binary_cross_entropy, mean_squared_error
 from clearsight.tasks.multilabel_evaluation import LabelsEvaluation, evaluate_labels
 from clearsight.tasks.predictions import LabelsPrediction, labels_predictions
 from clearsight.tasks.registry import register_task
-from clearsight.tasks.strata import rarest_label
+from clearsight.tasks.strata import constant_finding, constant_names, rarest_label
 from clearsight.tasks.task import (
     BAR,
     Floats,
@@ -39,7 +39,6 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
-from clearsight.tasks.variety import constant_finding, constant_names
 
 SEPARATORS = ("|", ";", ",")
 """What joins the labels of an image in one cell."""
@@ -75,6 +74,8 @@ class Multilabel(Task):
     localises: ClassVar[bool] = True
     studio: ClassVar[str] = "labels"
     reader: ClassVar[str] = "labels"
+    output_names: ClassVar[tuple[str, ...]] = ("beliefs", "logits")
+    parity_words: ClassVar[tuple[str, str]] = ("labels", "beliefs")
     int8_measure: ClassVar[tuple[str, bool] | None] = ("mean average precision", True)
 
     @classmethod
@@ -196,12 +197,7 @@ class Multilabel(Task):
 
     def activation(self) -> nn.Module:
         """Probabilities (N, K) and logits (N, K)."""
-        return _Sigmoids(self.scale, self.shift)
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Of an exported file."""
-        return "beliefs", "logits"
+        return Sigmoids(self.scale, self.shift)
 
     def given(self, probabilities: Floats) -> NDArray[np.bool_]:
         """Which labels probabilities (N, K) give."""
@@ -246,11 +242,6 @@ class Multilabel(Task):
             found[:, self.names.index(name)] = dataset.targets[:, k]
         return found
 
-    @property
-    def parity_words(self) -> tuple[str, str]:
-        """What an exported file is compared by."""
-        return "labels", "beliefs"
-
     def same(self, expected: tuple[Outputs, ...], found: tuple[Outputs, ...]) -> NDArray[np.bool_]:
         """The same labels given."""
         given = [self.given(np.asarray(decoded[0], np.float64)) for decoded in (expected, found)]
@@ -286,7 +277,9 @@ class Multilabel(Task):
         return {"task": self.name, "thresholds": dict(zip(self.names, self.thresholds, strict=True))}
 
 
-class _Sigmoids(nn.Module):
+class Sigmoids(nn.Module):
+    """Probabilities (N, K) of independent questions, sigmoid(scale z + shift), and logits (N, K)."""
+
     scale: Tensor
     shift: Tensor
 

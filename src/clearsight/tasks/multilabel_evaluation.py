@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clearsight.metrics import expected_calibration_error
 from clearsight.metrics.ranking import average_precision, f1_of
-from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.sections import Card, Cards, ReportParts, Section, Table, Tile
 from clearsight.wording import count, listed, percent, points
 
@@ -37,11 +37,9 @@ class LabelScore:
 
 
 @dataclass(frozen=True)
-class LabelMistake:
+class LabelMistake(Mistake):
     """An image not given exactly its labels. surprise: the sum over labels of -log probability of the truth."""
 
-    index: int
-    image: str
     missing: tuple[str, ...]
     wrong: tuple[str, ...]
     surprise: float

@@ -25,14 +25,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clearsight.calibration.prediction_sets import interval_scores
+from clearsight.calibration.prediction_sets import interval_scores, thinned, threshold_of
 from clearsight.data.dataset import Dataset, Listing, natural_key
 from clearsight.data.targets import Stated, require_finite
 from clearsight.errors import DataError
 from clearsight.metrics import entropy, wilson_interval
-from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.losses import binary_cross_entropy
-from clearsight.tasks.multilabel import platt
+from clearsight.tasks.multilabel import Sigmoids, platt
 from clearsight.tasks.predictions import Prediction
 from clearsight.tasks.registry import register_task
 from clearsight.tasks.sections import Bar, Card, Cards, Confusion, ReportParts, Section, Table, Tile
@@ -52,9 +52,6 @@ from clearsight.wording import count, percent
 
 MOST_GRADES = 20
 """Different numbers of which there are more are no grades."""
-
-KEPT = 2000
-"""Conformal scores that are kept at most, evenly by rank."""
 
 RESAMPLES = 1000
 """Bootstrap samples behind an interval."""
@@ -95,6 +92,8 @@ class Ordinal(Task):
     exclusive: ClassVar[bool] = True
     studio: ClassVar[str] = "classes"
     reader: ClassVar[str] = "classes"
+    output_names: ClassVar[tuple[str, ...]] = ("probabilities", "logits")
+    parity_words: ClassVar[tuple[str, str]] = ("grade", "probabilities")
     int8_measure: ClassVar[tuple[str, bool] | None] = ("accuracy", True)
 
     @classmethod
@@ -183,18 +182,11 @@ class Ordinal(Task):
                 scale[k], shift[k] = platt(np.asarray(outputs[:, k], np.float64), above)
         fitted = replace(self, scale=tuple(scale), shift=tuple(shift))
         scores = np.sort(interval_scores(fitted.decode(outputs))[np.arange(len(truth)), truth])
-        if len(scores) > KEPT:
-            scores = scores[np.linspace(0, len(scores) - 1, KEPT).round().astype(int)]
-        return replace(fitted, scores=tuple(scores.tolist()))
+        return replace(fitted, scores=tuple(thinned(scores).tolist()))
 
     def activation(self) -> nn.Module:
         """Probabilities (N, K) and cumulative logits (N, K - 1)."""
         return _Grades(self.scale, self.shift)
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Of an exported file."""
-        return "probabilities", "logits"
 
     def prediction_sets(
         self, outputs: Outputs, ood: OODScores | None, options: PredictOptions
@@ -204,8 +196,7 @@ class Ordinal(Task):
         """
         if not self.scores:
             return None
-        place = math.ceil((len(self.scores) + 1) * options.coverage)
-        enough = self.scores[place - 1] if place <= len(self.scores) else math.inf
+        enough = threshold_of(np.array(self.scores), options.coverage)
         return np.asarray(interval_scores(self.decode(outputs)) <= enough)
 
     def predictions(
@@ -300,11 +291,6 @@ class Ordinal(Task):
         number = np.array([self.names.index(name) for name in dataset.names])
         return np.asarray(number[dataset.labels])
 
-    @property
-    def parity_words(self) -> tuple[str, str]:
-        """What an exported file is compared by."""
-        return "grade", "probabilities"
-
     def same(self, expected: tuple[Outputs, ...], found: tuple[Outputs, ...]) -> NDArray[np.bool_]:
         """The same grade."""
         return np.asarray(expected[0].argmax(1) == found[0].argmax(1))
@@ -329,17 +315,9 @@ class Ordinal(Task):
         return cls(names, *(tuple(card[key]) for key in ("scale", "shift", "scores")))
 
 
-class _Grades(nn.Module):
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, scale: Sequence[float], shift: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
-        self.register_buffer("shift", torch.tensor(shift, dtype=torch.float64))
-
+class _Grades(Sigmoids):
     def forward(self, logits: Tensor) -> tuple[Tensor, ...]:
-        above = (logits * self.scale + self.shift).sigmoid()
+        above, _ = super().forward(logits)
         columns = [torch.ones_like(above[:, :1])]
         for k in range(above.shape[1]):  # never more probable than the boundary below
             columns.append(torch.minimum(columns[-1], above[:, k : k + 1]))
@@ -349,11 +327,9 @@ class _Grades(nn.Module):
 
 
 @dataclass(frozen=True)
-class GradeMistake:
-    """An image of another grade than predicted. off: by how many grades. index: its position in the data set."""
+class GradeMistake(Mistake):
+    """An image of another grade than predicted. off: by how many grades."""
 
-    index: int
-    image: str
     grade: str
     predicted: str
     off: int

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clearsight.calibration.prediction_sets import thinned
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
 from clearsight.data.targets import Stated, is_direction, one_hot
@@ -31,6 +32,7 @@ from clearsight.tasks.losses import huber, mean_squared_error
 from clearsight.tasks.predictions import ANGLES, NumbersPrediction, half_widths, numbers_predictions
 from clearsight.tasks.registry import register_task
 from clearsight.tasks.regression_evaluation import NumbersEvaluation, evaluate_numbers
+from clearsight.tasks.strata import constant_finding, constant_names
 from clearsight.tasks.task import (
     Explained,
     Floats,
@@ -42,7 +44,6 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
-from clearsight.tasks.variety import constant_finding, constant_names
 
 Kind = Literal["number", "angle", "direction"]
 
@@ -50,9 +51,6 @@ LEAST = -7.0
 """Smallest logarithmic variance, in deviations of the training numbers, that is taken from a network: a deviation of
 0.03.
 """
-
-KEPT = 2000
-"""Validation errors that are kept for the intervals at most, evenly by rank."""
 
 MUON_FROM = 2000
 """Images from which numbers are learned with Muon. Measured on 2,500 and 6,000 views and 8,000 digits: three quarters
@@ -124,6 +122,7 @@ class Regression(Task):
     probabilistic: ClassVar[bool] = False
     studio: ClassVar[str] = "numbers"
     reader: ClassVar[str] = "numbers"
+    parity_words: ClassVar[tuple[str, str]] = ("numbers", "values, in their spread,")
     int8_measure: ClassVar[tuple[str, bool] | None] = ("mean error, in the spread,", False)
 
     @classmethod
@@ -276,9 +275,7 @@ class Regression(Task):
     def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Regression:
         """The same with the errors of images the network had not seen."""
         wrong = np.abs(self.differences(self.decode(outputs), truth)) / self.deviations(outputs)
-        ordered = np.sort(wrong, axis=0).T
-        if ordered.shape[1] > KEPT:
-            ordered = ordered[:, np.linspace(0, ordered.shape[1] - 1, KEPT).round().astype(int)]
+        ordered = thinned(np.sort(wrong, axis=0).T)
         return replace(self, errors=tuple(tuple(row.tolist()) for row in ordered))
 
     def widths(self, outputs: Outputs, coverage: float) -> Floats:
@@ -336,11 +333,6 @@ class Regression(Task):
                 fix="convert them",
             )
         return found
-
-    @property
-    def parity_words(self) -> tuple[str, str]:
-        """What an exported file is compared by."""
-        return "numbers", "values, in their spread,"
 
     @property
     def scale(self) -> Floats:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.ranking import r_squared
-from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.predictions import ANGLES
 from clearsight.tasks.sections import Bar, Card, Cards, Charts, ParityChart, ReportParts, Section, Table, Tile
 from clearsight.wording import count, percent
@@ -49,11 +49,9 @@ class NumberScore:
 
 
 @dataclass(frozen=True)
-class NumberMistake:
+class NumberMistake(Mistake):
     """An image far off. said, truth (T,)."""
 
-    index: int
-    image: str
     said: tuple[float, ...]
     truth: tuple[float, ...]
     error: float

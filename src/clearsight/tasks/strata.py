@@ -1,4 +1,5 @@
-"""Groups of similar images, which are spread evenly over the splits where images are not of one class each.
+"""How targets vary: groups of similar images, which are spread evenly over the splits where images are not of one class
+each; and targets that are the same for all images, of which nothing can be learned.
 
 Shapes: N images, K labels.
 """
@@ -10,6 +11,10 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+
+from clearsight.data.audit import Finding
+from clearsight.data.dataset import Dataset
+from clearsight.errors import DataError
 
 BINS = 10
 """Parts of the range of a number that are spread evenly over the splits."""
@@ -44,3 +49,17 @@ def tenths(numbers: NDArray[np.float64], name: str) -> tuple[NDArray[np.int64], 
     used = np.unique(group)
     words = [f"{name} {a:.4g} to {b:.4g}" for a, b in pairwise(edges)]
     return np.searchsorted(used, group).astype(np.int64), tuple(words[g] for g in used)
+
+
+def constant_names(dataset: Dataset) -> list[str]:
+    """Names of the targets that are the same for all images."""
+    columns = zip(dataset.names, dataset.targets.T, strict=True)
+    return [name for name, column in columns if column.min() == column.max()]
+
+
+def constant_finding(error: DataError | None) -> list[Finding]:
+    """The audit's finding about targets that training refuses with this error; none where it does not."""
+    if error is None:
+        return []
+    message = error.happened + (f": {error.found}" if error.found else "")
+    return [Finding("constant-targets", "warning", f"{message}; `train` refuses this", error.fix or "")]

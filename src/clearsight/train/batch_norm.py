@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from clearsight.models.base import forward_hooks
+
 TOLERANCE = 1e-3
 """Largest difference of a network's outputs, folded or not, as a share of the largest output."""
 
@@ -71,7 +73,7 @@ def _pairs(network: nn.Module, images: torch.Tensor) -> tuple[list[tuple[nn.Conv
     pairs: list[tuple[nn.Conv2d, _BatchNorm]] = []
     calls: dict[nn.Module, int] = {}
 
-    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         calls[module] = calls.get(module, 0) + 1
         if isinstance(module, nn.Conv2d):
             made_by[id(output)] = module
@@ -79,12 +81,8 @@ def _pairs(network: nn.Module, images: torch.Tensor) -> tuple[list[tuple[nn.Conv
         elif id(inputs[0]) in made_by:
             pairs.append((made_by[id(inputs[0])], module))  # type: ignore[arg-type]
 
-    hooks = [m.register_forward_hook(look) for m in network.modules() if isinstance(m, nn.Conv2d | _BatchNorm)]
-    try:
+    with forward_hooks(((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d | _BatchNorm)), note):
         output: torch.Tensor = network(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
     touching = [
         (conv, norm)
         for conv, norm in pairs

@@ -30,12 +30,11 @@ from clearsight.tasks import registered_tasks
 from clearsight.train.confident_learning import find_label_issues
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult, Watch
-from clearsight.train.decision import Decision
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
-from clearsight.train.recipe import Recipe, check_names, check_task, kept, larger_size, plan
+from clearsight.train.recipe import Decision, Recipe, check_names, check_task, kept, larger_size, plan
 from clearsight.train.ridge import ridge_head
 from clearsight.train.strategies.classical import classical
 from clearsight.train.strategies.from_scratch import from_scratch
@@ -109,7 +108,7 @@ def fit(
     _check_task(dataset, config, recipe)
     trials = Trials(dataset, scanned, config, test_fraction, device, console)
     recipe, geometry, why_so = trials.geometry(recipe)
-    decisions = [*recipe.decisions, *_notes(dataset, config), *why_so]
+    decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     prepared, left_out = trials.prepared(geometry, console)
@@ -173,11 +172,6 @@ def _bundle(outcome: TrainResult, prepared: Prepared, geometry: Geometry, scanne
         },
         split=record,
     )
-
-
-def _notes(dataset: Dataset, config: TrainConfig) -> list[Decision]:
-    """What the task says about how it reads the data, where the user left that open."""
-    return [Decision(*note) for note in dataset.task.notes(dataset, config)]
 
 
 def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:

@@ -127,7 +127,8 @@ def choose_head(
 
     def judge_candidate(features: StandardFeatures, like: tuple[Any, ...], names: tuple[str, ...] = AS_IT_IS) -> None:
         name, numbers, head, setting = like
-        z = np.concatenate([_logits(features, fit, judge, targets, head, setting) for fit, judge in trial])
+        heads = [(_fitted(features, fit, targets, head, setting), judge) for fit, judge in trial]
+        z = np.concatenate([fitted.outputs(features, judge) for fitted, judge in heads])
         truth = targets.labels[judged]
         belief = softmax(z, fit_temperature(z, truth))
         scores = accuracy(truth, z.argmax(1)), log_loss(truth, belief)
@@ -150,8 +151,8 @@ def choose_head(
     features = StandardFeatures([seen[chosen.views][i] for i in chosen.parts], everything)
     if len(everything) > SELECT_LIMIT:
         judged = folds[0][1]
-        logits = _logits(features, folds[0][0], judged, targets, chosen.head, chosen.setting)
-    spec, head = _fit(features, everything, targets, chosen.head, chosen.setting)
+        logits = _fitted(features, folds[0][0], targets, chosen.head, chosen.setting).outputs(features, judged)
+    spec, head = _fitted(features, everything, targets, chosen.head, chosen.setting).module(features)
     if progress:
         progress(len(plans) + len(views) + 1, len(plans) + len(views) + 1)
     temperature = fit_temperature(logits, targets.labels[judged])
@@ -166,7 +167,8 @@ def fit_softmax(
     parts: Sequence[Rows], chosen: NDArray[np.int64], targets: Targets, strength: float
 ) -> tuple[dict[str, Any], nn.Module]:
     """A softmax head on some images: the point from which fine-tuning starts."""
-    return _fit(StandardFeatures(parts, chosen), chosen, targets, "softmax", {"L2": strength})
+    features = StandardFeatures(parts, chosen)
+    return _fitted(features, chosen, targets, "softmax", {"L2": strength}).module(features)
 
 
 def _settings(kernels: bool) -> dict[str, list[dict[str, float]]]:
@@ -216,34 +218,48 @@ class StandardFeatures:
         return self._distance[np.ix_(pa, pb)]
 
 
-def _logits(
-    features: StandardFeatures,
-    fit: NDArray[np.int64],
-    judge: NDArray[np.int64],
-    targets: Targets,
-    head: str,
-    setting: dict[str, float],
-) -> NDArray[np.float64]:
-    """Logits (len(judge), K) by a head fitted on `fit`."""
-    if head == "softmax":
-        w, b = _softmax_weights(features, fit, targets, setting["L2"])
-        return np.concatenate([x @ w.T + b for x in features.chunks(judge)]).astype(np.float64)
-    gamma = setting["gamma D"] / features.width
-    support, dual, intercept = _kernel_weights(features, fit, targets, setting["C"], gamma)
-    return np.asarray(np.exp(-gamma * features.distances(judge, support)) @ dual.T + intercept)
+@dataclass(frozen=True)
+class FittedHead:
+    """A head fitted to standardised features. bias (E,), and dense weights (E, D), or dual coefficients (E, S) of a
+    radial basis kernel of width gamma and the rows (S,) of its support.
+    """
+
+    bias: NDArray[np.floating]
+    weight: NDArray[np.floating] | None = None
+    dual: NDArray[np.float64] | None = None
+    support: NDArray[np.int64] | None = None
+    gamma: float = 0.0
+
+    def outputs(self, features: StandardFeatures, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What it gives (len(rows), E) for some rows of the features."""
+        if self.weight is not None:
+            weight = self.weight
+            return np.concatenate([x @ weight.T + self.bias for x in features.chunks(rows)]).astype(np.float64)
+        assert self.dual is not None
+        assert self.support is not None
+        kernel = np.exp(-self.gamma * features.distances(rows, self.support))
+        return np.asarray(kernel @ self.dual.T + self.bias)
+
+    def module(self, features: StandardFeatures) -> tuple[dict[str, Any], nn.Module]:
+        """The head as a module of features that are not standardised, and its spec."""
+        if self.weight is not None:
+            return softmax_head(self.weight, self.bias, features.mean, features.std)
+        assert self.dual is not None
+        assert self.support is not None
+        z = np.concatenate(list(features.chunks(self.support)))
+        return kernel_head(z, self.dual, self.bias, self.gamma, features.mean, features.std)
 
 
-def _fit(
+def _fitted(
     features: StandardFeatures, fit: NDArray[np.int64], targets: Targets, head: str, setting: dict[str, float]
-) -> tuple[dict[str, Any], nn.Module]:
-    """The head as a module, and its spec."""
+) -> FittedHead:
+    """A softmax or kernel head fitted to some rows."""
     if head == "softmax":
         w, b = _softmax_weights(features, fit, targets, setting["L2"])
-        return softmax_head(w, b, features.mean, features.std)
+        return FittedHead(b, weight=w)
     gamma = setting["gamma D"] / features.width
     support, dual, intercept = _kernel_weights(features, fit, targets, setting["C"], gamma)
-    z = np.concatenate(list(features.chunks(support)))
-    return kernel_head(z, dual, intercept, gamma, features.mean, features.std)
+    return FittedHead(intercept, dual=dual, support=support, gamma=gamma)
 
 
 def _softmax_weights(

@@ -25,7 +25,7 @@ from clearsight.data.augment import augment
 from clearsight.data.loader import Images
 from clearsight.data.mix import mix
 from clearsight.errors import TrainingError
-from clearsight.models.auxiliary import AUXILIARY_WEIGHT, auxiliary_logits
+from clearsight.models.layers import AUXILIARY_WEIGHT, auxiliary_logits
 from clearsight.models.network import frozen
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Task

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from clearsight.console import Console
@@ -21,7 +21,6 @@ from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_publish
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
 from clearsight.train.config import TrainConfig, seconds
-from clearsight.train.decision import Decision
 
 SMALL = 48
 """Images whose median short side is below this many pixels are learned from scratch: enlarged to a pretrained network's
@@ -30,6 +29,18 @@ input they would be blur, and a small network learns them in seconds."""
 MANY_SMALL = 10_000
 """Small images from which the network is wider: more to learn from deserves more weights. On a CPU twice as wide, and
 its stem takes squares of 2x2 pixels, which pays for them; on a GPU four times, and the stem stays fine."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Something Clearsight chose for the user: what, which, and the reason with its numbers."""
+
+    what: str
+    choice: str
+    why: str
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
 
 
 def many_small(img_size: int, images: int) -> bool:

@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from torch import nn
 
-from clearsight.models.heads import kernel_head, softmax_head
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
-from clearsight.train.head_search import KERNEL_LIMIT, Candidate, Fold, Rows, StandardFeatures
+from clearsight.train.head_search import KERNEL_LIMIT, Candidate, FittedHead, Fold, Rows, StandardFeatures
 from clearsight.train.strategies.probe import feature_sets, new_probe, say_idle
 
 Floats = NDArray[np.float64]
@@ -32,16 +28,6 @@ STRENGTHS = (1e-2, 1e-1, 1.0, 10.0)
 
 KERNELS = ((0.1, 1.0), (0.1, 0.3), (1.0, 0.3), (0.01, 0.3))
 """Pairs (s, g D) of the head with a kernel."""
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """A fitted head: dense weights (E, D), or support (S, D) and dual (E, S); bias (E,)."""
-
-    weight: Floats | None
-    support: NDArray[np.int64]
-    dual: Floats | None
-    bias: Floats
 
 
 def ridge_head(job: TrainContext) -> TrainResult:
@@ -62,8 +48,7 @@ def ridge_head(job: TrainContext) -> TrainResult:
     best = min(range(len(found)), key=lambda i: found[i].log_loss)
     chosen = found[best]
     features = StandardFeatures([parts[i] for i in chosen.parts], everything)
-    gamma = chosen.setting.get("gamma D", 0.0) / features.width
-    spec, head = _module(features, _fitted(features, everything, wanted, chosen), gamma)
+    spec, head = _fitted(features, everything, wanted, chosen).module(features)
     probe.set_head(spec, head, chosen.parts)
     judged = rows[np.concatenate([judge for _, judge in folds])]
     truth = task.truth(data.dataset)[judged]
@@ -113,9 +98,7 @@ def _judged(
     for number, plan in enumerate(plans):
         if features is None or plan.features != of:
             features, of = StandardFeatures([parts[i] for i in plan.parts], everything), plan.features
-        out = np.concatenate(
-            [_applied(features, _fitted(features, fit, wanted, plan), judge, plan) for fit, judge in folds]
-        )
+        out = np.concatenate([_fitted(features, fit, wanted, plan).outputs(features, judge) for fit, judge in folds])
         error = float(np.mean((out - truth) ** 2))
         explained = 1 - error / float(np.mean((truth - truth.mean(0)) ** 2))
         found.append(Candidate(plan.features, plan.parts, plan.head, plan.setting, explained, error))
@@ -124,7 +107,7 @@ def _judged(
     return found, outputs
 
 
-def _fitted(features: StandardFeatures, fit: NDArray[np.int64], wanted: Floats, plan: Candidate) -> _Weights:
+def _fitted(features: StandardFeatures, fit: NDArray[np.int64], wanted: Floats, plan: Candidate) -> FittedHead:
     from sklearn.kernel_ridge import KernelRidge  # here, not above: it loads as slowly as PyTorch
 
     bias = wanted[fit].mean(0)
@@ -137,24 +120,8 @@ def _fitted(features: StandardFeatures, fit: NDArray[np.int64], wanted: Floats, 
             start += len(x)
         gram[np.diag_indices_from(gram)] += plan.setting["L2"] * len(fit)
         weight = cho_solve(cho_factor(gram, overwrite_a=True), moment)
-        return _Weights(weight.T, fit, None, bias)
-    kernel = np.exp(-plan.setting["gamma D"] / features.width * features.distances(fit, fit)).astype(np.float64)
+        return FittedHead(bias, weight=weight.T)
+    gamma = plan.setting["gamma D"] / features.width
+    kernel = np.exp(-gamma * features.distances(fit, fit)).astype(np.float64)
     machine = KernelRidge(alpha=plan.setting["L2"], kernel="precomputed").fit(kernel, y)
-    return _Weights(None, fit, machine.dual_coef_.T, bias)
-
-
-def _applied(features: StandardFeatures, head: _Weights, judge: NDArray[np.int64], plan: Candidate) -> Floats:
-    if head.weight is not None:
-        weight = head.weight
-        return np.concatenate([x @ weight.T for x in features.chunks(judge)]) + head.bias
-    assert head.dual is not None
-    kernel = np.exp(-plan.setting["gamma D"] / features.width * features.distances(judge, head.support))
-    return np.asarray(kernel @ head.dual.T + head.bias)
-
-
-def _module(features: StandardFeatures, head: _Weights, gamma: float) -> tuple[dict[str, Any], nn.Module]:
-    if head.weight is not None:
-        return softmax_head(head.weight, head.bias, features.mean, features.std)
-    assert head.dual is not None
-    support = np.concatenate(list(features.chunks(head.support)))
-    return kernel_head(support, head.dual, head.bias, gamma, features.mean, features.std)
+    return FittedHead(bias, dual=machine.dual_coef_.T, support=fit, gamma=gamma)

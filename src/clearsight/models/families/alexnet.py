@@ -38,7 +38,7 @@ from clearsight.models.layers import (
     pieces,
 )
 from clearsight.models.published import TorchvisionWeights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 PAPER = "Krizhevsky et al. 2012, NIPS 25"
 SINGLE_TOWER = "Krizhevsky 2014, arXiv:1404.5997"
@@ -135,8 +135,16 @@ class AlexNet(nn.Module):
         return self.classifier(x.flatten(1))  # type: ignore[no-any-return]
 
 
-@with_weights(TorchvisionWeights("AlexNet_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=4, year=2014, paper=SINGLE_TOWER, top1=56.522, top5=79.066, design=SINGLE)
+@register(
+    img_size=224,
+    min_size=4,
+    year=2014,
+    paper=SINGLE_TOWER,
+    top1=56.522,
+    top5=79.066,
+    design=SINGLE,
+    weights=TorchvisionWeights("AlexNet_Weights.IMAGENET1K_V1"),
+)
 def alexnet(*, classes: int, channels: int, img_size: int, design: AlexNetDesign) -> nn.Module:
     """The single tower, torchvision's: 61,100,840 parameters."""
     return AlexNet(

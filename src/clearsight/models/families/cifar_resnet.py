@@ -16,6 +16,7 @@ classes).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -67,9 +68,9 @@ class PaddedBlock(BasicBlock):
 
 
 class CifarResNet(nn.Module):
-    """The three-stage network of depth 6 * blocks + 2."""
+    """The three-stage network of depth 6 * blocks + 2. It is the same for every img_size."""
 
-    def __init__(self, depth: int, classes: int, channels: int, design: CifarDesign) -> None:
+    def __init__(self, depth: int, classes: int, channels: int, img_size: int, design: CifarDesign) -> None:
         super().__init__()
         blocks, w = (depth - 2) // 6, design.width
         block = PaddedBlock if design.shortcut == "A" else BasicBlock
@@ -93,55 +94,19 @@ class CifarResNet(nn.Module):
         return self.fc(self.dropout(x.flatten(1)))  # type: ignore[no-any-return]
 
 
-@register(img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=RESIDUAL)
-def resnet8(*, classes: int, channels: int, img_size: int, design: CifarDesign) -> nn.Module:
-    """One block a stage: the smallest of the family, for tiny images."""
-    return CifarResNet(8, classes, channels, design)
+VARIANTS = (  # name, depth, design
+    ("resnet8", 8, RESIDUAL),  # one block a stage: the smallest of the family, for tiny images
+    ("resnet20", 20, RESIDUAL),  # three: the paper's smallest
+    ("resnet32", 32, RESIDUAL),
+    ("resnet44", 44, RESIDUAL),
+    ("resnet56", 56, RESIDUAL),
+    ("resnet110", 110, RESIDUAL),  # the paper warms it up at a learning rate of 0.01 before 0.1
+    ("resnet1202", 1202, RESIDUAL),  # 200 blocks a stage: the paper's proof that depth alone no longer stops training
+    ("plain20", 20, PLAIN),
+    ("plain56", 56, PLAIN),  # trains worse than plain20
+)
 
-
-@register(img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=RESIDUAL)
-def resnet20(*, classes: int, channels: int, img_size: int, design: CifarDesign) -> nn.Module:
-    """Three blocks a stage: the paper's smallest."""
-    return CifarResNet(20, classes, channels, design)
-
-
-@register(img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=RESIDUAL)
-def resnet32(*, classes: int, channels: int, img_size: int, design: CifarDesign) -> nn.Module:
-    """Five blocks a stage."""
-    return CifarResNet(32, classes, channels, design)
-
-
-@register(img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=RESIDUAL)
-def resnet44(*, classes: int, channels: int, img_size: int, design: CifarDesign) -> nn.Module:
-    """Seven blocks a stage."""
-    return CifarResNet(44, classes, channels, design)
-
-
-@register(img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=RESIDUAL)
-def resnet56(*, classes: int, channels: int, img_size: int, design: CifarDesign) -> nn.Module:
-    """Nine blocks a stage."""
-    return CifarResNet(56, classes, channels, design)
-
-
-@register(img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=RESIDUAL)
-def resnet110(*, classes: int, channels: int, img_size: int, design: CifarDesign) -> nn.Module:
-    """18 blocks a stage. The paper warms it up at a learning rate of 0.01 before 0.1."""
-    return CifarResNet(110, classes, channels, design)
-
-
-@register(img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=RESIDUAL)
-def resnet1202(*, classes: int, channels: int, img_size: int, design: CifarDesign) -> nn.Module:
-    """200 blocks a stage: the paper's proof that depth alone no longer stops training."""
-    return CifarResNet(1202, classes, channels, design)
-
-
-@register(img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=PLAIN)
-def plain20(*, classes: int, channels: int, img_size: int, design: CifarDesign) -> nn.Module:
-    """ResNet-20 without its shortcuts."""
-    return CifarResNet(20, classes, channels, design)
-
-
-@register(img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=PLAIN)
-def plain56(*, classes: int, channels: int, img_size: int, design: CifarDesign) -> nn.Module:
-    """ResNet-56 without its shortcuts, which trains worse than plain20."""
-    return CifarResNet(56, classes, channels, design)
+for name, depth, design in VARIANTS:
+    register(name=name, img_size=32, min_size=4, year=2015, paper=PAPER, classes=10, design=design)(
+        partial(CifarResNet, depth)
+    )

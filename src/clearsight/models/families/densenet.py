@@ -39,7 +39,7 @@ from clearsight.models.layers import (
     he_normal,
 )
 from clearsight.models.published import TorchvisionWeights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 PAPER = "Huang et al. 2016, arXiv:1608.06993"
 BOTTLENECK = 4
@@ -203,33 +203,22 @@ def _renamed(key: str) -> str:
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key)
 
 
-def _weights(name: str) -> TorchvisionWeights:
-    return TorchvisionWeights(f"{name}_Weights.IMAGENET1K_V1", renamed=_renamed)
+VARIANTS = (  # name, layers in each block, design, top1, top5
+    ("densenet121", (6, 12, 24, 16), PUBLISHED, 74.434, 91.972),  # 7,978,856 parameters
+    ("densenet161", (6, 12, 36, 24), WIDE, 77.138, 93.560),  # 28,681,000
+    ("densenet169", (6, 12, 32, 32), PUBLISHED, 75.600, 92.806),  # 14,149,480
+    ("densenet201", (6, 12, 48, 32), PUBLISHED, 76.896, 93.370),  # 20,013,928
+)
 
-
-@with_weights(_weights("DenseNet121"))
-@register(img_size=224, min_size=8, year=2016, paper=PAPER, top1=74.434, top5=91.972, design=PUBLISHED)
-def densenet121(*, classes: int, channels: int, img_size: int, design: DenseNetDesign) -> nn.Module:
-    """6, 12, 24 and 16 layers: 7,978,856 parameters."""
-    return DenseNet((6, 12, 24, 16), classes, channels, img_size, design)
-
-
-@with_weights(_weights("DenseNet161"))
-@register(img_size=224, min_size=8, year=2016, paper=PAPER, top1=77.138, top5=93.560, design=WIDE)
-def densenet161(*, classes: int, channels: int, img_size: int, design: DenseNetDesign) -> nn.Module:
-    """6, 12, 36 and 24 layers of growth 48: 28,681,000 parameters."""
-    return DenseNet((6, 12, 36, 24), classes, channels, img_size, design)
-
-
-@with_weights(_weights("DenseNet169"))
-@register(img_size=224, min_size=8, year=2016, paper=PAPER, top1=75.600, top5=92.806, design=PUBLISHED)
-def densenet169(*, classes: int, channels: int, img_size: int, design: DenseNetDesign) -> nn.Module:
-    """6, 12, 32 and 32 layers: 14,149,480 parameters."""
-    return DenseNet((6, 12, 32, 32), classes, channels, img_size, design)
-
-
-@with_weights(_weights("DenseNet201"))
-@register(img_size=224, min_size=8, year=2016, paper=PAPER, top1=76.896, top5=93.370, design=PUBLISHED)
-def densenet201(*, classes: int, channels: int, img_size: int, design: DenseNetDesign) -> nn.Module:
-    """6, 12, 48 and 32 layers: 20,013,928 parameters."""
-    return DenseNet((6, 12, 48, 32), classes, channels, img_size, design)
+for name, layers, design, top1, top5 in VARIANTS:
+    register(
+        name=name,
+        img_size=224,
+        min_size=8,
+        year=2016,
+        paper=PAPER,
+        top1=top1,
+        top5=top5,
+        design=design,
+        weights=TorchvisionWeights(f"{name.replace('densenet', 'DenseNet')}_Weights.IMAGENET1K_V1", renamed=_renamed),
+    )(partial(DenseNet, layers))

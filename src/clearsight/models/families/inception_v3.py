@@ -3,7 +3,7 @@ computer vision", arXiv:1512.00567].
 
 Large filters are factorised: 5x5 into two 3x3 in the stem, nxn into 1xn and nx1 (n = 7 on the 17x17 maps, 3
 on the 8x8 maps), and maps shrink in modules whose convolutions and pooling run side by side. One auxiliary
-classifier with batch normalisation for training (aux=True; `models.auxiliary.auxiliary_logits` reads it). In
+classifier with batch normalisation for training (aux=True; `models.layers.auxiliary_logits` reads it). In
 torchvision's form with its tensor names, which keeps a 5x5 branch in the 35x35 modules, as the authors'
 released network does. 27,161,264 parameters with the auxiliary head, 23,834,568 without. The published
 weights were trained on pixels in [-1, 1].
@@ -27,10 +27,9 @@ from torch import nn
 
 from clearsight.models.ablations import ConvDesign, with_maxout
 from clearsight.models.arithmetic import output_size
-from clearsight.models.auxiliary import AuxiliaryClassifier
-from clearsight.models.layers import ConvNormAct, SqueezeExcitation, dense, he_normal
+from clearsight.models.layers import AuxiliaryClassifier, ConvNormAct, SqueezeExcitation, dense, he_normal
 from clearsight.models.published import PLUS_MINUS_ONE, TorchvisionWeights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 PAPER = "Szegedy et al. 2015, arXiv:1512.00567"
 SMALLEST_PUBLISHED = 75
@@ -278,8 +277,16 @@ WEIGHTS = TorchvisionWeights(
 """Pixels in [-1, 1] take the place of torchvision's `transform_input`. The file holds an auxiliary head too."""
 
 
-@with_weights(WEIGHTS)
-@register(img_size=299, min_size=15, year=2015, paper=PAPER, top1=77.294, top5=93.450, design=InceptionV3Design())
+@register(
+    img_size=299,
+    min_size=15,
+    year=2015,
+    paper=PAPER,
+    top1=77.294,
+    top5=93.450,
+    design=InceptionV3Design(),
+    weights=WEIGHTS,
+)
 def inception_v3(*, classes: int, channels: int, img_size: int, design: InceptionV3Design) -> nn.Module:
     """Inception v3 in torchvision's form."""
     return InceptionV3(classes, channels, img_size, design)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -37,7 +38,7 @@ from clearsight.models.layers import (
     he_normal,
 )
 from clearsight.models.published import TimmWeights, TorchvisionWeights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 PAPER = "He et al. 2015, arXiv:1512.03385"
 SE_PAPER = "Hu et al. 2018, arXiv:1709.01507"
@@ -202,90 +203,62 @@ class ResNet(nn.Module):
         return self.fc(self.dropout(x.flatten(1)))  # type: ignore[no-any-return]
 
 
-@with_weights(TorchvisionWeights("ResNet18_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=69.758, top5=89.078, design=RESIDUAL)
-def resnet18(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """Two basic blocks a stage: 11,689,512 parameters."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("ResNet34_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=73.314, top5=91.420, design=RESIDUAL)
-def resnet34(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """3, 4, 6 and 3 basic blocks: 21,797,672 parameters."""
-    return ResNet(BasicBlock, (3, 4, 6, 3), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("ResNet50_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=76.130, top5=92.862, design=RESIDUAL)
-def resnet50(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """3, 4, 6 and 3 bottlenecks: 25,557,032 parameters."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("ResNet101_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=77.374, top5=93.546, design=RESIDUAL)
-def resnet101(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """3, 4, 23 and 3 bottlenecks: 44,549,160 parameters."""
-    return ResNet(Bottleneck, (3, 4, 23, 3), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("ResNet152_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=4, year=2015, paper=PAPER, top1=78.312, top5=94.046, design=RESIDUAL)
-def resnet152(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """3, 8, 36 and 3 bottlenecks: 60,192,808 parameters."""
-    return ResNet(Bottleneck, (3, 8, 36, 3), classes, channels, img_size, design)
-
-
-@register(img_size=224, min_size=4, year=2015, paper=PAPER + ", table 2 (10 crops)", top1=72.06, design=PLAIN)
-def plain18(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """ResNet-18 without its shortcuts."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), classes, channels, img_size, design)
-
-
-@register(
-    img_size=224,
-    min_size=4,
-    year=2015,
-    paper=PAPER + ", table 3 (10 crops)",
-    top1=71.46,
-    top5=89.98,
-    design=PLAIN,
+VARIANTS = (  # name, blocks in each stage, top1, top5
+    ("resnet18", BasicBlock, (2, 2, 2, 2), 69.758, 89.078),  # 11,689,512 parameters
+    ("resnet34", BasicBlock, (3, 4, 6, 3), 73.314, 91.420),  # 21,797,672
+    ("resnet50", Bottleneck, (3, 4, 6, 3), 76.130, 92.862),  # 25,557,032
+    ("resnet101", Bottleneck, (3, 4, 23, 3), 77.374, 93.546),  # 44,549,160
+    ("resnet152", Bottleneck, (3, 8, 36, 3), 78.312, 94.046),  # 60,192,808
 )
-def plain34(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """ResNet-34 without its shortcuts."""
-    return ResNet(BasicBlock, (3, 4, 6, 3), classes, channels, img_size, design)
 
+for name, block, blocks, top1, top5 in VARIANTS:
+    register(
+        name=name,
+        img_size=224,
+        min_size=4,
+        year=2015,
+        paper=PAPER,
+        top1=top1,
+        top5=top5,
+        design=RESIDUAL,
+        weights=TorchvisionWeights(f"{name.replace('resnet', 'ResNet')}_Weights.IMAGENET1K_V1"),
+    )(partial(ResNet, block, blocks))
 
-@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=71.742, top5=90.340, design=WITH_GATES)
-def seresnet18(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """ResNet-18 with gates: 11,778,592 parameters. Accuracy: timm's legacy_seresnet18."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), classes, channels, img_size, design)
+PLAIN_VARIANTS = (  # the same without shortcuts: name, blocks in each stage, table of the paper, top1, top5
+    ("plain18", (2, 2, 2, 2), "table 2", 72.06, None),
+    ("plain34", (3, 4, 6, 3), "table 3", 71.46, 89.98),
+)
 
+for name, blocks, table, top1, top5_or_none in PLAIN_VARIANTS:
+    register(
+        name=name,
+        img_size=224,
+        min_size=4,
+        year=2015,
+        paper=f"{PAPER}, {table} (10 crops)",
+        top1=top1,
+        top5=top5_or_none,
+        design=PLAIN,
+    )(partial(ResNet, BasicBlock, blocks))
 
-@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=74.788, top5=92.134, design=WITH_GATES)
-def seresnet34(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """ResNet-34 with gates: 21,958,868 parameters. Accuracy: timm's legacy_seresnet34."""
-    return ResNet(BasicBlock, (3, 4, 6, 3), classes, channels, img_size, design)
+SE_VARIANTS = (  # the same with gates: name, blocks in each stage, top1, top5; the accuracies are timm's
+    ("seresnet18", BasicBlock, (2, 2, 2, 2), 71.742, 90.340),  # 11,778,592 parameters; timm's legacy_seresnet18
+    ("seresnet34", BasicBlock, (3, 4, 6, 3), 74.788, 92.134),  # 21,958,868; legacy_seresnet34
+    ("seresnet50", Bottleneck, (3, 4, 6, 3), 80.260, 95.068),  # 28,088,024; SE_WEIGHTS; the paper: 76.71 and 93.38
+    ("seresnet101", Bottleneck, (3, 4, 23, 3), 78.370, 94.264),  # 49,326,872; legacy_seresnet101
+    ("seresnet152", Bottleneck, (3, 8, 36, 3), 78.662, 94.370),  # 66,821,848; legacy_seresnet152
+)
+SE_WEIGHTS = {"seresnet50": TimmWeights("seresnet50.ra2_in1k")}
 
-
-@with_weights(TimmWeights("seresnet50.ra2_in1k"))
-@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=80.260, top5=95.068, design=WITH_GATES)
-def seresnet50(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """ResNet-50 with gates: 28,088,024 parameters. Accuracy: timm's seresnet50.ra2_in1k, the weights we load.
-
-    The paper's own training reached 76.71 and 93.38.
-    """
-    return ResNet(Bottleneck, (3, 4, 6, 3), classes, channels, img_size, design)
-
-
-@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=78.370, top5=94.264, design=WITH_GATES)
-def seresnet101(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """ResNet-101 with gates: 49,326,872 parameters. Accuracy: timm's legacy_seresnet101."""
-    return ResNet(Bottleneck, (3, 4, 23, 3), classes, channels, img_size, design)
-
-
-@register(img_size=224, min_size=4, year=2017, paper=SE_PAPER, top1=78.662, top5=94.370, design=WITH_GATES)
-def seresnet152(*, classes: int, channels: int, img_size: int, design: ResNetDesign) -> nn.Module:
-    """ResNet-152 with gates: 66,821,848 parameters. Accuracy: timm's legacy_seresnet152."""
-    return ResNet(Bottleneck, (3, 8, 36, 3), classes, channels, img_size, design)
+for name, block, blocks, top1, top5 in SE_VARIANTS:
+    register(
+        name=name,
+        img_size=224,
+        min_size=4,
+        year=2017,
+        paper=SE_PAPER,
+        top1=top1,
+        top5=top5,
+        design=WITH_GATES,
+        weights=SE_WEIGHTS.get(name),
+    )(partial(ResNet, block, blocks))

@@ -17,6 +17,7 @@ classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -34,7 +35,7 @@ from clearsight.models.layers import (
     pieces,
 )
 from clearsight.models.published import TorchvisionWeights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 PAPER = "Simonyan and Zisserman 2014, arXiv:1409.1556"
 
@@ -116,57 +117,26 @@ class VGG(nn.Module):
         return self.classifier(x.flatten(1))  # type: ignore[no-any-return]
 
 
-@with_weights(TorchvisionWeights("VGG11_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=69.020, top5=88.628, design=PUBLISHED)
-def vgg11(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
-    """Configuration A."""
-    return VGG((1, 1, 2, 2, 2), classes, channels, img_size, design)
+VARIANTS = (  # name, convolutions in each stage, design, top1, top5
+    ("vgg11", (1, 1, 2, 2, 2), PUBLISHED, 69.020, 88.628),  # configuration A
+    ("vgg13", (2, 2, 2, 2, 2), PUBLISHED, 69.928, 89.246),  # configuration B
+    ("vgg16", (2, 2, 3, 3, 3), PUBLISHED, 71.592, 90.382),  # configuration D: 138,357,544 parameters
+    ("vgg19", (2, 2, 4, 4, 4), PUBLISHED, 72.376, 90.876),  # configuration E: 143,667,240 parameters
+    ("vgg11_bn", (1, 1, 2, 2, 2), WITH_NORM, 70.370, 89.810),
+    ("vgg13_bn", (2, 2, 2, 2, 2), WITH_NORM, 71.586, 90.374),
+    ("vgg16_bn", (2, 2, 3, 3, 3), WITH_NORM, 73.360, 91.516),
+    ("vgg19_bn", (2, 2, 4, 4, 4), WITH_NORM, 74.218, 91.842),
+)
 
-
-@with_weights(TorchvisionWeights("VGG13_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=69.928, top5=89.246, design=PUBLISHED)
-def vgg13(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
-    """Configuration B."""
-    return VGG((2, 2, 2, 2, 2), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("VGG16_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=71.592, top5=90.382, design=PUBLISHED)
-def vgg16(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
-    """Configuration D: 138,357,544 parameters."""
-    return VGG((2, 2, 3, 3, 3), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("VGG19_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=72.376, top5=90.876, design=PUBLISHED)
-def vgg19(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
-    """Configuration E: 143,667,240 parameters."""
-    return VGG((2, 2, 4, 4, 4), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("VGG11_BN_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=70.370, top5=89.810, design=WITH_NORM)
-def vgg11_bn(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
-    """Configuration A with batch normalisation."""
-    return VGG((1, 1, 2, 2, 2), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("VGG13_BN_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=71.586, top5=90.374, design=WITH_NORM)
-def vgg13_bn(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
-    """Configuration B with batch normalisation."""
-    return VGG((2, 2, 2, 2, 2), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("VGG16_BN_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=73.360, top5=91.516, design=WITH_NORM)
-def vgg16_bn(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
-    """Configuration D with batch normalisation."""
-    return VGG((2, 2, 3, 3, 3), classes, channels, img_size, design)
-
-
-@with_weights(TorchvisionWeights("VGG19_BN_Weights.IMAGENET1K_V1"))
-@register(img_size=224, min_size=1, year=2014, paper=PAPER, top1=74.218, top5=91.842, design=WITH_NORM)
-def vgg19_bn(*, classes: int, channels: int, img_size: int, design: VGGDesign) -> nn.Module:
-    """Configuration E with batch normalisation."""
-    return VGG((2, 2, 4, 4, 4), classes, channels, img_size, design)
+for name, convolutions, design, top1, top5 in VARIANTS:
+    register(
+        name=name,
+        img_size=224,
+        min_size=1,
+        year=2014,
+        paper=PAPER,
+        top1=top1,
+        top5=top5,
+        design=design,
+        weights=TorchvisionWeights(f"{name.upper()}_Weights.IMAGENET1K_V1"),
+    )(partial(VGG, convolutions))

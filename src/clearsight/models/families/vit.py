@@ -17,6 +17,7 @@ Shapes at 224, width D: x (N, channels, 224, 224) -> patches (N, 14 * 14, D) -> 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from torch import nn
@@ -25,7 +26,7 @@ from clearsight.errors import ModelError
 from clearsight.models.ablations import Design
 from clearsight.models.layers import SMALL, activation
 from clearsight.models.published import PLUS_MINUS_ONE, TimmWeights
-from clearsight.models.registry import register, with_weights
+from clearsight.models.registry import register
 
 PAPER = "Dosovitskiy et al. 2020, arXiv:2010.11929"
 SMALLER = "Steiner et al. 2021, arXiv:2106.10270"
@@ -98,27 +99,23 @@ def _vit(timm_name: str, classes: int, channels: int, img_size: int, design: ViT
     )
 
 
-def _weights(name: str) -> TimmWeights:
-    """ImageNet-21k weights, fine-tuned on ImageNet-1k."""
-    return TimmWeights(f"{name}.augreg_in21k_ft_in1k", mean=PLUS_MINUS_ONE[0], std=PLUS_MINUS_ONE[1])
+VARIANTS = (  # name, timm's name, design, year, paper, top1, top5
+    ("vit_ti_16", "vit_tiny_patch16_224", TINY, 2021, SMALLER, 75.452, 92.858),  # 5,717,416 parameters
+    ("vit_s_16", "vit_small_patch16_224", LITTLE, 2021, SMALLER, 81.402, 96.150),  # 22,050,664
+    ("vit_b_16", "vit_base_patch16_224", BASE, 2020, PAPER, 84.534, 97.300),  # 86,567,656
+)
 
-
-@with_weights(_weights("vit_tiny_patch16_224"))
-@register(img_size=224, min_size=4, year=2021, paper=SMALLER, top1=75.452, top5=92.858, design=TINY)
-def vit_ti_16(*, classes: int, channels: int, img_size: int, design: ViTDesign) -> nn.Module:
-    """Tokens of 192 values, 3 heads: 5,717,416 parameters."""
-    return _vit("vit_tiny_patch16_224", classes, channels, img_size, design)
-
-
-@with_weights(_weights("vit_small_patch16_224"))
-@register(img_size=224, min_size=4, year=2021, paper=SMALLER, top1=81.402, top5=96.150, design=LITTLE)
-def vit_s_16(*, classes: int, channels: int, img_size: int, design: ViTDesign) -> nn.Module:
-    """Tokens of 384 values, 6 heads: 22,050,664 parameters."""
-    return _vit("vit_small_patch16_224", classes, channels, img_size, design)
-
-
-@with_weights(_weights("vit_base_patch16_224"))
-@register(img_size=224, min_size=4, year=2020, paper=PAPER, top1=84.534, top5=97.300, design=BASE)
-def vit_b_16(*, classes: int, channels: int, img_size: int, design: ViTDesign) -> nn.Module:
-    """Tokens of 768 values, 12 heads: 86,567,656 parameters."""
-    return _vit("vit_base_patch16_224", classes, channels, img_size, design)
+for name, timm_name, design, year, paper, top1, top5 in VARIANTS:
+    register(
+        name=name,
+        img_size=224,
+        min_size=4,
+        year=year,
+        paper=paper,
+        top1=top1,
+        top5=top5,
+        design=design,
+        weights=TimmWeights(  # of ImageNet-21k, fine-tuned on ImageNet-1k
+            f"{timm_name}.augreg_in21k_ft_in1k", mean=PLUS_MINUS_ONE[0], std=PLUS_MINUS_ONE[1]
+        ),
+    )(partial(_vit, timm_name))
