@@ -1,8 +1,56 @@
-"""Checks of arguments that several functions share."""
+"""Checks of arguments that several functions share, and the names that arguments have in other libraries."""
 
 from __future__ import annotations
 
-from clearsight.errors import ConfigError
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from clearsight.errors import ConfigError, nearest
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+OTHER_OPTIONS = {
+    **dict.fromkeys(("imgsz", "image_size", "imagesize", "input_size", "target_size", "size"), "img_size"),
+    **dict.fromkeys(("optimizer", "optimiser", "optim", "opt_func"), "opt"),
+    **dict.fromkeys(("learning_rate", "lr0", "lr_max", "max_lr", "base_lr"), "lr"),
+    **dict.fromkeys(("num_epochs", "n_epochs", "max_epochs", "n_epoch"), "epochs"),
+    **dict.fromkeys(("bs", "batch"), "batch_size"),
+    **dict.fromkeys(("scheduler", "lr_scheduler", "schedule"), "sched"),
+    **dict.fromkeys(("arch", "architecture", "backbone", "model_name", "network"), "model"),
+    **dict.fromkeys(("augmentation", "augmentations", "transform", "transforms"), "augment"),
+    **dict.fromkeys(("random_state", "random_seed", "manual_seed"), "seed"),
+    **dict.fromkeys(("output_dir", "out_dir", "save_dir", "project"), "out"),
+    **dict.fromkeys(("test_size", "test_split"), "test_fraction"),
+    **dict.fromkeys(("criterion", "loss_func", "loss_fn"), "loss"),
+    **dict.fromkeys(("wd", "weight_decay_rate"), "weight_decay"),
+    **dict.fromkeys(("early_stopping", "early_stopping_patience"), "patience"),
+    **dict.fromkeys(("time_limit", "time_budget", "max_time"), "budget"),
+    **dict.fromkeys(("fp16", "mixed_precision", "half"), "amp"),
+    **dict.fromkeys(("weights", "pretrain"), "pretrained"),
+    **dict.fromkeys(("resize_mode", "resize", "fit_mode"), "fit"),
+    **dict.fromkeys(("gradient_clip_val", "max_grad_norm", "grad_clip"), "clip"),
+    **dict.fromkeys(("accumulate_grad_batches", "gradient_accumulation_steps"), "accumulate"),
+}
+"""Options of training as Ultralytics, fastai, Keras, timm, Lightning and scikit-learn call them, and as they are called
+here.
+"""
+
+NOT_NEEDED = {
+    **dict.fromkeys(("num_classes", "n_classes", "nc", "n_out"), "the classes are those of the data"),
+    **dict.fromkeys(("in_chans", "in_channels", "n_channels"), "the channels are those of the images"),
+    **dict.fromkeys(("workers", "num_workers", "n_jobs"), "images are decoded once, by all cores"),
+    **dict.fromkeys(("val_split", "validation_split", "valid_pct"), "`folds` says how many parts validate in turn"),
+}
+"""Options that other libraries have and training here does not need, and why."""
+
+OTHER_NETWORK_ARGUMENTS = {
+    **dict.fromkeys(("num_classes", "n_classes", "nc", "n_out"), "classes"),
+    **dict.fromkeys(("in_chans", "in_channels", "n_channels"), "channels"),
+    **dict.fromkeys(("imgsz", "image_size", "input_size"), "img_size"),
+    "weights": "pretrained",
+}
+"""Arguments of `build_model` as timm and torchvision call them, and as they are called here."""
 
 
 def flag(name: str) -> str:
@@ -15,3 +63,28 @@ def at_least(least: int, **options: int | None) -> None:
     for name, value in options.items():
         if value is not None and value < least:
             raise ConfigError(f"{flag(name)} {value} must be {least} or more")
+
+
+def unknown_option(name: str, known: Iterable[str]) -> str:
+    """What to say about an option of training that does not exist here: its name here, or near ones."""
+    names = set(known)
+    if OTHER_OPTIONS.get(name) in names:
+        return f"{name!r} is called {OTHER_OPTIONS[name]!r} here"
+    if name in NOT_NEEDED:
+        return f"there is no option {name!r}, as {NOT_NEEDED[name]}"
+    return f"there is no option {name!r} ({nearest(name, names)})"
+
+
+def names_of_others(others: Mapping[str, str]) -> Callable[[Function], Function]:
+    """A decorator: arguments named as in other libraries raise a ConfigError that gives the name here."""
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            if found := [f"{name!r} is called {others[name]!r} here" for name in kwargs if name in others]:
+                raise ConfigError("; ".join(found))
+            return function(*args, **kwargs)
+
+        return checked  # type: ignore[return-value]
+
+    return decorate

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from clearsight.arguments import flag
+from clearsight.arguments import flag, unknown_option
 from clearsight.data.targets import class_name
 from clearsight.errors import ConfigError, DataError
 from clearsight.predictor import Predictor
@@ -31,7 +31,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(self, model: str = "auto", *, fit_mode: str = "squash", **options: Unpack[SharedOptions]) -> None:
-        given = inspect.signature(ImageClassifier).bind(model, fit_mode=fit_mode, **options)
+        signature = inspect.signature(ImageClassifier)
+        if unknown := [unknown_option(name, signature.parameters) for name in options.keys() - signature.parameters]:
+            raise TypeError("; ".join(unknown))
+        given = signature.bind(model, fit_mode=fit_mode, **options)
         given.apply_defaults()
         for name, value in given.arguments.items():
             setattr(self, name, value)

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import clearsight.models.families  # noqa: F401 (whose files fill the registry)
+from clearsight.arguments import OTHER_NETWORK_ARGUMENTS, names_of_others
 from clearsight.errors import ModelError, nearest
 from clearsight.models.classical import DESCRIPTORS
 from clearsight.models.gateway import PREFIX, build_timm, timm_weights
@@ -46,6 +47,7 @@ def entry(name: str) -> Entry:
     )
 
 
+@names_of_others(OTHER_NETWORK_ARGUMENTS)
 def build_model(
     name: str,
     *,

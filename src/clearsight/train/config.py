@@ -16,7 +16,8 @@ from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from clearsight.errors import ConfigError, nearest
+from clearsight.arguments import unknown_option
+from clearsight.errors import ConfigError
 from clearsight.train.option_field import fault, option, option_fields
 
 if TYPE_CHECKING:
@@ -368,7 +369,7 @@ class TrainConfig:
         chosen: dict[str, Any] = {}
         for name, value in options.items():
             if name not in known:
-                faults.append(f"there is no option {name!r} ({nearest(name, known)})")
+                faults.append(unknown_option(name, known))
                 continue
             if value is None and known[name].default is dataclasses.MISSING:  # of a dict: none was given
                 continue

@@ -1,0 +1,47 @@
+"""Names from other libraries raise an error that gives the name here."""
+
+import numpy as np
+import pytest
+
+import clearsight as cs
+from clearsight.arguments import NOT_NEEDED, OTHER_NETWORK_ARGUMENTS, OTHER_OPTIONS
+from clearsight.errors import ConfigError
+from clearsight.train.config import TrainConfig, options_by_name
+
+
+@pytest.mark.parametrize(("name", "here"), OTHER_OPTIONS.items())
+def test_options_of_training(name, here):
+    assert here in options_by_name()
+    assert name not in options_by_name()
+    with pytest.raises(ConfigError, match=f"'{name}' is called '{here}' here"):
+        TrainConfig.from_options(**{name: 1})
+
+
+def test_parameters_of_the_estimator():
+    with pytest.raises(TypeError, match="'optimizer' is called 'opt' here"):
+        cs.ImageClassifier(optimizer="adam")
+
+
+@pytest.mark.parametrize(("name", "why"), NOT_NEEDED.items())
+def test_options_that_nothing_needs(name, why):
+    with pytest.raises(ConfigError, match=f"no option '{name}', as {why}"):
+        TrainConfig.from_options(**{name: 1})
+
+
+@pytest.mark.parametrize(("name", "here"), OTHER_NETWORK_ARGUMENTS.items())
+def test_arguments_of_networks(name, here):
+    with pytest.raises(ConfigError, match=f"'{name}' is called '{here}' here"):
+        cs.build_model("lenet5", **{name: 10})
+
+
+def test_methods_of_models(digits_run):
+    model = cs.load(digits_run)
+    with pytest.raises(AttributeError, match=r"no `val` here: use `cs.evaluate\(model, data\)`"):
+        model.val()
+    with pytest.raises(AttributeError, match="no attribute 'vale'"):
+        model.vale()
+    assert not hasattr(model, "__array__")
+    assert "10 classes (0, 1, 2, 3, 4, ...)" in repr(model)
+    assert "input 8 x 8 pixels, gray, 8 bits" in repr(model) or "pixels, gray" in repr(model)
+    assert "test split: right on" in repr(model)
+    assert len(model.predict(np.zeros((8, 8), np.uint8))) == 1
