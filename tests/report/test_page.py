@@ -187,7 +187,7 @@ def test_only_development_images_and_mistakes_are_shown(make_run: MakeRun, tmp_p
 
 def test_large_colour_images_stay_small(page: Callable[..., Page]) -> None:
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (60, 224, 224, 3), dtype=np.uint8)  # the worst a JPEG can meet
+    noise = rng.integers(0, 256, (60, 3, 224, 224), dtype=np.uint8)  # the worst a JPEG can meet
     made = page([f"class {i}" for i in range(10)], images=noise, side=224)
     assert len(made.html) < 3_000_000
     images = made.all("img")
@@ -302,8 +302,8 @@ def test_cells_sort_by_the_number_in_them(text: str, key: float) -> None:
 class Own(Evaluation):
     """The evaluation of a task that only this test knows."""
 
-    n = 3
-    mistakes = ()
+    n: int = 3
+    mistakes: tuple[Any, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         return {}

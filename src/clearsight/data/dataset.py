@@ -77,7 +77,8 @@ class Array:
 
     def __post_init__(self) -> None:
         shape = self.images.shape
-        if self.images.dtype not in (np.uint8, np.uint16) or len(shape) not in (3, 4):
+        axes_fit = len(shape) == 3 or (len(shape) == 4 and shape[1] in (1, 3))
+        if self.images.dtype not in (np.uint8, np.uint16) or not axes_fit:
             raise ValueError(f"images of shape {shape}, {self.images.dtype}")
 
     def __len__(self) -> int:
