@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import check_no_attributes_set_in_init, check_parameters_default_constructible
 
 import clearsight as cs
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, DataError
 from clearsight.train.config import options_by_name
 
 
@@ -75,6 +75,13 @@ def test_columns_follow_the_sorted_classes(arrays):
     signs = cs.ImageClassifier("pixels+softmax").fit(x[:200], np.where(y[:200] > 4, 1, -1))
     assert list(signs.classes_) == [-1, 1]
     assert np.corrcoef(signs.predict_proba(x[:200])[:, 1], y[:200] > 4)[0, 1] > 0.5
+
+
+def test_one_class_in_two_unicode_forms_is_refused(arrays):
+    x, y = arrays
+    names = np.array(["caf\u00e9", "cafe\u0301", "tea"])[y[:60] % 3]
+    with pytest.raises(DataError, match="two classes have the same name"):
+        cs.ImageClassifier("pixels+softmax").fit(x[:60], names)
 
 
 def test_a_pickled_model_predicts_the_same(arrays):

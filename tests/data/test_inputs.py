@@ -643,3 +643,21 @@ def test_names_of_classes_are_the_same_in_bytes_and_in_either_unicode_form(tmp_p
     found = read((x, [composed, decomposed, b"tea", "tea"] * 10))
     assert found.classes == (composed, "tea")
     assert np.bincount(found.labels).tolist() == [20, 20]
+
+
+def test_gray_with_alpha_and_dark_sixteen_bits_are_not_guessed():
+    with pytest.raises(DataError, match=r'fromarray\(images, "LA"\).*16 gray images of height 12 and width 2'):
+        as_images(np.zeros((16, 12, 2), np.uint8))
+    dark = np.full((16, 12), 200, np.uint16)
+    with pytest.raises(DataError, match=r"16-bit pixels are as small.*at most 200.*astype\(np.uint8\)"):
+        as_images(dark)
+    assert len(as_images([dark])) == 1
+    assert len(as_images(np.zeros((16, 12), np.uint16))) == 1
+
+
+@pytest.mark.parametrize("side", [40, 120])
+def test_a_small_jpeg_and_its_array_have_the_same_pixels(model: Predictor, tmp_path: pathlib.Path, side: int) -> None:
+    file = tmp_path / "picture.jpg"
+    Image.fromarray(data.astronaut()).resize((side, side)).save(file)
+    small = predictor_of(3, size=(40, 40))
+    assert np.array_equal(small.predict_proba(file), small.predict_proba(np.asarray(Image.open(file))))

@@ -243,13 +243,18 @@ def test_a_link_is_refused_over_http(digits_run, predictor, serving, tmp_path):
 
 
 def test_images_a_run_was_not_trained_on_are_not_shown(digits_run, digit_folders, tmp_path):
-    """A card that names other images than those of its fingerprint, and one that has none."""
-    for number, data in enumerate(({"origin": str(digit_folders)}, {"fingerprint": None}, {"origin": "/dev/stdin"})):
+    """A card that names a folder of other images than its split records, one without a split, and one of a device."""
+    private = shutil.copytree(digit_folders, tmp_path / "private")
+    for path in private.rglob("*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    for number, data in enumerate(({"origin": str(private)}, {"split": None}, {"origin": "/dev/stdin"})):
         run = received(digits_run, tmp_path / f"run{number}", **data)
+        if "split" in data:
+            (run / "split.csv").unlink()
         folder = RunFolder(run, cs.load(run, engine="torch"), None)
         with pytest.raises(BundleError) as told:
             folder.sample()
-        assert str(digit_folders / "digit 0") not in str(told.value)
+        assert str(private / "digit 0") not in str(told.value)
 
 
 def test_errors_of_a_foreign_place_quote_nothing_from_it(digits_run, tmp_path):

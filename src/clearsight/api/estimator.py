@@ -52,6 +52,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         _require_classes(y)
         fitted = fit(read((X, y), task="classification"), config, hold_out_test=False, find_issues=False)
         self.classes_ = np.unique(y)
+        _require_distinct(self.classes_)
         names = [class_name(label) for label in self.classes_.tolist()]
         self.columns_ = np.array([fitted.bundle.classes.index(name) for name in names])
         self.predictor_ = Predictor(fitted.bundle)
@@ -90,6 +91,18 @@ def _require_effect(config: TrainConfig) -> None:
         raise ConfigError(
             f"{', '.join(idle)}: without effect in ImageClassifier", fix="leave that out, or use `cs.fit(X, y)`"
         )
+
+
+def _require_distinct(classes: NDArray[Any]) -> None:
+    """DataError for classes whose names differ in their Unicode form, or in being bytes, alone."""
+    by_name: dict[str, list[Any]] = {}
+    for label in classes.tolist():
+        by_name.setdefault(class_name(label), []).append(label)
+    if alike := next((labels for labels in by_name.values() if len(labels) > 1), None):
+        raise DataError(
+            "two classes have the same name", found=" and ".join(ascii(label) for label in alike),
+            expected="one spelling for each class", fix="write the labels with `unicodedata.normalize('NFC', label)`",
+        )  # fmt: skip
 
 
 def _require_classes(y: NDArray[Any]) -> None:

@@ -41,7 +41,7 @@ from clearsight.data.pixels import PixelFormat, digest, quiet_pillow
 from clearsight.disk import disk_errors, whole_file
 from clearsight.errors import ConfigError, ImageError, OutputError
 
-VERSION = 3
+VERSION = 4
 """Raise when decoding or scaling changes what the same inputs give."""
 
 Progress = Callable[[int, int], None]

@@ -20,6 +20,10 @@ from PIL import Image
 Fit = Literal["squash", "pad", "crop"]
 
 
+OVERSAMPLED = 2
+"""Times the working size at which JPEGs are decoded, at least, before they are scaled."""
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Target height and width in pixels, and how to get there."""
@@ -43,10 +47,14 @@ class Geometry:
         return max(fitted[0], self.width), max(fitted[1], self.height)
 
     def needed(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The smallest decoded size (width, height) that loses nothing; either side may be the long one (EXIF)."""
+        """The smallest size (width, height) at which a JPEG may be decoded; either side may be the long one (EXIF).
+
+        Twice the working size: a JPEG that is decoded at a reduced scale and then scaled by half or less has pixels
+        within a level or two of those of the whole image.
+        """
         width, height = self.scaled(*size)
         turned = self.scaled(size[1], size[0])
-        return max(width, turned[1]), max(height, turned[0])
+        return OVERSAMPLED * max(width, turned[1]), OVERSAMPLED * max(height, turned[0])
 
     def apply(self, image: NDArray[Any]) -> NDArray[Any]:
         """Bring (H, W, C) to (self.height, self.width, C), same dtype."""

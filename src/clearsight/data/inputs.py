@@ -366,6 +366,12 @@ def _read_array(
     if array.ndim in (2, 3, 4) and not array.size:
         nothing = "images" if not len(array) else "pixels"
         raise DataError(f"there are no {nothing}", found=f"an array of shape {array.shape}")
+    if array.ndim == 3 and array.shape[2] == 2 and count is None and not name and not tensor:
+        raise DataError(
+            "an array can be read in 2 ways", found=f"shape {array.shape}, {array.dtype}",
+            fix='write `PIL.Image.fromarray(images, "LA")` for a gray image with alpha, or `list(images)` for '
+            f"{len(array)} gray images of height {array.shape[1]} and width 2",
+        )  # fmt: skip
     found = _possible(array, count, shape, tensor)
     if array.ndim == 3 and len(array) == count and not name:
         found = [reading for reading in found if reading.axes is None]  # the first axis counts the images
@@ -434,6 +440,12 @@ def _check_values(array: NDArray[Any], name: str, images: int, tensor: bool) -> 
     """DataError, or ImageError for one image of a list, unless the numbers state what black and white are."""
     error, kind, bits = (ImageError if name else DataError), array.dtype.kind, 8 * array.dtype.itemsize
     if kind == "u" and bits <= 16:
+        if bits == 16 and not name and 0 < array.max() <= 255:
+            eight = f"images.{'to(torch' if tensor else 'astype(np'}.uint8)"
+            raise DataError(
+                "16-bit pixels are as small as 8-bit ones", found=f"at most {array.max()}, where white is 65535",
+                fix=f"write `{eight}` if white is 255, or `list(images)`, or `[images]` for one, if they are that dark",
+            )  # fmt: skip
         return
     typed = "images.to(torch.{})".format if tensor else "images.astype(np.{})".format
     of = f"{name}: " if name else ""
