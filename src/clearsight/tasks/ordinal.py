@@ -358,7 +358,7 @@ class GradesEvaluation(Evaluation):
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json."""
-        left_out = ("confusion", "mistakes", "names")
+        left_out = ("confusion", "mistakes", "names", "images")
         return {key: value for key, value in vars(self).items() if key not in left_out}
 
     @staticmethod
