@@ -75,6 +75,7 @@ def test_the_seed_decides(predictor, some):
     assert first == again
 
 
+@pytest.mark.long
 def test_all_ten_digits_from_noise(predictor):
     found = fool(predictor)
     assert found.pixels.shape == (10, 1, 8, 8)

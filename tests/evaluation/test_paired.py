@@ -37,6 +37,7 @@ def test_the_same_classifier_differs_by_nothing():
     assert row.interval[0] < 0 < row.interval[1]
 
 
+@pytest.mark.long
 def test_the_interval_covers_what_it_states():
     draw, true, inside = np.random.default_rng(0), 0.05, []
     for _ in range(400):

@@ -56,6 +56,7 @@ def test_a_perfect_area_is_not_certain():
     assert auroc_interval(0.0, 20, 20) == pytest.approx((0, 1 - low), abs=1e-9)
 
 
+@pytest.mark.long
 def test_the_interval_of_an_area_holds_it_as_often_as_it_says():
     rng, true = np.random.default_rng(0), float(norm.cdf(1.8 / np.sqrt(2)))
     held = 0

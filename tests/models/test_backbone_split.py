@@ -20,7 +20,15 @@ def probe(name, img_size=64):
 
 
 @pytest.mark.parametrize(
-    "name", ["efficientnet_lite0", "resnet18", "densenet121", "vgg11_bn", "googlenet", "timm/mobilenetv3_small_050"]
+    "name",
+    [
+        "efficientnet_lite0",
+        "resnet18",
+        pytest.param("densenet121", marks=pytest.mark.long),
+        pytest.param("vgg11_bn", marks=pytest.mark.long),
+        "googlenet",
+        "timm/mobilenetv3_small_050",
+    ],
 )
 def test_both_parts_together_are_the_whole(name):
     whole = probe(name)

@@ -304,7 +304,8 @@ def test_weights_that_cannot_be_downloaded_are_named(tmp_path, photos, monkeypat
 def test_evaluate_on_other_data(tmp_path, digits_run, digits_arrays):
     images, labels = digits_arrays
     found = cs.evaluate(digits_run, (images[:100], labels[:100]))
-    assert found.n == 100
+    assert found.n + found.images.training + found.images.validation == 100
+    assert cs.evaluate(digits_run, (images[:100], labels[:100]), include_training=True).n == 100
     with pytest.raises(cs.ClearsightError, match="classes the model does not know; found cat"):
         cs.evaluate(digits_run, (images[:4], ["cat", "0", "1", "2"]))
 
