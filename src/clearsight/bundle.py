@@ -190,7 +190,7 @@ class Bundle:
             if split is not None and split.digest != card["data"].get("split"):
                 raise BundleError(
                     f"{folder / 'split.csv'} is not that of this model", found="entries that were changed",
-                    fix="restore it from a copy, or delete it: overlap with the training images is not checked then",
+                    fix="restore it from a copy, or train again",
                 )  # fmt: skip
             limits = load_arrays(str(file_inside(folder, f"{place}limits.safetensors"))) if known else {}
             return cls(
