@@ -646,7 +646,7 @@ def test_names_of_classes_are_the_same_in_bytes_and_in_either_unicode_form(tmp_p
 
 
 def test_gray_with_alpha_and_dark_sixteen_bits_are_not_guessed():
-    with pytest.raises(DataError, match=r'fromarray\(images, "LA"\).*16 gray images of height 12 and width 2'):
+    with pytest.raises(DataError, match=r"fromarray\(images, 'LA'\).*16 gray images of height 12 and width 2"):
         as_images(np.zeros((16, 12, 2), np.uint8))
     dark = np.full((16, 12), 200, np.uint16)
     with pytest.raises(DataError, match=r"16-bit pixels are as small.*at most 200.*astype\(np.uint8\)"):

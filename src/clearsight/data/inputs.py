@@ -369,8 +369,9 @@ def _read_array(
     if array.ndim == 3 and array.shape[2] == 2 and count is None and not name and not tensor:
         raise DataError(
             "an array can be read in 2 ways", found=f"shape {array.shape}, {array.dtype}",
-            fix='write `PIL.Image.fromarray(images, "LA")` for a gray image with alpha, or `list(images)` for '
-            f"{len(array)} gray images of height {array.shape[1]} and width 2",
+            fix=f"write `PIL.Image.fromarray(images, 'LA')` for 1 gray image of height {len(array)} and width "
+            f"{array.shape[1]}, with alpha, or `list(images)` for {len(array)} gray image{'s' * (len(array) != 1)} of "
+            f"height {array.shape[1]} and width 2",
         )  # fmt: skip
     found = _possible(array, count, shape, tensor)
     if array.ndim == 3 and len(array) == count and not name:
