@@ -257,7 +257,7 @@ def test_sounds_have_classes_too(tmp_path):
 def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     run, _ = walls
     X, y = digit_images
-    for what in (cs.attack, cs.audit, cs.see):
+    for what in (cs.attack, cs.robustness, cs.see):
         with pytest.raises(ModelError, match="one class per image; found a model of anomaly"):
             what(run.folder)
     with pytest.raises(ConfigError, match="--quantize int8 is not for models of the task anomaly"):

@@ -172,7 +172,7 @@ def test_known_images_are_found_with_their_numbers(turned, tmp_path):
 
 def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, pointers, capsys):
     run = turned[0]
-    for what in (cs.attack, cs.audit, cs.see):
+    for what in (cs.attack, cs.robustness, cs.see):
         with pytest.raises(ModelError, match="one class per image; found a model of regression"):
             what(run.folder)
     with pytest.raises(ModelError, match="gives numbers, not probabilities"):

@@ -142,7 +142,7 @@ def test_every_verb_that_scores_leaves_training_images_out(trained, tmp_path):
     own = cs.evaluate(run)
     assert own.images.own_split
     assert cs.evaluate(run, data).n == own.n
-    assert cs.audit(run, data, changes=["blur"], out=tmp_path / "audit")[0].images == own.n
+    assert cs.robustness(run, data, changes=["blur"]).images == own.n
     assert {row.n for row in cs.together(run, data, views="mirror")} == {own.n}
     assert cs.index(run, data, out=str(tmp_path / "index"))[1].queries == own.n
 

@@ -81,7 +81,8 @@ class SplitRecord:
         columns = tuple(rows[0]) if rows else ()
         if columns != COLUMNS or any(len(row) != len(COLUMNS) or row[3] not in PARTS for row in rows[1:]):
             raise BundleError(
-                f"{folder / FILE} cannot be read", found=f"columns {ascii(', '.join(columns)[:80])}" if columns else "an empty file",
+                f"{folder / FILE} cannot be read",
+                found=f"columns {', '.join(columns)[:80]!a}" if columns else "an empty file",
                 expected=f"columns {', '.join(COLUMNS)}, and parts {', '.join(PARTS)}",
                 fix="restore it from a copy, or train again",
             )  # fmt: skip
