@@ -40,6 +40,17 @@ def sheet_image(pixels: NDArray[np.floating]) -> Image.Image:
     return Image.fromarray(np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)).convert("RGB")
 
 
+def stacked(images: Sequence[Image.Image]) -> Image.Image:
+    """Images below each other."""
+    width = max((image.width for image in images), default=1)
+    whole = Image.new("RGB", (width, max(1, sum(image.height for image in images))), "white")
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    return whole
+
+
 def whiskers(axes: Any, places: Sequence[float], values: Sequence[float], intervals: Sequence[Interval]) -> None:
     """A curve of values with their intervals."""
     pairs = list(zip(values, intervals, strict=True))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clearsight.disk import whole_file, write_json
-from clearsight.report.figures import sheet_image
+from clearsight.report.figures import sheet_image, stacked
 from clearsight.report.pictures import image_uri
 from clearsight.report.pieces import PieceFilters
 from clearsight.report.render import environment
@@ -83,7 +83,7 @@ class SectionsRenderer(Renderer[R]):
     def values(self) -> dict[str, Any]:
         return {
             "title": self.title, "verdict": self.verdict(), "tiles": self.tiles(), "sections": self.sections(),
-            "caveats": self.caveats(), "sheets": (),
+            "caveats": self.caveats(), "sheets": (), "text": "",
         }  # fmt: skip
 
     def verdict(self) -> str:
@@ -119,14 +119,7 @@ class PicturesRenderer(SectionsRenderer[R]):
 
     def figure(self) -> Image.Image:
         """The pictures below each other."""
-        images = [sheet_image(pixels) for pixels, _ in self.sheets()]
-        width = max((image.width for image in images), default=1)
-        whole = Image.new("RGB", (width, max(1, sum(image.height for image in images))), "white")
-        top = 0
-        for image in images:
-            whole.paste(image, (0, top))
-            top += image.height
-        return whole
+        return stacked([sheet_image(pixels) for pixels, _ in self.sheets()])
 
 
 def nested_css(css: str) -> str:
