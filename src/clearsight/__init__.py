@@ -2,7 +2,7 @@
 
     import clearsight as cs
     run = cs.fit("photos/")
-    run.predictor.predict("new.jpg")
+    run.model.predict("new.jpg")
 
 Names are loaded when first used, so `import clearsight` is quick.
 """
