@@ -27,7 +27,8 @@ def measure() -> dict[str, Any]:
         options = {"undefended": {}, "hardened": {"adversarial": "pgd", "adversarial_epsilon": 0.15}}
         for name, own in options.items():
             run = fit("digits", out=f"{folder}/{name}", **own)
-            curve, fooling, _ = attack(run.folder, epsilons=(0.1, 0.2), fool=True)
+            attacked = attack(run.folder, epsilons=(0.1, 0.2), fool=True)
+            curve, fooling = attacked.curve, attacked.fooling
             assert fooling is not None
             assert fooling.strange is not None
             found[name] = {

@@ -46,7 +46,7 @@ def of_run(run: Path, folder: Path) -> dict[str, Any]:
         place = folder / f"{run.name}-{name}"
         place.mkdir()
         written = export(run, format=name, out=place / f"model{format.suffix}", images=1)
-        exported = Exported(written.file)
+        exported = Exported(written.path)
         parity = compare(task, outputs, exported, (held.images[i : i + 16] for i in range(0, n, 16)), held.names)
         found[name] = {"bytes": written.bytes, "working_size": parity and parity.to_dict()}
         if format.resizes:

@@ -8,7 +8,7 @@ Source: Balduzzi et al. 2017, arXiv:1702.08591, figures 1 and 2. The networks ar
 before training, so there are no images.
 """
 
-from clearsight.derivatives.gradient_correlation import KINDS, shattered
+from clearsight.derivatives.gradient_correlation import KINDS, gradient_correlation
 from gallery import BLUE, GRAY, ORANGE, PLUM, Found, main, plt
 
 COLOURS = {"plain": GRAY, "bn": ORANGE, "residual": BLUE, "scaled": PLUM}
@@ -16,7 +16,7 @@ COLOURS = {"plain": GRAY, "bn": ORANGE, "residual": BLUE, "scaled": PLUM}
 
 def study(short: bool, seed: int) -> Found:
     depths, networks, points = ((2, 50), 2, 64) if short else ((2, 10, 24, 50), 10, 256)
-    found = shattered(depths, networks=networks, points=points, seed=seed)
+    found = gradient_correlation(depths, networks=networks, points=points, seed=seed)
     near = {(row.kind, row.depth): float(row.autocorrelation[1]) for row in found.rows}
     paths = {(row.kind, row.depth): row.gradients for row in found.rows}
 

@@ -97,7 +97,7 @@ def test_the_map_has_expressions():
     assert len(EXPRESSIONS) >= 20
 
 
-SLOW = ("cs.landscape(", "cs.fit(", "cs.shattered(", "cs.export(")
+SLOW = ("cs.landscape(", "cs.fit(", "cs.gradient_correlation(", "cs.export(")
 """What takes longest and is tested elsewhere too: in the long tier."""
 
 

@@ -163,16 +163,16 @@ def test_an_exported_file_gives_the_angle(turned, tmp_path, capsys):
 def test_known_images_are_found_with_their_numbers(turned, tmp_path):
     run, folder = turned
     cs.index(run.folder, out=str(tmp_path / "index"))
-    found, _ = cs.search(run.folder, folder / "7.png", k=5, index=str(tmp_path / "index"), out=str(tmp_path / "x.png"))
+    found = cs.search(run.folder, folder / "7.png", k=5, index=str(tmp_path / "index"))
     headings = pd.read_csv(folder / "pictures.csv").set_index("image_path")["heading"]
     assert len(found) == 5
     for one in found:
-        assert float(one["label"]) == pytest.approx(headings[one["image"].split("/")[-1]], abs=0.06)
+        assert float(one.label) == pytest.approx(headings[one.image.split("/")[-1]], abs=0.06)
 
 
 def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, pointers, capsys):
     run = turned[0]
-    for what in (cs.attack, cs.audit, cs.see):
+    for what in (cs.attack, cs.robustness, cs.visualize):
         with pytest.raises(ModelError, match="one class per image; found a model of regression"):
             what(run.folder)
     with pytest.raises(ModelError, match="gives numbers, not probabilities"):

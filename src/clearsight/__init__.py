@@ -2,7 +2,7 @@
 
     import clearsight as cs
     run = cs.fit("photos/")
-    run.predictor.predict("new.jpg")
+    run.model.predict("new.jpg")
 
 Names are loaded when first used, so `import clearsight` is quick.
 """
@@ -17,23 +17,23 @@ _HOMES = {
     "Predictor": "clearsight.predictor",
     "Run": "clearsight.runs.folder",
     "attack": "clearsight.api.attack",
-    "audit": "clearsight.api.robustness",
+    "audit": "clearsight.api.audit",
     "build_model": "clearsight.models.zoo",
-    "check": "clearsight.api.audit",
     "compare": "clearsight.api.compare",
+    "compare_models": "clearsight.api.ensembles",
     "evaluate": "clearsight.api.evaluate",
     "explain": "clearsight.api.explain",
     "export": "clearsight.exporting",
     "fit": "clearsight.api.fit",
+    "gradient_correlation": "clearsight.api.gradient_correlation",
     "index": "clearsight.api.retrieve",
     "landscape": "clearsight.api.landscape",
     "load": "clearsight.runs.load",
     "locate": "clearsight.api.locate",
+    "robustness": "clearsight.api.robustness",
     "search": "clearsight.api.retrieve",
-    "see": "clearsight.api.visualize",
     "serve": "clearsight.serving.launch",
-    "shattered": "clearsight.api.gradient_correlation",
-    "together": "clearsight.api.ensembles",
+    "visualize": "clearsight.api.visualize",
 }
 
 __all__ = [
@@ -44,21 +44,21 @@ __all__ = [
     "attack",
     "audit",
     "build_model",
-    "check",
     "compare",
+    "compare_models",
     "evaluate",
     "explain",
     "export",
     "fit",
+    "gradient_correlation",
     "index",
     "landscape",
     "load",
     "locate",
+    "robustness",
     "search",
-    "see",
     "serve",
-    "shattered",
-    "together",
+    "visualize",
 ]
 
 

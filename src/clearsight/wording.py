@@ -31,6 +31,23 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def short_duration(seconds: float) -> str:
+    """A time in words short enough for a table."""
+    for unit, factor in (("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= factor * (2 if unit == "min" else 1):
+            value = seconds / factor
+            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"
+    return "0 s"
+
+
+def size_words(size: int) -> str:
+    """Bytes in words."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size} B"
+
+
 def large(n: float) -> str:
     """A large number in words: 78,000 is 78 thousand, 4,600,000 is 4.6 million."""
     if n < 10_000:

@@ -102,10 +102,10 @@ def test_images_that_another_model_was_trained_on_are_left_out(capsys, digits_ru
     both = {c for c, p in zip(first.contents, first.parts, strict=True) if p == "test"} & {
         c for c, p in zip(second.contents, second.parts, strict=True) if p == "test"
     }
-    rows = cs.together(digits_run, others=[other])
+    rows = cs.compare_models(digits_run, others=[other])
     assert [row.knows for row in rows] == [False, False, False]
     assert {row.n for row in rows} == {len(both)}
-    rows = cs.together(digits_run, others=[other], include_training=True)
+    rows = cs.compare_models(digits_run, others=[other], include_training=True)
     assert [row.knows for row in rows] == [False, True, True]
     assert main(["evaluate", str(digits_run), "--with", str(other)]) == 0
     assert "that another of these models was trained on, excluded" in capsys.readouterr().err

@@ -7,11 +7,11 @@ import torch
 from clearsight.derivatives.gradient_correlation import (
     DenseNet1d,
     autocorrelation,
+    correlation_between,
+    gradient_correlation,
     gradients_along,
     noise_autocorrelation,
     settle,
-    shattered,
-    shattered_between,
 )
 from clearsight.errors import ConfigError, ModelError
 
@@ -66,19 +66,19 @@ def test_normalisation_takes_the_statistics_of_the_line_and_keeps_them():
 
 def test_the_published_ordering():
     """Deep networks without skips give white noise, those with skips do not, and less so with small blocks."""
-    found = shattered((2, 50), kinds=("bn", "residual", "scaled"), networks=3, points=128)
+    found = gradient_correlation((2, 50), kinds=("bn", "residual", "scaled"), networks=3, points=128)
     at = {(row.kind, row.depth): row for row in found.rows}
     assert abs(at["bn", 50].autocorrelation[1:6]).max() < 0.15
     assert at["residual", 50].autocorrelation[1] > at["bn", 50].autocorrelation[1] + 0.2
     assert at["scaled", 50].autocorrelation[1] > at["residual", 50].autocorrelation[1]
     assert at["bn", 2].autocorrelation[1] > 0.9
-    again = shattered((2,), kinds=("bn",), networks=3, points=128)
+    again = gradient_correlation((2,), kinds=("bn",), networks=3, points=128)
     assert again.rows[0].autocorrelation.tolist() == at["bn", 2].autocorrelation.tolist()
 
 
 def test_networks_of_the_registry_between_two_images(digits_arrays):
     images = digits_arrays[0][:2].astype(np.float32) / 255
-    found = shattered_between(["mlp", "plain20", "resnet20"], *images, networks=1, points=64, lags=5)
+    found = correlation_between(["mlp", "plain20", "resnet20"], *images, networks=1, points=64, lags=5)
     assert [row.depth for row in found.rows] == [3, 20, 22]
     shallow, plain, residual = (row.autocorrelation[1] for row in found.rows)
     assert shallow > plain
@@ -87,12 +87,12 @@ def test_networks_of_the_registry_between_two_images(digits_arrays):
 
 def test_bad_input(digits_arrays):
     with pytest.raises(ConfigError, match="1 or more"):
-        shattered((0,))
+        gradient_correlation((0,))
     with pytest.raises(ConfigError, match="kind 'plane'"):
-        shattered((1,), kinds=("plane",))
+        gradient_correlation((1,), kinds=("plane",))
     with pytest.raises(ConfigError, match="--networks 0"):
-        shattered((1,), networks=0)
+        gradient_correlation((1,), networks=0)
     with pytest.raises(ConfigError, match="20 points and 30 lags"):
-        shattered((1,), points=20, lags=30)
+        gradient_correlation((1,), points=20, lags=30)
     with pytest.raises(ModelError, match="resnet21"):
-        shattered_between(["resnet21"], *digits_arrays[0][:2].astype(np.float32))
+        correlation_between(["resnet21"], *digits_arrays[0][:2].astype(np.float32))

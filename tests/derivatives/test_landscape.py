@@ -20,7 +20,7 @@ from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.heads import kernel_head, softmax_head
 from clearsight.models.network import Probe
 from clearsight.predictor import Predictor
-from clearsight.report.landscape_page import bands, edge_words, plane_levels
+from clearsight.report.landscape_page import bands, plane_levels
 from clearsight.tasks import Classification
 
 
@@ -134,7 +134,7 @@ def test_the_recorded_rate_is_that_of_the_kept_epoch(digits_run, tmp_path):
 )
 def test_the_curvature_against_the_rate_in_words(found, rates, words):
     top = dataclasses.replace(found.curvature, largest=20.0, converged=True)
-    said = edge_words(dataclasses.replace(found, curvature=top, rates=rates))
+    said = dataclasses.replace(found, curvature=top, rates=rates).curvature_words()
     assert "up to a rate of 0.1" in said[0]
     assert words in said[1]
 

@@ -16,7 +16,6 @@ from clearsight.explanation.faithfulness import RANDOM, FaithfulnessEvaluator, b
 from clearsight.models.network import Ensemble
 from clearsight.predictor import Predictor
 from clearsight.report.drawings import wrapped
-from clearsight.report.heatmaps import words
 
 QUICK = Settings(samples=6, window=2)
 
@@ -116,8 +115,8 @@ def test_a_map_of_the_other_class_is_said_to_be_one(digits_run, digits_arrays):
     (e,) = explain(cs.load(digits_run), digits_arrays[0][:1], method="saliency")
     assert e.opposite == "", "of ten classes none is the other"
     bad = replace(e, faithfulness=replace(e.faithfulness, insertion=0.0, deletion=1.0))
-    assert "worse than chance: misleading" in words(bad)
-    assert "worse than chance: these places speak for broken" in words(replace(bad, opposite="broken"))
+    assert "worse than chance: misleading" in bad.remarks
+    assert "worse than chance: these places speak for broken" in replace(bad, opposite="broken").remarks
 
 
 def test_shuffled_weights_change_the_map_of_a_model_but_not_of_the_image(digits_run, digits_arrays):
@@ -144,14 +143,14 @@ def test_grad_cam_of_an_ensemble_is_that_of_all_its_members(digits_run, digits_a
 def test_what_limits_a_map_is_said(digits_run, digits_arrays):
     (e,) = explain(cs.load(digits_run), digits_arrays[0][:1], method="guided")
     assert e.facts["rectifiers"] > 0
-    assert "no rectifiers" not in words(e)
-    assert "no rectifiers to guide" in words(replace(e, facts={"rectifiers": 0}))
-    assert "the same everywhere" in words(replace(e, heat=np.zeros_like(e.heat)))
+    assert "no rectifiers" not in e.remarks
+    assert "no rectifiers to guide" in replace(e, facts={"rectifiers": 0}).remarks
+    assert "the same everywhere" in replace(e, heat=np.zeros_like(e.heat)).remarks
     assert randomisation(np.zeros((8, 8), np.float32), lambda other: e.heat, cs.load(digits_run).network) is None
     (rough,) = explain(
         cs.load(digits_run), digits_arrays[0][:1], method="integrated-gradients", settings=Settings(samples=2)
     )
-    assert ("misses the logit's difference" in words(rough)) == (rough.facts["completeness"] > 0.05)
+    assert ("misses the logit's difference" in rough.remarks) == (rough.facts["completeness"] > 0.05)
 
 
 def test_settings_out_of_range(digits_run, digits_arrays):
@@ -167,7 +166,8 @@ def test_settings_out_of_range(digits_run, digits_arrays):
 def test_maps_of_other_methods_are_kept(digits_run, digits_arrays, tmp_path):
     for method, image in (("saliency", 0), ("guided", 0), ("saliency", 1)):
         Image.fromarray(digits_arrays[0][image, 0]).save(tmp_path / "digit.png")
-        cs.explain(digits_run, str(tmp_path / "digit.png"), method=method, judged=False, out=tmp_path / "maps")
+        found = cs.explain(digits_run, str(tmp_path / "digit.png"), method=method, judged=False)
+        found.save(tmp_path / "maps", overwrite=True)
         with np.load(tmp_path / "maps" / "digit.npz") as maps:
             names = sorted(maps.files)
         assert names == (["guided", "pixels", "saliency"] if method == "guided" else ["pixels", "saliency"])
@@ -280,11 +280,11 @@ def test_long_captions_are_wrapped_not_cut():
     assert wrapped(pen, "m" * 200, 600, font)[0].endswith("…")
 
 
-def test_a_model_without_maps_has_all_methods_but_grad_cam(answering, noise, tmp_path):
+def test_a_model_without_maps_has_all_methods_but_grad_cam(answering, noise):
     predictor = answering("labels")
     assert methods_of(predictor) == [m for m in METHODS if m != "grad-cam"]
-    found = cs.explain(predictor, noise(1), method="all", settings=QUICK, judged=False, out=tmp_path)
-    assert [e.method for e, _ in found] == methods_of(predictor)
+    found = cs.explain(predictor, noise(1), method="all", settings=QUICK, judged=False)
+    assert [e.method for e in found] == methods_of(predictor)
 
 
 @pytest.mark.long

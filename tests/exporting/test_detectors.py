@@ -54,7 +54,7 @@ PAIRS = [
 def test_a_file_gives_the_detector_s_answers(detectors, method, format, tmp_path):
     predictor, images = detectors(method).predictor, crops(20, 1)[:, None]
     written = cs.export(predictor, format=format, out=tmp_path / f"m{SUFFIX[format]}", fixed_size=True)
-    exported = Exported(written.file)
+    exported = Exported(written.path)
     assert exported.card["outputs"] == ["probabilities", "p_values", "scores"]
     found, scores = exported(images), predictor.logits(images)
     spread = np.std(predictor.bundle.task.known)
@@ -104,10 +104,10 @@ def test_the_runner_hears_what_predict_hears(tmp_path, capsys):
     assert written.parity.holds
     assert main(["predict", str(run.folder), *paths[:4], "--engine", "torch"]) == 0
     expected = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    script = runpy.run_path(str(written.file.parent / "run.py"))
+    script = runpy.run_path(str(written.path.parent / "run.py"))
     assert script["main"](paths[:4]) == 0
     assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == expected
-    own = script["Exported"](written.file).predict(paths[:4])
+    own = script["Exported"](written.path).predict(paths[:4])
     for mine, other in zip(own, run.predictor.predict(paths[:4]), strict=True):
         assert (mine.anomaly, mine.image) == (other.anomaly, other.image)
         assert mine.score == pytest.approx(other.score, rel=1e-3)

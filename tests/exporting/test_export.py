@@ -172,17 +172,17 @@ def test_a_run_is_compared_on_its_own_test_split(digits_run, written):
     assert written.parity.images == written.parity.same_answer == 450
     assert written.parity.largest < 1e-4
     images = digits(None).source.images[:, None]
-    probabilities, _ = by_onnx(written.file, images)
+    probabilities, _ = by_onnx(written.path, images)
     expected = cs.load(digits_run, engine="torch").predict_proba(images)
     assert np.abs(probabilities - expected).max() < 1e-4
     assert (probabilities.argmax(1) == expected.argmax(1)).all()
 
 
 def test_the_file_describes_itself(digits_run, written):
-    model = onnx.load(written.file)
+    model = onnx.load(written.path)
     onnx.checker.check_model(model)
     about = {p.key: p.value for p in model.metadata_props}
-    card = json.loads((written.file.parent / "card.json").read_text())
+    card = json.loads((written.path.parent / "card.json").read_text())
     assert json.loads(about["card"]) == card
     assert json.loads(about["classes"]) == [str(d) for d in range(10)] == card["classes"]
     assert float(about["temperature"]) == card["temperature"] == cs.load(digits_run).bundle.temperature
@@ -250,7 +250,7 @@ def test_int8_openvino_and_what_it_costs(digits_run, tmp_path):
 
 def test_int8_onnx(digits_run, written, tmp_path):
     data = development(digits_run)
-    assert quantise(written.file, tmp_path / "m.onnx", data.train, Silent()) == 256
+    assert quantise(written.path, tmp_path / "m.onnx", data.train, Silent()) == 256
     model = onnx.load(tmp_path / "m.onnx")
     assert any(node.op_type == "QuantizeLinear" for node in model.graph.node)
     assert "card" in {p.key for p in model.metadata_props}

@@ -49,8 +49,8 @@ def exported(photos_run, tmp_path_factory):
 def test_it_reads_odd_files_as_the_predictor_does(photos_run, exported, tmp_path):
     files = odd_files(tmp_path)
     assert len(files) == 10
-    script = runpy.run_path(str(exported.file.parent / "run.py"))
-    model = script["Exported"](exported.file)
+    script = runpy.run_path(str(exported.path.parent / "run.py"))
+    model = script["Exported"](exported.path)
     predictor = cs.load(photos_run, engine="torch")
     pixels = np.concatenate(list(predictor.pixels(files)))
     for file, expected in zip(files, pixels, strict=True):
@@ -68,12 +68,12 @@ import runpy, sys
 sys.argv = ["run.py", {str(image)!r}]
 sys.modules |= dict.fromkeys(["torch", "timm", "sklearn", "scipy", "pandas", "cv2"])
 try:
-    runpy.run_path({str(exported.file.parent / "run.py")!r}, run_name="__main__")
+    runpy.run_path({str(exported.path.parent / "run.py")!r}, run_name="__main__")
 finally:
     ours = [m.__file__ for name, m in sys.modules.items() if name.partition(".")[0] == "clearsight"]
     assert ours and all("run.py" in file for file in ours), ours
 """
-    for words in (["-c", code], [str(exported.file.parent / "run.py"), str(image)]):
+    for words in (["-c", code], [str(exported.path.parent / "run.py"), str(image)]):
         done = subprocess.run([sys.executable, "-W", "error", *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         name, line = done.stdout.strip().split("\t")
@@ -83,7 +83,7 @@ finally:
 
 
 def test_its_complaints_are_one_line(exported, tmp_path, capsys):
-    script = runpy.run_path(str(exported.file.parent / "run.py"))
+    script = runpy.run_path(str(exported.path.parent / "run.py"))
     (tmp_path / "broken.png").write_bytes(b"no image")
     for words, text in (
         ([str(tmp_path / "broken.png")], "is not an image; found text"),
@@ -99,7 +99,7 @@ def test_its_complaints_are_one_line(exported, tmp_path, capsys):
 
 
 def test_images_of_the_wrong_kind_are_refused(exported):
-    model = runpy.run_path(str(exported.file.parent / "run.py"))["Exported"](exported.file)
+    model = runpy.run_path(str(exported.path.parent / "run.py"))["Exported"](exported.path)
     with pytest.raises(ValueError, match=r"found images of shape \(2, 96, 96, 3\), uint8; expected \(N, 3, height"):
         model(np.zeros((2, 96, 96, 3), np.uint8))
 

@@ -33,7 +33,7 @@ def written(models, tmp_path_factory):
         if kind not in made:
             made[kind] = cs.export(
                 models[kind], format="openvino", out=tmp_path_factory.mktemp("written") / "m.xml"
-            ).file
+            ).path
         return made[kind]
 
     return file
@@ -56,7 +56,7 @@ def test_a_file_gives_the_model_s_answers(models, kind, format, noise, tmp_path)
     predictor, images = models[kind], noise(40)
     written = cs.export(predictor, format=format, out=tmp_path / f"m{SUFFIX[format]}", fixed_size=True)
     assert written.parity is None, "noise in memory is no data to compare on"
-    exported = Exported(written.file)
+    exported = Exported(written.path)
     found = exported(images)
     assert exported.card["outputs"] == list(predictor.bundle.task.output_names)
     assert len(found) == len(exported.card["outputs"])

@@ -17,11 +17,17 @@ FAST = Settings(class_steps=3, inversion_steps=3)
 @pytest.fixture(scope="module")
 def seen(digits_run, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    return cs.see(digits_run, images=80, settings=FAST, out=out)
+    return cs.visualize(digits_run, images=80, settings=FAST, out=out), out
+
+
+def pages_and_sheets(folder):
+    """The files of a folder by part, and the page as "page"."""
+    return {path.stem: path for path in folder.glob("*.png")} | {"page": folder / "see.html"}
 
 
 def test_a_run_shows_all_it_has(seen):
-    sight, files = seen
+    sight, out = seen
+    files = pages_and_sheets(out)
     assert set(sight.left_out) == {"gates"}
     assert set(files) == {*PARTS, "page"} - {"gates"}
     assert len(sight.classes) == 30
@@ -44,14 +50,15 @@ def test_a_run_shows_all_it_has(seen):
 def test_a_model_without_data_shows_the_rest(made, tmp_path):
     """As a network with published weights: no images to search, so class pictures begin with noise."""
     image = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
-    sight, files = cs.see(made("resnet8", width=8), image, settings=FAST, out=tmp_path)
+    sight = cs.visualize(made("resnet8", width=8), image, settings=FAST, out=tmp_path)
     assert set(sight.left_out) == {"patches", "gates"}
     assert {c.images for c in sight.classes} == {0}
-    assert "begins with noise" in files["page"].read_text()
+    assert "begins with noise" in (tmp_path / "see.html").read_text()
 
 
 def test_a_linear_network_shows_templates_and_classes(made, tmp_path):
-    sight, files = cs.see(made("linear"), settings=FAST, out=tmp_path)
+    sight = cs.visualize(made("linear"), settings=FAST, out=tmp_path)
+    files = pages_and_sheets(tmp_path)
     assert set(files) == {"filters", "classes", "page"}
     assert "This model is linear" in files["page"].read_text()
     assert sight.layers == ()
@@ -67,8 +74,8 @@ def test_of_an_ensemble_the_first_member_is_seen_and_all_answer(made, tmp_path):
     joined = Ensemble.of([first.network, second.network], [1.0, 2.0])
     predictor = Predictor(replace(first.bundle, network=joined))
     image = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
-    sight, _ = cs.see(predictor, image, settings=FAST, out=tmp_path)
-    alone, _ = cs.see(first, image, settings=FAST, out=tmp_path)
+    sight = cs.visualize(predictor, image, settings=FAST)
+    alone = cs.visualize(first, image, settings=FAST)
     assert sight.layers == tuple(
         replace(r, layer=replace(r.layer, name=f"members.0.{r.layer.name}")) for r in alone.layers
     )
@@ -95,7 +102,7 @@ def test_of_a_head_on_frozen_features_the_backbone_is_seen(made, tmp_path):
     probe.set_head(head, build_head(head), [0, 1])
     predictor = Predictor(replace(made("resnet8", width=8).bundle, network=probe))
     image = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
-    sight, _ = cs.see(predictor, image, settings=FAST, out=tmp_path)
+    sight = cs.visualize(predictor, image, settings=FAST)
     assert sight.layers[0].layer.short == "conv1"
     assert sight.filters.weights.shape == (8, 3, 3, 3)  # gray was repeated
     assert sight.classes[0].pixels.shape == (1, 16, 16)
@@ -112,19 +119,19 @@ def test_sixteen_bits(made, tmp_path):
     predictor = made("resnet8", width=8)
     predictor = Predictor(replace(predictor.bundle, form=PixelFormat(1, 16)))
     image = np.random.default_rng(0).integers(0, 4096, (1, 1, 16, 16), dtype=np.uint16)
-    _, files = cs.see(predictor, image, what="inversion", settings=FAST, out=tmp_path)
-    with Image.open(files["inversion"]) as picture:
+    cs.visualize(predictor, image, what="inversion", settings=FAST, out=tmp_path)
+    with Image.open(tmp_path / "inversion.png") as picture:
         first = np.asarray(picture)[40:200, 12:200, 0]
     assert first.max() > 250
 
 
 def test_settings_that_contradict_each_other(small):
     with pytest.raises(ConfigError, match="a unit is one of a layer's"):
-        cs.see(small, settings=Settings(units=(1,)))
+        cs.visualize(small, settings=Settings(units=(1,)))
     with pytest.raises(ConfigError, match="--modes 0"):
-        cs.see(small, settings=Settings(modes=0))
+        cs.visualize(small, settings=Settings(modes=0))
     with pytest.raises(ConfigError, match="--images 0"):
-        cs.see(small, images=0)
+        cs.visualize(small, images=0)
 
 
 def test_command(digits_run, tmp_path, capsys):

@@ -244,7 +244,7 @@ def test_a_run_s_index_lies_in_the_run(made, tmp_path):
     image = next(data.rglob("*.png"))
     with pytest.raises(BundleError, match="symbolic link out of the run"):
         cs.search(run, image)
-    assert cs.search(run, image, index=str(tmp_path / "elsewhere"), out=str(tmp_path / "found.png"))[1] is not None
+    assert cs.search(run, image, index=str(tmp_path / "elsewhere")).pictures is not None
 
 
 def test_building_over_links_leaves_what_they_name(made, tmp_path):
@@ -263,19 +263,19 @@ def test_building_over_links_leaves_what_they_name(made, tmp_path):
 def test_only_images_that_were_indexed_are_shown(made, tmp_path):
     run, data = made
     image = next(data.rglob("*.png"))
-    found, picture = cs.search(run, image, out=str(tmp_path / "a.png"))
-    assert picture is not None
+    found = cs.search(run, image)
+    assert found.pictures is not None
     change(run / "index" / "card.json", origin=str(others(data, tmp_path / "private")))
-    again, picture = cs.search(run, image, out=str(tmp_path / "b.png"))
-    assert picture is None
-    assert again == found
-    assert not (tmp_path / "b.png").exists()
+    again = cs.search(run, image, out=tmp_path / "b")
+    assert again.pictures is None
+    assert again.neighbours == found.neighbours
+    assert [path.suffix for path in (tmp_path / "b").iterdir()] == [".json"]
     originals = Originals(Index.load(run / "index"))
     for place in range(5):
         with pytest.raises(cs.ClearsightError, match="no longer the one that was indexed"):
             originals.picture(place)
     change(run / "index" / "card.json", origin=str(shutil.copytree(data, tmp_path / "copy")))
-    assert cs.search(run, image, out=str(tmp_path / "c.png"))[1] is not None
+    assert cs.search(run, image).pictures is not None
 
 
 def test_each_image_is_checked_by_itself(made, tmp_path):
@@ -298,9 +298,9 @@ def test_an_index_without_digests_has_no_pictures_and_says_what_to_do(made, tmp_
     run, data = made
     for digests in ([], [""] * len(Index.load(run / "index"))):
         change(run / "index" / "card.json", digests=digests)
-        found, picture = cs.search(run, next(data.rglob("*.png")), out=str(tmp_path / "found.png"))
-        assert found
-        assert picture is None
+        found = cs.search(run, next(data.rglob("*.png")))
+        assert len(found)
+        assert found.pictures is None
     change(run / "index" / "card.json", digests=[])
     with pytest.raises(BundleError, match=r"holds no digests of its images.*Build it again: `clearsight index RUN`"):
         Originals(Index.load(run / "index"))
@@ -317,7 +317,7 @@ def test_no_images_are_indexed_but_those_the_model_was_trained_on(made, tmp_path
         cs.index(run)
     with pytest.raises(BundleError, match="no longer those the model was trained on"):
         cs.evaluate(run)
-    assert cs.index(run, str(private), out=str(tmp_path / "named"))[0]  # what the user names is used
+    assert len(cs.index(run, str(private), out=str(tmp_path / "named")).index)  # what the user names is used
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def indexed(digits_run):
 
 
 def test_a_runs_own_images_are_indexed_and_judged(indexed, digits_run):
-    index, judged, folder = indexed
+    index, judged, folder = indexed.index, indexed.scores, indexed.folder
     assert judged.precision > 0.9
     assert folder == digits_run / "index"
     again = Index.load(folder)
@@ -87,14 +87,15 @@ def test_a_runs_own_images_are_indexed_and_judged(indexed, digits_run):
 
 def test_searching_draws_the_neighbours(indexed, digits_run, digit_folders, tmp_path):
     image = digit_folders / "digit 2" / "3.png"
-    found, picture = cs.search(digits_run, image, k=7, out=str(tmp_path / "found.png"))
-    assert [n["label"] for n in found].count("2") >= 5
-    assert found[0]["likeness"] >= found[-1]["likeness"]
-    assert picture.stat().st_size > 1000
+    found = cs.search(digits_run, image, k=7, out=tmp_path)
+    assert [n.label for n in found].count("2") >= 5
+    assert found[0].likeness >= found[-1].likeness
+    assert (tmp_path / "3.similar.png").stat().st_size > 1000
 
 
 def test_other_data_and_any_layer(digits_run, digit_folders, tmp_path):
-    index, judged, _ = cs.index(digits_run, str(digit_folders), layer="layer1", out=str(tmp_path / "index"))
+    found = cs.index(digits_run, str(digit_folders), layer="layer1", out=str(tmp_path / "index"))
+    index, judged = found.index, found.scores
     ready = cs.load(digits_run).bundle.split
     assert 0 < judged.queries < 60, "the run's own training images are indexed, but no queries"
     assert judged.queries <= ready.count("test")
@@ -104,7 +105,7 @@ def test_other_data_and_any_layer(digits_run, digit_folders, tmp_path):
 
 
 def test_what_cannot_be_searched(indexed, digits_run, tmp_path, digit_folders):
-    index, _, folder = indexed
+    index, folder = indexed.index, indexed.folder
     with pytest.raises(ConfigError, match=r"k is 100000 and the index holds .* images; expected from 1 to"):
         index.search(np.zeros((1, index.card.width), np.float32), 100_000)
     with pytest.raises(DataError, match="these embeddings are not of this index"):

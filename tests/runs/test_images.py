@@ -142,9 +142,9 @@ def test_every_verb_that_scores_leaves_training_images_out(trained, tmp_path):
     own = cs.evaluate(run)
     assert own.images.own_split
     assert cs.evaluate(run, data).n == own.n
-    assert cs.audit(run, data, changes=["blur"], out=tmp_path / "audit")[0].images == own.n
-    assert {row.n for row in cs.together(run, data, views="mirror")} == {own.n}
-    assert cs.index(run, data, out=str(tmp_path / "index"))[1].queries == own.n
+    assert cs.robustness(run, data, changes=["blur"]).images == own.n
+    assert {row.n for row in cs.compare_models(run, data, views="mirror")} == {own.n}
+    assert cs.index(run, data, out=str(tmp_path / "index")).scores.queries == own.n
 
 
 def test_the_seed_of_a_run_in_memory_is_no_matter(tmp_path):
@@ -246,6 +246,6 @@ def test_a_run_is_taken_wherever_a_model_is(trained, tmp_path, monkeypatch):
     assert cs.evaluate(run).accuracy == cs.evaluate(run.folder).accuracy == run.metrics["test"]["accuracy"]
     image = next((data / "a").glob("*.png"))
     assert cs.load(run).predict(image)[0].label == run.predictor.predict(image)[0].label
-    assert cs.explain(run, image, method="occlusion")[0][0].method == "occlusion"
-    assert cs.index(run)[0].card.names
-    assert len(cs.search(run, image, k=3)[0]) == 3
+    assert cs.explain(run, image, method="occlusion")[0].method == "occlusion"
+    assert cs.index(run).index.card.names
+    assert len(cs.search(run, image, k=3)) == 3

@@ -171,7 +171,7 @@ def test_an_explanation_that_cannot_be_had(client, predictor, pngs, serving):
 
 
 def test_neighbours_are_those_of_the_index(digits_run, predictor, digits_arrays, pngs, tmp_path, serving):
-    index, _, _ = cs.index(digits_run, out=str(tmp_path / "index"))
+    index = cs.index(digits_run, out=str(tmp_path / "index")).index
     with serving(predictor, index=index) as client:
         found = client.post("/v1/search?k=5", content=pngs[0]).json()["neighbours"]
         assert client.post("/v1/search?k=1001", content=pngs[0]).status_code == 422

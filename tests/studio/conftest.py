@@ -59,7 +59,7 @@ def full_run(once, digits_run):
     def make(folder):
         run = shutil.copytree(digits_run, folder / "digits")
         retrieve.index(run)
-        robustness.audit(run, changes=["noise"], images=12)
+        robustness.robustness(run, changes=["noise"], images=12).save(run / "audit")
 
     return once("studio", make) / "digits"
 

@@ -58,9 +58,9 @@ def test_it_is_evaluated_on_other_data(own_run, own_task, capsys, tmp_path):
     assert "always predicting the mean" in capsys.readouterr().out
 
 
-def test_it_is_explained(own_run, files, tmp_path):
+def test_it_is_explained(own_run, files):
     paths, _ = files
-    ((found, _),) = cs.explain(own_run, paths[0], method="saliency", out=tmp_path / "maps")
+    (found,) = cs.explain(own_run, paths[0], method="saliency")
     value = cs.load(own_run, engine="torch").values(paths[0])[0, 0]
     assert (found.target, found.task) == ("value", "counts")
     assert found.belief == pytest.approx(value, rel=1e-4)

@@ -1,4 +1,4 @@
-"""Attack a model and write the page of its robust accuracy."""
+"""Attack a model: its robust accuracy against the size of the change."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from clearsight.api.results import evaluation_images, result_folder
+from clearsight.api.results import evaluation_images, saved
 from clearsight.arguments import at_least
-from clearsight.attacks import AttackCurve, Fooling
+from clearsight.attacks import AttackReport
 from clearsight.attacks.gradient import Norm
 from clearsight.console import Console, Silent
-from clearsight.disk import disk_errors, write_json
+from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource
 
 
@@ -33,16 +31,38 @@ def attack(
     out: str | Path | None = None,
     data_dir: str | None = None,
     console: Console | None = None,
-) -> tuple[AttackCurve, Fooling | None, Path]:
+) -> AttackReport:
     """Attack a model on its test split, or on other data: `cs.attack("runs/photos", method="pgd", epsilons=[8/255])`.
 
-    The robust accuracy against epsilon, images that fool the model where asked for, and the page that shows both. At
-    most so many images are attacked, drawn at random by seed. out: the folder to write, RUN/attack unless given.
+    Args:
+        model: a run, its folder, or a loaded model.
+        data: labelled images; None attacks the test split of the model's own run.
+        method: "fgsm", one step, or "pgd", many.
+        norm: "linf", the largest change of a pixel in [0, 1], or "l2", the Euclidean length of all changes.
+        epsilons: sizes of the change to try; None tries the usual ones of the norm.
+        steps: steps of PGD.
+        target: class to reach, by name or number; None is any wrong one.
+        images: attack at most so many, drawn at random by `seed`.
+        fool: also make an image from noise for each class that the model takes for it.
+        batch: images in memory at once.
+        seed: random seed.
+        out: folder to save the result to, as `save` does; None writes nothing.
+        data_dir: folder that holds the files of a built-in data set.
+        console: where progress is shown; nowhere by default.
+
+    Returns:
+        The robust accuracy at each epsilon, with examples, and the fooling images.
+
+    Raises:
+        ModelError: the model has no gradients or no classes.
+        ConfigError: an option is out of range.
+        OutputError: `out` holds an earlier result.
     """
     from clearsight.attacks import attack as attacked
     from clearsight.attacks import fool as fooled
-    from clearsight.report.attack_page import write_attack_page
 
+    if out is not None:
+        refuse_existing(out, ("attack.html", "attack.json"))
     console = console or Silent()
     at_least(1, batch_size=batch)
     held = evaluation_images(model, data, images, seed, console, data_dir)
@@ -54,12 +74,4 @@ def attack(
         seed=seed, batch=batch, console=console,
     )  # fmt: skip
     fooling = fooled(held.predictor, seed=seed, batch=batch, console=console) if fool else None
-    folder = result_folder(model, "attack", out)
-    with disk_errors(folder, "the attack's page", "free some space or choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / "attack.html"
-        write_attack_page(page, found, fooling)
-        write_json(folder / "attack.json", found.to_dict())
-        if fooling:
-            np.savez_compressed(folder / "fooling.npz", pixels=fooling.pixels, beliefs=fooling.beliefs)
-    return found, fooling, page
+    return saved(AttackReport(found, fooling), out)

@@ -11,8 +11,20 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.task_options import task_options
 
 
-def check(data: Any, *, console: Console | None = None, **options: Any) -> Audit:
-    """Audit a data set without training: what `train` would find, at the size it would use."""
+def audit(data: Any, *, console: Console | None = None, **options: Any) -> Audit:
+    """Audit a data set without training: what `fit` would find, at the size it would use: `cs.audit("photos/")`.
+
+    Args:
+        data: as `fit` takes it.
+        console: where progress is shown; nowhere by default.
+        options: those of `fit` that concern the data: seed, test_fraction, folds, img_size, ...
+
+    Returns:
+        Unreadable files, duplicates, leaks between splits, imbalance and shortcuts, with the counts of images.
+
+    Raises:
+        DataError: the data cannot be used at all.
+    """
     from clearsight.train.recipe import planned
 
     config = TrainConfig.from_options(**options)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clearsight.console import Console
-from clearsight.evaluation.leaderboard import Comparison
+from clearsight.evaluation.leaderboard import Leaderboard
 
 
 def compare(
@@ -16,17 +16,29 @@ def compare(
     images: int | None = None,
     console: Console | None = None,
     **options: Any,
-) -> Comparison:
-    """Climb the ladder on one data set and write its page: `cs.compare("photos/", rungs=["hog+svm", "resnet8"])`.
+) -> Leaderboard:
+    """Train models on one data set and rank them: `cs.compare("photos/", rungs=["hog+svm", "resnet8"])`.
 
-    rungs: models to compare, by the names `train --model` knows (default: those of
-    `evaluation.leaderboard.default_candidates`). images: compare on about so many of the data's images. options: seed,
-    out, test_fraction, folds, data_dir, device. The folder holds ladder.html, comparison.json and every model in
-    rungs/NAME.
+    Args:
+        data: labelled images, as `fit` takes them.
+        rungs: models to compare, by the names `train --model` knows; None is
+            `evaluation.leaderboard.default_candidates`.
+        images: compare on about so many of the data's images.
+        console: where progress is shown; nowhere by default.
+        options: seed, out, test_fraction, folds, data_dir, device. out: folder that gets every model in rungs/NAME, and
+            the page; without it the models are kept in the cache, and the same comparison goes on there.
+
+    Returns:
+        The ranking on the validation images, with test accuracies, times and sizes.
+
+    Raises:
+        ConfigError: no model could be trained on these images.
+        CheckpointError: `out` was begun with other data or options.
+        OutputError: `out` is in use.
     """
     from clearsight.evaluation.leaderboard import rank_models
-    from clearsight.report.leaderboard_page import write_leaderboard_page
 
-    found = rank_models(data, rungs=rungs, images=images, console=console, **options)
-    write_leaderboard_page(found.folder / "ladder.html", found)
+    found = rank_models(data, rungs=rungs, images=images, cached=True, console=console, **options)
+    if options.get("out"):
+        found.save(found.folder, overwrite=True)
     return found

@@ -12,7 +12,7 @@ from clearsight.console import Console, Silent
 from clearsight.data.cache import PixelView
 from clearsight.errors import DataError
 from clearsight.evaluation import (
-    Paired,
+    ModelComparison,
     compare_paired,
     mean_of,
     views_of,
@@ -22,7 +22,7 @@ from clearsight.runs.images import HeldOut, held_out, seen_by
 from clearsight.runs.load import ModelSource, load
 
 
-def together(
+def compare_models(
     model: ModelSource,
     data: Any = None,
     *,
@@ -31,12 +31,25 @@ def together(
     include_training: bool = False,
     console: Console | None = None,
     data_dir: str | None = None,
-) -> list[Paired]:
-    """Whether several views of each image, or several models, do better than one model on one view:
-    `cs.together("runs/a", others=["runs/b"])`.
+) -> ModelComparison:
+    """Compare a model with test-time augmentation, other models and their ensemble, image by image:
+    `cs.compare_models("runs/a", others=["runs/b"])`.
 
-    Each row is compared, image by image, with the model alone, on the images `evaluate` would take: first the model
-    itself, then its views together, each other model, and all models together. Views apply to every model.
+    Args:
+        model: a run, its folder, or a loaded model.
+        data: labelled images; None compares on the test split of the model's own run.
+        views: kind of test-time augmentation, a name of `evaluation.VIEWS`; it applies to every model.
+        others: models of the same classes.
+        include_training: also compare on images that a model was trained on.
+        console: where progress is shown; nowhere by default.
+        data_dir: folder that holds the files of a built-in data set.
+
+    Returns:
+        A sequence of `Paired`: the model itself, then its augmented prediction, each other model, and the ensemble of
+        all, each compared with the model alone on the images that none of them was trained on.
+
+    Raises:
+        DataError: the models have different classes, or no image is left.
     """
     console = console or Silent()
     held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
@@ -76,7 +89,7 @@ def together(
             rows.append(compare_paired(name, alone, own, held.labels, known[number]))
     if len(beliefs) > 1:
         rows.append(compare_paired("together", alone, mean_of(beliefs), held.labels, any(known)))
-    return rows
+    return ModelComparison(tuple(rows))
 
 
 def _unseen_by_all(

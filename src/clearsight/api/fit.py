@@ -73,9 +73,9 @@ def _follow(dataset: Dataset, config: TrainConfig, world: World) -> Run:
 
     folder = Path(world.broadcast(None))
     learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
-    world.broadcast(None)  # until the first has written the run
+    test = world.broadcast(None)  # once the first has written the run
     metrics = json.loads(read_inside(folder, "metrics.json"))
-    return Run(folder, load(folder), metrics, folder / "report.html")
+    return Run(folder, load(folder), metrics, folder / "report.html", test=test)
 
 
 def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World) -> Run:
@@ -120,9 +120,15 @@ def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World) 
         bundle.save(folder / "model")
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
-    world.broadcast(None)  # the others may read it now
+    world.broadcast(test)  # the others may read the run now
     return Run(
-        folder, Predictor(bundle, device=predictor.device), metrics, folder / "report.html", diagnosis, fitted.suspects
+        folder,
+        Predictor(bundle, device=predictor.device),
+        metrics,
+        folder / "report.html",
+        diagnosis,
+        fitted.suspects,
+        test,
     )
 
 

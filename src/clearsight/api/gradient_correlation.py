@@ -1,4 +1,4 @@
-"""Gradient correlation against depth (shattered gradients), written as a page."""
+"""Gradient correlation against depth (shattered gradients)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.api.results import saved
 from clearsight.arguments import at_least
 from clearsight.console import Console
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import PixelFormat, decode_image, read_bytes
-from clearsight.derivatives import Shattered
+from clearsight.derivatives import GradientCorrelation
 from clearsight.derivatives.gradient_correlation import DEPTHS, KINDS, POINTS
-from clearsight.disk import disk_errors, write_json
 from clearsight.errors import ConfigError
+from clearsight.result import refuse_existing
 from clearsight.tasks import read
 
 
-def shattered(
+def gradient_correlation(
     models: Sequence[str] = (),
     *,
     between: tuple[str | Path, str | Path] | None = None,
@@ -32,19 +33,41 @@ def shattered(
     lags: int = 15,
     img_size: int = 32,
     seed: int = 0,
-    out: str | Path = "shattered",
+    out: str | Path | None = None,
     console: Console | None = None,
-) -> tuple[Shattered, Path]:
-    """How alike the gradients of nearby inputs are, at initialisation, against depth: `cs.shattered()`.
+) -> GradientCorrelation:
+    """How alike the gradients of nearby inputs are, at initialisation, against depth: `cs.gradient_correlation()`.
 
-    The numbers and the page, in the folder `out`. Without models, the fully connected networks of the paper, of these
-    depths and kinds. models: networks of the registry, on the line between two images, which `between` names; they are
-    squashed to img_size. Two of the built-in digits unless given.
+    Args:
+        models: networks of the registry, measured on the line between two images; none measures the fully connected
+            networks of the paper.
+        between: the two images, squashed to `img_size`; None is two of the built-in digits.
+        depths: hidden layers of the fully connected networks.
+        kinds: names of `derivatives.gradient_correlation.KINDS`.
+        networks: how many are averaged.
+        points: inputs on the line.
+        lags: longest lag, in points.
+        img_size: side of the images of `models`.
+        seed: random seed.
+        out: folder to save the result to, as `save` does; None writes nothing.
+        console: where progress is shown; nowhere by default.
+
+    Returns:
+        The autocorrelation of the gradients against the lag, for each kind and depth.
+
+    Raises:
+        ModelError: there is no such network.
+        ConfigError: an option is out of range.
+        OutputError: `out` holds an earlier result.
+
+    Reference:
+        Balduzzi et al. 2017, arXiv:1702.08591.
     """
-    from clearsight.derivatives import shattered as measured
-    from clearsight.derivatives import shattered_between
-    from clearsight.report.gradient_correlation_page import write_shattered_page
+    from clearsight.derivatives import correlation_between
+    from clearsight.derivatives import gradient_correlation as measured
 
+    if out is not None:
+        refuse_existing(out, ("shattered.html", "shattered.json"))
     at_least(1, img_size=img_size)
     at_least(0, seed=seed)
     options: dict[str, Any] = {
@@ -53,16 +76,10 @@ def shattered(
     if between and not models:
         raise ConfigError("a line between images needs networks that take images", fix="name some, such as resnet20")
     if models:
-        found = shattered_between(models, *_ends(between, img_size), **options)
+        found = correlation_between(models, *_ends(between, img_size), **options)
     else:
         found = measured(depths, kinds=kinds, **options)
-    folder = Path(out).expanduser()
-    with disk_errors(folder, "the page", "free some space or choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / "shattered.html"
-        write_shattered_page(page, found)
-        write_json(folder / "shattered.json", found.to_dict())
-    return found, page
+    return saved(found, out)
 
 
 def _ends(between: tuple[str | Path, str | Path] | None, side: int) -> list[NDArray[np.float32]]:

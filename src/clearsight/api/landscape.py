@@ -1,4 +1,4 @@
-"""The loss landscape around a model's weights, written as a page."""
+"""The loss landscape around a model's weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from clearsight.api.results import saved
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
-from clearsight.derivatives import Landscape, Rates, survey
-from clearsight.disk import disk_errors, read_inside, write_json
+from clearsight.derivatives import Landscape, Landscapes, Rates, survey
+from clearsight.disk import read_inside
 from clearsight.errors import BundleError, DataError
+from clearsight.result import refuse_existing
 from clearsight.runs.folder import run_options, run_recipe
 from clearsight.runs.images import known_images
 from clearsight.runs.load import load
@@ -33,33 +35,43 @@ def landscape(
     out: str | Path | None = None,
     data_dir: str | None = None,
     console: Console | None = None,
-) -> tuple[list[Landscape], Path]:
-    """Measure and draw the loss around a run's weights, and its largest curvature: `cs.landscape("runs/photos")`.
+) -> Landscapes:
+    """Measure the loss around a run's weights, and its largest curvature: `cs.landscape("runs/photos").plot()`.
 
-    The landscape of the model, then of those it is drawn against, on one scale; and the page. Each is measured on
-    images of its own training and validation split, at most so many of each, drawn at random by seed; the test split
-    stays closed. data: where these images are now, if they have moved. weights: "head", "all", or "auto": the head of a
-    probe whose other layers were not trained, else all. points: along each side of the plane, odd. out: the folder to
-    write, RUN/landscape unless given.
+    Args:
+        model: a run or its folder. It is measured on images of its own training and validation split; the test split
+            stays closed.
+        data: where these images are now, if they have moved.
+        against: runs to draw beside it, on one scale.
+        weights: "head", "all", or "auto": the head of a probe whose other layers were not trained, else all.
+        images: use at most so many of each split, drawn at random by `seed`; None is 256, fewer where that is costly.
+        points: along each side of the plane, odd; None is 21, fewer where that is costly.
+        batch: images in memory at once.
+        seed: random seed of directions and images.
+        out: folder to save the result to, as `save` does; None writes nothing.
+        data_dir: folder that holds the files of a built-in data set.
+        console: where progress is shown; nowhere by default.
+
+    Returns:
+        A sequence of `Landscape`: the model's, then those it is drawn against.
+
+    Raises:
+        ModelError: the model has no gradients.
+        BundleError: the run's images are not recorded or gone.
+        OutputError: `out` holds an earlier result.
     """
-    from clearsight.report.landscape_page import write_landscape_page
-
+    if out is not None:
+        refuse_existing(out, ("landscape.html", "landscape.json"))
     console = console or Silent()
     at_least(1, images=images, batch_size=batch)
     at_least(0, seed=seed)
     options: dict[str, Any] = {"weights": weights, "images": images, "points": points, "batch": batch, "seed": seed}
     runs = [Path(run).expanduser() for run in (model, *against)]
-    found = [
+    found = tuple(
         _surveyed(run, name, data if run == runs[0] else None, data_dir, console, **options)
         for run, name in zip(runs, _called(runs), strict=True)
-    ]
-    folder = Path(out).expanduser() if out else runs[0] / "landscape"
-    with disk_errors(folder, "the landscape", "free some space or choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / "landscape.html"
-        write_landscape_page(page, found)
-        write_json(folder / "landscape.json", {"landscapes": [one.to_dict() for one in found]})
-    return found, page
+    )
+    return saved(Landscapes(found), out)
 
 
 def _surveyed(

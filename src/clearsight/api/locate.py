@@ -1,4 +1,4 @@
-"""Where in images classes are, by a finished model, with the pictures of it."""
+"""Where in images classes are, by a model that learned class labels alone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from clearsight.console import Console
-from clearsight.disk import disk_errors, own_name
 from clearsight.errors import ConfigError
-from clearsight.localisation import Located, Settings
+from clearsight.localisation import Locations, Settings
 from clearsight.predictor import Predictor
+from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource, load
 
 
@@ -24,38 +22,59 @@ def locate(
     target: str | int | Sequence[str | int] | None = None,
     settings: Settings | None = None,
     out: str | Path | None = None,
+    overwrite: bool = False,
     console: Console | None = None,
-) -> list[tuple[Located, Path]]:
-    """Boxes, masks and a label for each pixel, and the pictures of them: `cs.locate("runs/photos", "new.jpg")`.
+) -> Locations:
+    """Boxes, masks and a label for each pixel: `cs.locate("runs/photos", "new.jpg").plot()`.
 
-    method: cam, window, or auto, which is cam where the model has maps. target: the class or classes to look for, by
-    name or number; the answer unless given. out: the picture to write, or the folder of several; IMAGE.located.png here
-    unless given. Beside each picture lies an .npz with `labels` (T,), `heat` and `masks` (T, H, W), `segments` (H, W)
-    of `Located`.
+    Args:
+        model: a run, its folder, or a loaded model.
+        images: in any form that `Predictor.predict` takes.
+        method: "cam", "window", or "auto", which is cam where the model has class activation maps.
+        target: the class or classes to look for, by name or number; None is the predicted one.
+        settings: thresholds, layer, scales and stride.
+        out: folder to save to, or of one image the picture, as soon as each image is done; None writes nothing.
+        overwrite: replace files that are in `out`.
+        console: where progress is shown; nowhere by default.
+
+    Returns:
+        A sequence of `Located`. `save` writes, for each image, IMAGE.located.png, and beside it an .npz with `labels`
+        (T,), `heat` and `masks` (T, H, W) and `segments` (H, W) of `Located`.
+
+    Raises:
+        ModelError: the method does not suit the model.
+        ConfigError: there is no such method, class or setting.
+        OutputError: `out` holds files of an earlier result.
     """
     from clearsight.localisation import locate as located
-    from clearsight.report.detections import located_sheet
-    from clearsight.report.drawings import save_picture
 
     predictor = model if isinstance(model, Predictor) else load(model)
     given = predictor.inputs(images)
-    names = given.names
-    place = Path(out).expanduser() if out else None
-    if place and place.suffix and len(names) > 1:
-        raise ConfigError(
-            f"--out {out} names one picture", found=f"{len(names)} images", fix="name a folder to write the pictures to"
-        )
+    files = [] if out is None else picture_files(given.names, out)
+    if files:
+        from clearsight.report.picture_results import write_located
+
+        if not overwrite:
+            refuse_existing("", [str(path) for file in files for path in (file, file.with_suffix(".npz"))])
     found = []
     for number, one in enumerate(
         located(predictor, given, method=method, target=target, settings=settings, console=console)
     ):
-        file = (
-            place if place and place.suffix else (place or Path()) / f"{own_name(one.image, number, names)}.located.png"
+        found.append(one)
+        if files:
+            write_located(one, files[number])
+    return Locations(tuple(found))
+
+
+def picture_files(names: Sequence[str], out: str | Path) -> list[Path]:
+    """The picture of each image: `out` itself where it names a file, or in the folder `out`."""
+    from clearsight.localisation.results import picture_names
+
+    place = Path(out).expanduser()
+    if not place.suffix:
+        return [place / name for name in picture_names(names)]
+    if len(names) > 1:
+        raise ConfigError(
+            f"--out {out} names one picture", found=f"{len(names)} images", fix="name a folder to write the pictures to"
         )
-        found.append((one, save_picture(located_sheet(one), file)))
-        with disk_errors(file.parent, "the masks", "free some space or choose another --out"):
-            np.savez_compressed(
-                file.with_suffix(".npz"), labels=np.array(one.labels, str), heat=one.heat.astype(np.float16),
-                masks=one.heat >= one.share, segments=one.segments.astype(np.int32),
-            )  # fmt: skip
-    return found
+    return [place]

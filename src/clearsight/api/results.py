@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from clearsight.arguments import at_least
 from clearsight.console import Console
 from clearsight.predictor import Predictor
+from clearsight.result import Result
 from clearsight.runs.images import HeldOut, held_out
 from clearsight.runs.load import ModelSource
+
+R = TypeVar("R", bound=Result)
+
+
+def saved(result: R, out: str | Path | None) -> R:
+    """The result, saved where a folder is given."""
+    if out is not None:
+        result.save(out)
+    return result
 
 
 def model_name(model: ModelSource) -> str:

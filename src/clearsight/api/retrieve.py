@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from clearsight.api.results import saved
 from clearsight.console import Console, Silent
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.disk import own_name
 from clearsight.errors import ClearsightError
-from clearsight.retrieval import Index, Retrieval
+from clearsight.retrieval import Index, IndexResult, SearchResult
 from clearsight.runs.folder import recorded_data_dir
 from clearsight.runs.images import known_images, own_images
 from clearsight.runs.load import load
@@ -31,13 +31,27 @@ def index(
     k: int = 10,
     data_dir: str | None = None,
     console: Console | None = None,
-) -> tuple[Index, Retrieval | None, Path]:
-    """Index images by a model's embeddings: `cs.index("runs/photos")`. The index, its scores at k neighbours (None
-    where nothing can be judged), its folder.
+) -> IndexResult:
+    """Index images by a model's embeddings, for `search`: `cs.index("runs/photos")`. The index is written to a folder.
 
-    Without data, the run's training and validation images are indexed and its test images are the queries; other data
-    is indexed whole, and up to 2,000 of its images are queries among the others. kind, code_bytes, layer: as
-    `retrieval.build_index`.
+    Args:
+        model: a run or its folder.
+        data: images, of which all are indexed; up to 2,000 of those the model was not trained on are also queries.
+            None indexes the run's training and validation images, and its test images are the queries.
+        kind: as `retrieval.build_index`: "exact", or "ivfpq" for a few bytes an image.
+        code_bytes: bytes of an image's code in ivfpq.
+        layer: layer whose outputs are the embeddings; "" is the features of the head.
+        out: folder of the index; None is RUN/index, where `search` looks for it. An index that is there is replaced.
+        k: neighbours of each query to score.
+        data_dir: folder that holds the files of a built-in data set.
+        console: where progress is shown; nowhere by default.
+
+    Returns:
+        The index, its folder, and how well neighbours share their query's class.
+
+    Raises:
+        ConfigError: an option is out of range, or there are too few images for the kind.
+        BundleError: the run's images are not recorded or gone.
     """
     from clearsight.retrieval import build_index, evaluate_index
 
@@ -67,7 +81,7 @@ def index(
         judged = evaluate_index(
             made, np.concatenate(list(parts)), dataset.labels[labelled], min(k, len(made) - 1), places
         )
-    return made, judged, folder
+    return IndexResult(made, judged, folder)
 
 
 def search(
@@ -76,36 +90,42 @@ def search(
     *,
     k: int = 10,
     index: str | None = None,
-    out: str | None = None,
+    out: str | Path | None = None,
     data_dir: str | None = None,
-) -> tuple[list[dict[str, Any]], Path | None]:
-    """The k indexed images most similar to one, as {"image", "label", "likeness"}, best first, and a picture of them
-    (None where the indexed images are gone or changed, or the index has no digests of them). image: one image in any
-    form that `Predictor.predict` takes.
+) -> SearchResult:
+    """Find the k indexed images most similar to one: `cs.search("runs/photos", "new.jpg").plot()`.
+
+    Args:
+        model: a run or its folder.
+        image: one image in any form that `Predictor.predict` takes.
+        k: neighbours to find.
+        index: folder of the index; None is RUN/index.
+        out: folder to save the result to, as `save` does; None writes nothing.
+        data_dir: folder that holds the files of a built-in data set.
+
+    Returns:
+        A sequence of `Neighbour`, best first, with the pictures where the indexed images are still there.
+
+    Raises:
+        BundleError: there is no index, or it was built with another model.
+        ConfigError: k is larger than the index.
     """
-    from clearsight.report.drawings import draw_neighbours, save_picture
-    from clearsight.retrieval import Index, Originals, search_images
+    from clearsight.retrieval import Neighbour, Originals, search_images
 
     path = Path(model).expanduser()
     predictor = load(model)
     query = predictor.inputs(image).single()
     found = Index.load(Path(index).expanduser()) if index else Index.load(path / "index", path)
     likeness, places = search_images(found, predictor, query, k)
-    card = found.card
-    neighbours = [
-        {
-            "image": card.names[place],
-            "label": card.words(int(place)),
-            "likeness": float(score),
-        }
+    neighbours = tuple(
+        Neighbour(found.card.names[place], found.card.words(int(place)), float(score))
         for score, place in zip(likeness[0], places[0], strict=True)
-    ]
+    )
+    pictures = None
     try:
         originals = Originals(found, data_dir or recorded_data_dir(path, found.card.origin))
-        shown = [originals.picture(int(place)) for place in places[0]]
+        pictures = tuple(originals.picture(int(place)) for place in places[0])
     except ClearsightError:
-        return neighbours, None
-    shown_query = query.decode(0, PixelFormat(3, 8), Geometry(128, 128, "pad"))
-    words = [f"{n['likeness']:.2f} {n['label']}" for n in neighbours]
-    file = Path(out).expanduser() if out else Path(f"{own_name(query.names[0], 0, query.names)}.similar.png")
-    return neighbours, save_picture(draw_neighbours(shown_query, shown, words), file)
+        pass
+    shown = query.decode(0, PixelFormat(3, 8), Geometry(128, 128, "pad"))
+    return saved(SearchResult(query.names[0], neighbours, shown, pictures), out)

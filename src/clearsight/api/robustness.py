@@ -1,21 +1,21 @@
-"""Measure how robust predictions are to changes of the image, and write the page."""
+"""Measure how robust predictions are to changes of the image."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clearsight.api.results import evaluation_images, result_folder
+from clearsight.api.results import evaluation_images, saved
 from clearsight.console import Console, Silent
-from clearsight.disk import disk_errors, write_json
+from clearsight.evaluation.robustness import RobustnessReport
 from clearsight.predictor import Predictor
-from clearsight.robustness import RobustnessReport
+from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource
 
 
-def audit(
+def robustness(
     model: ModelSource,
     data: Any = None,
     *,
@@ -26,16 +26,33 @@ def audit(
     out: str | Path | None = None,
     data_dir: str | None = None,
     console: Console | None = None,
-) -> tuple[RobustnessReport, Path]:
-    """Make a model's invariance card on its test split, or on other data: `cs.audit("runs/photos")`.
+) -> RobustnessReport:
+    """Measure how robust a model's predictions are on its test split, or on other data: `cs.robustness("runs/photos")`.
 
-    changes: as `robustness.audit` takes them. turns: (class, degrees, class), what a class becomes when turned. At most
-    so many images, drawn at random by seed. out: the folder of the page, RUN/audit unless given. The run's report
-    gets the card's verdicts, if the model is judged on its own test split.
+    Args:
+        model: a run, its folder, or a loaded model.
+        data: labelled images; None measures on the test split of the model's own run.
+        changes: names of `evaluation.image_changes.CHANGES`, several at once joined by +; None makes all.
+        turns: (class, degrees, class): what a class becomes when turned counter-clockwise.
+        images: change at most so many, drawn at random by `seed`.
+        seed: random seed.
+        out: folder to save the result to, as `save` does; None writes nothing.
+        data_dir: folder that holds the files of a built-in data set.
+        console: where progress is shown; nowhere by default.
+
+    Returns:
+        The accuracy under each change. Where the run's own test split was measured, `save` also puts the verdicts into
+        the run's report.
+
+    Raises:
+        ModelError: the model does not predict classes.
+        ConfigError: there is no such change.
+        OutputError: `out` holds an earlier result.
     """
-    from clearsight.report.robustness_page import add_to_report, write_card_page
-    from clearsight.robustness import audit as audited
+    from clearsight.evaluation.robustness import measure_robustness
 
+    if out is not None:
+        refuse_existing(out, ("card.html", "robustness.json"))
     console = console or Silent()
     held = evaluation_images(model, data, images, seed, console, data_dir)
     predictor = held.predictor
@@ -43,17 +60,10 @@ def audit(
     turned = [
         (predictor.bundle.task.index_of(a), degrees, predictor.bundle.task.index_of(b)) for a, degrees, b in turns
     ]
-    card = audited(
+    card = measure_robustness(
         predictor, held.images, held.labels, names=held.names, changes=changes, turns=turned, seed=seed,
         console=console,
     )  # fmt: skip
-    folder = result_folder(model, "audit", out)
-    with disk_errors(folder, "the card", "free some space or choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / "card.html"
-        write_card_page(page, card, str(predictor.bundle.data.get("name", "a model")))
-        write_json(folder / "robustness.json", card.to_dict())
-        report = None if isinstance(model, Predictor) else Path(model).expanduser() / "report.html"
-        if held.own and report is not None and report.is_file():
-            add_to_report(report, card, os.path.relpath(page, report.parent))
-    return card, page
+    name = str(predictor.bundle.data.get("name", "a model"))
+    own = Path(model).expanduser() if held.own and not isinstance(model, Predictor) else None
+    return saved(replace(card, name=name, run=own), out)

@@ -1,28 +1,29 @@
-"""Filters, feature maps, patches and class images of a network, written as a page."""
+"""Filters, feature maps, patches and class images of a network."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clearsight.api.results import model_name, result_folder
+from clearsight.api.results import model_name, saved
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.cache import PixelView
-from clearsight.disk import disk_errors, write_json
 from clearsight.errors import BundleError
 from clearsight.feature_vis import Sample, Visualization
 from clearsight.feature_vis import Settings as VisualizationSettings
 from clearsight.predictor import Predictor
+from clearsight.result import refuse_existing
 from clearsight.runs.images import (
     training_images,
 )
 from clearsight.runs.load import ModelSource, load
 
 
-def see(
+def visualize(
     model: ModelSource,
     image: Any = None,
     *,
@@ -33,18 +34,35 @@ def see(
     out: str | Path | None = None,
     data_dir: str | None = None,
     console: Console | None = None,
-) -> tuple[Visualization, dict[str, Path]]:
-    """Look into a network: `cs.see("runs/photos", "new.jpg")`. What was seen, and the files written: the picture of
-    each part and the page.
+) -> Visualization:
+    """Show what a network's parts react to: `cs.visualize("runs/photos", "new.jpg").save("inside/")`.
 
-    what: as `feature_vis.PARTS` names the parts, or "all" that this model and data have. image: for maps and inversion,
-    one in any form that `Predictor.predict` takes; the first of the images searched unless given. data: labelled images
-    to search for patches, gates and starts of class pictures, at most so many drawn by the seed; the model's own
-    training images unless given. out: the folder to write, RUN/see unless given.
+    Args:
+        model: a run, its folder, or a loaded model.
+        image: for maps and inversion, one in any form that `Predictor.predict` takes; None is the first of the images
+            searched.
+        what: a name of `feature_vis.PARTS`, or "all" that this model and data have.
+        data: labelled images to search for patches, gates and starts of class pictures; None is the model's own
+            training images.
+        images: search at most so many, drawn at random by the seed.
+        settings: layer, units, classes, steps and seed.
+        out: folder to save the result to, as `save` does; None writes nothing.
+        data_dir: folder that holds the files of a built-in data set.
+        console: where progress is shown; nowhere by default.
+
+    Returns:
+        Filters, maps, patches, class images, inversions and gates as arrays. `save` writes pictures and a page.
+
+    Raises:
+        ModelError: the model does not have the part.
+        ConfigError: there is no such part, layer or class.
+        OutputError: `out` holds an earlier result.
     """
-    from clearsight.feature_vis import check, visualize
-    from clearsight.report.visualization_page import write_inside_page
+    from clearsight.feature_vis import check
+    from clearsight.feature_vis import visualize as visualized
 
+    if out is not None:
+        refuse_existing(out, ("see.html", "see.json"))
     console, settings = console or Silent(), settings or VisualizationSettings()
     at_least(1, images=images)
     predictor = model if isinstance(model, Predictor) else load(model)
@@ -63,13 +81,8 @@ def see(
         pixels, name = next(iter(predictor.pixels(one)))[0], one.names[0]
     elif sample:
         pixels, name = next(iter(predictor.pixels(sample.images)))[0], sample.names[0]
-    sight = visualize(predictor, pixels, image=name, what=what, sample=sample, settings=settings, console=console)
-    folder = result_folder(model, "see", out)
-    with disk_errors(folder, "what was seen", "free some space or choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        files = write_inside_page(folder, sight, model_name(model), predictor.bundle.form.bits == 16)
-        write_json(folder / "see.json", sight.to_dict())
-    return sight, files
+    found = visualized(predictor, pixels, image=name, what=what, sample=sample, settings=settings, console=console)
+    return saved(replace(found, name=model_name(model), deep=predictor.bundle.form.bits == 16), out)
 
 
 def _searched(

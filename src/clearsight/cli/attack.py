@@ -37,30 +37,16 @@ def run(arguments: argparse.Namespace) -> None:
         epsilons = numbers(text, float, ConfigError(f"--epsilon {text} is not a list of numbers", expected=expected))
     with terminal() as console:
         from clearsight.api.attack import attack
+        from clearsight.api.results import result_folder
 
-        found, fooling, page = attack(
+        found = attack(
             arguments.run, arguments.data, method=arguments.method, norm=arguments.norm,
             epsilons=epsilons, steps=arguments.steps, target=arguments.target,
             images=arguments.images, fool=arguments.fool, batch=arguments.batch_size, seed=arguments.seed,
-            out=arguments.out, data_dir=arguments.data_dir, console=console,
+            data_dir=arguments.data_dir, console=console,
         )  # fmt: skip
+        page = found.save(result_folder(arguments.run, "attack", arguments.out), overwrite=True)
     if arguments.json:
-        sure = dict(zip(fooling.classes, fooling.beliefs.tolist(), strict=True)) if fooling else None
-        flagged = None
-        if fooling and fooling.strange is not None:
-            flagged = dict(zip(fooling.classes, fooling.strange.tolist(), strict=True))
-        print_json({**found.to_dict(), "fooling": sure, "fooling_none_of_these": flagged, "report": str(page)})
+        print_json({**found.to_dict(), "report": str(page)})
         return
-    towards = f", towards {found.target}" if found.target else ""
-    print(f"{found.images:,} images, {found.method} in {found.norm}{towards}")
-    for p in found.points:
-        reached = "" if p.reached is None else f", {p.reached:.1%} taken for {found.target}"
-        print(f"  epsilon {p.epsilon:<7g} right {p.accuracy:.1%} ({p.interval[0]:.1%} to {p.interval[1]:.1%}){reached}")
-    print(
-        f"  gradients from the PyTorch network, whose logits lie within {found.engine_difference:.1g} of the engine's"
-    )
-    if fooling:
-        fooled = fooling.fooled
-        caught = "" if fooling.strange is None else f'; {fooling.strange[fooled].sum()} of these called "none of these"'
-        print(f"fooling images: {fooled.sum()} of {len(fooling.classes)} classes believed with 99 % or more{caught}")
-    print(f"  report   {os.path.relpath(page)}")
+    print(f"{found.text()}\n  report   {os.path.relpath(page)}")

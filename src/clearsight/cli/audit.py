@@ -29,29 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     changes = None if arguments.changes is None else [w.strip() for w in arguments.changes.split(",") if w.strip()]
     with terminal() as console:
-        from clearsight.api.robustness import audit
+        from clearsight.api.results import result_folder
+        from clearsight.api.robustness import robustness
 
-        card, page = audit(
+        card = robustness(
             arguments.run, arguments.data, changes=changes, turns=_turns(arguments.turns), images=arguments.images,
-            seed=arguments.seed, out=arguments.out, data_dir=arguments.data_dir, console=console,
+            seed=arguments.seed, data_dir=arguments.data_dir, console=console,
         )  # fmt: skip
+        page = card.save(result_folder(arguments.run, "audit", arguments.out), overwrite=True)
     if arguments.json:
         print_json({**card.to_dict(), "report": str(page)})
         return
-    width = max(len(name) for name in card.rows)
-    print(f"{card.images:,} images, {card.accuracy:.1%} right as they are\n")
-    print(f"  {'right at step':<{width}}      1      2      3      4      5  fails at")
-    for name, steps in card.rows.items():
-        shares = " ".join(f"{s.accuracy:6.1%}" for s in steps)
-        fails = card.fails[name]
-        worst = steps[-1].confusion
-        said = f"; at 5 mostly {worst[0]} taken for {worst[1]}" if worst and worst[2] > 2 else ""
-        amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
-        verdict = "holds" if fails is None else f"step {fails}{amount}{said}"
-        print(f"  {name:<{width}} {shares}  {verdict}")
-    for s in card.sensitivity:
-        print(f"  {s.edit}: {s.changed:.1%} of {s.images:,} images")
-    print(f"\n  card   {os.path.relpath(page)}")
+    print(f"{card.text()}\n\n  card   {os.path.relpath(page)}")
 
 
 def _turns(text: str | None) -> list[tuple[str, float, str]]:

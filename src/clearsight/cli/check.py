@@ -16,23 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
-        from clearsight.api.audit import check
+        from clearsight.api.audit import audit
 
-        audit = check(arguments.data, console=console, **chosen(arguments))
+        found = audit(arguments.data, console=console, **chosen(arguments))
     if arguments.json:
-        print_json(audit.to_dict())
+        print_json(found.to_dict())
         return
-    held = f"with {audit.targets}" if audit.targets else f"in {len(audit.classes)} classes"
-    print(f"{audit.name}: {audit.usable} of {audit.images} images {held}")
-    for part, counts in audit.counts.items():
-        if sum(counts.values()):
-            some = list(counts.items())[:12]
-            detail = ", ".join(f"{name} {n}" for name, n in some) + (", ..." if len(counts) > 12 else "")
-            print(f"  {part:<6} {sum(counts.values()):6d}" + (f"  ({detail})" if part != "test" else ""))
-    print(f"  splits: {audit.split_rule}")
-    for name, why in list(audit.set_aside.items())[:20]:
-        print(f"  set aside: {why if name in why else f'{name}: {why}'}")
-    warnings = [f for f in audit.findings if f.severity == "warning"]
-    for f in audit.findings:
-        print(f"  {f.severity}: {f.message}" + (f"\n           {f.fix}" if f.fix else ""))
-    print("nothing to worry about was found" if not warnings else f"{len(warnings)} warning(s)")
+    print(found.text())

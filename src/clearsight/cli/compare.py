@@ -41,23 +41,11 @@ def run(arguments: argparse.Namespace) -> None:
     names = ("out", "seed", "test_fraction", "folds", "data_dir", "device")
     options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     with terminal() as console:
-        from clearsight.api.compare import compare
-        from clearsight.report.leaderboard_page import apart_words, duration, size_words
+        from clearsight.evaluation.leaderboard import rank_models
 
-        found = compare(arguments.data, rungs=rungs, images=arguments.images, console=console, **options)
-    page = found.folder / "ladder.html"
+        found = rank_models(arguments.data, rungs=rungs, images=arguments.images, console=console, **options)
+        page = found.save(found.folder, overwrite=True)
     if arguments.json:
         print_json({**found.to_dict(), "report": str(page)})
         return
-    width = max(len("model"), *(len(s.name) for s in found.standings))
-    print(f"\n    {'model':<{width}}  validation   test  95 % interval     training  one image     size  from the best")
-    for place, s in enumerate(found.standings, 1):
-        low, high = s.test_interval
-        print(
-            f"{place:3d} {s.name:<{width}}  {s.val_accuracy:10.1%}  {s.test_accuracy:5.1%}  {low:.1%} to {high:.1%}  "
-            f"{duration(s.train_seconds):>8}  {duration(s.image_seconds):>9}  {size_words(s.size):>7}  "
-            f"{apart_words(s, place == 1)}"
-        )
-    for name, why in found.failed.items():
-        print(f"    {name:<{width}}  left out: {why}")
-    print(f"\n  use      {found.advice}: {found.why}\n  report   {os.path.relpath(page)}")
+    print(f"\n{found.text()}\n  report   {os.path.relpath(page)}")

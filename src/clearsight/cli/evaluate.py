@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clearsight.cli.options import print_json
 from clearsight.console import terminal
-
-if TYPE_CHECKING:
-    from clearsight.evaluation import Paired
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
-        from clearsight.api.ensembles import together
+        from clearsight.api.ensembles import compare_models
         from clearsight.api.evaluate import evaluate
         from clearsight.runs.load import load
         from clearsight.tasks.evaluation import NEW
@@ -43,28 +39,12 @@ def run(arguments: argparse.Namespace) -> None:
         found = evaluate(arguments.run, arguments.data, **where)
         thing = load(arguments.run).bundle.thing
         others = [word.strip() for word in (arguments.others or "").split(",") if word.strip()]
-        more = []
+        more = None
         if arguments.views or others:
-            more = together(arguments.run, arguments.data, views=arguments.views, others=others, **where)
+            more = compare_models(arguments.run, arguments.data, views=arguments.views, others=others, **where)
     if arguments.json:
-        print_json({**found.to_dict(), **({"together": [row.to_dict() for row in more]} if more else {})})
+        print_json({**found.to_dict(), **(more.to_dict() if more else {})})
         return
     print(found.text(thing, "" if arguments.data else NEW))
     if more:
-        _print_together(more)
-
-
-def _print_together(rows: Sequence[Paired]) -> None:
-    """Each row against the model alone."""
-    width = max(len(row.name) for row in rows)
-    print(f"\n{'':<{width}}  accuracy  log loss  against the model alone")
-    for number, row in enumerate(rows):
-        words = ""
-        if number:
-            low, high = row.interval
-            words = (
-                f"{100 * row.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {row.gained} won, "
-                f"{row.lost} lost, p = {row.p_value:.2g}"
-                + ("; not to be trusted, as some of these images were trained on" if row.knows else "")
-            )
-        print(f"{row.name:<{width}}  {row.accuracy:8.1%}  {row.log_loss:8.3f}  {words}".rstrip())
+        print(f"\n{more.text()}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from itertools import groupby
+from pathlib import Path
 
 from clearsight.cli.options import image_files, print_json
 from clearsight.console import terminal
@@ -57,22 +57,25 @@ def run(arguments: argparse.Namespace) -> None:
     paths = image_files(arguments.images)
     with terminal() as console:
         from clearsight.api.explain import explain
-        from clearsight.explanation import METHOD_WORDS, Settings
-        from clearsight.report.heatmaps import words
+        from clearsight.explanation import Settings
+        from clearsight.explanation.results import image_lines
 
         given = {name: getattr(arguments, name) for name in USES if getattr(arguments, name) is not None}
         settings = Settings(batch=arguments.batch_size, seed=arguments.seed, **given)
         found = explain(
             arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
-            judged=not arguments.fast, out=arguments.out, console=console,
+            judged=not arguments.fast, out=arguments.out, overwrite=True, console=console,
         )  # fmt: skip
+    folder = Path(arguments.out).expanduser()
+    pictures = [folder / f"{stem}.{found.method}.png" for stem in found.stems]
     if arguments.json:
-        print_json({"explanations": [{**e.to_dict(), "picture": str(picture)} for e, picture in found]})
+        rows = [
+            {**one.to_dict(), "picture": str(picture)}
+            for maps, picture in zip(found.by_image, pictures, strict=True)
+            for one in maps
+        ]
+        print_json({"explanations": rows})
         return
-    for picture, maps in groupby(found, key=lambda pair: pair[1]):  # those of an image stand together
-        for number, (e, _) in enumerate(maps):
-            if not number:
-                print(f"{e.image}  {e.said}\n    drawn in {os.path.relpath(picture)}")
-            print(f"  {e.method} ({METHOD_WORDS[e.method]}), {e.seconds:.1f} s")
-            if said := words(e):
-                print(f"    {said}")
+    for maps, picture in zip(found.by_image, pictures, strict=True):
+        first, *others = image_lines(maps)
+        print("\n".join([first, f"    drawn in {os.path.relpath(picture)}", *others]))

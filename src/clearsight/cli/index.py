@@ -28,21 +28,12 @@ def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.api.retrieve import index
 
-        made, judged, folder = index(
+        found = index(
             arguments.run, arguments.data, kind=arguments.kind, code_bytes=arguments.bytes, layer=arguments.layer,
             out=arguments.out, k=arguments.k, data_dir=arguments.data_dir, console=console,
         )  # fmt: skip
-    size = (folder / "index.faiss").stat().st_size
     if arguments.json:
-        scores = judged.to_dict() if judged else None
-        print_json(
-            {"images": len(made), "width": made.card.width, "bytes": size, "folder": str(folder), "judged": scores}
-        )
+        print_json(found.to_dict())
         return
-    print(f"{len(made):,} images, {made.card.width} numbers each, {size / 1e6:.1f} MB: {folder}")
-    if judged is not None:
-        print(
-            f"of {judged.queries:,} queries' {judged.k} neighbours {judged.precision:.1%} are of the query's class; "
-            f"recall {judged.recall:.1%}, mAP {judged.mean_average_precision:.1%}"
-        )
+    print(found.text())
     print(f"next: clearsight search {arguments.run} IMAGE")

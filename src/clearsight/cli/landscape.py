@@ -38,22 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.api.landscape import landscape
-        from clearsight.report.landscape_page import edge_words
+        from clearsight.api.results import result_folder
 
-        found, page = landscape(
+        found = landscape(
             arguments.run, arguments.data, against=arguments.against, weights=arguments.weights,
             images=arguments.images, points=arguments.points, batch=arguments.batch_size, seed=arguments.seed,
-            out=arguments.out, data_dir=arguments.data_dir, console=console,
+            data_dir=arguments.data_dir, console=console,
         )  # fmt: skip
+        page = found.save(result_folder(arguments.run, "landscape", arguments.out), overwrite=True)
     if arguments.json:
-        print_json({"landscapes": [one.to_dict() for one in found], "report": str(page)})
+        print_json({**found.to_dict(), "report": str(page)})
         return
-    for one in found:
-        which = "the head's weights" if one.weights == "head" else "all weights"
-        print(f"{one.name}: {which}, {one.parameters:,}; {one.loss}, batch normalisation in evaluation mode")
-        for word, part in (("training", one.train), ("validation", one.val)):
-            rises = ", ".join(f"{part.rise(one.steps, d):+.3g} at {d:g}" for d in (0.5, 1.0))
-            print(f"  {word:<10}  loss {part.loss:.4g} on {part.images:,} images; it rises by {rises} filter lengths")
-        for line in edge_words(one):
-            print(f"  {line}")
-    print(f"\n  page   {os.path.relpath(page)}")
+    print(f"{found.text()}\n\n  page   {os.path.relpath(page)}")

@@ -60,35 +60,27 @@ def run(arguments: argparse.Namespace) -> None:
         otherwise = ConfigError(f"--scales {text!r} cannot be read", expected="numbers such as 1,0.5")
         scales = tuple(numbers(text, float, otherwise))
     with terminal() as console:
-        from clearsight.api.locate import locate
+        from clearsight.api.locate import locate, picture_files
         from clearsight.localisation import Settings
+        from clearsight.localisation.results import image_lines
 
         settings = Settings(
             threshold=arguments.threshold, share=arguments.share, iou=arguments.iou, layer=arguments.layer,
             scales=scales, stride=arguments.stride, background=arguments.background, tight=arguments.tight,
             strange=arguments.strange,
         )  # fmt: skip
+        out = arguments.out or "."
         found = locate(
             arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
-            out=arguments.out, console=console,
+            out=out, overwrite=True, console=console,
         )  # fmt: skip
+    pictures = picture_files([one.image for one in found], out)
     if arguments.json:
-        print_json(
-            {
-                "located": [
-                    {**one.to_dict(), "picture": str(picture), "masks": str(picture.with_suffix(".npz"))}
-                    for one, picture in found
-                ]
-            }
-        )
+        rows = [
+            {**one.to_dict(), "picture": str(picture), "masks": str(picture.with_suffix(".npz"))}
+            for one, picture in zip(found, pictures, strict=True)
+        ]
+        print_json({"located": rows})
         return
-    for one, picture in found:
-        how = f", windows judged by {one.facts['judged by']}" if "judged by" in one.facts else ""
-        print(f"{one.image}  {one.method}{how}, {one.seconds:.1f} s")
-        for f in one.found:
-            print(f"    {f.label} {f.score:.1%}  [{', '.join(f'{v:.0f}' for v in f.box)}]")
-        if not one.found:
-            print("    nothing found")
-        elif one.facts.get("none_of_these"):
-            print("    but the image is unlike all the model learned from")
-        print(f"    {picture}")
+    for one, picture in zip(found, pictures, strict=True):
+        print("\n".join([*image_lines(one), f"    {picture}"]))

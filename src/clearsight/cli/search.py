@@ -6,6 +6,7 @@ Likeness is the cosine of the two images' embeddings: 1 for the same, 0 for noth
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from clearsight.cli.options import print_json
 from clearsight.console import terminal
@@ -25,17 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     with terminal():
         from clearsight.api.retrieve import search
+        from clearsight.report.drawings import save_picture
+        from clearsight.report.picture_results import neighbour_sheet, search_stem
 
-        found, picture = search(
-            arguments.run, arguments.image, k=arguments.k, index=arguments.index, out=arguments.out,
-            data_dir=arguments.data_dir,
-        )  # fmt: skip
+        found = search(
+            arguments.run, arguments.image, k=arguments.k, index=arguments.index, data_dir=arguments.data_dir
+        )
+        picture = None
+        if found.pictures is not None:
+            file = Path(arguments.out or f"{search_stem(found)}.png").expanduser()
+            picture = save_picture(neighbour_sheet(found), file)
     if arguments.json:
-        print_json({"neighbours": found, "picture": str(picture) if picture else None})
+        print_json({**found.to_dict(), "picture": str(picture) if picture else None})
         return
-    width = max(len(n["image"]) for n in found)
-    for n in found:
-        print(f"{n['likeness']:.3f}  {n['image']:<{min(width, 60)}}  {n['label']}")
+    print(found.text())
     print(
         f"drawn in {picture}"
         if picture

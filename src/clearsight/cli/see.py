@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
 
 from clearsight.cli.options import print_json
 from clearsight.console import terminal
@@ -51,7 +50,8 @@ def run(arguments: argparse.Namespace) -> None:
         _list(arguments)
         return
     with terminal() as console:
-        from clearsight.api.visualize import see
+        from clearsight.api.results import result_folder
+        from clearsight.api.visualize import visualize
         from clearsight.feature_vis import Settings
 
         steps = {} if arguments.steps is None else dict.fromkeys(("class_steps", "inversion_steps"), arguments.steps)
@@ -59,18 +59,21 @@ def run(arguments: argparse.Namespace) -> None:
             layer=arguments.layer, units=tuple(arguments.unit), classes=tuple(arguments.classes), modes=arguments.modes,
             batch=arguments.batch_size, seed=arguments.seed, **steps,
         )  # fmt: skip
-        sight, files = see(
+        found = visualize(
             arguments.run, arguments.image, what=arguments.what, data=arguments.data, images=arguments.images,
-            settings=settings, out=arguments.out, data_dir=arguments.data_dir, console=console,
+            settings=settings, data_dir=arguments.data_dir, console=console,
         )  # fmt: skip
+        page = found.save(result_folder(arguments.run, "see", arguments.out), overwrite=True)
+    parts = found.part_words()
     if arguments.json:
-        print_json({**sight.to_dict(), "files": {part: str(path) for part, path in files.items()}})
+        files = {part: str(page.with_name(f"{part}.png")) for part in parts}
+        print_json({**found.to_dict(), "files": {**files, "page": str(page)}})
         return
-    for part, words in _said(sight).items():
-        print(f"{part:<10} {words}; {files[part].name}")
-    for part, why in sight.left_out.items():
-        print(f"{part:<10} not shown: {why}")
-    print(f"\n  report   {os.path.relpath(files['page'])}")
+    for part, words in parts.items():
+        print(f"{part:<10} {words}; {part}.png")
+    for line in found.left_out_lines():
+        print(line)
+    print(f"\n  report   {os.path.relpath(page)}")
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -90,28 +93,3 @@ def _list(arguments: argparse.Namespace) -> None:
         size = f"{found.height}x{found.width}"
         print(f"{found.short:<{width}}  {found.units:>5}  {size:>9}  {row.receptive_field or '':>5}  {found.kind}")
     print("\nsees: side of a unit's receptive field in pixels")
-
-
-def _said(sight: Any) -> dict[str, str]:
-    """A line about each part."""
-    said = {}
-    if f := sight.filters:
-        count, _, height, width = f.weights.shape
-        said["filters"] = f"{count} of {height}x{width} in {f.layer}" + (", a template per class" if f.classes else "")
-    if sight.maps:
-        said["maps"] = f"{', '.join(m.layer.short for m in sight.maps)} of {sight.image}"
-    if p := sight.patches:
-        units = ", ".join(str(u.unit) for u in p.units)
-        said["patches"] = f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are silent"
-    if sight.classes:
-        best: dict[str, list[float]] = {}
-        for c in sight.classes:
-            best.setdefault(c.label, []).append(c.belief)
-        said["classes"] = ", ".join(f"{c} ({len(b)}, belief {max(b):.1%})" for c, b in best.items())
-    if sight.inversion:
-        said["inversion"] = "relative error of features " + ", ".join(
-            f"{i.layer} {i.error:.2f}" for i in sight.inversion
-        )
-    if g := sight.gates:
-        said["gates"] = f"{len(g.blocks)} blocks, {len(g.classes)} classes, {sum(g.images):,} images"
-    return said

@@ -15,8 +15,6 @@ from clearsight.cli.options import numbers, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 
-LAGS = (1, 2, 5, 10)
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="*", help="networks to measure between two images")
@@ -42,24 +40,17 @@ def run(arguments: argparse.Namespace) -> None:
         expected = "numbers with commas between, such as 2,10,50"
         depths = numbers(text, int, ConfigError(f"--depths {text} is not a list of whole numbers", expected=expected))
     with terminal() as console:
-        from clearsight.api.gradient_correlation import shattered
+        from clearsight.api.gradient_correlation import gradient_correlation
         from clearsight.derivatives.gradient_correlation import DEPTHS
 
-        found, page = shattered(
+        found = gradient_correlation(
             arguments.models, depths=DEPTHS if depths is None else depths, between=arguments.between,
             networks=arguments.networks, points=arguments.points, lags=arguments.lags,
-            img_size=32 if arguments.img_size is None else arguments.img_size, seed=arguments.seed, out=arguments.out,
+            img_size=32 if arguments.img_size is None else arguments.img_size, seed=arguments.seed,
             console=console,
         )  # fmt: skip
+        page = found.save(arguments.out, overwrite=True)
     if arguments.json:
         print_json({**found.to_dict(), "report": str(page)})
         return
-    lags = [k for k in LAGS if k <= arguments.lags]
-    width = max(12, *(len(row.kind) for row in found.rows))
-    print(f"autocorrelation of gradients, {found.points} {found.inputs}\n")
-    print(f"  {'':<{width}} layers  " + " ".join(f"lag {k:<3}" for k in lags))
-    for row in found.rows:
-        print(f"  {row.kind:<{width}} {row.depth:>6}  " + " ".join(f"{row.autocorrelation[k]:z7.2f}" for k in lags))
-    for name, values in (("white noise", found.white), ("Brownian path", found.brownian)):
-        print(f"  {name:<{width + 7}}  " + " ".join(f"{values[k]:z7.2f}" for k in lags))
-    print(f"\n  page   {os.path.relpath(page)}")
+    print(f"{found.text()}\n\n  page   {os.path.relpath(page)}")

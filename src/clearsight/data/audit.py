@@ -17,6 +17,7 @@ from clearsight.data.cache import CachedPixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
+from clearsight.result import Result
 
 THUMBNAIL = 16
 """Side in pixels of the gray thumbnails that are compared for near duplicates."""
@@ -41,8 +42,8 @@ class Finding:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Result):
     """Everything known of a data set before training; written to audit.json. targets: what is to be predicted where it
     is not one class; then classes are the groups that are spread evenly over the splits.
     """
@@ -60,7 +61,26 @@ class Audit:
     targets: str = ""
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         return asdict(self)
+
+    def text(self) -> str:
+        """The counts of images, and what was found."""
+        held = f"with {self.targets}" if self.targets else f"in {len(self.classes)} classes"
+        lines = [f"{self.name}: {self.usable} of {self.images} images {held}"]
+        for part, counts in self.counts.items():
+            if total := sum(counts.values()):
+                detail = ", ".join(f"{name} {n}" for name, n in list(counts.items())[:12])
+                detail += ", ..." if len(counts) > 12 else ""
+                lines.append(f"  {part:<6} {total:6d}" + (f"  ({detail})" if part != "test" else ""))
+        lines.append(f"  splits: {self.split_rule}")
+        for name, why in list(self.set_aside.items())[:20]:
+            lines.append(f"  set aside: {why if name in why else f'{name}: {why}'}")
+        for f in self.findings:
+            lines.append(f"  {f.severity}: {f.message}" + (f"\n           {f.fix}" if f.fix else ""))
+        warnings = sum(f.severity == "warning" for f in self.findings)
+        lines.append(f"{warnings} warning(s)" if warnings else "nothing to worry about was found")
+        return "\n".join(lines)
 
 
 def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_aside: dict[int, str]) -> Audit:

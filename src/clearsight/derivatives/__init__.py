@@ -5,24 +5,25 @@ They measure; `report` draws.
 """
 
 from clearsight.derivatives.curvature import Curvature, Rates, largest_curvature, stable_curvature
-from clearsight.derivatives.gradient_correlation import Shattered, shattered, shattered_between
-from clearsight.derivatives.landscape import Landscape, Plane, survey
+from clearsight.derivatives.gradient_correlation import GradientCorrelation, correlation_between, gradient_correlation
+from clearsight.derivatives.landscape import Landscape, Landscapes, Plane, survey
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import filter_normalised, line, plane
 
 __all__ = [
     "Curvature",
+    "GradientCorrelation",
     "Landscape",
+    "Landscapes",
     "Objective",
     "Plane",
     "Rates",
-    "Shattered",
+    "correlation_between",
     "filter_normalised",
+    "gradient_correlation",
     "largest_curvature",
     "line",
     "plane",
-    "shattered",
-    "shattered_between",
     "stable_curvature",
     "survey",
 ]

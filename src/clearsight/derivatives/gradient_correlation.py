@@ -26,6 +26,7 @@ from clearsight.errors import ConfigError
 from clearsight.json_values import json_values
 from clearsight.models.network import frozen
 from clearsight.models.zoo import build_model
+from clearsight.result import Result
 
 Floats = NDArray[np.float64]
 
@@ -63,9 +64,14 @@ class Row:
     networks: int
 
 
-@dataclass(frozen=True)
-class Shattered:
-    """Rows, and what noise gives on as many points: white, where nothing resembles its neighbour, and Brownian.
+SHOWN_LAGS = (1, 2, 5, 10)
+"""Lags that are printed."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class GradientCorrelation(Result):
+    """How alike the gradients of nearby inputs are: rows, and what noise gives on as many points:
+    white, where nothing resembles its neighbour, and Brownian.
 
     inputs: what the line of inputs is, in words. points: n.
     """
@@ -90,6 +96,19 @@ class Shattered:
             "white": self.white, "brownian": self.brownian,
         }  # fmt: skip
         return dict(json_values(found))
+
+    def text(self) -> str:
+        """The autocorrelation at a few lags: of each network, and of noise."""
+        lags = [k for k in SHOWN_LAGS if k < len(self.white)]
+        width = max(12, *(len(row.kind) for row in self.rows))
+        lines = [f"autocorrelation of gradients, {self.points} {self.inputs}\n"]
+        lines.append(f"  {'':<{width}} layers  " + " ".join(f"lag {k:<3}" for k in lags))
+        for row in self.rows:
+            values = " ".join(f"{row.autocorrelation[k]:z7.2f}" for k in lags)
+            lines.append(f"  {row.kind:<{width}} {row.depth:>6}  {values}")
+        for name, noise in (("white noise", self.white), ("Brownian path", self.brownian)):
+            lines.append(f"  {name:<{width + 7}}  " + " ".join(f"{noise[k]:z7.2f}" for k in lags))
+        return "\n".join(lines)
 
 
 def autocorrelation(series: Floats, lags: int) -> Floats:
@@ -189,7 +208,7 @@ def settle(network: nn.Module, x: torch.Tensor) -> None:
             m.momentum, m.training = momentum, False
 
 
-def shattered(
+def gradient_correlation(
     depths: Sequence[int] = DEPTHS,
     *,
     kinds: Sequence[str] = tuple(KINDS),
@@ -198,7 +217,7 @@ def shattered(
     lags: int = 15,
     seed: int = 0,
     console: Console | None = None,
-) -> Shattered:
+) -> GradientCorrelation:
     """The paper's experiment: fully connected networks at initialisation, of each kind and depth, on inputs from -2 to
     2.
 
@@ -224,10 +243,10 @@ def shattered(
                 advance(done, total)
             rows.append(_row(kind, depth, paths, lags))
     words = f"numbers from {RANGE[0]:g} to {RANGE[1]:g}"
-    return Shattered(tuple(rows), words, points, *noise_autocorrelation(points, lags))
+    return GradientCorrelation(tuple(rows), words, points, *noise_autocorrelation(points, lags))
 
 
-def shattered_between(
+def correlation_between(
     models: Sequence[str],
     first: NDArray[np.float32],
     second: NDArray[np.float32],
@@ -237,7 +256,7 @@ def shattered_between(
     lags: int = 15,
     seed: int = 0,
     console: Console | None = None,
-) -> Shattered:
+) -> GradientCorrelation:
     """The same measure for networks of the registry, at initialisation, on the line from one image to another.
 
     models: names. first, second: (C, S, S) in [0, 1]; they are normalised to mean 0 and deviation 1 over both. The
@@ -258,7 +277,9 @@ def shattered_between(
             paths.append(gradients_along(network, x))
             advance(place * networks + number + 1, len(models) * networks)
         rows.append(_row(name, layers_deep(network), paths, lags))
-    return Shattered(tuple(rows), "images on the way from one to another", points, *noise_autocorrelation(points, lags))
+    return GradientCorrelation(
+        tuple(rows), "images on the way from one to another", points, *noise_autocorrelation(points, lags)
+    )
 
 
 def layers_deep(network: nn.Module) -> int:

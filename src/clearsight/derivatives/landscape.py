@@ -9,10 +9,12 @@ length.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -28,6 +30,7 @@ from clearsight.json_values import json_values
 from clearsight.models.base import components
 from clearsight.models.execution import operations
 from clearsight.predictor import Images, Predictor
+from clearsight.result import Result
 from clearsight.train.range_test import largest_stable_rate
 
 Floats = NDArray[np.float64]
@@ -102,6 +105,46 @@ class Landscape:
         """2 / M: gradient descent leaves this place at larger rates; None where the loss bends down everywhere."""
         return largest_stable_rate(self.curvature.largest) if self.curvature.largest > 0 else None
 
+    def curvature_words(self) -> list[str]:
+        """The largest curvature against 2 / rate, in a line or two."""
+        c, rates = self.curvature, self.rates
+        if not math.isfinite(c.largest):
+            return ["the curvature is not a finite number here"]
+        sure = "" if c.converged else f", not settled after {c.steps} products"
+        first = f"largest curvature {c.largest:.3g} (within {c.error:.1g}{sure}); least met {c.least:.3g}"
+        if self.largest_rate:
+            first += f"; gradient descent is stable here up to a rate of {self.largest_rate:.3g}"
+        if rates is None:
+            return [first, "no rate was recorded: the head was not fitted by gradient descent"]
+        said = []
+        for word, rate in (("where these weights were kept", rates.kept), ("at its peak", rates.peak)):
+            bound = rates.stable(rate)
+            if rate <= 0:
+                continue
+            if bound is None:
+                said.append(f"{rate:.3g} {word} (2 / rate {2 / rate:.3g})")
+            else:
+                share = c.largest / bound
+                state = "above the edge" if share > 1.1 else "at the edge" if share > 0.9 else "below the edge"
+                said.append(f"{rate:.3g} {word} stands {bound:.3g}: the curvature is {share:.2g} of it, {state}")
+        second = f"the run's rate with {rates.optimiser}: " + "; ".join(said)
+        if rates.stable(1.0) is None:
+            second += (
+                f"; {rates.optimiser} scales each weight's step by itself, so gradient descent's bounds do not bind it"
+            )
+        return [first, second]
+
+    def lines(self) -> list[str]:
+        """What the terminal prints of it."""
+        which = "the head's weights" if self.weights == "head" else "all weights"
+        found = [f"{self.name}: {which}, {self.parameters:,}; {self.loss}, batch normalisation in evaluation mode"]
+        for word, part in (("training", self.train), ("validation", self.val)):
+            rises = ", ".join(f"{part.rise(self.steps, d):+.3g} at {d:g}" for d in (0.5, 1.0))
+            found.append(
+                f"  {word:<10}  loss {part.loss:.4g} on {part.images:,} images; it rises by {rises} filter lengths"
+            )
+        return [*found, *(f"  {line}" for line in self.curvature_words())]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that are not finite are null."""
 
@@ -129,6 +172,33 @@ class Landscape:
             "train": slices(self.train), "val": slices(self.val), "seconds": self.seconds,
         }  # fmt: skip
         return dict(json_values(found))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Landscapes(Result, Sequence[Landscape]):
+    """The landscapes of several models, drawn on one scale."""
+
+    landscapes: tuple[Landscape, ...]
+
+    @overload
+    def __getitem__(self, place: int) -> Landscape: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Landscape, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Landscape | tuple[Landscape, ...]:
+        return self.landscapes[place]
+
+    def __len__(self) -> int:
+        return len(self.landscapes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"landscapes": [one.to_dict() for one in self]}
+
+    def text(self) -> str:
+        """Losses, their rise, and the curvature of each model."""
+        return "\n".join(line for one in self for line in one.lines())
 
 
 def survey(

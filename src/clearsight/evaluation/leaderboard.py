@@ -7,6 +7,7 @@ rest on the validation images; the test images are looked at once, when every ru
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -20,19 +21,23 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle, versions
 from clearsight.console import Console, Silent
+from clearsight.data.cache import cache_root
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
 from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
+from clearsight.json_values import to_json
 from clearsight.metrics import accuracy, log_loss, softmax, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
 from clearsight.models.zoo import DEFAULT_BACKBONE
 from clearsight.predictor import Predictor
+from clearsight.result import Result
 from clearsight.tasks import read_exclusive
 from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import SMALL, check_names
+from clearsight.wording import short_duration, size_words
 
 APART = 0.05
 """p-value, corrected for the number of rungs, below which two of them are called apart."""
@@ -100,10 +105,18 @@ class Standing:
     image_seconds: float
     size: int
 
+    def apart_words(self, best: bool) -> str:
+        """Whether the test images tell it from the best one."""
+        if best:
+            return "best on validation"
+        return f"apart from it (p {self.p_best:.2g})" if self.p_best < APART else f"not apart (p {self.p_best:.2g})"
 
-@dataclass(frozen=True)
-class Comparison:
-    """The ranked ladder, best on validation first. advice: the name of the rung to use, and why."""
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Leaderboard(Result):
+    """The ranked models, best on validation first, each kept in the folder. advice: the name of the one to use, and
+    why.
+    """
 
     folder: Path
     name: str
@@ -117,20 +130,38 @@ class Comparison:
         """Plain values for JSON."""
         return {**asdict(self), "folder": str(self.folder)}
 
+    def text(self) -> str:
+        """The ranking, what was left out, and what to use."""
+        width = max(len("model"), *(len(s.name) for s in self.standings))
+        lines = [
+            f"    {'model':<{width}}  validation   test  95 % interval     training  one image     size  from the best"
+        ]
+        for place, s in enumerate(self.standings, 1):
+            low, high = s.test_interval
+            lines.append(
+                f"{place:3d} {s.name:<{width}}  {s.val_accuracy:10.1%}  {s.test_accuracy:5.1%}  {low:.1%} to "
+                f"{high:.1%}  {short_duration(s.train_seconds):>8}  {short_duration(s.image_seconds):>9}  "
+                f"{size_words(s.size):>7}  {s.apart_words(place == 1)}"
+            )
+        lines += [f"    {name:<{width}}  left out: {why}" for name, why in self.failed.items()]
+        return "\n".join([*lines, f"\n  use      {self.advice}: {self.why}"])
+
 
 def rank_models(
     data: Any,
     *,
     rungs: Sequence[str] | None = None,
     images: int | None = None,
+    cached: bool = False,
     console: Console | None = None,
     **options: Any,
-) -> Comparison:
-    """Climb the ladder on one data set: `climb("photos/", rungs=["hog+svm", "resnet8"])`.
+) -> Leaderboard:
+    """Climb the ladder on one data set: `rank_models("photos/", rungs=["hog+svm", "resnet8"])`.
 
     rungs: models to compare, by the names `train --model` knows (default: `default_candidates`). images: compare on
-    about so many of the data's images. options: seed, out, test_fraction, folds, data_dir, resume. A rung that
-    cannot be trained on these images is left out and said why. Raises ClearsightError where nothing can be compared.
+    about so many of the data's images. cached: without `out`, train into the cache, not into runs/NAME-ladder.
+    options: seed, out, test_fraction, folds, data_dir, resume. A rung that cannot be trained on these images is left
+    out and said why. Raises ClearsightError where nothing can be compared.
     """
     console = console or Silent()
     config = TrainConfig.from_options(**options)
@@ -141,7 +172,7 @@ def rank_models(
         dataset = sampled(dataset, images, config.run.seed)
     scanned = scan(dataset, console.stage("looking at the files"))
     chosen = _rungs(rungs, scanned)
-    folder = _folder(config, dataset, [rung.name for rung in chosen], images)
+    folder = _folder(config, dataset, [rung.name for rung in chosen], images, scanned if cached else None)
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for number, rung in enumerate(chosen):
@@ -175,13 +206,19 @@ def _rungs(names: Sequence[str] | None, scanned: Scan) -> tuple[Candidate, ...]:
     return chosen
 
 
-def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int | None) -> Path:
-    """The folder to write, new or to go on with; CheckpointError where it was begun with other data or options."""
-    folder = Path(config.run.out or f"runs/{dataset.name}-ladder").expanduser()
+def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int | None, scanned: Scan | None) -> Path:
+    """The folder to write, new or to go on with; CheckpointError where it was begun with other data or options.
+    scanned: keep it in the cache where no folder was asked for, by the content of the data.
+    """
     about = {
         "data": dataset.origin, "rungs": names, "images": images, "seed": config.run.seed,
         "test_fraction": config.data.test_fraction, "folds": config.data.folds,
     }  # fmt: skip
+    if config.run.out or scanned is None:
+        folder = Path(config.run.out or f"runs/{dataset.name}-ladder").expanduser()
+    else:
+        content = to_json([about, versions(), list(scanned.digests), dataset.labels.tolist()])
+        folder = cache_root() / "comparisons" / hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
     path = folder / "ladder.json"
     if path.is_file():
         then = {key: value for key, value in json.loads(read_inside(folder, path.name)).items() if key != "versions"}
@@ -236,7 +273,7 @@ def _judged(
     done: dict[str, dict[str, Any]],
     failed: dict[str, str],
     console: Console,
-) -> Comparison:
+) -> Leaderboard:
     """Open the test split, once for all rungs, and rank."""
     right: dict[str, NDArray[np.bool_]] = {}
     found: dict[str, Standing] = {}
@@ -278,7 +315,7 @@ def _judged(
     ranked = [found[order[0]], *(replace(found[n], p_best=p) for n, p in zip(others, p_values, strict=True))]
     advice, why = _advice(ranked, {name: np.array(done[name]["val_right"], bool) for name in order})
     parts = {**{name: len(part) for name, part in prepared.split.parts().items()}, "test": len(rows)}
-    return Comparison(folder, dataset.name, parts, tuple(ranked), advice, why, failed)
+    return Leaderboard(folder, dataset.name, parts, tuple(ranked), advice, why, failed)
 
 
 def _advice(ranked: Sequence[Standing], right: dict[str, NDArray[np.bool_]]) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from clearsight.metrics import accuracy, log_loss, wilson_interval
 from clearsight.metrics.comparison import mcnemar
+from clearsight.result import Result
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,49 @@ class Paired:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def words(self) -> str:
+        """The difference in accuracy, with its interval and p-value."""
+        low, high = self.interval
+        return (
+            f"{100 * self.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {self.gained} won, "
+            f"{self.lost} lost, p = {self.p_value:.2g}"
+            + ("; not to be trusted, as some of these images were trained on" if self.knows else "")
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class ModelComparison(Result, Sequence[Paired]):
+    """Models, test-time augmentation and ensembles on the same images: a sequence of `Paired`, the single model first,
+    each compared with it.
+    """
+
+    rows: tuple[Paired, ...]
+
+    @overload
+    def __getitem__(self, place: int) -> Paired: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Paired, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Paired | tuple[Paired, ...]:
+        return self.rows[place]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"together": [row.to_dict() for row in self]}
+
+    def text(self) -> str:
+        """Each row against the model alone."""
+        width = max(len(row.name) for row in self)
+        lines = [f"{'':<{width}}  accuracy  log loss  against the model alone"]
+        for number, row in enumerate(self):
+            words = row.words() if number else ""
+            lines.append(f"{row.name:<{width}}  {row.accuracy:8.1%}  {row.log_loss:8.3f}  {words}".rstrip())
+        return "\n".join(lines)
 
 
 def compare_paired(

@@ -11,12 +11,14 @@ from clearsight.explanation.explain import (
     usual_method,
 )
 from clearsight.explanation.faithfulness import Faithfulness
+from clearsight.explanation.results import Explanations
 
 __all__ = [
     "GRADIENT_METHODS",
     "METHODS",
     "METHOD_WORDS",
     "Explanation",
+    "Explanations",
     "Faithfulness",
     "Settings",
     "explain",

@@ -110,6 +110,30 @@ class Explanation:
             return "no better than chance"
         return f"worse than chance: {f'these places speak for {self.opposite}' if self.opposite else 'misleading'}"
 
+    @property
+    def remarks(self) -> str:
+        """What says whether to believe the map, in a line."""
+        said = []
+        if np.ptp(self.heat) == 0:
+            said.append("the map is the same everywhere and says nothing")
+        if self.facts.get("rectifiers") == 0:
+            said.append("the network has no rectifiers to guide: this is the plain gradient")
+        if self.facts.get("error", 0) > 0.01:
+            said.append(f"its sum misses the logit's difference by {self.facts['completeness']:.0%}: use more samples")
+        if self.faithfulness:
+            f = self.faithfulness
+            said.append(
+                f"faithfulness {f.score:+.2f}, {self.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
+            )
+        elif not self.faithfulness_measurable:
+            said.append("faithfulness cannot be measured: blurring a place changes the prediction by itself")
+        if self.randomised is not None:
+            said.append(
+                f"with shuffled weights it correlates {self.randomised:.2f}"
+                + (": it shows the image, not the model" if self.randomised > 0.7 else "")
+            )
+        return "; ".join(said)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the arrays."""
         return {

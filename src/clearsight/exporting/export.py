@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from clearsight.exporting.runtime import BATCH, Exported
 from clearsight.json_values import to_json
 from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
+from clearsight.result import Result
 from clearsight.runs.images import Development, HeldOut, development, held_out
 from clearsight.runs.load import ModelSource, load
 from clearsight.tasks import Task
@@ -39,17 +41,17 @@ OWN_SIZE = 16
 """Images that are compared at their own size too, where that is not the working size."""
 
 
-@dataclass(frozen=True)
-class Export:
-    """What was written, and what it was found to be worth.
+@dataclass(frozen=True, repr=False, eq=False)
+class Export(Result):
+    """A model as a file, and how near its predictions are to the model's.
 
-    file: the model; card and runner lie beside it. bytes: of the model's files. parity: on images at working size,
+    path: the file; card and runner lie beside it. bytes: of the model's files. parity: on images at working size,
     None where none could be had; own_size: on images that the file itself scales.
     shape: of its input, (N, C, H, W) with names for what is open. int8: what quantisation cost and
     gained, None for float32.
     """
 
-    file: Path
+    path: Path
     format: str
     bytes: int
     shape: tuple[int | str, ...]
@@ -59,8 +61,9 @@ class Export:
     int8: Quantised | None
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         return {
-            "file": str(self.file),
+            "file": str(self.path),
             "format": self.format,
             "bytes": self.bytes,
             "input": {**self.card["input"], "shape": list(self.shape)},
@@ -68,6 +71,18 @@ class Export:
             "own_size": self.own_size and self.own_size.to_dict(),
             "int8": self.int8 and self.int8.to_dict(),
         }
+
+    def text(self) -> str:
+        """Parity with the model, and what quantisation costs and gains."""
+        kind = "float32" if self.int8 else self.format
+        if self.parity is None:
+            lines = ["not compared on real images: name some with `clearsight export RUN DATA`"]
+        else:
+            lines = [f"{kind} against the model: {self.parity.words()}"]
+        if self.own_size:
+            lines.append(f"the same, scaled by the file itself: {self.own_size.words()}")
+        lines += self.int8.lines() if self.int8 else []
+        return "\n".join([*lines, f"\n  file     {os.path.relpath(self.path)}  ({self.bytes / 1e6:.1f} MB)"])
 
 
 def export(

@@ -30,6 +30,13 @@ class Parity:
     def holds(self) -> bool:
         return self.largest <= BAR and self.same_answer == self.images
 
+    def words(self) -> str:
+        """It in words."""
+        return (
+            f"same {self.answer} on {self.same_answer:,} of {self.images:,} images, "
+            f"{self.quantity} at most {self.largest:.1e} apart (bar 1e-4)"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "bar": BAR, "holds": self.holds}
 

@@ -1,6 +1,6 @@
 """Every way to look into a model, in one go: which parts it has, and what each shows.
 
-sight = look(predictor, image, sample=sample)
+sight = visualize(predictor, image, sample=sample)
 sight.filters.weights, sight.maps[0].values, sight.left_out
 """
 
@@ -28,6 +28,7 @@ from clearsight.models.execution import operations
 from clearsight.models.feature_maps import MapLayer
 from clearsight.models.network import layer_name
 from clearsight.predictor import Predictor
+from clearsight.result import Result
 
 Floats = NDArray[np.float32]
 
@@ -93,10 +94,12 @@ class LayerRow:
         }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Visualization:
-    """What was seen. image, pixels (C, H, W): the one that maps and inversion are of. left_out: parts that were not
-    made, and why.
+@dataclass(frozen=True, repr=False, eq=False)
+class Visualization(Result):
+    """What a network is made of and what its parts react to.
+
+    image, pixels (C, H, W): the one that maps and inversion are of. left_out: parts that were not made, and why. name:
+    of the model. deep: whether its images have 16 bits.
     """
 
     image: str | None
@@ -109,6 +112,8 @@ class Visualization:
     inversion: tuple[Inversion, ...] = ()
     gates: ClassGates | None = None
     left_out: dict[str, str] = field(default_factory=dict)
+    name: str = "a model"
+    deep: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pictures."""
@@ -123,6 +128,41 @@ class Visualization:
             "gates": self.gates.to_dict() if self.gates else None,
             "left_out": self.left_out,
         }
+
+    def text(self) -> str:
+        """A line for each part, and why others are not shown."""
+        lines = [f"{part:<10} {words}" for part, words in self.part_words().items()]
+        return "\n".join([*lines, *self.left_out_lines()])
+
+    def left_out_lines(self) -> list[str]:
+        """Why parts are not shown."""
+        return [f"{part:<10} not shown: {why}" for part, why in self.left_out.items()]
+
+    def part_words(self) -> dict[str, str]:
+        """A line about each part that is shown."""
+        said: dict[str, str] = {}
+        if f := self.filters:
+            count, _, height, width = f.weights.shape
+            said["filters"] = f"{count} of {height}x{width} in {f.layer}" + (
+                ", a template per class" if f.classes else ""
+            )
+        if self.maps:
+            said["maps"] = f"{', '.join(m.layer.short for m in self.maps)} of {self.image}"
+        if p := self.patches:
+            units = ", ".join(str(u.unit) for u in p.units)
+            said["patches"] = f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are silent"
+        if self.classes:
+            best: dict[str, list[float]] = {}
+            for c in self.classes:
+                best.setdefault(c.label, []).append(c.belief)
+            said["classes"] = ", ".join(f"{c} ({len(b)}, belief {max(b):.1%})" for c, b in best.items())
+        if self.inversion:
+            said["inversion"] = "relative error of features " + ", ".join(
+                f"{i.layer} {i.error:.2f}" for i in self.inversion
+            )
+        if g := self.gates:
+            said["gates"] = f"{len(g.blocks)} blocks, {len(g.classes)} classes, {sum(g.images):,} images"
+        return said
 
 
 def layer_rows(predictor: Predictor) -> tuple[LayerRow, ...]:

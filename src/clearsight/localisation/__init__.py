@@ -2,5 +2,6 @@
 
 from clearsight.localisation.detections import Box, Found, Located, Settings
 from clearsight.localisation.locate import METHODS, locate
+from clearsight.localisation.results import Locations
 
-__all__ = ["METHODS", "Box", "Found", "Located", "Settings", "locate"]
+__all__ = ["METHODS", "Box", "Found", "Located", "Locations", "Settings", "locate"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
-from clearsight.attacks import AttackCurve, Fooling
+from clearsight.attacks import AttackCurve, AttackReport
 from clearsight.report.charts import percent0
+from clearsight.report.figures import new_figure, whiskers
 from clearsight.report.pictures import data_uri
-from clearsight.report.render import write_page
+from clearsight.report.renderer import Renderer
 from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
 from clearsight.wording import percent
 
@@ -18,52 +21,89 @@ MAGNIFIED = 10
 """Changes are drawn this many times as large, around gray."""
 
 
-def write_attack_page(path: Path, found: AttackCurve, fooling: Fooling | None) -> None:
-    """Write the page; it opens from disk and loads nothing."""
-    examples = [
+class AttackRenderer(Renderer[AttackReport]):
+    """The curve, images whose prediction changed, and fooling images."""
+
+    template, page, numbers = "attack.html", "attack.html", "attack.json"
+
+    def files(self) -> tuple[str, ...]:
+        return (*super().files(), *(["fooling.npz"] if self.result.fooling else []))
+
+    def write(self, folder: Path) -> Path:
+        if fooling := self.result.fooling:
+            np.savez_compressed(folder / "fooling.npz", pixels=fooling.pixels, beliefs=fooling.beliefs)
+        return super().write(folder)
+
+    def values(self) -> dict[str, Any]:
+        found, fooling = self.result.curve, self.result.fooling
+        return {
+            "found": found,
+            "measure": "the largest change of any pixel"
+            if found.norm == "linf"
+            else "the Euclidean length of all changes",
+            "plot": robust_chart(found),
+            "rows": [
+                {
+                    "epsilon": f"{p.epsilon:g}",
+                    "accuracy": percent(p.accuracy),
+                    "interval": f"{percent(p.interval[0])} to {percent(p.interval[1])}",
+                    "reached": "" if p.reached is None else percent(p.reached),
+                }
+                for p in found.points
+            ],
+            "examples": _examples(found),
+            "magnified": MAGNIFIED,
+            "fooling": [
+                {
+                    "name": name,
+                    "belief": percent(float(belief)),
+                    "uri": data_uri(pixels),
+                    "caught": fooling.strange is not None and bool(fooling.strange[k]),
+                }
+                for k, (name, belief, pixels) in enumerate(
+                    zip(fooling.classes, fooling.beliefs, fooling.pixels, strict=True)
+                )
+            ]
+            if fooling
+            else [],
+            "caught": ""
+            if fooling is None or fooling.strange is None
+            else f"{int(fooling.strange[fooling.fooled].sum())} of the {int(fooling.fooled.sum())} that fool it",
+        }
+
+    def figure(self) -> Any:
+        """Robust accuracy against epsilon; points stand at equal distances."""
+        found = self.result.curve
+        figure, (axes,) = new_figure()
+        places = list(range(len(found.points)))
+        whiskers(axes, places, [p.accuracy for p in found.points], [p.interval for p in found.points])
+        axes.set_xticks(places, [f"{p.epsilon:g}" for p in found.points])
+        axes.set(xlabel=f"epsilon ({found.norm})", ylabel="robust accuracy", ylim=(0, 1), title=found.method)
+        return figure
+
+
+def _examples(found: AttackCurve) -> list[dict[str, Any]]:
+    """Images before and after the attack."""
+    return [
         {
             "before": f"{e.before} {percent(e.belief_before)}",
             "after": f"{e.after} {percent(e.belief_after)}",
             "epsilon": f"{e.epsilon:g}",
             "image": e.image,
-            "pictures": [data_uri(e.pixels), data_uri(0.5 + MAGNIFIED * (e.attacked - e.pixels)), data_uri(e.attacked)],
+            "pictures": [
+                (data_uri(pixels), f"{e.image}, {what}")
+                for pixels, what in (
+                    (e.pixels, "before the attack"),
+                    (0.5 + MAGNIFIED * (e.attacked - e.pixels), "the change"),
+                    (e.attacked, "attacked"),
+                )
+            ],
         }
         for e in found.examples
     ]
-    write_page(
-        path,
-        "attack.html",
-        found=found,
-        measure="the largest change of any pixel" if found.norm == "linf" else "the Euclidean length of all changes",
-        plot=robust_chart(found),
-        rows=[
-            {
-                "epsilon": f"{p.epsilon:g}",
-                "accuracy": percent(p.accuracy),
-                "interval": f"{percent(p.interval[0])} to {percent(p.interval[1])}",
-                "reached": "" if p.reached is None else percent(p.reached),
-            }
-            for p in found.points
-        ],
-        examples=examples,
-        magnified=MAGNIFIED,
-        fooling=[
-            {
-                "name": name,
-                "belief": percent(float(belief)),
-                "uri": data_uri(pixels),
-                "caught": fooling.strange is not None and bool(fooling.strange[k]),
-            }
-            for k, (name, belief, pixels) in enumerate(
-                zip(fooling.classes, fooling.beliefs, fooling.pixels, strict=True)
-            )
-        ]
-        if fooling
-        else [],
-        caught=""
-        if fooling is None or fooling.strange is None
-        else f"{int(fooling.strange[fooling.fooled].sum())} of the {int(fooling.fooled.sum())} that fool it",
-    )
+
+
+MEASURES = {"linf": "the largest change of any pixel", "l2": "the Euclidean length of all changes"}
 
 
 def robust_chart(found: AttackCurve) -> Markup:

@@ -4,57 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from clearsight.derivatives.gradient_correlation import KINDS, Row, Shattered
-from clearsight.report.render import write_page
+from clearsight.derivatives.gradient_correlation import KINDS, GradientCorrelation, Row
+from clearsight.report.figures import GRAY, new_figure
+from clearsight.report.renderer import Renderer
 from clearsight.report.svg import Frame, chart, element, label, polyline
 
 SHOWN = 4
 """Curves with a colour of their own in one chart."""
 
 
-def write_shattered_page(path: Path, found: Shattered) -> None:
-    """Write the page; it opens from disk and loads nothing."""
-    groups = [(kind, list(rows)) for kind, rows in groupby(found.rows, lambda row: row.kind)]
-    if all(len(rows) == 1 for _, rows in groups):  # named networks: one chart for four of them
-        parts = [found.rows[i : i + SHOWN] for i in range(0, len(found.rows), SHOWN)]
-        charts = [("", _correlations(f"acf-{i}", part, found)) for i, part in enumerate(parts)]
-    else:
-        charts = [
-            (f"{kind}: {KINDS.get(kind, '')}", _correlations(f"acf-{kind}", rows, found)) for kind, rows in groups
-        ]
-    lags = [k for k in (1, 2, 5, 10, 15) if k < len(found.white)]
-    write_page(
-        path,
-        "shattered.html",
-        inputs=found.inputs,
-        points=found.points,
-        charts=charts,
-        paths=[(f"{row.kind}, {row.depth} layers", _path(f"path-{i}", row)) for i, row in enumerate(found.rows)],
-        dense=found.rows[0].kind in KINDS,
-        lags=lags,
-        rows=[
-            {
-                "kind": row.kind,
-                "depth": row.depth,
-                "networks": row.networks,
-                "values": [_with_error(row.autocorrelation[k], row.error[k]) for k in lags],
-            }
-            for row in found.rows
-        ],
-        noises=[
-            {"kind": name, "values": [f"{values[k]:z.2f}" for k in lags]}
-            for name, values in (("white noise", found.white), ("Brownian path", found.brownian))
-        ],
-    )
+class GradientCorrelationRenderer(Renderer[GradientCorrelation]):
+    """Autocorrelation against the lag, and the gradients along the line."""
+
+    template, page, numbers = "shattered.html", "shattered.html", "shattered.json"
+
+    def values(self) -> dict[str, Any]:
+        found = self.result
+        groups = [(kind, list(rows)) for kind, rows in groupby(found.rows, lambda row: row.kind)]
+        if all(len(rows) == 1 for _, rows in groups):  # named networks: one chart for four of them
+            parts = [found.rows[i : i + SHOWN] for i in range(0, len(found.rows), SHOWN)]
+            charts = [("", _correlations(f"acf-{i}", part, found)) for i, part in enumerate(parts)]
+        else:
+            charts = [
+                (f"{kind}: {KINDS.get(kind, '')}", _correlations(f"acf-{kind}", rows, found)) for kind, rows in groups
+            ]
+        lags = [k for k in (1, 2, 5, 10, 15) if k < len(found.white)]
+        return {
+            "inputs": found.inputs,
+            "points": found.points,
+            "charts": charts,
+            "paths": [(f"{row.kind}, {row.depth} layers", _path(f"path-{i}", row)) for i, row in enumerate(found.rows)],
+            "dense": found.rows[0].kind in KINDS,
+            "lags": lags,
+            "rows": [
+                {
+                    "kind": row.kind,
+                    "depth": row.depth,
+                    "networks": row.networks,
+                    "values": [_with_error(row.autocorrelation[k], row.error[k]) for k in lags],
+                }
+                for row in found.rows
+            ],
+            "noises": [
+                {"kind": name, "values": [f"{values[k]:z.2f}" for k in lags]}
+                for name, values in (("white noise", found.white), ("Brownian path", found.brownian))
+            ],
+        }
+
+    def figure(self) -> Any:
+        """Autocorrelation against the lag, of each network and of noise."""
+        found = self.result
+        figure, (axes,) = new_figure(width=6.4, height=4.4)
+        for name, noise in (("white noise", found.white), ("Brownian path", found.brownian)):
+            axes.plot(noise, "--", color=GRAY, label=name)
+        for row in found.rows:
+            axes.plot(row.autocorrelation, label=f"{row.kind}, {row.depth} layers")
+        axes.set(xlabel="lag, in points of the line", ylabel="autocorrelation of gradients")
+        axes.legend(fontsize="small")
+        return figure
 
 
-def _correlations(ident: str, rows: Sequence[Row], found: Shattered) -> Markup:
+def _correlations(ident: str, rows: Sequence[Row], found: GradientCorrelation) -> Markup:
     """Autocorrelation against the lag, a curve for each row, between those of the two noises."""
     lags = len(found.white) - 1
     frame = Frame(40, 52, 294, 220, (0, lags), (-0.25, 1.0))

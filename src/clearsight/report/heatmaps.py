@@ -59,7 +59,7 @@ def heat_sheet(found: Sequence[Explanation]) -> Colours:
     width = max(3 * wide + 4 * GAP, 620)
     blank = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     heading = wrapped(blank, found[0].said, width - 2 * GAP, LARGE)
-    captions = [wrapped(blank, words(e), width - 2 * GAP, SMALL) for e in found]
+    captions = [wrapped(blank, e.remarks, width - 2 * GAP, SMALL) for e in found]
     height = 22 * len(heading) + sum(24 + 15 * len(lines) + tall + 2 * GAP for lines in captions) + 3 * GAP
     sheet = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(sheet)
@@ -85,27 +85,3 @@ def _enlarged(picture: NDArray[np.floating]) -> Image.Image:
     scale = max(1, round(SIDE / max(picture.shape[:2])))
     eight = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     return Image.fromarray(eight.repeat(scale, 0).repeat(scale, 1))
-
-
-def words(e: Explanation) -> str:
-    """What says whether to believe a map, in a line."""
-    said = []
-    if np.ptp(e.heat) == 0:
-        said.append("the map is the same everywhere and says nothing")
-    if e.facts.get("rectifiers") == 0:
-        said.append("the network has no rectifiers to guide: this is the plain gradient")
-    if e.facts.get("error", 0) > 0.01:
-        said.append(f"its sum misses the logit's difference by {e.facts['completeness']:.0%}: use more samples")
-    if e.faithfulness:
-        f = e.faithfulness
-        said.append(
-            f"faithfulness {f.score:+.2f}, {e.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
-        )
-    elif not e.faithfulness_measurable:
-        said.append("faithfulness cannot be measured: blurring a place changes the prediction by itself")
-    if e.randomised is not None:
-        said.append(
-            f"with shuffled weights it correlates {e.randomised:.2f}"
-            + (": it shows the image, not the model" if e.randomised > 0.7 else "")
-        )
-    return "; ".join(said)

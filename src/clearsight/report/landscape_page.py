@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from clearsight.derivatives import Landscape
+from clearsight.derivatives import Landscape, Landscapes
+from clearsight.report.figures import new_figure
 from clearsight.report.pictures import image_uri
-from clearsight.report.render import write_page
+from clearsight.report.renderer import Renderer
 from clearsight.report.svg import Frame, chart, element, label, line, polyline
 from clearsight.wording import percent
 
@@ -31,81 +32,70 @@ SIDE = 288
 """Pixels along each side of a plane's picture."""
 
 
-def write_landscape_page(path: Path, found: Sequence[Landscape]) -> None:
-    """Write the page; it opens from disk and loads nothing."""
-    grids = [p.plane_loss for one in found for p in (one.train, one.val)]
-    lines = [p.line_loss for one in found for p in (one.train, one.val)]
-    levels, decades = plane_levels(grids), decades_of([*lines, *grids])
-    write_page(
-        path,
-        "landscape.html",
-        title=" and ".join(one.name for one in found),
-        several=len(found) > 1,
-        scale=scale_bar(levels),
-        models=[
-            {
-                "name": one.name,
-                "which": "the weights of its head, on frozen features" if one.weights == "head" else "all its weights",
-                "seen": one.weights == "head" and one.rates is None,
-                "parameters": f"{one.parameters:,}",
-                "loss": one.loss + (f", logits over {one.temperature:.2g}" if one.temperature != 1 else ""),
-                "cosine": f"{one.cosine:.3f}",
-                "line": line_chart(f"line-{number}", one, decades),
-                "planes": [
-                    (
-                        f"{word}, {part.images:,} images",
-                        plane_chart(f"plane-{number}-{word}", one.steps, part.plane_loss, levels, word),
-                    )
-                    for word, part in (("training", one.train), ("validation", one.val))
-                ],
-                "edge": edge_words(one),
-                "parts": [
-                    {
-                        "word": word,
-                        "loss": f"{part.loss:.4g}",
-                        "accuracy": percent(part.accuracy),
-                        "rises": [_short(part.rise(one.steps, d)) for d in (0.5, 1.0)],
-                    }
-                    for word, part in (("training", one.train), ("validation", one.val))
-                ],
-                "curvature": _short(one.curvature.largest) + ("" if one.curvature.converged else " (not converged)"),
-                "least": _short(one.curvature.least),
-                "stable": _short(one.largest_rate) if one.largest_rate else "any",
-                "kept": f"{one.rates.kept:.3g}" if one.rates else "none",
-            }
-            for number, one in enumerate(found)
+class LandscapesRenderer(Renderer[Landscapes]):
+    """Slices of each model on one scale, and the curvature."""
+
+    template, page, numbers = "landscape.html", "landscape.html", "landscape.json"
+
+    def values(self) -> dict[str, Any]:
+        found = self.result.landscapes
+        grids = [p.plane_loss for one in found for p in (one.train, one.val)]
+        lines = [p.line_loss for one in found for p in (one.train, one.val)]
+        levels, decades = plane_levels(grids), decades_of([*lines, *grids])
+        return {
+            "title": " and ".join(one.name for one in found),
+            "several": len(found) > 1,
+            "scale": scale_bar(levels),
+            "models": [_model(number, one, levels, decades) for number, one in enumerate(found)],
+        }
+
+    def figure(self) -> Any:
+        """The loss over the plane, of training and of validation images, on one scale."""
+        found = self.result.landscapes
+        levels = plane_levels([p.plane_loss for one in found for p in (one.train, one.val)])
+        figure, grid = new_figure(2, len(found), width=4.2, height=3.6)
+        parts = [(one, word, p) for one in found for word, p in (("training", one.train), ("validation", one.val))]
+        for axes, (one, word, part) in zip(grid, parts, strict=True):
+            logs = np.log10(np.maximum(np.nan_to_num(part.plane_loss, nan=np.inf, posinf=10 ** levels[-1]), FLOOR))
+            drawn = axes.contourf(one.steps, one.steps, np.clip(logs, levels[0], levels[-1]), levels)
+            axes.plot(0, 0, "o", markerfacecolor="none", color="white")
+            axes.set_title(f"{one.name}, {word}")
+        figure.colorbar(drawn, ax=grid, label="log10 of the loss")
+        return figure
+
+
+def _model(number: int, one: Landscape, levels: Floats, decades: tuple[int, int]) -> dict[str, Any]:
+    """What the page shows of one model."""
+    return {
+        "name": one.name,
+        "which": "the weights of its head, on frozen features" if one.weights == "head" else "all its weights",
+        "seen": one.weights == "head" and one.rates is None,
+        "parameters": f"{one.parameters:,}",
+        "loss": one.loss + (f", logits over {one.temperature:.2g}" if one.temperature != 1 else ""),
+        "cosine": f"{one.cosine:.3f}",
+        "line": line_chart(f"line-{number}", one, decades),
+        "planes": [
+            (
+                f"{word}, {part.images:,} images",
+                plane_chart(f"plane-{number}-{word}", one.steps, part.plane_loss, levels, word),
+            )
+            for word, part in (("training", one.train), ("validation", one.val))
         ],
-    )
-
-
-def edge_words(one: Landscape) -> list[str]:
-    """The largest curvature against 2 / rate, in a line or two."""
-    c, rates = one.curvature, one.rates
-    if not math.isfinite(c.largest):
-        return ["the curvature is not a finite number here"]
-    sure = "" if c.converged else f", not settled after {c.steps} products"
-    first = f"largest curvature {c.largest:.3g} (within {c.error:.1g}{sure}); least met {c.least:.3g}"
-    if one.largest_rate:
-        first += f"; gradient descent is stable here up to a rate of {one.largest_rate:.3g}"
-    if rates is None:
-        return [first, "no rate was recorded: the head was not fitted by gradient descent"]
-    said = []
-    for word, rate in (("where these weights were kept", rates.kept), ("at its peak", rates.peak)):
-        bound = rates.stable(rate)
-        if rate <= 0:
-            continue
-        if bound is None:
-            said.append(f"{rate:.3g} {word} (2 / rate {2 / rate:.3g})")
-        else:
-            share = c.largest / bound
-            state = "above the edge" if share > 1.1 else "at the edge" if share > 0.9 else "below the edge"
-            said.append(f"{rate:.3g} {word} stands {bound:.3g}: the curvature is {share:.2g} of it, {state}")
-    second = f"the run's rate with {rates.optimiser}: " + "; ".join(said)
-    if rates.stable(1.0) is None:
-        second += (
-            f"; {rates.optimiser} scales each weight's step by itself, so gradient descent's bounds do not bind it"
-        )
-    return [first, second]
+        "edge": one.curvature_words(),
+        "parts": [
+            {
+                "word": word,
+                "loss": f"{part.loss:.4g}",
+                "accuracy": percent(part.accuracy),
+                "rises": [_short(part.rise(one.steps, d)) for d in (0.5, 1.0)],
+            }
+            for word, part in (("training", one.train), ("validation", one.val))
+        ],
+        "curvature": _short(one.curvature.largest) + ("" if one.curvature.converged else " (not converged)"),
+        "least": _short(one.curvature.least),
+        "stable": _short(one.largest_rate) if one.largest_rate else "any",
+        "kept": f"{one.rates.kept:.3g}" if one.rates else "none",
+    }
 
 
 def decades_of(curves: Sequence[Floats]) -> tuple[int, int]:

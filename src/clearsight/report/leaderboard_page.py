@@ -3,52 +3,64 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
-from clearsight.evaluation.leaderboard import APART, Comparison, Standing
+from clearsight.evaluation.leaderboard import APART, Leaderboard, Standing
 from clearsight.report.charts import interval_bar
-from clearsight.report.render import write_page
+from clearsight.report.figures import interval_bars
+from clearsight.report.renderer import Renderer
 from clearsight.report.svg import Frame, chart, element, label, ticks
-from clearsight.wording import percent
+from clearsight.wording import percent, short_duration, size_words
 
 WIDTH = 720
 
 
-def write_leaderboard_page(path: Path, found: Comparison) -> None:
-    """Write the page; it opens from disk and loads nothing."""
-    rows = [
-        {
-            "place": place,
-            "name": s.name,
-            "folder": s.folder,
-            "used": s.name == found.advice,
-            "val": percent(s.val_accuracy),
-            "test": percent(s.test_accuracy),
-            "interval": f"{percent(s.test_interval[0])} to {percent(s.test_interval[1])}",
-            "bar": interval_bar(s.test_accuracy, s.test_interval),
-            "apart": apart_words(s, place == 1),
-            "train": duration(s.train_seconds),
-            "image": duration(s.image_seconds),
-            "size": size_words(s.size),
+class LeaderboardRenderer(Renderer[Leaderboard]):
+    """The ranking, what accuracy costs, and what to use."""
+
+    template, page, numbers = "ladder.html", "ladder.html", "comparison.json"
+
+    def values(self) -> dict[str, Any]:
+        found = self.result
+        rows = [
+            {
+                "place": place,
+                "name": s.name,
+                "folder": s.folder,
+                "used": s.name == found.advice,
+                "val": percent(s.val_accuracy),
+                "test": percent(s.test_accuracy),
+                "interval": f"{percent(s.test_interval[0])} to {percent(s.test_interval[1])}",
+                "bar": interval_bar(s.test_accuracy, s.test_interval),
+                "apart": s.apart_words(place == 1),
+                "train": short_duration(s.train_seconds),
+                "image": short_duration(s.image_seconds),
+                "size": size_words(s.size),
+            }
+            for place, s in enumerate(found.standings, 1)
+        ]
+        images = ", ".join(f"{n:,} {part}" for part, n in found.images.items())
+        return {
+            "name": found.name,
+            "summary": f"{len(rows)} models on one split ({images} images), ranked on the validation images. The test "
+            "images were looked at once, after all training.",
+            "advice": found.advice,
+            "why": found.why,
+            "plot": ladder_chart(found.standings, found.advice),
+            "rows": rows,
+            "failed": found.failed,
+            "level": APART,
         }
-        for place, s in enumerate(found.standings, 1)
-    ]
-    images = ", ".join(f"{n:,} {part}" for part, n in found.images.items())
-    write_page(
-        path,
-        "ladder.html",
-        name=found.name,
-        summary=f"{len(rows)} models on one split ({images} images), ranked on the validation images. The test images "
-        "were looked at once, after all training.",
-        advice=found.advice,
-        why=found.why,
-        plot=ladder_chart(found.standings, found.advice),
-        rows=rows,
-        failed=found.failed,
-        level=APART,
-    )
+
+    def figure(self) -> Any:
+        """Test accuracy, with its interval, of each model in the order of the ranking."""
+        ranked = self.result.standings
+        return interval_bars(
+            [s.name for s in ranked], [s.test_accuracy for s in ranked], [s.test_interval for s in ranked],
+            "test accuracy, 95 % interval",
+        )  # fmt: skip
 
 
 def ladder_chart(standings: tuple[Standing, ...], advice: str) -> Markup:
@@ -58,7 +70,7 @@ def ladder_chart(standings: tuple[Standing, ...], advice: str) -> Markup:
     high = high if high > low else low + 1
     y_ticks = ticks(min(s.test_interval[0] for s in standings), max(s.test_interval[1] for s in standings))
     frame = Frame(52, 14, WIDTH - 220, 300, (low, high), (y_ticks[0], y_ticks[-1]))
-    drawn = frame.axes(list(range(low, high + 1)), y_ticks, lambda v: duration(10**v), percent)
+    drawn = frame.axes(list(range(low, high + 1)), y_ticks, lambda v: short_duration(10**v), percent)
     drawn.append(label("time for one image", frame.left + frame.width / 2, frame.bottom + 38, class_="name"))
     taken: list[float] = []
     for s, time in sorted(zip(standings, times, strict=True), key=lambda pair: -pair[0].test_accuracy):
@@ -66,7 +78,7 @@ def ladder_chart(standings: tuple[Standing, ...], advice: str) -> Markup:
         bottom, top = frame.y(s.test_interval[0]), frame.y(s.test_interval[1])
         drawn.append(element("line", x1=x, y1=bottom, x2=x, y2=top, class_="grid"))
         style = "dot val" if s.name == advice else "dot train"
-        words = f"{s.name}: {percent(s.test_accuracy)} at {duration(s.image_seconds)} per image"
+        words = f"{s.name}: {percent(s.test_accuracy)} at {short_duration(s.image_seconds)} per image"
         drawn.append(element("circle", element("title", words), cx=x, cy=y, r=5, class_=style))
         place = y + 4
         while any(abs(place - other) < 14 for other in taken):
@@ -77,27 +89,3 @@ def ladder_chart(standings: tuple[Standing, ...], advice: str) -> Markup:
     described = "; ".join(f"{s.name} {percent(s.test_accuracy)}" for s in standings)
     height = max(frame.bottom + 46, max(taken) + 10)
     return chart("ladder", WIDTH, height, "Accuracy against time", described, *drawn)
-
-
-def apart_words(s: Standing, best: bool) -> str:
-    """Whether a rung is told from the best one by the test images."""
-    if best:
-        return "best on validation"
-    return f"apart from it (p {s.p_best:.2g})" if s.p_best < APART else f"not apart (p {s.p_best:.2g})"
-
-
-def duration(seconds: float) -> str:
-    """A time in words short enough for a table."""
-    for unit, factor in (("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= factor * (2 if unit == "min" else 1):
-            value = seconds / factor
-            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"
-    return "0 s"
-
-
-def size_words(size: int) -> str:
-    """Bytes in words."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}"
-    return f"{size} B"

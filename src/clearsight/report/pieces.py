@@ -43,7 +43,8 @@ SIDE = 160
 class PieceFilters:
     """What the templates call on pieces of a run."""
 
-    fitted: Fitted
+    fitted: Fitted | None
+    """None where there are no images to show."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """By their names in templates."""
@@ -52,17 +53,22 @@ class PieceFilters:
             "matrix": confusion_matrix, "shown": self.shown, "marked": marked,
         }  # fmt: skip
 
-    def shown(self, card: Card) -> Picture:
-        """The picture of a card, under the model's own map where the card asks for it and the model has one."""
+    def shown(self, card: Card) -> Picture | None:
+        """The picture of a card, under the model's own map where the card asks for it and the model has one; None
+        where there are no images.
+        """
+        if self.fitted is None:
+            return None
         alt = ", ".join(" ".join(filter(None, line)) for line in card.lines)
-        pixels = self._mapped(card.index) if card.mapped else None
+        pixels = self._mapped(self.fitted, card.index) if card.mapped else None
         return picture(self.fitted.prepared, card.index, SIDE, f"{card.image}: {alt}", pixels=pixels)
 
-    def _mapped(self, index: int) -> NDArray[np.uint8] | None:
-        network = self.fitted.bundle.network
+    @staticmethod
+    def _mapped(fitted: Fitted, index: int) -> NDArray[np.uint8] | None:
+        network = fitted.bundle.network
         if not network.localises:
             return None
-        pixels = to_float(self.fitted.prepared.pixels.array[index : index + 1])
+        pixels = to_float(fitted.prepared.pixels.array[index : index + 1])
         with torch.inference_mode():
             heat = network.cpu().anomaly_map(pixels)[0].numpy()
         drawn = overlay(pixels[0].numpy(), heat)

@@ -2,61 +2,92 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from clearsight.disk import read_inside, whole_file
+from clearsight.evaluation.image_changes import CHANGES
+from clearsight.evaluation.robustness import LOST, RobustnessReport
 from clearsight.report.charts import percent0
+from clearsight.report.figures import new_figure, whiskers
 from clearsight.report.pictures import data_uri
-from clearsight.report.render import environment, write_page
+from clearsight.report.render import environment
+from clearsight.report.renderer import Renderer
 from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
-from clearsight.robustness import CHANGES, RobustnessReport
-from clearsight.robustness.report import LOST
 from clearsight.wording import percent
 
 CLUSTERS = 8
 
 
-def write_card_page(path: Path, card: RobustnessReport, name: str) -> None:
-    """Write the page; it opens from disk and loads nothing."""
-    rows = []
-    for number, (change, steps) in enumerate(card.rows.items()):
-        rows.append(
+class RobustnessRenderer(Renderer[RobustnessReport]):
+    """Accuracy under each change, with one image under all of them."""
+
+    template, page, numbers = "card.html", "card.html", "robustness.json"
+
+    def write(self, folder: Path) -> Path:
+        page = super().write(folder)
+        report = self.result.run and self.result.run / "report.html"
+        if report and report.is_file():
+            add_to_report(report, self.result, os.path.relpath(page, report.parent))
+        return page
+
+    def values(self) -> dict[str, Any]:
+        card = self.result
+        return {
+            "name": card.name,
+            **_facts(card),
+            "rows": [_row(card, number, change) for number, change in enumerate(card.rows)],
+            "clusters": [
+                {
+                    "label": c.label,
+                    "images": c.images,
+                    "accuracy": percent(c.accuracy),
+                    "interval": f"{percent(c.interval[0])} to {percent(c.interval[1])}",
+                    "names": ", ".join(c.names),
+                }
+                for c in card.clusters[:CLUSTERS]
+            ],
+            "more": max(0, len(card.clusters) - CLUSTERS),
+        }
+
+    def figure(self) -> Any:
+        """Accuracy against each change, four charts a row."""
+        card = self.result
+        columns = min(4, len(card.rows))
+        figure, grid = new_figure(columns, -(-len(card.rows) // columns), width=3.2, height=2.6)
+        for axes, (change, steps) in zip(grid, card.rows.items(), strict=False):
+            kind = CHANGES.get(change)
+            amounts = [kind.none if kind else 0.0, *(s.amount for s in steps)]
+            intervals = [card.interval, *(s.interval for s in steps)]
+            whiskers(axes, amounts, [card.accuracy, *(s.accuracy for s in steps)], intervals)
+            axes.set(title=change, ylim=(0, 1), ylabel="accuracy")
+        for axes in grid[len(card.rows) :]:
+            axes.set_axis_off()
+        return figure
+
+
+def _row(card: RobustnessReport, number: int, change: str) -> dict[str, Any]:
+    """What the page shows of one change."""
+    return {
+        **_verdict(card, change),
+        "plot": change_chart(f"change-{number}", card, change),
+        "steps": [
             {
-                **_verdict(card, change),
-                "plot": change_chart(f"change-{number}", card, change),
-                "steps": [
-                    {
-                        "amount": f"{s.amount:g}",
-                        "accuracy": percent(s.accuracy),
-                        "interval": f"{percent(s.interval[0])} to {percent(s.interval[1])}",
-                        "consistency": percent(s.consistency),
-                    }
-                    for s in steps
-                ],
-                "strip": [{"uri": data_uri(pixels), "answer": answer} for pixels, answer in card.examples[change]],
+                "amount": f"{s.amount:g}",
+                "accuracy": percent(s.accuracy),
+                "interval": f"{percent(s.interval[0])} to {percent(s.interval[1])}",
+                "consistency": percent(s.consistency),
             }
-        )
-    write_page(
-        path,
-        "card.html",
-        name=name,
-        **_facts(card),
-        rows=rows,
-        clusters=[
-            {
-                "label": c.label,
-                "images": c.images,
-                "accuracy": percent(c.accuracy),
-                "interval": f"{percent(c.interval[0])} to {percent(c.interval[1])}",
-                "names": ", ".join(c.names),
-            }
-            for c in card.clusters[:CLUSTERS]
+            for s in card.rows[change]
         ],
-        more=max(0, len(card.clusters) - CLUSTERS),
-    )
+        "strip": [
+            {"uri": data_uri(pixels), "answer": answer, "alt": f"{change}, step {step}" if step else "unchanged"}
+            for step, (pixels, answer) in enumerate(card.examples[change])
+        ],
+    }
 
 
 def add_to_report(report: Path, card: RobustnessReport, link: str) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from clearsight.feature_vis import PARTS, Visualization
 from clearsight.report.drawings import save_picture
-from clearsight.report.render import write_page
+from clearsight.report.figures import sheet_image, stacked
+from clearsight.report.pictures import image_uri
+from clearsight.report.renderer import Renderer
 from clearsight.report.visualization_sheets import (
     class_sheet,
     filter_sheet,
@@ -31,26 +35,32 @@ TITLES = {
 }
 
 
-def write_inside_page(folder: Path, sight: Visualization, name: str, deep: bool) -> dict[str, Path]:
-    """Write a sheet for each part and the page that shows them all, which loads nothing; the files by part, and the
-    page as "page". name: of the model. deep: whether its images have 16 bits.
-    """
-    files = {part: save_picture(sheet, folder / f"{part}.png") for part, sheet in _sheets(sight, deep)}
-    files["page"] = folder / "see.html"
-    write_page(
-        files["page"],
-        "inside.html",
-        name=name,
-        sight=sight,
-        parts=PARTS,
-        titles=TITLES,
-        uris={
-            part: "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-            for part, path in files.items()
-            if part != "page"
-        },
-    )
-    return files
+class VisualizationRenderer(Renderer[Visualization]):
+    """A sheet for each part, and the page that shows them all."""
+
+    template, page, numbers = "inside.html", "see.html", "see.json"
+
+    def files(self) -> tuple[str, ...]:
+        return (*super().files(), *(f"{part}.png" for part in self._sheets))
+
+    def write(self, folder: Path) -> Path:
+        for part, sheet in self._sheets.items():
+            save_picture(sheet, folder / f"{part}.png")
+        return super().write(folder)
+
+    def values(self) -> dict[str, Any]:
+        return {
+            "name": self.result.name, "sight": self.result, "parts": PARTS, "titles": TITLES,
+            "uris": {part: image_uri(sheet_image(sheet)) for part, sheet in self._sheets.items()},
+        }  # fmt: skip
+
+    def figure(self) -> Image.Image:
+        """The sheets below each other."""
+        return stacked([sheet_image(sheet) for sheet in self._sheets.values()])
+
+    @cached_property
+    def _sheets(self) -> dict[str, NDArray[np.float64]]:
+        return dict(_sheets(self.result, self.result.deep))
 
 
 def _sheets(sight: Visualization, deep: bool) -> Iterator[tuple[str, NDArray[np.float64]]]:

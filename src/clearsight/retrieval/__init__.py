@@ -2,11 +2,15 @@
 
 from clearsight.retrieval.index import Index, Retrieval, build_index, evaluate_index, search_images
 from clearsight.retrieval.originals import Originals
+from clearsight.retrieval.results import IndexResult, Neighbour, SearchResult
 
 __all__ = [
     "Index",
+    "IndexResult",
+    "Neighbour",
     "Originals",
     "Retrieval",
+    "SearchResult",
     "build_index",
     "evaluate_index",
     "search_images",

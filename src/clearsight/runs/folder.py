@@ -24,6 +24,7 @@ from clearsight.diagnosis import Diagnosis
 from clearsight.disk import disk_errors, read_inside
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.predictor import Predictor
+from clearsight.tasks.evaluation import Evaluation
 from clearsight.train.config import TrainConfig
 from clearsight.train.label_issues import LabelIssues
 
@@ -31,7 +32,8 @@ from clearsight.train.label_issues import LabelIssues
 @dataclass(frozen=True)
 class Run:
     """A finished run: its folder, the predictor, the scores of metrics.json, the report, and what the doctor says of
-    the training (None where only a head was fitted); labels that are probably wrong.
+    the training (None where only a head was fitted); labels that are probably wrong. test: the evaluation of the test
+    split, which was opened once.
     """
 
     folder: Path
@@ -40,6 +42,12 @@ class Run:
     report: Path
     diagnosis: Diagnosis | None = field(default=None, repr=False)
     suspects: LabelIssues | None = field(default=None, repr=False)
+    test: Evaluation | None = field(default=None, repr=False)
+
+    @property
+    def model(self) -> Predictor:
+        """The trained model."""
+        return self.predictor
 
     def __fspath__(self) -> str:
         """A run stands for its folder wherever a path is taken: `cs.evaluate(run)`, `Path(run)`."""

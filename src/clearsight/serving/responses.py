@@ -19,7 +19,7 @@ from clearsight.models.anatomy import Layer
 from clearsight.models.layer_graph import Node
 from clearsight.models.network import short_name
 from clearsight.models.shape_tracing import View
-from clearsight.report.heatmaps import overlay, words
+from clearsight.report.heatmaps import overlay
 from clearsight.report.pictures import data_uri
 from clearsight.report.sprites import difference, fitted, heat_layer, png, sprite, unit_colours
 from clearsight.report.visualization_sheets import shown
@@ -71,7 +71,7 @@ def explanation(
         "above": png(heat_layer(found.heat)) if apart else None, "signed": bool(found.heat.min() < 0),
         "heat": [[float(f"{v:.6g}") for v in row] for row in found.heat.tolist()] if heat else None,
         "faithfulness": {n: getattr(faithful, n) for n in names} | {"verdict": found.verdict} if faithful else None,
-        "randomised": found.randomised, "verdict": words(found), "settings": found.settings,
+        "randomised": found.randomised, "verdict": found.remarks, "settings": found.settings,
         "seconds": round(found.seconds, 3),
     }  # fmt: skip
 

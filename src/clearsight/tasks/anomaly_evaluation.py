@@ -48,7 +48,7 @@ class AnomalyMistake(Mistake):
     p_value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AnomalyEvaluation(Evaluation):
     """Scores of N images. auroc: the probability that an anomaly scores above a normal image, with a bootstrap interval
     of 95 %; None where the images are all of one kind, as is average_precision. false_alarms: the share of normal
@@ -75,6 +75,11 @@ class AnomalyEvaluation(Evaluation):
     threshold: float
     prior: float
     shape: float
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the auroc."""
+        return self.auroc_interval
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json."""

@@ -53,7 +53,7 @@ class ClassMistake(Mistake):
     label_probability: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClassEvaluation(Evaluation):
     """Scores of N images. Intervals hold with 95 % confidence; losses are in nats."""
 
@@ -76,6 +76,11 @@ class ClassEvaluation(Evaluation):
     mistakes: tuple[ClassMistake, ...]
     classes: tuple[str, ...]
     temperature: float = 1.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy."""
+        return self.accuracy_interval
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json."""

@@ -35,7 +35,7 @@ class ErrorMistake(Mistake):
     error: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ErrorEvaluation(Evaluation):
     """Scores of N images by name."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, ClassVar, Self
 
+from clearsight.result import Result
 from clearsight.tasks.image_counts import ImageCounts
 from clearsight.tasks.sections import ReportParts
 
@@ -21,9 +22,10 @@ class Mistake:
     image: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation(ABC):
-    """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Evaluation(Result):
+    """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first, and
+    `repr=False`.
 
     images: what became of the images given; None where metrics were computed of outputs alone.
     """
@@ -56,6 +58,11 @@ class Evaluation(ABC):
         """What the terminal prints of an evaluation."""
         lines = [self.headline(self.summary(), thing, new), *self.details(thing)]
         return "\n".join([*lines, *(self.mistake_line(m) for m in self.mistakes[:10])])
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the first score; None where it has none."""
+        return None
 
     def details(self, thing: str) -> list[str]:
         """Lines for each name."""

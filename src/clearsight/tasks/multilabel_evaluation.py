@@ -45,7 +45,7 @@ class LabelMistake(Mistake):
     surprise: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LabelsEvaluation(Evaluation):
     """Scores of N images. mean_average_precision: over the labels that occur. macro: mean over labels; micro: over all
     questions. exact: share of images given exactly their labels. hamming: share of all questions answered wrongly.

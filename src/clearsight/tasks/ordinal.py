@@ -336,7 +336,7 @@ class GradeMistake(Mistake):
     probability: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradesEvaluation(Evaluation):
     """Scores of N images. kappa: Cohen's, with quadratic weights [Cohen 1968], 1 at best and 0 for chance.
     mean_absolute_error: in grades; usual_error: of always predicting the median grade. Intervals of 95 % by bootstrap,
@@ -355,6 +355,11 @@ class GradesEvaluation(Evaluation):
     confusion: NDArray[np.int64]
     mistakes: tuple[GradeMistake, ...]
     names: tuple[str, ...]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the kappa."""
+        return self.kappa_interval
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json."""

@@ -57,7 +57,7 @@ class NumberMistake(Mistake):
     error: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NumbersEvaluation(Evaluation):
     """Scores of N images, and what they stand on: said, truth (N, T), errors (N, E) with sign, widths (N, E)."""
 

@@ -11,9 +11,9 @@ import pytest
 import clearsight as cs
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError, DataError
+from clearsight.evaluation.image_changes import CHANGES
+from clearsight.evaluation.robustness import LOST, measure_robustness
 from clearsight.report.robustness_page import change_chart
-from clearsight.robustness import CHANGES, audit
-from clearsight.robustness.report import LOST
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def some(digits_arrays):
 
 
 def test_a_half_turn_makes_six_and_nine_each_other(predictor, some):
-    card = audit(predictor, *some, changes=["rotation", "blur"], turns=[(6, 180, 9), (9, 180, 6)])
+    card = measure_robustness(predictor, *some, changes=["rotation", "blur"], turns=[(6, 180, 9), (9, 180, 6)])
     last = card.rows["rotation"][4]
     assert last.amount == 180
     assert {last.confusion[0], last.confusion[1]} == {"6", "9"}
@@ -48,14 +48,14 @@ def test_training_with_rotation_shows_on_the_card_in_the_median_of_three_seeds(t
         for augment in ("none", "affine"):  # affine turns by up to 15 degrees
             out = tmp_path / f"{augment} {seed}"
             run = cs.fit("digits", out=out, augment=augment, model="lenet5", epochs=30, seed=seed)
-            found[augment] = audit(run.predictor, *some, changes=["rotation"]).rows["rotation"][1].accuracy
+            found[augment] = measure_robustness(run.predictor, *some, changes=["rotation"]).rows["rotation"][1].accuracy
         gained.append(found["affine"] - found["none"])
     record_property("accuracy gained on turned digits", gained)
     assert statistics.median(gained) > 0.05
 
 
 def test_the_card_adds_up(predictor, some):
-    card = audit(predictor, *some, changes=["noise", "noise + blur"])
+    card = measure_robustness(predictor, *some, changes=["noise", "noise + blur"])
     truth = np.array([str(t) for t in some[1]])
     assert card.accuracy == np.mean([p.label for p in predictor.predict(some[0])] == truth)
     for steps in card.rows.values():
@@ -70,21 +70,21 @@ def test_the_card_adds_up(predictor, some):
 
 
 def test_models_without_gradients_have_a_card_too(classical_run, some):
-    card = audit(cs.load(classical_run), *some, changes=["illumination", "occlusion"])
+    card = measure_robustness(cs.load(classical_run), *some, changes=["illumination", "occlusion"])
     assert card.rows["occlusion"][4].accuracy < card.accuracy
 
 
 def test_bad_input(predictor, some):
     with pytest.raises(ConfigError, match=r"no change 'rotaton'.*rotation"):
-        audit(predictor, *some, changes=["rotaton"])
+        measure_robustness(predictor, *some, changes=["rotaton"])
     with pytest.raises(DataError, match="there are no images"):
-        audit(predictor, some[0][:0].reshape(0, 1, 8, 8), some[1][:0])
+        measure_robustness(predictor, some[0][:0].reshape(0, 1, 8, 8), some[1][:0])
     with pytest.raises(ConfigError, match="no changes to make"):
-        audit(predictor, *some, changes=[])
+        measure_robustness(predictor, *some, changes=[])
     with pytest.raises(ConfigError, match=r"'blur\+blur' names a change twice"):
-        audit(predictor, *some, changes=["blur+blur"])
+        measure_robustness(predictor, *some, changes=["blur+blur"])
     with pytest.raises(ConfigError, match="a turn by nan degrees"):
-        audit(predictor, *some, changes=["blur"], turns=[(6, float("nan"), 9)])
+        measure_robustness(predictor, *some, changes=["blur"], turns=[(6, float("nan"), 9)])
 
 
 def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, tmp_path):
@@ -92,12 +92,12 @@ def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, 
     shutil.copytree(digits_run, run)
     before = (run / "report.html").read_text()
     assert "Not measured yet" in before
-    cs.audit(run, changes=["blur"], images=60)
+    cs.robustness(run, changes=["blur"], images=60).save(run / "audit")
     after = (run / "report.html").read_text()
     assert "Not measured yet" not in after
     assert '<th scope="row">blur</th>' in after
     assert 'href="audit/card.html"' in after
-    cs.audit(run, changes=["noise"], images=60)
+    cs.robustness(run, changes=["noise"], images=60).save(run / "audit", overwrite=True)
     last = (run / "report.html").read_text()
     assert '<th scope="row">noise</th>' in last
     assert '<th scope="row">blur</th>' not in last
@@ -106,7 +106,7 @@ def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, 
 
 
 def test_steps_stand_where_their_amounts_do(digits_run, tmp_path):
-    card, _ = cs.audit(digits_run, changes=["rotation", "illumination", "blur+noise"], images=20, out=tmp_path)
+    card = cs.robustness(digits_run, changes=["rotation", "illumination", "blur+noise"], images=20)
 
     def places(change):
         drawn = str(change_chart("c", card, change))

@@ -1,6 +1,6 @@
-"""The invariance card: what a model's answers stand, and the sensitivity test beside it.
+"""How robust predictions are: accuracy under changes that keep the class, and the sensitivity test beside it.
 
-card = audit(predictor, images, labels)
+card = measure_robustness(predictor, images, labels)
 card.rows["rotation"][4].accuracy, card.fails["rotation"]
 """
 
@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 
 from clearsight.console import Console, Silent
 from clearsight.errors import ConfigError, did_you_mean
+from clearsight.evaluation.image_changes import CHANGES, painted_out, turned
 from clearsight.metrics import wilson_interval
 from clearsight.predictor import Images, Predictor
-from clearsight.robustness.changes import CHANGES, painted_out, turned
+from clearsight.result import Result
 
 Floats = NDArray[np.float32]
 
@@ -65,11 +67,14 @@ class Sensitivity:
     interval: tuple[float, float]
 
 
-@dataclass(frozen=True)
-class RobustnessReport:
-    """rows: for each change its five steps; "a + b" is several changes at once, each at that step. fails: the first
+@dataclass(frozen=True, repr=False)
+class RobustnessReport(Result):
+    """Accuracy under changes of the image.
+
+    rows: for each change its five steps; "a + b" is several changes at once, each at that step. fails: the first
     step, from 1, at which more than LOST of the accuracy is gone; None where it holds. examples: for each change the
-    same image unchanged and at every step, with the answers.
+    same image unchanged and at every step, with the answers. name: of the model. run: whose own test split was
+    measured; `save` also puts the verdicts into its report.
     """
 
     images: int
@@ -80,6 +85,8 @@ class RobustnessReport:
     clusters: tuple[Cluster, ...]
     sensitivity: tuple[Sensitivity, ...]
     examples: dict[str, tuple[tuple[Floats, str], ...]]
+    name: str = "a model"
+    run: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pixels."""
@@ -89,8 +96,23 @@ class RobustnessReport:
             "clusters": [asdict(c) for c in self.clusters], "sensitivity": [asdict(s) for s in self.sensitivity],
         }  # fmt: skip
 
+    def text(self) -> str:
+        """A line for each change: accuracy at its five steps, and the step at which the model fails."""
+        width = max(len(name) for name in self.rows)
+        lines = [f"{self.images:,} images, {self.accuracy:.1%} right as they are\n"]
+        lines.append(f"  {'right at step':<{width}}      1      2      3      4      5  fails at")
+        for name, steps in self.rows.items():
+            shares = " ".join(f"{s.accuracy:6.1%}" for s in steps)
+            fails, worst = self.fails[name], steps[-1].confusion
+            said = f"; at 5 mostly {worst[0]} taken for {worst[1]}" if worst and worst[2] > 2 else ""
+            amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
+            verdict = "holds" if fails is None else f"step {fails}{amount}{said}"
+            lines.append(f"  {name:<{width}} {shares}  {verdict}")
+        lines += [f"  {s.edit}: {s.changed:.1%} of {s.images:,} images" for s in self.sensitivity]
+        return "\n".join(lines)
 
-def audit(
+
+def measure_robustness(
     predictor: Predictor,
     images: Images,
     labels: NDArray[np.integer],
@@ -101,7 +123,7 @@ def audit(
     seed: int = 0,
     console: Console | None = None,
 ) -> RobustnessReport:
-    """Make the card of images with known classes (N,).
+    """Measure accuracy on images with known classes (N,), changed in steps.
 
     changes: names of `CHANGES`, or several joined by + (default: each, and all of the slight kinds together). turns:
     (class, degrees, class): what a class becomes when turned counter-clockwise, such as a 6 that becomes a 9.

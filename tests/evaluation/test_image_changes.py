@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clearsight.robustness.changes import CHANGES, object_mask, painted_out, turned
+from clearsight.evaluation.image_changes import CHANGES, object_mask, painted_out, turned
 
 
 @pytest.fixture(scope="module")

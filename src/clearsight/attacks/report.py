@@ -1,0 +1,49 @@
+"""What an attack found: robust accuracy against epsilon, and images made from noise that fool the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from clearsight.attacks.curve import AttackCurve
+from clearsight.attacks.fooling import Fooling
+from clearsight.result import Result
+
+
+@dataclass(frozen=True, repr=False)
+class AttackReport(Result):
+    """Robust accuracy against epsilon, and fooling images; None where none were asked for."""
+
+    curve: AttackCurve
+    fooling: Fooling | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without pixels."""
+        fooling, flagged = self.fooling, None
+        sure = dict(zip(fooling.classes, fooling.beliefs.tolist(), strict=True)) if fooling else None
+        if fooling and fooling.strange is not None:
+            flagged = dict(zip(fooling.classes, fooling.strange.tolist(), strict=True))
+        return {**self.curve.to_dict(), "fooling": sure, "fooling_none_of_these": flagged}
+
+    def text(self) -> str:
+        """A line for each epsilon, and how many classes were fooled."""
+        found, fooling = self.curve, self.fooling
+        towards = f", towards {found.target}" if found.target else ""
+        lines = [f"{found.images:,} images, {found.method} in {found.norm}{towards}"]
+        for p in found.points:
+            low, high = p.interval
+            reached = "" if p.reached is None else f", {p.reached:.1%} taken for {found.target}"
+            lines.append(f"  epsilon {p.epsilon:<7g} right {p.accuracy:.1%} ({low:.1%} to {high:.1%}){reached}")
+        lines.append(
+            "  gradients from the PyTorch network, whose logits lie within "
+            f"{found.engine_difference:.1g} of the engine's"
+        )
+        if fooling:
+            fooled = fooling.fooled
+            caught = (
+                "" if fooling.strange is None else f'; {fooling.strange[fooled].sum()} of these called "none of these"'
+            )
+            lines.append(
+                f"fooling images: {fooled.sum()} of {len(fooling.classes)} classes believed with 99 % or more{caught}"
+            )
+        return "\n".join(lines)

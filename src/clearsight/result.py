@@ -1,0 +1,88 @@
+"""What every verb returns: one object that prints, plots, saves and shows itself in a notebook.
+
+A result holds numbers. How it looks is known to `report`, a layer above, which is loaded by name at the first page or
+figure, as pandas loads its plotting backends.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from clearsight.disk import disk_errors
+from clearsight.errors import OutputError
+
+DISPLAY = "clearsight.report.display"
+"""The module that has a renderer for every type of result."""
+
+SCREEN = 40
+"""Lines of a result that `repr` shows at most."""
+
+
+class Result(ABC):
+    """The result of a verb. Subclasses are frozen dataclasses with `repr=False`, and keep no file open.
+
+    Example:
+        >>> found = cs.attack("runs/photos")  # doctest: +SKIP
+        >>> found.save("attacked/")  # doctest: +SKIP
+    """
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers as plain values for JSON, without pixels."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """The numbers as plain text: what the command line prints."""
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the page, the pictures and the numbers.
+
+        Args:
+            folder: where to write; it is made if it does not exist.
+            overwrite: replace the files of an earlier result.
+
+        Returns:
+            The page; the folder where there is no page.
+
+        Raises:
+            OutputError: a file of an earlier result is there, or the disk refuses.
+        """
+        place, renderer = Path(folder).expanduser(), _renderer(self)
+        if not overwrite:
+            refuse_existing(place, renderer.files())
+        with disk_errors(place, "the result", "free some space or choose another --out"):
+            place.mkdir(parents=True, exist_ok=True)
+            return Path(renderer.write(place))
+
+    def plot(self) -> Any:
+        """A matplotlib figure; a PIL image where the result is pictures."""
+        return _renderer(self).figure()
+
+    def __repr__(self) -> str:
+        lines = self.text().rstrip("\n").split("\n")
+        if len(lines) > SCREEN:
+            lines = [*lines[: SCREEN - 1], f"... {len(lines) - SCREEN + 1} more lines: print(result.text())"]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a fragment of HTML that loads nothing and runs no script, for light and dark pages."""
+        return str(_renderer(self).fragment())
+
+
+def refuse_existing(folder: str | Path, names: Iterable[str]) -> None:
+    """Raise OutputError that names the first of these files that is in the folder."""
+    place = Path(folder).expanduser()
+    for name in names:
+        if (place / name).exists():
+            raise OutputError(
+                f"{place / name} exists and is not overwritten",
+                fix="choose another folder, or pass overwrite=True to `save`",
+            )
+
+
+def _renderer(result: Result) -> Any:
+    return import_module(DISPLAY).renderer(result)

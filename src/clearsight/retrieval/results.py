@@ -1,0 +1,92 @@
+"""An index that was built, and what a search found in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.result import Result
+from clearsight.retrieval.index import Index, Retrieval
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class IndexResult(Result):
+    """An index, its folder, and how well neighbours share their query's class; scores are None where no image could be
+    a query.
+    """
+
+    index: Index
+    scores: Retrieval | None
+    folder: Path
+
+    @property
+    def bytes(self) -> int:
+        """Size of the index file."""
+        return (self.folder / "index.faiss").stat().st_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "images": len(self.index), "width": self.index.card.width, "bytes": self.bytes, "folder": str(self.folder),
+            "judged": self.scores.to_dict() if self.scores else None,
+        }  # fmt: skip
+
+    def text(self) -> str:
+        """Size and scores."""
+        size = f"{self.bytes / 1e6:.1f} MB"
+        said = f"{len(self.index):,} images, {self.index.card.width} numbers each, {size}: {self.folder}"
+        if s := self.scores:
+            said += (
+                f"\nof {s.queries:,} queries' {s.k} neighbours {s.precision:.1%} are of the query's class; "
+                f"recall {s.recall:.1%}, mAP {s.mean_average_precision:.1%}"
+            )
+        return said
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An indexed image: its name, its label in words, and the cosine of its embedding and the query's."""
+
+    image: str
+    label: str
+    likeness: float
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SearchResult(Result, Sequence[Neighbour]):
+    """The indexed images most similar to one: a sequence of `Neighbour`, best first.
+
+    query: the name of the image. pixels (3, S, S) uint8: the query. pictures: the neighbours, of the same shape; None
+    where the indexed images are gone or changed, or the index holds no digests of them.
+    """
+
+    query: str
+    neighbours: tuple[Neighbour, ...]
+    pixels: NDArray[np.uint8] = field(repr=False)
+    pictures: tuple[NDArray[np.uint8], ...] | None = field(repr=False, default=None)
+
+    @overload
+    def __getitem__(self, place: int) -> Neighbour: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Neighbour, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Neighbour | tuple[Neighbour, ...]:
+        return self.neighbours[place]
+
+    def __len__(self) -> int:
+        return len(self.neighbours)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"neighbours": [{"image": n.image, "label": n.label, "likeness": n.likeness} for n in self]}
+
+    def text(self) -> str:
+        """A line for each neighbour."""
+        width = min(60, max((len(n.image) for n in self), default=0))
+        return "\n".join(f"{n.likeness:.3f}  {n.image:<{width}}  {n.label}" for n in self)
