@@ -99,6 +99,7 @@ def test_its_fragment_is_whole_and_keeps_to_itself(named):
     assert "url(" not in html
     assert "prefers-color-scheme: dark" in html
     assert ":root" not in html
+    assert "&amp; {" not in html
     assert all(attrs.get("alt") for tag, attrs in elements if tag == "img")
     idents = [attrs["id"] for _, attrs in elements if "id" in attrs]
     assert len(idents) == len(set(idents))

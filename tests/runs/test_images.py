@@ -244,6 +244,9 @@ def test_a_run_is_taken_wherever_a_model_is(trained, tmp_path, monkeypatch):
     data = Pictures({n: CLASSES[n % 3] for n in range(45)}).folder(tmp_path / "data", np.random.default_rng(0))
     run = cs.fit(data, model="pixels+softmax", img_size=SIDE, out=tmp_path / "run")
     assert cs.evaluate(run).accuracy == cs.evaluate(run.folder).accuracy == run.metrics["test"]["accuracy"]
+    assert run.test.accuracy == run.metrics["test"]["accuracy"]
+    assert run.test.interval[0] <= run.test.accuracy <= run.test.interval[1]
+    assert run.model is run.predictor
     image = next((data / "a").glob("*.png"))
     assert cs.load(run).predict(image)[0].label == run.predictor.predict(image)[0].label
     assert cs.explain(run, image, method="occlusion")[0].method == "occlusion"

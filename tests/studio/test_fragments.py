@@ -8,7 +8,8 @@ from tests.sample_results import MADE, index_result
 SERIOUS = ("serious", "critical")
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A notebook</title>
-<style>body {{ margin: 20px; background: rgb(250, 240, 230) }} h2 {{ color: rgb(1, 2, 3) }}</style></head>
+<style>body {{ margin: 20px; background: rgb(250, 240, 230) }} h2 {{ color: rgb(1, 2, 3) }}
+tbody tr:nth-child(odd) {{ background: rgb(245, 245, 245) }}</style></head>
 <body><main><h1>Notebook</h1><h2 id="outside">Outside</h2>{fragments}</main></body></html>"""
 
 

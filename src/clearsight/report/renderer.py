@@ -124,7 +124,7 @@ class PicturesRenderer(SectionsRenderer[R]):
 
 def nested_css(css: str) -> str:
     """The page's style sheet for use inside a rule: what it says of the whole page holds for that rule's element."""
-    return re.sub(r"(?m)^(\s*)(?::root|body)(?= \{)", r"\1&", css)
+    return re.sub(r"(?m)^(\s*)(?::root|body)(?= \{)", r"\1&", str(css))  # Markup would escape what is put in
 
 
 def unique_idents(html: str) -> Markup:

@@ -1,0 +1,66 @@
+"""Verbs write nothing unless asked, and never over an earlier result."""
+
+import shutil
+
+import pytest
+
+import clearsight as cs
+from clearsight.derivatives import GradientCorrelation
+from clearsight.errors import OutputError
+from clearsight.feature_vis import Settings
+
+
+@pytest.fixture
+def run(digits_run, tmp_path, monkeypatch):
+    """A copy of a run, beside an empty working directory."""
+    copy = shutil.copytree(digits_run, tmp_path / "run")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return copy
+
+
+def contents(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_is_written_unless_asked(run, digits_arrays, tmp_path):
+    images = digits_arrays[0][:2]
+    cs.index(run)
+    before = contents(tmp_path)
+    assert cs.attack(run, method="fgsm", epsilons=[0.1], images=20).curve.images == 20
+    assert cs.robustness(run, changes=["blur"], images=20).images == 20
+    assert len(cs.explain(run, images, method="saliency", judged=False)) == 2
+    assert len(cs.locate(run, images)) == 2
+    assert len(cs.search(run, images[:1], k=3)) == 3
+    assert cs.visualize(run, what="filters", settings=Settings(class_steps=1)).filters
+    assert len(cs.compare_models(run, views="mirror")) == 2
+    assert cs.evaluate(run).interval[0] < cs.evaluate(run).accuracy
+    assert "digits" in repr(cs.audit("digits"))
+    found = cs.gradient_correlation(depths=(2,), kinds=("plain",), networks=1, points=20, lags=2)
+    assert isinstance(found, GradientCorrelation)
+    assert contents(tmp_path) == before
+
+
+def test_the_report_of_the_run_gets_the_verdicts_when_the_result_is_saved(run, tmp_path):
+    found = cs.robustness(run, changes=["blur"], images=20)
+    assert "Not measured yet" in (run / "report.html").read_text()
+    found.save(tmp_path / "out")
+    assert "Not measured yet" not in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "verb"),
+    [
+        ("attack.html", lambda run, out: cs.attack(run, out=out)),
+        ("card.html", lambda run, out: cs.robustness(run, out=out)),
+        ("see.json", lambda run, out: cs.visualize(run, out=out)),
+        ("landscape.html", lambda run, out: cs.landscape(run, out=out)),
+        ("shattered.html", lambda run, out: cs.gradient_correlation(out=out)),
+    ],
+)
+def test_an_earlier_result_is_named_before_anything_is_computed(run, tmp_path, name, verb):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("kept")
+    with pytest.raises(OutputError, match=f"{name} exists and is not overwritten"):
+        verb(run, tmp_path / "out")
+    assert (tmp_path / "out" / name).read_text() == "kept"
