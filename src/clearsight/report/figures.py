@@ -12,7 +12,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from clearsight.tasks.sections import Chart, Charts, Confusion, ParityChart, ReliabilityChart, ReportParts, ScoreChart
+from clearsight.tasks.sections import (
+    Chart,
+    Charts,
+    Confusion,
+    ParityChart,
+    Piece,
+    ReliabilityChart,
+    ReportParts,
+    ScoreChart,
+)
 
 BLUE, ORANGE, GRAY = "#0b62a4", "#a84a08", "#7a8490"
 
@@ -86,8 +95,7 @@ def evaluation_figure(parts: ReportParts) -> Any:
     """The charts and the confusion matrix of a task's report; its figures with intervals where there are none."""
     pieces = [piece for section in parts.sections for piece in section.pieces]
     charts: list[Chart | Confusion] = list(parts.charts.charts) if parts.charts else []
-    charts += [chart for piece in pieces if isinstance(piece, Charts) for chart in piece.charts]
-    charts += [piece for piece in pieces if isinstance(piece, Confusion)]
+    charts += [chart for piece in pieces for chart in charts_of(piece)]
     if not charts:
         shown = [(tile.title, tile.bar) for tile in parts.tiles if tile.bar]
         return interval_bars(
@@ -97,6 +105,22 @@ def evaluation_figure(parts: ReportParts) -> Any:
     for axes, chart in zip(grid, charts, strict=True):
         draw(chart, axes)
     return figure
+
+
+@singledispatch
+def charts_of(piece: Piece) -> Sequence[Chart | Confusion]:
+    """What a figure can show of a piece of a report; nothing of tables, texts and pictures."""
+    return ()
+
+
+@charts_of.register
+def _(piece: Charts) -> Sequence[Chart | Confusion]:
+    return piece.charts
+
+
+@charts_of.register
+def _(piece: Confusion) -> Sequence[Chart | Confusion]:
+    return (piece,)
 
 
 @singledispatch
