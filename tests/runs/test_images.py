@@ -183,8 +183,8 @@ def test_a_run_without_its_split_file_has_it_drawn_again(trained, tmp_path):
     data = Path(json.loads((run / "config.json").read_text())["data"])
     before = cs.evaluate(run)
     (run / "split.csv").unlink()
-    if data.is_dir():
-        assert cs.evaluate(run).n == before.n
+    assert data.is_dir()
+    assert cs.evaluate(run).n == before.n
     moved = cs.evaluate(run, shutil.copytree(home / "data", tmp_path / "moved"))
     assert not moved.images.overlap_checked
     assert "cannot be checked" in " ".join(moved.images.lines())

@@ -56,7 +56,7 @@ def robustness(
     console = console or Silent()
     held = evaluation_images(model, data, images, seed, console, data_dir)
     predictor = held.predictor
-    predictor.classifies("the audit")
+    predictor.classifies("the robustness report")
     turned = [
         (predictor.bundle.task.index_of(a), degrees, predictor.bundle.task.index_of(b)) for a, degrees, b in turns
     ]

@@ -45,6 +45,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({**found.to_dict(), **(more.to_dict() if more else {})})
         return
-    print(found.text(thing, "" if arguments.data else NEW))
+    print(found.text(thing, "" if arguments.data or arguments.include_training else NEW))
     if more:
         print(f"\n{more.text()}")

@@ -47,6 +47,9 @@ VERSION = 4
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
+DIGEST = 32
+"""Characters of a digest."""
+
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache made by clearsight; what lies here can be made again.\n"
 """Contents of CACHEDIR.TAG [bford.info/cachedir]."""
 
@@ -95,7 +98,7 @@ class CachedPixels:
         if file is not None:
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 kept = file.read_text().split("\n")
-                if len(kept) == len(self):
+                if len(kept) == len(self) and all(len(one) in (0, DIGEST) for one in kept):  # not half written
                     return tuple(kept)
         away = self.failed.keys() | self.skipped
         found = tuple("" if i in away else content_digest(self.array[i]) for i in range(len(self)))

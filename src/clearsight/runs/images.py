@@ -6,7 +6,6 @@ order: images that the model was trained or validated on are never scored unless
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -226,9 +225,7 @@ def _rebuilt(
     except DataError:  # what lies there now cannot be split
         return None
     record = SplitRecord.of(prepared)
-    positions = hashlib.blake2b(prepared.split.test.tobytes(), digest_size=8).hexdigest()  # how older runs name it
-    same = prepared.pixels.key == bundle.data.get("fingerprint") and bundle.data.get("split") == positions
-    return record if same or bundle.data.get("split") == record.digest else None
+    return record if bundle.data.get("split") == record.digest else None
 
 
 def seen_by(predictor: Predictor, held: HeldOut, console: Console) -> tuple[PixelView, Mask]:

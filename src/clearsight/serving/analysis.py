@@ -91,7 +91,7 @@ class Looker:
         checks: dict[str, Callable[[], None]] = {
             "attack": lambda: check_attack(one, "pgd", "linf"),
             "network": lambda: check(one, "maps", Settings()),
-            "card": lambda: one.classifies("the audit"),
+            "card": lambda: one.classifies("the robustness report"),
         }
         found = {}
         for name, checked in checks.items():
