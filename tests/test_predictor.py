@@ -7,7 +7,6 @@ from PIL import Image
 import clearsight as cs
 from clearsight.data.cache import PixelView
 from clearsight.errors import ConfigError, DataError, ImageError
-from clearsight.metrics import softmax
 
 
 def test_files_and_arrays_give_the_same_answers(photos, photos_run):
@@ -28,12 +27,12 @@ def test_uint8_and_float_agree(digits_run, digits_arrays):
     )
 
 
-def test_probabilities_are_the_softmax_of_logits_over_the_temperature(digits_run, digits_arrays):
+def test_probabilities_are_the_calibrated_softmax_of_logits(digits_run, digits_arrays):
     predictor = cs.load(digits_run)
     images = digits_arrays[0][:20]
-    assert predictor.bundle.temperature != 1
-    expected = softmax(predictor.logits(images), predictor.bundle.temperature)
-    np.testing.assert_allclose(predictor.predict_proba(images), expected, rtol=1e-12)
+    expected = predictor.bundle.task.calibration(predictor.logits(images))
+    np.testing.assert_array_equal(predictor.predict_proba(images), expected)
+    np.testing.assert_allclose(expected.sum(1), 1)
 
 
 def test_the_engines_agree(photos, photos_run):
@@ -75,10 +74,11 @@ def test_it_says_when_it_does_not_know(digits_run, digits_arrays):
 def test_prediction_sets_hold_the_likeliest_and_grow_with_coverage(digits_run, digits_arrays):
     predictor, images = cs.load(digits_run), digits_arrays[0][-100:]
     narrow, wide = predictor.predict(images, coverage=0.5), predictor.predict(images, coverage=0.999)
+    assert all(a.label in a.set for a in narrow)
     assert sum(len(a.set) for a in narrow) < sum(len(a.set) for a in wide)
     for a in wide:
         assert set(list(a.probabilities)[: len(a.set)]) == set(a.set)
-    assert all(a.set for a in predictor.predict(images, coverage=0.5, sets="adaptive"))
+    assert all(a.set for a in predictor.predict(images, coverage=0.5, sets="aps"))
     with pytest.raises(ConfigError, match="between 0 and 1"):
         predictor.predict(images[:1], coverage=1.5)
 

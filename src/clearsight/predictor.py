@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
-from clearsight.calibration.prediction_sets import Kind
+from clearsight.calibration.prediction_sets import Method
 from clearsight.data.cache import Progress, threaded
 from clearsight.data.decode import decode
 from clearsight.data.inputs import ImageInputs, as_images, fits
@@ -24,9 +24,9 @@ from clearsight.errors import ConfigError, DataError, ImageError, ModelError, Un
 from clearsight.models.base import ModelNetwork, components
 from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_for, on_device
 from clearsight.models.network import Backbone, LayerOutput
-from clearsight.ood.detector import COVERAGE
 from clearsight.ood.scores import pooled
 from clearsight.tasks import OODScores, PredictOptions
+from clearsight.tasks.task import COVERAGE
 
 Images = Any
 """What `clearsight.data.inputs` recognises: paths, patterns, folders, bytes, PIL images, arrays, tensors, and lists of
@@ -134,29 +134,43 @@ class Predictor:
         return self._engine(images).lanes
 
     def predict(
-        self, images: Images, progress: Progress | None = None, *, coverage: float = COVERAGE, sets: Kind = "least"
+        self,
+        images: Images,
+        progress: Progress | None = None,
+        *,
+        coverage: float = COVERAGE,
+        sets: Method = "lac",
+        by_class: bool = False,
     ) -> list[Any]:
         """The answer for each image; ImageError for an image that cannot be read.
 
         coverage: the share of prediction sets, or of intervals around numbers, that hold the truth; ConfigError outside
-        (0, 1). sets: their kind, see `calibration.prediction_sets`.
+        (0, 1). sets: method of prediction sets, see `calibration.prediction_sets`. by_class: sets hold the truth with
+        this probability within each class, not only on average over all images.
         """
         given = self.inputs(images)
         names = given.names
         answers: list[Any] = []
         for output in self._outputs(given):
-            answers += self.answers(output, names[len(answers) : len(answers) + len(output.logits)], coverage, sets)
+            answers += self.answers(
+                output, names[len(answers) : len(answers) + len(output.logits)], coverage, sets, by_class
+            )
             if progress:
                 progress(len(answers), len(names))
         return answers
 
     def answers(
-        self, output: ModelOutput, names: Sequence[str], coverage: float = COVERAGE, sets: Kind = "least"
+        self,
+        output: ModelOutput,
+        names: Sequence[str],
+        coverage: float = COVERAGE,
+        sets: Method = "lac",
+        by_class: bool = False,
     ) -> list[Any]:
-        """The predictions for images, so named, from the model's output; coverage and sets as for `predict`."""
+        """The predictions for images, so named, from the model's output; the options are those of `predict`."""
         if not 0 < coverage < 1:
             raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
-        options = PredictOptions(coverage, sets)
+        options = PredictOptions(coverage, sets, by_class)
         return self.bundle.task.predictions(output.logits, list(names), self.ood(output), options)
 
     def ood(self, output: ModelOutput) -> OODScores | None:

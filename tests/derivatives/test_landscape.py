@@ -11,6 +11,7 @@ import torch
 import clearsight as cs
 from clearsight.api.landscape import recorded_rates
 from clearsight.bundle import Bundle
+from clearsight.calibration.calibrator import Calibrator
 from clearsight.cli.main import main
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
@@ -52,7 +53,7 @@ def probe(kind, temperature=1.0):
         support, dual = rng.normal(size=(12, features)), rng.normal(size=(10, 12))
         head = kernel_head(support, dual, np.zeros(10), 0.01, np.zeros(features), np.ones(features))
     made.set_head(*head, parts=[0])
-    task = Classification(tuple("0123456789"), temperature)
+    task = Classification(tuple("0123456789"), Calibrator.identity(10, temperature))
     return Predictor(Bundle(made.eval(), task, PixelFormat(1, 8), Geometry(8, 8)))
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from clearsight.calibration.binary import BinaryCalibration
+from clearsight.calibration.prediction_sets import ConformalScores
 from clearsight.evaluation import check_ood
 from clearsight.ood.detector import LeftOut, OODDetector
 from clearsight.ood.scores import Bank
@@ -17,16 +19,16 @@ def found():
     draw = np.random.default_rng(0)
     features, pixels = draw.normal(size=(40, 3)).astype(np.float32), draw.random((40, 4), np.float32)
     bank = Bank.fit(features, pixels, np.arange(40) % 2, features + 0.01, pixels)
-    scores = np.linspace(0.05, 0.5, 10)  # the 9th and the 10th: 0.45 and 0.5
     known = np.linspace(0.0, 0.3, 50, dtype=np.float32)
-    detector = OODDetector(bank, "max-softmax", known, LeftOut({}, (), ""), scores, scores)
+    detector = OODDetector(bank, "max-softmax", known, LeftOut({}, (), ""))
     logits = np.log(PROBABILITIES)
     return OODScores(*detector.judge(logits, features[:4], pixels[:4], 1.0), detector), logits
 
 
 def test_by_hand(found):
     ood, logits = found
-    task = Classification(("a", "b"))
+    scores = tuple(np.linspace(0.05, 0.5, 10))  # the 9th and the 10th: 0.45 and 0.5
+    task = Classification(("a", "b"), conformal=ConformalScores((0,) * 10, {"lac": scores}))
     check = check_ood(task, ood, logits, np.array([0, 0, 0, 0]), coverage=0.9)
     # threshold: the ceil(11 x 0.9) = 10th, 0.5, so a class needs a probability of 0.5
     assert check.n == 4
@@ -41,13 +43,13 @@ def test_by_hand(found):
     assert check.summary()["mean_size"] == 1
     assert check.summary()["false_alarms"] == 0.5
     tight = check_ood(task, ood, logits, np.array([0, 1, 1, 1]), coverage=0.1).sets  # the 2nd: 0.1
-    assert tight.sizes == (3, 1)
-    assert tight.empty == 0.75
+    assert tight.sizes == (0, 4)
+    assert tight.empty == 0
 
 
 def test_sets_of_grades_are_their_own(found):
     ood, _ = found
-    task = Ordinal(("low", "high"), (1.0,), (0.0,), scores=(0.0,) * 8 + (0.5, 0.7))
+    task = Ordinal(("low", "high"), BinaryCalibration.identity(1), scores=(0.0,) * 8 + (0.5, 0.7))
     outputs = np.log(PROBABILITIES[:, 1:] / PROBABILITIES[:, :1])
     # the 10th score is 0.7: an interval that holds 0.6 takes in another grade, one that holds 0.8 does not
     check = check_ood(task, ood, outputs, np.array([0, 0, 0, 0]), coverage=0.9)

@@ -11,6 +11,7 @@ import torch
 
 import clearsight as cs
 from clearsight.bundle import Bundle
+from clearsight.calibration.calibrator import Calibrator
 from clearsight.console import Silent
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
@@ -84,7 +85,7 @@ KINDS = {
 
 
 def bundle(made, form=RGB, geometry=None, classes=4):
-    task = Classification(tuple(f"class {i}" for i in range(classes)), 1.7)
+    task = Classification(tuple(f"class {i}" for i in range(classes)), Calibrator.identity(classes, 1.7))
     return Bundle(made, task, form, geometry or Geometry(32, 32, "crop"))
 
 
@@ -193,7 +194,7 @@ def test_the_file_describes_itself(digits_run, written):
 
 
 def test_images_of_other_sizes_are_compared_too(photos, tmp_path):
-    task = Classification(("cat", "coffee", "rocket", "space"), 1.7)
+    task = Classification(("cat", "coffee", "rocket", "space"), Calibrator.identity(4, 1.7))
     model = Predictor(Bundle(network("lenet5"), task, RGB, Geometry(32, 32, "crop")), engine="torch")
     found = cs.export(model, photos, format="torch", out=tmp_path / "m.pt2", images=8)
     assert found.own_size.images == 8  # 96x80 pixels against a working size of 32x32

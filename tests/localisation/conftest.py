@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from clearsight.bundle import Bundle
+from clearsight.calibration.binary import BinaryCalibration
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.models.base import ModelNetwork
@@ -62,4 +63,5 @@ def colours():
 def labels():
     """Gives red and green as labels of their own, from a sixteenth of the image on."""
     names = ("red", "green", "dark")
-    return made_of(Colours(), task=Multilabel(names, (1.0, 1.0, 1e-6), (-1.0, -1.0, -9.0), (0.5, 0.5, 0.9)))
+    calibration = BinaryCalibration((1.0, 1.0, 1e-6), (-1.0, -1.0, -9.0))
+    return made_of(Colours(), task=Multilabel(names, calibration, (0.5, 0.5, 0.9)))

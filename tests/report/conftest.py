@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from clearsight.bundle import Bundle
+from clearsight.calibration.calibrator import Calibrator
 from clearsight.data.dataset import Array, Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
@@ -38,7 +39,9 @@ def _evaluated(
     counts: Sequence[Sequence[int]], classes: Sequence[str], temperature: float = 1.0, **options: Any
 ) -> ClassEvaluation:
     """The evaluation of `_outputs`, its images numbered from 0."""
-    return Classification(tuple(classes), temperature).evaluate(*_outputs(counts), **options)
+    return Classification(tuple(classes), Calibrator.identity(len(classes), temperature)).evaluate(
+        *_outputs(counts), **options
+    )
 
 
 def _history(losses: Sequence[float]) -> tuple[Epoch, ...]:
@@ -84,7 +87,12 @@ def make_run() -> Callable[..., Parts]:
         wrong_at = np.resize(prepared.split.test, int(np.sum(counts)))
         test = _evaluated(counts, classes, indices=wrong_at, images=[f"#{i}" for i in wrong_at])
         fitted = Fitted(
-            bundle=Bundle(ModelNetwork({}), Classification(tuple(classes), 1.25), prepared.form, prepared.geometry),
+            bundle=Bundle(
+                ModelNetwork({}),
+                Classification(tuple(classes), Calibrator.identity(len(classes), 1.25)),
+                prepared.form,
+                prepared.geometry,
+            ),
             prepared=prepared,
             recipe=Recipe("scratch", "resnet8", {}, side, ()),
             decisions=(Decision("network", "resnet8 from scratch", "the images are small"),),

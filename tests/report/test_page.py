@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
+from clearsight.calibration.binary import BinaryCalibration
 from clearsight.data.audit import Finding
 from clearsight.report.page import write_report
 from clearsight.report.pieces import marked, sort_key
@@ -332,7 +333,7 @@ SHOWN = {"indices": np.zeros(40, int), "images": [f"<{i}>" for i in range(40)]}
 HALF = (np.arange(40) % 2).astype(np.float32)
 BOTH = np.stack([HALF, 1 - HALF], axis=1)
 EVALUATIONS = {
-    "multilabel": Multilabel(("a", "b"), (1.0, 1.0), (0.0, 0.0), (0.5, 0.5)).evaluate(
+    "multilabel": Multilabel(("a", "b"), BinaryCalibration.identity(2), (0.5, 0.5)).evaluate(
         4 * BOTH - 2 + DRAW.normal(size=(40, 2)), BOTH, **SHOWN
     ),
     "regression": Regression(

@@ -5,35 +5,18 @@ import json
 import numpy as np
 import pytest
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
+from clearsight.calibration.binary import BinaryCalibration
 from clearsight.errors import DataError
 from clearsight.metrics.ranking import f1_of
 from clearsight.tasks import Multilabel, OODScores, PredictOptions, read
-from clearsight.tasks.multilabel import best_threshold, platt
+from clearsight.tasks.multilabel import best_threshold
 from clearsight.tasks.predictions import binary_entropy
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.random((500, 3)) < [0.5, 0.2, 0.05]
 Z = 2 * TRUTH - 1.5 + RNG.normal(size=(500, 3)).round(2)  # rounded, so that some are equal
-
-
-def test_platt_is_logistic_regression_of_the_output():
-    """With many images Platt's targets are nearly 0 and 1, and the fit that of an unpenalised logistic regression."""
-    rng = np.random.default_rng(1)
-    truth = rng.random(20_000) < 0.4
-    z = 3 * truth + rng.normal(size=20_000)
-    theirs = LogisticRegression(C=1e6, tol=1e-8).fit(z[:, None], truth)
-    a, b = platt(z, truth)
-    assert a == pytest.approx(theirs.coef_[0, 0], rel=0.01)
-    assert b == pytest.approx(theirs.intercept_[0], rel=0.01)
-
-
-def test_platt_stays_finite_where_all_is_clear():
-    a, b = platt(np.array([-1.0, -2, 3, 4]), np.array([False, False, True, True]))
-    assert 0 < a < 100
-    assert np.isfinite(b)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
@@ -51,7 +34,7 @@ def test_the_threshold_is_half_the_best_f1(share):
 def test_evaluation_of_two_images_by_hand():
     """Probabilities 0.8, 0.6 and 0.3, 0.1; the first image has both labels, the second the first one."""
     probabilities = np.array([[0.8, 0.6], [0.3, 0.1]])
-    task = Multilabel(("a", "b"), (1.0, 1.0), (0.0, 0.0), (0.2, 0.7))
+    task = Multilabel(("a", "b"), BinaryCalibration.identity(2), (0.2, 0.7))
     found = task.evaluate(np.log(probabilities / (1 - probabilities)), np.array([[1, 1], [1, 0]], np.float32))
     assert found.exact == 0.5, "only the second is given exactly its labels: a from 0.2 on"
     assert found.hamming == 0.25
@@ -91,7 +74,7 @@ def test_a_label_without_two_kinds_of_validation_images_keeps_its_own():
 
 
 def test_probabilities_are_the_sigmoid_of_scaled_outputs():
-    task = Multilabel(("a", "b"), (2.0, 1.0), (0.0, -1.0), (0.5, 0.5))
+    task = Multilabel(("a", "b"), BinaryCalibration((2.0, 1.0), (0.0, -1.0)), (0.5, 0.5))
     probabilities, outputs = task.decoded(np.array([[0.5, 1.0], [0, 0]]))
     np.testing.assert_allclose(probabilities, expit([[1, 0], [0, -1]]))
     np.testing.assert_array_equal(outputs, [[0.5, 1], [0, 0]])

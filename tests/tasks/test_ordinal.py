@@ -12,6 +12,7 @@ from scipy.special import expit
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 import clearsight as cs
+from clearsight.calibration.binary import BinaryCalibration
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError, DataError
 from clearsight.tasks import Ordinal, PredictOptions, TaskOptions, read
@@ -23,7 +24,7 @@ SEEDS = range(8)
 
 
 def unfitted(names=GRADES):
-    return Ordinal(tuple(names), (1.0,) * (len(names) - 1), (0.0,) * (len(names) - 1))
+    return Ordinal(tuple(names), BinaryCalibration.identity(len(names) - 1))
 
 
 def images(count):
@@ -52,7 +53,7 @@ def test_probabilities_by_hand():
 
 
 def test_scale_and_shift_are_of_each_boundary():
-    task = Ordinal(("low", "middle", "high"), (2.0, 0.5), (1.0, -1.0))
+    task = Ordinal(("low", "middle", "high"), BinaryCalibration((2.0, 0.5), (1.0, -1.0)))
     above = expit([2 * 0.5 + 1, 0.5 * 0.2 - 1])
     np.testing.assert_allclose(task.decode(np.array([[0.5, 0.2]])), [[1 - above[0], above[0] - above[1], above[1]]])
 
@@ -91,21 +92,21 @@ def test_the_training_score_counts_boundaries():
 
 def test_calibration_is_logistic_regression_of_each_boundary():
     logits, grades = simulated(4000, 0)
-    task = unfitted().calibrated(logits, grades)
+    task = unfitted().calibrated(3 * logits, grades)
     fresh, truth = simulated(20_000, 1)
-    probabilities = task.decode(fresh)
+    probabilities = task.decode(3 * fresh)
     for k in range(3):
         above = probabilities[:, k + 1 :].sum(1)
         near = (above > 0.3) & (above < 0.7)
         assert (truth > k)[near].mean() == pytest.approx(above[near].mean(), abs=0.04)
-    assert task.scale != (1.0, 1.0, 1.0)
+    assert task.calibration.scale != (1.0, 1.0, 1.0)
 
 
 def test_a_boundary_without_two_kinds_of_validation_images_keeps_its_own():
     logits, grades = simulated(200, 0)
-    task = unfitted().calibrated(logits[grades < 3], grades[grades < 3])
-    assert (task.scale[2], task.shift[2]) == (1, 0)
-    assert task.scale[0] != 1
+    task = unfitted().calibrated(3 * logits[grades < 3], grades[grades < 3])
+    assert (task.calibration.scale[2], task.calibration.shift[2]) == (1, 0)
+    assert task.calibration.scale[0] != 1
 
 
 # --- Intervals of grades ---------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ def test_intervals_grow_towards_the_likelier_neighbour_by_hand():
     """From 0.55, the third, to 0.2, the fourth, to 0.15 and to 0.1: before each an interval holds 0, 0.55, 0.75 and
     0.9. Five scores 0, 0.55, 0.6, 0.75, 0.8 of validation images; of coverage 1/2 the third is enough.
     """
-    task = Ordinal(GRADES, (1.0,) * 3, (0.0,) * 3, scores=(0.0, 0.55, 0.6, 0.75, 0.8))
+    task = Ordinal(GRADES, BinaryCalibration.identity(3), scores=(0.0, 0.55, 0.6, 0.75, 0.8))
     logits = np.array([[log(9), log(3), -log(4)]])
     held = {c: task.prediction_sets(logits, None, PredictOptions(c)) for c in (0.1, 0.3, 0.5, 0.6, 0.8, 0.9)}
     assert held[0.1].tolist() == [[False, False, True, False]]

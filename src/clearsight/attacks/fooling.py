@@ -58,16 +58,18 @@ def fool(
     generator = torch.Generator().manual_seed(seed)
     start = torch.rand((classes, *predictor.shape), generator=generator)
     parts = list(zip(torch.split(start, batch), torch.split(torch.arange(classes), batch), strict=True))
+    probabilities = predictor.bundle.task.activation().float().to(device)
+    enough = min(belief + (1 - belief) / 2, predictor.bundle.task.largest_probability - 1e-4)
     made = []
     with frozen(network):
         for number, (noise, goal) in enumerate(parts):
             free, goal = torch.logit(0.02 + 0.96 * noise).to(device).requires_grad_(), goal.to(device)
             optimiser = torch.optim.Adam([free], lr=rate)
             for round_ in range(rounds):
-                logits = network(free.sigmoid()) / predictor.bundle.temperature
-                sure = logits.softmax(1).gather(1, goal[:, None])[:, 0]
+                logits = network(free.sigmoid())
+                sure = probabilities(logits)[0].gather(1, goal[:, None])[:, 0]
                 advance(number * rounds + round_, len(parts) * rounds)
-                if bool((sure > belief + (1 - belief) / 2).all()):
+                if bool((sure > enough).all()):
                     break
                 optimiser.zero_grad()
                 F.cross_entropy(logits, goal, reduction="sum").backward()  # type: ignore[no-untyped-call]

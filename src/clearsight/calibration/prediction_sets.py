@@ -1,65 +1,135 @@
 """Prediction sets that hold the true class with a stated probability: split conformal prediction.
 
-On images that were not trained on, each true class gets a score, larger for a worse answer; the threshold is the
-ceil((n + 1) coverage)-th smallest of the n scores, and a set holds every class whose score is not above it. Where
-images to come are drawn as these were, the sets hold the truth with at least that probability, on average over images
-and draws [Vovk, Gammerman, Shafer 2005, proposition 4.1].
+On images that the model was not fitted to, each true class gets a score, larger for a worse prediction; the threshold
+is the ceil((n + 1) coverage)-th smallest of the n scores, and a set holds every class whose score is not above it.
+Where images to come are drawn as these were, the sets hold the truth with at least that probability, on average over
+images and draws [Vovk, Gammerman, Shafer 2005, proposition 4.1]. The most probable class is always in the set, so no
+set is empty, and coverage is above the stated one where the model is right more often than that.
 
-    least      score 1 - p(class). The smallest sets on average; empty for an image of which nothing is likely enough,
-               which happens where the model is right more often than the coverage asks for [Sadinle, Lei, Wasserman
-               2019]
-    adaptive   score: the summed belief of the class and of all likelier ones. Larger sets for harder images, never
-               empty, and so above the stated coverage for a good model [Romano, Sesia, Candès 2020]
+    lac    1 - p(class): the smallest sets on average [Sadinle, Lei, Wasserman 2019]
+    aps    the summed probability of all more probable classes, and a random part of the class's own: sizes follow the
+           difficulty of the image [Romano, Sesia, Candès 2020]
+    raps   as aps, and a penalty for each class beyond the first, which keeps sets small [Angelopoulos et al. 2021]
 
-Shapes: belief (N, K), rows summing to 1; labels (N,).
+The random part of an image follows from its probabilities, so that one image always has the same set. With
+`by_class`, the threshold of each class comes from images of that class alone, and coverage holds within each class
+[Vovk 2012].
+
+Shapes: probabilities (N, K), rows summing to 1; labels (N,).
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.errors import ConfigError, DataError
+from clearsight.errors import ConfigError, DataError, did_you_mean
 
-Kind = Literal["least", "adaptive"]
+Method = Literal["lac", "aps", "raps"]
 Floats = NDArray[np.float64]
 
+METHODS: tuple[str, ...] = get_args(Method)
+
 KEPT = 2000
-"""Scores and errors of validation images that the card of a model keeps at most."""
+"""Scores and errors of calibration images that the card of a model keeps at most."""
+
+PENALTY = 0.1
+"""Of raps, for each class beyond the first."""
 
 
-def conformal_scores(belief: Floats, kind: Kind = "least") -> Floats:
+@dataclass(frozen=True)
+class ConformalScores:
+    """Scores of the true classes of M calibration images, from which sets of any coverage follow.
+
+    labels (M,): their classes. scores: of each method (M,).
+    """
+
+    labels: tuple[int, ...]
+    scores: Mapping[str, tuple[float, ...]]
+
+    @classmethod
+    def of(cls, probabilities: Floats, labels: NDArray[np.integer], seed: int = 0) -> ConformalScores:
+        """From calibrated probabilities (M, K) of images that the model was not fitted to; of more than `KEPT` a random
+        part is kept. DataError without images or with a single class.
+        """
+        if not len(labels) or probabilities.shape[1] < 2:
+            raise DataError(
+                "prediction sets need images of two classes or more",
+                found=f"{len(labels)} images, {probabilities.shape[1]} classes",
+            )
+        rows = np.sort(np.random.default_rng(seed).permutation(len(labels))[:KEPT])
+        p, own = probabilities[rows], labels[rows]
+        scores = {method: tuple(_short(class_scores(p, method)[np.arange(len(own)), own])) for method in METHODS}
+        return cls(tuple(own.tolist()), scores)
+
+    def threshold(self, coverage: float, method: str = "lac") -> float:
+        """The largest score that a class in a set may have; infinite where so few images cannot promise so much."""
+        return threshold_of(np.sort(self._of(method)), coverage)
+
+    def sets(
+        self, probabilities: Floats, coverage: float, method: str = "lac", by_class: bool = False
+    ) -> NDArray[np.bool_]:
+        """Which classes the set of each image holds (N, K)."""
+        if not by_class:
+            limits = np.full(probabilities.shape[1], self.threshold(coverage, method))
+        else:
+            own, labels = self._of(method), np.array(self.labels)
+            limits = np.array(
+                [threshold_of(np.sort(own[labels == k]), coverage) for k in range(probabilities.shape[1])]
+            )
+        inside = class_scores(probabilities, method) <= limits
+        inside[np.arange(len(probabilities)), probabilities.argmax(1)] = True
+        return inside
+
+    def _of(self, method: str) -> Floats:
+        if method not in METHODS:
+            raise ConfigError(
+                f"there is no method of prediction sets {method!r}", expected=", ".join(METHODS),
+                fix=did_you_mean(method, METHODS),
+            )  # fmt: skip
+        return np.array(self.scores[method])
+
+    def card(self) -> dict[str, Any]:
+        """Plain values, which `load` takes."""
+        return {"labels": list(self.labels), **{method: list(row) for method, row in self.scores.items()}}
+
+    @classmethod
+    def load(cls, card: Mapping[str, Any]) -> ConformalScores:
+        """From what `card` gave; KeyError where something is missing."""
+        return cls(tuple(card["labels"]), {method: tuple(card[method]) for method in METHODS})
+
+
+def class_scores(probabilities: Floats, method: str = "lac") -> Floats:
     """The score of every class of every image (N, K)."""
-    if kind == "least":
-        return 1 - belief
-    if kind != "adaptive":
-        raise ConfigError(f"there is no kind of prediction set {kind!r}", expected="least or adaptive")
-    order = np.argsort(-belief, axis=1, kind="stable")
-    summed = np.cumsum(np.take_along_axis(belief, order, axis=1), axis=1)
-    scores = np.empty_like(belief)
-    np.put_along_axis(scores, order, summed, axis=1)
+    if method == "lac":
+        return 1 - probabilities
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    own = np.take_along_axis(probabilities, order, axis=1)
+    before = np.cumsum(own, axis=1) - own
+    found = before + random_parts(probabilities)[:, None] * own
+    if method == "raps":
+        found += PENALTY * np.arange(probabilities.shape[1])
+    scores = np.empty_like(probabilities)
+    np.put_along_axis(scores, order, found, axis=1)
     return scores
 
 
-def own_scores(belief: Floats, labels: NDArray[np.integer], kind: Kind = "least") -> Floats:
-    """The sorted scores of the true classes (N,): all that thresholds of any coverage need.
-
-    Raises DataError without images or with a single class.
-    """
-    if not len(labels) or belief.shape[1] < 2:
-        raise DataError(
-            "prediction sets need images of two classes or more",
-            found=f"{len(labels)} images, {belief.shape[1]} classes",
-        )
-    return np.sort(conformal_scores(belief, kind)[np.arange(len(labels)), labels])
+def random_parts(probabilities: Floats) -> Floats:
+    """A number in [0, 1) for each image (N,), drawn from the digits of its probabilities."""
+    rounded = np.ascontiguousarray(np.round(probabilities, 8))
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rounded]
+    return np.array([int.from_bytes(digest, "little") / 2**64 for digest in digests])
 
 
 def threshold_of(scores: Floats, coverage: float = 0.9) -> float:
-    """The largest score a class in a set may have, from `own_scores`; infinite where so few images cannot promise so
-    much. Raises ConfigError for a coverage outside (0, 1).
+    """The largest score that belongs to a set of the coverage, from sorted scores; infinite where so few images cannot
+    promise so much. ConfigError for a coverage outside (0, 1).
     """
     if not 0 < coverage < 1:
         raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
@@ -67,18 +137,24 @@ def threshold_of(scores: Floats, coverage: float = 0.9) -> float:
     return float(scores[place - 1]) if place <= len(scores) else math.inf
 
 
+def coverage_band(calibration: int, test: int, coverage: float = 0.9, confidence: float = 0.95) -> tuple[float, float]:
+    """The range of observed coverages on `test` images to be expected with the stated confidence where the promise
+    holds exactly, for a threshold from so many calibration images: the number of sets that hold the truth follows a
+    beta-binomial distribution [Angelopoulos, Bates 2023, appendix C].
+    """
+    from scipy.stats import betabinom
+
+    place = math.ceil((calibration + 1) * coverage)
+    if place > calibration or not test:
+        return coverage, 1.0
+    low, high = betabinom(test, place, calibration + 1 - place).interval(confidence)
+    return float(low) / test, float(high) / test
+
+
 def thinned(scores: Floats, most: int = KEPT) -> Floats:
     """At most so many of sorted scores (..., n), evenly by rank: enough for thresholds, and a card stays small."""
     count = scores.shape[-1]
     return scores if count <= most else scores[..., np.linspace(0, count - 1, most).round().astype(int)]
-
-
-def prediction_sets(belief: Floats, threshold: float, kind: Kind = "least") -> NDArray[np.bool_]:
-    """Which classes each image's set holds (N, K). Adaptive sets always hold the likeliest class."""
-    inside = conformal_scores(belief, kind) <= threshold
-    if kind == "adaptive":
-        inside[np.arange(len(belief)), belief.argmax(1)] = True
-    return inside
 
 
 def interval_scores(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -99,3 +175,8 @@ def interval_scores(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
             found[row, grade] = mass
             mass += float(p[grade])
     return found
+
+
+def _short(scores: Floats) -> list[float]:
+    """Rounded to eight digits, as a card holds them."""
+    return [float(f"{score:.8g}") for score in scores.tolist()]

@@ -20,7 +20,7 @@ from clearsight.cli.options import image_files, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
 
-OPTIONS = ("top", "coverage", "sets")
+OPTIONS = ("top", "coverage", "sets", "by_class")
 """Options that not every task has a use for."""
 
 
@@ -40,9 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "numbers, how often intervals hold",
     )  # fmt: skip
     parser.add_argument(
-        "--sets", choices=("least", "adaptive"),
-        help="print prediction sets of this kind: the smallest on average, or larger for harder images and never empty "
-        "(default: least)",
+        "--sets", choices=("lac", "aps", "raps"),
+        help="print prediction sets by this method: LAC, the smallest on average; APS, larger for harder images; RAPS, "
+        "APS kept small (default: lac)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--by-class", action="store_const", const=True,
+        help="print prediction sets whose coverage holds within each class, not only on average",
     )  # fmt: skip
 
 
@@ -52,29 +56,33 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--top {top} must be 1 or more")
     paths = image_files(arguments.images)
     with terminal() as console:
-        from clearsight.calibration.prediction_sets import Kind
-        from clearsight.ood.detector import COVERAGE
+        from clearsight.calibration.prediction_sets import Method
         from clearsight.runs.load import load
+        from clearsight.tasks.task import COVERAGE
 
         predictor = load(arguments.run, engine=arguments.engine)
         task = predictor.bundle.task
         given = [name for name in OPTIONS if getattr(arguments, name) is not None]
-        if idle := [f"--{name}" for name in given if name not in task.predict_options]:
+        if idle := ["--" + name.replace("_", "-") for name in given if name not in task.predict_options]:
             raise ConfigError(
-                f"{', '.join(idle)} says nothing to this model", found=f"a model of {task.name}", fix="leave that out"
+                f"{', '.join(idle)} has no effect with this model",
+                found=f"a model of {task.name}",
+                fix="leave that out",
             )
         advance = console.stage("predicting") if len(paths) > 16 else None
         answers: list[Any] = []
         coverage = COVERAGE if arguments.coverage is None else arguments.coverage
-        sets: Kind = arguments.sets or "least"
-        asked = None if arguments.coverage is None and arguments.sets is None else coverage
+        sets: Method = arguments.sets or "lac"
+        by_class = bool(arguments.by_class)
+        sets_asked = any(getattr(arguments, name) is not None for name in ("coverage", "sets", "by_class"))
+        asked = coverage if sets_asked else None
         failed: dict[str, str] = {}
         try:
-            answers = predictor.predict(paths, advance, coverage=coverage, sets=sets)
+            answers = predictor.predict(paths, advance, coverage=coverage, sets=sets, by_class=by_class)
         except ImageError:  # at least one is unreadable: say which, answer for the others
             for path in paths:
                 try:
-                    answers += predictor.predict(path, coverage=coverage, sets=sets)
+                    answers += predictor.predict(path, coverage=coverage, sets=sets, by_class=by_class)
                 except ImageError as error:
                     failed[path] = str(error)
     if arguments.json:

@@ -29,7 +29,7 @@ from clearsight.data.scan import Scan, scan
 from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
 from clearsight.json_values import to_json
-from clearsight.metrics import accuracy, log_loss, softmax, wilson_interval
+from clearsight.metrics import accuracy, log_loss, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
 from clearsight.models.zoo import DEFAULT_BACKBONE
 from clearsight.predictor import Predictor
@@ -249,7 +249,7 @@ def _trained(rung: Candidate, dataset: Dataset, config: TrainConfig, place: Path
     fitted = fit(dataset, mine, console=console, checkpoints=place / "checkpoints", find_issues=False)
     judged = {int(image): row for row, image in enumerate(fitted.judged)}
     val = [judged[int(image)] for image in fitted.prepared.split.val]
-    belief = softmax(fitted.val_logits[val], fitted.bundle.temperature)
+    belief = fitted.bundle.task.decode(fitted.val_logits[val])
     truth = fitted.prepared.labels[fitted.prepared.split.val]
     assert fitted.bundle.split is not None
     fitted.bundle.split.save(place)
@@ -294,7 +294,7 @@ def _judged(
         began = time.perf_counter()
         logits = predictor.logits(prepared.pixels.view(rows), console.stage(f"testing {name}"))
         seconds = (time.perf_counter() - began) / len(rows)
-        belief, truth = softmax(logits, bundle.temperature), prepared.labels[rows]
+        belief, truth = bundle.task.decode(logits), prepared.labels[rows]
         right[name] = belief.argmax(1) == truth
         found[name] = Standing(
             name=name,

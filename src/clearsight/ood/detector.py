@@ -1,10 +1,9 @@
-"""What a model knows of its own limits: which images are unlike all it learned from, and which classes an answer leaves
-open. Fitted once, on images the model was not trained on, and kept in its bundle.
+"""Which images are unlike all that a model learned from. Fitted once, on images that the model was not trained on, and
+kept in its bundle.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.calibration.prediction_sets import Kind, prediction_sets, threshold_of
-from clearsight.errors import ConfigError
 from clearsight.ood.scores import Bank, Floats
 
 FALSE_ALARMS = 0.05
 """Share of the images that belong which may be called strange."""
-
-COVERAGE = 0.9
-"""Share of prediction sets that hold the true class, unless another is asked for."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +32,13 @@ class LeftOut:
 @dataclass(frozen=True)
 class OODDetector:
     """score: the name of the outlier score in use. known (V,): its sorted values for validation images. left_out: on
-    what evidence it was chosen. nonconformity, adaptive (M,): sorted conformal scores of either kind of the true
-    classes of images the model had not seen, from which prediction sets of any coverage follow.
+    what evidence it was chosen.
     """
 
     bank: Bank
     score: str
     known: Floats
     left_out: LeftOut
-    nonconformity: NDArray[np.float64]
-    adaptive: NDArray[np.float64]
 
     @property
     def strange_from(self) -> float:
@@ -61,13 +52,6 @@ class OODDetector:
         scores = self.bank.score(self.score, logits, features, pixels, temperature)
         return np.searchsorted(self.known, scores) / len(self.known), scores > self.strange_from
 
-    def sets(self, belief: NDArray[np.float64], coverage: float = COVERAGE, kind: Kind = "least") -> NDArray[np.bool_]:
-        """Which classes each prediction set holds (N, K), for beliefs (N, K)."""
-        scores = self.adaptive if kind == "adaptive" else self.nonconformity
-        if not len(scores):
-            raise ConfigError(f"this model was saved without {kind} prediction sets", fix="train it again")
-        return prediction_sets(belief, threshold_of(scores, coverage), kind)
-
     def card(self) -> dict[str, Any]:
         """What the bundle's card says of it."""
         return {
@@ -79,11 +63,6 @@ class OODDetector:
                 "left_out": [list(c) for c in self.left_out.classes],
                 "why": self.left_out.why,
             },
-            "sets": {
-                "coverage": COVERAGE,
-                "threshold": least if math.isfinite(least := threshold_of(self.nonconformity, COVERAGE)) else None,
-                "images": len(self.nonconformity),
-            },
         }
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -91,8 +70,6 @@ class OODDetector:
         return {
             **self.bank.to_arrays(),
             "known": self.known,
-            "nonconformity": self.nonconformity,
-            "adaptive": self.adaptive,
         }
 
     @classmethod
@@ -100,5 +77,4 @@ class OODDetector:
         """Limits from what `card` and `to_arrays` gave; KeyError where something is missing."""
         about = card["outliers"]
         left_out = LeftOut(about["auroc"], tuple(tuple(c) for c in about["left_out"]), about["why"])
-        scores = arrays["nonconformity"], arrays.get("adaptive", np.empty(0))
-        return cls(Bank.from_arrays(arrays), about["score"], arrays["known"], left_out, *scores)
+        return cls(Bank.from_arrays(arrays), about["score"], arrays["known"], left_out)

@@ -17,7 +17,6 @@ from clearsight import __version__
 from clearsight.data.pixels import quiet_pillow
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ImageError
 from clearsight.explanation import METHOD_WORDS, Settings
-from clearsight.ood.detector import COVERAGE
 from clearsight.predictor import Predictor
 from clearsight.retrieval import Index
 from clearsight.serving import schemas
@@ -37,6 +36,7 @@ from clearsight.serving.settings import MAX_SAMPLES, ServeConfig
 from clearsight.serving.studio import add_studio_routes
 from clearsight.serving.uploads import Upload, read_body, uploads
 from clearsight.serving.worker import Worker, one_image
+from clearsight.tasks.task import COVERAGE
 
 PICTURES = 50
 """Most images that are drawn beside what a search finds."""

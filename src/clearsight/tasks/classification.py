@@ -1,7 +1,7 @@
 """One class per image.
 
-Networks give logits z (N, K); probabilities are softmax(z / T) with a temperature T fitted on images that the network
-had not seen [Guo et al. 2017]. Targets are one-hot, or soft labels: rows of probabilities that sum to 1.
+Networks give logits z (N, K), and a calibrator, fitted on images that the network had not seen, makes probabilities of
+them. Targets are one-hot, or soft labels: rows of probabilities that sum to 1.
 
 Shapes: N images, K classes.
 """
@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clearsight.calibration.temperature import fit_temperature
+from clearsight.calibration.calibrator import CalibratedSoftmax, Calibrator
+from clearsight.calibration.prediction_sets import ConformalScores
+from clearsight.calibration.selection import calibrate
 from clearsight.data.dataset import Dataset, Listing, encode_labels
 from clearsight.data.targets import Stated, is_direction, one_hot
 from clearsight.errors import DataError
@@ -48,10 +50,13 @@ has come down. Measured on clothes, ten epochs: 0.937 right in validation, and 0
 @register_task
 @dataclass(frozen=True)
 class Classification(Task):
-    """names (K,): the classes. scale: the temperature."""
+    """names (K,): the classes. calibrator: from logits to probabilities, None for softmax alone. conformal: what
+    prediction sets follow from, None before calibration.
+    """
 
     names: tuple[str, ...]
-    scale: float = 1.0
+    calibrator: Calibrator | None = None
+    conformal: ConformalScores | None = None
 
     name: ClassVar[str] = "classification"
     words_used: ClassVar[Words] = Words(
@@ -72,7 +77,7 @@ class Classification(Task):
     evaluation: ClassVar[type[Evaluation]] = ClassEvaluation
     counted: ClassVar[tuple[str, str]] = ("class", "classes")
     needs_classes: ClassVar[bool] = True
-    predict_options: ClassVar[frozenset[str]] = frozenset({"top", "coverage", "sets"})
+    predict_options: ClassVar[frozenset[str]] = frozenset({"top", "coverage", "sets", "by_class"})
     exclusive: ClassVar[bool] = True
     localises: ClassVar[bool] = True
     studio: ClassVar[str] = "classes"
@@ -138,13 +143,19 @@ class Classification(Task):
         return dataset.labels
 
     @property
-    def temperature(self) -> float:
-        """T."""
-        return self.scale
+    def calibration(self) -> Calibrator:
+        """From logits to probabilities."""
+        return self.calibrator or Calibrator.identity(len(self.names))
 
-    def with_temperature(self, temperature: float) -> Classification:
-        """The same with another temperature."""
-        return replace(self, scale=temperature)
+    @property
+    def temperature(self) -> float:
+        """T; of several the mean scale's."""
+        return self.calibration.temperature
+
+    @property
+    def largest_probability(self) -> float:
+        """As far as the number of calibration images goes."""
+        return self.calibration.largest
 
     def encode(self, dataset: Dataset) -> NDArray[np.float32] | None:
         """Soft labels (N, K), or None."""
@@ -160,28 +171,32 @@ class Classification(Task):
         return accuracy(target, outputs.argmax(1)), -log_loss(target, self.decode(outputs))
 
     def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Classification:
-        """The same with the temperature of logits (M, K) and labels (M,)."""
-        return replace(self, scale=fit_temperature(outputs, truth))
+        """The same, calibrated on logits (M, K) and labels (M,)."""
+        made = calibrate(outputs, truth)
+        conformal = ConformalScores.of(made(outputs), truth) if len(truth) and len(self.names) > 1 else None
+        return replace(self, calibrator=made, conformal=conformal)
 
     def activation(self) -> nn.Module:
         """Probabilities (N, K) and logits (N, K)."""
-        return _Softmax(self.scale)
+        return _Probabilities(self.calibration)
 
     def predictions(
         self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
     ) -> list[Prediction]:
-        """The likeliest class of each image, with a prediction set where there is a detector."""
+        """The most probable class of each image, and its prediction set."""
         inside = self.prediction_sets(outputs, ood, options)
-        facts: list[dict[str, Any]] = [{}] * len(images)
-        if ood is not None and inside is not None:
-            facts = [{"set": inside[i], **ood.facts(i)} for i in range(len(images))]
+        facts: list[dict[str, Any]] = [{} if ood is None else ood.facts(i) for i in range(len(images))]
+        if inside is not None:
+            facts = [{"set": inside[i], **facts[i]} for i in range(len(images))]
         return class_predictions(self.decode(outputs), self.names, images, facts)
 
     def prediction_sets(
         self, outputs: Outputs, ood: OODScores | None, options: PredictOptions
     ) -> NDArray[np.bool_] | None:
-        """Conformal sets of the scores that the detector keeps."""
-        return None if ood is None else ood.detector.sets(self.decode(outputs), options.coverage, options.sets)
+        """Conformal sets; None before calibration."""
+        if self.conformal is None:
+            return None
+        return self.conformal.sets(self.decode(outputs), options.coverage, options.sets, options.by_class)
 
     def evaluate(
         self,
@@ -195,7 +210,13 @@ class Classification(Task):
         """Accuracy, calibration and mistakes of logits (N, K) against labels (N,)."""
         raw = Classification(self.names).decode(outputs)
         return evaluate_classes(
-            self.decode(outputs), raw, truth, self.names, temperature=self.scale, indices=indices, images=images
+            self.decode(outputs),
+            raw,
+            truth,
+            self.names,
+            calibration=self.calibration.words(),
+            indices=indices,
+            images=images,
         )
 
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:
@@ -233,19 +254,25 @@ class Classification(Task):
         """Accuracy."""
         return float((found[0].argmax(1) == truth).mean())
 
+    def card(self) -> dict[str, Any]:
+        """Plain values for the bundle."""
+        return {
+            "task": self.name, "calibrator": self.calibration.card(),
+            "conformal": None if self.conformal is None else self.conformal.card(),
+        }  # fmt: skip
+
     @classmethod
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Classification:
-        """From names and temperature."""
-        return cls(names, temperature)
+        """From what `card` gave; older bundles state a temperature alone, and have no prediction sets."""
+        if card is None:
+            return cls(names, Calibrator.identity(len(names), temperature))
+        known = card["conformal"]
+        return cls(names, Calibrator.load(card["calibrator"]), None if known is None else ConformalScores.load(known))
 
 
-class _Softmax(nn.Module):
-    def __init__(self, temperature: float) -> None:
-        super().__init__()
-        self.temperature = temperature
-
-    def forward(self, logits: Tensor) -> tuple[Tensor, ...]:
-        return (logits / self.temperature).softmax(dim=1), logits
+class _Probabilities(CalibratedSoftmax):
+    def forward(self, logits: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        return super().forward(logits), logits
 
 
 def soft_labels(rows: NDArray[Any]) -> bool:

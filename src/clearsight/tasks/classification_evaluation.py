@@ -75,7 +75,7 @@ class ClassEvaluation(Evaluation):
     reliability_uncalibrated: tuple[ReliabilityBin, ...]
     mistakes: tuple[ClassMistake, ...]
     classes: tuple[str, ...]
-    temperature: float = 1.0
+    calibration: str = ""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -154,13 +154,13 @@ def evaluate_classes(
     targets: NDArray[np.integer],
     classes: Sequence[str],
     *,
-    temperature: float = 1.0,
+    calibration: str = "",
     indices: NDArray[np.integer] | None = None,
     images: Sequence[str] | None = None,
 ) -> ClassEvaluation:
     """Metrics of calibrated probabilities (N, K), and of those before calibration, against targets (N,).
 
-    temperature: what logits were divided by. indices, images: positions in the data set and names of the N images, for
+    calibration: how, in words. indices, images: positions in the data set and names of the N images, for
     the list of mistakes, most confident first.
     """
     n = len(targets)
@@ -209,5 +209,5 @@ def evaluate_classes(
             for i in wrong
         ),
         classes=tuple(classes),
-        temperature=temperature,
+        calibration=calibration,
     )

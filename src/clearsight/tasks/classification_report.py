@@ -148,10 +148,10 @@ def _calibration(test: ClassEvaluation, found: Verdict, thing: str) -> Section:
             ),
             Text(
                 "The calibration error (expected calibration error, ECE) is the mean distance of the dots from the "
-                f"line, weighted by their {thing}s. Calibration divides the logits by a temperature, here "
-                f"{test.temperature:.2f}, fitted on validation {thing}s; it changes probabilities, never the predicted "
-                f"class. A perfectly calibrated model would have an error of about {points(found.chance_ece)} on so "
-                f"many {thing}s, by chance"
+                f"line, weighted by their {thing}s. Of several ways to calibrate, the one with the lowest log loss on "
+                f"validation {thing}s is used, if it is clearly better than none; here: {test.calibration}. A "
+                "perfectly calibrated model would have an error of about "
+                f"{points(found.chance_ece)} on so many {thing}s, by chance"
                 + ("; calibration raised it by less than that, so the test cannot tell whether it helped" * widened)
                 + "."
             ),

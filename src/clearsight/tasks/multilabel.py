@@ -1,8 +1,8 @@
 """Any number of labels per image: each an independent binary prediction.
 
-p_k = sigmoid(scale_k z_k + shift_k) [Platt 1999]. A label is given where p_k reaches its threshold, the one from which
-validation images lead to expect the highest F1. The probabilities do not sum to 1: an image may show everything, or
-nothing.
+Each label has a calibrated probability of its own (`calibration.binary`), and is given where that reaches its
+threshold, the one from which validation images lead to expect the highest F1. The probabilities do not sum to 1: an
+image may show everything, or nothing.
 
 Shapes: N images, K labels; outputs z, probabilities and targets (N, K).
 """
@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clearsight.calibration.binary import BinaryCalibration
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.targets import Stated, one_hot, require_finite
@@ -47,11 +47,10 @@ SEPARATORS = ("|", ";", ",")
 @register_task
 @dataclass(frozen=True)
 class Multilabel(Task):
-    """names (K,): the labels. scale, shift, thresholds (K,): how outputs become probabilities, and labels given."""
+    """names (K,): the labels. calibration, thresholds (K,): how outputs become probabilities, and labels given."""
 
     names: tuple[str, ...]
-    scale: tuple[float, ...]
-    shift: tuple[float, ...]
+    calibration: BinaryCalibration
     thresholds: tuple[float, ...]
 
     name: ClassVar[str] = "multilabel"
@@ -168,7 +167,7 @@ class Multilabel(Task):
     def unfitted(cls, names: Sequence[str]) -> Multilabel:
         """Labels by name, not calibrated."""
         k = len(names)
-        return cls(tuple(names), (1.0,) * k, (0.0,) * k, (0.5,) * k)
+        return cls(tuple(names), BinaryCalibration.identity(k), (0.5,) * k)
 
     def smoothed(self, encoded: Tensor, smoothing: float) -> Tensor:
         """Towards 1/2, as each label is a binary prediction."""
@@ -183,21 +182,19 @@ class Multilabel(Task):
         return ((outputs > (0.5 if loss == "mse" else 0)) == (encoded > 0.5)).float().mean(1)
 
     def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Multilabel:
-        """Scale, shift and thresholds from validation images (M, K); a label that none or all of them have keeps its
+        """Calibration and thresholds from validation images (M, K); a label that none or all of them have keeps its
         own.
         """
-        scale, shift, thresholds = list(self.scale), list(self.shift), list(self.thresholds)
+        fitted = replace(self, calibration=BinaryCalibration.of(outputs, truth))
+        probabilities, thresholds = fitted.decode(outputs), list(self.thresholds)
         for k in range(len(self.names)):
-            z, t = np.asarray(outputs[:, k], np.float64), truth[:, k] > 0
-            if t.all() or not t.any():
-                continue
-            scale[k], shift[k] = platt(z, t)
-            thresholds[k] = best_threshold(sigmoid(scale[k] * z + shift[k]))
-        return replace(self, scale=tuple(scale), shift=tuple(shift), thresholds=tuple(thresholds))
+            if 0 < (truth[:, k] > 0).sum() < len(truth):
+                thresholds[k] = best_threshold(probabilities[:, k])
+        return replace(fitted, thresholds=tuple(thresholds))
 
     def activation(self) -> nn.Module:
         """Probabilities (N, K) and logits (N, K)."""
-        return Sigmoids(self.scale, self.shift)
+        return self.calibration.module()
 
     def given(self, probabilities: Floats) -> NDArray[np.bool_]:
         """Which labels probabilities (N, K) give."""
@@ -262,7 +259,7 @@ class Multilabel(Task):
     def card(self) -> dict[str, Any]:
         """Plain values for the bundle."""
         return {
-            "task": self.name, "names": list(self.names), "scale": list(self.scale), "shift": list(self.shift),
+            "task": self.name, "names": list(self.names), **self.calibration.card(),
             "thresholds": list(self.thresholds),
         }  # fmt: skip
 
@@ -270,26 +267,11 @@ class Multilabel(Task):
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Multilabel:
         """From what `card` gave."""
         assert card is not None
-        return cls(*(tuple(card[key]) for key in ("names", "scale", "shift", "thresholds")))
+        return cls(tuple(card["names"]), BinaryCalibration.load(card), tuple(card["thresholds"]))
 
     def public_card(self) -> dict[str, Any]:
         """The probability from which each label is given."""
         return {"task": self.name, "thresholds": dict(zip(self.names, self.thresholds, strict=True))}
-
-
-class Sigmoids(nn.Module):
-    """Probabilities (N, K) of independent questions, sigmoid(scale z + shift), and logits (N, K)."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, scale: Sequence[float], shift: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
-        self.register_buffer("shift", torch.tensor(shift, dtype=torch.float64))
-
-    def forward(self, logits: Tensor) -> tuple[Tensor, ...]:
-        return (logits * self.scale + self.shift).sigmoid(), logits
 
 
 def _separator(cells: Sequence[str]) -> str | None:
@@ -316,27 +298,6 @@ def _recur(parts: Sequence[Sequence[str]]) -> bool:
 def sigmoid(z: Floats) -> Floats:
     """1 / (1 + exp(-z)), without overflow."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
-
-
-def platt(z: Floats, truth: NDArray[np.bool_]) -> tuple[float, float]:
-    """Scale above 0 and shift for which sigmoid(scale z + shift) has the lowest log loss, with Platt's targets, which
-    keep both finite: (n+ + 1) / (n+ + 2) and 1 / (n- + 2) [Platt 1999, equation 7].
-    """
-    from scipy.optimize import minimize
-
-    positive = int(truth.sum())
-    target = np.where(truth, (positive + 1) / (positive + 2), 1 / (len(truth) - positive + 2))
-    centre, spread = float(z.mean()), float(z.std()) or 1.0
-    x = (z - centre) / spread
-
-    def loss(w: Floats) -> tuple[float, Floats]:
-        a = w[0] * x + w[1]
-        value = np.mean(np.logaddexp(0, a) - target * a)
-        slope = sigmoid(a) - target
-        return float(value), np.array([np.mean(slope * x), np.mean(slope)])
-
-    a, b = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(1e-3, None), (None, None)]).x
-    return float(a / spread), float(b - a * centre / spread)
 
 
 def best_threshold(probabilities: Floats) -> float:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clearsight.calibration.binary import BinaryCalibration, Sigmoids
 from clearsight.calibration.prediction_sets import interval_scores, thinned, threshold_of
 from clearsight.data.dataset import Dataset, Listing, natural_key
 from clearsight.data.targets import Stated, require_finite
@@ -32,7 +33,6 @@ from clearsight.errors import DataError
 from clearsight.metrics import entropy, wilson_interval
 from clearsight.tasks.evaluation import Evaluation, Mistake
 from clearsight.tasks.losses import binary_cross_entropy
-from clearsight.tasks.multilabel import Sigmoids, platt
 from clearsight.tasks.predictions import Prediction
 from clearsight.tasks.registry import register_task
 from clearsight.tasks.sections import Bar, Card, Cards, Confusion, ReportParts, Section, Table, Tile
@@ -63,13 +63,12 @@ SHOWN = 24
 @register_task
 @dataclass(frozen=True)
 class Ordinal(Task):
-    """names (K,): the grades, lowest first. scale, shift (K - 1,): how outputs become probabilities of being above each
-    boundary. scores: sorted conformal scores of validation images.
+    """names (K,): the grades, lowest first. calibration: how outputs become probabilities of being above each of the
+    K - 1 boundaries. scores: sorted conformal scores of validation images.
     """
 
     names: tuple[str, ...]
-    scale: tuple[float, ...]
-    shift: tuple[float, ...]
+    calibration: BinaryCalibration
     scores: tuple[float, ...] = ()
 
     name: ClassVar[str] = "ordinal"
@@ -153,8 +152,7 @@ class Ordinal(Task):
     @classmethod
     def of(cls, dataset: Dataset, train: NDArray[np.int64], options: TaskOptions) -> Ordinal:
         """Before anything is learned."""
-        boundaries = len(dataset.names) - 1
-        return cls(dataset.names, (1.0,) * boundaries, (0.0,) * boundaries)
+        return cls(dataset.names, BinaryCalibration.identity(len(dataset.names) - 1))
 
     @property
     def outputs(self) -> int:
@@ -174,19 +172,14 @@ class Ordinal(Task):
         return ((outputs > 0).sum(1) == encoded.sum(1)).float()
 
     def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Ordinal:
-        """Scale and shift of each boundary [Platt 1999], and the conformal scores of the images (M,)."""
-        scale, shift = list(self.scale), list(self.shift)
-        for k in range(self.outputs):
-            above = truth > k
-            if above.any() and not above.all():
-                scale[k], shift[k] = platt(np.asarray(outputs[:, k], np.float64), above)
-        fitted = replace(self, scale=tuple(scale), shift=tuple(shift))
+        """Calibration of each boundary, and the conformal scores of the images (M,)."""
+        fitted = replace(self, calibration=BinaryCalibration.of(outputs, truth[:, None] > np.arange(self.outputs)))
         scores = np.sort(interval_scores(fitted.decode(outputs))[np.arange(len(truth)), truth])
         return replace(fitted, scores=tuple(thinned(scores).tolist()))
 
     def activation(self) -> nn.Module:
         """Probabilities (N, K) and cumulative logits (N, K - 1)."""
-        return _Grades(self.scale, self.shift)
+        return _Grades(self.calibration)
 
     def prediction_sets(
         self, outputs: Outputs, ood: OODScores | None, options: PredictOptions
@@ -306,13 +299,13 @@ class Ordinal(Task):
 
     def card(self) -> dict[str, Any]:
         """Plain values for the bundle."""
-        return {"task": self.name, **asdict(self)}
+        return {"task": self.name, "names": list(self.names), **self.calibration.card(), "scores": list(self.scores)}
 
     @classmethod
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Ordinal:
         """From what `card` gave."""
         assert card is not None
-        return cls(names, *(tuple(card[key]) for key in ("scale", "shift", "scores")))
+        return cls(names, BinaryCalibration.load(card), tuple(card["scores"]))
 
 
 class _Grades(Sigmoids):

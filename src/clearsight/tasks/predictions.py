@@ -29,9 +29,9 @@ class Prediction:
     """The prediction for one image of a model of classes.
 
     probabilities: class to calibrated probability, likeliest first. doubt: their entropy over log K, 0 = sure, 1 = no
-    idea. set: the classes that, together, hold the true one with the coverage asked for; empty where none is likely
-    enough. strangeness: the share of known images that look less strange. none_of_these: out of distribution. The last
-    three are None where no detector was fitted.
+    idea. set: the classes that, together, hold the true one with the coverage asked for, the most probable always among
+    them; None without calibration. strangeness: the share of known images that look less strange. none_of_these: out of
+    distribution. The last two are None where no detector was fitted.
     """
 
     image: str
@@ -54,8 +54,8 @@ class Prediction:
         if coverage is None:
             return line
         if self.set is None:
-            return f"{line}  no prediction set: this model does not know its limits"
-        return f"{line}  at {coverage:.0%}: {', '.join(self.set) or 'no class is likely enough'}"
+            return f"{line}  no prediction set: this model was not calibrated"
+        return f"{line}  at {coverage:.0%}: {', '.join(self.set)}"
 
 
 @dataclass(frozen=True)

@@ -83,10 +83,13 @@ class OODScores:
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """coverage: probability with which sets and intervals hold the truth. sets: method of prediction sets."""
+    """coverage: probability with which sets and intervals hold the truth. sets: method of prediction sets. by_class:
+    sets hold the truth with this probability within each class.
+    """
 
     coverage: float = COVERAGE
-    sets: Literal["least", "adaptive"] = "least"
+    sets: Literal["lac", "aps", "raps"] = "lac"
+    by_class: bool = False
 
 
 @dataclass(frozen=True)
@@ -309,9 +312,10 @@ class Task(ABC):
         """What logits are divided by; 1 where the task knows no temperature."""
         return 1.0
 
-    def with_temperature(self, temperature: float) -> Self:
-        """The same with another temperature; itself where the task knows none."""
-        return self
+    @property
+    def largest_probability(self) -> float:
+        """The largest that is given."""
+        return 1.0
 
     def encode(self, dataset: Dataset) -> NDArray[np.float32] | None:
         """What a network learns (N, E), the targets themselves; None for the classes that labels say."""

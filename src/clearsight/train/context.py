@@ -52,7 +52,8 @@ Watch = Callable[[nn.Module, TrainConfig, Examples], Observer]
 @dataclass(frozen=True)
 class TrainResult:
     """What a strategy leaves; see `fit.Fitted` for the fields. task: calibrated. suspects: images that training itself
-    took for anomalies.
+    took for anomalies. unseen (U,), unseen_logits (U, O): images that no weight was fitted to, and the network's own
+    outputs of them, where these are others than `judged` and `logits`, as for networks of several folds.
     """
 
     network: ModelNetwork
@@ -65,11 +66,15 @@ class TrainResult:
     tuned: bool = False
     training: TrainConfig | None = None
     suspects: LabelIssues | None = None
+    unseen: NDArray[np.int64] | None = None
+    unseen_logits: NDArray[np.float64] | None = None
 
     @property
-    def temperature(self) -> float:
-        """What logits are divided by."""
-        return self.task.temperature
+    def for_calibration(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Images that no weight was fitted to, and the network's outputs of them."""
+        if self.unseen is None or self.unseen_logits is None:
+            return self.judged, self.logits
+        return self.unseen, self.unseen_logits
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.calibration.temperature import fit_temperature
 from clearsight.metrics import softmax
 from clearsight.models.network import Ensemble
 from clearsight.train.context import TrainContext, TrainResult
@@ -64,18 +65,22 @@ def better(
 def together(job: TrainContext, before: TrainResult, after: TrainResult) -> tuple[TrainResult, Comparison]:
     """An ensemble of both with the same say each, and how it and they do on the images that both were judged on."""
     judged, first, second = np.intersect1d(before.judged, after.judged, return_indices=True)
-    beliefs = {
-        BEFORE: softmax(before.logits[first], before.temperature),
-        AFTER: softmax(after.logits[second], after.temperature),
-    }
-    beliefs[BOTH] = (beliefs[BEFORE] + beliefs[AFTER]) / 2
     truth = job.data.labels[judged]
-    logits = np.log(np.maximum(beliefs[BOTH], 1e-30))
+    logits_of = {BEFORE: before.logits[first], AFTER: after.logits[second]}
+    temperatures = {name: fit_temperature(z, truth) for name, z in logits_of.items()}
+    beliefs = {name: softmax(z, temperatures[name]) for name, z in logits_of.items()}
+    beliefs[BOTH] = (beliefs[BEFORE] + beliefs[AFTER]) / 2
+    unseen, *places = np.intersect1d(before.for_calibration[0], after.for_calibration[0], return_indices=True)
+    parts = [result.for_calibration[1][place] for result, place in zip((before, after), places, strict=True)]
+    joint = np.mean([softmax(z, t) for z, t in zip(parts, temperatures.values(), strict=True)], axis=0)
+    unseen_logits = np.log(np.maximum(joint, 1e-30))
     outcome = replace(
         after,
-        network=Ensemble.of([before.network, after.network], [before.temperature, after.temperature]),
-        task=after.task.calibrated(logits, truth),
+        network=Ensemble.of([before.network, after.network], list(temperatures.values())),
+        task=job.task.calibrated(unseen_logits, job.data.labels[unseen]),
         judged=judged,
-        logits=logits,
+        logits=np.log(np.maximum(beliefs[BOTH], 1e-30)),
+        unseen=unseen,
+        unseen_logits=unseen_logits,
     )
     return outcome, Comparison({name: belief.argmax(1) == truth for name, belief in beliefs.items()})

@@ -2,7 +2,7 @@
 
 Candidates are pairs of a feature set (the last features; all depths) and a head: softmax with several strengths of L2,
 and, for up to KERNEL_LIMIT images, a support vector machine with the radial basis kernel. Each is judged on the folds;
-the winner's out-of-fold logits are the validation logits that temperature and scores are taken from, and the winner is
+the winner's out-of-fold logits are the validation logits that calibration and scores are taken from, and the winner is
 then fitted on all development images.
 
 Shapes: N images, D features, K classes. Features stay memory-mapped and are read in chunks, so memory does not grow
@@ -87,7 +87,6 @@ class ProbeResult:
     head: nn.Module
     judged: NDArray[np.int64]
     logits: NDArray[np.float64]
-    temperature: float
 
 
 def choose_head(
@@ -155,8 +154,7 @@ def choose_head(
     spec, head = _fitted(features, everything, targets, chosen.head, chosen.setting).module(features)
     if progress:
         progress(len(plans) + len(views) + 1, len(plans) + len(views) + 1)
-    temperature = fit_temperature(logits, targets.labels[judged])
-    return ProbeResult(tuple(found), chosen, spec, head, judged, logits, temperature)
+    return ProbeResult(tuple(found), chosen, spec, head, judged, logits)
 
 
 def _best(found: Sequence[Candidate]) -> int:

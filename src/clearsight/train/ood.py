@@ -15,11 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
-from clearsight.calibration.prediction_sets import own_scores
 from clearsight.calibration.temperature import fit_temperature
 from clearsight.console import Silent
 from clearsight.data.loader import to_float
-from clearsight.metrics import softmax
 from clearsight.metrics.ranking import auroc
 from clearsight.models.network import Network
 from clearsight.ood.detector import LeftOut, OODDetector
@@ -92,12 +90,11 @@ def fit_ood_detector(job: TrainContext, outcome: TrainResult, bundle: Bundle) ->
     if choice == "joint":
         known = np.sort(bank.score("joint", np.zeros((1, 1)), held.features, held.pixels, 1.0))
         none = LeftOut({}, (), "there are no classes to leave out")
-        return OODDetector(bank, "joint", known, none, np.zeros(0), np.zeros(0))
+        return OODDetector(bank, "joint", known, none)
     left_out, rounds = _left_out(job, outcome, seen, held)
     score = _chosen(rounds)
     logits = _logits(outcome, bundle, job, val)
     known = np.sort(bank.score(score, logits, held.features, held.pixels, bundle.temperature))
-    belief = softmax(outcome.logits, bundle.temperature)
     if left_out.auroc:
         job.note(
             "outliers",
@@ -105,8 +102,7 @@ def fit_ood_detector(job: TrainContext, outcome: TrainResult, bundle: Bundle) ->
             f"tells images of classes left out from known ones with AUROC {left_out.auroc[score]:.3f}; "
             + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != score),
         )
-    truth = data.labels[outcome.judged]
-    return OODDetector(bank, score, known, left_out, own_scores(belief, truth), own_scores(belief, truth, "adaptive"))
+    return OODDetector(bank, score, known, left_out)
 
 
 def _chosen(rounds: Sequence[dict[str, float]]) -> str:

@@ -18,7 +18,7 @@ from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
 from clearsight.errors import CheckpointError, ConfigError, TrainingError
-from clearsight.metrics import accuracy, log_loss, softmax
+from clearsight.metrics import accuracy, log_loss
 from clearsight.models.execution import device_of
 from clearsight.models.zoo import entry
 from clearsight.train.config import TrainConfig
@@ -235,7 +235,7 @@ def _changed(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
 def _score(data: Prepared, outcome: TrainResult) -> tuple[float, float]:
     """Calibrated log loss and accuracy on the images judged."""
     target = data.labels[outcome.judged]
-    return log_loss(target, softmax(outcome.logits, outcome.temperature)), accuracy(target, outcome.logits.argmax(1))
+    return log_loss(target, outcome.task.decode(outcome.logits)), accuracy(target, outcome.logits.argmax(1))
 
 
 def _summary(study: Any, recipe: Recipe, folds: int, base: dict[str, Any]) -> Search:

@@ -4,7 +4,9 @@
     all      every layer is trained, deeper ones at smaller rates
 
 Where the budget allows, the upper blocks are trained once per fold. Then every development image is judged by a network
-that had not seen it, which tells small differences apart, and the networks of all folds answer together.
+that had not seen it, which tells small differences apart, and the networks of all folds answer together. Half of the
+validation split is kept from all of them, and their joint probabilities are calibrated on it: those of single networks
+say little of them.
 """
 
 from __future__ import annotations
@@ -105,7 +107,8 @@ def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
     say_idle(job, why, ("augment", "mixup", "cutmix"))
     config = config.with_options(epochs=plan.epochs)
     unwatched = replace(job, watch=None)  # the doctor knows pixels and whole networks
-    members, judged, logits, runs = [], [], [], []
+    unseen = _kept_for_calibration(job) if plan.folds > 1 else split.val[:0]
+    members, judged, logits, runs, of_unseen = [], [], [], [], []
     for number, (fit, judge) in enumerate(folds[: plan.folds]):
         if number and plan.left is not None:
             left = job.left(f"fold {number + 1} of {title}") or 0.0
@@ -114,6 +117,7 @@ def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
                 words = f"each takes {each:.0f} s, more than was expected, and {left:.0f} s of the budget are left"
                 job.note("folds", f"{number} of {plan.folds}", words)
                 break
+        fit = np.setdiff1d(fit, unseen)
         probe, upper, spec, groups = new(fit)
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
         seen = examples(fit, judge)
@@ -122,13 +126,16 @@ def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
         members.append(probe.eval())
         judged.append(judge)
         size = config.optimization.batch_size
-        of_views = [job.logits(upper, seen.val + k * n, size, seen.pixels) for k in range(answering)]
-        logits.append(np.mean(of_views, axis=0))  # of the mean features: the head is linear
+        rows = frozen.positions(np.concatenate([judge, unseen]))
+        of_views = [job.logits(upper, rows + k * n, size, seen.pixels) for k in range(answering)]
+        found = np.mean(of_views, axis=0)  # of the mean features: the head is linear
+        logits.append(found[: len(judge)])
+        of_unseen.append(found[len(judge) :])
     job.note(
         "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
     )
     outcome = _outcome(job, frozen, members[0], np.concatenate(judged), np.concatenate(logits), runs[0], config)
-    return _jointly(job, outcome, members) if len(members) > 1 else outcome
+    return _jointly(job, outcome, members, unseen, of_unseen) if len(members) > 1 else outcome
 
 
 def train_all(job: TrainContext, frozen: Frozen) -> TrainResult | None:
@@ -217,20 +224,36 @@ def _outcome(
     )
 
 
-def _jointly(job: TrainContext, outcome: TrainResult, members: Sequence[Probe]) -> TrainResult:
-    """The networks of all folds as one. Its evidence is that of its members, each on the fold it had not seen: together
-    they are better than that says.
+def _kept_for_calibration(job: TrainContext) -> NDArray[np.int64]:
+    """Half of the validation split, drawn with the run's seed."""
+    val = job.data.split.val
+    return np.sort(np.random.default_rng(job.config.run.seed).permutation(val)[: (len(val) + 1) // 2])
+
+
+def _jointly(
+    job: TrainContext,
+    outcome: TrainResult,
+    members: Sequence[Probe],
+    unseen: NDArray[np.int64],
+    of_unseen: Sequence[NDArray[np.float64]],
+) -> TrainResult:
+    """The networks of all folds as one, calibrated on images that none of them has seen. Its score is that of its
+    members, each on the fold it had not seen: together they are better than that says.
+
+    of_unseen: for each member, logits (U, K) of those images.
     """
     right = outcome.logits.argmax(1) == job.data.labels[outcome.judged]
     job.note(
         FOLDS,
-        f"{len(members)}, their beliefs averaged",
+        f"{len(members)}, their probabilities averaged",
         f"each was trained without one fold, on which it was judged: {right.mean():.1%} of {len(right):,} images",
     )
     job.note_folds(f"{FOLDS} agree", outcome.judged, right, "accuracy")
-    calibrated = np.log(np.maximum(softmax(outcome.logits, outcome.temperature), 1e-30))
-    ensemble = Ensemble.of(members, [outcome.temperature] * len(members))
-    return replace(outcome, network=ensemble, logits=calibrated, task=outcome.task.with_temperature(1.0))
+    joint = np.log(np.maximum(np.mean([softmax(z) for z in of_unseen], axis=0), 1e-30))
+    return replace(
+        outcome, network=Ensemble.of(members, [1.0] * len(members)),
+        task=job.task.calibrated(joint, job.data.labels[unseen]), unseen=unseen, unseen_logits=joint,
+    )  # fmt: skip
 
 
 def _softmax_head(

@@ -96,7 +96,7 @@ def frozen_head(job: TrainContext) -> Frozen:
     job.note_folds("folds agree", judged, result.logits.argmax(1) == data.labels[judged], "accuracy")
     outcome = TrainResult(
         network=probe,
-        task=job.task.with_temperature(result.temperature),
+        task=job.task.calibrated(result.logits, data.labels[judged]),
         judged=judged,
         logits=result.logits,
         history=(),

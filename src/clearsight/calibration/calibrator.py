@@ -1,0 +1,138 @@
+"""From logits to calibrated probabilities: one family of maps, its torch module, and its form in a card.
+
+With log p = log softmax(z) of logits z (N, K), weights a, b (K,), class frequencies f (K,) and a largest probability m:
+
+    q = softmax(a log p + b)          identity: a = 1, b = 0
+                                      temperature: a = 1 / T for every class, b = 0 [Guo et al. 2017, 4.2]
+                                      vector: an own a and b for each class [Guo et al. 2017, 4.2], on log p as the
+                                      diagonal Dirichlet calibration [Kull et al. 2019]
+                                      platt: two classes, one a, own b [Platt 1999]
+                                      beta: two classes, own a, one b [Kull, Silva Filho, Flach 2017]
+    q = g(p) / sum g(p)               isotonic: g_k piecewise linear and rising, a class against the rest
+                                      [Zadrozny, Elkan 2002]
+    r = (1 - w) q + w f               the mixture with the class frequencies
+    s = r, or where a probability is above m, a mixture of r with 1 / K that brings it to m
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Method = Literal["identity", "temperature", "vector", "platt", "beta", "isotonic"]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """A map from logits (N, K) to probabilities (N, K).
+
+    method: how `scale` and `shift` (K,) were fitted. knots: of isotonic regression, for each class the probabilities
+    x and the calibrated ones y (K, 2, M); empty for other methods. frequencies (K,), weight: of the mixture. largest:
+    the largest probability that is given, 1 for no limit. images: it was fitted to.
+    """
+
+    method: Method
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+    frequencies: tuple[float, ...]
+    weight: float = 0.0
+    largest: float = 1.0
+    images: int = 0
+    knots: tuple[tuple[tuple[float, ...], ...], ...] = ()
+
+    @classmethod
+    def identity(cls, classes: int, temperature: float = 1.0) -> Calibrator:
+        """Softmax of the logits over a temperature, nothing else."""
+        method: Method = "identity" if temperature == 1 else "temperature"
+        return cls(method, (1 / temperature,) * classes, (0.0,) * classes, (1 / classes,) * classes)
+
+    @property
+    def temperature(self) -> float:
+        """The T that logits are divided by, of several the mean scale's."""
+        return 1 / float(np.mean(self.scale))
+
+    def module(self) -> nn.Module:
+        """The same in torch, logits (N, K) to probabilities (N, K), which exported files hold."""
+        return CalibratedSoftmax(self)
+
+    def __call__(self, logits: NDArray[np.floating]) -> Floats:
+        """Probabilities (N, K) of logits (N, K), in float64."""
+        with torch.inference_mode():
+            found: Tensor = self.module().double()(torch.from_numpy(np.array(logits, np.float64)))
+        return np.asarray(found.numpy())
+
+    def words(self) -> str:
+        """How probabilities are calibrated, in a few words."""
+        named = {
+            "identity": "as the network gives them", "temperature": f"temperature {self.temperature:.2f}",
+            "vector": "vector scaling", "platt": "Platt scaling", "beta": "beta calibration",
+            "isotonic": "isotonic regression",
+        }[self.method]  # fmt: skip
+        return named + (f", mixed with {self.weight:.1%} of the class frequencies" if self.weight > 5e-4 else "")
+
+    def card(self) -> dict[str, Any]:
+        """Plain values, which `load` takes."""
+        return {
+            "method": self.method, "scale": list(self.scale), "shift": list(self.shift),
+            "frequencies": list(self.frequencies), "weight": self.weight, "largest": self.largest,
+            "images": self.images, "knots": [[list(row) for row in pair] for pair in self.knots],
+        }  # fmt: skip
+
+    @classmethod
+    def load(cls, card: Mapping[str, Any]) -> Calibrator:
+        """From what `card` gave; KeyError or TypeError where something is missing."""
+        return cls(
+            card["method"], tuple(card["scale"]), tuple(card["shift"]), tuple(card["frequencies"]),
+            float(card["weight"]), float(card["largest"]), int(card["images"]),
+            tuple(tuple(tuple(row) for row in pair) for pair in card["knots"]),
+        )  # fmt: skip
+
+
+class CalibratedSoftmax(nn.Module):
+    """A calibrator as a module: logits (N, K) to probabilities (N, K)."""
+
+    scale: Tensor
+    shift: Tensor
+    frequencies: Tensor
+    starts: Tensor
+    lengths: Tensor
+    slopes: Tensor
+    floor: Tensor
+
+    def __init__(self, calibrator: Calibrator) -> None:
+        super().__init__()
+        self.weight, self.largest = calibrator.weight, calibrator.largest
+        self.isotonic = calibrator.method == "isotonic"
+        rows = {"scale": calibrator.scale, "shift": calibrator.shift, "frequencies": calibrator.frequencies}
+        for name, row in rows.items():
+            self.register_buffer(name, torch.tensor(row, dtype=torch.float64))
+        if self.isotonic:
+            x, y = torch.tensor(calibrator.knots, dtype=torch.float64).unbind(1)
+            lengths = x.diff(dim=1)
+            self.register_buffer("starts", x[:, :-1].clone())
+            self.register_buffer("lengths", lengths)
+            self.register_buffer("slopes", y.diff(dim=1) / lengths)
+            self.register_buffer("floor", y[:, 0].clone())
+
+    def forward(self, logits: Tensor) -> Tensor:
+        if self.isotonic:
+            p = logits.softmax(dim=1)
+            inside = torch.minimum((p.unsqueeze(2) - self.starts).clamp(min=0), self.lengths)
+            found = self.floor + (inside * self.slopes).sum(dim=2)
+            found = found / found.sum(dim=1, keepdim=True)
+        else:
+            found = (logits.log_softmax(dim=1) * self.scale + self.shift).softmax(dim=1)
+        if self.weight:
+            found = (1 - self.weight) * found + self.weight * self.frequencies
+        if self.largest < 1:
+            even, top = 1 / found.shape[1], found.amax(dim=1, keepdim=True)
+            share = ((top - self.largest) / (top - even).clamp(min=1e-12)).clamp(min=0)
+            found = found + share * (even - found)
+        return found
