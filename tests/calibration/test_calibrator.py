@@ -150,3 +150,11 @@ def test_platt_of_clear_cases_stays_finite():
     made = BinaryCalibration.of(z, z > 0)
     assert 0 < made.scale[0] < 50
     assert made.largest[0] < 1
+
+
+def test_a_question_has_the_probabilities_of_two_classes():
+    rng = np.random.default_rng(5)
+    z = rng.normal(0, 2, 600)
+    truth = rng.random(600) < expit(2 * z - 3)
+    made = BinaryCalibration.of(z[:, None], truth[:, None])
+    assert (made.scale[0], made.shift[0]) == (pytest.approx(2, abs=0.4), pytest.approx(-3, abs=0.6))

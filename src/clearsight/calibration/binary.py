@@ -50,7 +50,7 @@ class BinaryCalibration:
                 continue
             two = np.stack([np.zeros_like(z), z], 1)
             made = calibrate(two, positive.astype(np.int64), ("identity", "temperature", "platt"), clearly=0)
-            rows.append((made.scale[1], made.shift[1], made.weight, made.frequencies[1], made.largest))
+            rows.append((made.scale[1], made.shift[1] - made.shift[0], made.weight, made.frequencies[1], made.largest))
         return cls(*(tuple(map(float, column)) for column in zip(*rows, strict=True)))
 
     def module(self) -> Sigmoids:
