@@ -2,18 +2,22 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Python compiles a module when it is first imported: most of PyTorch's never are, and compiling them takes a minute.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: demo test test-long gallery check bench docs clean
 
 $(BIN)/clearsight: pyproject.toml
 	@echo "installing Clearsight and PyTorch into $(VENV): about 6 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/clearsight
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@
+$(VENV)/.dev: pyproject.toml
+	@echo "installing Clearsight, PyTorch and what the checks need into $(VENV): about 7 GB, some minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) -e '.[dev]'
+	@touch $(BIN)/clearsight $@
 
 demo: $(BIN)/clearsight  ## install, train on the embedded digits, show where the report is
 	$(BIN)/clearsight train digits
@@ -39,7 +43,7 @@ bench: $(VENV)/.dev  ## every benchmark, results on standard output
 	$(BIN)/python -m benchmarks
 
 $(VENV)/.docs: $(BIN)/clearsight
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo,docs]'
+	$(INSTALL) -e '.[demo,docs]'
 	@touch $@
 
 docs: $(VENV)/.docs  ## run the gallery, build the site in build/site, check its links

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -33,6 +34,8 @@ from clearsight.predictor import Predictor
 from clearsight.runs.folder import Run
 from clearsight.runs.load import load
 from clearsight.tasks import Multilabel, Regression, read
+from clearsight.train.classifiers import Setting
+from clearsight.train.confident_learning import COMMITTEE
 
 TASKS = {
     "labels": Multilabel.unfitted(("cat", "dog", "fox")),
@@ -59,6 +62,12 @@ Once = Callable[[str, Callable[[Path], object]], Path]
 
 SHARED = ("openvino", "features")
 """Parts of the cache that tests share."""
+
+
+def pytest_collection_finish() -> None:
+    """What the tests have imported stays to the end: the garbage collector need not look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 class Page:
@@ -140,6 +149,17 @@ def new_cache(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Callabl
 def own_cache(new_cache: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees what another, or the user, has cached."""
     monkeypatch.setenv("CLEARSIGHT_CACHE", new_cache())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_forest() -> Iterator[Setting]:
+    """The forest that looks for label issues. In the tests it has 10 trees instead of 100: its 5 fits take longer than
+    many a training here. Those of what is found, tests/train/test_label_issues.py, set the whole one again.
+    """
+    whole = COMMITTEE["forest"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(COMMITTEE, "forest", {"trees": 10})
+        yield whole
 
 
 @pytest.fixture

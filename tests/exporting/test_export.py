@@ -1,6 +1,7 @@
 """An exported file, opened by its own engine, says what the model says; and nothing is kept that does not."""
 
 import json
+from functools import lru_cache
 
 import numpy as np
 import onnx
@@ -94,9 +95,13 @@ def noise(n, form=RGB, height=32, width=32):
     return np.random.default_rng(0).integers(0, top, (n, form.channels, height, width)).astype(form.dtype)
 
 
+@lru_cache(maxsize=1)  # of the same file for images of several sizes
+def compiled(path):
+    return openvino.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
 def by_openvino(path, images):
-    model = openvino.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    answer = model([images])
+    answer = compiled(path)([images])
     return answer["probabilities"], answer["logits"]
 
 
@@ -104,8 +109,13 @@ def by_onnx(path, images):
     return onnxruntime.InferenceSession(str(path)).run(["probabilities", "logits"], {"images": images})
 
 
+@lru_cache(maxsize=1)
+def loaded(path):
+    return torch.export.load(str(path)).module()
+
+
 def by_torch(path, images):
-    return [t.numpy() for t in torch.export.load(str(path)).module()(torch.from_numpy(images))]
+    return [t.numpy() for t in loaded(path)(torch.from_numpy(images))]
 
 
 ENGINES = {"onnx": (".onnx", by_onnx), "openvino": (".xml", by_openvino), "torch": (".pt2", by_torch)}

@@ -8,7 +8,13 @@ from PIL import Image
 
 import clearsight as cs
 from clearsight.tasks import read
-from clearsight.train.confident_learning import label_issues
+from clearsight.train.confident_learning import COMMITTEE, label_issues
+
+
+@pytest.fixture(autouse=True)
+def committee(whole_forest, monkeypatch):
+    """The committee as it is."""
+    monkeypatch.setitem(COMMITTEE, "forest", whole_forest)
 
 
 @pytest.mark.parametrize("wrong", [pytest.param(0.0, marks=pytest.mark.long), 0.05])

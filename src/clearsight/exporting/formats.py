@@ -26,7 +26,7 @@ import torch
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.exporting.graph import Deployed
 from clearsight.json_values import to_json
-from clearsight.models.execution import openvino_without_telemetry
+from clearsight.models.execution import openvino_model, openvino_without_telemetry
 
 Card = dict[str, Any]
 
@@ -110,7 +110,7 @@ def _write_onnx(module: Deployed, example: torch.Tensor, card: Card, path: Path)
 def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
     openvino = openvino_without_telemetry()
     with hushed():  # torch.jit.trace is deprecated, and OpenVINO's own way in
-        model = openvino.convert_model(module, example_input=example.float())
+        model = openvino_model(module, example.float())
     model.reshape([-1, *example.shape[1:]])
     raw = openvino.preprocess.PrePostProcessor(model)  # as its way in knows no uint16
     raw.input().tensor().set_element_type(openvino.Type.u8 if example.dtype == torch.uint8 else openvino.Type.u16)

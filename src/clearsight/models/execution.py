@@ -136,7 +136,7 @@ class OpenVinoEngine:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.jit.trace is deprecated, and OpenVINO's own way in
-            model = self.ov.convert_model(network.eval(), example_input=torch.zeros(2, *shape))
+            model = openvino_model(network.eval(), torch.zeros(2, *shape))
         model.reshape([-1, *shape])
         self.ov.save_model(model, str(folder / "network.xml"), compress_to_fp16=False)
 
@@ -204,6 +204,19 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if count is not None:
             self.total += int(count(*args, **kwargs, out_val=output))
         return output
+
+
+def openvino_model(network: nn.Module, example: torch.Tensor) -> Any:
+    """A network as a model of OpenVINO, traced on an example (N, ...).
+
+    As `openvino.convert_model` does of itself, but that PyTorch does not trace it a second time to compare the two,
+    which takes long and can only differ for a network that draws random numbers.
+    """
+    openvino = openvino_without_telemetry()
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    traced = TorchScriptPythonDecoder(network, example_input=example, trace_kwargs={"check_trace": False})
+    return openvino.convert_model(traced, example_input=example)
 
 
 def openvino_without_telemetry() -> Any:
