@@ -45,6 +45,9 @@ from clearsight.train.task_options import task_options
 FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
 
+FEW_TO_HALVE = 100
+"""Validation images below which the best epoch is chosen on those that calibration uses too."""
+
 Watch = Callable[[nn.Module, TrainConfig, Examples], Observer]
 """Gives each training, of a network in some way on some images, its observer."""
 
@@ -117,6 +120,17 @@ class TrainContext:
         return Examples(
             data.pixels.array, data.labels, weights, data.split.train, data.split.val, self.task, targets
         )  # fmt: skip
+
+    @cached_property
+    def validation_halves(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Validation images that the best epoch is chosen on, and those that calibration, prediction sets and intervals
+        are fitted to, which choosing would bias; of fewer than `FEW_TO_HALVE` all are both.
+        """
+        val = self.data.split.val
+        if len(val) < FEW_TO_HALVE:
+            return val, val
+        order = np.random.default_rng(self.config.run.seed).permutation(val)
+        return np.sort(order[: len(val) // 2]), np.sort(order[len(val) // 2 :])
 
     def note(self, what: str, choice: str, why: str) -> None:
         """Record a decision and say it."""

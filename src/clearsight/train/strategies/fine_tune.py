@@ -107,7 +107,9 @@ def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
     say_idle(job, why, ("augment", "mixup", "cutmix"))
     config = config.with_options(epochs=plan.epochs)
     unwatched = replace(job, watch=None)  # the doctor knows pixels and whole networks
-    unseen = _kept_for_calibration(job) if plan.folds > 1 else split.val[:0]
+    unseen = job.validation_halves[1]
+    if plan.folds > 1 and len(unseen) == len(split.val):  # the other folds learn from what is left of it
+        unseen = split.val[::2]
     members, judged, logits, runs, of_unseen = [], [], [], [], []
     for number, (fit, judge) in enumerate(folds[: plan.folds]):
         if number and plan.left is not None:
@@ -120,7 +122,7 @@ def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
         fit = np.setdiff1d(fit, unseen)
         probe, upper, spec, groups = new(fit)
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
-        seen = examples(fit, judge)
+        seen = examples(fit, np.setdiff1d(judge, unseen) if len(unseen) < len(judge) else judge)
         runs.append(unwatched.train(upper, config, groups, title + of, seen, fold=number + 1))
         probe.set_head(spec, upper.head, parts)
         members.append(probe.eval())
@@ -152,7 +154,7 @@ def train_all(job: TrainContext, frozen: Frozen) -> TrainResult | None:
     if plan is None:
         return None
     config = config.with_options(epochs=plan.epochs)
-    trained = job.train(probe, config, groups, title)
+    trained = job.train(probe, config, groups, title, replace(job.examples, val=job.validation_halves[0]))
     logits = job.logits(probe, split.val, config.optimization.batch_size)
     return _outcome(job, frozen, probe, split.val, logits, trained, config)
 
@@ -210,10 +212,14 @@ def _outcome(
     trained: Trained,
     config: TrainConfig,
 ) -> TrainResult:
-    """A trained network with its own belief on images it had not seen."""
+    """A trained network, calibrated on images that neither its weights nor the choice of the epoch have seen."""
+    unseen = job.validation_halves[1]
+    places = np.flatnonzero(np.isin(judged, unseen))
     return TrainResult(
         network=network,
-        task=job.task.calibrated(logits, job.data.labels[judged]),
+        task=job.task.calibrated(logits[places], job.data.labels[judged[places]]),
+        unseen=judged[places],
+        unseen_logits=logits[places],
         judged=judged,
         logits=logits,
         history=trained.history,
@@ -222,12 +228,6 @@ def _outcome(
         tuned=True,
         training=config,
     )
-
-
-def _kept_for_calibration(job: TrainContext) -> NDArray[np.int64]:
-    """Half of the validation split, drawn with the run's seed."""
-    val = job.data.split.val
-    return np.sort(np.random.default_rng(job.config.run.seed).permutation(val)[: (len(val) + 1) // 2])
 
 
 def _jointly(

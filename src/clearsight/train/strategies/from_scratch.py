@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ def from_scratch(job: TrainContext) -> TrainResult:
     elif job.budget is not None:
         job.note("without effect", "--budget", "--epochs says how long training takes")
     config = config.with_options(epochs=epochs)
-    trained = job.train(network, config, groups, "training")
+    stopping, unseen = job.validation_halves
+    trained = job.train(network, config, groups, "training", replace(job.examples, val=stopping))
     if trained.stopped_early:
         why = f"no better validation loss in {asked.patience} epochs"
         job.note("stop", f"after epoch {trained.history[-1].epoch}", why)
@@ -55,9 +57,11 @@ def from_scratch(job: TrainContext) -> TrainResult:
         logits = _with_mirror_image(job, network, logits)
     return TrainResult(
         network=network,
-        task=job.task.calibrated(logits, job.task.truth(data.dataset)[split.val]),
+        task=job.task.calibrated(logits[np.isin(split.val, unseen)], job.task.truth(data.dataset)[unseen]),
         judged=split.val,
         logits=logits,
+        unseen=unseen,
+        unseen_logits=logits[np.isin(split.val, unseen)],
         history=trained.history,
         candidates=(),
         images_per_second=trained.images_per_second,
