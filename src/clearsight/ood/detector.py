@@ -1,12 +1,13 @@
-"""What a model knows of its own limits: which images are unlike all it learned from, and which classes an answer leaves
-open. Fitted once, on images the model was not trained on, and kept in its bundle.
+"""Which images are out of distribution (OOD), and which classes a prediction leaves open.
+
+Fitted once, on images the model was not trained on, and kept in its bundle.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,20 +15,27 @@ from numpy.typing import NDArray
 
 from clearsight.calibration.prediction_sets import Kind, prediction_sets, threshold_of
 from clearsight.errors import ConfigError
-from clearsight.ood.scores import Bank, Floats
+from clearsight.ood.outliers import OutlierClassifier
+from clearsight.ood.scores import NEAR, Bank, Floats
+from clearsight.ood.tails import Tail, conformal_threshold
 
 FALSE_ALARMS = 0.05
-"""Share of the images that belong which may be called strange."""
+"""Share of the images that belong which may be flagged as out of distribution."""
 
 COVERAGE = 0.9
 """Share of prediction sets that hold the true class, unless another is asked for."""
 
+PENALTY = 2.0
+"""By how much -ln p of the pixels, or of the outlier classifier, must exceed that of the features to count as much: they
+flag an image if they are much surer, and take an eighth of the false alarms or less."""
+
 
 @dataclass(frozen=True)
 class LeftOut:
-    """How well strange images were told from known ones when classes were left out of training, averaged over rounds.
+    """How well each score separated images of classes left out from known ones, averaged over rounds.
 
-    auroc: of each score. classes: those left out in each round. why: what did or did not happen, in words.
+    auroc: of each score, and of all `combined`. classes: those left out in each round. why: what did or did not
+    happen, in words.
     """
 
     auroc: dict[str, float]
@@ -35,31 +43,62 @@ class LeftOut:
     why: str
 
 
+Tails = Mapping[str, tuple[Tail, ...]]
+"""The tails of each score, one for each kind of images that belong."""
+
+
+def surprises(scores: Mapping[str, Floats], tails: Tails) -> dict[str, NDArray[np.float64]]:
+    """-ln p of each score (N,): the least over the kinds of images that belong, so what one of them shows is usual."""
+    return {name: np.min([t.surprise(values) for t in tails[name]], 0) for name, values in scores.items()}
+
+
+def combined(surprise: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """One score of several -ln p (N,): the mean of what the features and logits say, as in Fisher's method, or what the
+    pixels or the outlier classifier say less `PENALTY`, if that is more.
+    """
+    near = np.mean([surprise[name] for name in NEAR if name in surprise], 0)
+    others = [surprise[name] - PENALTY for name in surprise if name not in NEAR]
+    return np.asarray(np.max([near, *others], 0))
+
+
 @dataclass(frozen=True)
 class OODDetector:
-    """score: the name of the outlier score in use. known (V,): its sorted values for validation images. left_out: on
-    what evidence it was chosen. nonconformity, adaptive (M,): sorted conformal scores of either kind of the true
-    classes of images the model had not seen, from which prediction sets of any coverage follow.
+    """Several scores of an image, each as a p-value among held-out images that belong, combined into one.
+
+    A single score chosen by leaving classes out separates near classes and can be blind to far images: max-softmax and
+    energy are, since a network is confident about noise. So none is chosen. Features and logits are combined by the mean
+    of -ln p [Fisher 1932], which separates classes left out about as well as the best of them; pixel statistics, which no
+    network is needed for, flag what is far in contrast, sharpness or flatness, whatever the network says. p-values are
+    taken among held-out images and among copies of them changed as in training, shifted and brightened a little, the
+    larger counts: what the model handles is not unusual. Beyond the largest held-out score they go on as an exponential
+    tail (`tails.Tail`), and so never tie.
+
+    bank: what the scores remember. tails: of each score. reference (V,): sorted combined scores of held-out images.
+    threshold: the combined score above which an image is flagged. left_out: how well near classes were separated.
+    outliers: what tells images of an `other` class, where there is one. nonconformity, adaptive (M,): sorted conformal
+    scores of either kind of the true classes of images the model had not seen, from which prediction sets of any coverage
+    follow.
     """
 
     bank: Bank
-    score: str
-    known: Floats
+    tails: Tails
+    reference: NDArray[np.float64]
+    threshold: float
     left_out: LeftOut
-    nonconformity: NDArray[np.float64]
-    adaptive: NDArray[np.float64]
-
-    @property
-    def strange_from(self) -> float:
-        """The score above which an image counts as unlike the training data."""
-        return float(np.quantile(self.known, 1 - FALSE_ALARMS, method="higher"))
+    nonconformity: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    adaptive: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    outliers: OutlierClassifier | None = None
 
     def judge(
-        self, logits: NDArray[np.floating], features: Floats, pixels: Floats, temperature: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Strangeness (N,), the share of known images that look less strange, and whether it is too much (N,)."""
-        scores = self.bank.score(self.score, logits, features, pixels, temperature)
-        return np.searchsorted(self.known, scores) / len(self.known), scores > self.strange_from
+        self, logits: NDArray[np.floating], features: Floats, statistics: Floats
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+        """Of N images the share of held-out images with a lower OOD score (N,), whether they are out of distribution
+        (N,), and the OOD score itself (N,).
+        """
+        scores = scores_of(self.bank, self.outliers, logits, features, statistics)
+        ood_score = combined(surprises({name: scores[name] for name in self.tails}, self.tails))
+        percentile = np.searchsorted(self.reference, ood_score) / max(1, len(self.reference))
+        return percentile, ood_score > self.threshold, ood_score
 
     def sets(self, belief: NDArray[np.float64], coverage: float = COVERAGE, kind: Kind = "least") -> NDArray[np.bool_]:
         """Which classes each prediction set holds (N, K), for beliefs (N, K)."""
@@ -72,8 +111,9 @@ class OODDetector:
         """What the bundle's card says of it."""
         return {
             "outliers": {
-                "score": self.score,
-                "threshold": self.strange_from,
+                "scores": list(self.tails),
+                "threshold": self.threshold,
+                "images": len(self.reference),
                 "false_alarms": FALSE_ALARMS,
                 "auroc": self.left_out.auroc,
                 "left_out": [list(c) for c in self.left_out.classes],
@@ -88,17 +128,59 @@ class OODDetector:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that go into the bundle's file."""
+        tails = {f"tail.{name}.{k}": t.reference for name, kinds in self.tails.items() for k, t in enumerate(kinds)}
         return {
             **self.bank.to_arrays(),
-            "known": self.known,
+            **tails,
+            **(self.outliers.to_arrays() if self.outliers else {}),
+            "reference": self.reference,
             "nonconformity": self.nonconformity,
             "adaptive": self.adaptive,
         }
 
     @classmethod
-    def load(cls, card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> OODDetector:
-        """Limits from what `card` and `to_arrays` gave; KeyError where something is missing."""
+    def load(cls, card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> OODDetector | None:
+        """A detector from what `card` and `to_arrays` gave; None for one that chose a single score, as earlier versions
+        did, which missed far images: the model works on, and says that it has no detector. KeyError where something is
+        missing.
+        """
         about = card["outliers"]
+        if "scores" not in about:
+            return None
         left_out = LeftOut(about["auroc"], tuple(tuple(c) for c in about["left_out"]), about["why"])
-        scores = arrays["nonconformity"], arrays.get("adaptive", np.empty(0))
-        return cls(Bank.from_arrays(arrays), about["score"], arrays["known"], left_out, *scores)
+        tails = {
+            name: tuple(Tail(arrays[key]) for key in sorted(arrays) if key.startswith(f"tail.{name}."))
+            for name in about["scores"]
+        }
+        return cls(
+            Bank.from_arrays(arrays), tails, arrays["reference"], about["threshold"], left_out, arrays["nonconformity"],
+            arrays["adaptive"], OutlierClassifier.from_arrays(arrays),
+        )  # fmt: skip
+
+
+def scores_of(
+    bank: Bank,
+    outliers: OutlierClassifier | None,
+    logits: NDArray[np.floating] | None,
+    features: Floats,
+    statistics: Floats,
+) -> dict[str, Floats]:
+    """Every score of N images (N,) by name; without logits those that need none."""
+    found = bank.scores(logits, features, statistics)
+    return {**found, "other": outliers.score(features)} if outliers else found
+
+
+def threshold_for(held_out: NDArray[np.float64], changed: NDArray[np.float64]) -> float:
+    """The combined score above which images are flagged: `FALSE_ALARMS` of held-out images (V,) at most, by their rank
+    among V + 1. If that flags more than twice as many of the changed copies (W,), which belong as well, it is raised
+    until it does not, or until a share of `LEAST` of the held-out images is left.
+    """
+    threshold = conformal_threshold(held_out, FALSE_ALARMS)
+    if len(changed):
+        wanted = conformal_threshold(changed, 2 * FALSE_ALARMS)
+        threshold = max(threshold, min(wanted, conformal_threshold(held_out, LEAST)))
+    return threshold
+
+
+LEAST = 0.04
+"""Share of held-out images that is flagged at least, whatever changed copies say."""
