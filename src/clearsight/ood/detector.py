@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from clearsight.calibration.prediction_sets import Kind, prediction_sets, threshold_of
 from clearsight.errors import ConfigError
-from clearsight.ood.outliers import OutlierClassifier
 from clearsight.ood.scores import NEAR, Bank, Floats
 from clearsight.ood.tails import Tail, conformal_threshold
 
@@ -26,8 +25,8 @@ COVERAGE = 0.9
 """Share of prediction sets that hold the true class, unless another is asked for."""
 
 PENALTY = 2.0
-"""By how much -ln p of the pixels, or of the outlier classifier, must exceed that of the features to count as much: they
-flag an image if they are much surer, and take an eighth of the false alarms or less."""
+"""By how much -ln p of the pixels, or of the outlier classifier, must exceed that of the features to count as much:
+they flag an image if they are much surer, and take an eighth of the false alarms or less."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,11 @@ def surprises(scores: Mapping[str, Floats], tails: Tails) -> dict[str, NDArray[n
 
 
 def combined(surprise: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """One score of several -ln p (N,): the mean of what the features and logits say, as in Fisher's method, or what the
-    pixels or the outlier classifier say less `PENALTY`, if that is more.
+    """One score of several -ln p (N,): the weighted mean of what the features and logits say, as in Fisher's method, or
+    what the pixels or the outlier classifier say less `PENALTY`, if that is more.
     """
-    near = np.mean([surprise[name] for name in NEAR if name in surprise], 0)
+    names = [name for name in NEAR if name in surprise]
+    near = np.average([surprise[name] for name in names], 0, [NEAR[name] for name in names])
     others = [surprise[name] - PENALTY for name in surprise if name not in NEAR]
     return np.asarray(np.max([near, *others], 0))
 
@@ -66,18 +66,18 @@ class OODDetector:
     """Several scores of an image, each as a p-value among held-out images that belong, combined into one.
 
     A single score chosen by leaving classes out separates near classes and can be blind to far images: max-softmax and
-    energy are, since a network is confident about noise. So none is chosen. Features and logits are combined by the mean
-    of -ln p [Fisher 1932], which separates classes left out about as well as the best of them; pixel statistics, which no
-    network is needed for, flag what is far in contrast, sharpness or flatness, whatever the network says. p-values are
-    taken among held-out images and among copies of them changed as in training, shifted and brightened a little, the
-    larger counts: what the model handles is not unusual. Beyond the largest held-out score they go on as an exponential
-    tail (`tails.Tail`), and so never tie.
+    energy are, since a network is confident about noise. So none is chosen. Features and logits are combined by the
+    mean of -ln p [Fisher 1932], which separates classes left out about as well as the best of them; pixel statistics,
+    which no network is needed for, flag what is far in contrast, sharpness or flatness, whatever the network says.
+    p-values are taken among held-out images and among copies of them changed as in training, shifted and brightened a
+    little, and the larger counts: what the model handles is not unusual. Beyond the largest held-out score they go on
+    as an exponential tail (`tails.Tail`), and so never tie.
 
     bank: what the scores remember. tails: of each score. reference (V,): sorted combined scores of held-out images.
     threshold: the combined score above which an image is flagged. left_out: how well near classes were separated.
-    outliers: what tells images of an `other` class, where there is one. nonconformity, adaptive (M,): sorted conformal
-    scores of either kind of the true classes of images the model had not seen, from which prediction sets of any coverage
-    follow.
+    nonconformity, adaptive (M,): sorted conformal
+    scores of either kind of the true classes of images the model had not seen, from which prediction sets of any
+    coverage follow.
     """
 
     bank: Bank
@@ -87,7 +87,6 @@ class OODDetector:
     left_out: LeftOut
     nonconformity: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     adaptive: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    outliers: OutlierClassifier | None = None
 
     def judge(
         self, logits: NDArray[np.floating], features: Floats, statistics: Floats
@@ -95,7 +94,7 @@ class OODDetector:
         """Of N images the share of held-out images with a lower OOD score (N,), whether they are out of distribution
         (N,), and the OOD score itself (N,).
         """
-        scores = scores_of(self.bank, self.outliers, logits, features, statistics)
+        scores = self.bank.scores(logits, features, statistics)
         ood_score = combined(surprises({name: scores[name] for name in self.tails}, self.tails))
         percentile = np.searchsorted(self.reference, ood_score) / max(1, len(self.reference))
         return percentile, ood_score > self.threshold, ood_score
@@ -132,7 +131,6 @@ class OODDetector:
         return {
             **self.bank.to_arrays(),
             **tails,
-            **(self.outliers.to_arrays() if self.outliers else {}),
             "reference": self.reference,
             "nonconformity": self.nonconformity,
             "adaptive": self.adaptive,
@@ -153,21 +151,9 @@ class OODDetector:
             for name in about["scores"]
         }
         return cls(
-            Bank.from_arrays(arrays), tails, arrays["reference"], about["threshold"], left_out, arrays["nonconformity"],
-            arrays["adaptive"], OutlierClassifier.from_arrays(arrays),
+            Bank.from_arrays(arrays), tails, arrays["reference"], about["threshold"], left_out,
+            arrays["nonconformity"], arrays["adaptive"],
         )  # fmt: skip
-
-
-def scores_of(
-    bank: Bank,
-    outliers: OutlierClassifier | None,
-    logits: NDArray[np.floating] | None,
-    features: Floats,
-    statistics: Floats,
-) -> dict[str, Floats]:
-    """Every score of N images (N,) by name; without logits those that need none."""
-    found = bank.scores(logits, features, statistics)
-    return {**found, "other": outliers.score(features)} if outliers else found
 
 
 def threshold_for(held_out: NDArray[np.float64], changed: NDArray[np.float64]) -> float:

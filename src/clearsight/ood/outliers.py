@@ -1,8 +1,8 @@
 """Images of an `other` class: they belong to no class of the answer, and what is like them is to be flagged.
 
 A simple form of outlier exposure [Hendrycks, Mazeika, Dietterich 2019]: the network is not trained on them; a logistic
-regression on its features separates them from the images that belong, and its log-odds are one more score, whose p-value
-is taken among held-out images as that of every other.
+regression on its features separates them from the images that belong, and its log-odds are one more score, whose
+p-value is taken among held-out images as that of every other.
 """
 
 from __future__ import annotations

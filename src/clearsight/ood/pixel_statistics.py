@@ -53,7 +53,9 @@ def pixel_statistics(images: Floats) -> Floats:
 def _of_differences(sizes: torch.Tensor) -> torch.Tensor:
     """Log of their root mean square, mean by that, and share of none (N, 3)."""
     root = sizes.square().mean(1).sqrt()
-    return torch.stack([(root + STEP).log(), sizes.mean(1) / (root + 0.1 * STEP), (sizes < 1.5 * STEP).float().mean(1)], 1)
+    return torch.stack(
+        [(root + STEP).log(), sizes.mean(1) / (root + 0.1 * STEP), (sizes < 1.5 * STEP).float().mean(1)], 1
+    )
 
 
 def _details(gray: torch.Tensor) -> torch.Tensor:
@@ -63,7 +65,9 @@ def _details(gray: torch.Tensor) -> torch.Tensor:
         height, width = gray.shape[2:]
         if min(height, width) < 2:
             break
-        a, b, c, d = (gray[:, :, i : height - height % 2 : 2, j : width - width % 2 : 2] for i in (0, 1) for j in (0, 1))
+        a, b, c, d = (
+            gray[:, :, i : height - height % 2 : 2, j : width - width % 2 : 2] for i in (0, 1) for j in (0, 1)
+        )
         for band in (a - b + c - d, a + b - c - d, a - b - c + d):
             bands.append(((band / 4).square().flatten(1).mean(1).sqrt() + STEP / 2).log())
         gray = (a + b + c + d) / 4

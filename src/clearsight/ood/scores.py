@@ -5,6 +5,7 @@
                   principal axes leave out by its length [Wang et al. 2022]
     max-softmax   minus the log of the largest probability [Hendrycks, Gimpel 2017]
     pixels        distance of simple statistics of the pixels to those of training images
+    other         log-odds of being one of the images of no class, where the data has some
 
 A score is fitted to training images and compared with those of held-out images, which the model has not seen.
 Shapes: features (N, D) float32; logits (N, K); statistics (N, S), as `pixel_statistics` gives them.
@@ -22,20 +23,25 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from clearsight.errors import DataError
+from clearsight.ood.outliers import OutlierClassifier
 
 Floats = NDArray[np.float32]
 
-NEAR = ("knn", "mahalanobis", "max-softmax")
-"""Scores by what the network makes of an image; they tell near classes apart."""
+NEAR = {"knn": 0.4, "mahalanobis": 0.4, "max-softmax": 0.2}
+"""Scores by what the network makes of an image, which tell near classes apart, and their weights. The largest
+probability falls most of all when a known image is moved a little."""
 
 SCORES = (*NEAR, "pixels")
 
 BANK = 2000
-"""Training images that are remembered, drawn at random; more would make bundles large and answers slow, and gain
+"""Training images that are remembered, drawn at random, changed copies aside; more would make bundles large and answers slow, and gain
 little [Sun et al. 2022, table 4]."""
 
 GRID = 16
 """Side of the coarse grid that pixels are pooled to, where the images are larger."""
+
+NEIGHBOURS = 5
+"""The neighbour whose distance counts."""
 
 AXES = 64
 """Principal axes that neighbours and covariance are taken over; what lies outside them counts by its length."""
@@ -55,12 +61,13 @@ class Neighbours:
     k: int
 
     @classmethod
-    def fit(cls, vectors: Floats, k: int = 10) -> Self:
+    def fit(cls, vectors: Floats, k: int = NEIGHBOURS) -> Self:
         """Remember vectors (M, D)."""
         centre = vectors.mean(0)
         axes = _main_axes(vectors - centre)
         k = max(1, min(k, len(vectors) - 1))
-        return cls(centre, axes, _within(vectors, centre, axes), k)
+        points = _within(vectors, centre, axes).astype(np.float16)  # which bundles keep, and so what is compared
+        return cls(centre, axes, np.asarray(points, np.float32), k)
 
     def distance(self, vectors: Floats) -> Floats:
         """Distance of each (N, D) to its k-th nearest (N,)."""
@@ -73,12 +80,12 @@ class Neighbours:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, for a file."""
-        return {k: np.atleast_1d(v) for k, v in vars(self).items()}
+        return {k: np.atleast_1d(v) for k, v in vars(self).items()} | {"points": self.points.astype(np.float16)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """What `to_arrays` gave; KeyError where something is missing."""
-        return cls(arrays["centre"], arrays["axes"], arrays["points"], int(arrays["k"][0]))
+        return cls(arrays["centre"], arrays["axes"], np.asarray(arrays["points"], np.float32), int(arrays["k"][0]))
 
 
 @dataclass(frozen=True)
@@ -137,18 +144,21 @@ class Bank:
     """What the scores remember of the training images.
 
     features: neighbours. classes: Gaussians of the features. scale (2, S): mean and deviation of each pixel statistic,
-    and pixels: one Gaussian of these at deviation 1.
+    and pixels: one Gaussian of these at deviation 1. outliers: what images of no class look like, where some are given.
     """
 
     features: Neighbours
     classes: Gaussians
     scale: Floats
     pixels: Gaussians
+    outliers: OutlierClassifier | None = None
 
     @classmethod
-    def fit(cls, features: Floats, labels: NDArray[np.integer], statistics: Floats) -> Self:
-        """Learn from features (M, D) with labels (M,), and from pixel statistics (L, S). DataError for fewer than two
-        images.
+    def fit(
+        cls, features: Floats, labels: NDArray[np.integer], statistics: Floats, other: Floats | None = None
+    ) -> Self:
+        """Learn from features (M, D) with labels (M,), from pixel statistics (L, S), and from features of images of no
+        class (O, D). DataError for fewer than two images.
         """
         if min(len(features), len(statistics)) < 2:
             raise DataError("OOD scores learn from training images", found=f"{len(features)}", expected="2 or more")
@@ -159,6 +169,7 @@ class Bank:
             Gaussians.fit(features, labels),
             np.asarray(scale, np.float32),
             Gaussians.fit(_scaled(statistics, scale), one),
+            None if other is None else OutlierClassifier.fit(features, other),
         )
 
     def scores(self, logits: NDArray[np.floating] | None, features: Floats, statistics: Floats) -> dict[str, Floats]:
@@ -168,13 +179,17 @@ class Bank:
             "mahalanobis": self.classes.distance(features),
             "pixels": self.pixels.distance(_scaled(statistics, self.scale)),
         }
-        return found if logits is None else {**found, "max-softmax": _max_softmax(logits)}
+        if logits is not None:
+            found["max-softmax"] = _max_softmax(logits)
+        if self.outliers is not None:
+            found["other"] = self.outliers.score(features)
+        return found
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, for a file."""
         parts = {"features": self.features, "classes": self.classes, "pixels": self.pixels}
         named = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.to_arrays().items()}
-        return {**named, "scale": self.scale}
+        return {**named, "scale": self.scale, **(self.outliers.to_arrays() if self.outliers else {})}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -188,6 +203,7 @@ class Bank:
             Gaussians.from_arrays(part("classes")),
             arrays["scale"],
             Gaussians.from_arrays(part("pixels")),
+            OutlierClassifier.from_arrays(arrays),
         )
 
 

@@ -18,8 +18,8 @@ BODY = 0.9
 class Tail:
     """The p-value of a score s among reference scores (V,), as -ln p, which never saturates.
 
-        p(s) = share of the V + 1 scores, s among them, that are s or larger, between them linear   up to the 90 % quantile u
-        p(s) = 0.1 exp(-(s - u) / mean excess over u)                                               beyond
+        p(s) = share of the V + 1 scores, s among them, that are s or larger      up to the 90 % quantile u
+        p(s) = 0.1 exp(-(s - u) / mean excess over u)                       beyond
 
     The exponential is the generalised Pareto tail of shape 0 [Pickands 1975]: its one parameter can be estimated from
     few images, and images ten times as far out get a p-value that is smaller by orders of magnitude, not a tie at

@@ -11,6 +11,7 @@ outcome, so it is not.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,15 +22,16 @@ from numpy.typing import NDArray
 from clearsight.bundle import Bundle
 from clearsight.calibration.prediction_sets import own_scores
 from clearsight.data.augment import augment
+from clearsight.data.dataset import Dataset
 from clearsight.data.loader import to_float
+from clearsight.errors import DataError, ImageError
 from clearsight.metrics import softmax
 from clearsight.metrics.ranking import auroc
-from clearsight.ood.detector import LeftOut, OODDetector, Tails, combined, scores_of, surprises, threshold_for
-from clearsight.ood.outliers import OutlierClassifier
+from clearsight.ood.detector import LeftOut, OODDetector, Tails, combined, surprises, threshold_for
 from clearsight.ood.pixel_statistics import pixel_statistics
 from clearsight.ood.scores import BANK, Bank, Floats
 from clearsight.ood.tails import Tail
-from clearsight.predictor import Predictor
+from clearsight.predictor import ModelOutput, Predictor
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import Targets, fit_softmax
@@ -44,14 +46,20 @@ FOLDS = 10
 ROUNDS = 5
 """Groups of classes left out in turn."""
 
-CHANGED_VALUES = 4e7
-"""Pixel values of changed copies at most, of training and of held-out images each: 266 colour images at 224 pixels."""
+COPIES, COPIED_VALUES = 8000, 4e7
+"""Changed copies at most, and their pixel values: 265 colour images at 224 pixels."""
 
-CHANGED = 1000
-"""Changed copies at most."""
+AUGMENTED = ("augmented", "augmented again")
+SHIFTS = {"down": (-1, 0), "up": (1, 0), "right": (0, -1), "left": (0, 1)}
+_KINDS = (*AUGMENTED, *SHIFTS, "light")
+"""How copies are changed: as in training, where that changes images; moved; with a little more or less light."""
 
 SHIFT, BRIGHTNESS = 1 / 56, 0.15
-"""Of changed copies: pixels as a share of the side, one at least and two from 28 pixels on; and share of the light."""
+"""Pixels that copies are moved by, as a share of the side, one at least and two from 28 pixels on; and share of the
+light."""
+
+OTHERS = 1000
+"""Images of no class at most."""
 
 
 @dataclass(frozen=True)
@@ -67,25 +75,21 @@ class _Part:
         logits = None if self.logits is None else self.logits[mask]
         return _Part(self.features[mask], self.statistics[mask], self.labels[mask], logits)
 
-    def scores(self, bank: Bank, outliers: OutlierClassifier | None = None) -> dict[str, Floats]:
+    def scores(self, bank: Bank) -> dict[str, Floats]:
         """Every score (N,) by name."""
-        return scores_of(bank, outliers, self.logits, self.features, self.statistics)
+        return bank.scores(self.logits, self.features, self.statistics)
 
 
 @dataclass(frozen=True)
 class _Images:
-    """Images by their rows in the data set, in ascending order, each as itself or as a changed copy."""
+    """Images, or changed copies of images, by their rows (N,) in the data set, in ascending order."""
 
     rows: NDArray[np.int64]
     part: _Part
 
     def of(self, rows: NDArray[np.int64]) -> _Part:
-        """Those of some rows, which must be there."""
-        return self.part.of(np.searchsorted(self.rows, rows))
-
-    def within(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows that are among others."""
-        return np.intersect1d(self.rows, rows)
+        """Those of some rows."""
+        return self.part.of(np.isin(self.rows, rows))
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ class _Material:
     """What a detector is fitted to.
 
     remembered, held_out: rows, sorted. plain: both, as they are. copies: changed copies of some of either. shaped: the
-    features were learned from the remembered images, changed as in training; their copies are remembered as well.
+    features were learned from the remembered images, changed as in training; their copies are remembered as well. other
+    (O, D): features of images of no class.
     """
 
     remembered: NDArray[np.int64]
@@ -101,23 +106,25 @@ class _Material:
     plain: _Images
     copies: _Images
     shaped: bool
+    other: Floats | None = None
 
     def bank(self, rows: NDArray[np.int64]) -> Bank:
         """The bank of some of the remembered images."""
-        seen, copies = self.plain.of(rows), self.copies.of(self.copies.within(rows))
+        seen, copies = self.plain.of(rows), self.copies.of(rows)
         features, labels = seen.features, seen.labels
         if self.shaped:
             features, labels = _joined(features, copies.features), _joined(labels, copies.labels)
-        return Bank.fit(features, labels, _joined(seen.statistics, copies.statistics))
+        return Bank.fit(features, labels, _joined(seen.statistics, copies.statistics), self.other)
 
 
 def fit_ood_detector(
-    job: TrainContext, outcome: TrainResult, bundle: Bundle, other: Floats | None = None
+    job: TrainContext, outcome: TrainResult, bundle: Bundle, other: Dataset | None = None
 ) -> OODDetector | None:
     """The OOD detector of a trained model; None for one class, or where no image was kept from training, and for a
     detector of anomalies, whose answer that is.
 
-    other: pixels (L, C, H, W) of images that belong to no class, where the data has some.
+    other: images that belong to no class, where the data has some. A quarter of them is not fitted to, and says how
+    many like them are flagged.
     """
     data, choice = job.data, outcome.task.training.ood
     if choice is None or job.classes < 2 or len(data.split.train) < 2 or not len(data.split.val):
@@ -125,14 +132,12 @@ def fit_ood_detector(
     predictor = Predictor(bundle, device=job.device)
     with_logits = choice == "scores"
     material = _material(job, outcome, predictor, with_logits)
-    outliers = None
-    if other is not None and len(other):
-        far = predictor.forward(other).features
-        outliers = OutlierClassifier.fit(material.plain.of(material.remembered).features, far)
-    plain, changed = _held_out_scores(material, outliers, job.config.run.seed)
-    tails: Tails = {
-        name: tuple(Tail.fit(s[name]) for s in (plain, changed) if len(s[name])) for name in plain
-    }
+    exposed = None
+    if other is not None:
+        fitted_to, exposed = _exposed(job, predictor, other)
+        material = replace(material, other=fitted_to.features)
+    plain, changed = _held_out_scores(material, job.config.run.seed)
+    tails: Tails = {name: tuple(Tail.fit(s[name]) for s in (plain, changed) if len(s[name])) for name in plain}
     reference = combined(surprises(plain, tails))
     of_copies = combined(surprises(changed, tails))
     left_out = LeftOut({}, (), "there are no classes to leave out")
@@ -148,10 +153,32 @@ def fit_ood_detector(
             f"separates images of classes left out from known ones with AUROC {left_out.auroc['combined']:.3f}; "
             + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != "combined"),
         )
-    return OODDetector(
+    detector = OODDetector(
         material.bank(material.remembered), tails, np.sort(reference), threshold_for(reference, of_copies), left_out,
-        *conformal, outliers,
+        *conformal,
     )  # fmt: skip
+    if exposed is not None:
+        _, flagged, _ = detector.judge(exposed.logits, exposed.features, exposed.statistics)
+        words = f"{int(flagged.sum())} of {len(flagged)} images of {job.config.data.other} that were not fitted to"
+        job.note("other", f"{flagged.mean():.1%} flagged as unknown", words)
+    return detector
+
+
+def _exposed(job: TrainContext, predictor: Predictor, other: Dataset) -> tuple[ModelOutput, ModelOutput]:
+    """The model's output for images that belong to no class: for those to fit to, and for the others."""
+    rows = np.random.default_rng(job.config.run.seed).permutation(len(other))[:OTHERS]
+    decoded = []
+    for row in rows.tolist():
+        with contextlib.suppress(ImageError):  # the audit tells of those of known classes alone
+            decoded.append(to_float(other.source.decode(row, job.data.form, job.data.geometry)).numpy())
+    if len(decoded) < 4:
+        raise DataError(
+            f"--other {job.config.data.other} has too few images", found=f"{len(decoded)}", expected="4 or more"
+        )
+    output, aside = predictor.forward(np.stack(decoded)), np.arange(len(decoded)) % 4 == 0
+    parts = ("logits", "features", "statistics")
+    fitted_to, kept = (ModelOutput(*(getattr(output, name)[mask] for name in parts)) for mask in (~aside, aside))
+    return fitted_to, kept
 
 
 def _material(job: TrainContext, outcome: TrainResult, predictor: Predictor, with_logits: bool) -> _Material:
@@ -169,46 +196,48 @@ def _material(job: TrainContext, outcome: TrainResult, predictor: Predictor, wit
         logits = np.full((len(rows), outcome.logits.shape[1]), np.nan)  # of images only remembered they are not asked
         logits[np.searchsorted(rows, held_out)] = _logits(outcome, predictor, job, held_out)
     plain = _Images(rows, _Part(features, _statistics(job, rows), data.labels[rows], logits))
-    most = min(CHANGED, max(20, int(CHANGED_VALUES / np.prod(data.pixels.array.shape[1:]))))
-    sources = draw.permutation(held_out)[:most]
-    if not frozen:
-        sources = np.concatenate([sources, draw.permutation(remembered)[:most]])
-    sources = np.unique(sources)
     policy = outcome.training.augmentation.augment if outcome.training else None
-    images = _changed(to_float(data.pixels.array[sources]), policy or "none", job.config.run.seed)
+    kinds = _KINDS if policy and policy != "none" else _KINDS[len(AUGMENTED) :]
+    most = int(min(COPIES, COPIED_VALUES / np.prod(data.pixels.array.shape[1:])))
+    if frozen:  # each copy of a large image takes its time: one kind each
+        sources = np.sort(draw.permutation(held_out)[:most])
+        chosen = draw.integers(0, len(kinds), len(sources))
+    else:
+        each = max(8, most // len(kinds) // 3)
+        some = [draw.permutation(held_out)[:each], draw.permutation(remembered)[: 2 * each]]
+        sources = np.repeat(np.sort(np.concatenate(some)), len(kinds))
+        chosen = np.tile(np.arange(len(kinds)), len(sources) // len(kinds))
+    changed = [
+        _changed(to_float(data.pixels.array[sources[i : i + 256]]), [kinds[k] for k in chosen[i : i + 256]], policy, i)
+        for i in range(0, len(sources), 256)
+    ]
     advance(2, 3)
-    output = predictor.forward(images)
-    copies = _Part(
-        output.features, output.statistics, data.labels[sources], output.logits if with_logits else None
-    )
+    output = predictor.forward(np.concatenate(changed))
+    copies = _Part(output.features, output.statistics, data.labels[sources], output.logits if with_logits else None)
     advance(3, 3)
     return _Material(remembered, held_out, plain, _Images(sources, copies), shaped=not frozen)
 
 
-def _changed(images: torch.Tensor, policy: str, seed: int) -> Floats:
-    """Copies of images (N, C, H, W), each changed in one way: as in training if it changes images, shifted by a pixel or
-    two, or with a little more or less light.
-    """
+def _changed(images: torch.Tensor, kinds: Sequence[str], policy: str | None, seed: int) -> Floats:
+    """Copies of images (N, C, H, W), each changed in the way of `_KINDS` that is named for it."""
     draw, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    kinds = draw.integers(0 if policy != "none" else 1, 3, len(images))
-    changed = np.array(images.numpy())
-    if (chosen := kinds == 0).any():
-        changed[chosen] = augment(images[torch.from_numpy(chosen)], policy, generator).numpy()
-    side = max(images.shape[2:])
-    by = max(1 if side < 28 else 2, round(SHIFT * side))
-    wide = np.pad(changed, ((0, 0), (0, 0), (by, by), (by, by)), mode="edge")
+    changed, names = np.array(images.numpy()), np.array(kinds)
+    augmented = np.isin(names, AUGMENTED)
+    if augmented.any():
+        changed[augmented] = augment(images[torch.from_numpy(augmented)], policy or "none", generator).numpy()
     height, width = images.shape[2:]
-    for i in np.flatnonzero(kinds == 1):
-        down, right = by + by * np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])[draw.integers(4)]
-        changed[i] = wide[i, :, down : down + height, right : right + width]
+    by = max(1 if max(height, width) < 28 else 2, round(SHIFT * max(height, width)))
+    for name, (down, right) in SHIFTS.items():
+        chosen = names == name
+        wide = np.pad(changed[chosen], ((0, 0), (0, 0), (by, by), (by, by)), mode="edge")
+        top, left = by * (1 + down), by * (1 + right)
+        changed[chosen] = wide[:, :, top : top + height, left : left + width]
     light = 1 + draw.uniform(-BRIGHTNESS, BRIGHTNESS, (len(images), 1, 1, 1))
-    brighter = (kinds == 2)[:, None, None, None]
-    return np.asarray(np.where(brighter, changed * light, changed).clip(0, 1), np.float32)
+    changed = np.where((names == "light")[:, None, None, None], changed * light, changed)
+    return np.asarray(changed.clip(0, 1), np.float32)
 
 
-def _held_out_scores(
-    material: _Material, outliers: OutlierClassifier | None, seed: int
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
+def _held_out_scores(material: _Material, seed: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Every score of the held-out images, and of their changed copies, by banks without the image's own fold."""
     remembered = material.remembered
     order = np.random.default_rng(seed).permutation(len(remembered))
@@ -221,8 +250,8 @@ def _held_out_scores(
         if not len(asked):
             continue
         bank = material.bank(remembered[fold != number])
-        copies = material.copies.of(material.copies.within(asked))
-        parts.append((material.plain.of(asked).scores(bank, outliers), copies.scores(bank, outliers)))
+        copies = material.copies.of(asked)
+        parts.append((material.plain.of(asked).scores(bank), copies.scores(bank)))
     names = parts[0][0]
     plain, changed = ({name: np.concatenate([p[k][name] for p in parts]) for name in names} for k in (0, 1))
     return plain, changed
