@@ -41,7 +41,7 @@ def test_the_threshold_lets_its_share_of_held_out_images_through():
 
 
 def test_far_by_features_or_by_pixels_is_flagged_and_further_is_more():
-    detector, (logits, features, statistics) = fitted()
+    detector, (_, features, statistics) = fitted()
     sure = np.array([[50.0, 0, 0]])  # the network has no doubt
     scores = []
     for away in (5, 20, 1000):

@@ -34,8 +34,8 @@ probability falls most of all when a known image is moved a little."""
 SCORES = (*NEAR, "pixels")
 
 BANK = 2000
-"""Training images that are remembered, drawn at random, changed copies aside; more would make bundles large and answers slow, and gain
-little [Sun et al. 2022, table 4]."""
+"""Training images that are remembered, drawn at random, changed copies aside; more would make bundles large and answers
+slow, and gain little [Sun et al. 2022, table 4]."""
 
 GRID = 16
 """Side of the coarse grid that pixels are pooled to, where the images are larger."""
