@@ -45,7 +45,7 @@ def study(short: bool, seed: int) -> Found:
         {
             f"right of {len(real)} real digits, held out": f"{np.mean(answers == data.labels[data.val]):.1%}",
             "least belief in the fooling images": f"{made.beliefs.min():.1%}",
-            "outlier score chosen": clf.bundle.limits.score,
+            "OOD scores combined": ", ".join(clf.bundle.limits.tails),
             "real digits said to be none of these": f"{flagged.mean():.1%}",
             "fooling images said to be none of these": f"{caught.mean():.0%}",
         },

@@ -24,7 +24,7 @@ from clearsight.errors import ConfigError, DataError, ImageError, ModelError, Un
 from clearsight.models.base import ModelNetwork, components
 from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_for, on_device
 from clearsight.models.network import Backbone, LayerOutput
-from clearsight.ood.scores import pooled
+from clearsight.ood.pixel_statistics import pixel_statistics
 from clearsight.tasks import OODScores, PredictOptions
 from clearsight.tasks.task import COVERAGE
 
@@ -50,13 +50,13 @@ OTHER_METHODS = {
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a model makes of N images: logits (N, K), features below the head (N, D), and the images' own pixels on a
-    coarse grid (N, P).
+    """What a model makes of N images: logits (N, K), features below the head (N, D), and simple statistics of their
+    pixels (N, S).
     """
 
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
-    coarse: NDArray[np.float32]
+    statistics: NDArray[np.float32]
 
 
 class Predictor:
@@ -178,8 +178,8 @@ class Predictor:
         detector = self.bundle.limits
         if detector is None:
             return None
-        scores = detector.judge(output.logits, output.features, output.coarse, self.bundle.temperature)
-        return OODScores(*scores, detector)
+        percentile, flagged, score = detector.judge(output.logits, output.features, output.statistics)
+        return OODScores(percentile, flagged, detector, score)
 
     def strangeness(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Of each image the share of known images that look less strange (N,), and whether it is unlike all the model
@@ -191,7 +191,7 @@ class Predictor:
         return found.percentile, found.flagged
 
     def forward(self, images: Images, progress: Progress | None = None) -> ModelOutput:
-        """Logits, features and coarse pixels of all images, in one pass."""
+        """Logits, features and pixel statistics of all images, in one pass."""
         given = self.inputs(images)
         total, found, done = len(given), [], 0
         for look in self._outputs(given):
@@ -200,7 +200,7 @@ class Predictor:
             if progress:
                 progress(done, total)
         return ModelOutput(
-            *(np.concatenate([getattr(f, name) for f in found]) for name in ("logits", "features", "coarse"))
+            *(np.concatenate([getattr(f, name) for f in found]) for name in ("logits", "features", "statistics"))
         )
 
     def predict_proba(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
@@ -288,15 +288,15 @@ class Predictor:
         total = len(given)
         found = []
         done = 0
-        for look in self._outputs(given, coarse=False):
+        for look in self._outputs(given, statistics=False):
             found.append(getattr(look, output))
             done += len(found[-1])
             if progress:
                 progress(done, total)
         return np.concatenate(found)
 
-    def _outputs(self, images: ImageInputs, coarse: bool = True) -> Iterator[ModelOutput]:
-        """All images, a batch at a time, with their coarse pixels where asked for."""
+    def _outputs(self, images: ImageInputs, statistics: bool = True) -> Iterator[ModelOutput]:
+        """All images, a batch at a time, with the statistics of their pixels where asked for."""
         total = len(images)
         if not total:
             raise DataError("there are no images to look at", found="an empty list or array")
@@ -304,7 +304,7 @@ class Predictor:
 
         def watched() -> Iterator[NDArray[np.float32]]:
             for batch in self.pixels(images):
-                waiting.append(pooled(batch) if coarse else batch[:0])
+                waiting.append(pixel_statistics(batch) if statistics else batch[:0])
                 yield batch
 
         with quiet_pillow():

@@ -153,7 +153,7 @@ VERBS: dict[str, Callable[[Predictor, Any], Any]] = {
     "predict": _predict,
     "predict_proba": lambda model, images: model.predict_proba(images),
     "embed": lambda model, images: model.embed(images),
-    "forward": lambda model, images: model.forward(images).coarse,
+    "forward": lambda model, images: model.forward(images).statistics,
     "originals": lambda model, images: list(model.originals(images)),
     "explain": _explain,
     "locate": lambda model, images: [one.heat for one in locate(model, images)],

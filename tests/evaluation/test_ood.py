@@ -8,6 +8,7 @@ from clearsight.calibration.prediction_sets import ConformalScores
 from clearsight.evaluation import check_ood
 from clearsight.ood.detector import LeftOut, OODDetector
 from clearsight.ood.scores import Bank
+from clearsight.ood.tails import Tail
 from clearsight.tasks import Classification, OODScores, Ordinal, Regression
 
 PROBABILITIES = np.array([[0.91, 0.09], [0.6, 0.4], [0.45, 0.55], [0.2, 0.8]])
@@ -17,12 +18,14 @@ PROBABILITIES = np.array([[0.91, 0.09], [0.6, 0.4], [0.45, 0.55], [0.2, 0.8]])
 def found():
     """What a detector finds of four images with these probabilities, and their logits."""
     draw = np.random.default_rng(0)
-    features, pixels = draw.normal(size=(40, 3)).astype(np.float32), draw.random((40, 4), np.float32)
-    bank = Bank.fit(features, pixels, np.arange(40) % 2, features + 0.01, pixels)
-    known = np.linspace(0.0, 0.3, 50, dtype=np.float32)
-    detector = OODDetector(bank, "max-softmax", known, LeftOut({}, (), ""))
+    features, statistics = draw.normal(size=(40, 3)).astype(np.float32), draw.random((40, 4), np.float32)
+    bank = Bank.fit(features, np.arange(40) % 2, statistics)
+    tails = {"max-softmax": (Tail.fit(-np.log(np.linspace(0.7, 1.0, 50))),)}  # of largest probabilities
+    threshold = float(tails["max-softmax"][0].surprise(-np.log([0.701]))[0])
+    detector = OODDetector(bank, tails, np.linspace(0, threshold, 50), threshold, LeftOut({}, (), ""))
     logits = np.log(PROBABILITIES)
-    return OODScores(*detector.judge(logits, features[:4], pixels[:4], 1.0), detector), logits
+    percentile, flagged, score = detector.judge(logits, features[:4], statistics[:4])
+    return OODScores(percentile, flagged, detector, score), logits
 
 
 def test_by_hand(found):
@@ -35,7 +38,7 @@ def test_by_hand(found):
     assert (check.sets.stated, check.sets.coverage) == (0.9, 0.5)
     assert check.sets.sizes == (0, 4)
     assert (check.sets.mean_size, check.sets.empty) == (1, 0)
-    # 1 - max: 0.09, 0.4, 0.45, 0.2 against known scores up to 0.3
+    # largest probabilities 0.91, 0.6, 0.55, 0.8 against known ones of 0.7 or more
     assert check.false_alarms == 0.5
     assert check.allowed == 0.05
     assert set(check.strangest) == {1, 2}

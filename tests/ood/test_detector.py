@@ -1,45 +1,74 @@
-"""What a model knows of its limits: kept whole, and doing what it says."""
+"""The OOD detector: kept whole, and doing what it says."""
 
 import json
 
 import numpy as np
 import pytest
 
-from clearsight.ood.detector import FALSE_ALARMS, LeftOut, OODDetector
+from clearsight.ood.detector import FALSE_ALARMS, LeftOut, OODDetector, combined, surprises, threshold_for
 from clearsight.ood.scores import Bank
+from clearsight.ood.tails import Tail
 
 RNG = np.random.default_rng(0)
 
 
-def limits(images=200, score="joint"):
-    features, pixels = (RNG.normal(size=(images, d)).astype(np.float32) for d in (12, 16))
+def fitted(images=400):
+    """A detector, and logits, features and statistics of the held-out half of its images."""
+    features, statistics = (RNG.normal(size=(images, d)).astype(np.float32) for d in (12, 16))
     features[:, 0] += 5
-    labels = np.arange(images) % 3
-    half = images // 2
-    bank = Bank.fit(features[:half], pixels[:half], labels[:half], features[half:], pixels[half:])
-    known = np.sort(bank.score(score, np.zeros((half, 3)), features[half:], pixels[half:], 1.0))
-    left_out = LeftOut({score: 0.9}, (("a",), ("b",)), "heads fitted without these classes")
-    return OODDetector(bank, score, known, left_out), features[half:], pixels[half:]
+    labels, half = np.arange(images) % 3, images // 2
+    logits = RNG.normal(size=(half, 3)) * 3
+    bank = Bank.fit(features[:half], labels[:half], statistics[:half])
+    held_out = logits, features[half:], statistics[half:]
+    scores = bank.scores(*held_out)
+    tails = {name: (Tail.fit(values), Tail.fit(values[::2])) for name, values in scores.items()}
+    reference = np.sort(combined(surprises(scores, tails)))
+    left_out = LeftOut({"combined": 0.9}, (("a",), ("b",)), "heads fitted without these classes")
+    return OODDetector(bank, tails, reference, threshold_for(reference, reference[:0]), left_out), held_out
 
 
-def test_the_threshold_lets_its_share_of_known_images_through():
-    found, features, pixels = limits(score="knn")
-    strangeness, strange = found.judge(np.zeros((100, 3)), features, pixels, 1.0)
-    assert strange.mean() == pytest.approx(FALSE_ALARMS, abs=0.011)
-    assert ((strangeness >= 0) & (strangeness <= 1)).all()
-    assert strangeness[strange].min() >= strangeness[~strange].max()
-    _, far = found.judge(np.zeros((1, 3)), -features[:1], pixels[:1], 1.0)
-    assert far.all()
+def test_the_threshold_lets_its_share_of_held_out_images_through():
+    detector, held_out = fitted()
+    percentile, flagged, score = detector.judge(*held_out)
+    assert flagged.mean() == pytest.approx(FALSE_ALARMS, abs=0.011)
+    assert ((percentile >= 0) & (percentile <= 1)).all()
+    assert score[flagged].min() > score[~flagged].max()
+    assert percentile[flagged].min() > percentile[~flagged].max()
+
+
+def test_far_by_features_or_by_pixels_is_flagged_and_further_is_more():
+    detector, (_, features, statistics) = fitted()
+    sure = np.array([[50.0, 0, 0]])  # the network has no doubt
+    scores = []
+    for away in (5, 20, 1000):
+        for f, s in ((features[:1] * -away, statistics[:1]), (features[:1], statistics[:1] + away)):
+            _, flagged, score = detector.judge(sure, f, s)
+            assert flagged.all()
+            scores.append(float(score[0]))
+    assert scores[1] < scores[3] < scores[5]
+
+
+def test_what_changed_copies_show_too_is_not_unusual():
+    scores = {"knn": RNG.exponential(size=300)}
+    plain, both = {"knn": (Tail.fit(scores["knn"]),)}, {"knn": (Tail.fit(scores["knn"]), Tail.fit(5 * scores["knn"]))}
+    assert (surprises(scores, both)["knn"] <= surprises(scores, plain)["knn"]).all()
+    held_out = np.arange(1000.0)
+    usual = threshold_for(held_out, held_out)
+    assert threshold_for(held_out, held_out * 0.5) == usual
+    raised = threshold_for(held_out, held_out + 500)
+    assert usual < raised
+    assert (held_out > raised).mean() > 0.02, "inside the band of 5 % of some hundred images"
 
 
 def test_it_comes_back_from_card_and_arrays():
-    found, features, pixels = limits()
-    card = json.loads(json.dumps(found.card(), allow_nan=False))
-    again = OODDetector.load(card, found.to_arrays())
-    assert again.left_out == found.left_out
-    for mine, theirs in zip(
-        found.judge(np.zeros((100, 3)), features, pixels, 1.0),
-        again.judge(np.zeros((100, 3)), features, pixels, 1.0),
-        strict=True,
-    ):
+    detector, held_out = fitted()
+    card = json.loads(json.dumps(detector.card(), allow_nan=False))
+    again = OODDetector.load(card, detector.to_arrays())
+    assert again.left_out == detector.left_out
+    for mine, theirs in zip(detector.judge(*held_out), again.judge(*held_out), strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_detector_of_an_earlier_kind_is_dropped():
+    card = {"outliers": {"score": "joint", "threshold": 0.9, "auroc": {}, "left_out": [], "why": ""}}
+    assert OODDetector.load(card, {"known": np.zeros(3), "white": np.zeros((2, 2))}) is None

@@ -192,7 +192,7 @@ def test_the_card_tells_what_the_model_is_and_not_where(client, predictor, digit
     card = client.get("/v1/model").json()
     assert card["classes"] == list(predictor.classes)
     assert card["scores"]["test"]["n"] == 450
-    assert card["limits"]["outliers"]["score"]
+    assert card["limits"]["outliers"]["scores"]
     assert "smoothgrad" in card["methods"]
     assert str(digits_run.parent) not in text
     assert "origin" not in text

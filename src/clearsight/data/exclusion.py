@@ -1,4 +1,6 @@
-"""Leaving images out of training by name, such as those whose labels an earlier run doubted."""
+"""Leaving images out of training: by name, such as those whose labels an earlier run doubted, or a class of images that
+belong to none of the others.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
-from clearsight.errors import DataError
+from clearsight.data.sample import Chosen
+from clearsight.errors import ConfigError, DataError, did_you_mean
 
 COLUMN = "image"
 
@@ -46,6 +50,30 @@ def without(data: Prepared, table: str) -> tuple[Prepared, str, str]:
     tested = len(np.intersect1d(rows, split.test))
     why = f"named by {table}" + (f"; {tested} more that it names are test images, and stay" if tested else "")
     return replace(data, split=split), f"{len(rows) - tested} images", why
+
+
+def other_class(dataset: Dataset, name: str) -> tuple[Dataset, Dataset]:
+    """The data without the class of a name, and the images of that class: images of no class, known to be so.
+
+    ConfigError where images do not have one class each, or have no such class, or no two others.
+    """
+    classes = dataset.classes
+    if not dataset.task.needs_classes or dataset.values is not None:
+        raise ConfigError("--other is for images that have one class each", found=f"{dataset.task.name}")
+    if name not in classes:
+        raise ConfigError(
+            f"--other {name}: there is no such class", expected=f"one of {', '.join(classes[:10])}",
+            fix=did_you_mean(name, classes),
+        )  # fmt: skip
+    if len(classes) < 3:
+        raise ConfigError(f"--other {name}: too few classes are left", found=", ".join(classes), expected="3 or more")
+    gone = classes.index(name)
+    left = np.array([k for k in range(len(classes)) if k != gone])
+    rows = np.flatnonzero(dataset.labels != gone), np.flatnonzero(dataset.labels == gone)
+    known, other = (dataset.rows(Chosen(dataset.source, chosen), chosen) for chosen in rows)
+    names = tuple(classes[k] for k in left)
+    places = np.where(known.labels < 0, -1, np.searchsorted(left, known.labels))
+    return replace(known, labels=places, classes=names, names=names), other
 
 
 def _names(path: Path) -> list[str]:

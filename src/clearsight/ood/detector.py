@@ -11,17 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.ood.scores import Bank, Floats
+from clearsight.ood.scores import NEAR, Bank, Floats
+from clearsight.ood.tails import Tail, conformal_threshold
 
 FALSE_ALARMS = 0.05
-"""Share of the images that belong which may be called strange."""
+"""Share of the images that belong which may be flagged as out of distribution."""
+
+PENALTY = 2.0
+"""By how much -ln p of the pixels, or of the outlier classifier, must exceed that of the features to count as much:
+they flag an image if they are much surer, and take an eighth of the false alarms or less."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """How well strange images were told from known ones when classes were left out of training, averaged over rounds.
+    """How well each score separated images of classes left out from known ones, averaged over rounds.
 
-    auroc: of each score. classes: those left out in each round. why: what did or did not happen, in words.
+    auroc: of each score, and of all `combined`. classes: those left out in each round. why: what did or did not
+    happen, in words.
     """
 
     auroc: dict[str, float]
@@ -29,35 +35,65 @@ class LeftOut:
     why: str
 
 
+Tails = Mapping[str, tuple[Tail, ...]]
+"""The tails of each score, one for each kind of images that belong."""
+
+
+def surprises(scores: Mapping[str, Floats], tails: Tails) -> dict[str, NDArray[np.float64]]:
+    """-ln p of each score (N,): the least over the kinds of images that belong, so what one of them shows is usual."""
+    return {name: np.min([t.surprise(values) for t in tails[name]], 0) for name, values in scores.items()}
+
+
+def combined(surprise: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """One score of several -ln p (N,): the weighted mean of what the features and logits say, as in Fisher's method, or
+    what the pixels or the outlier classifier say less `PENALTY`, if that is more.
+    """
+    names = [name for name in NEAR if name in surprise]
+    near = np.average([surprise[name] for name in names], 0, [NEAR[name] for name in names])
+    others = [surprise[name] - PENALTY for name in surprise if name not in NEAR]
+    return np.asarray(np.max([near, *others], 0))
+
+
 @dataclass(frozen=True)
 class OODDetector:
-    """score: the name of the outlier score in use. known (V,): its sorted values for validation images. left_out: on
-    what evidence it was chosen.
+    """Several scores of an image, each as a p-value among held-out images that belong, combined into one.
+
+    A single score chosen by leaving classes out separates near classes and can be blind to far images: max-softmax and
+    energy are, since a network is confident about noise. So none is chosen. Features and logits are combined by the
+    mean of -ln p [Fisher 1932], which separates classes left out about as well as the best of them; pixel statistics,
+    which no network is needed for, flag what is far in contrast, sharpness or flatness, whatever the network says.
+    p-values are taken among held-out images and among copies of them changed as in training, shifted and brightened a
+    little, and the larger counts: what the model handles is not unusual. Beyond the largest held-out score they go on
+    as an exponential tail (`tails.Tail`), and so never tie.
+
+    bank: what the scores remember. tails: of each score. reference (V,): sorted combined scores of held-out images.
+    threshold: the combined score above which an image is flagged. left_out: how well near classes were separated.
     """
 
     bank: Bank
-    score: str
-    known: Floats
+    tails: Tails
+    reference: NDArray[np.float64]
+    threshold: float
     left_out: LeftOut
 
-    @property
-    def strange_from(self) -> float:
-        """The score above which an image counts as unlike the training data."""
-        return float(np.quantile(self.known, 1 - FALSE_ALARMS, method="higher"))
-
     def judge(
-        self, logits: NDArray[np.floating], features: Floats, pixels: Floats, temperature: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Strangeness (N,), the share of known images that look less strange, and whether it is too much (N,)."""
-        scores = self.bank.score(self.score, logits, features, pixels, temperature)
-        return np.searchsorted(self.known, scores) / len(self.known), scores > self.strange_from
+        self, logits: NDArray[np.floating], features: Floats, statistics: Floats
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+        """Of N images the share of held-out images with a lower OOD score (N,), whether they are out of distribution
+        (N,), and the OOD score itself (N,).
+        """
+        scores = self.bank.scores(logits, features, statistics)
+        ood_score = combined(surprises({name: scores[name] for name in self.tails}, self.tails))
+        percentile = np.searchsorted(self.reference, ood_score) / max(1, len(self.reference))
+        return percentile, ood_score > self.threshold, ood_score
 
     def card(self) -> dict[str, Any]:
         """What the bundle's card says of it."""
         return {
             "outliers": {
-                "score": self.score,
-                "threshold": self.strange_from,
+                "scores": list(self.tails),
+                "threshold": self.threshold,
+                "images": len(self.reference),
                 "false_alarms": FALSE_ALARMS,
                 "auroc": self.left_out.auroc,
                 "left_out": [list(c) for c in self.left_out.classes],
@@ -67,14 +103,41 @@ class OODDetector:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that go into the bundle's file."""
+        tails = {f"tail.{name}.{k}": t.reference for name, kinds in self.tails.items() for k, t in enumerate(kinds)}
         return {
             **self.bank.to_arrays(),
-            "known": self.known,
+            **tails,
+            "reference": self.reference,
         }
 
     @classmethod
-    def load(cls, card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> OODDetector:
-        """Limits from what `card` and `to_arrays` gave; KeyError where something is missing."""
+    def load(cls, card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> OODDetector | None:
+        """A detector from what `card` and `to_arrays` gave; None for one that chose a single score, as earlier versions
+        did, which missed far images: the model works on, and says that it has no detector. KeyError where something is
+        missing.
+        """
         about = card["outliers"]
+        if "scores" not in about:
+            return None
         left_out = LeftOut(about["auroc"], tuple(tuple(c) for c in about["left_out"]), about["why"])
-        return cls(Bank.from_arrays(arrays), about["score"], arrays["known"], left_out)
+        tails = {
+            name: tuple(Tail(arrays[key]) for key in sorted(arrays) if key.startswith(f"tail.{name}."))
+            for name in about["scores"]
+        }
+        return cls(Bank.from_arrays(arrays), tails, arrays["reference"], about["threshold"], left_out)
+
+
+def threshold_for(held_out: NDArray[np.float64], changed: NDArray[np.float64]) -> float:
+    """The combined score above which images are flagged: `FALSE_ALARMS` of held-out images (V,) at most, by their rank
+    among V + 1. If that flags more than twice as many of the changed copies (W,), which belong as well, it is raised
+    until it does not, or until a share of `LEAST` of the held-out images is left.
+    """
+    threshold = conformal_threshold(held_out, FALSE_ALARMS)
+    if len(changed):
+        wanted = conformal_threshold(changed, 2 * FALSE_ALARMS)
+        threshold = max(threshold, min(wanted, conformal_threshold(held_out, LEAST)))
+    return threshold
+
+
+LEAST = 0.04
+"""Share of held-out images that is flagged at least, whatever changed copies say."""

@@ -1,43 +1,47 @@
-"""How unlike the training data an image is, by what the model makes of it; larger is stranger.
+"""How unlike the training data an image is, by what the model makes of it; larger is further away.
 
-    max-softmax   1 - the largest belief [Hendrycks, Gimpel 2017]
-    energy        -T log sum exp(logits / T) [Liu et al. 2020]
     knn           distance of the features, at length 1, to their k-th nearest training features [Sun et al. 2022]
-    mahalanobis   distance of the features to the nearest class mean under one covariance [Lee et al. 2018]
-    pixels        as knn, of the pixels pooled to a coarse grid: what no network can be fooled about
-    joint         the larger of knn and pixels, each as its rank among images known to belong
+    mahalanobis   distance of the features to the nearest class mean under one covariance [Lee et al. 2018], what the
+                  principal axes leave out by its length [Wang et al. 2022]
+    max-softmax   minus the log of the largest probability [Hendrycks, Gimpel 2017]
+    pixels        distance of simple statistics of the pixels to those of training images
+    other         log-odds of being one of the images of no class, where the data has some
 
-A score is fitted to training images and compared with those of validation images, which the model has not seen.
-Shapes: features (N, D) float32; logits (N, K); pixels (N, P), as `pooled` gives them.
+A score is fitted to training images and compared with those of held-out images, which the model has not seen.
+Shapes: features (N, D) float32; logits (N, K); statistics (N, S), as `pixel_statistics` gives them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from clearsight.errors import ConfigError, DataError, did_you_mean
-from clearsight.metrics import softmax
+from clearsight.errors import DataError
+from clearsight.ood.outliers import OutlierClassifier
 
 Floats = NDArray[np.float32]
 
-SCORES = ("max-softmax", "energy", "knn", "mahalanobis", "pixels", "joint")
+NEAR = {"knn": 0.4, "mahalanobis": 0.4, "max-softmax": 0.2}
+"""Scores by what the network makes of an image, which tell near classes apart, and their weights. The largest
+probability falls most of all when a known image is moved a little."""
 
-OF_LOGITS = ("max-softmax", "energy")
-"""Scores that stand on the logits."""
+SCORES = (*NEAR, "pixels")
 
 BANK = 2000
-"""Training images that are remembered, drawn at random; more would make bundles large and answers slow, and gain
-little [Sun et al. 2022, table 4]."""
+"""Training images that are remembered, drawn at random, changed copies aside; more would make bundles large and answers
+slow, and gain little [Sun et al. 2022, table 4]."""
 
 GRID = 16
 """Side of the coarse grid that pixels are pooled to, where the images are larger."""
+
+NEIGHBOURS = 5
+"""The neighbour whose distance counts."""
 
 AXES = 64
 """Principal axes that neighbours and covariance are taken over; what lies outside them counts by its length."""
@@ -57,12 +61,13 @@ class Neighbours:
     k: int
 
     @classmethod
-    def fit(cls, vectors: Floats, k: int = 10) -> Neighbours:
+    def fit(cls, vectors: Floats, k: int = NEIGHBOURS) -> Self:
         """Remember vectors (M, D)."""
         centre = vectors.mean(0)
         axes = _main_axes(vectors - centre)
         k = max(1, min(k, len(vectors) - 1))
-        return cls(centre, axes, _within(vectors, centre, axes), k)
+        points = _within(vectors, centre, axes).astype(np.float16)  # which bundles keep, and so what is compared
+        return cls(centre, axes, np.asarray(points, np.float32), k)
 
     def distance(self, vectors: Floats) -> Floats:
         """Distance of each (N, D) to its k-th nearest (N,)."""
@@ -73,82 +78,142 @@ class Neighbours:
         ]
         return np.concatenate(parts)
 
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as named arrays, for a file."""
+        return {k: np.atleast_1d(v) for k, v in vars(self).items()} | {"points": self.points.astype(np.float16)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """What `to_arrays` gave; KeyError where something is missing."""
+        return cls(arrays["centre"], arrays["axes"], np.asarray(arrays["points"], np.float32), int(arrays["k"][0]))
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """One Gaussian per class with a common covariance: the Mahalanobis distance to the nearest.
+
+    centre (D,), axes (D, A) orthonormal, white (A, A): coordinates along the axes to those in which the shrunk
+    covariance within classes is the identity; means (K, A): the classes there. rest (1,): deviation of each coordinate
+    that the axes leave out, 0 where there is none.
+    """
+
+    centre: Floats
+    axes: Floats
+    white: Floats
+    means: Floats
+    rest: Floats
+
+    @classmethod
+    def fit(cls, vectors: Floats, labels: NDArray[np.integer]) -> Self:
+        """Learn from vectors (M, D) with labels (M,)."""
+        from sklearn.covariance import LedoitWolf
+
+        centre = vectors.mean(0)
+        axes = _main_axes(vectors - centre)
+        inner = _within(vectors, centre, axes)
+        inner, rest = inner[:, :-1], inner[:, -1]
+        classes, number = np.unique(labels, return_inverse=True)
+        means = np.stack([inner[number == k].mean(0) for k in range(len(classes))])
+        covariance = LedoitWolf(assume_centered=True).fit((inner - means[number]).astype(np.float64)).covariance_
+        values, turned = np.linalg.eigh(covariance)
+        white = np.asarray(turned / np.sqrt(np.maximum(values, 1e-9)), np.float32)
+        left = vectors.shape[1] - axes.shape[1]
+        deviation = np.sqrt((rest.astype(np.float64) ** 2).mean() / left) if left else 0.0
+        return cls(centre, axes, white, np.asarray(means @ white, np.float32), np.asarray([deviation], np.float32))
+
+    def distance(self, vectors: Floats) -> Floats:
+        """Distance of each (N, D) to the nearest class (N,)."""
+        inner = _within(vectors, self.centre, self.axes)
+        near = _distances(inner[:, :-1] @ self.white, self.means).min(1)
+        if self.rest[0] < 1e-12:
+            return near
+        return np.hypot(near, inner[:, -1] / self.rest[0])
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as named arrays, for a file."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """What `to_arrays` gave; KeyError where something is missing."""
+        return cls(*(arrays[name] for name in ("centre", "axes", "white", "means", "rest")))
+
 
 @dataclass(frozen=True)
 class Bank:
     """What the scores remember of the training images.
 
-    white (D, A), middle (D,), means (K, A): the space in which the covariance within classes is the identity, and the
-    classes in it. known_knn, known_pixels: the sorted scores of validation images, for ranks.
+    features: neighbours. classes: Gaussians of the features. scale (2, S): mean and deviation of each pixel statistic,
+    and pixels: one Gaussian of these at deviation 1. outliers: what images of no class look like, where some are given.
     """
 
     features: Neighbours
-    pixels: Neighbours
-    white: Floats
-    middle: Floats
-    means: Floats
-    known_knn: Floats
-    known_pixels: Floats
+    classes: Gaussians
+    scale: Floats
+    pixels: Gaussians
+    outliers: OutlierClassifier | None = None
 
     @classmethod
     def fit(
-        cls, features: Floats, pixels: Floats, labels: NDArray[np.integer], known_features: Floats, known_pixels: Floats
-    ) -> Bank:
-        """Learn from training images, and rank against others that belong. DataError for fewer than two images."""
-        if len(features) < 2 or not len(known_features):
-            raise DataError(
-                "an outlier score learns from training images and is judged by others",
-                found=f"{len(features)} and {len(known_features)}",
-                expected="2 and 1, or more",
-            )
-        near_features, near_pixels = Neighbours.fit(unit(features)), Neighbours.fit(pixels)
+        cls, features: Floats, labels: NDArray[np.integer], statistics: Floats, other: Floats | None = None
+    ) -> Self:
+        """Learn from features (M, D) with labels (M,), from pixel statistics (L, S), and from features of images of no
+        class (O, D). DataError for fewer than two images.
+        """
+        if min(len(features), len(statistics)) < 2:
+            raise DataError("OOD scores learn from training images", found=f"{len(features)}", expected="2 or more")
+        scale = np.stack([statistics.mean(0), statistics.std(0) + 1e-3])
+        one = np.zeros(len(statistics), np.int64)
         return cls(
-            near_features,
-            near_pixels,
-            *_whitened(features, labels),
-            known_knn=np.sort(near_features.distance(unit(known_features))),
-            known_pixels=np.sort(near_pixels.distance(known_pixels)),
+            Neighbours.fit(unit(features)),
+            Gaussians.fit(features, labels),
+            np.asarray(scale, np.float32),
+            Gaussians.fit(_scaled(statistics, scale), one),
+            None if other is None else OutlierClassifier.fit(features, other),
         )
 
-    def score(
-        self, name: str, logits: NDArray[np.floating], features: Floats, pixels: Floats, temperature: float
-    ) -> Floats:
-        """The score of a name for N images (N,); ConfigError for one that does not exist."""
-        if name == "max-softmax":
-            return np.asarray(1 - softmax(logits, temperature).max(1), np.float32)
-        if name == "energy":
-            scaled = np.asarray(logits, np.float64) / temperature
-            return np.asarray(-temperature * logsumexp(scaled, axis=1), np.float32)
-        if name == "knn":
-            return self.features.distance(unit(features))
-        if name == "mahalanobis":
-            white = np.asarray((features - self.middle) @ self.white, np.float32)
-            return np.asarray(_distances(white, self.means).min(1))
-        if name == "pixels":
-            return self.pixels.distance(pixels)
-        if name == "joint":
-            knn, near = self.features.distance(unit(features)), self.pixels.distance(pixels)
-            return np.maximum(_rank(knn, self.known_knn), _rank(near, self.known_pixels))
-        raise ConfigError(
-            f"there is no outlier score {name!r}", expected=", ".join(SCORES), fix=did_you_mean(name, SCORES)
-        )
+    def scores(self, logits: NDArray[np.floating] | None, features: Floats, statistics: Floats) -> dict[str, Floats]:
+        """Every score of N images (N,) by name; without logits those that need none."""
+        found = {
+            "knn": self.features.distance(unit(features)),
+            "mahalanobis": self.classes.distance(features),
+            "pixels": self.pixels.distance(_scaled(statistics, self.scale)),
+        }
+        if logits is not None:
+            found["max-softmax"] = _max_softmax(logits)
+        if self.outliers is not None:
+            found["other"] = self.outliers.score(features)
+        return found
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, for a file."""
-        arrays = {k: v for k, v in vars(self).items() if isinstance(v, np.ndarray)}
-        for name, near in (("features", self.features), ("pixels", self.pixels)):
-            arrays |= {f"{name}.{k}": np.atleast_1d(v) for k, v in vars(near).items()}
-        return arrays
+        parts = {"features": self.features, "classes": self.classes, "pixels": self.pixels}
+        named = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.to_arrays().items()}
+        return {**named, "scale": self.scale, **(self.outliers.to_arrays() if self.outliers else {})}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Bank:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The bank that `to_arrays` gave; KeyError where something is missing."""
-        own = {k: arrays[k] for k in ("white", "middle", "means", "known_knn", "known_pixels")}
-        features, pixels = (
-            Neighbours(arrays[f"{n}.centre"], arrays[f"{n}.axes"], arrays[f"{n}.points"], int(arrays[f"{n}.k"][0]))
-            for n in ("features", "pixels")
+
+        def part(name: str) -> dict[str, NDArray[Any]]:
+            return {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
+
+        return cls(
+            Neighbours.from_arrays(part("features")),
+            Gaussians.from_arrays(part("classes")),
+            arrays["scale"],
+            Gaussians.from_arrays(part("pixels")),
+            OutlierClassifier.from_arrays(arrays),
         )
-        return cls(features, pixels, **own)
+
+
+def _max_softmax(logits: NDArray[np.floating]) -> Floats:
+    wide = np.asarray(logits, np.float64)
+    return np.asarray(logsumexp(wide, axis=1) - wide.max(1), np.float32)
+
+
+def _scaled(statistics: Floats, scale: Floats) -> Floats:
+    return np.asarray((statistics - scale[0]) / scale[1], np.float32)
 
 
 def pooled(pixels: Floats) -> Floats:
@@ -189,26 +254,3 @@ def _main_axes(spread: Floats) -> Floats:
 def _distances(a: Floats, b: Floats) -> Floats:
     """Euclidean distances (N, M) of vectors (N, D) and (M, D)."""
     return np.asarray(torch.cdist(torch.from_numpy(a), torch.from_numpy(b)).numpy())
-
-
-def _rank(scores: Floats, known: Floats) -> Floats:
-    """Share of known scores that are not larger, and above 1 by as much as the score exceeds them all."""
-    share = np.searchsorted(known, scores, side="right") / len(known)
-    beyond = np.maximum(0, scores / max(float(known[-1]), 1e-12) - 1)
-    return np.asarray(share + beyond, np.float32)
-
-
-def _whitened(features: Floats, labels: NDArray[np.integer]) -> tuple[Floats, Floats, Floats]:
-    """Axes in which the shrunk covariance within classes is the identity, the centre, and the class means there."""
-    from sklearn.covariance import LedoitWolf
-
-    centre = features.mean(0)
-    main = _main_axes(features - centre)
-    inner = (features - centre) @ main
-    classes = np.unique(labels)
-    means = np.stack([inner[labels == c].mean(0) for c in classes])
-    within = inner - means[np.searchsorted(classes, labels)]
-    covariance = LedoitWolf(assume_centered=True).fit(within.astype(np.float64)).covariance_
-    values, vectors = np.linalg.eigh(covariance)
-    white = vectors / np.sqrt(np.maximum(values, 1e-9))
-    return np.asarray(main @ white, np.float32), np.asarray(centre, np.float32), np.asarray(means @ white, np.float32)

@@ -12,12 +12,12 @@ from clearsight.train.fit import Fitted
 from clearsight.wording import count, listed, percent
 
 SCORE_WORDS = {
-    "max-softmax": "how small the largest probability is",
-    "energy": "how small all outputs together are",
+    "combined": "all of these, each by how rare it is among known images",
     "knn": "how far its features are from those of training images",
     "mahalanobis": "how far its features are from every class, by the spread within classes",
-    "pixels": "how far its pixels are from those of training images",
-    "joint": "the larger of the ranks by features and by pixels",
+    "max-softmax": "how small the largest probability is",
+    "pixels": "how unusual its contrast, sharpness and colours are",
+    "other": "how much its features are like those of images of no class",
 }
 
 SHOWN = 24
@@ -65,19 +65,19 @@ def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSectio
         return OODSection(words or "This model has no detector of out-of-distribution images.")
     rows, dataset = prepared.split.test, prepared.dataset
     left_out = detector.left_out
-    measured: dict[str, float | None] = {**left_out.auroc} or {detector.score: None}
+    names = ("combined", *detector.tails)
     return OODSection(
-        f"An image is flagged as unknown if its OOD score is above those of all but {percent(check.allowed)} of the "
-        f"validation images. Of {count(check.n, 'test image')}, which all belong to the data, "
-        f"{percent(check.false_alarms)} were. {_measured(left_out.classes, left_out.why)}",
+        f"An image is flagged as unknown if its OOD score is above those of all but {percent(check.allowed)} of "
+        f"{count(len(detector.reference), 'held-out image')}. Of {count(check.n, 'test image')}, which all belong to "
+        f"the data, {percent(check.false_alarms)} were. {_measured(left_out.classes, left_out.why)}",
         tuple(
             {
                 "name": n,
                 "words": SCORE_WORDS[n],
-                "auroc": "not measured" if auroc is None else f"{auroc:.3f}",
-                "chosen": n == detector.score,
+                "auroc": f"{left_out.auroc[n]:.3f}" if n in left_out.auroc else "not measured",
+                "chosen": n == "combined",
             }
-            for n, auroc in measured.items()
+            for n in names
         ),
         tuple(
             {

@@ -244,7 +244,7 @@ class Worker:
         found: list[Seen | None] = [None] * len(questions)
         for coverage in {q.coverage for q in questions}:
             rows = [i for i, q in enumerate(questions) if q.coverage == coverage]
-            part = ModelOutput(output.logits[rows], output.features[rows], output.coarse[rows])
+            part = ModelOutput(output.logits[rows], output.features[rows], output.statistics[rows])
             predictions = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
             for i, prediction in zip(rows, predictions, strict=True):
                 found[i] = Seen(prediction, output.features[i], questions[i].pixels)

@@ -69,12 +69,14 @@ class TaskOptions:
 @dataclass(frozen=True)
 class OODScores:
     """How unlike the training images each of N images is: percentile (N,), the share of known images with a lower
-    score; flagged (N,), out of distribution. detector: what found it.
+    score; flagged (N,), out of distribution. detector: what found it. score (N,): larger for images that are further
+    from those known, without ties.
     """
 
     percentile: Floats
     flagged: NDArray[np.bool_]
     detector: OODDetector
+    score: Floats | None = None
 
     def facts(self, i: int) -> dict[str, Any]:
         """Of image i, as fields of its prediction."""

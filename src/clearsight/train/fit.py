@@ -18,6 +18,7 @@ from clearsight.arguments import flag
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
+from clearsight.data.exclusion import other_class
 from clearsight.data.geometry import Fit, Geometry
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
@@ -102,6 +103,7 @@ def fit(
     began = time.perf_counter()
     check_names(config)
     device = device_of(config.run.device)
+    dataset, other = other_class(dataset, config.data.other) if config.data.other else (dataset, None)
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("looking at the files"))
     recipe = plan(config, scanned, dataset.task)
@@ -131,7 +133,7 @@ def fit(
     suspects = None
     if world.rank == 0:
         alone = replace(job, world=ALONE)
-        bundle = replace(bundle, limits=fit_ood_detector(alone, outcome, bundle))
+        bundle = replace(bundle, limits=fit_ood_detector(alone, outcome, bundle, other))
         suspects = outcome.suspects
         if outcome.task.training.label_issues and find_issues:
             suspects = find_label_issues(alone)

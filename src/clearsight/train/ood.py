@@ -1,12 +1,17 @@
-"""What a trained model knows of its limits: the outlier score that tells strange images best, and prediction sets.
+"""Fit the OOD detector of a trained model: what it remembers of training images, and what is usual for held-out ones.
 
-Which score is best is measured on the user's own data by leaving classes out: what is fitted without them should find
-their images strange. On frozen features a head is fitted anew for each group of classes; a network that was trained
-from random weights is trained anew, on fewer images and for fewer epochs, so its figures are on the low side.
+Held-out images are those that training kept for validation. On frozen features, which no image has shaped, that may be
+all of development: each is then scored by what is fitted without its fold, so that the threshold rests on many images.
+Copies of some are changed as in training, shifted and brightened a little: they belong as well.
+
+How well near classes are separated is measured on the user's own data where that is cheap, by leaving classes out of
+what is fitted on frozen features. A network from random weights would have to be trained anew; nothing is chosen by the
+outcome, so it is not.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,110 +20,242 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
-from clearsight.calibration.temperature import fit_temperature
-from clearsight.console import Silent
+from clearsight.data.augment import augment
+from clearsight.data.dataset import Dataset
 from clearsight.data.loader import to_float
+from clearsight.errors import DataError, ImageError
 from clearsight.metrics.ranking import auroc
-from clearsight.models.network import Network
-from clearsight.ood.detector import LeftOut, OODDetector
-from clearsight.ood.scores import BANK, OF_LOGITS, SCORES, Bank, Floats, pooled
-from clearsight.predictor import Predictor
-from clearsight.tasks import Classification
+from clearsight.ood.detector import LeftOut, OODDetector, Tails, combined, surprises, threshold_for
+from clearsight.ood.pixel_statistics import pixel_statistics
+from clearsight.ood.scores import BANK, Bank, Floats
+from clearsight.ood.tails import Tail
+from clearsight.predictor import ModelOutput, Predictor
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import Targets, fit_softmax
-from clearsight.train.loop import Examples
-from clearsight.train.strategies.from_scratch import new_network
 from clearsight.train.strategies.probe import new_probe
 
 KNOWN = 2000
-"""Validation images that scores are compared on at most."""
+"""Held-out images that scores are compared with at most."""
+
+FOLDS = 10
+"""Parts in which images that are also remembered are held out in turn."""
 
 ROUNDS = 5
-"""Groups of classes left out in turn where only a head is fitted anew."""
+"""Groups of classes left out in turn."""
 
-RETRAINED = 2
-"""Groups where a network is trained anew."""
+COPIES, COPIED_VALUES = 8000, 4e7
+"""Changed copies at most, and their pixel values: 265 colour images at 224 pixels."""
 
-SHARE = 0.12
-"""Work of one such training as a share of the model's own."""
+AUGMENTED = ("augmented", "augmented again")
+SHIFTS = {"down": (-1, 0), "up": (1, 0), "right": (0, -1), "left": (0, 1)}
+_KINDS = (*AUGMENTED, *SHIFTS, "light")
+"""How copies are changed: as in training, where that changes images; moved; with a little more or less light."""
 
-MOST = 20_000
-"""Images, over all epochs, that one such training sees at most."""
+SHIFT, BRIGHTNESS = 1 / 56, 0.15
+"""Pixels that copies are moved by, as a share of the side, one at least and two from 28 pixels on; and share of the
+light."""
 
-FOOLED = 0.03
-"""By how much another score must beat `joint`, which noise does not fool, beyond a standard error of the rounds."""
+OTHERS = 1000
+"""Images of no class at most."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Images as every score sees them: features (N, D), coarse pixels (N, P), labels (N,), and, where there is a head,
-    logits (N, K).
-    """
+    """Images as the detector sees them: features (N, D), pixel statistics (N, S), labels (N,), and logits (N, K)."""
 
     features: Floats
-    pixels: Floats
+    statistics: Floats
     labels: NDArray[np.int64]
-    logits: NDArray[np.float64] | None = None
+    logits: NDArray[np.floating] | None = None
 
-    def of(self, mask: NDArray[np.bool_]) -> _Part:
-        return _Part(
-            self.features[mask],
-            self.pixels[mask],
-            self.labels[mask],
-            None if self.logits is None else self.logits[mask],
-        )
+    def of(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> _Part:
+        logits = None if self.logits is None else self.logits[mask]
+        return _Part(self.features[mask], self.statistics[mask], self.labels[mask], logits)
+
+    def scores(self, bank: Bank) -> dict[str, Floats]:
+        """Every score (N,) by name."""
+        return bank.scores(self.logits, self.features, self.statistics)
 
 
-def fit_ood_detector(job: TrainContext, outcome: TrainResult, bundle: Bundle) -> OODDetector | None:
-    """The limits of a trained model; None for one class, or where no image was kept from training, and for a detector
-    of anomalies, whose answer that is.
+@dataclass(frozen=True)
+class _Images:
+    """Images, or changed copies of images, by their rows (N,) in the data set, in ascending order."""
+
+    rows: NDArray[np.int64]
+    part: _Part
+
+    def of(self, rows: NDArray[np.int64]) -> _Part:
+        """Those of some rows."""
+        return self.part.of(np.isin(self.rows, rows))
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a detector is fitted to.
+
+    remembered, held_out: rows, sorted. plain: both, as they are. copies: changed copies of some of either. shaped: the
+    features were learned from the remembered images, changed as in training; their copies are remembered as well. other
+    (O, D): features of images of no class.
     """
-    data = job.data
-    choice = outcome.task.training.ood
-    if choice is None:
+
+    remembered: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    plain: _Images
+    copies: _Images
+    shaped: bool
+    other: Floats | None = None
+
+    def bank(self, rows: NDArray[np.int64]) -> Bank:
+        """The bank of some of the remembered images."""
+        seen, copies = self.plain.of(rows), self.copies.of(rows)
+        features, labels = seen.features, seen.labels
+        if self.shaped:
+            features, labels = _joined(features, copies.features), _joined(labels, copies.labels)
+        return Bank.fit(features, labels, _joined(seen.statistics, copies.statistics), self.other)
+
+
+def fit_ood_detector(
+    job: TrainContext, outcome: TrainResult, bundle: Bundle, other: Dataset | None = None
+) -> OODDetector | None:
+    """The OOD detector of a trained model; None for one class, or where no image was kept from training, and for a
+    detector of anomalies, whose answer that is.
+
+    other: images that belong to no class, where the data has some. A quarter of them is not fitted to, and says how
+    many like them are flagged.
+    """
+    data, choice = job.data, outcome.task.training.ood
+    if choice is None or job.classes < 2 or len(data.split.train) < 2 or not len(data.split.val):
         return None
-    if job.classes < 2 or len(data.split.train) < 2 or not len(data.split.val):
-        return None
-    draw = np.random.default_rng(job.config.run.seed)
-    train = np.sort(draw.permutation(data.split.train)[:BANK])
-    val = np.sort(draw.permutation(data.split.val)[:KNOWN])
-    features = _features(job, outcome, bundle, np.concatenate([train, val]))
-    seen = _Part(features[: len(train)], _coarse(job, train), data.labels[train])
-    held = _Part(features[len(train) :], _coarse(job, val), data.labels[val])
-    bank = Bank.fit(seen.features, seen.pixels, seen.labels, held.features, held.pixels)
-    if choice == "joint":
-        known = np.sort(bank.score("joint", np.zeros((1, 1)), held.features, held.pixels, 1.0))
-        none = LeftOut({}, (), "there are no classes to leave out")
-        return OODDetector(bank, "joint", known, none)
-    left_out, rounds = _left_out(job, outcome, seen, held)
-    score = _chosen(rounds)
-    logits = _logits(outcome, bundle, job, val)
-    known = np.sort(bank.score(score, logits, held.features, held.pixels, bundle.temperature))
+    predictor = Predictor(bundle, device=job.device)
+    with_logits = choice == "scores"
+    material = _material(job, outcome, predictor, with_logits)
+    exposed = None
+    if other is not None:
+        fitted_to, exposed = _exposed(job, predictor, other)
+        material = replace(material, other=fitted_to.features)
+    plain, changed = _held_out_scores(material, job.config.run.seed)
+    tails: Tails = {name: tuple(Tail.fit(s[name]) for s in (plain, changed) if len(s[name])) for name in plain}
+    reference = combined(surprises(plain, tails))
+    of_copies = combined(surprises(changed, tails))
+    left_out = LeftOut({}, (), "there are no classes to leave out")
+    if with_logits:
+        left_out = _left_out(job, material)
     if left_out.auroc:
         job.note(
-            "outliers",
-            f"score {score}",
-            f"tells images of classes left out from known ones with AUROC {left_out.auroc[score]:.3f}; "
-            + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != score),
+            "OOD detection",
+            "all scores combined",
+            f"separates images of classes left out from known ones with AUROC {left_out.auroc['combined']:.3f}; "
+            + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != "combined"),
         )
-    return OODDetector(bank, score, known, left_out)
+    detector = OODDetector(
+        material.bank(material.remembered), tails, np.sort(reference), threshold_for(reference, of_copies), left_out
+    )
+    if exposed is not None:
+        _, flagged, _ = detector.judge(exposed.logits, exposed.features, exposed.statistics)
+        words = f"{int(flagged.sum())} of {len(flagged)} images of {job.config.data.other} that were not fitted to"
+        job.note("other", f"{flagged.mean():.1%} flagged as unknown", words)
+    return detector
 
 
-def _chosen(rounds: Sequence[dict[str, float]]) -> str:
-    """The score with the best mean AUROC, and `joint` unless another is clearly better: of few rounds none is."""
-    names = [name for name in SCORES if all(name in r for r in rounds)]
-    if len(rounds) < 2 or "joint" not in names:
-        return "joint"
-    best = max(names, key=lambda name: np.mean([r[name] for r in rounds]))
-    gains = np.array([r[best] - r["joint"] for r in rounds])
-    error = float(gains.std(ddof=1)) / len(gains) ** 0.5
-    return best if float(gains.mean()) > FOOLED + error else "joint"
+def _exposed(job: TrainContext, predictor: Predictor, other: Dataset) -> tuple[ModelOutput, ModelOutput]:
+    """The model's output for images that belong to no class: for those to fit to, and for the others."""
+    rows = np.random.default_rng(job.config.run.seed).permutation(len(other))[:OTHERS]
+    decoded = []
+    for row in rows.tolist():
+        with contextlib.suppress(ImageError):  # the audit tells of those of known classes alone
+            decoded.append(to_float(other.source.decode(row, job.data.form, job.data.geometry)).numpy())
+    if len(decoded) < 4:
+        raise DataError(
+            f"--other {job.config.data.other} has too few images", found=f"{len(decoded)}", expected="4 or more"
+        )
+    output, aside = predictor.forward(np.stack(decoded)), np.arange(len(decoded)) % 4 == 0
+    parts = ("logits", "features", "statistics")
+    fitted_to, kept = (ModelOutput(*(getattr(output, name)[mask] for name in parts)) for mask in (~aside, aside))
+    return fitted_to, kept
 
 
-def _coarse(job: TrainContext, rows: NDArray[np.int64]) -> Floats:
+def _material(job: TrainContext, outcome: TrainResult, predictor: Predictor, with_logits: bool) -> _Material:
+    """Features, pixel statistics and logits of the images to remember, of held-out ones, and of changed copies."""
+    data, split, draw = job.data, job.data.split, np.random.default_rng(job.config.run.seed)
+    frozen = job.recipe.kind != "scratch" and not outcome.tuned
+    advance = job.console.stage("fitting the OOD detector", "steps")
+    remembered = np.sort(draw.permutation(split.development if frozen else split.train)[:BANK])
+    held_out = np.sort(draw.permutation(np.unique(outcome.judged) if frozen else split.val)[:KNOWN])
+    rows = np.union1d(remembered, held_out)
+    features = _features(job, outcome, predictor.bundle, rows)
+    advance(1, 3)
+    logits = None
+    if with_logits:
+        logits = np.full((len(rows), outcome.logits.shape[1]), np.nan)  # of images only remembered they are not asked
+        logits[np.searchsorted(rows, held_out)] = _logits(outcome, predictor, job, held_out)
+    plain = _Images(rows, _Part(features, _statistics(job, rows), data.labels[rows], logits))
+    policy = outcome.training.augmentation.augment if outcome.training else None
+    kinds = _KINDS if policy and policy != "none" else _KINDS[len(AUGMENTED) :]
+    most = int(min(COPIES, COPIED_VALUES / np.prod(data.pixels.array.shape[1:])))
+    if frozen:  # each copy of a large image takes its time: one kind each
+        sources = np.sort(draw.permutation(held_out)[:most])
+        chosen = draw.integers(0, len(kinds), len(sources))
+    else:
+        each = max(8, most // len(kinds) // 3)
+        some = [draw.permutation(held_out)[:each], draw.permutation(remembered)[: 2 * each]]
+        sources = np.repeat(np.sort(np.concatenate(some)), len(kinds))
+        chosen = np.tile(np.arange(len(kinds)), len(sources) // len(kinds))
+    changed = [
+        _changed(to_float(data.pixels.array[sources[i : i + 256]]), [kinds[k] for k in chosen[i : i + 256]], policy, i)
+        for i in range(0, len(sources), 256)
+    ]
+    advance(2, 3)
+    output = predictor.forward(np.concatenate(changed))
+    copies = _Part(output.features, output.statistics, data.labels[sources], output.logits if with_logits else None)
+    advance(3, 3)
+    return _Material(remembered, held_out, plain, _Images(sources, copies), shaped=not frozen)
+
+
+def _changed(images: torch.Tensor, kinds: Sequence[str], policy: str | None, seed: int) -> Floats:
+    """Copies of images (N, C, H, W), each changed in the way of `_KINDS` that is named for it."""
+    draw, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    changed, names = np.array(images.numpy()), np.array(kinds)
+    augmented = np.isin(names, AUGMENTED)
+    if augmented.any():
+        changed[augmented] = augment(images[torch.from_numpy(augmented)], policy or "none", generator).numpy()
+    height, width = images.shape[2:]
+    by = max(1 if max(height, width) < 28 else 2, round(SHIFT * max(height, width)))
+    for name, (down, right) in SHIFTS.items():
+        chosen = names == name
+        wide = np.pad(changed[chosen], ((0, 0), (0, 0), (by, by), (by, by)), mode="edge")
+        top, left = by * (1 + down), by * (1 + right)
+        changed[chosen] = wide[:, :, top : top + height, left : left + width]
+    light = 1 + draw.uniform(-BRIGHTNESS, BRIGHTNESS, (len(images), 1, 1, 1))
+    changed = np.where((names == "light")[:, None, None, None], changed * light, changed)
+    return np.asarray(changed.clip(0, 1), np.float32)
+
+
+def _held_out_scores(material: _Material, seed: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Every score of the held-out images, and of their changed copies, by banks without the image's own fold."""
+    remembered = material.remembered
+    order = np.random.default_rng(seed).permutation(len(remembered))
+    shared = np.isin(remembered, material.held_out).any()
+    fold = order % min(FOLDS, len(remembered)) if shared else np.zeros(len(remembered), np.int64)
+    parts: list[tuple[dict[str, Floats], dict[str, Floats]]] = []
+    for number in [*range(int(fold.max()) + 1), -1] if shared else [-1]:
+        mine = remembered[fold == number] if number >= 0 else np.setdiff1d(material.held_out, remembered)
+        asked = np.intersect1d(mine, material.held_out)
+        if not len(asked):
+            continue
+        bank = material.bank(remembered[fold != number])
+        copies = material.copies.of(asked)
+        parts.append((material.plain.of(asked).scores(bank), copies.scores(bank)))
+    names = parts[0][0]
+    plain, changed = ({name: np.concatenate([p[k][name] for p in parts]) for name in names} for k in (0, 1))
+    return plain, changed
+
+
+def _statistics(job: TrainContext, rows: NDArray[np.int64]) -> Floats:
     pixels = job.data.pixels.array
-    return np.concatenate([pooled(to_float(pixels[rows[i : i + 256]]).numpy()) for i in range(0, len(rows), 256)])
+    return np.concatenate(
+        [pixel_statistics(to_float(pixels[rows[i : i + 64]]).numpy()) for i in range(0, len(rows), 64)]
+    )
 
 
 def _features(job: TrainContext, outcome: TrainResult, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
@@ -134,41 +271,43 @@ def _features(job: TrainContext, outcome: TrainResult, bundle: Bundle, rows: NDA
     return predictor.embed(job.data.pixels.view(rows), job.console.stage("features of known images"))
 
 
-def _logits(outcome: TrainResult, bundle: Bundle, job: TrainContext, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Logits of validation images by weights that had not seen them (N, K)."""
+def _logits(
+    outcome: TrainResult, predictor: Predictor, job: TrainContext, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Logits of held-out images by weights that had not seen them (N, K)."""
     order = np.argsort(outcome.judged)
     places = np.searchsorted(outcome.judged, rows, sorter=order).clip(max=len(order) - 1)
     if (outcome.judged[order[places]] == rows).all():
         own: NDArray[np.float64] = outcome.logits[order[places]]
         return own
-    found = Predictor(bundle, device=job.device).logits(job.data.pixels.view(rows))
-    return np.asarray(found, np.float64)
+    return np.asarray(predictor.logits(job.data.pixels.view(rows)), np.float64)
 
 
-def _left_out(
-    job: TrainContext, outcome: TrainResult, seen: _Part, held: _Part
-) -> tuple[LeftOut, Sequence[dict[str, float]]]:
-    """Leave groups of classes out and see which score finds their images strange; and the AUROC of each round."""
-    names, how = job.data.dataset.classes, outcome.training
-    retrain = job.recipe.kind == "scratch"
-    if retrain and (job.classes < 3 or how is None):
-        return LeftOut({}, (), "two classes: without one of them there is nothing to train"), ()
-    groups = _groups(job.classes, RETRAINED if retrain else ROUNDS, job.config.run.seed)
+def _joined(first: NDArray[np.generic], second: NDArray[np.generic]) -> NDArray:  # type: ignore[type-arg]
+    return np.concatenate([first, second])
+
+
+def _left_out(job: TrainContext, material: _Material) -> LeftOut:
+    """Leave groups of classes out of what is fitted on frozen features, and see how high their images score."""
+    if material.shaped:
+        return LeftOut({}, (), "the network would have to be trained again without them")
+    names = job.data.dataset.classes
     rounds: list[dict[str, float]] = []
     left: list[tuple[str, ...]] = []
     advance = job.console.stage("leaving classes out", "rounds")
+    groups = _groups(job.classes, ROUNDS, job.config.run.seed)
     for number, group in enumerate(groups):
         advance(number, len(groups))
-        without = _retrained if retrain else _refitted
-        parts = without(job, outcome, seen, held, group)
-        if parts is not None:
-            rounds.append(_scored(*parts))
+        found = _without(material, group)
+        if found is not None:
+            rounds.append(found)
             left.append(tuple(names[c] for c in group))
     advance(len(groups), len(groups))
-    scores = [name for name in SCORES if rounds and all(name in r for r in rounds)]
-    why = "smaller trainings without these classes" if retrain else "heads fitted without these classes"
-    auroc = {name: float(np.mean([r[name] for r in rounds])) for name in scores}
-    return LeftOut(auroc, tuple(left), why if left else "too few images are left without a class"), rounds
+    if not rounds:
+        return LeftOut({}, (), "too few images are left without a class")
+    scores = [name for name in rounds[0] if all(name in r for r in rounds)]
+    auroc_of = {name: float(np.mean([r[name] for r in rounds])) for name in scores}
+    return LeftOut(auroc_of, tuple(left), "heads fitted without these classes")
 
 
 def _groups(classes: int, rounds: int, seed: int) -> list[list[int]]:
@@ -179,89 +318,30 @@ def _groups(classes: int, rounds: int, seed: int) -> list[list[int]]:
     return [sorted(int(c) for c in order[i * size : (i + 1) * size]) for i in range(rounds)]
 
 
-def _refitted(
-    job: TrainContext, outcome: TrainResult, seen: _Part, held: _Part, group: Sequence[int]
-) -> tuple[_Part, _Part, _Part] | None:
-    """Training, known and strange images with the logits of a softmax head that does not know some classes."""
-    gone_seen, gone_held = np.isin(seen.labels, group), np.isin(held.labels, group)
-    left = np.setdiff1d(np.unique(seen.labels), group)
-    train, known = seen.of(~gone_seen), held.of(~gone_held)
-    strange = held.of(gone_held)
-    if len(train.labels) < 2 or not len(known.labels) or not len(strange.labels) or not len(left):
+def _without(material: _Material, group: Sequence[int]) -> dict[str, float] | None:
+    """AUROC of every score, images of a group of classes against known ones, where nothing was fitted to the former."""
+    labels = material.plain.part.labels
+    remembered, rows = np.isin(material.plain.rows, material.remembered), material.plain.rows
+    gone = np.isin(labels, group)
+    test = ~gone & (np.arange(len(rows)) % 4 == 0)
+    fit = remembered & ~gone & ~test
+    classes = np.unique(labels[fit])
+    if min(test.sum(), gone.sum()) < 2 or fit.sum() < 4 or not len(classes):
         return None
-    if len(left) < 2:
-        return train, known, strange
-    number = np.searchsorted(left, train.labels)
-    targets = Targets(number, np.ones(len(number), np.float32), len(left))
-    _, head = fit_softmax([train.features], np.arange(len(number)), targets, 1e-2)
-    with_logits = [replace(p, logits=_headed(head, p.features)) for p in (known, strange)]
-    return train, with_logits[0], with_logits[1]
+    seen, known, unknown = (material.plain.part.of(mask) for mask in (fit, test, gone))
+    head = None
+    if known.logits is not None and len(classes) > 1:
+        targets = Targets(np.searchsorted(classes, seen.labels), np.ones(len(seen.labels), np.float32), len(classes))
+        _, head = fit_softmax([seen.features], np.arange(len(seen.labels)), targets, 1e-2)
+    known, unknown = (replace(p, logits=_headed(head, p.features) if head else None) for p in (known, unknown))
+    bank = material.bank(rows[fit])
+    scores = [part.scores(bank) for part in (known, unknown)]
+    tails = {name: (Tail.fit(values),) for name, values in scores[0].items()}
+    found = {name: auroc(*(s[name] for s in scores)) for name in scores[0]}
+    return {"combined": auroc(*(combined(surprises(s, tails)) for s in scores)), **found}
 
 
 def _headed(head: torch.nn.Module, features: Floats) -> NDArray[np.float64]:
     with torch.inference_mode():
         logits: torch.Tensor = head(torch.from_numpy(np.ascontiguousarray(features)))
     return np.asarray(logits.double().numpy())
-
-
-def _retrained(
-    job: TrainContext, outcome: TrainResult, seen: _Part, held: _Part, group: Sequence[int]
-) -> tuple[_Part, _Part, _Part] | None:
-    """The same by a network of the same kind, trained anew without some classes."""
-    data, how = job.data, outcome.training
-    assert how is not None
-    left = np.setdiff1d(np.arange(job.classes), group)
-    keep = [rows[~np.isin(data.labels[rows], group)] for rows in (data.split.train, data.split.val)]
-    gone = data.split.val[np.isin(data.labels[data.split.val], group)][:KNOWN]
-    if not len(keep[0]) or not len(keep[1]) or not len(gone):
-        return None
-    draw = np.random.default_rng(job.config.run.seed)
-    views = min(MOST, int(SHARE * how.optimization.epochs * len(data.split.train)))
-    train = np.sort(draw.permutation(keep[0])[: max(how.optimization.batch_size, views // 4)])
-    known = np.sort(draw.permutation(keep[1])[:KNOWN])
-    number = np.searchsorted(left, data.labels).clip(max=len(left) - 1)
-    some = Classification(tuple(str(k) for k in left))
-    examples = Examples(data.pixels.array, number, data.weights, train, known, some)
-    network = new_network(job.recipe, data, job.config.run.seed, outputs=len(left))
-    groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
-    short = how.with_options(epochs=max(2, round(views / len(train))))
-    quiet = replace(job, console=Silent(), on_epoch=None, watch=None, folder=None)
-    quiet.train(network, short, groups, "leaving classes out", examples)
-    rows = [np.sort(draw.permutation(train)[:BANK]), known, gone]
-    parts = []
-    for chosen in rows:
-        logits, features = _answers(network, job, chosen)
-        parts.append(_Part(features, _coarse(job, chosen), data.labels[chosen], logits))
-    return parts[0], parts[1], parts[2]
-
-
-def _answers(network: Network, job: TrainContext, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], Floats]:
-    """Logits (N, K) and features (N, D) of some images."""
-    pixels, found = job.data.pixels.array, []
-    network.eval().cpu()
-    with torch.inference_mode():
-        for i in range(0, len(rows), 128):
-            found.append(network.with_features(to_float(pixels[rows[i : i + 128]])))
-    logits, features = (torch.cat(part).numpy() for part in zip(*found, strict=True))
-    return logits.astype(np.float64), features
-
-
-def _scored(train: _Part, known: _Part, strange: _Part) -> dict[str, float]:
-    """AUROC of every score, of strange images against known ones."""
-    half = np.arange(len(known.labels)) % 2 == 0  # one half gives the ranks of `joint`, the other is compared
-    ranks, judged = (known.of(half), known.of(~half)) if len(known.labels) > 1 else (known, known)
-    bank = Bank.fit(train.features, train.pixels, train.labels, ranks.features, ranks.pixels)
-    temperature = 1.0
-    if known.logits is not None:
-        left = np.unique(train.labels)
-        temperature = fit_temperature(known.logits, np.searchsorted(left, known.labels).clip(max=len(left) - 1))
-    found = {}
-    for name in SCORES:
-        if name in OF_LOGITS and known.logits is None:
-            continue
-        values = [
-            bank.score(name, np.zeros((1, 1)) if p.logits is None else p.logits, p.features, p.pixels, temperature)
-            for p in (judged, strange)
-        ]
-        found[name] = auroc(*values)
-    return found
