@@ -9,6 +9,7 @@ from typing import Any
 from clearsight.report.figures import evaluation_figure
 from clearsight.report.renderer import SectionsRenderer
 from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.panel import TrustPanel
 from clearsight.tasks.sections import Piece, ReportParts, Section, Tile
 
 
@@ -20,6 +21,9 @@ class EvaluationRenderer(SectionsRenderer[Evaluation]):
     @cached_property
     def _parts(self) -> ReportParts:
         return self.result.report()
+
+    def panel(self) -> TrustPanel | None:
+        return self.result.panel
 
     def verdict(self) -> str:
         return self._parts.verdict

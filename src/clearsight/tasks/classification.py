@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clearsight.calibration.operating_points import OperatingPoint, Wishes, operating_point
 from clearsight.calibration.temperature import fit_temperature
 from clearsight.data.dataset import Dataset, Listing, encode_labels
 from clearsight.data.targets import Stated, is_direction, one_hot
@@ -48,10 +49,13 @@ has come down. Measured on clothes, ten epochs: 0.937 right in validation, and 0
 @register_task
 @dataclass(frozen=True)
 class Classification(Task):
-    """names (K,): the classes. scale: the temperature."""
+    """names (K,): the classes. scale: the temperature. operating_point: what decides which class is predicted; None for
+    the most probable one.
+    """
 
     names: tuple[str, ...]
     scale: float = 1.0
+    operating_point: OperatingPoint | None = None
 
     name: ClassVar[str] = "classification"
     words_used: ClassVar[Words] = Words(
@@ -175,7 +179,23 @@ class Classification(Task):
         facts: list[dict[str, Any]] = [{}] * len(images)
         if ood is not None and inside is not None:
             facts = [{"set": inside[i], **ood.facts(i)} for i in range(len(images))]
-        return class_predictions(self.decode(outputs), self.names, images, facts)
+        probabilities = self.decode(outputs)
+        return class_predictions(probabilities, self.names, images, facts, self.decided(probabilities))
+
+    def with_operating_point(
+        self, outputs: Outputs, truth: NDArray[Any], wishes: Wishes
+    ) -> tuple[Classification, tuple[str, ...]]:
+        """By the lowest cost, or by a precision or recall of some classes."""
+        found = operating_point(self.decode(outputs), truth, self.names, wishes)
+        return replace(self, operating_point=found), (found.rule,)
+
+    def decided(self, probabilities: Floats) -> NDArray[np.int64]:
+        """The most probable class, or what the operating point decides."""
+        return (
+            super().decided(probabilities)
+            if self.operating_point is None
+            else self.operating_point.decide(probabilities)
+        )
 
     def prediction_sets(
         self, outputs: Outputs, ood: OODScores | None, options: PredictOptions
@@ -194,9 +214,11 @@ class Classification(Task):
     ) -> ClassEvaluation:
         """Accuracy, calibration and mistakes of logits (N, K) against labels (N,)."""
         raw = Classification(self.names).decode(outputs)
+        probabilities, point = self.decode(outputs), self.operating_point
         return evaluate_classes(
-            self.decode(outputs), raw, truth, self.names, temperature=self.scale, indices=indices, images=images
-        )
+            probabilities, raw, truth, self.names, temperature=self.scale, indices=indices, images=images,
+            predicted=self.decided(probabilities), rule=point.rule if point else "",
+        )  # fmt: skip
 
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:
         """The predicted class is only the nearest one."""
@@ -222,21 +244,35 @@ class Classification(Task):
 
     def same(self, expected: tuple[Outputs, ...], found: tuple[Outputs, ...]) -> NDArray[np.bool_]:
         """The same class."""
-        return np.asarray(expected[0].argmax(1) == found[0].argmax(1))
+        return np.asarray(self.decided(np.asarray(expected[0])) == self.decided(np.asarray(found[0])))
 
     def undecided(self, expected: tuple[Outputs, ...]) -> NDArray[np.bool_]:
         """Equal probabilities, as those of a fair coin, have no class to agree on."""
-        ranked = np.sort(expected[0], axis=1)
+        point = self.operating_point
+        ranked = np.sort(expected[0] if point is None else np.asarray(expected[0]) @ np.array(point.weights), axis=1)
         return np.asarray(ranked[:, -1] - ranked[:, -2] < BAR)
 
     def int8_score(self, found: tuple[Outputs, ...], truth: NDArray[Any]) -> float:
         """Accuracy."""
-        return float((found[0].argmax(1) == truth).mean())
+        return float((self.decided(np.asarray(found[0])) == truth).mean())
+
+    def export_facts(self) -> dict[str, Any]:
+        """What decides which class is predicted."""
+        return {} if self.operating_point is None else {"decision": self.operating_point.card()}
+
+    def card(self) -> dict[str, Any] | None:
+        """The operating point; None where there is none."""
+        return None if self.operating_point is None else {"operating_point": self.operating_point.card()}
+
+    def public_card(self) -> dict[str, Any] | None:
+        """What decides which class is predicted."""
+        return None if self.operating_point is None else {"task": self.name, "rule": self.operating_point.rule}
 
     @classmethod
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Classification:
-        """From names and temperature."""
-        return cls(names, temperature)
+        """From names, temperature and what `card` gave."""
+        point = None if card is None else OperatingPoint.load(card["operating_point"])
+        return cls(names, temperature, point)
 
 
 class _Softmax(nn.Module):

@@ -34,6 +34,7 @@ from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
+from clearsight.train.operating import wishes_of, with_operating_point
 from clearsight.train.recipe import Decision, Recipe, check_names, check_task, kept, larger_size, plan
 from clearsight.train.ridge import ridge_head
 from clearsight.train.strategies.classical import classical
@@ -101,6 +102,7 @@ def fit(
     console = console or Silent()
     began = time.perf_counter()
     check_names(config)
+    wishes = wishes_of(config)  # a file that cannot be read is refused before training
     device = device_of(config.run.device)
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("looking at the files"))
@@ -126,6 +128,12 @@ def fit(
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
     job = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
     outcome = _train(job)
+    task, decided = with_operating_point(
+        outcome.task, outcome.logits, dataset.task.truth(dataset)[outcome.judged], wishes
+    )  # fmt: skip
+    for decision in decided:
+        console.say(f"{decision.what}: {decision.choice}")
+    outcome = replace(outcome, task=task)
     trained = time.perf_counter()
     bundle = _bundle(outcome, prepared, geometry, scanned)
     suspects = None
@@ -139,7 +147,7 @@ def fit(
         bundle=bundle,
         prepared=prepared,
         recipe=recipe,
-        decisions=(*decisions, *left_out, *job.notes),
+        decisions=(*decisions, *left_out, *job.notes, *decided),
         judged=outcome.judged,
         val_logits=outcome.logits,
         history=outcome.history,
