@@ -111,6 +111,8 @@ def precision_recall_curves(truth: Mask, scores: NDArray[np.floating], names: Se
         if t.any():
             y, x, _ = precision_recall_curve(t, s)
             y, x = y[::-1], x[::-1]  # from no recall on
+            whole = int(np.argmax(x >= 1)) + 1  # lower thresholds find nothing more
+            y, x = y[:whole], x[:whole]
             found.append(Curve(name, x, y, average_precision(t, s)))
     # a recall in between is reached by the next threshold
     return _with_macro(found, lambda curve, at: curve.y[np.searchsorted(curve.x, at - 1e-12, "left")])

@@ -1,10 +1,14 @@
 """The calibration error without the bias of finite samples, and its confidence interval by test inversion.
 
 The ECE of few images is above 0 even for a perfectly calibrated model, as a fair coin rarely falls on heads in exactly
-half of ten throws. So its bias is estimated and subtracted [Kumar, Liang, Ma 2019, "Verified uncertainty calibration",
-4.2; Roelofs et al. 2022, "Mitigating bias in calibration error estimation"], over bins of equal mass. A bootstrap of
-the ECE adds the same bias once more, and its intervals do not hold. The interval here consists of the errors under
-which the observed number is not surprising.
+half of ten throws [Kumar, Liang, Ma 2019, "Verified uncertainty calibration"; Roelofs et al. 2022, "Mitigating bias in
+calibration error estimation"]. Over bins of equal mass, a gap between confidence and accuracy is normal around the true
+one. The debiased error belongs to gaps that are as many times smaller than those observed as makes the expected ECE the
+observed one: 0 where chance alone explains it, and hardly smaller than the ECE where gaps are large.
+
+A bootstrap of the ECE adds the same bias once more, and its intervals do not hold. The interval here consists of the
+errors under which a number like that observed is not surprising. The number is the ECE less a first estimate of its
+bias in each bin [Kumar et al. 2019, 4.2], whose distribution is a convolution over bins.
 
 Shapes: N images or binary predictions; confidence (N,) in [0, 1], the stated probability of being right; right (N,)
 booleans. All errors in [0, 1].
@@ -18,6 +22,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import expit, gammaln, logit, ndtr
 
 Floats = NDArray[np.float64]
@@ -27,7 +32,7 @@ BINS = 15
 
 FEWEST = 20
 
-GRID = 2048
+GRID = 4096
 """Places that the distribution of the debiased error is computed at."""
 
 STEPS = 14
@@ -66,15 +71,28 @@ class _Bins:
         # two pseudo-observations at the stated confidence: a bin of which all are right has a variance too
         share = (k + 2 * self.stated[:, None]) / (self.count[:, None] + 2)
         spread = np.sqrt(np.maximum(share * (1 - share), 1e-12) / self.count[:, None])
-        # the mean of |X| for X normal around the gap, which is what the gap would be on other images
-        ratio = gap / spread
-        folded = spread * np.sqrt(2 / np.pi) * np.exp(-0.5 * ratio**2) + gap * (2 * ndtr(ratio) - 1)
-        return np.asarray((2 * np.abs(gap) - folded) * self.count[:, None] / self.count.sum())
+        return np.asarray((2 * np.abs(gap) - _mean_distance(gap, spread)) * self.count[:, None] / self.count.sum())
+
+    @property
+    def observed(self) -> float:
+        """The number whose distribution is known: the sum of the contributions."""
+        return float(self.contributions[np.arange(len(self.count)), self.right].sum())
 
     @property
     def debiased(self) -> float:
-        """The debiased error; may be below 0."""
-        return float(self.contributions[np.arange(len(self.count)), self.right].sum())
+        """The gaps (B,) times the factor in [0, 1] with which they lead to expect the mean gap that was observed."""
+        gap = self.right / self.count - self.stated
+        share = (self.right + 2 * self.stated) / (self.count + 2)
+        spread = np.sqrt(np.maximum(share * (1 - share), 1e-12) / self.count)
+        weight = self.count / self.count.sum()
+        plain = float(weight @ np.abs(gap))
+
+        def excess(factor: float) -> float:
+            return float(weight @ _mean_distance(factor * gap, spread)) - plain
+
+        if excess(0.0) >= 0:
+            return 0.0
+        return plain * float(brentq(excess, 0.0, 1.0))
 
     @cached_property
     def _log_choose(self) -> Floats:
@@ -91,7 +109,7 @@ class _Bins:
         possible = np.where(k <= self.count[:, None], self.contributions, np.nan)
         least = np.nanmin(possible, axis=1)
         reach = float((np.nanmax(possible, axis=1) - least).sum())
-        step = max(reach, 1e-9) / (GRID // 2)  # half of it stays empty, as convolution goes round
+        step = max(reach, 1e-9) / (GRID - 2 * len(self.count) - 2)  # room for rounding, as convolution goes round
         at = np.nan_to_num((possible - least[:, None]) / step)
         place = np.floor(at).astype(np.int64)
         return least.sum() + step * np.arange(GRID), place, at - place
@@ -136,7 +154,7 @@ def debiased_ece(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> 
     if not len(right):
         return float("nan")
     bins = _binned(confidence, right)
-    return max(0.0, bins.debiased)
+    return bins.debiased
 
 
 def debiased_ece_interval(
@@ -161,7 +179,7 @@ def debiased_ece_interval(
     if not len(right):
         return 0.0, 1.0
     bins = _binned(confidence, right)
-    observed, tail = bins.debiased, (1 - level) / 2
+    observed, tail = bins.observed, (1 - level) / 2
     near = bins.errors[1] - bins.errors[0]
     z = logit(bins.confidence)
     shapes = [-np.ones_like(z), np.ones_like(z), _recalibration(bins, z)]
@@ -190,8 +208,14 @@ def debiased_ece_interval(
         low = min((error(s, _first(lambda t, s=s: reaches(s, t))) for s in reached), default=observed)  # type: ignore[misc]
     left = [shape for shape in shapes if stays(shape, 0.0)]
     high = max((error(s, _first(lambda t, s=s: not stays(s, t))) for s in left), default=low)  # type: ignore[misc]
-    estimate = max(0.0, observed)
+    estimate = bins.debiased
     return min(low, estimate), max(high, estimate)
+
+
+def _mean_distance(centre: Floats, spread: Floats) -> Floats:
+    """The mean of |X| for X normal around a centre with this standard deviation (...,)."""
+    ratio = centre / spread
+    return np.asarray(spread * np.sqrt(2 / np.pi) * np.exp(-0.5 * ratio**2) + centre * (2 * ndtr(ratio) - 1))
 
 
 def _first(holds: Callable[[float], bool]) -> float:
@@ -210,6 +234,7 @@ def _binned(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> _Bins
     n = len(stated)
     bins = max(1, min(BINS, n // FEWEST))
     start = (np.arange(bins) * n) // bins
+    start = np.unique(np.searchsorted(stated, stated[start]))  # equal confidences stay together
     count = np.diff(np.append(start, n))
     return _Bins(stated, start, count, np.add.reduceat(stated, start) / count, np.add.reduceat(sorted_right, start))
 

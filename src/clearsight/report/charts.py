@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -132,9 +132,9 @@ def threshold_curves(
     stands out; of two classes, whose curves are alike, and of one it is the only one that does. chance: draw the
     diagonal.
     """
-    frame = RELIABILITY
+    frame = replace(RELIABILITY, top=RELIABILITY.top + 18)
     fifths = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    drawn = frame.axes(fifths, fifths, percent0, percent0)
+    drawn = [label(y_name, 4, 16, "start", "name"), *frame.axes(fifths, fifths, percent0, percent0)]
     if chance:
         drawn.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), "diagonal"))
     for place, curve in reversed(list(enumerate(curves))):
