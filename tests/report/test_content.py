@@ -65,7 +65,7 @@ def test_no_probability_is_printed_as_certain() -> None:
             "unknown",
             "these are too few images to tell whether its probabilities are calibrated",
         ),
-        ([[300, 200], [200, 300]], "poor", "it is overconfident"),
+        ([[400, 100], [100, 400]], "poor", "it is overconfident"),
         ([[500, 0], [0, 500]], "poor", "it is underconfident"),
         ([[1, 0], [1, 0]], "poor", "its probabilities are no better than the class frequencies"),
     ],

@@ -30,7 +30,7 @@ MakeRun = Callable[..., dict[str, Any]]
 Evaluated = Callable[..., ClassEvaluation]
 
 SECTIONS = [
-    "verdict", "data", "recipe", "curves", "scores", "confusion", "classes", "calibration", "mistakes", "limits",
+    "verdict", "data", "recipe", "curves", "scores", "confusion", "classes", "curves-by-threshold", "calibration", "mistakes", "limits",
     "robustness", "use",
 ]  # fmt: skip
 

@@ -175,7 +175,8 @@ def label_thresholds(
 
 def threshold(score: Floats, truth: NDArray[np.bool_], measure: Measure, wanted: float) -> float:
     """The threshold on a score (M,) at which the lower bound of the precision or recall is as wanted: for a precision
-    the one that finds most, for a recall the strictest. Where none is, the one that comes nearest.
+    the one that finds most, for a recall the strictest. Where none is: for a precision the one with the highest bound, for a recall the one that
+    these images alone lead to.
 
     truth: which images are of the class (M,). Infinite or NaN scores do not occur; thresholds lie halfway between two
     scores that do, on a logarithmic scale where these are ratios.
@@ -187,7 +188,9 @@ def threshold(score: Floats, truth: NDArray[np.bool_], measure: Measure, wanted:
             return float(order[-1]) if len(order) else 1.0
         bounds = np.array([lower_bound(found, len(own)) for found in range(1, len(own) + 1)])
         enough = np.flatnonzero(bounds >= wanted)
-        return _below(order, float(own[enough[0] if len(enough) else -1]))
+        if not len(enough):  # so few images promise nothing: as many as wanted of those that there are
+            enough = np.array([math.ceil(wanted * len(own)) - 1])
+        return _below(order, float(own[enough[0]]))
     places = np.unique(np.linspace(_fewest(wanted) - 1, len(order) - 1, GRID).round().astype(int))
     best, best_bound, passing = 1.0, -1.0, False
     for place in places[(places >= 0) & (places < len(order))].tolist():

@@ -7,8 +7,7 @@ one. The debiased error belongs to gaps that are as many times smaller than thos
 observed one: 0 where chance alone explains it, and hardly smaller than the ECE where gaps are large.
 
 A bootstrap of the ECE adds the same bias once more, and its intervals do not hold. The interval here consists of the
-errors under which a number like that observed is not surprising. The number is the ECE less a first estimate of its
-bias in each bin [Kumar et al. 2019, 4.2], whose distribution is a convolution over bins.
+true errors under which an ECE like that observed is not surprising; its distribution is a convolution over bins.
 
 Shapes: N images or binary predictions; confidence (N,) in [0, 1], the stated probability of being right; right (N,)
 booleans. All errors in [0, 1].
@@ -33,7 +32,7 @@ BINS = 15
 FEWEST = 20
 
 GRID = 4096
-"""Places that the distribution of the debiased error is computed at."""
+"""Places that the distribution of the ECE is computed at."""
 
 STEPS = 14
 """Bisections for each end of the interval."""
@@ -63,25 +62,23 @@ class _Bins:
 
     @cached_property
     def contributions(self) -> Floats:
-        """What each bin adds to the debiased error where k of its predictions were right (B, M + 1), k from 0 to the
+        """What each bin adds to the ECE where k of its predictions were right (B, M + 1), k from 0 to the
         largest count M.
         """
         k = np.arange(self.count.max() + 1)
         gap = k / self.count[:, None] - self.stated[:, None]
-        # two pseudo-observations at the stated confidence: a bin of which all are right has a variance too
-        share = (k + 2 * self.stated[:, None]) / (self.count[:, None] + 2)
-        spread = np.sqrt(np.maximum(share * (1 - share), 1e-12) / self.count[:, None])
-        return np.asarray((2 * np.abs(gap) - _mean_distance(gap, spread)) * self.count[:, None] / self.count.sum())
+        return np.asarray(np.abs(gap) * self.count[:, None] / self.count.sum())
 
     @property
     def observed(self) -> float:
-        """The number whose distribution is known: the sum of the contributions."""
+        """The ECE over these bins."""
         return float(self.contributions[np.arange(len(self.count)), self.right].sum())
 
     @property
     def debiased(self) -> float:
         """The gaps (B,) times the factor in [0, 1] with which they lead to expect the mean gap that was observed."""
         gap = self.right / self.count - self.stated
+        # two pseudo-observations at the stated confidence: a bin of which all are right has a variance too
         share = (self.right + 2 * self.stated) / (self.count + 2)
         spread = np.sqrt(np.maximum(share * (1 - share), 1e-12) / self.count)
         weight = self.count / self.count.sum()
@@ -108,14 +105,17 @@ class _Bins:
         k = np.arange(self.count.max() + 1)
         possible = np.where(k <= self.count[:, None], self.contributions, np.nan)
         least = np.nanmin(possible, axis=1)
-        reach = float((np.nanmax(possible, axis=1) - least).sum())
+        # what one bin alone brings above the observed sum is all the same
+        most = 1.02 * (self.observed - least.sum()) + 1e-9
+        beyond_least = np.minimum(possible - least[:, None], most)
+        reach = float(np.nanmax(beyond_least, axis=1).sum())
         step = max(reach, 1e-9) / (GRID - 2 * len(self.count) - 2)  # room for rounding, as convolution goes round
-        at = np.nan_to_num((possible - least[:, None]) / step)
+        at = np.nan_to_num(beyond_least / step)
         place = np.floor(at).astype(np.int64)
         return least.sum() + step * np.arange(GRID), place, at - place
 
     def distribution(self, p: Floats) -> Floats:
-        """Probabilities (GRID,) of the debiased error where predictions of each bin are right with probability p (B,):
+        """Probabilities (GRID,) of the ECE where predictions of each bin are right with probability p (B,):
         its bins are independent, so their distributions are convolved.
         """
         n, k = self.count[:, None], np.arange(self.count.max() + 1)
@@ -130,7 +130,7 @@ class _Bins:
 
     @property
     def errors(self) -> Floats:
-        """The debiased errors that `distribution` is over (GRID,)."""
+        """The ECEs that `distribution` is over (GRID,)."""
         return self._places[0]
 
 
@@ -162,7 +162,7 @@ def debiased_ece_interval(
 ) -> tuple[float, float]:
     """Interval of the true calibration error: the mean distance between confidence and the probability of being right.
 
-    It holds the errors that are consistent with the observed debiased ECE: samples of as many predictions with these
+    It holds the errors that are consistent with the observed ECE: samples of as many predictions with these
     confidences, whose probability of being right is off by that error on average, give a number as large, and as
     small, with a probability of at least (1 - level) / 2. How an error is spread over confidences is not known. Three
     ways are tried, and the interval holds what any of them allows: overconfidence and underconfidence by one number of

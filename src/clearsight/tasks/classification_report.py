@@ -183,8 +183,8 @@ def _curves(test: ClassEvaluation, thing: str) -> tuple[Section, ...]:
         "Each class against all others, over all thresholds on its probability"
         + several * (len(test.roc) > 1)
         + ". **ROC**: the share of its images that are found, against the share of other images that are taken for it. "
-        "**Precision and recall**: how many of the images taken for it belong to it, against the share found. An "
-        "operating point is chosen by `--min-precision`, `--min-recall` or `--costs`."
+        "**Precision and recall**: how many of the images taken for it belong to it, against the share found. Train "
+        "with `--min-precision`, `--min-recall` or `--costs` for another operating point."
     )
     return (Section("curves-by-threshold", "ROC, precision and recall", (Charts(charts, words),), link="ROC"),)
 

@@ -114,7 +114,7 @@ class PanelEntry:
             {**asdict(c), "low": _finite(c.low), "high": _finite(c.high), "status": c.status} for c in self.checks
         ]
         return {
-            "name": self.name, "status": self.status, "value": first.value,
+            "name": self.name, "title": self.title, "status": self.status, "value": first.value,
             "interval": None if first.interval is None else list(first.interval), "words": self.words,
             "required": self.required, "action": self.action, "fix": self.fix, "heading": self.heading,
             "checks": checks,
