@@ -30,8 +30,8 @@ MakeRun = Callable[..., dict[str, Any]]
 Evaluated = Callable[..., ClassEvaluation]
 
 SECTIONS = [
-    "verdict", "data", "recipe", "curves", "scores", "confusion", "classes", "curves-by-threshold", "calibration", "mistakes", "limits",
-    "robustness", "use",
+    "verdict", "data", "recipe", "curves", "scores", "confusion", "classes", "curves-by-threshold", "calibration",
+    "mistakes", "limits", "robustness", "use",
 ]  # fmt: skip
 
 

@@ -175,8 +175,8 @@ def label_thresholds(
 
 def threshold(score: Floats, truth: NDArray[np.bool_], measure: Measure, wanted: float) -> float:
     """The threshold on a score (M,) at which the lower bound of the precision or recall is as wanted: for a precision
-    the one that finds most, for a recall the strictest. Where none is: for a precision the one with the highest bound, for a recall the one that
-    these images alone lead to.
+    the one that finds most, for a recall the strictest. Where none is, for a precision the one with the highest bound,
+    for a recall the one that these images alone lead to.
 
     truth: which images are of the class (M,). Infinite or NaN scores do not occur; thresholds lie halfway between two
     scores that do, on a logarithmic scale where these are ratios.
