@@ -8,6 +8,13 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
+def probability(p: float) -> str:
+    """A probability, which is never certain: 0.9889 is 98.9%, 0.9999 is > 99.9%, 0.0001 is < 0.1%."""
+    if p >= 0.9995:
+        return f"> {percent(0.999)}"
+    return f"< {percent(0.001)}" if p < 0.0005 else percent(p)
+
+
 def points(share: float) -> str:
     """A difference of two shares, in percentage points: 0.0139 is 1.4 points."""
     value = f"{100 * share:.1f}"

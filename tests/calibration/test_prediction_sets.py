@@ -142,14 +142,14 @@ def test_the_card_holds_all_and_stays_small():
 
 
 def test_the_band_by_simulation():
-    low, high = coverage_band(274, 450, 0.9)
+    low, high = coverage_band(0.9, 450, 274)
     rng, found = np.random.default_rng(0), []
     for _ in range(4000):
         threshold = threshold_of(np.sort(rng.random(274)), 0.9)
         found.append((rng.random(450) <= threshold).mean())
     inside = np.mean([low <= share <= high for share in found])
     assert 0.94 < inside < 0.97
-    assert coverage_band(5, 100, 0.9) == (0.9, 1.0)
+    assert coverage_band(0.9, 100, 5) == (0.0, 1.0)
 
 
 def test_bad_input():

@@ -4,13 +4,11 @@ import ast
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
 import clearsight as cs
 from clearsight.cli.main import COMMANDS, main
-from clearsight.cli.train import _limits
 
 
 def modules_after(*argv):
@@ -151,9 +149,3 @@ def test_words_for_people(tmp_path, capsys, digits_run, monkeypatch):
     out = capsys.readouterr().out
     assert "95 % interval" in out
     assert "before calibration" in out
-
-
-def test_the_summary_gives_the_coverage_with_its_interval():
-    limits = {"coverage": 0.88, "coverage_interval": (0.847, 0.907), "mean_size": 0.9, "false_alarms": 0.05}
-    said = _limits(SimpleNamespace(metrics={"test": {"limits": limits}}, suspects=None), "image")
-    assert "hold the truth in 88.0% (95 % interval 84.7% to 90.7%), with 0.90 classes" in said

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from clearsight.diagnosis.command import train_command
-from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.models.base import ModelNetwork
 from clearsight.models.network import Ensemble
 from clearsight.report.command import run_commands
@@ -21,10 +20,10 @@ from clearsight.report.confusion import SHADES, matrix, most_confused, shade
 from clearsight.report.pictures import eight_bits, picture
 from clearsight.report.recipe_section import _members, recipe_section
 from clearsight.tasks.classification_evaluation import ClassEvaluation
-from clearsight.tasks.classification_verdict import chance_ece, verdict
+from clearsight.tasks.classification_verdict import verdict
 from clearsight.train.config import TrainConfig
 from clearsight.train.observer import Epoch
-from clearsight.wording import count, duration, large, listed, percent, points, sentence
+from clearsight.wording import count, duration, large, listed, percent, points, probability, sentence
 
 MakeRun = Callable[..., dict[str, Any]]
 Evaluated = Callable[..., ClassEvaluation]
@@ -51,32 +50,24 @@ def test_numbers_in_words() -> None:
     assert sentence("") == ""
 
 
-def test_calibration_error_by_chance_of_small_bins() -> None:
-    # one image, confidence 1/2: always off by 1/2. Two images: off by 1/2 in half the cases, so 1/4 on average.
-    assert chance_ece([ReliabilityBin(0.4, 0.6, 1, 0.5, 1.0)]) == pytest.approx(0.5)
-    assert chance_ece([ReliabilityBin(0.4, 0.6, 2, 0.5, 1.0)]) == pytest.approx(0.25)
-    # three images, confidence 0.9: 0.9^3 at 0.1, 3 0.9^2 0.1 at 0.2333, 3 0.9 0.1^2 at 0.5667, 0.1^3 at 0.9
-    by_hand = 0.729 * 0.1 + 0.243 * (0.9 - 2 / 3) + 0.027 * (0.9 - 1 / 3) + 0.001 * 0.9
-    assert chance_ece([ReliabilityBin(0.8, 1, 3, 0.9, 1.0)]) == pytest.approx(by_hand)
-    assert chance_ece([ReliabilityBin(0.8, 1, 5, 1.0, 1.0)]) == 0
-    assert chance_ece([]) == 0
-
-
-def test_calibration_error_by_chance_agrees_with_throwing_dice() -> None:
-    rng = np.random.default_rng(0)
-    throws = rng.random((20_000, 50)) < 0.85
-    measured = np.abs(throws.mean(axis=1) - 0.85).mean()
-    assert chance_ece([ReliabilityBin(0.8, 0.87, 50, 0.85, 0.85)]) == pytest.approx(measured, rel=0.02)
+def test_no_probability_is_printed_as_certain() -> None:
+    assert [probability(p) for p in (1.0, 0.9996, 0.9994, 0.5, 0.0006, 0.0004, 0.0)] == [
+        "> 99.9%", "> 99.9%", "99.9%", "50.0%", "0.1%", "< 0.1%", "< 0.1%",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("counts", "calibration", "words"),
     [
-        ([[450, 50], [50, 450]], "good", "it is well calibrated"),
-        ([[430, 70], [70, 430]], "fair", "it is slightly overconfident"),
-        ([[300, 200], [200, 300]], "poor", "it is overconfident"),
+        ([[900, 100], [100, 900]], "good", "its probabilities are calibrated"),
+        (
+            [[430, 70], [70, 430]],
+            "unknown",
+            "these are too few images to tell whether its probabilities are calibrated",
+        ),
+        ([[400, 100], [100, 400]], "poor", "it is overconfident"),
         ([[500, 0], [0, 500]], "poor", "it is underconfident"),
-        ([[1, 0], [1, 0]], "unknown", "these are too few images to measure calibration"),
+        ([[1, 0], [1, 0]], "poor", "its probabilities are no better than the class frequencies"),
     ],
 )
 def test_calibration_in_words(counts: list[list[int]], calibration: str, words: str, evaluated: Evaluated) -> None:

@@ -31,8 +31,8 @@ MakeRun = Callable[..., dict[str, Any]]
 Evaluated = Callable[..., ClassEvaluation]
 
 SECTIONS = [
-    "verdict", "data", "recipe", "curves", "scores", "confusion", "classes", "calibration", "mistakes", "limits",
-    "robustness", "use",
+    "verdict", "data", "recipe", "curves", "scores", "confusion", "classes", "curves-by-threshold", "calibration",
+    "mistakes", "limits", "robustness", "use",
 ]  # fmt: skip
 
 
@@ -124,15 +124,18 @@ def test_the_verdict_states_the_numbers_of_the_evaluation(page: Callable[..., Pa
     text = page(evaluation=test).text
     assert "Accuracy 90.0% on 40 test images that training did not use (95% interval 76.9% to 96.0%)" in text
     assert "Its mean confidence is 90.0%, and" in text
-    assert "the calibration error is 0.0 points (0.0 points before calibration)" in text
+    assert "the calibration error is 0.0 points (95% interval 0.0 to" in text
+    assert "0.0 points before calibration)" in text
 
 
 def test_the_calibration_error_is_stated_before_and_after_calibration(
     page: Callable[..., Page], evaluated: Evaluated
 ) -> None:
-    # confidence 0.9 before, 0.75 after temperature 2 (logit ln 9 halved is ln 3); all right: errors 0.1 and 0.25
-    test = evaluated([[20, 0], [0, 20]], ("cat", "dog"), temperature=2.0)
-    assert "is 25.0 points (10.0 points before calibration)" in page(evaluation=test).text
+    # confidence 0.9 before, 0.75 after temperature 2 (logit ln 9 halved is ln 3); all right: errors 0.1 and 0.25, of
+    # which hardly anything is chance, as all images lie on one side of the line
+    test = evaluated([[2000, 0], [0, 2000]], ("cat", "dog"), temperature=2.0)
+    text = page(evaluation=test).text
+    assert re.search(r"is 25.0 points \(95% interval 23.\d to 2\d.\d; 10.0 points before calibration\)", text)
 
 
 def test_confusion_cells_are_the_counts(page: Callable[..., Page]) -> None:
@@ -223,7 +226,7 @@ def test_no_mistakes(page: Callable[..., Page]) -> None:
 def test_two_images_and_a_class_without_test_images(page: Callable[..., Page]) -> None:
     text = page(("a", "b", "c"), counts=[[1, 0, 0], [1, 0, 0], [0, 0, 0]]).text
     assert "Only 2 test images" in text
-    assert "these are too few images to measure calibration" in text
+    assert "its probabilities are no better than the class frequencies" in text
     assert "No test image of ‘c’" in text
     assert "no test image" in text
     assert "not shown to be better than always predicting the most common class, which is right on 50.0%" in text

@@ -226,7 +226,8 @@ def test_a_summary_says_it_in_numbers_and_words():
     summary = json.loads(json.dumps(found.summary()))
     assert set(summary) == {
         "n", "kappa", "kappa_interval", "mean_absolute_error", "mean_absolute_error_interval", "accuracy",
-        "accuracy_interval", "usual_error",
+        "accuracy_interval", "usual_error", "log_loss", "brier", "log_loss_frequencies", "debiased_ece",
+        "debiased_ece_interval",
     }  # fmt: skip
     words = found.text()
     assert words.startswith(f"quadratic weighted kappa {found.kappa:.3f} (")

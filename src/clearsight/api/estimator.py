@@ -70,9 +70,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return np.asarray(np.log(self.predict_proba(X)))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The likeliest label of each image (N,)."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        """The label of each image (N,): the likeliest, or what costs, a precision or a recall asked for decide."""
+        check_is_fitted(self)
+        probabilities = self.predictor_.predict_proba(self.predictor_.inputs(X, count=len(X)))
+        place = np.argsort(self.columns_)  # of each class of the model among `classes_`
+        return np.asarray(self.classes_[place[self.predictor_.bundle.task.decided(probabilities)]])
 
 
 options_in_signature(ImageClassifier.__init__, without=("fit",))

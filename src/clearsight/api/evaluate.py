@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from clearsight.console import Console, Silent
+from clearsight.evaluation import check_ood
+from clearsight.evaluation.subgroups import column_of, subgroups
+from clearsight.evaluation.trust_panel import trust_panel
+from clearsight.runs.folder import near_duplicates
 from clearsight.runs.images import held_out
 from clearsight.runs.load import ModelSource
 from clearsight.tasks.evaluation import Evaluation
@@ -15,6 +22,7 @@ def evaluate(
     model: ModelSource,
     data: Any = None,
     *,
+    by: str | Sequence[str] = (),
     include_training: bool = False,
     console: Console | None = None,
     data_dir: str | None = None,
@@ -28,15 +36,19 @@ def evaluate(
         model: a run, its folder, or a loaded model.
         data: labelled images, whose classes must be among the model's. Where they state a test split, that is
             evaluated, else all of them. None evaluates the test split of the model's own run.
+        by: columns of the table that names the images, such as "site"; the scores are also given for each of their
+            values, with the worst.
         include_training: also evaluate the images that the model was trained and validated on.
         console: where progress is shown; nowhere by default.
         data_dir: folder that holds the files of a built-in data set.
 
     Returns:
-        The scores, with `images`: the counts of images that were scored and left out.
+        The scores, with `images`: the counts of images that were scored and left out; `panel`: what the model promises
+        and whether these images show that it is kept; `subgroups`: the scores by metadata.
 
     Raises:
         DataError: no image is left to evaluate, or the data has classes that the model does not know.
+        ConfigError: the data has no such column to group by.
         BundleError: the images of the model's own test split are not recorded or gone.
 
     Example:
@@ -44,10 +56,20 @@ def evaluate(
     """
     console = console or Silent()
     held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
-    logits = held.predictor.logits(
-        held.images, console.stage("evaluating the test split" if held.own else "evaluating")
+    predictor = held.predictor
+    columns = {name: column_of(held.dataset.metadata, name) for name in ([by] if isinstance(by, str) else by)}
+    output = predictor.forward(held.images, console.stage("evaluating the test split" if held.own else "evaluating"))
+    task, ood = predictor.bundle.task, predictor.ood(output)
+    found = task.evaluate(output.logits, held.truth, indices=held.rows, images=held.names, groups=held.groups)
+    check = None if ood is None else check_ood(task, ood, output.logits, held.truth)
+    alike = near_duplicates(model) if held.own else frozenset()
+    others = np.flatnonzero([name not in alike for name in held.names])
+    without = None
+    if 0 < len(others) < found.n:
+        without = task.evaluate(output.logits[others], held.truth[others], groups=[held.groups[i] for i in others])
+    panel = trust_panel(predictor, found, images=held.images, truth=held.truth, check=check, without=without)
+    tables = tuple(
+        subgroups(task, output.logits, held.truth, column[held.rows], name, ood, held.groups)
+        for name, column in columns.items()
     )
-    found = held.predictor.bundle.task.evaluate(
-        logits, held.truth, indices=held.rows, images=held.names, groups=held.groups
-    )
-    return replace(found, images=held.counts)
+    return replace(found, images=held.counts, panel=panel, subgroups=tables)

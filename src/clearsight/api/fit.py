@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -22,6 +23,7 @@ from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, read_inside, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.evaluation import OODCheck, check_ood
+from clearsight.evaluation.trust_panel import trust_panel
 from clearsight.models.execution import device_of
 from clearsight.predictor import Predictor
 from clearsight.report.page import write_report
@@ -95,9 +97,11 @@ def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World) 
         write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
         predictor = Predictor(fitted.bundle, device=device_of(config.run.device))
         test, val, ood = _evaluate(predictor, fitted, console)
+        assert test.panel is not None
         limits = {} if ood is None else {"limits": ood.summary()}
         metrics = {
             "test": {**test.summary(), **limits},
+            "panel": test.panel.to_dict(),
             "val": val.summary(),
             "task": fitted.bundle.task.name,
             "train_seconds": fitted.seconds,
@@ -109,12 +113,13 @@ def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World) 
         write_json(folder / "config.json", {**about, "recipe": _recipe(fitted)})
         write_report(
             folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
-            limits=ood,
+            limits=ood, panel=test.panel,
         )  # fmt: skip
         if fitted.suspects:
             columns = [f.name for f in fields(LabelIssue)]
             write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found], columns)
-        bundle = fitted.bundle.with_scores({"test": test.summary(), "val": val.summary()})
+        scores = {"test": test.summary(), "val": val.summary(), "panel": test.panel.to_dict()}
+        bundle = fitted.bundle.with_scores(scores)
         assert bundle.split is not None
         bundle.split.save(folder)
         bundle.save(folder / "model")
@@ -202,7 +207,9 @@ def _recipe(fitted: Fitted) -> dict[str, Any]:
 
 
 def _evaluate(predictor: Predictor, fitted: Fitted, console: Console) -> tuple[Evaluation, Evaluation, OODCheck | None]:
-    """The evaluation of the test split, which is opened here, and of validation; and whether flags and sets hold."""
+    """The evaluation of the test split, which is opened here, with the trust panel, and that of validation; and whether
+    flags and sets hold.
+    """
     prepared, task = fitted.prepared, fitted.bundle.task
     rows, dataset = prepared.split.test, prepared.dataset
     output = predictor.forward(prepared.pixels.view(rows), console.stage("judging on the test split"))
@@ -212,4 +219,14 @@ def _evaluate(predictor: Predictor, fitted: Fitted, console: Console) -> tuple[E
     test = task.evaluate(output.logits, truth[rows], groups=groups, indices=rows, images=names)
     ood = predictor.ood(output)
     check = None if ood is None else check_ood(task, ood, output.logits, truth[rows])
+    alike = np.flatnonzero([name in prepared.audit.near_duplicates for name in names])
+    without = None
+    if 0 < len(alike) < len(rows):
+        others = np.setdiff1d(np.arange(len(rows)), alike)
+        without = task.evaluate(output.logits[others], truth[rows][others], groups=[groups[i] for i in others])
+    panel = trust_panel(
+        predictor, test, images=prepared.pixels.view(rows), truth=truth[rows], check=check, issues=fitted.suspects,
+        without=without,
+    )  # fmt: skip
+    test = replace(test, panel=panel)
     return test, task.evaluate(fitted.val_logits, truth[fitted.judged]), check

@@ -137,18 +137,19 @@ def threshold_of(scores: Floats, coverage: float = 0.9) -> float:
     return float(scores[place - 1]) if place <= len(scores) else math.inf
 
 
-def coverage_band(calibration: int, test: int, coverage: float = 0.9, confidence: float = 0.95) -> tuple[float, float]:
-    """The range of observed coverages on `test` images to be expected with the stated confidence where the promise
-    holds exactly, for a threshold from so many calibration images: the number of sets that hold the truth follows a
-    beta-binomial distribution [Angelopoulos, Bates 2023, appendix C].
+def coverage_band(stated: float, n: int, calibrated_on: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Where the observed coverage of n test images lies with this probability if coverage is as stated: quantiles of a
+    beta-binomial distribution, as split conformal prediction gives it [Vovk 2012, proposition 2; Angelopoulos and Bates
+    2023, 3.2]. (0, 1) where there are too few calibration images for any promise.
     """
     from scipy.stats import betabinom
 
-    place = math.ceil((calibration + 1) * coverage)
-    if place > calibration or not test:
-        return coverage, 1.0
-    low, high = betabinom(test, place, calibration + 1 - place).interval(confidence)
-    return float(low) / test, float(high) / test
+    place = math.ceil((calibrated_on + 1) * stated - 1e-9)
+    if n <= 0 or calibrated_on <= 0 or place > calibrated_on:
+        return 0.0, 1.0
+    band = betabinom(n, place, calibrated_on + 1 - place)
+    tail = (1 - confidence) / 2
+    return float(band.ppf(tail)) / n, float(band.ppf(1 - tail)) / n
 
 
 def thinned(scores: Floats, most: int = KEPT) -> Floats:

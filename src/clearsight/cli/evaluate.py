@@ -13,6 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a trained model's folder")
     parser.add_argument("data", metavar="DATA", nargs="?", help="other labelled images (default: the run's test split)")
     parser.add_argument(
+        "--group-by", action="append", default=[], metavar="COLUMN",
+        help="also score the images of each value of a column of the table, such as site; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
         "--include-training", action="store_true", help="also evaluate images that the model was trained on"
     )
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
@@ -36,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
         where: dict[str, Any] = {
             "console": console, "data_dir": arguments.data_dir, "include_training": arguments.include_training,
         }  # fmt: skip
-        found = evaluate(arguments.run, arguments.data, **where)
+        found = evaluate(arguments.run, arguments.data, by=arguments.group_by, **where)
         thing = load(arguments.run).bundle.thing
         others = [word.strip() for word in (arguments.others or "").split(",") if word.strip()]
         more = None

@@ -25,6 +25,7 @@ TITLES = {
     "optimization": "optimisation",
     "regularization": "regularisation",
     "augmentation": "augmentation",
+    "decision": "decisions",
     "run": "run",
 }
 """What the options of a subject are called on the help page."""
@@ -44,6 +45,10 @@ def add_config(parser: argparse.ArgumentParser, *subjects: str) -> None:
                 text += f" (default: {f.default})"
             if kind is bool:
                 group.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, default=None, help=text)
+            elif kind is dict and f.metadata["shares"]:
+                group.add_argument(
+                    flag(f.name), action=_ClassShare, metavar="CLASS=X", default=None, help=text, dest=f.name
+                )
             elif kind is dict:
                 group.add_argument(
                     flag(f.name), action=_KeyValue, metavar="KEY=VALUE", default=None, help=text, dest=f.name
@@ -92,6 +97,22 @@ class _KeyValue(argparse.Action):
         found = dict(getattr(namespace, self.dest) or {})
         found[key.replace("-", "_")] = plain_value(text)
         setattr(namespace, self.dest, found)
+
+
+class _ClassShare(argparse.Action):
+    """Collects CLASS=X words into a dictionary of numbers; names of classes stay as they are."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        name, equals, text = str(values).rpartition("=")
+        try:
+            share = float(text)
+        except ValueError:
+            share = None
+        if not equals or not name or share is None:
+            raise ConfigError(f"{option} {values!r} cannot be read", expected="CLASS=X, such as defect=0.95")
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), name: share})
 
 
 def plain_value(text: str) -> Any:

@@ -66,27 +66,22 @@ def run(arguments: argparse.Namespace) -> None:
     for verdict in finished.diagnosis.verdicts if finished.diagnosis else ():
         command = f"\n  {verdict.command}" if verdict.options else ""
         print(f"\n{verdict.severity}: {verdict.words}\n  cure: {verdict.fix}{command}")
+    panel = finished.panel
     print(
         f"\n{task.evaluation.headline(finished.metrics['test'], thing, NEW)}\n"
-        f"trained in {finished.metrics['train_seconds']:.0f} s\n{_limits(finished, thing)}"
+        + (f"\n{panel.text()}\n\n" if panel else "")
+        + f"trained in {finished.metrics['train_seconds']:.0f} s\n{_label_issues(finished, thing)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
         f"  next     {_program()} predict {shlex.quote(folder)} {thing.upper()}"
     )
 
 
-def _limits(run: Run, thing: str) -> str:
-    """What the model knows of its limits, and labels to doubt, in a line each."""
+def _label_issues(run: Run, thing: str) -> str:
+    """Label issues, in a line."""
     said = ""
-    if "coverage" in (found := run.metrics["test"].get("limits") or {}):
-        low, high = found["coverage_interval"]
-        said += (
-            f"90 % prediction sets hold the truth in {found['coverage']:.1%} "
-            f"(95 % interval {low:.1%} to {high:.1%}), with {found['mean_size']:.2f} classes; "
-            f'{found["false_alarms"]:.1%} of these {thing}s are called "none of these"\n'
-        )
     if run.suspects and not run.suspects.found:
-        said += f"no {thing} to learn from looks wrong in its place\n"
+        said += "no label issues found\n"
     elif run.suspects:
         n, file = len(run.suspects.found), os.path.relpath(run.folder / "suspects.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))

@@ -6,6 +6,7 @@ changes a file: it names what it found.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
@@ -60,6 +61,11 @@ class Audit(Result):
     findings: tuple[Finding, ...]
     targets: str = ""
 
+    @property
+    def near_duplicates(self) -> frozenset[str]:
+        """Names of test images that look nearly the same as a development image."""
+        return near_duplicates_of(self.to_dict())
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
@@ -81,6 +87,12 @@ class Audit(Result):
         warnings = sum(f.severity == "warning" for f in self.findings)
         lines.append(f"{warnings} warning(s)" if warnings else "nothing to worry about was found")
         return "\n".join(lines)
+
+
+def near_duplicates_of(content: Mapping[str, Any]) -> frozenset[str]:
+    """Those names, of an audit as plain values; none where it does not have them."""
+    found = [f for f in content.get("findings", ()) if f.get("code") == "near-duplicates-across-splits"]
+    return frozenset(name for finding in found for name in finding["evidence"].get("images", ()))
 
 
 def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_aside: dict[int, str]) -> Audit:
@@ -289,7 +301,10 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
             "warning",
             f"{len(pairs)} test image(s) look nearly the same as a development image",
             "look at the pairs in audit.json; frames of one film belong on one side (use a `group` column)",
-            {"pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]]},
+            {
+                "pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]],
+                "images": [dataset.source.name(i) for _, i, _ in pairs],
+            },
         )
     ]
 

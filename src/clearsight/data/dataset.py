@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +109,7 @@ class Listing:
 
     given (N,): the split the data itself states: "train", "val", "test", or "" where it states none.
     groups (N,): images of one group never stand on both sides of a split; None where nothing is grouped.
+    metadata: what else is known of each image, such as its site or camera, by name (N,).
     """
 
     name: str
@@ -117,6 +118,7 @@ class Listing:
     stated: Stated
     groups: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
 
 class TaskKind(Protocol):
@@ -153,7 +155,7 @@ class Dataset:
     task: what that is, a class of `clearsight.tasks`.
     labels (N,): index into classes; -1 where the data gives none. Where images are not of one class each, classes are
     groups of similar images, which are spread evenly over the splits.
-    given, groups: as of `Listing`.
+    given, groups, metadata: as of `Listing`.
     weights (N,): how far each label is believed, above 0 up to 1; None means all fully.
     names: of what is predicted; classes unless given. values (N, T): the targets in their own unit, or soft labels of
     classes (N, K), rows that add up to 1; None where labels say it all.
@@ -172,6 +174,7 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     names: tuple[str, ...] = ()
     values: NDArray[np.float32] | None = None
+    metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -204,6 +207,7 @@ class Dataset:
         return replace(
             self, source=source, labels=self.labels[chosen], given=self.given[chosen], groups=of(self.groups),
             weights=of(self.weights), values=of(self.values),
+            metadata={name: column[chosen] for name, column in self.metadata.items()},
         )  # fmt: skip
 
     @cached_property

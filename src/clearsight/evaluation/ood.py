@@ -19,7 +19,8 @@ class SetsCheck:
     """Prediction sets on n images. Intervals hold with 95 % confidence.
 
     stated, coverage: the share of sets that should, and that do, hold the truth. sizes: how many sets have 0, 1, 2, ...
-    members. mean_size: of all sets. empty: share of sets without a member.
+    members. mean_size: of all sets. empty: share of sets without a member. calibrated_on: images that the sets follow
+    from.
     """
 
     stated: float
@@ -28,13 +29,14 @@ class SetsCheck:
     mean_size: float
     empty: float
     sizes: tuple[int, ...]
+    calibrated_on: int = 0
 
 
 @dataclass(frozen=True)
 class OODCheck:
     """On n images that belong to the data. sets: where the task has any. allowed, false_alarms: the share of images
     that may be, and that are, flagged as out of distribution; its interval holds with 95 % confidence. strangest:
-    positions among the n of those flagged, strangest first.
+    positions among the n of those flagged, strangest first. calibrated_on: images that the threshold follows from.
     """
 
     n: int
@@ -43,6 +45,7 @@ class OODCheck:
     false_alarms: float
     false_alarms_interval: tuple[float, float]
     strangest: tuple[int, ...]
+    calibrated_on: int = 0
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json."""
@@ -63,15 +66,16 @@ def check_ood(
     inside = task.prediction_sets(outputs, ood, PredictOptions(coverage))
     return OODCheck(
         n=n,
-        sets=None if inside is None else _sets(inside, truth, coverage),
+        sets=None if inside is None else _sets(inside, truth, coverage, task.calibration_images),
         allowed=FALSE_ALARMS,
         false_alarms=float(ood.flagged.mean()),
         false_alarms_interval=wilson_interval(int(ood.flagged.sum()), n),
         strangest=tuple(int(i) for i in np.argsort(-ood.percentile, kind="stable") if ood.flagged[i]),
+        calibrated_on=len(ood.detector.reference),
     )
 
 
-def _sets(inside: NDArray[np.bool_], truth: NDArray[np.integer], stated: float) -> SetsCheck:
+def _sets(inside: NDArray[np.bool_], truth: NDArray[np.integer], stated: float, calibrated_on: int) -> SetsCheck:
     right, size = inside[np.arange(len(truth)), truth], inside.sum(1)
     return SetsCheck(
         stated=stated,
@@ -80,4 +84,5 @@ def _sets(inside: NDArray[np.bool_], truth: NDArray[np.integer], stated: float) 
         mean_size=float(size.mean()),
         empty=float((size == 0).mean()),
         sizes=tuple(int(c) for c in np.bincount(size)),
+        calibrated_on=calibrated_on,
     )

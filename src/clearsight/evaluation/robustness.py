@@ -31,6 +31,9 @@ LOST = 0.1
 
 EXAMPLES = 5
 
+MILD = ("smaller", "larger", "rotation", "illumination", "blur", "noise")
+"""Changes whose first step a person hardly notices."""
+
 
 @dataclass(frozen=True)
 class ChangeResult:
@@ -178,6 +181,29 @@ def measure_robustness(
         clusters=_clusters(predictor, x, before, truth, called, seed),
         sensitivity=_sensitivity(predictor, x, before, truth, turns, console), examples=examples,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Retained:
+    """What mild changes leave of the accuracy: images predicted rightly as they are, and how many of these still are,
+    on average over so many changes.
+    """
+
+    right_before: int
+    right_after: float
+    changes: int
+
+
+def retained(predictor: Predictor, images: Images, labels: NDArray[np.integer], seed: int = 0) -> Retained:
+    """A short measurement: the first step of the changes of `MILD`, on images with known classes (N,)."""
+    x = torch.from_numpy(np.concatenate(list(predictor.pixels(predictor.inputs(images)))))
+    predictor.prepare(len(MILD) * len(x))
+    right = predictor.decoded_outputs(x.numpy()).argmax(1) == labels
+    kept = [
+        predictor.decoded_outputs(_changed(x, [name], 0, seed).numpy()).argmax(1)[right] == labels[right]
+        for name in MILD
+    ]
+    return Retained(int(right.sum()), float(np.mean([k.sum() for k in kept])), len(MILD))
 
 
 def _all_turned(x: torch.Tensor, degrees: float) -> torch.Tensor:

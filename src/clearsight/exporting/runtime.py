@@ -99,7 +99,11 @@ class Exported:
 
 
 def _read_classes(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
-    return list(class_predictions(outputs[0], card["classes"], images, [{}] * len(images)))
+    none: list[dict[str, Any]] = [{}] * len(images)
+    decided = None
+    if decision := card.get("decision"):
+        decided = (outputs[0].astype(np.float64) @ np.array(decision["weights"])).argmax(1)
+    return list(class_predictions(outputs[0], card["classes"], images, none, decided))
 
 
 def _read_labels(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:

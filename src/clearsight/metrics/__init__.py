@@ -13,6 +13,8 @@ from clearsight.metrics.classification import (
     top_k_accuracy,
 )
 from clearsight.metrics.comparison import auroc_interval, wilson_interval
+from clearsight.metrics.debiased_ece import debiased_ece, debiased_ece_interval
+from clearsight.metrics.macro_f1 import macro_f1, macro_f1_interval
 
 __all__ = [
     "accuracy",
@@ -20,9 +22,13 @@ __all__ = [
     "balanced_accuracy",
     "brier_score",
     "confusion_matrix",
+    "debiased_ece",
+    "debiased_ece_interval",
     "entropy",
     "expected_calibration_error",
     "log_loss",
+    "macro_f1",
+    "macro_f1_interval",
     "precision_recall_f1",
     "reliability_bins",
     "softmax",

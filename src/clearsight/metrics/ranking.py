@@ -39,6 +39,16 @@ def f1_of(truth: NDArray[np.bool_], given: NDArray[np.bool_]) -> float:
     return float(f1_score(truth, given, zero_division=0.0)) if len(truth) else 0.0
 
 
+def explained_interval(
+    errors: Floats, deviations: Floats, level: float = 0.95, seed: int = 0, draws: int = 1000
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of R^2 = 1 - sum of squared errors (N,) / sum of squared deviations (N,)."""
+    weights = np.random.default_rng(seed).multinomial(len(errors), np.full(len(errors), 1 / len(errors)), draws)
+    scores = 1 - (weights @ np.square(errors)) / np.maximum(weights @ np.square(deviations), 1e-300)
+    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def r_squared(targets: Floats, predicted: Floats) -> float:
     """R^2 = 1 - sum of squared errors / sum of squared distances from the mean: 0 for a constant prediction of the
     mean. NaN where all targets are equal.

@@ -126,8 +126,8 @@ class Gaussians:
         inner = _within(vectors, self.centre, self.axes)
         near = _distances(inner[:, :-1] @ self.white, self.means).min(1)
         if self.rest[0] < 1e-12:
-            return near
-        return np.hypot(near, inner[:, -1] / self.rest[0])
+            return np.asarray(near)
+        return np.asarray(np.hypot(near, inner[:, -1] / self.rest[0]), np.float32)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, for a file."""
@@ -187,7 +187,7 @@ class Bank:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, for a file."""
-        parts = {"features": self.features, "classes": self.classes, "pixels": self.pixels}
+        parts: dict[str, Any] = {"features": self.features, "classes": self.classes, "pixels": self.pixels}
         named = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.to_arrays().items()}
         return {**named, "scale": self.scale, **(self.outliers.to_arrays() if self.outliers else {})}
 

@@ -54,7 +54,8 @@ class Tail:
         values, shares = self._knots
         start, scale = self._beyond
         body = np.interp(scores, values, shares, left=1.0).clip(1 - BODY, 1)
-        return np.where(scores > start, -np.log(1 - BODY) + (scores - start) / scale, -np.log(body))
+        found = np.where(scores > start, -np.log(1 - BODY) + (scores - start) / scale, -np.log(body))
+        return np.asarray(found, np.float64)
 
 
 def conformal_threshold(scores: NDArray[np.floating], alarms: float) -> float:

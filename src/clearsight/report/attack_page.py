@@ -14,7 +14,7 @@ from clearsight.report.figures import new_figure, whiskers
 from clearsight.report.pictures import data_uri
 from clearsight.report.renderer import Renderer
 from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
-from clearsight.wording import percent
+from clearsight.wording import percent, probability
 
 WIDTH = 640
 MAGNIFIED = 10
@@ -56,7 +56,7 @@ class AttackRenderer(Renderer[AttackReport]):
             "fooling": [
                 {
                     "name": name,
-                    "belief": percent(float(belief)),
+                    "belief": probability(float(belief)),
                     "uri": data_uri(pixels),
                     "caught": fooling.strange is not None and bool(fooling.strange[k]),
                 }
@@ -86,8 +86,8 @@ def _examples(found: AttackCurve) -> list[dict[str, Any]]:
     """Images before and after the attack."""
     return [
         {
-            "before": f"{e.before} {percent(e.belief_before)}",
-            "after": f"{e.after} {percent(e.belief_after)}",
+            "before": f"{e.before} {probability(e.belief_before)}",
+            "after": f"{e.after} {probability(e.belief_after)}",
             "epsilon": f"{e.epsilon:g}",
             "image": e.image,
             "pictures": [

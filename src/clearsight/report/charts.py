@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.metrics.curves import Curve as ThresholdCurve
 from clearsight.report.svg import Frame, chart, coordinate, element, label, line, polyline, ticks
 from clearsight.wording import count, percent
 
@@ -122,6 +123,39 @@ def reliability(ident: str, title: str, bins: Sequence[ReliabilityBin]) -> Marku
         f"confidence {percent0(b.confidence)}, accuracy {percent0(b.accuracy)}, {count(b.count, 'image')}" for b in bins
     )
     return chart(ident, WIDTH, below.bottom + 28, title, said, *drawn)
+
+
+def threshold_curves(
+    ident: str, title: str, curves: Sequence[ThresholdCurve], x_name: str, y_name: str, *, chance: bool
+) -> Markup:
+    """Curves over all thresholds, such as ROC curves, both axes from 0 to 1. The first of several is their mean and
+    stands out; of two classes, whose curves are alike, and of one it is the only one that does. chance: draw the
+    diagonal.
+    """
+    frame = replace(RELIABILITY, top=RELIABILITY.top + 18)
+    fifths = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    drawn = [label(y_name, 4, 16, "start", "name"), *frame.axes(fifths, fifths, percent0, percent0)]
+    if chance:
+        drawn.append(line(frame.x(0), frame.y(0), frame.x(1), frame.y(1), "diagonal"))
+    for place, curve in reversed(list(enumerate(curves))):
+        points = [(frame.x(x), frame.y(y)) for x, y in _thinned(curve.x, curve.y)]
+        words = element("title", f"{curve.name}: area {curve.area:.3f}")
+        drawn.append(element("g", words, polyline(points, "curve val" if place == 0 else "curve each")))
+    drawn.append(label(x_name, frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
+    if curves:
+        area = f"{curves[0].name}: area {curves[0].area:.3f}"
+        drawn.append(label(area, frame.x(0.97), frame.y(0.05), "end", "name"))
+    said = f"{y_name} over {x_name}. " + "; ".join(f"{c.name}: area {c.area:.3f}" for c in curves)
+    return chart(ident, WIDTH, frame.bottom + 44, title, said, *drawn)
+
+
+def _thinned(x: NDArray[np.floating], y: NDArray[np.floating], least: float = 0.004) -> list[tuple[float, float]]:
+    """The corners of a curve that lie some distance apart, its ends included."""
+    found: list[tuple[float, float]] = []
+    for a, b in zip(x.tolist(), y.tolist(), strict=True):
+        if not found or abs(a - found[-1][0]) + abs(b - found[-1][1]) >= least:
+            found.append((a, b))
+    return [*found, (float(x[-1]), float(y[-1]))]
 
 
 def _histogram(frame: Frame, bins: Sequence[ReliabilityBin]) -> list[Markup]:

@@ -9,7 +9,10 @@ from typing import Any
 from clearsight.report.figures import evaluation_figure
 from clearsight.report.renderer import SectionsRenderer
 from clearsight.tasks.evaluation import Evaluation
-from clearsight.tasks.sections import Piece, ReportParts, Section, Tile
+from clearsight.tasks.panel import TrustPanel
+from clearsight.tasks.sections import Piece, ReportParts, Section, Table, Tile
+from clearsight.tasks.subgroups import SubgroupTable, shown
+from clearsight.wording import count
 
 
 class EvaluationRenderer(SectionsRenderer[Evaluation]):
@@ -20,6 +23,9 @@ class EvaluationRenderer(SectionsRenderer[Evaluation]):
     @cached_property
     def _parts(self) -> ReportParts:
         return self.result.report()
+
+    def panel(self) -> TrustPanel | None:
+        return self.result.panel
 
     def verdict(self) -> str:
         return self._parts.verdict
@@ -33,8 +39,33 @@ class EvaluationRenderer(SectionsRenderer[Evaluation]):
     def sections(self) -> Sequence[Section]:
         parts = self._parts
         scores: tuple[Piece, ...] = (parts.table,) if parts.charts is None else (parts.table, parts.charts)
-        return (Section("scores", "Scores", scores), *parts.sections)
+        by = tuple(
+            Section(f"by-{number}", f"By {table.by}", (_subgroups(table),))
+            for number, table in enumerate(self.result.subgroups)
+        )
+        return (Section("scores", "Scores", scores), *by, *parts.sections)
 
     def figure(self) -> Any:
         """Charts of the scores and the confusion matrix."""
         return evaluation_figure(self._parts)
+
+
+def _subgroups(table: SubgroupTable) -> Table:
+    """A row for each value of a column of metadata."""
+    worst = table.worst
+    words = "Each with its 95% interval." + (
+        f" {count(table.few, 'value has', 'values have')} fewer than {table.least} images and no row."
+        if table.few
+        else ""
+    )
+    if worst is not None and len(table.rows) > 1:
+        words = f"The worst is **{worst.value}**: {table.score_name.lower()} {shown(worst.score)}. {words}"
+    return Table(
+        (table.by, "Images", table.score_name, "Calibration error", "Coverage", "OOD false alarms"),
+        tuple(
+            (r.value, f"{r.n:,}", shown(r.score), shown(r.calibration, in_points=True), shown(r.coverage),
+             shown(r.false_alarms))
+            for r in table.rows
+        ),
+        words,
+    )  # fmt: skip

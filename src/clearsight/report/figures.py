@@ -16,6 +16,7 @@ from clearsight.tasks.sections import (
     Chart,
     Charts,
     Confusion,
+    CurveChart,
     ParityChart,
     Piece,
     ReliabilityChart,
@@ -154,6 +155,18 @@ def _(chart: ReliabilityChart, axes: Any) -> None:
     axes.plot([0, 1], [0, 1], "--", color=GRAY)
     axes.plot([b.confidence for b in shown], [b.accuracy for b in shown], "o-", color=BLUE)
     axes.set(title=chart.name, xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+
+
+@draw.register
+def _(chart: CurveChart, axes: Any) -> None:
+    if chart.chance:
+        axes.plot([0, 1], [0, 1], "--", color=GRAY)
+    for place, curve in reversed(list(enumerate(chart.curves))):
+        area = f"{curve.name}: {curve.area:.3f}"
+        axes.plot(curve.x, curve.y, color=BLUE if place == 0 else GRAY, alpha=1 if place == 0 else 0.5, label=area)
+    axes.set(title=chart.name, xlabel=chart.x_name, ylabel=chart.y_name, xlim=(-0.01, 1.01), ylim=(0, 1.01))
+    if 0 < len(chart.curves) <= 8:
+        axes.legend(fontsize="small", loc="lower right" if chart.chance else "lower left")
 
 
 @draw.register

@@ -9,7 +9,7 @@ from clearsight.evaluation import OODCheck
 from clearsight.evaluation.ood import SetsCheck
 from clearsight.report.pictures import picture
 from clearsight.train.fit import Fitted
-from clearsight.wording import count, listed, percent
+from clearsight.wording import count, listed, percent, probability
 
 SCORE_WORDS = {
     "combined": "all of these, each by how rare it is among known images",
@@ -137,8 +137,8 @@ def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
                 fitted.prepared, s.index, SIDE, f"{s.image}: labelled {s.label}, suggested {s.suggested}"
             ),
             "name": s.image,
-            "words": f"labelled {s.label} ({percent(s.belief_in_label)}), rather {s.suggested} "
-            f"({percent(s.belief_in_suggested)})",
+            "words": f"labelled {s.label} ({probability(s.belief_in_label)}), rather {s.suggested} "
+            f"({probability(s.belief_in_suggested)})",
         }
         for s in found[:SHOWN]
     )

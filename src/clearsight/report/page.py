@@ -22,6 +22,7 @@ from clearsight.report.pieces import PieceFilters
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.render import environment
 from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.panel import TrustPanel
 from clearsight.tasks.sections import Caveat, Piece, ReportParts, Section, Tile
 from clearsight.train.config import TrainConfig
 from clearsight.train.fit import Fitted
@@ -33,6 +34,7 @@ class Content:
     """Everything on the page. sections: those of the task. robustness: whether it can be measured for the task."""
 
     name: str
+    panel: TrustPanel | None
     verdict: str
     tiles: tuple[Tile, ...]
     caveats: tuple[Caveat, ...]
@@ -60,18 +62,21 @@ def write_report(
     config: TrainConfig,
     diagnosis: Diagnosis | None = None,
     limits: OODCheck | None = None,
+    panel: TrustPanel | None = None,
 ) -> None:
     """Write the report of a run, whole or not at all.
 
     evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
     diagnosis: what the doctor says of the training, None where there was none. limits: false alarms of the OOD detector
-    and prediction sets on the test split. Raises OSError when the disk refuses.
+    and prediction sets on the test split. panel: what the model promises, and whether it is kept. Raises OSError when
+    the disk refuses.
     """
     audit, task, words = fitted.prepared.audit, fitted.bundle.task, option_words()
     parts = evaluation.report(fitted.bundle.thing, validation)
     warnings = (Caveat(sentence(f.message), sentence(f.fix)) for f in audit.findings if f.severity == "warning")
     content = Content(
         name=audit.name,
+        panel=panel,
         verdict=parts.verdict,
         tiles=(*parts.tiles, _made_in(fitted)),
         caveats=(*parts.caveats, *warnings),

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from clearsight.data.loader import to_float
-from clearsight.report.charts import interval_bar, parity, reliability, score_heaps
+from clearsight.report.charts import interval_bar, parity, reliability, score_heaps, threshold_curves
 from clearsight.report.confusion import Matrix, matrix
 from clearsight.report.heatmaps import overlay
 from clearsight.report.pictures import Picture, picture
@@ -25,6 +25,7 @@ from clearsight.tasks.sections import (
     Chart,
     Column,
     Confusion,
+    CurveChart,
     ParityChart,
     Piece,
     ReliabilityChart,
@@ -127,6 +128,11 @@ def _(chart: ScoreChart, ident: str) -> Markup:
 @drawn.register
 def _(chart: ReliabilityChart, ident: str) -> Markup:
     return reliability(ident, chart.name, chart.bins)
+
+
+@drawn.register
+def _(chart: CurveChart, ident: str) -> Markup:
+    return threshold_curves(ident, chart.name, chart.curves, chart.x_name, chart.y_name, chance=chart.chance)
 
 
 def marked(text: str) -> Markup:

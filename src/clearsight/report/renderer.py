@@ -23,6 +23,7 @@ from clearsight.report.pictures import image_uri
 from clearsight.report.pieces import PieceFilters
 from clearsight.report.render import environment
 from clearsight.result import Result
+from clearsight.tasks.panel import TrustPanel
 from clearsight.tasks.sections import Section, Tile
 
 R = TypeVar("R", bound=Result)
@@ -83,7 +84,7 @@ class SectionsRenderer(Renderer[R]):
     def values(self) -> dict[str, Any]:
         return {
             "title": self.title, "verdict": self.verdict(), "tiles": self.tiles(), "sections": self.sections(),
-            "caveats": self.caveats(), "sheets": (), "text": "",
+            "caveats": self.caveats(), "sheets": (), "text": "", "panel": self.panel(),
         }  # fmt: skip
 
     def verdict(self) -> str:
@@ -97,6 +98,10 @@ class SectionsRenderer(Renderer[R]):
     def caveats(self) -> Sequence[Any]:
         """Reasons to trust the result less."""
         return ()
+
+    def panel(self) -> TrustPanel | None:
+        """The trust panel, where the result has one."""
+        return None
 
     @abstractmethod
     def sections(self) -> Sequence[Section]:

@@ -12,7 +12,7 @@ from clearsight.feature_vis import ClassGates, ClassPicture, ExcitingPatches, Fe
 from clearsight.report.drawings import fitting
 from clearsight.report.pictures import rgb
 from clearsight.report.tiles import ABSENT, INK, SOFT, Colours, Row, Tile, bright, signed, tile_sheet
-from clearsight.wording import percent
+from clearsight.wording import probability
 
 Floats = NDArray[np.floating]
 
@@ -117,9 +117,9 @@ def class_sheet(found: Sequence[ClassPicture], deep: bool) -> NDArray[np.float64
         for p in found:
             if p.label == label:
                 of = f"mean of {p.images} alike" if p.images else "noise"
-                tiles.append(Tile(shown(p.start, deep), (f"start: {of}", f"belief {percent(p.belief_before)}")))
+                tiles.append(Tile(shown(p.start, deep), (f"start: {of}", f"belief {probability(p.belief_before)}")))
                 logits = f"logit {p.logit_before:.1f} to {p.logit:.1f}"
-                tiles.append(Tile(shown(p.pixels, deep), (f"belief {percent(p.belief)}", logits)))
+                tiles.append(Tile(shown(p.pixels, deep), (f"belief {probability(p.belief)}", logits)))
         rows.append(Row(label, tiles))
     return tile_sheet(rows, side=176)
 

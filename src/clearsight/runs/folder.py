@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.arguments import flag
+from clearsight.data.audit import near_duplicates_of
 from clearsight.data.dataset import Dataset
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.read import recorded_place
@@ -25,6 +26,7 @@ from clearsight.disk import disk_errors, read_inside
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.predictor import Predictor
 from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.panel import TrustPanel
 from clearsight.train.config import TrainConfig
 from clearsight.train.label_issues import LabelIssues
 
@@ -43,6 +45,11 @@ class Run:
     diagnosis: Diagnosis | None = field(default=None, repr=False)
     suspects: LabelIssues | None = field(default=None, repr=False)
     test: Evaluation | None = field(default=None, repr=False)
+
+    @property
+    def panel(self) -> TrustPanel | None:
+        """What the model promises and whether its test images show that it is kept; None for runs of older versions."""
+        return TrustPanel.from_dict(self.metrics["panel"]) if "panel" in self.metrics else None
 
     @property
     def model(self) -> Predictor:
@@ -196,3 +203,16 @@ def run_recipe(folder: Path) -> dict[str, Any]:
     and more; nothing where the folder is only a model.
     """
     return dict(_about(folder).get("recipe", {})) if (folder / "config.json").is_file() else {}
+
+
+def near_duplicates(model: object) -> frozenset[str]:
+    """Names of test images that look nearly the same as a development image, by the audit of a run; none for a model
+    without its folder.
+    """
+    folder = None if isinstance(model, Predictor) else Path(str(os.fspath(model))).expanduser()  # type: ignore[call-overload]
+    if folder is None or not (folder / "audit.json").is_file():
+        return frozenset()
+    try:
+        return near_duplicates_of(json.loads(read_inside(folder, "audit.json")))
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        raise BundleError(f"{folder / 'audit.json'} cannot be read", found=str(error), fix="train again") from error

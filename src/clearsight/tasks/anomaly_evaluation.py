@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from clearsight.metrics import auroc_interval, wilson_interval
 from clearsight.metrics.ranking import auroc, average_precision
 from clearsight.tasks.evaluation import Evaluation, Mistake
+from clearsight.tasks.panel import PanelEntry, chance_entry, false_alarms_entry
 from clearsight.tasks.sections import Bar, Card, Cards, Charts, ReportParts, ScoreChart, Section, Table, Tile
-from clearsight.wording import count, percent
+from clearsight.wording import count, percent, probability
 
 if TYPE_CHECKING:
     from clearsight.tasks.anomaly import Anomaly
@@ -75,6 +76,18 @@ class AnomalyEvaluation(Evaluation):
     threshold: float
     prior: float
     shape: float
+    calibrated_on: int = 0
+
+    def promises(self) -> tuple[PanelEntry, ...]:
+        """Anomalies are ranked above normal images better than by chance, and false alarms keep to the stated rate."""
+        found = []
+        if self.auroc is not None:
+            found.append(chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance"))
+        if self.false_alarms is not None:
+            normal = self.n - self.anomalies
+            flagged = round(self.false_alarms * normal)
+            found.append(false_alarms_entry(flagged, normal, self.calibrated_on, self.promised))
+        return tuple(found)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -122,7 +135,7 @@ class AnomalyEvaluation(Evaluation):
     def mistake_line(self, mistake: AnomalyMistake) -> str:
         """A missed anomaly or a false alarm."""
         m = mistake
-        return f"{m.kind}: {m.image}, anomaly {m.probability:.1%}, p = {m.p_value:.3f}"
+        return f"{m.kind}: {m.image}, anomaly {probability(m.probability)}, p = {m.p_value:.3f}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """AUROC, false alarms and anomalies found, a row for each class, the scores, and what went wrong."""
@@ -193,7 +206,8 @@ class AnomalyEvaluation(Evaluation):
                 (
                     ("", miss.kind),
                     (
-                        f"anomaly {percent(miss.probability)}; {percent(miss.p_value)} of normal {thing}s score higher",
+                        f"anomaly {probability(miss.probability)}; {percent(miss.p_value)} of normal {thing}s score "
+                        "higher",
                         "",
                     ),
                 ),
@@ -248,6 +262,7 @@ def evaluate_anomalies(
         threshold=task.threshold,
         prior=task.prior,
         shape=task.shape,
+        calibrated_on=len(task.known),
     )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clearsight.calibration.calibrator import CalibratedSoftmax, Calibrator
+from clearsight.calibration.operating_points import OperatingPoint, Wishes, operating_point
 from clearsight.calibration.prediction_sets import ConformalScores
 from clearsight.calibration.selection import calibrate
 from clearsight.data.dataset import Dataset, Listing, encode_labels
@@ -51,12 +52,14 @@ has come down. Measured on clothes, ten epochs: 0.937 right in validation, and 0
 @dataclass(frozen=True)
 class Classification(Task):
     """names (K,): the classes. calibrator: from logits to probabilities, None for softmax alone. conformal: what
-    prediction sets follow from, None before calibration.
+    prediction sets follow from, None before calibration. operating_point: what decides which class is predicted; None
+    for the most probable one.
     """
 
     names: tuple[str, ...]
     calibrator: Calibrator | None = None
     conformal: ConformalScores | None = None
+    operating_point: OperatingPoint | None = None
 
     name: ClassVar[str] = "classification"
     words_used: ClassVar[Words] = Words(
@@ -153,6 +156,11 @@ class Classification(Task):
         return self.calibration.temperature
 
     @property
+    def calibration_images(self) -> int:
+        """As many as scores are kept."""
+        return 0 if self.conformal is None else len(self.conformal.labels)
+
+    @property
     def largest_probability(self) -> float:
         """As far as the number of calibration images goes."""
         return self.calibration.largest
@@ -188,7 +196,23 @@ class Classification(Task):
         facts: list[dict[str, Any]] = [{} if ood is None else ood.facts(i) for i in range(len(images))]
         if inside is not None:
             facts = [{"set": inside[i], **facts[i]} for i in range(len(images))]
-        return class_predictions(self.decode(outputs), self.names, images, facts)
+        probabilities = self.decode(outputs)
+        return class_predictions(probabilities, self.names, images, facts, self.decided(probabilities))
+
+    def with_operating_point(
+        self, outputs: Outputs, truth: NDArray[Any], wishes: Wishes
+    ) -> tuple[Classification, tuple[str, ...]]:
+        """By the lowest cost, or by a precision or recall of some classes."""
+        found = operating_point(self.decode(outputs), truth, self.names, wishes)
+        return replace(self, operating_point=found), (found.rule,)
+
+    def decided(self, probabilities: Floats) -> NDArray[np.int64]:
+        """The most probable class, or what the operating point decides."""
+        return (
+            super().decided(probabilities)
+            if self.operating_point is None
+            else self.operating_point.decide(probabilities)
+        )
 
     def prediction_sets(
         self, outputs: Outputs, ood: OODScores | None, options: PredictOptions
@@ -209,15 +233,11 @@ class Classification(Task):
     ) -> ClassEvaluation:
         """Accuracy, calibration and mistakes of logits (N, K) against labels (N,)."""
         raw = Classification(self.names).decode(outputs)
+        probabilities, point = self.decode(outputs), self.operating_point
         return evaluate_classes(
-            self.decode(outputs),
-            raw,
-            truth,
-            self.names,
-            calibration=self.calibration.words(),
-            indices=indices,
-            images=images,
-        )
+            probabilities, raw, truth, self.names, calibration=self.calibration.words(), indices=indices, images=images,
+            predicted=self.decided(probabilities), rule=point.rule if point else "",
+        )  # fmt: skip
 
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:
         """The predicted class is only the nearest one."""
@@ -243,22 +263,32 @@ class Classification(Task):
 
     def same(self, expected: tuple[Outputs, ...], found: tuple[Outputs, ...]) -> NDArray[np.bool_]:
         """The same class."""
-        return np.asarray(expected[0].argmax(1) == found[0].argmax(1))
+        return np.asarray(self.decided(np.asarray(expected[0])) == self.decided(np.asarray(found[0])))
 
     def undecided(self, expected: tuple[Outputs, ...]) -> NDArray[np.bool_]:
         """Equal probabilities, as those of a fair coin, have no class to agree on."""
-        ranked = np.sort(expected[0], axis=1)
+        point = self.operating_point
+        ranked = np.sort(expected[0] if point is None else np.asarray(expected[0]) @ np.array(point.weights), axis=1)
         return np.asarray(ranked[:, -1] - ranked[:, -2] < BAR)
 
     def int8_score(self, found: tuple[Outputs, ...], truth: NDArray[Any]) -> float:
         """Accuracy."""
-        return float((found[0].argmax(1) == truth).mean())
+        return float((self.decided(np.asarray(found[0])) == truth).mean())
+
+    def export_facts(self) -> dict[str, Any]:
+        """What decides which class is predicted."""
+        return {} if self.operating_point is None else {"decision": self.operating_point.card()}
+
+    def public_card(self) -> dict[str, Any] | None:
+        """What decides which class is predicted."""
+        return None if self.operating_point is None else {"task": self.name, "rule": self.operating_point.rule}
 
     def card(self) -> dict[str, Any]:
         """Plain values for the bundle."""
         return {
             "task": self.name, "calibrator": self.calibration.card(),
             "conformal": None if self.conformal is None else self.conformal.card(),
+            "operating_point": None if self.operating_point is None else self.operating_point.card(),
         }  # fmt: skip
 
     @classmethod
@@ -266,8 +296,12 @@ class Classification(Task):
         """From what `card` gave; older bundles state a temperature alone, and have no prediction sets."""
         if card is None:
             return cls(names, Calibrator.identity(len(names), temperature))
-        known = card["conformal"]
-        return cls(names, Calibrator.load(card["calibrator"]), None if known is None else ConformalScores.load(known))
+        conformal, point = card["conformal"], card["operating_point"]
+        return cls(
+            names, Calibrator.load(card["calibrator"]),
+            None if conformal is None else ConformalScores.load(conformal),
+            None if point is None else OperatingPoint.load(point),
+        )  # fmt: skip
 
 
 class _Probabilities(CalibratedSoftmax):

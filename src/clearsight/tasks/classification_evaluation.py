@@ -20,20 +20,28 @@ from clearsight.metrics import (
     entropy,
     expected_calibration_error,
     log_loss,
+    macro_f1,
+    macro_f1_interval,
     precision_recall_f1,
     reliability_bins,
     top_k_accuracy,
     wilson_interval,
 )
 from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.metrics.curves import Curve, RankingScores, precision_recall_curves, ranking_scores, roc_curves
+from clearsight.tasks.calibration_scores import CalibrationScores
 from clearsight.tasks.classification_report import class_report
 from clearsight.tasks.evaluation import Evaluation, Mistake
+from clearsight.tasks.panel import PanelEntry, accuracy_entry, calibration_entry
 from clearsight.tasks.sections import ReportParts
+from clearsight.wording import percent, points, probability
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: how many images it has, how often it is found (recall) and how often its name is right (precision)."""
+    """One class: how many images it has, how often it is found (recall) and how often its name is right (precision).
+    auroc, average_precision: of its probability, against all other classes; None where the images do not tell.
+    """
 
     name: str
     images: int
@@ -41,6 +49,9 @@ class ClassScore:
     recall: float
     recall_interval: tuple[float, float]
     f1: float
+    auroc: float | None = None
+    auroc_interval: tuple[float, float] | None = None
+    average_precision: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,13 @@ class ClassMistake(Mistake):
 
 @dataclass(frozen=True, repr=False)
 class ClassEvaluation(Evaluation):
-    """Scores of N images. Intervals hold with 95 % confidence; losses are in nats."""
+    """Scores of N images. Intervals hold with 95 % confidence; losses are in nats.
+
+    macro_f1, auroc, average_precision: means over classes. calibrated, uncalibrated: scores of the probabilities after
+    and before calibration. frequency_log_loss, frequency_brier: of always predicting the class frequencies.
+    roc, precision_recall: curves, of several classes their mean first. rule: what decided the predicted class, if not
+    the largest probability.
+    """
 
     task: ClassVar[str] = "classification"
     n: int
@@ -69,6 +86,15 @@ class ClassEvaluation(Evaluation):
     ece_uncalibrated: float
     mean_confidence: float
     mean_doubt: float
+    macro_f1: float
+    macro_f1_interval: tuple[float, float]
+    auroc: float | None
+    auroc_interval: tuple[float, float] | None
+    average_precision: float | None
+    calibrated: CalibrationScores
+    uncalibrated: CalibrationScores
+    frequency_log_loss: float
+    frequency_brier: float
     per_class: tuple[ClassScore, ...]
     confusion: NDArray[np.int64]
     reliability: tuple[ReliabilityBin, ...]
@@ -76,6 +102,9 @@ class ClassEvaluation(Evaluation):
     mistakes: tuple[ClassMistake, ...]
     classes: tuple[str, ...]
     calibration: str = ""
+    roc: tuple[Curve, ...] = ()
+    precision_recall: tuple[Curve, ...] = ()
+    rule: str = ""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -94,19 +123,36 @@ class ClassEvaluation(Evaluation):
             "ece": self.ece,
             "ece_uncalibrated": self.ece_uncalibrated,
             "mean_confidence": self.mean_confidence,
+            "macro_f1": self.macro_f1,
+            "macro_f1_interval": list(self.macro_f1_interval),
+            "auroc": self.auroc,
+            "auroc_interval": None if self.auroc_interval is None else list(self.auroc_interval),
+            "average_precision": self.average_precision,
+            "debiased_ece": self.calibrated.debiased_ece,
+            "debiased_ece_interval": list(self.calibrated.debiased_ece_interval),
+            "debiased_ece_uncalibrated": self.uncalibrated.debiased_ece,
+            "debiased_ece_uncalibrated_interval": list(self.uncalibrated.debiased_ece_interval),
+            "log_loss_uncalibrated": self.uncalibrated.log_loss,
+            "brier_uncalibrated": self.uncalibrated.brier,
+            "log_loss_frequencies": self.frequency_log_loss,
+            "brier_frequencies": self.frequency_brier,
         }
+        if self.rule:
+            scores["rule"] = self.rule
         if self.top5 is not None:
             scores["top5"] = self.top5
         return scores
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values for JSON."""
+        curves = (("roc", self.roc), ("precision_recall", self.precision_recall))
         return {
             **self.summary(),
             "classes": list(self.classes),
             "per_class": [asdict(c) for c in self.per_class],
             "confusion": self.confusion.tolist(),
             "mistakes": [asdict(m) for m in self.mistakes],
+            "curves": {name: [c.to_dict() for c in found] for name, found in curves},
             **self.counted(),
         }
 
@@ -114,34 +160,64 @@ class ClassEvaluation(Evaluation):
     def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
         """Accuracy with its interval, and calibration."""
         low, high = summary["accuracy_interval"]
+        least, most = summary["debiased_ece_interval"]
         return (
-            f"right on {summary['accuracy']:.1%} of {summary['n']} {thing}s{new} "
-            f"(95 % interval {low:.1%} to {high:.1%})\n"
-            f"it says {summary['mean_confidence']:.1%} on average; its belief is off by {summary['ece']:.1%} "
-            f"({summary['ece_uncalibrated']:.1%} before calibration)"
+            f"accuracy {percent(summary['accuracy'])} on {summary['n']:,} {thing}s{new} "
+            f"(95 % interval {percent(low)} to {percent(high)})\n"
+            f"calibration error {points(summary['debiased_ece'])} ({100 * least:.1f} to {100 * most:.1f}; before "
+            f"calibration {100 * summary['debiased_ece_uncalibrated']:.1f}), log loss {summary['log_loss']:.3f} (class "
+            f"frequencies {summary['log_loss_frequencies']:.3f})"
         )
 
     def text(self, thing: str = "image", new: str = "") -> str:
         """A table of scores, a line for each class, the surest mistakes."""
-        low, high = self.accuracy_interval
+        (low, high), (least, most) = self.accuracy_interval, self.macro_f1_interval
+        before, after = self.uncalibrated, self.calibrated
+        error = after.debiased_ece_interval
+        area = "" if self.auroc_interval is None else f" ({_span(self.auroc_interval)})"
         lines = [
+            *self.beside(),
             f"accuracy           {self.accuracy:.1%} of {self.n} {thing}s (95 % interval {low:.1%} to {high:.1%})",
             f"balanced accuracy  {self.balanced_accuracy:.1%}",
             *([f"top 5              {self.top5:.1%}"] if self.top5 is not None else []),
-            f"log loss           {self.log_loss:.3f}",
-            f"belief off by      {self.ece:.1%} ({self.ece_uncalibrated:.1%} before calibration)\n",
+            f"macro F1           {self.macro_f1:.3f} ({least:.3f} to {most:.3f})",
+            *([f"AUROC              {self.auroc:.3f}{area}"] if self.auroc is not None else []),
+            *([f"average precision  {self.average_precision:.3f}"] if self.average_precision is not None else []),
+            f"calibration error  {points(after.debiased_ece)} ({100 * error[0]:.1f} to {100 * error[1]:.1f}; before "
+            f"calibration {points(before.debiased_ece)})",
+            f"log loss           {self.log_loss:.3f} (before calibration {before.log_loss:.3f}, class frequencies "
+            f"{self.frequency_log_loss:.3f})",
+            f"Brier score        {self.brier:.3f} (before calibration {before.brier:.3f}, class frequencies "
+            f"{self.frequency_brier:.3f})",
+            *([f"decided by         {self.rule}"] if self.rule else []),
+            "",
         ]
         width = max(len("class"), *(len(c.name) for c in self.per_class))
-        lines.append(f"{'class':<{width}}  {thing}s  precision  recall    F1")
+        lines.append(f"{'class':<{width}}  {thing}s  precision  recall    F1  AUROC")
         lines += [
-            f"{c.name:<{width}}  {c.images:6d}  {c.precision:9.1%}  {c.recall:6.1%}  {c.f1:.3f}" for c in self.per_class
+            f"{c.name:<{width}}  {c.images:6d}  {c.precision:9.1%}  {c.recall:6.1%}  {c.f1:.3f}  "
+            + ("    -" if c.auroc is None else f"{c.auroc:.3f}")
+            for c in self.per_class
         ]
         return "\n".join([*lines, "", *(self.mistake_line(m) for m in self.mistakes[:10])])
+
+    def promises(self) -> tuple[PanelEntry, ...]:
+        """Accuracy above the share of the most common class, and calibration."""
+        images = [score.images for score in self.per_class]
+        commonest = max(range(len(images)), key=images.__getitem__)
+        scores = self.calibrated
+        return (
+            accuracy_entry(self.accuracy, self.accuracy_interval, images[commonest] / self.n, self.classes[commonest]),
+            calibration_entry(
+                scores.debiased_ece, scores.debiased_ece_interval, scores.log_loss, self.frequency_log_loss
+            ),
+        )
 
     def mistake_line(self, mistake: ClassMistake) -> str:
         """A mistake in a line."""
         how = "sure and wrong" if mistake.probability > 0.8 else "wrong"
-        return f"{how}: {mistake.image} is {mistake.label}, called {mistake.predicted} with {mistake.probability:.1%}"
+        sure = probability(mistake.probability)
+        return f"{how}: {mistake.image} is {mistake.label}, called {mistake.predicted} with {sure}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Accuracy and calibration, every score beside that of validation, confusions, classes, mistakes."""
@@ -157,44 +233,49 @@ def evaluate_classes(
     calibration: str = "",
     indices: NDArray[np.integer] | None = None,
     images: Sequence[str] | None = None,
+    frequencies: Sequence[float] | None = None,
+    predicted: NDArray[np.integer] | None = None,
+    rule: str = "",
 ) -> ClassEvaluation:
     """Metrics of calibrated probabilities (N, K), and of those before calibration, against targets (N,).
 
     calibration: how, in words. indices, images: positions in the data set and names of the N images, for
-    the list of mistakes, most confident first.
+    the list of mistakes, most confident first. frequencies: of the classes (K,) where the model was calibrated; None
+    takes those of the targets. predicted (N,), rule: the classes that an operating point decides for, and its words;
+    None takes the most probable ones.
     """
-    n = len(targets)
-    predicted = belief.argmax(axis=1)
-    confusion = confusion_matrix(targets, predicted, len(classes))
-    precision, recall, f1 = precision_recall_f1(targets, predicted, len(classes))
-    present = confusion.sum(axis=1)
+    n, k = len(targets), len(classes)
+    predicted = belief.argmax(axis=1) if predicted is None else predicted
     wrong = np.flatnonzero(predicted != targets)
     wrong = wrong[np.argsort(-belief[wrong, predicted[wrong]], kind="stable")]
     where = np.arange(n) if indices is None else indices
+    present = np.eye(k, dtype=bool)[targets]
+    ranking = ranking_scores(present, belief)
+    constant = np.tile(present.mean(0) if frequencies is None else np.asarray(frequencies, float), (n, 1))
+    calibrated = CalibrationScores.of(belief, targets)
     return ClassEvaluation(
         n=n,
         accuracy=accuracy(targets, predicted),
         accuracy_interval=wilson_interval(int((predicted == targets).sum()), n),
         balanced_accuracy=balanced_accuracy(targets, predicted),
-        top5=top_k_accuracy(targets, belief, 5) if len(classes) >= 6 else None,
-        log_loss=log_loss(targets, belief),
-        brier=brier_score(targets, belief),
+        top5=top_k_accuracy(targets, belief, 5) if k >= 6 else None,
+        log_loss=calibrated.log_loss,
+        brier=calibrated.brier,
         ece=expected_calibration_error(targets, belief),
         ece_uncalibrated=expected_calibration_error(targets, raw),
         mean_confidence=float(belief.max(axis=1).mean()),
-        mean_doubt=float(entropy(belief).mean() / np.log(max(2, len(classes)))),
-        per_class=tuple(
-            ClassScore(
-                name,
-                int(present[k]),
-                float(precision[k]),
-                float(recall[k]),
-                wilson_interval(int(confusion[k, k]), int(present[k])),
-                float(f1[k]),
-            )
-            for k, name in enumerate(classes)
-        ),
-        confusion=confusion,
+        mean_doubt=float(entropy(belief).mean() / np.log(max(2, k))),
+        macro_f1=macro_f1(targets, predicted, k),
+        macro_f1_interval=macro_f1_interval(targets, predicted, k),
+        auroc=_known(ranking.macro_auroc),
+        auroc_interval=ranking.macro_auroc_interval if np.isfinite(ranking.macro_auroc) else None,
+        average_precision=_known(ranking.macro_average_precision),
+        calibrated=calibrated,
+        uncalibrated=CalibrationScores.of(raw, targets),
+        frequency_log_loss=log_loss(targets, constant),
+        frequency_brier=brier_score(targets, constant),
+        per_class=_per_class(targets, predicted, classes, ranking),
+        confusion=confusion_matrix(targets, predicted, k),
         reliability=tuple(reliability_bins(targets, belief)),
         reliability_uncalibrated=tuple(reliability_bins(targets, raw)),
         mistakes=tuple(
@@ -210,4 +291,38 @@ def evaluate_classes(
         ),
         classes=tuple(classes),
         calibration=calibration,
+        roc=roc_curves(present, belief, classes),
+        precision_recall=precision_recall_curves(present, belief, classes),
+        rule=rule,
     )
+
+
+def _per_class(
+    targets: NDArray[np.integer], predicted: NDArray[np.integer], classes: Sequence[str], ranking: RankingScores
+) -> tuple[ClassScore, ...]:
+    confusion = confusion_matrix(targets, predicted, len(classes))
+    present = confusion.sum(axis=1)
+    precision, recall, f1 = precision_recall_f1(targets, predicted, len(classes))
+    return tuple(
+        ClassScore(
+            name,
+            int(present[k]),
+            float(precision[k]),
+            float(recall[k]),
+            wilson_interval(int(confusion[k, k]), int(present[k])),
+            float(f1[k]),
+            _known(ranking.auroc[k]),
+            ranking.auroc_intervals[k] if np.isfinite(ranking.auroc[k]) else None,
+            _known(ranking.average_precision[k]),
+        )
+        for k, name in enumerate(classes)
+    )
+
+
+def _known(value: float) -> float | None:
+    """The value, None where it is not a number."""
+    return value if np.isfinite(value) else None
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}"

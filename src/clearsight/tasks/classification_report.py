@@ -16,6 +16,7 @@ from clearsight.tasks.sections import (
     Charts,
     Column,
     Confusion,
+    CurveChart,
     Folded,
     ReliabilityChart,
     ReportParts,
@@ -24,7 +25,7 @@ from clearsight.tasks.sections import (
     Text,
     Tile,
 )
-from clearsight.wording import count, percent, points
+from clearsight.wording import count, percent, points, probability
 
 if TYPE_CHECKING:
     from clearsight.tasks.classification_evaluation import ClassEvaluation, ClassMistake
@@ -40,15 +41,18 @@ def class_report(test: ClassEvaluation, thing: str, validation: ClassEvaluation 
         verdict=(
             f"Accuracy **{percent(test.accuracy)}** on **{count(test.n, f'test {thing}')}** that training did not use "
             f"(95% interval {_span(test.accuracy_interval)}). Its mean confidence is {percent(test.mean_confidence)}, "
-            f"and {found.calibration_words}: the calibration error is **{points(test.ece)}** "
-            f"({points(test.ece_uncalibrated)} before calibration)."
+            f"and {found.calibration_words}: the calibration error is **{points(test.calibrated.debiased_ece)}** (95% "
+            f"interval {_points_span(test.calibrated.debiased_ece_interval)}; "
+            f"{points(test.uncalibrated.debiased_ece)} before calibration)."
+            + (f" Predicted classes are decided by {test.rule}." if test.rule else "")
         ),
         tiles=_tiles(test, found, thing),
         table=_scores(test, validation),
         sections=(
             Section("confusion", "Confusion matrix", (Confusion(test.confusion, test.classes, thing),)),
             Section("classes", "Class by class", (_classes(test, thing),)),
-            _calibration(test, found, thing),
+            *_curves(test, thing),
+            _calibration(test, thing),
             Section("mistakes", "The most confident mistakes", (_mistakes(test, thing),), link="Mistakes"),
         ),
         caveats=found.caveats,
@@ -66,9 +70,10 @@ def _tiles(test: ClassEvaluation, found: Verdict, thing: str) -> tuple[Tile, ...
         ),
         Tile(
             "Calibration error",
-            points(test.ece),
-            f"Mean confidence {percent(test.mean_confidence)}, accuracy {percent(test.accuracy)}. A perfectly "
-            f"calibrated model would have an error of about {points(found.chance_ece)} on so many {thing}s, by chance",
+            points(test.calibrated.debiased_ece),
+            f"95% interval {_points_span(test.calibrated.debiased_ece_interval)}, "
+            f"{points(test.uncalibrated.debiased_ece)} before calibration. Log loss {test.log_loss:.3f}; always "
+            f"predicting the class frequencies has {test.frequency_log_loss:.3f}",
             alarming=found.calibration == "poor",
         ),
     ]
@@ -90,10 +95,32 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
             "mean recall over classes: rare classes count as much as common ones",
         ),
         ("Mean confidence", lambda e: percent(e.mean_confidence), "mean probability of the predicted class"),
-        ("Calibration error", lambda e: points(e.ece), "ECE after calibration, in percentage points; 0 is best"),
-        ("Before calibration", lambda e: points(e.ece_uncalibrated), "ECE of the raw outputs"),
+        ("Macro F1", lambda e: f"{e.macro_f1:.3f}", "mean over classes of the harmonic mean of precision and recall"),
+        ("Macro F1, 95% interval", lambda e: _plain_span(e.macro_f1_interval), "by a smoothed bootstrap"),
+        ("AUROC", lambda e: _or_dash(e.auroc), "mean over classes: how often an image of a class ranks above others"),
+        ("AUROC, 95% interval", lambda e: _plain_span(e.auroc_interval), "by Newcombe's method"),
+        ("Average precision", lambda e: _or_dash(e.average_precision), "mean area under precision against recall"),
+        (
+            "Calibration error",
+            lambda e: points(e.calibrated.debiased_ece),
+            "debiased ECE after calibration, in percentage points; 0 is best",
+        ),
+        (
+            "Calibration error, 95% interval",
+            lambda e: _points_span(e.calibrated.debiased_ece_interval),
+            "errors that are consistent with this test",
+        ),
+        ("Before calibration", lambda e: points(e.uncalibrated.debiased_ece), "debiased ECE of the raw outputs"),
         ("Log loss", lambda e: f"{e.log_loss:.3f}", "in nats; confident mistakes cost most; 0 is best"),
+        ("Log loss before calibration", lambda e: f"{e.uncalibrated.log_loss:.3f}", "of the raw outputs"),
+        (
+            "Log loss of the class frequencies",
+            lambda e: f"{e.frequency_log_loss:.3f}",
+            "of always predicting how common each class is; a useful model stays below",
+        ),
         ("Brier score", lambda e: f"{e.brier:.3f}", "squared error of the probabilities; 0 is best, 2 is worst"),
+        ("Brier score before calibration", lambda e: f"{e.uncalibrated.brier:.3f}", "of the raw outputs"),
+        ("Brier score of the class frequencies", lambda e: f"{e.frequency_brier:.3f}", "likewise"),
     ]
     if test.top5 is not None:
         top = "share of labels among the five most probable classes"
@@ -111,7 +138,16 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
 def _classes(test: ClassEvaluation, thing: str) -> Table:
     predicted = test.confusion.sum(axis=0)
     return Table(
-        ("Class", f"{thing.capitalize()}s", "Recall", Column("95% interval", "interval"), "Precision", "F1"),
+        (
+            "Class",
+            f"{thing.capitalize()}s",
+            "Recall",
+            Column("95% interval", "interval"),
+            "Precision",
+            "F1",
+            "AUROC",
+            "Average precision",
+        ),
         tuple(
             (
                 s.name,
@@ -121,20 +157,41 @@ def _classes(test: ClassEvaluation, thing: str) -> Table:
                 if s.images
                 else Cell(f"no test {thing}"),
                 percent(s.precision) if predicted[k] else "–",
-                percent(s.f1) if s.images else "–",
+                f"{s.f1:.3f}" if s.images else "–",
+                _or_dash(s.auroc),
+                _or_dash(s.average_precision),
             )
             for k, s in enumerate(test.per_class)
         ),
         f"**Recall**: the share of the test {thing}s of a class that are predicted as that class; its bar is the 95% "
         f"interval, wide where {thing}s are few. **Precision**: the share of the {thing}s predicted as a class that "
-        "belong to it. **F1**: their harmonic mean.",
+        "belong to it. **F1**: their harmonic mean. **AUROC** and **average precision** hold for all thresholds on the "
+        "probability of the class.",
     )
 
 
-def _calibration(test: ClassEvaluation, found: Verdict, thing: str) -> Section:
-    both = [("Before calibration", test.ece_uncalibrated, test.reliability_uncalibrated)]
-    both.append(("After calibration", test.ece, test.reliability))
-    widened = test.ece_uncalibrated < test.ece < test.ece_uncalibrated + found.chance_ece
+def _curves(test: ClassEvaluation, thing: str) -> tuple[Section, ...]:
+    """ROC and precision against recall; nothing where there is no curve."""
+    if not test.roc and not test.precision_recall:
+        return ()
+    several = f"; thin lines are the classes, the blue one their mean, on {thing}s of all classes"
+    charts = (
+        CurveChart("ROC", test.roc, "false positive rate", "true positive rate", chance=True),
+        CurveChart("Precision and recall", test.precision_recall, "recall", "precision"),
+    )
+    words = (
+        "Each class against all others, over all thresholds on its probability"
+        + several * (len(test.roc) > 1)
+        + ". **ROC**: the share of its images that are found, against the share of other images that are taken for it. "
+        "**Precision and recall**: how many of the images taken for it belong to it, against the share found. Train "
+        "with `--min-precision`, `--min-recall` or `--costs` for another operating point."
+    )
+    return (Section("curves-by-threshold", "ROC, precision and recall", (Charts(charts, words),), link="ROC"),)
+
+
+def _calibration(test: ClassEvaluation, thing: str) -> Section:
+    both = [("Before calibration", test.uncalibrated.debiased_ece, test.reliability_uncalibrated)]
+    both.append(("After calibration", test.calibrated.debiased_ece, test.reliability))
     return Section(
         "calibration",
         "Calibration",
@@ -148,12 +205,9 @@ def _calibration(test: ClassEvaluation, found: Verdict, thing: str) -> Section:
             ),
             Text(
                 "The calibration error (expected calibration error, ECE) is the mean distance of the dots from the "
-                f"line, weighted by their {thing}s. Of several ways to calibrate, the one with the lowest log loss on "
-                f"validation {thing}s is used, if it is clearly better than none; here: {test.calibration}. A "
-                "perfectly calibrated model would have an error of about "
-                f"{points(found.chance_ece)} on so many {thing}s, by chance"
-                + ("; calibration raised it by less than that, so the test cannot tell whether it helped" * widened)
-                + "."
+                f"line, weighted by their {thing}s, less the distance that chance explains on so many {thing}s "
+                "(debiased). Of several ways to calibrate, the one with the lowest log loss on validation "
+                f"{thing}s is used, if it is clearly better than none; here: {test.calibration}."
             ),
             Folded("The dots as numbers", tuple(_bins(name, bins, thing) for name, _, bins in both)),
         ),
@@ -200,10 +254,22 @@ def _card(mistake: ClassMistake) -> Card:
         (
             ("predicted", mistake.predicted),
             ("label", mistake.label),
-            (f"{percent(mistake.probability)} against {percent(mistake.label_probability)}", ""),
+            (f"{probability(mistake.probability)} against {probability(mistake.label_probability)}", ""),
         ),
     )
 
 
 def _span(interval: tuple[float, float]) -> str:
     return " to ".join(map(percent, interval))
+
+
+def _points_span(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def _plain_span(interval: tuple[float, float] | None) -> str:
+    return "–" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

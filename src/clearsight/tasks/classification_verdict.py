@@ -1,17 +1,14 @@
 """How far an evaluation of classes can be trusted: calibration, the weakest class, and what speaks against the numbers.
 
-The expected calibration error (ECE) of few images is above 0 even for a perfectly calibrated model, as a fair coin
-rarely falls on heads in exactly half of ten throws; `chance_ece` says by how much.
+What is said of calibration follows from the entry of the trust panel, so that no words claim more than that.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.tasks.sections import Caveat
 from clearsight.wording import count, listed, percent
 
@@ -31,9 +28,8 @@ class Verdict:
     recall; None where all are 1.
     """
 
-    calibration: Literal["good", "fair", "poor", "unknown"]
+    calibration: Literal["good", "poor", "unknown"]
     calibration_words: str
-    chance_ece: float
     commonest: str
     commonest_share: float
     weakest: ClassScore | None
@@ -42,15 +38,13 @@ class Verdict:
 
 def verdict(test: ClassEvaluation, thing: str = "image") -> Verdict:
     """Put an evaluation into words."""
-    chance = chance_ece(test.reliability)
-    calibration, words = _calibration(test, chance, thing)
+    calibration, words = _calibration(test, thing)
     images = [score.images for score in test.per_class]
     commonest = images.index(max(images))
     share = images[commonest] / test.n
     return Verdict(
         calibration=calibration,
         calibration_words=words,
-        chance_ece=chance,
         commonest=test.classes[commonest],
         commonest_share=share,
         weakest=min((s for s in test.per_class if s.images and s.recall < 1), key=lambda s: s.recall, default=None),
@@ -58,36 +52,15 @@ def verdict(test: ClassEvaluation, thing: str = "image") -> Verdict:
     )
 
 
-def chance_ece(bins: Iterable[ReliabilityBin]) -> float:
-    """The ECE to be expected of a perfectly calibrated model, on as many images with the same confidences.
-
-    In a bin of n images with confidence p, the share that is right deviates from p by a mean of
-    2 (k+1) C(n, k+1) p^(k+1) (1-p)^(n-k) / n with k = floor(n p) [de Moivre 1730].
-    """
-    filled = [b for b in bins if b.count]
-    total = sum(b.count for b in filled)
-    return sum(b.count / total * _mean_deviation(b.count, b.confidence) for b in filled) if total else 0.0
-
-
-def _mean_deviation(n: int, p: float) -> float:
-    if not 0 < p < 1:
-        return 0.0
-    k = min(math.floor(n * p), n - 1)
-    log_choose = math.lgamma(n + 1) - math.lgamma(k + 2) - math.lgamma(n - k)
-    return 2 * (k + 1) / n * math.exp(log_choose + (k + 1) * math.log(p) + (n - k) * math.log1p(-p))
-
-
-def _calibration(
-    test: ClassEvaluation, chance: float, thing: str
-) -> tuple[Literal["good", "fair", "poor", "unknown"], str]:
-    side = "overconfident" if test.mean_confidence > test.accuracy else "underconfident"
-    if chance > 0.1:
-        return "unknown", f"these are too few {thing}s to measure calibration"
-    if test.ece <= max(0.02, 1.5 * chance):
-        return "good", "it is well calibrated"
-    if test.ece <= max(0.05, 2 * chance):
-        return "fair", f"it is slightly {side}"
-    return "poor", f"it is {side}"
+def _calibration(test: ClassEvaluation, thing: str) -> tuple[Literal["good", "poor", "unknown"], str]:
+    entry = next(entry for entry in test.promises() if entry.name == "calibration")
+    if entry.status == "kept":
+        return "good", "its probabilities are calibrated"
+    if entry.status == "too few images to tell":
+        return "unknown", f"these are too few {thing}s to tell whether its probabilities are calibrated"
+    if test.log_loss >= test.frequency_log_loss:
+        return "poor", "its probabilities are no better than the class frequencies"
+    return "poor", f"it is {'overconfident' if test.mean_confidence > test.accuracy else 'underconfident'}"
 
 
 def _caveats(test: ClassEvaluation, calibration: str, commonest: float, thing: str) -> Iterator[Caveat]:

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Self
 
 from clearsight.result import Result
 from clearsight.tasks.image_counts import ImageCounts
+from clearsight.tasks.panel import PanelEntry, TrustPanel
 from clearsight.tasks.sections import ReportParts
+from clearsight.tasks.subgroups import SubgroupTable
 
 NEW = " it had never seen"
 """What is said of test images."""
@@ -27,10 +29,13 @@ class Evaluation(Result):
     """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first, and
     `repr=False`.
 
-    images: what became of the images given; None where metrics were computed of outputs alone.
+    images: what became of the images given; panel: what the model promises and whether it is kept; subgroups: scores
+    by metadata. None where metrics were computed of outputs alone.
     """
 
     images: ImageCounts | None = None
+    panel: TrustPanel | None = None
+    subgroups: tuple[SubgroupTable, ...] = ()
 
     task: ClassVar[str]
     n: int
@@ -46,8 +51,20 @@ class Evaluation(Result):
         return {**self.summary(), "mistakes": mistakes, **self.counted()}
 
     def counted(self) -> dict[str, Any]:
-        """The counts of images for JSON; nothing where there are none."""
-        return {"images": self.images.to_dict()} if self.images else {}
+        """The counts of images, the trust panel and the scores by metadata for JSON; nothing of what there is not."""
+        found: dict[str, Any] = {"images": self.images.to_dict()} if self.images else {}
+        if self.panel is not None:
+            found["panel"] = self.panel.to_dict()
+        if self.subgroups:
+            found["subgroups"] = [table.to_dict() for table in self.subgroups]
+        return found
+
+    def beside(self) -> list[str]:
+        """Lines of the trust panel and of the scores by metadata."""
+        found = [] if self.panel is None else [self.panel.text(), ""]
+        for table in self.subgroups:
+            found += [*table.lines(), ""]
+        return found
 
     @staticmethod
     @abstractmethod
@@ -56,8 +73,12 @@ class Evaluation(Result):
 
     def text(self, thing: str = "image", new: str = "") -> str:
         """What the terminal prints of an evaluation."""
-        lines = [self.headline(self.summary(), thing, new), *self.details(thing)]
+        lines = [*self.beside(), self.headline(self.summary(), thing, new), *self.details(thing)]
         return "\n".join([*lines, *(self.mistake_line(m) for m in self.mistakes[:10])])
+
+    def promises(self) -> tuple[PanelEntry, ...]:
+        """The entries of the trust panel that follow from these numbers."""
+        return ()
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clearsight.calibration.binary import BinaryCalibration
+from clearsight.calibration.operating_points import Wishes, label_thresholds
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.targets import Stated, one_hot, require_finite
-from clearsight.errors import DataError
+from clearsight.errors import ConfigError, DataError
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import binary_cross_entropy, mean_squared_error
 from clearsight.tasks.multilabel_evaluation import LabelsEvaluation, evaluate_labels
@@ -47,11 +48,14 @@ SEPARATORS = ("|", ";", ",")
 @register_task
 @dataclass(frozen=True)
 class Multilabel(Task):
-    """names (K,): the labels. calibration, thresholds (K,): how outputs become probabilities, and labels given."""
+    """names (K,): the labels. calibration, thresholds (K,): how outputs become probabilities, and labels given. rule:
+    what chose thresholds, if not the highest F1.
+    """
 
     names: tuple[str, ...]
     calibration: BinaryCalibration
     thresholds: tuple[float, ...]
+    rule: str = ""
 
     name: ClassVar[str] = "multilabel"
     words_used: ClassVar[Words] = Words(
@@ -192,6 +196,16 @@ class Multilabel(Task):
                 thresholds[k] = best_threshold(probabilities[:, k])
         return replace(fitted, thresholds=tuple(thresholds))
 
+    def with_operating_point(
+        self, outputs: Outputs, truth: NDArray[Any], wishes: Wishes
+    ) -> tuple[Multilabel, tuple[str, ...]]:
+        """The thresholds that keep a precision or recall of some labels."""
+        if wishes.costs:
+            raise ConfigError("--costs are for one class per image", fix="use --min-precision or --min-recall")
+        found, reached = label_thresholds(self.decode(outputs), truth > 0, self.names, self.thresholds, wishes)
+        rules = tuple(r.words() for r in reached)
+        return replace(self, thresholds=found, rule="; ".join(rules)), rules
+
     def activation(self) -> nn.Module:
         """Probabilities (N, K) and logits (N, K)."""
         return self.calibration.module()
@@ -219,8 +233,9 @@ class Multilabel(Task):
         """Ranking, F1 and mistakes of outputs (N, K) against targets (N, K)."""
         raw = sigmoid(np.asarray(outputs, np.float64))
         return evaluate_labels(
-            self.decode(outputs), raw, truth, self.names, self.thresholds, indices=indices, images=images
-        )
+            self.decode(outputs), raw, truth, self.names, self.thresholds, indices=indices, images=images,
+            rule=self.rule,
+        )  # fmt: skip
 
     def thresholds_found(self) -> Floats:
         """The labels' own thresholds."""
@@ -260,18 +275,20 @@ class Multilabel(Task):
         """Plain values for the bundle."""
         return {
             "task": self.name, "names": list(self.names), **self.calibration.card(),
-            "thresholds": list(self.thresholds),
+            "thresholds": list(self.thresholds), "rule": self.rule,
         }  # fmt: skip
 
     @classmethod
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Multilabel:
         """From what `card` gave."""
         assert card is not None
-        return cls(tuple(card["names"]), BinaryCalibration.load(card), tuple(card["thresholds"]))
+        thresholds, rule = tuple(card["thresholds"]), str(card.get("rule", ""))
+        return cls(tuple(card["names"]), BinaryCalibration.load(card), thresholds, rule)
 
     def public_card(self) -> dict[str, Any]:
-        """The probability from which each label is given."""
-        return {"task": self.name, "thresholds": dict(zip(self.names, self.thresholds, strict=True))}
+        """The probability from which each label is given, and what chose it."""
+        rule = {"rule": self.rule} if self.rule else {}
+        return {"task": self.name, "thresholds": dict(zip(self.names, self.thresholds, strict=True)), **rule}
 
 
 def _separator(cells: Sequence[str]) -> str | None:

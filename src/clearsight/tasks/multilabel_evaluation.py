@@ -12,9 +12,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.metrics import expected_calibration_error
-from clearsight.metrics.ranking import average_precision, f1_of
+from clearsight.metrics import debiased_ece, debiased_ece_interval, expected_calibration_error
+from clearsight.metrics.curves import Curve, precision_recall_curves, ranking_scores, roc_curves
+from clearsight.metrics.ranking import f1_of
 from clearsight.tasks.evaluation import Evaluation, Mistake
+from clearsight.tasks.panel import PanelEntry, calibration_entry, chance_entry
 from clearsight.tasks.sections import Card, Cards, ReportParts, Section, Table, Tile
 from clearsight.wording import count, listed, percent, points
 
@@ -34,6 +36,8 @@ class LabelScore:
     recall: float
     f1: float
     f1_at_half: float
+    auroc: float | None = None
+    auroc_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class LabelMistake(Mistake):
 class LabelsEvaluation(Evaluation):
     """Scores of N images. mean_average_precision: over the labels that occur. macro: mean over labels; micro: over all
     questions. exact: share of images given exactly their labels. hamming: share of all questions answered wrongly.
+    auroc: mean over labels. debiased_ece, log_loss: of all questions together, before calibration where so named;
+    log_loss_frequencies: of always predicting how common each label is. Intervals hold with 95 % confidence. rule: what
+    decided which labels are given, if not the highest F1.
     """
 
     task: ClassVar[str] = "multilabel"
@@ -62,20 +69,39 @@ class LabelsEvaluation(Evaluation):
     log_loss: float
     ece: float
     ece_uncalibrated: float
+    log_loss_uncalibrated: float
+    log_loss_frequencies: float
+    debiased_ece: float
+    debiased_ece_interval: tuple[float, float]
+    debiased_ece_uncalibrated: float
+    auroc: float | None
+    auroc_interval: tuple[float, float] | None
     per_label: tuple[LabelScore, ...]
     mistakes: tuple[LabelMistake, ...]
     names: tuple[str, ...]
+    roc: tuple[Curve, ...] = ()
+    precision_recall: tuple[Curve, ...] = ()
+    rule: str = ""
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json."""
         about = (
             "n", "mean_average_precision", "macro_f1", "macro_f1_at_half", "micro_f1", "exact", "hamming", "log_loss",
-            "ece", "ece_uncalibrated",
+            "ece", "ece_uncalibrated", "log_loss_uncalibrated", "log_loss_frequencies", "debiased_ece",
+            "debiased_ece_interval", "debiased_ece_uncalibrated", "auroc", "auroc_interval",
+            *(("rule",) if self.rule else ()),
         )  # fmt: skip
         each = {s.name: {k: v for k, v in vars(s).items() if k != "name"} for s in self.per_label}
         for score in each.values():
             score["average_precision"] = score["average_precision"] if score["images"] else None
         return {**{name: getattr(self, name) for name in about}, "per_label": each}
+
+    def promises(self) -> tuple[PanelEntry, ...]:
+        """Labels are ranked better than by chance, and calibration."""
+        return (
+            chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance"),
+            calibration_entry(self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies),
+        )
 
     @staticmethod
     def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
@@ -117,7 +143,12 @@ class LabelsEvaluation(Evaluation):
                 f"{self.macro_f1:.3f}",
                 f"mean F1 of the labels; with a threshold of 1/2 for all it would be {self.macro_f1_at_half:.3f}",
             ),
-            Tile("Calibration error", points(self.ece), f"before calibration {points(self.ece_uncalibrated)}"),
+            Tile(
+                "Calibration error",
+                points(self.debiased_ece),
+                f"95% interval {100 * self.debiased_ece_interval[0]:.1f} to {100 * self.debiased_ece_interval[1]:.1f}; "
+                f"before calibration {points(self.debiased_ece_uncalibrated)}",
+            ),
         ]
         if weakest:
             tiles.append(
@@ -168,28 +199,34 @@ def evaluate_labels(
     *,
     indices: NDArray[np.integer] | None = None,
     images: Sequence[str] | None = None,
+    rule: str = "",
 ) -> LabelsEvaluation:
     """Metrics of calibrated probabilities (N, K), and of those before calibration, against targets (N, K).
 
     thresholds (K,): the probability from which each label is given. indices, images: positions and names, for the list
-    of mistakes, most surprising first.
+    of mistakes, most surprising first. rule: what chose the thresholds, if not the highest F1.
     """
     truth = targets > 0
     given, half = probabilities >= np.array(thresholds), probabilities >= 0.5
     right = np.clip(np.where(truth, probabilities, 1 - probabilities), 1e-15, 1)
     surprise = -np.log(right).sum(1)
+    ranking = ranking_scores(truth, probabilities)
+    known = np.isfinite(ranking.macro_auroc)
+    (confidence, correct), (raw_confidence, raw_correct) = _questions(truth, probabilities), _questions(truth, raw)
     labels = [
         LabelScore(
             name,
             int(t.sum()),
-            average_precision(t, p),
+            ranking.average_precision[k],
             thresholds[k],
             _share(t & g, g),
             _share(t & g, t),
             f1_of(t, g),
             f1_of(t, h),
+            ranking.auroc[k] if np.isfinite(ranking.auroc[k]) else None,
+            ranking.auroc_intervals[k] if np.isfinite(ranking.auroc[k]) else None,
         )
-        for k, (name, t, p, g, h) in enumerate(zip(names, truth.T, probabilities.T, given.T, half.T, strict=True))
+        for k, (name, t, g, h) in enumerate(zip(names, truth.T, given.T, half.T, strict=True))
     ]
     present = [s for s in labels if s.images]
     where = np.arange(len(truth)) if indices is None else indices
@@ -205,6 +242,13 @@ def evaluate_labels(
         log_loss=float(-np.log(right).mean()),
         ece=_gap(truth, probabilities),
         ece_uncalibrated=_gap(truth, raw),
+        log_loss_uncalibrated=_log_loss(truth, raw),
+        log_loss_frequencies=_log_loss(truth, np.tile(truth.mean(0), (len(truth), 1))),
+        debiased_ece=debiased_ece(confidence, correct),
+        debiased_ece_interval=debiased_ece_interval(confidence, correct),
+        debiased_ece_uncalibrated=debiased_ece(raw_confidence, raw_correct),
+        auroc=ranking.macro_auroc if known else None,
+        auroc_interval=ranking.macro_auroc_interval if known else None,
         per_label=tuple(labels),
         mistakes=tuple(
             LabelMistake(
@@ -217,7 +261,22 @@ def evaluate_labels(
             for i in wrong[np.argsort(-surprise[wrong], kind="stable")].tolist()
         ),
         names=tuple(names),
+        roc=roc_curves(truth, probabilities, names),
+        precision_recall=precision_recall_curves(truth, probabilities, names),
+        rule=rule,
     )
+
+
+def _questions(
+    truth: NDArray[np.bool_], probabilities: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Confidence in the likelier answer to every question (N K,), and whether it is right."""
+    p = probabilities.ravel()
+    return np.maximum(p, 1 - p), (p >= 0.5) == truth.ravel()
+
+
+def _log_loss(truth: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> float:
+    return float(-np.log(np.clip(np.where(truth, probabilities, 1 - probabilities), 1e-15, 1)).mean())
 
 
 def _gap(truth: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> float:

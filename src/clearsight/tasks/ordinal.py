@@ -16,9 +16,9 @@ Shapes: N images, K grades; outputs z (N, K - 1), probabilities (N, K), grades (
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,11 +31,18 @@ from clearsight.data.dataset import Dataset, Listing, natural_key
 from clearsight.data.targets import Stated, require_finite
 from clearsight.errors import DataError
 from clearsight.metrics import entropy, wilson_interval
-from clearsight.tasks.evaluation import Evaluation, Mistake
+from clearsight.tasks.calibration_scores import flat_scores
+from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import binary_cross_entropy
+from clearsight.tasks.ordinal_evaluation import (
+    GradeMistake,
+    GradesEvaluation,
+    absolute_error,
+    bootstrap_interval,
+    kappa,
+)
 from clearsight.tasks.predictions import Prediction
 from clearsight.tasks.registry import register_task
-from clearsight.tasks.sections import Bar, Card, Cards, Confusion, ReportParts, Section, Table, Tile
 from clearsight.tasks.task import (
     BAR,
     Explained,
@@ -48,16 +55,9 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
-from clearsight.wording import count, percent
 
 MOST_GRADES = 20
 """Different numbers of which there are more are no grades."""
-
-RESAMPLES = 1000
-"""Bootstrap samples behind an interval."""
-
-SHOWN = 24
-"""Mistakes in the report at most."""
 
 
 @register_task
@@ -84,6 +84,7 @@ class Ordinal(Task):
         unsupported=frozenset({"class_weights", "adversarial", "label_smoothing", "freeze", "heal"}),
     )
     prediction: ClassVar[type[Any]] = Prediction
+    evaluation: ClassVar[type[Evaluation]] = GradesEvaluation
     counted: ClassVar[tuple[str, str]] = ("grade", "grades")
     imbalance_advice: ClassVar[str] = "quadratic weighted kappa and the mean absolute error"
     own_options: ClassVar[tuple[str, ...]] = ("grades",)
@@ -177,6 +178,11 @@ class Ordinal(Task):
         scores = np.sort(interval_scores(fitted.decode(outputs))[np.arange(len(truth)), truth])
         return replace(fitted, scores=tuple(thinned(scores).tolist()))
 
+    @property
+    def calibration_images(self) -> int:
+        """As many as scores are kept."""
+        return len(self.scores)
+
     def activation(self) -> nn.Module:
         """Probabilities (N, K) and cumulative logits (N, K - 1)."""
         return _Grades(self.calibration)
@@ -229,10 +235,10 @@ class Ordinal(Task):
         worst = wrong[np.lexsort((-probabilities[wrong, predicted[wrong]], -off[wrong]))]
         return GradesEvaluation(
             n=len(truth),
-            kappa=float(_kappa(truth, predicted)),
-            kappa_interval=_interval(_kappa, truth, predicted),
+            kappa=float(kappa(truth, predicted)),
+            kappa_interval=bootstrap_interval(kappa, truth, predicted),
             mean_absolute_error=float(off.mean()),
-            mean_absolute_error_interval=_interval(_absolute_error, truth, predicted),
+            mean_absolute_error_interval=bootstrap_interval(absolute_error, truth, predicted),
             accuracy=right / len(truth),
             accuracy_interval=wilson_interval(right, len(truth)),
             usual_error=float(np.abs(truth - np.median(truth)).mean()),
@@ -249,6 +255,7 @@ class Ordinal(Task):
                 for i in worst.tolist()
             ),
             names=self.names,
+            **flat_scores(probabilities, truth),
         )
 
     def explained(self, outputs: Outputs, target: int | None) -> Explained:
@@ -317,135 +324,6 @@ class _Grades(Sigmoids):
         columns.append(torch.zeros_like(above[:, :1]))
         held = torch.cat(columns, 1)
         return held[:, :-1] - held[:, 1:], logits
-
-
-@dataclass(frozen=True)
-class GradeMistake(Mistake):
-    """An image of another grade than predicted. off: by how many grades."""
-
-    grade: str
-    predicted: str
-    off: int
-    probability: float
-
-
-@dataclass(frozen=True, repr=False)
-class GradesEvaluation(Evaluation):
-    """Scores of N images. kappa: Cohen's, with quadratic weights [Cohen 1968], 1 at best and 0 for chance.
-    mean_absolute_error: in grades; usual_error: of always predicting the median grade. Intervals of 95 % by bootstrap,
-    of accuracy Wilson's.
-    """
-
-    task: ClassVar[str] = "ordinal"
-    n: int
-    kappa: float
-    kappa_interval: tuple[float, float]
-    mean_absolute_error: float
-    mean_absolute_error_interval: tuple[float, float]
-    accuracy: float
-    accuracy_interval: tuple[float, float]
-    usual_error: float
-    confusion: NDArray[np.int64]
-    mistakes: tuple[GradeMistake, ...]
-    names: tuple[str, ...]
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the kappa."""
-        return self.kappa_interval
-
-    def summary(self) -> dict[str, Any]:
-        """The numbers that go into metrics.json."""
-        left_out = ("confusion", "mistakes", "names", "images")
-        return {key: value for key, value in vars(self).items() if key not in left_out}
-
-    @staticmethod
-    def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
-        """Kappa, mean absolute error and accuracy."""
-        (low, high), (least, most) = summary["kappa_interval"], summary["mean_absolute_error_interval"]
-        return (
-            f"quadratic weighted kappa {summary['kappa']:.3f} ({low:.3f} to {high:.3f}) on {summary['n']} "
-            f"{thing}s{new}\noff by {summary['mean_absolute_error']:.2f} grades on average ({least:.2f} to {most:.2f}; "
-            f"always the median grade: {summary['usual_error']:.2f}); {summary['accuracy']:.1%} exactly right"
-        )
-
-    def mistake_line(self, mistake: GradeMistake) -> str:
-        """A mistake in a line."""
-        m = mistake
-        return f"off by {m.off}: {m.image} is {m.grade}, called {m.predicted} with {m.probability:.1%}"
-
-    def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
-        """Agreement, mean absolute error, a row for each grade, the confusion matrix, and the furthest off."""
-        (low, high), (least, most) = self.kappa_interval, self.mean_absolute_error_interval
-        shown = Cards(
-            tuple(
-                Card(m.index, m.image, (("true grade", m.grade), (f"predicted, {percent(m.probability)}", m.predicted)))
-                for m in self.mistakes[:SHOWN]
-            ),
-            none=f"None of the test {thing}s.",
-        )
-        return ReportParts(
-            verdict=f"Off by **{self.mean_absolute_error:.2f}** grades on average on "
-            f"**{count(self.n, f'test {thing}')}** that training did not use; **{percent(self.accuracy)}** exactly "
-            "right.",
-            tiles=(
-                Tile(
-                    "Agreement", f"{self.kappa:.3f}",
-                    f"quadratic weighted kappa, {low:.3f} to {high:.3f} with 95 % confidence; 0 is chance, 1 perfect",
-                ),
-                Tile(
-                    "Mean absolute error", f"{self.mean_absolute_error:.2f}",
-                    f"grades, {least:.2f} to {most:.2f} with 95 % confidence; always predicting the median grade would "
-                    f"be off by {self.usual_error:.2f}",
-                ),
-                Tile("Accuracy", percent(self.accuracy), "exactly right", Bar(self.accuracy, self.accuracy_interval)),
-            ),
-            table=Table(
-                ("Grade", f"{thing.capitalize()}s", "Exactly right", "Within one grade"), tuple(self._rows()),
-                f"For each grade of the test {thing}s, how often it is predicted, and how often at most one away.",
-            ),
-            sections=(
-                Section("confusion", "Confusion matrix", (Confusion(self.confusion, self.names, thing),)),
-                Section("mistakes", "The furthest off", (shown,)),
-            ),
-        )  # fmt: skip
-
-    def _rows(self) -> Iterator[tuple[str, ...]]:
-        for k, name in enumerate(self.names):
-            n = int(self.confusion[k].sum())
-            near = int(self.confusion[k, max(0, k - 1) : k + 2].sum())
-            shares = [percent(hits / n) if n else "–" for hits in (int(self.confusion[k, k]), near)]
-            yield (name, f"{n:,}", *shares)
-
-
-Ordinal.evaluation = GradesEvaluation
-
-
-def _kappa(truth: NDArray[Any], predicted: NDArray[Any], axis: int = -1) -> Floats:
-    """Quadratic weighted kappa: 1 less the mean squared difference, over that of truth and prediction paired at
-    random; 1 where all are one grade.
-    """
-    by_chance = truth.var(axis) + predicted.var(axis) + (truth.mean(axis) - predicted.mean(axis)) ** 2
-    off = ((truth - predicted) ** 2).mean(axis)
-    return np.asarray(1 - np.divide(off, by_chance, out=np.zeros_like(by_chance), where=by_chance > 0))
-
-
-def _absolute_error(truth: NDArray[Any], predicted: NDArray[Any], axis: int = -1) -> Floats:
-    return np.asarray(np.abs(truth - predicted).mean(axis))
-
-
-def _interval(statistic: Callable[..., Floats], truth: NDArray[Any], predicted: NDArray[Any]) -> tuple[float, float]:
-    """95 % by the percentile bootstrap over images; a point where there is one image."""
-    from scipy.stats import bootstrap
-
-    if len(truth) < 2:
-        value = float(statistic(truth, predicted))
-        return value, value
-    found = bootstrap(
-        (truth, predicted), statistic, paired=True, vectorized=True, n_resamples=RESAMPLES, batch=100,
-        method="percentile", random_state=np.random.default_rng(0),
-    )  # fmt: skip
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def _listed(grades: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.wording import probability
+
 ANGLES = {"degrees": 360.0, "radians": 2 * math.pi}
 """A full turn in each unit."""
 
@@ -26,7 +28,7 @@ def _in(low: float | None, high: float | None, **more: Any) -> Any:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one image of a model of classes.
+    """The prediction for one image of a model of classes: the most probable one, or what an operating point decides.
 
     probabilities: class to calibrated probability, likeliest first. doubt: their entropy over log K, 0 = sure, 1 = no
     idea. set: the classes that, together, hold the true one with the coverage asked for, the most probable always among
@@ -47,7 +49,9 @@ class Prediction:
         """The prediction in words. top: classes to list. coverage: of the set to name, if any. thing: image or
         sound.
         """
-        words = "  ".join(f"{name} {p:.1%}" for name, p in list(self.probabilities.items())[:top])
+        words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
+        if self.probability < max(self.probabilities.values(), default=0.0):  # by costs, or a precision or recall
+            words = f"{self.label} by its operating point; {words}"
         if self.none_of_these:
             words = f"none of these, {unlike_words(self.strangeness or 0.0, thing)}; nearest {words}"
         line = f"{words}  (doubt {self.doubt:.2f})"
@@ -74,7 +78,7 @@ class LabelsPrediction:
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
         """The labels given, and the probabilities of the likeliest `top`."""
-        words = "  ".join(f"{name} {p:.1%}" for name, p in list(self.probabilities.items())[:top])
+        words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
         line = f"{', '.join(self.labels) or 'none of its labels'}  (of {words}; doubt {self.doubt:.2f})"
         return line + _beside(self.strangeness, self.none_of_these, thing)
 
@@ -122,7 +126,7 @@ class AnomalyPrediction:
         """Whether it is an anomaly. thing: what it was asked of, an image or a sound."""
         word = "anomaly" if self.anomaly else "normal"
         normal = "images look" if thing == "image" else f"{thing}s are"
-        return f"{word}  (anomaly {self.probability:.1%}; {self.p_value:.1%} of normal {normal} as strange)"
+        return f"{word}  (anomaly {probability(self.probability)}; {self.p_value:.1%} of normal {normal} as strange)"
 
 
 @dataclass(frozen=True)
@@ -146,10 +150,15 @@ class OutputsPrediction:
 
 
 def class_predictions(
-    probabilities: NDArray[np.floating], names: Sequence[str], images: Sequence[str], known: Sequence[dict[str, Any]]
+    probabilities: NDArray[np.floating],
+    names: Sequence[str],
+    images: Sequence[str],
+    known: Sequence[dict[str, Any]],
+    decided: Sequence[int] | NDArray[np.integer] | None = None,
 ) -> list[Prediction]:
-    """The likeliest class of each image, from probabilities (N, K). known: the other fields of each, of which `set` is
-    a row (K,) of the classes inside.
+    """The predicted class of each image, from probabilities (N, K). known: the other fields of each, of which `set` is
+    a row (K,) of the classes inside. decided (N,): the classes that an operating point decides for; the most probable
+    ones where there is none.
     """
     p = np.asarray(probabilities, np.float64)
     doubt = -(p * np.log(np.maximum(p, 1e-300))).sum(1) / np.log(max(2, len(names)))
@@ -160,7 +169,8 @@ def class_predictions(
         facts = dict(known[i])
         if facts.get("set") is not None:
             facts["set"] = tuple(names[k] for k in order if facts["set"][k])
-        found.append(Prediction(image, names[order[0]], float(p[i, order[0]]), float(doubt[i]), ranked, **facts))
+        k = order[0] if decided is None else int(decided[i])
+        found.append(Prediction(image, names[k], float(p[i, k]), float(doubt[i]), ranked, **facts))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def read(
         return data
     any_classes = AnyClasses(asked.any_classes) if asked and asked.any_classes else None
     listing = find(data, data_dir, any_classes)
-    return (asked or claimed(listing.stated)).read(listing, options)
+    dataset = (asked or claimed(listing.stated)).read(listing, options)
+    return replace(dataset, metadata=listing.metadata)
 
 
 def claimed(stated: Stated) -> type[Task]:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.metrics import wilson_interval
-from clearsight.metrics.ranking import r_squared
+from clearsight.metrics.ranking import explained_interval, r_squared
 from clearsight.tasks.evaluation import Evaluation, Mistake
+from clearsight.tasks.panel import PanelEntry, chance_entry, coverage_entry
 from clearsight.tasks.predictions import ANGLES
 from clearsight.tasks.sections import Bar, Card, Cards, Charts, ParityChart, ReportParts, Section, Table, Tile
 from clearsight.wording import count, percent
@@ -59,7 +60,9 @@ class NumberMistake(Mistake):
 
 @dataclass(frozen=True, repr=False)
 class NumbersEvaluation(Evaluation):
-    """Scores of N images, and what they stand on: said, truth (N, T), errors (N, E) with sign, widths (N, E)."""
+    """Scores of N images, and what they stand on: said, truth (N, T), errors (N, E) with sign, widths (N, E).
+    calibrated_on: images whose errors the intervals follow from.
+    """
 
     task: ClassVar[str] = "regression"
     n: int
@@ -72,6 +75,24 @@ class NumbersEvaluation(Evaluation):
     truth: NDArray[np.float64]
     errors: NDArray[np.float64]
     widths: NDArray[np.float64]
+    calibrated_on: int = 0
+
+    def promises(self) -> tuple[PanelEntry, ...]:
+        """Of plain numbers, that the one explained worst is predicted better than by its mean; that intervals hold the
+        truth as often as stated, for the number whose coverage is furthest off.
+        """
+        found = []
+        explained = [(s.explained, k) for k, s in enumerate(self.per_number) if s.explained is not None]
+        if explained and self.n > 1:
+            value, k = min(explained)
+            deviations = self.truth[:, k] - self.truth[:, k].mean()
+            interval = explained_interval(self.errors[:, k], deviations)
+            found.append(chance_entry(value, interval, "Explained variance", 0.0, "that of always predicting the mean"))
+        if self.calibrated_on:
+            worst = max(self.per_number, key=lambda s: abs(s.covered - self.coverage))
+            covered = round(worst.covered * self.n)
+            found.append(coverage_entry(self.coverage, covered, self.n, self.calibrated_on, what="intervals"))
+        return tuple(found)
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json; several numbers, whose units may differ, have no error in common."""
@@ -238,6 +259,7 @@ def evaluate_numbers(
         truth=truth,
         errors=errors,
         widths=widths,
+        calibrated_on=len(task.errors[0]) if task.errors else 0,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.metrics.calibration import ReliabilityBin
+from clearsight.metrics.curves import Curve
 
 Floats = NDArray[np.float64]
 
@@ -95,7 +96,18 @@ class ReliabilityChart:
     bins: tuple[ReliabilityBin, ...]
 
 
-Chart = ParityChart | ScoreChart | ReliabilityChart
+@dataclass(frozen=True)
+class CurveChart:
+    """Curves over all thresholds, the first of several their mean. chance: the diagonal is what chance gives."""
+
+    name: str
+    curves: tuple[Curve, ...]
+    x_name: str
+    y_name: str
+    chance: bool = False
+
+
+Chart = ParityChart | ScoreChart | ReliabilityChart | CurveChart
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clearsight.calibration.operating_points import Wishes
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.targets import Stated, class_index, require_finite
-from clearsight.errors import DataError, ModelError
+from clearsight.errors import ConfigError, DataError, ModelError
 from clearsight.tasks.error_evaluation import ErrorEvaluation, evaluate_errors
 from clearsight.tasks.predictions import OutputsPrediction, outputs_predictions, unlike_words
 from clearsight.tasks.strata import tenths
+from clearsight.tasks.words import Words as Words
+from clearsight.wording import probability
 
 if TYPE_CHECKING:
     from clearsight.ood.detector import OODDetector
@@ -78,6 +81,10 @@ class OODScores:
     detector: OODDetector
     score: Floats | None = None
 
+    def at(self, rows: NDArray[np.int64]) -> OODScores:
+        """Those of some of the images."""
+        return OODScores(self.percentile[rows], self.flagged[rows], self.detector)
+
     def facts(self, i: int) -> dict[str, Any]:
         """Of image i, as fields of its prediction."""
         return {"strangeness": float(self.percentile[i]), "none_of_these": bool(self.flagged[i])}
@@ -120,31 +127,6 @@ class Training:
     small_from_scratch: bool = True
     tries_sizes: bool = True
     flips_checked: bool = False
-
-
-@dataclass(frozen=True)
-class Words:
-    """How a task is spoken of.
-
-    data: what data of the task holds. names: what the names are, one and several. group: what images are spread over.
-    score_curve: title of the second learning curve, and what it says. head_scores: titles of the two scores of heads.
-    head_choice: how the best head was chosen. issues: what is said of label issues, with {n} of them, {thing} and
-    plural {s}; issues_meaning: what they are. recipe: how a model comes about, with {model} and {size} of the images,
-    where that is not by training a network or a head.
-    """
-
-    data: str
-    names: tuple[str, str]
-    group: str = "range"
-    score_curve: tuple[str, str] = ("Minus loss", "the other curve minus the loss")
-    head_scores: tuple[str, str] = ("Explained", "Squared error")
-    issues: str = "{n} label{s} may be wrong"
-    issues_meaning: str = (
-        "A label is listed if models that were not trained on the image give another one so high a probability that "
-        "mislabelling explains it best [Northcutt et al. 2021]. Training used the labels as they are."
-    )
-    head_choice: str = "The one with the lowest squared error was chosen; it explains the largest share of what varies."
-    recipe: str = ""
 
 
 @dataclass(frozen=True)
@@ -319,6 +301,11 @@ class Task(ABC):
         """The largest that is given."""
         return 1.0
 
+    @property
+    def calibration_images(self) -> int:
+        """Images that prediction sets or intervals were calibrated on; 0 where that is not known."""
+        return 0
+
     def encode(self, dataset: Dataset) -> NDArray[np.float32] | None:
         """What a network learns (N, E), the targets themselves; None for the classes that labels say."""
         return dataset.targets
@@ -343,6 +330,21 @@ class Task(ABC):
     def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Self:
         """The same with calibration fitted to outputs (M, O) of images that the network had not seen."""
         return self
+
+    def with_operating_point(
+        self, outputs: Outputs, truth: NDArray[Any], wishes: Wishes
+    ) -> tuple[Self, tuple[str, ...]]:
+        """The same, deciding as wished for, by outputs (M, O) of validation images; and what decides, in words.
+        ConfigError where the task has no classes or labels to decide between.
+        """
+        raise ConfigError(
+            "--costs, --min-precision and --min-recall decide between classes or labels",
+            found=f"a model of {self.words_used.names[1]}", fix="leave them out",
+        )  # fmt: skip
+
+    def decided(self, probabilities: Floats) -> NDArray[np.int64]:
+        """Which name is predicted of each image (N,), from probabilities (N, K) of exclusive names."""
+        return np.asarray(probabilities.argmax(1))
 
     @abstractmethod
     def activation(self) -> nn.Module:
@@ -415,7 +417,7 @@ class Task(ABC):
 
     def explained_line(self, name: str, value: float) -> str:
         """A target and its value in words."""
-        return f"{name} {value:.1%}" if self.probabilistic else f"{name} {value:.4g}"
+        return f"{name} {probability(value)}" if self.probabilistic else f"{name} {value:.4g}"
 
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:
         """A line about an image that is out of distribution."""

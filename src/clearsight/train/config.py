@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from clearsight.arguments import unknown_option
 from clearsight.errors import ConfigError
+from clearsight.train.decision_config import DecisionConfig
 from clearsight.train.option_field import fault, option, option_fields
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ TASKS = {
     "anomaly": "whether an image is unlike normal ones, learned from those alone",
 }
 
-
 ANOMALIES = {
     "auto": "decided from the images, before any anomaly is seen",
     "knn": "distance to the nearest normal images, by features of the whole image",
@@ -43,7 +43,6 @@ ANOMALIES = {
     "padim": "a Gaussian for each place of the image [Defard 2020]",
     "patchcore": "distance of each patch to the nearest of a memory of normal patches [Roth 2022]",
 }
-
 
 LOSSES = {
     "cross-entropy": "minus log belief in the true class, from a stable log-softmax",
@@ -53,7 +52,6 @@ LOSSES = {
     "kl": "divergence of the belief from the target; with soft targets not the cross-entropy",
     "mse": "squared distance of the outputs from the one-hot target, mean over classes",
 }
-
 
 NUMBER_LOSSES = {
     "huber": "squared distance where it is small, absolute where it is large",
@@ -356,6 +354,7 @@ class TrainConfig:
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
     regularization: RegularizationConfig = field(default_factory=RegularizationConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    decision: DecisionConfig = field(default_factory=DecisionConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     @classmethod
@@ -400,7 +399,7 @@ class TrainConfig:
 
     def _conflicts(self) -> list[str]:
         """Options that exclude each other, and values no range can describe."""
-        m, o, a, faults = self.model, self.optimization, self.augmentation, []
+        m, o, a, faults = self.model, self.optimization, self.augmentation, self.decision.conflicts()
         if self.run.budget is not None:
             try:
                 seconds(self.run.budget)

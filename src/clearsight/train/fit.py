@@ -35,6 +35,7 @@ from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
+from clearsight.train.operating import wishes_of, with_operating_point
 from clearsight.train.recipe import Decision, Recipe, check_names, check_task, kept, larger_size, plan
 from clearsight.train.ridge import ridge_head
 from clearsight.train.strategies.classical import classical
@@ -102,6 +103,7 @@ def fit(
     console = console or Silent()
     began = time.perf_counter()
     check_names(config)
+    wishes = wishes_of(config)  # a file that cannot be read is refused before training
     device = device_of(config.run.device)
     dataset, other = other_class(dataset, config.data.other) if config.data.other else (dataset, None)
     test_fraction = config.data.test_fraction if hold_out_test else None
@@ -128,6 +130,12 @@ def fit(
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
     job = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
     outcome = _train(job)
+    task, decided = with_operating_point(
+        outcome.task, outcome.logits, outcome.task.truth(dataset)[outcome.judged], wishes
+    )  # fmt: skip
+    for decision in decided:
+        console.say(f"{decision.what}: {decision.choice}")
+    outcome = replace(outcome, task=task)
     trained = time.perf_counter()
     bundle = _bundle(outcome, prepared, geometry, scanned)
     suspects = None
@@ -141,7 +149,7 @@ def fit(
         bundle=bundle,
         prepared=prepared,
         recipe=recipe,
-        decisions=(*decisions, *left_out, *job.notes),
+        decisions=(*decisions, *left_out, *job.notes, *decided),
         judged=outcome.judged,
         val_logits=outcome.logits,
         history=outcome.history,

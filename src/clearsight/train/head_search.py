@@ -39,6 +39,9 @@ SELECT_LIMIT = 4000
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """L2 of the softmax head, per image, on standardised features."""
 
+BEYOND = 2
+"""Strengths tried beyond the grid, each ten times the last, where the best lies at its edge."""
+
 KERNEL_GRID = ((3.0, 1.0), (10.0, 1.0), (10.0, 0.3))
 """Pairs (C, gamma D): penalty and width of the kernel."""
 
@@ -134,13 +137,21 @@ def choose_head(
         found.append(Candidate(name, numbers, head, setting, *scores, names))
         logits_of.append(z)
         if progress:
-            progress(len(found), len(plans) + len(views) + 1)
+            progress(len(found), max(len(plans), len(found)) + len(views) + 1)
 
     for number, plan in enumerate(plans):
         if features is None or plan[0] != plans[number - 1][0]:
             features = StandardFeatures([parts[i] for i in plan[1]], sample)
         judge_candidate(features, plan)
-    winner = best = _best(found)
+    best = _best(found)
+    for _ in range(BEYOND):
+        further = _beyond(found[best], found)
+        if further is None:
+            break
+        plans.append((found[best].features, found[best].parts, "softmax", {"L2": further}))
+        judge_candidate(StandardFeatures([parts[i] for i in found[best].parts], sample), plans[-1])
+        best = _best(found)
+    winner = best
     seen: dict[tuple[str, ...], Sequence[Rows]] = {AS_IT_IS: parts}
     for names, compute in views.items():
         seen[names] = compute()
@@ -155,6 +166,20 @@ def choose_head(
     if progress:
         progress(len(plans) + len(views) + 1, len(plans) + len(views) + 1)
     return ProbeResult(tuple(found), chosen, spec, head, judged, logits)
+
+
+def at_edge(chosen: Candidate, found: Sequence[Candidate]) -> bool:
+    """Whether a softmax head was chosen with the weakest or the strongest L2 that was tried on its features."""
+    tried = [c.setting["L2"] for c in found if c.head == "softmax" and c.features == chosen.features]
+    return chosen.head == "softmax" and chosen.setting["L2"] in (min(tried), max(tried))
+
+
+def _beyond(chosen: Candidate, found: Sequence[Candidate]) -> float | None:
+    """The next strength past the edge of those tried, where the best head is at it; else None."""
+    if not at_edge(chosen, found):
+        return None
+    strength = chosen.setting["L2"]
+    return strength * 10 if strength >= STRENGTHS[-1] else strength / 10
 
 
 def _best(found: Sequence[Candidate]) -> int:

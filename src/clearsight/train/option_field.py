@@ -22,6 +22,7 @@ def option(
     within: str | None = None,
     joined: bool = False,
     best_of: bool = False,
+    shares: bool = False,
 ) -> Any:
     """A dataclass field that is an option.
 
@@ -32,8 +33,11 @@ def option(
         within: the allowed range as an interval, such as "(0, 1]".
         joined: several choices may be joined by +.
         best_of: `best-of:` followed by several choices is allowed as well.
+        shares: a dict from names of classes, which are kept as they are, to shares.
     """
-    metadata = {"help": help, "choices": choices, "within": within, "joined": joined, "best_of": best_of}
+    metadata = {
+        "help": help, "choices": choices, "within": within, "joined": joined, "best_of": best_of, "shares": shares,
+    }  # fmt: skip
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

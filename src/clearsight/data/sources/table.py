@@ -126,7 +126,12 @@ def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: 
         # an image without a group stands alone; a tab cannot begin a group's name, as names are stripped
         groups = encode_labels([words[i] or f"\t{i}" for i in rows])[0]
     given = np.array([splits[i] for i in rows], dtype="<U5")
-    return Listing(name, Files(tuple(paths[i] for i in rows), root), given, stated.rows(rows), groups)
+    used = {i for word, i in columns.items() if word in (*_PATH, "split")} | {label_column, *others}
+    metadata = {
+        str(frame.columns[i]).strip(): np.array(_texts(frame, i))[rows] for i in columns.values() if i not in used
+    }
+    listed = Files(tuple(paths[i] for i in rows), root)
+    return Listing(name, listed, given, stated.rows(rows), groups, metadata=metadata)
 
 
 def _stated(frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str]) -> Stated:

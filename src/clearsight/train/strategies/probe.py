@@ -18,7 +18,7 @@ from clearsight.train.class_weights import class_weights
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Averaged, extract
-from clearsight.train.head_search import Candidate, ProbeResult, Targets, choose_head
+from clearsight.train.head_search import Candidate, ProbeResult, Targets, at_edge, choose_head
 from clearsight.train.recipe import Recipe
 
 MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
@@ -125,6 +125,13 @@ def _say_head(job: TrainContext, result: ProbeResult) -> None:
         f"highest validation accuracy, {chosen.accuracy:.1%}, of {len(alone)} candidates{tie}; "
         f"the best on the last features alone reached {best_of(result, 'last features').accuracy:.1%}",
     )
+    if at_edge(chosen, alone):
+        strengths = sorted({c.setting["L2"] for c in alone if c.head == "softmax" and c.features == chosen.features})
+        job.note(
+            "warning",
+            f"the L2 strength of the head, {chosen.setting['L2']:g}, is at the edge of those tried",
+            f"from {strengths[0]:g} to {strengths[-1]:g}; a better one may lie beyond",
+        )
     if len(alone) == len(result.candidates):
         return
     same = [chosen, *(c for c in result.candidates if c.views != AS_IT_IS)]

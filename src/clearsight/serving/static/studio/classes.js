@@ -10,7 +10,8 @@ export const classes = {
     const test = card.scores.test ?? {};
     return [
       `${card.classes.length.toLocaleString("en")} classes`,
-      typeof test.accuracy === "number" && `right on ${percent(test.accuracy)} of ${several(test.n ?? 0, "test image")}`,
+      typeof test.accuracy === "number" && `right on ${percent(test.accuracy)} of ${several(test.n ?? 0, "test image")}`
+        + (card.answer?.rule ? `, decided by ${card.answer.rule}` : ""),
     ];
   },
 
@@ -68,9 +69,9 @@ const name = (answer) => (answer.none_of_these ? `none of these; if anything ${a
 /** Each class or label as a choice. */
 export const named = (card) => card.classes.map((one) => [one, one]);
 
-/** How far belief can be taken at its word, as measured on the test images. */
+/** How well probabilities match accuracy, as measured on the test images. */
 export function calibrated(card) {
-  const gap = card.scores.test?.ece;
+  const { debiased_ece: gap, debiased_ece_interval: ends } = card.scores.test ?? {};
   return typeof gap === "number" && h("p", { class: "strange soft" },
-    `On its test images belief and truth lay ${(100 * gap).toFixed(1)} points apart on average.`);
+    `Calibration error on its test images: ${(100 * gap).toFixed(1)} points (95% interval ${ends.map((end) => (100 * end).toFixed(1)).join(" to ")}).`);
 }

@@ -13,6 +13,7 @@ import { reportView } from "./report.js";
 import { busy, say, trouble } from "./say.js";
 import { state } from "./state.js";
 import { tabs } from "./tabs.js";
+import { sentence } from "./words.js";
 
 const wait = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
@@ -50,7 +51,19 @@ function about(card) {
   document.title = `${card.name}: Clearsight studio`;
   const [what, score] = kind().facts(card);
   const facts = [card.network, what, `${width}×${height} ${card.sounds ? "spectrograms" : channels === 1 ? "gray" : "colour"}`, score].filter(Boolean);
+  panel(card);
   put(at("about"), ...facts.flatMap((fact, i) => (i ? [h("span", { "aria-hidden": "true" }, " · "), fact] : [fact])));
+}
+
+/** What the model promises, and whether its test images show that it keeps it. */
+function panel(card) {
+  const found = card.scores.panel;
+  if (!found) return;
+  const entries = found.entries.map((entry) => h("li", {},
+    h("strong", {}, `${entry.title}: ${entry.status}. `), `${entry.words}; required: ${entry.required}.`,
+    entry.action && h("span", {}, " ", sentence(entry.action.replaceAll("`", "")), ".")));
+  put(at("panel"), h("summary", {}, `Trust panel: ${found.headline}`), h("ul", {}, entries));
+  at("panel").hidden = false;
 }
 
 begin();

@@ -1,0 +1,390 @@
+"""The trust panel: what a model promises, and whether its test images show that it keeps it.
+
+Each entry states numbers with the range that is required of them. Its status follows from these alone, so that no entry
+can claim more than its own numbers: kept where every number lies inside its range with its whole confidence interval,
+not kept where one lies outside with all of it, and too few images to tell where an interval reaches across the bound or
+a number could not be measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from clearsight.calibration.prediction_sets import coverage_band
+from clearsight.metrics import wilson_interval
+from clearsight.wording import count, percent, points
+
+Status = Literal["kept", "not kept", "too few images to tell"]
+Name = Literal["accuracy", "calibration", "coverage", "ood", "label_issues", "robustness"]
+
+TITLES: dict[str, str] = {
+    "accuracy": "Accuracy", "calibration": "Calibration", "coverage": "Coverage of prediction sets",
+    "ood": "Out-of-distribution images", "label_issues": "Label issues", "robustness": "Robustness",
+}  # fmt: skip
+
+LARGEST_ERROR = 0.03
+"""Calibration error up to which probabilities count as calibrated."""
+
+FAR_FLAGGED = 0.95
+"""Share of far images that must be flagged as out of distribution."""
+
+FALSE_FLAGS = 0.1
+"""Share of flagged labels that may be right."""
+
+RETAINED = 0.9
+"""Share of the accuracy that must be left under mild changes of the image."""
+
+CONFIDENCE = 0.95
+"""Of all intervals, and of the bands that counts are expected in."""
+
+MORE_IMAGES = "test on more images: `clearsight evaluate RUN DATA`, or train with a larger --test-fraction"
+"""What to do where the test images are too few."""
+
+WIDEST = 0.1
+"""Distance from the stated coverage or false alarm rate that a band may reach and still tell something."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A number and the range that it must lie in, `low` to `high`.
+
+    value: None where it was not measured. interval: confidence interval of the value; None for a number that is
+    compared as it is, with a band that holds sampling error already. beyond: `low` itself is not enough. enough: there
+    are images enough for the comparison to tell something.
+    """
+
+    what: str
+    value: float | None
+    interval: tuple[float, float] | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    beyond: bool = False
+    enough: bool = True
+
+    @property
+    def status(self) -> Status:
+        """Follows from the numbers alone."""
+        if self.value is None or not math.isfinite(self.value):
+            return "too few images to tell"
+        least, most = self.interval or (self.value, self.value)
+        above = least > self.low if self.beyond else least >= self.low
+        if above and most <= self.high:
+            return "kept" if self.enough else "too few images to tell"
+        below = most <= self.low if self.beyond else most < self.low
+        return "not kept" if below or least > self.high else "too few images to tell"
+
+
+@dataclass(frozen=True)
+class PanelEntry:
+    """One promise. words: its numbers. required: what they must be. fix: what to do where it is not kept, or cannot be
+    told; a command in `backquotes`.
+    """
+
+    name: Name
+    checks: tuple[Check, ...]
+    words: str
+    required: str
+    fix: str = ""
+    heading: str = ""
+
+    @property
+    def status(self) -> Status:
+        """That of the worst check."""
+        found = {check.status for check in self.checks}
+        if "not kept" in found:
+            return "not kept"
+        return "too few images to tell" if "too few images to tell" in found or not found else "kept"
+
+    @property
+    def title(self) -> str:
+        """The name for readers: the heading where there is one."""
+        return self.heading or TITLES[self.name]
+
+    @property
+    def action(self) -> str:
+        """What to do; nothing where the promise is kept."""
+        return {"kept": "", "not kept": self.fix}.get(self.status, MORE_IMAGES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; infinite bounds are None."""
+        first = self.checks[0] if self.checks else Check("", None)
+        checks = [
+            {**asdict(c), "low": _finite(c.low), "high": _finite(c.high), "status": c.status} for c in self.checks
+        ]
+        return {
+            "name": self.name, "title": self.title, "status": self.status, "value": first.value,
+            "interval": None if first.interval is None else list(first.interval), "words": self.words,
+            "required": self.required, "action": self.action, "fix": self.fix, "heading": self.heading,
+            "checks": checks,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> PanelEntry:
+        """From what `to_dict` gave; the status is derived anew."""
+        checks = tuple(
+            Check(
+                c["what"], c["value"], None if c["interval"] is None else (c["interval"][0], c["interval"][1]),
+                -math.inf if c["low"] is None else c["low"], math.inf if c["high"] is None else c["high"], c["beyond"],
+                c["enough"],
+            )
+            for c in content["checks"]
+        )  # fmt: skip
+        return cls(content["name"], checks, content["words"], content["required"], content["fix"], content["heading"])
+
+
+@dataclass(frozen=True)
+class TrustPanel:
+    """What a model promises and whether it is kept, for what applies to its task.
+
+    Example:
+        >>> panel = TrustPanel((accuracy_entry(0.9, (0.85, 0.94), 0.5, "cat"),))
+        >>> panel["accuracy"].status
+        'kept'
+    """
+
+    entries: tuple[PanelEntry, ...]
+
+    def __iter__(self) -> Iterator[PanelEntry]:
+        return iter(self.entries)
+
+    def __getitem__(self, name: str) -> PanelEntry:
+        """The entry of this name; KeyError where it does not apply to the task."""
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(entry.name == name for entry in self.entries)
+
+    @property
+    def kept(self) -> int:
+        """How many promises are kept."""
+        return sum(entry.status == "kept" for entry in self.entries)
+
+    def headline(self) -> str:
+        """How many promises are kept, and which are not."""
+        said = f"{self.kept} of {count(len(self.entries), 'promise')} kept"
+        for status in ("not kept", "too few images to tell"):
+            names = [entry.title.lower() for entry in self.entries if entry.status == status]
+            if names:
+                said += f"; {status}: {', '.join(names)}"
+        return said
+
+    def lines(self) -> list[str]:
+        """A line for each entry, and what to do in the next."""
+        if not self.entries:
+            return []
+        titles, statuses = max(len(e.title) for e in self.entries), max(len(e.status) for e in self.entries)
+        found = []
+        for e in self.entries:
+            found.append(f"  {e.title:<{titles}}  {e.status:<{statuses}}  {e.words}; required: {e.required}")
+            if e.action:
+                found.append(f"  {'':<{titles}}  -> {e.action.replace('`', '')}")
+        return found
+
+    def text(self) -> str:
+        """The headline and the lines."""
+        return "\n".join([f"trust panel: {self.headline()}", *self.lines()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"headline": self.headline(), "entries": [entry.to_dict() for entry in self.entries]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> TrustPanel:
+        """From what `to_dict` gave."""
+        return cls(tuple(map(PanelEntry.from_dict, content["entries"])))
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from importlib import import_module
+
+        return str(import_module("clearsight.report.panel_section").panel_fragment(self))
+
+
+def contradictions(content: Mapping[str, Any]) -> list[str]:
+    """Entries of a panel as JSON whose status is not what their own numbers say; none for what `to_dict` gave."""
+    found = []
+    for entry in content["entries"]:
+        derived = PanelEntry.from_dict(entry).status
+        if derived != entry["status"]:
+            found.append(f"{entry['name']}: {entry['status']}, by its numbers {derived}")
+    return found
+
+
+def accuracy_entry(
+    value: float, interval: tuple[float, float], commonest: float, name: str, without: str = "", what: str = "accuracy"
+) -> PanelEntry:
+    """The lower bound lies above the share of the most common class. name: of that class. without: which images are
+    left out.
+    """
+    return PanelEntry(
+        "accuracy",
+        (Check(what, value, interval, low=commonest, high=1.0, beyond=True),),
+        f"{what} {percent(value)} ({_span(interval)}){without}",
+        f"above {percent(commonest)}, the share of the most common class, ‘{name}’",
+        "collect more images of every class and train again; `clearsight doctor RUN` says whether training went well",
+    )
+
+
+def chance_entry(
+    value: float | None, interval: tuple[float, float] | None, what: str, chance: float, meaning: str
+) -> PanelEntry:
+    """The lower bound of a score lies above that of chance, in place of accuracy where that means little. meaning: what
+    chance is.
+    """
+    known = value is not None and interval is not None
+    words = f"{what} {value:.3f} ({_plain(interval)})" if value is not None and interval is not None else "not measured"
+    return PanelEntry(
+        "accuracy", (Check(what, value if known else None, interval, low=chance, high=1.0, beyond=True),), words,
+        f"above {chance:g}, {meaning}", "collect more images and train again", heading=what,
+    )  # fmt: skip
+
+
+def calibration_entry(error: float, interval: tuple[float, float], log_loss: float, reference: float) -> PanelEntry:
+    """The upper bound of the debiased calibration error is at most 3 points, and the log loss is below that of always
+    predicting the class frequencies.
+    """
+    return PanelEntry(
+        "calibration",
+        (
+            Check("debiased calibration error", error, interval, low=0.0, high=LARGEST_ERROR),
+            Check("log loss saved", reference - log_loss, None, low=0.0, beyond=True),
+        ),
+        f"calibration error {points(error)} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}), log loss "
+        f"{log_loss:.3f}",
+        f"at most {points(LARGEST_ERROR)}, log loss below the {reference:.3f} of the class frequencies",
+        "use predictions, not probabilities, and give training more validation images",
+    )
+
+
+def coverage_entry(
+    stated: float,
+    covered: int,
+    n: int,
+    calibrated_on: int,
+    mean_size: float | None = None,
+    accuracy: float | None = None,
+    what: str = "prediction sets",
+) -> PanelEntry:
+    """The observed coverage lies in the band that a model with the stated coverage gives for these numbers of
+    calibration and test images.
+
+    Sets are never empty, so where the accuracy is above the stated coverage, they must hold the truth more often: then
+    only the lower end of the band binds. mean_size: of the sets. accuracy: of the most probable class.
+    """
+    low, high = coverage_band(stated, n, calibrated_on)
+    observed = covered / n if n else None
+    certain = accuracy is not None and accuracy >= stated
+    size = "" if mean_size is None else f", {mean_size:.2f} per set"
+    seen = "not measured" if observed is None else f"{percent(observed)} of the {what} hold the truth{size}"
+    excess = f"; above it as accuracy alone is {percent(accuracy)}" if certain and accuracy is not None else ""
+    return PanelEntry(
+        "coverage",
+        (
+            Check(
+                "coverage", observed, None, low=low, high=1.0 if certain else high,
+                enough=calibrated_on > 0 and low >= stated - WIDEST,
+            ),
+        ),
+        f"{seen} (stated {percent(stated)})",
+        f"{percent(low)} to {percent(high)}, the range for {calibrated_on:,} calibration and {n:,} test images{excess}",
+        "collect more images: the sets are calibrated on validation images, which must come from where new images come",
+    )  # fmt: skip
+
+
+def ood_entry(
+    flagged: int, n: int, calibrated_on: int, allowed: float, far: tuple[int, int] | None = None
+) -> PanelEntry:
+    """The share of test images that are flagged lies in the band of the stated false alarm rate, and at least 95 % of
+    far images are flagged. far: how many of how many; None where they were not tried.
+    """
+    alarms, words, required = _false_alarms(flagged, n, calibrated_on, allowed, "test images")
+    share = None if far is None else far[0] / far[1]
+    tried = "far images not tried" if share is None or far is None else f"{percent(share)} of {far[1]:,} far images"
+    return PanelEntry(
+        "ood",
+        (alarms, Check("far images flagged", share, None, low=FAR_FLAGGED, high=1.0)),
+        f"flagged: {words}, {tried}",
+        f"{required}; at least {percent(FAR_FLAGGED)} of far images",
+        "check images before you predict them, and give training more validation images",
+    )
+
+
+def false_alarms_entry(flagged: int, n: int, calibrated_on: int, allowed: float) -> PanelEntry:
+    """The share of normal images that are called anomalies lies in the band of the stated rate."""
+    alarms, words, required = _false_alarms(flagged, n, calibrated_on, allowed, "normal images")
+    return PanelEntry(
+        "ood", (alarms,), words, required, "collect more normal images from where new ones come, and train again",
+        heading="False alarms",
+    )  # fmt: skip
+
+
+def _false_alarms(flagged: int, n: int, calibrated_on: int, allowed: float, what: str) -> tuple[Check, str, str]:
+    below, above = coverage_band(1 - allowed, n, calibrated_on)
+    low, high = 1 - above, 1 - below
+    share = flagged / n if n else None
+    check = Check(
+        "false alarms", share, None, low=low, high=high, enough=calibrated_on > 0 and high <= allowed + WIDEST
+    )
+    words = "not measured" if share is None else f"{percent(share)} of {what} (stated {percent(allowed)})"
+    return check, words, f"{percent(low)} to {percent(high)} for {calibrated_on:,} calibration and {n:,} {what}"
+
+
+def label_issues_entry(flagged: int, examined: int, false_share: float | None) -> PanelEntry:
+    """The expected share of flagged labels that are right is at most a tenth. false_share: None where it is not known;
+    without flags it is 0.
+    """
+    share = 0.0 if not flagged else false_share
+    said = "not known" if share is None else percent(share)
+    return PanelEntry(
+        "label_issues",
+        (Check("expected share of false flags", share, None, low=0.0, high=FALSE_FLAGS, enough=examined > 0),),
+        f"{count(flagged, 'label')} of {examined:,} flagged"
+        + (f", expected share of false flags {said}" * bool(flagged)),
+        f"at most {percent(FALSE_FLAGS)} of the flags are false",
+        "look at the flagged images before you leave any out",
+    )
+
+
+def robustness_entry(right_before: int, right_after: float, changes: int) -> PanelEntry:
+    """At least nine tenths of the accuracy are left under mild changes. right_before: images predicted rightly as they
+    are. right_after: how many of these still are, on average over so many changes.
+    """
+    share = right_after / right_before if right_before else None
+    # a mean over several changes varies less than one change, so the interval is on the safe side
+    interval = None if share is None else _around(share, right_before)
+    said = "not measured" if share is None or interval is None else f"{percent(share)} ({_span(interval)})"
+    return PanelEntry(
+        "robustness",
+        (Check("accuracy retained", share, interval, low=RETAINED, high=1.0),),
+        f"{said} of the images predicted rightly still are under {count(changes, 'mild change')}",
+        f"at least {percent(RETAINED)}",
+        "`clearsight robustness RUN` names the changes; train with --augment strong",
+    )
+
+
+def _around(share: float, n: int) -> tuple[float, float]:
+    """Wilson's interval of a share that need not be a whole number of n."""
+    below, above = math.floor(share * n), math.ceil(share * n)
+    low, high = wilson_interval(below, n)[0], wilson_interval(above, n)[1]
+    return min(low, share), max(high, share)
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return " to ".join(map(percent, interval))
+
+
+def _plain(interval: tuple[float, float]) -> str:
+    return " to ".join(f"{end:.3f}" for end in interval)
+
+
+def _finite(bound: float) -> float | None:
+    return bound if math.isfinite(bound) else None

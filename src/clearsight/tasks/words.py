@@ -1,0 +1,30 @@
+"""How a task is spoken of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a task is spoken of.
+
+    data: what data of the task holds. names: what the names are, one and several. group: what images are spread over.
+    score_curve: title of the second learning curve, and what it says. head_scores: titles of the two scores of heads.
+    head_choice: how the best head was chosen. issues: what is said of label issues, with {n} of them, {thing} and
+    plural {s}; issues_meaning: what they are. recipe: how a model comes about, with {model} and {size} of the images,
+    where that is not by training a network or a head.
+    """
+
+    data: str
+    names: tuple[str, str]
+    group: str = "range"
+    score_curve: tuple[str, str] = ("Minus loss", "the other curve minus the loss")
+    head_scores: tuple[str, str] = ("Explained", "Squared error")
+    issues: str = "{n} label{s} may be wrong"
+    issues_meaning: str = (
+        "A label is listed if models that were not trained on the image give another one so high a probability that "
+        "mislabelling explains it best [Northcutt et al. 2021]. Training used the labels as they are."
+    )
+    head_choice: str = "The one with the lowest squared error was chosen; it explains the largest share of what varies."
+    recipe: str = ""

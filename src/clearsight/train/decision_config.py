@@ -1,0 +1,34 @@
+"""The options on which class or label is predicted where mistakes do not all cost the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clearsight.train.option_field import option
+
+
+@dataclass(frozen=True)
+class DecisionConfig:
+    """What decides between classes, or whether a label is given; probabilities stay as they are."""
+
+    costs: str | None = option(
+        None, "CSV or JSON file of costs, a row for each true class and a column for each predicted one"
+    )
+    min_precision: dict[str, float] = option(
+        {}, "predict a class only where this precision is kept on new images; may be given several times", shares=True
+    )
+    min_recall: dict[str, float] = option(
+        {}, "predict a class so often that this recall is kept on new images; may be given several times", shares=True
+    )
+
+    def conflicts(self) -> list[str]:
+        """Options that exclude each other, and values out of range."""
+        found = []
+        if self.costs is not None and (self.min_precision or self.min_recall):
+            found.append("--costs and --min-precision or --min-recall both decide which class is predicted: drop one")
+        if twice := sorted(set(self.min_precision) & set(self.min_recall)):
+            found.append(f"--min-precision and --min-recall of {twice[0]!r} want two thresholds: drop one")
+        for name, share in [*self.min_precision.items(), *self.min_recall.items()]:
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+                found.append(f"a precision or recall of {share!r} for {name!r} must lie in (0, 1)")
+        return found

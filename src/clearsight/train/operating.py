@@ -1,0 +1,54 @@
+"""From the options on decisions to the operating point of a trained task."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.calibration.operating_points import Wishes
+from clearsight.errors import ConfigError
+from clearsight.tasks import Task
+from clearsight.train.config import TrainConfig
+from clearsight.train.recipe import Decision
+
+
+def wishes_of(config: TrainConfig) -> Wishes:
+    """What the options want of decisions; ConfigError for a file of costs that cannot be read."""
+    decision = config.decision
+    costs = None if decision.costs is None else read_costs(Path(decision.costs).expanduser())
+    return Wishes(costs, decision.min_precision, decision.min_recall)
+
+
+def with_operating_point(
+    task: Task, outputs: NDArray[np.floating], truth: NDArray[Any], wishes: Wishes
+) -> tuple[Task, list[Decision]]:
+    """The task with the operating point that validation images with outputs (M, O) give, and what was decided; itself
+    where nothing is wished for.
+    """
+    if not wishes:
+        return task, []
+    found, rules = task.with_operating_point(outputs, truth, wishes)
+    return found, [Decision("predicted class", rule, "as asked, on validation images") for rule in rules]
+
+
+def read_costs(path: Path) -> Mapping[str, Mapping[str, float]]:
+    """Costs by true and predicted class: JSON {"true": {"predicted": cost}}, or CSV whose first row names the predicted
+    classes and whose first column the true ones. Cells that are left out cost 0 on the diagonal, else 1.
+    """
+    expected = "a CSV table with predicted classes in its first row and true ones in its first column, or JSON of these"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            content = json.loads(text)
+            return {str(k): {str(d): float(c) for d, c in row.items()} for k, row in content.items()}
+        head, *rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
+        names = [cell.strip() for cell in head[1:]]
+        return {row[0].strip(): {n: float(c) for n, c in zip(names, row[1:], strict=True) if c.strip()} for row in rows}
+    except (OSError, ValueError, AttributeError, TypeError, IndexError) as error:
+        raise ConfigError(f"--costs {path} cannot be read", found=str(error), expected=expected) from error

@@ -1,0 +1,87 @@
+"""Decisions by costs, and thresholds that keep their promise on new images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom, binomtest
+
+from clearsight.calibration.operating_points import (
+    OperatingPoint,
+    Wishes,
+    decisions,
+    lower_bound,
+    operating_point,
+    threshold,
+)
+from clearsight.errors import ConfigError
+
+NAMES = ("a", "b", "c")
+
+
+def sample(n, draws, signal=2.0):
+    """Probabilities of a perfectly calibrated model (N, 3), and labels."""
+    prior = np.array([0.6, 0.3, 0.1])
+    labels = draws.choice(3, n, p=prior)
+    z = draws.normal(size=(n, 3)) + signal * np.eye(3)[labels]
+    p = prior * np.exp(signal * z)
+    return p / p.sum(1, keepdims=True), labels
+
+
+def test_the_lowest_expected_cost_by_hand():
+    """To miss b costs 4: b is decided from a probability of 1/5 on."""
+    p = np.array([[0.81, 0.19], [0.79, 0.21]])
+    point = operating_point(p, np.array([0, 1]), ("a", "b"), Wishes(costs={"b": {"a": 4}}))
+    assert point.decide(p).tolist() == [0, 1]
+    assert "lowest expected cost" in point.rule
+    assert OperatingPoint.load(point.card()) == point
+
+
+def test_without_wishes_weights_change_nothing():
+    p, _ = sample(50, np.random.default_rng(0))
+    assert (decisions(p, np.eye(3).tolist()) == p.argmax(1)).all()
+
+
+def test_the_bound_is_clopper_and_pearsons():
+    exact = binomtest(45, 50, alternative="greater").proportion_ci(0.95, method="exact")
+    assert lower_bound(45, 50) == pytest.approx(exact.low)
+    assert lower_bound(0, 10) == 0
+
+
+def test_a_recall_takes_the_strictest_threshold():
+    """59 of 59 are needed for a bound of 95 %, so the threshold lies below the lowest of 59 images of the class."""
+    score = np.linspace(0.1, 0.9, 118)
+    truth = np.arange(118) >= 59
+    at = threshold(score, truth, "recall", 0.95)
+    assert score[58] < at < score[59]
+
+
+def test_what_cannot_be_promised_is_said():
+    p, labels = sample(60, np.random.default_rng(0))
+    point = operating_point(p, labels, NAMES, Wishes(recall={"c": 0.99}))
+    assert not point.reached[0].kept
+    assert "cannot be promised" in point.rule
+
+
+@pytest.mark.parametrize("wishes", [Wishes(precision={"x": 0.9}), Wishes(costs={"a": {"x": 2}})])
+def test_unknown_classes_are_refused(wishes):
+    p, labels = sample(60, np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="no class 'x'"):
+        operating_point(p, labels, NAMES, wishes)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("measure", ["precision", "recall"])
+@pytest.mark.parametrize(("name", "wanted"), [("a", 0.95), ("b", 0.9)])
+def test_promises_hold_on_new_images(measure, name, wanted, record_property):
+    """A promise is broken in at most 5 % of runs."""
+    draws = np.random.default_rng(0)
+    new, labels = sample(100_000, draws)
+    k, broken = NAMES.index(name), 0
+    for _ in range(200):
+        point = operating_point(*sample(400, draws), NAMES, Wishes(**{measure: {name: wanted}}))
+        decided = point.decide(new)
+        value = (labels[decided == k] == k).mean() if measure == "precision" else (decided[labels == k] == k).mean()
+        broken += point.reached[0].kept and value < wanted
+    record_property("broken", broken / 200)
+    assert broken <= binom.ppf(0.99, 200, 0.05)

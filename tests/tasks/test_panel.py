@@ -1,0 +1,153 @@
+"""The trust panel: no entry contradicts its own numbers, whatever these are."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import betabinom
+
+from clearsight.metrics import wilson_interval
+from clearsight.tasks.panel import (
+    Check,
+    TrustPanel,
+    accuracy_entry,
+    calibration_entry,
+    contradictions,
+    coverage_band,
+    coverage_entry,
+    label_issues_entry,
+    ood_entry,
+    robustness_entry,
+)
+
+TOO_FEW = "too few images to tell"
+share = st.floats(0, 1)
+images = st.integers(1, 3000)
+
+
+def counted(draw_n, part):
+    return round(draw_n * part)
+
+
+@given(n=images, right=share, commonest=share)
+def test_accuracy_is_kept_where_the_interval_lies_above_the_commonest_class(n, right, commonest):
+    k = counted(n, right)
+    low, high = wilson_interval(k, n)
+    status = accuracy_entry(k / n, (low, high), commonest, "a").status
+    assert status == ("kept" if low > commonest else "not kept" if high <= commonest else TOO_FEW)
+
+
+@given(low=st.floats(0, 0.2), width=st.floats(0, 0.2), loss=st.floats(0, 3), reference=st.floats(0, 3))
+def test_calibration_needs_a_small_error_and_a_low_log_loss(low, width, loss, reference):
+    status = calibration_entry(low + width / 2, (low, low + width), loss, reference).status
+    if loss >= reference or low > 0.03:
+        assert status == "not kept"
+    else:
+        assert status == ("kept" if low + width <= 0.03 else TOO_FEW)
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=images, calibrated=st.integers(20, 3000), covered=share, stated=st.sampled_from([0.8, 0.9, 0.95]))
+def test_coverage_is_kept_inside_the_band(n, calibrated, covered, stated):
+    k = counted(n, covered)
+    status = coverage_entry(stated, k, n, calibrated).status
+    place = int(np.ceil((calibrated + 1) * stated - 1e-9))
+    band = betabinom(n, place, calibrated + 1 - place)
+    inside = band.ppf(0.025) <= k <= band.ppf(0.975)
+    few = band.ppf(0.025) / n < stated - 0.1
+    assert status == ("not kept" if not inside else TOO_FEW if few else "kept")
+
+
+def test_sets_that_are_never_empty_may_hold_the_truth_more_often():
+    entry = coverage_entry(0.9, 445, 450, 274, 1.0, accuracy=0.985)
+    assert entry.status == "kept"
+    assert "accuracy alone is 98.5%" in entry.required
+    assert coverage_entry(0.9, 445, 450, 274, 3.0, accuracy=0.7).status == "not kept"  # larger than they need be
+
+
+def test_the_band_is_that_of_the_issue():
+    """With 274 calibration and 450 test images the expected range is 86 to 94 %."""
+    low, high = coverage_band(0.9, 450, 274)
+    assert (round(low, 2), round(high, 2)) == (0.85, 0.94)
+    assert coverage_band(0.9, 450, 5) == (0.0, 1.0)  # so few promise nothing
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=images, alarms=share, calibrated=st.integers(20, 3000), far=st.none() | share)
+def test_out_of_distribution_images(n, alarms, calibrated, far):
+    k = counted(n, alarms)
+    flagged = None if far is None else (round(200 * far), 200)
+    status = ood_entry(k, n, calibrated, 0.05, flagged).status
+    low, high = (1 - end for end in reversed(coverage_band(0.95, n, calibrated)))
+    if not low <= k / n <= high or (flagged is not None and flagged[0] < 190):
+        assert status == "not kept"
+    elif flagged is None or high > 0.15:
+        assert status == TOO_FEW
+    else:
+        assert status == "kept"
+
+
+@given(flagged=st.integers(0, 50), false=st.none() | share)
+def test_label_issues(flagged, false):
+    status = label_issues_entry(flagged, 100, false).status
+    if not flagged:
+        assert status == "kept"
+    else:
+        assert status == (TOO_FEW if false is None else "kept" if false <= 0.1 else "not kept")
+
+
+@given(before=st.integers(0, 200), part=share)
+def test_robustness(before, part):
+    status = robustness_entry(before, before * part, 6).status
+    if not before:
+        assert status == TOO_FEW
+    else:
+        assert status == "not kept" or wilson_interval(before, before)[1] >= 0.9
+        assert (status == "kept") <= (part >= 0.9)
+        assert (status == "not kept") <= (part < 0.9)
+
+
+@given(
+    value=share, width=st.floats(0, 0.5), low=st.floats(-1, 1) | st.just(-np.inf),
+    span=st.floats(0, 1) | st.just(np.inf),
+    beyond=st.booleans(), enough=st.booleans(), measured=st.booleans(),
+)  # fmt: skip
+def test_no_status_contradicts_its_numbers(value, width, low, span, beyond, enough, measured):
+    check = Check("x", value if measured else None, (value - width, value + width), low, low + span, beyond, enough)
+    inside = value - width >= low and value + width <= low + span
+    outside = value + width < low or value - width > low + span
+    if check.status == "kept":
+        assert measured
+        assert inside
+    if check.status == "not kept":
+        assert measured
+        assert outside or (beyond and value + width <= low)
+    if outside and measured:
+        assert check.status == "not kept"
+
+
+def test_a_panel_survives_json_and_says_what_to_do():
+    panel = TrustPanel(
+        (accuracy_entry(0.9, (0.85, 0.94), 0.5, "cat"), calibration_entry(0.08, (0.05, 0.12), 0.4, 0.69),
+         label_issues_entry(3, 100, None))
+    )  # fmt: skip
+    content = json.loads(json.dumps(panel.to_dict()))
+    assert TrustPanel.from_dict(content) == panel
+    assert contradictions(content) == []
+    assert panel.headline() == "1 of 3 promises kept; not kept: calibration; too few images to tell: label issues"
+    assert "-> use predictions, not probabilities" in panel.text()
+    assert panel["accuracy"].action == ""
+    content["entries"][1]["status"] = "kept"
+    assert contradictions(content) == ["calibration: kept, by its numbers not kept"]
+    with pytest.raises(KeyError):
+        panel["coverage"]
+
+
+def test_a_notebook_shows_it():
+    shown = TrustPanel((accuracy_entry(0.9, (0.85, 0.94), 0.5, "<b>"),))._repr_html_()
+    assert "Trust panel" in shown
+    assert "&lt;b&gt;" in shown
