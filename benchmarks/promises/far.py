@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ WORDS = (
 )
 
 
-def far_images(own: BenchmarkSet, shape: tuple[int, int, int], seed: int) -> dict[str, Any]:
+def far_images(
+    own: BenchmarkSet, shape: tuple[int, int, int], seed: int, sets: Mapping[str, BenchmarkSet] = SETS
+) -> dict[str, Any]:
     """Far images for a model of a set with inputs of a shape (C, H, W), by name: 100 of noise, a row of grays, 50 pages
-    of text, and a sample of every set of another family.
+    of text, and a sample of every one of the sets that is of another family.
     """
     draw = np.random.default_rng(1000 + seed)
     found: dict[str, Any] = {
@@ -29,7 +32,7 @@ def far_images(own: BenchmarkSet, shape: tuple[int, int, int], seed: int) -> dic
         "constants": np.stack([np.full(shape, level, np.uint8) for level in (0, 32, 64, 96, 128, 160, 192, 224, 255)]),
         "text pages": [_page(draw) for _ in range(50)],
     }
-    for other in SETS.values():
+    for other in sets.values():
         if other.family != own.family:
             try:
                 found[other.name] = sample_of(other.make(0), 100, seed)

@@ -79,8 +79,10 @@ def sets(record: Record) -> dict[str, Any]:
     seen, new = record["val.decoded"], record["test.decoded"]
     found = {}
     for method in METHODS:
-        if method == "raps" and (new.shape[1] < 3 or len(known) < 5 * new.shape[1]):
-            continue  # MAPIE sets a fifth aside for the penalty, with every class in it
+        if len(known) < 25:
+            continue  # too few for sets at 0.95
+        if method == "raps" and (new.shape[1] < 3 or len(known) < 10 * new.shape[1]):
+            continue  # MAPIE sets a tenth aside for the penalty, with every class in it
         levels = [float(c) for c in COVERAGES]
         made = SplitConformalClassifier(
             Probabilities(new.shape[1]), confidence_level=levels, conformity_score=method, prefit=True, random_state=0
