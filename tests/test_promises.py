@@ -1,6 +1,9 @@
 """The benchmark of the promises: its bands, measures and table on numbers worked out by hand or by simulation."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,3 +213,48 @@ def test_the_panel_may_not_claim_more_than_its_numbers():
     assert "lower bound" in contradictions(panel("accuracy", "kept", **small), measured)[0]
     assert not contradictions(panel("robustness", "kept", **small), measured)
     assert not contradictions(None, measured)
+
+
+def benchmark(folder, *words):
+    """Run the benchmark, and read its lines; runs of the same code are not run again."""
+    file = folder / "promises.jsonl"
+    command_line = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "promises",
+        "--results",
+        str(file),
+        "--page",
+        str(folder / "p.md"),
+    ]
+    done = subprocess.run([*start, *words], cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return results.read(file), done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.timeout(48 * 3600)
+@pytest.mark.parametrize("name", list(SETS))
+def test_the_promises_are_kept(name, tmp_path, record_property):
+    subjects = ("calibration", "coverage", "ood", "issues", "ensembles")
+    lines, said = benchmark(tmp_path, "--sets", name, "--only", *subjects)
+    if not lines:
+        pytest.skip(said)
+    table = rows(lines)
+    for row in table:
+        record_property(f"{row.measure}: {row.set}", f"{row.mean}; worst {row.worst}")
+    missed = [f"{row.measure}, {row.set}: {row.mean}, not {row.required}" for row in table if row.kept is False]
+    assert not missed, "\n".join(missed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_intervals_hold_in_simulation(tmp_path, record_property):
+    lines, _ = benchmark(tmp_path, "--only", "intervals")
+    found = next(line["found"] for line in lines if line["kind"] == "intervals")
+    for name, one in found.items():
+        assert one is not None, name
+        record_property(name, one["coverage"])
+        assert one["high"] >= 0.93, name
+        assert one["low"] <= 0.98, name

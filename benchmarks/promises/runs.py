@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,23 @@ ENSEMBLE = {"freeze": "lower", "epochs": 2}
 Arrays = dict[str, NDArray[Any]]
 
 
+@dataclass
+class Seen:
+    """What was seen while a run was trained: what `train.fit` returned, and labels (M,) and probabilities (M, K) of the
+    images looked at for label issues.
+    """
+
+    fitted: Any = None
+    issues: Arrays = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Trained:
     """A finished run, and what `train.fit` returned for it: the prepared data and outputs of validation images."""
 
     run: Any
     fitted: Any
+    issues: Arrays
     seed: int
     seconds: float
 
@@ -93,26 +104,50 @@ def _train(dataset: Any, out: str, seed: int, options: dict[str, Any]) -> Traine
     began = time.perf_counter()
     with _observed() as seen:
         run = fit(dataset, out=out, seed=seed, **options)
-    return Trained(run, seen[-1], seed, time.perf_counter() - began)
+    return Trained(run, seen.fitted, seen.issues, seed, time.perf_counter() - began)
 
 
 @contextmanager
-def _observed() -> Iterator[list[Any]]:
-    """Collects what `train.fit` returns inside the block; runs do not keep outputs of validation images."""
-    import clearsight.train.fit as module
+def _observed() -> Iterator[Seen]:
+    """Collects what `train.fit` returns inside the block, as runs do not keep outputs of validation images; and the
+    probabilities that label issues are found by, where `LabelIssues` does not state them.
+    """
+    import clearsight.train.confident_learning as learning
+    import clearsight.train.fit as training
 
-    seen: list[Any] = []
-    original = module.fit
+    seen = Seen()
+
+    def fitted(found: Any, *args: Any) -> None:
+        seen.fitted = found
+
+    def looked(found: Any, *args: Any) -> None:
+        if len(args) == 2 and all(isinstance(one, np.ndarray) for one in args):
+            seen.issues = {"labels": args[0], "probabilities": args[1]}
+
+    with _watched(training, "fit", fitted), _watched(learning, "label_issues", looked):
+        yield seen
+
+
+@contextmanager
+def _watched(module: Any, name: str, tell: Callable[..., None]) -> Iterator[None]:
+    """Inside the block `tell(result, *arguments)` is called whenever a function of a module has returned; nothing
+    happens where the module has no such function.
+    """
+    original = getattr(module, name, None)
+    if original is None:
+        yield
+        return
 
     def watched(*args: Any, **named: Any) -> Any:
-        seen.append(original(*args, **named))
-        return seen[-1]
+        found = original(*args, **named)
+        tell(found, *args)
+        return found
 
-    module.fit = watched
+    setattr(module, name, watched)
     try:
-        yield seen
+        yield
     finally:
-        module.fit = original
+        setattr(module, name, original)
 
 
 def _left_out(dataset: Any, seed: int) -> NDArray[np.int64]:
@@ -258,8 +293,8 @@ class Gather:
             "issues.found": np.array([one.index for one in found.found], np.int64),
         }
         for name in ("probabilities", "labels"):
-            value = getattr(found, name, None)
-            if value is not None:
+            value = getattr(found, name, self.trained.issues.get(name))
+            if value is not None and len(value) == len(found.rows):
                 self.arrays[f"issues.{name}"] = np.asarray(value)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.promises.acceptance import Line, Row, rows
+from benchmarks.promises.sets import SETS
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "promises.md"
 
@@ -63,7 +64,7 @@ def page(lines: Sequence[Line], *, simulation: dict[str, Any] | None, fastai: di
 
 def _about(lines: Sequence[Line]) -> str:
     if not lines:
-        return ""
+        return "No run is finished yet.\n"
     last = lines[-1]["machine"]
     packages = ("python", "torch", "openvino", "scikit-learn", "numpy")
     versions = ", ".join(f"{name} {last[name]}" for name in packages if name in last)
@@ -75,9 +76,11 @@ def _about(lines: Sequence[Line]) -> str:
         name: float(np.median([line["seconds"]["fit"] for line in lines if line["set"] == name])) for name in seeds
     }
     took = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    absent = [name for name in SETS if name not in seeds]
+    unmeasured = f" Not measured here, as the data is missing or the runs are not finished: {', '.join(absent)}."
     return (
         f"{len(lines)} runs; seeds: {runs}. {last['cores']} cores of {last['processor']}; {versions}. Median time of a "
-        f"whole training, with other work on the machine: {took}.\n"
+        f"whole training, with other work on the machine: {took}.{unmeasured if absent else ''}\n"
     )
 
 
