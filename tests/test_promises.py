@@ -218,17 +218,9 @@ def test_the_panel_may_not_claim_more_than_its_numbers():
 def benchmark(folder, *words):
     """Run the benchmark, and read its lines; runs of the same code are not run again."""
     file = folder / "promises.jsonl"
-    command_line = [
-        sys.executable,
-        "-m",
-        "benchmarks",
-        "promises",
-        "--results",
-        str(file),
-        "--page",
-        str(folder / "p.md"),
-    ]
-    done = subprocess.run([*start, *words], cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    where = ["--results", str(file), "--page", str(folder / "page.md")]
+    start = [sys.executable, "-m", "benchmarks", "promises", *where, *words]
+    done = subprocess.run(start, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return results.read(file), done.stdout
 

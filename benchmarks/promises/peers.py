@@ -81,8 +81,8 @@ def sets(record: Record) -> dict[str, Any]:
     for method in METHODS:
         if len(known) < 25:
             continue  # too few for sets at 0.95
-        if method == "raps" and (new.shape[1] < 3 or len(known) < 10 * new.shape[1]):
-            continue  # MAPIE sets a tenth aside for the penalty, with every class in it
+        if method == "raps" and (new.shape[1] < 3 or len(known) < max(105, 10 * new.shape[1])):
+            continue  # MAPIE sets a fifth aside for the penalty, of every class some, and enough for sets at 0.95
         levels = [float(c) for c in COVERAGES]
         made = SplitConformalClassifier(
             Probabilities(new.shape[1]), confidence_level=levels, conformity_score=method, prefit=True, random_state=0
