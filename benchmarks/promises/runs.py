@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from benchmarks.harness import machine
@@ -23,6 +24,8 @@ from benchmarks.promises.store import Job, Record, Store
 from clearsight.api.fit import fit
 from clearsight.attacks import fool
 from clearsight.errors import ClearsightError
+from clearsight.train.features import extract
+from clearsight.train.strategies.probe import new_probe
 
 COVERAGES = (0.8, 0.9, 0.95)
 METHODS = {"lac": ("lac", "least"), "aps": ("aps", "adaptive"), "raps": ("raps",)}
@@ -240,11 +243,32 @@ class Gather:
             "train.split": split.train, "val.split": split.val,
         }  # fmt: skip
         if self.features:
-            kept = {name: value for name, value in self.arrays.items() if name.startswith("val.")}
             rows = np.sort(np.random.default_rng(0).permutation(split.train)[:2000])
-            self.part("train", prepared.pixels.view(rows), rows)
-            self.part("held", prepared.pixels.view(split.val[:2000]), split.val[:2000])
-            self.arrays |= kept
+            self._learned("train", rows)
+            self._learned("held", split.val[:2000])
+
+    def _learned(self, name: str, rows: NDArray[np.int64]) -> None:
+        """Training or validation images by the final weights; features of published backbones from the cache."""
+        fitted, predictor = self.trained.fitted, self.trained.predictor
+        network, prepared = predictor.network, fitted.prepared
+        levels = network.feature_levels
+        if levels is None or network.uses_tta or fitted.tuned or fitted.recipe.kind != "probe":
+            self.part(name, prepared.pixels.view(rows), rows)
+            return
+        everyone = np.sort(np.concatenate([prepared.split.train, prepared.split.val]))
+        parts = extract(new_probe(fitted.recipe), prepared.pixels, everyone, device="cpu")
+        mine = [np.asarray(part[np.searchsorted(everyone, rows)]) for part in parts]
+        features = np.concatenate([mine[i] for i in levels.chosen], axis=1)
+        with torch.inference_mode():
+            logits = levels.head(torch.from_numpy(features)).numpy()
+        arrays: Arrays = {
+            "raw": logits, "decoded": predictor.bundle.task.decode(logits), "rows": rows,
+            "truth": predictor.bundle.task.truth(prepared.dataset)[rows],
+            "features": features.clip(-6e4, 6e4).astype(np.float16),
+        }  # fmt: skip
+        if self.levels:
+            arrays |= joined([mine])
+        self.arrays |= {f"{name}.{key}": value for key, value in arrays.items()}
 
     def test(self, *, sets: bool) -> None:
         """The test split, with prediction sets or intervals of every coverage."""

@@ -39,7 +39,8 @@ Shapes: N images of a part, K classes or labels, O outputs of the network, T num
 
 val.*        the images that calibration was fitted on ("judged"): outputs by weights that had not seen them
 test.*       the test split
-train.*      at most 2,000 training images (with levels); train.labels_all: labels of all of train and val
+train.*      at most 2,000 training images, held.*: validation images, both by the final weights (with levels, and in
+             runs of kind left-out); train.labels_all: labels of train and val; train.split, val.split: their rows
 shifted.*    test images (at most 400, at test.changed among the test images) moved by 1 pixel to 16 pixels a side, 2 to
              64, else 4; darker.*, brighter.*: the same images at 0.9 and 1.1 of their brightness
 far.NAME.*   images that belong to no class: noise, constants, text pages, and a sample of another set
