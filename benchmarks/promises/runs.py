@@ -226,8 +226,9 @@ class Gather:
             arrays["features"] = output.features.clip(-6e4, 6e4).astype(np.float16)
         if self.levels:
             arrays |= joined(seen) if staged else levels_of(network, predictor.pixels(images))
-            if getattr(output, "coarse", None) is not None:
-                arrays["coarse"] = output.coarse.astype(np.float16)
+            for extra in ("coarse", "statistics"):
+                if getattr(output, extra, None) is not None:
+                    arrays[extra] = getattr(output, extra).astype(np.float32)
         self.arrays |= {f"{name}.{key}": value for key, value in arrays.items()}
         self.seconds[name] = time.perf_counter() - began
         return output

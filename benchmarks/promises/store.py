@@ -56,7 +56,8 @@ PART.features (N, D)      penultimate features, float16 (with levels, and in run
 PART.level0, ...          pooled features of each level, shallow to deep, float16 (with levels). Published backbones:
                           mean, maximum, deviation over positions of each tapped stage, and the backbone's own output
                           last. From scratch: the same of each stage.
-PART.coarse (N, P)        pixels pooled to a coarse grid (with levels)
+PART.coarse, PART.statistics   pixels pooled to a coarse grid (N, P), or statistics of pixels (N, S), whichever the
+                          detector uses (with levels)
 test.sets.METHOD.COVERAGE (N, K)   prediction sets; METHOD lac, aps, raps; COVERAGE 0.8, 0.9, 0.95
 test.low.COVERAGE, test.high.COVERAGE (N, T)   intervals; of angles low may lie beyond high, across the turn
 issues.rows (M,), issues.found (n,)   images looked at for wrong labels, and those found (positions in the data set)
