@@ -26,8 +26,9 @@ trained with default settings; the seed draws the splits.
 
 "Mean" is the mean over runs, "worst" the worst run. The ranges of coverage and of false alarms contain the mean over
 the runs with 99 % probability if the promise is kept, given the number of calibration and of test images
-(beta-binomial). A model that is right more often than the stated coverage covers as much, because no set is empty; the
-upper end of its range is its accuracy.
+(beta-binomial). No set is empty, as the most probable class is always in it, so sets of a model that is right more often
+than the stated coverage cover more; the upper end of their range is raised by what MAPIE's sets gain when that class is
+added to them, and their sizes are compared with those of MAPIE's sets after that.
 """
 
 SETS_TABLE = """\
