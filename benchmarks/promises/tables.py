@@ -26,9 +26,9 @@ trained with default settings; the seed draws the splits.
 
 "Mean" is the mean over runs, "worst" the worst run. The ranges of coverage and of false alarms contain the mean over
 the runs with 99 % probability if the promise is kept, given the number of calibration and of test images
-(beta-binomial). No set is empty, as the most probable class is always in it, so sets of a model that is right more often
-than the stated coverage cover more; the upper end of their range is raised by what MAPIE's sets gain when that class is
-added to them, and their sizes are compared with those of MAPIE's sets after that.
+(beta-binomial). The most probable class is always in a set, so sets of a model that is right more often than the stated
+coverage cover more: the upper end of their range is then the coverage of MAPIE's sets with that class added, and one
+point for their randomisation. Sizes are compared with those of MAPIE's sets after that, too.
 """
 
 SETS_TABLE = """\
