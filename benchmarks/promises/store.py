@@ -75,11 +75,19 @@ def folder_of(option: str | None = None) -> Path:
     return Path(named).expanduser() if named else cache_root() / "promises"
 
 
+BESIDE = (
+    "cli", "derivatives", "explanation", "exporting", "feature_vis", "localisation", "report", "retrieval", "serving",
+)  # fmt: skip
+"""Packages that shape no result here."""
+
+
 def code_version() -> str:
-    """A digest of Clearsight's modules and of the versions that shape results."""
+    """A digest of the modules and of the versions that shape results."""
     digest, root = hashlib.sha256(), Path(clearsight.__file__).parent
     for path in sorted(root.rglob("*.py")):
-        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+        place = path.relative_to(root)
+        if place.parts[0] not in BESIDE:
+            digest.update(f"{place}\0".encode() + path.read_bytes())
     for package in ("torch", "openvino", "numpy", "scikit-learn"):
         digest.update(version(package).encode())
     return digest.hexdigest()[:10]
