@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Python compiles a module when it is first imported: most of PyTorch's never are, and compiling them takes a minute.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test test-long gallery check bench docs clean
+.PHONY: demo test test-long gallery check bench promises docs clean
 
 $(BIN)/clearsight: pyproject.toml
 	@echo "installing Clearsight and PyTorch into $(VENV): about 6 GB, some minutes"
@@ -41,6 +41,10 @@ check: $(VENV)/.dev  ## formatting, lint, types, layers
 
 bench: $(VENV)/.dev  ## every benchmark, results on standard output
 	$(BIN)/python -m benchmarks
+
+promises: $(VENV)/.dev  ## whether what runs promise holds, on ten data sets and over seeds: hours; goes on where it was interrupted
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python -m benchmarks promises
 
 $(VENV)/.docs: $(BIN)/clearsight
 	$(INSTALL) -e '.[demo,docs]'

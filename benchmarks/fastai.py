@@ -26,7 +26,7 @@ def measure(epochs: int = 3, python: str | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "elpv"
         _write_folders(root)
-        peer = _run_fastai(root, epochs, python or _environment())
+        peer = _run_fastai(root, epochs, python or environment())
         with fresh_cache():
             ours, whole = command("train", str(root), "--out", str(Path(folder) / "run"))
     return {
@@ -53,7 +53,7 @@ def _write_folders(root: Path) -> None:
             shutil.copy(data.source.paths[i], target)
 
 
-def _environment() -> str:
+def environment() -> str:
     """The interpreter of fastai's own environment, made beside the benchmarks if it is not there."""
     folder = HERE / "peers" / ".venv-fastai"
     python = folder / "bin" / "python"

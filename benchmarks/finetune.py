@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.fastai import HERE, _environment, _write_folders
+from benchmarks.fastai import HERE, _write_folders, environment
 from benchmarks.harness import fresh_cache, spread
 
 NAMES = ("efficientnet_lite0", "resnet18")
@@ -35,7 +35,7 @@ def measure(repeats: int = 3, steps: int = 8, python: str | None = None) -> dict
         contenders = _Ours()
         for _ in range(repeats):
             for name in NAMES:
-                theirs[name].append(_fastai(root, name, steps, python or _environment()))
+                theirs[name].append(_fastai(root, name, steps, python or environment()))
                 ours[name].append(contenders.all_layers(name, steps))
             ours["upper blocks"].append(contenders.upper_blocks(40 * steps))
     rates = {name: {"clearsight": spread(ours[name]), "fastai": spread(theirs[name])} for name in NAMES}

