@@ -8,6 +8,13 @@ def percent(share: float) -> str:
     return f"{share:.1%}"
 
 
+def probability(share: float) -> str:
+    """A probability with one decimal; never 0 or 1 by rounding: > 99.9%, < 0.1%."""
+    if share < 0.0005:
+        return "< 0.1%"
+    return "> 99.9%" if share >= 0.9995 else percent(share)
+
+
 def points(share: float) -> str:
     """A difference of two shares, in percentage points: 0.0139 is 1.4 points."""
     value = f"{100 * share:.1f}"

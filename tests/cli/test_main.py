@@ -98,7 +98,7 @@ def test_evaluate_compares_views_and_models_on_the_same_images(capsys, digits_ru
 
 def test_images_that_another_model_was_trained_on_are_left_out(capsys, digits_run, tmp_path):
     other = cs.fit("digits", model="pixels+svm", seed=1, out=str(tmp_path / "other")).folder
-    first, second = (cs.load(run).bundle.split for run in (digits_run, other))
+    first, second = (cs.load(run).predictor.bundle.split for run in (digits_run, other))
     both = {c for c, p in zip(first.contents, first.parts, strict=True) if p == "test"} & {
         c for c, p in zip(second.contents, second.parts, strict=True) if p == "test"
     }
@@ -155,5 +155,5 @@ def test_words_for_people(tmp_path, capsys, digits_run, monkeypatch):
 
 def test_the_summary_gives_the_coverage_with_its_interval():
     limits = {"coverage": 0.88, "coverage_interval": (0.847, 0.907), "mean_size": 0.9, "false_alarms": 0.05}
-    said = _limits(SimpleNamespace(metrics={"test": {"limits": limits}}, suspects=None), "image")
+    said = _limits(SimpleNamespace(metrics={"test": {"limits": limits}}, label_issues=None), "image")
     assert "hold the truth in 88.0% (95 % interval 84.7% to 90.7%), with 0.90 classes" in said

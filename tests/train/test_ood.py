@@ -42,7 +42,7 @@ def test_a_network_from_scratch_has_its_scores_measured_and_written(digits_run):
 
 
 def test_a_head_on_frozen_features_too(photos_run, photos):
-    limits = cs.load(photos_run).bundle.limits
+    limits = cs.load(photos_run).predictor.bundle.limits
     assert set(limits.left_out.auroc) == set(SCORES)
     assert limits.left_out.auroc[limits.score] > 0.8
     assert [len(group) for group in limits.left_out.classes] == [1, 1, 1, 1]
@@ -50,7 +50,7 @@ def test_a_head_on_frozen_features_too(photos_run, photos):
 
 def test_strange_images_are_told_from_known_ones(photos_run, photos):
     """Flat colour and noise against photographs like those it learned."""
-    predictor = cs.load(photos_run)
+    predictor = cs.load(photos_run).predictor
     known, _ = predictor.strangeness(sorted(photos.rglob("*.jpg"))[:20])
     noise = np.random.default_rng(0).integers(0, 256, (20, 96, 96, 3), dtype=np.uint8)
     assert auroc(known, predictor.strangeness(noise)[0]) > 0.95

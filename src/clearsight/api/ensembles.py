@@ -19,7 +19,7 @@ from clearsight.evaluation import (
 )
 from clearsight.predictor import Predictor
 from clearsight.runs.images import HeldOut, held_out, seen_by
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, folder_of, predictor_of
 
 
 def compare_models(
@@ -59,7 +59,7 @@ def compare_models(
         name = _short(other)
         while name in predictors:
             name += "'"
-        predictors[name] = other if isinstance(other, Predictor) else load(other)
+        predictors[name] = predictor_of(other)
         if predictors[name].classes != held.predictor.classes:
             raise DataError(
                 f"{name} knows other classes than {_short(model)}",
@@ -114,4 +114,7 @@ def _unseen_by_all(
 
 
 def _short(model: ModelSource) -> str:
-    return "the model" if isinstance(model, Predictor) else Path(model).name
+    if isinstance(model, str):
+        return Path(model).name  # of a network with published weights too
+    folder = folder_of(model)
+    return "the model" if folder is None else folder.name

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from clearsight.console import Console, Silent
-from clearsight.runs.images import held_out
+from clearsight.errors import ClearsightError
+from clearsight.report.components.pictures import Thumbnail, eight_bits, thumbnail
+from clearsight.report.components.pieces import SIDE, cards_of, under_map
+from clearsight.runs.images import HeldOut, held_out
 from clearsight.runs.load import ModelSource
 from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.sections import Card
 
 
 def evaluate(
@@ -33,7 +40,8 @@ def evaluate(
         data_dir: folder that holds the files of a built-in data set.
 
     Returns:
-        The scores, with `images`: the counts of images that were scored and left out.
+        The scores, with `images`: the counts of images that were scored and left out. A notebook shows them with
+        pictures of mistakes.
 
     Raises:
         DataError: no image is left to evaluate, or the data has classes that the model does not know.
@@ -50,4 +58,17 @@ def evaluate(
     found = held.predictor.bundle.task.evaluate(
         logits, held.truth, indices=held.rows, images=held.names, groups=held.groups
     )
-    return replace(found, images=held.counts)
+    cards = cards_of(found.report(held.predictor.bundle.thing).sections)
+    return replace(found, images=held.counts, pictures={card.index: _picture(held, card) for card in cards})
+
+
+def _picture(held: HeldOut, card: Card) -> Thumbnail:
+    """A small image of a mistake, under the model's own map where it has one."""
+    place, predictor = int(np.searchsorted(held.rows, card.index)), held.predictor
+    pixels = held.images[place : place + 1][0]
+    mapped = under_map(predictor.network, pixels) if card.mapped else None
+    header = None
+    if predictor.bundle.geometry.fit == "squash":
+        with contextlib.suppress(ClearsightError):  # gone since it was read
+            header = held.dataset.source.inspect(card.index)[1]
+    return thumbnail(eight_bits(pixels if mapped is None else mapped, like=pixels), SIDE, header)

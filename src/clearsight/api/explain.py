@@ -7,9 +7,8 @@ from typing import Any
 
 from clearsight.console import Console
 from clearsight.explanation import Explanation, Explanations, Settings
-from clearsight.predictor import Predictor
 from clearsight.result import refuse_existing
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, predictor_of
 
 
 def explain(
@@ -50,7 +49,7 @@ def explain(
     from clearsight.explanation import methods_of, usual_method
     from clearsight.explanation.results import image_stems
 
-    predictor = model if isinstance(model, Predictor) else load(model)
+    predictor = predictor_of(model)
     methods = methods_of(predictor)
     chosen = methods if method == "all" else [method or usual_method(predictor)]
     called = method or chosen[0]

@@ -9,9 +9,8 @@ from typing import Any
 from clearsight.console import Console
 from clearsight.errors import ConfigError
 from clearsight.localisation import Locations, Settings
-from clearsight.predictor import Predictor
 from clearsight.result import refuse_existing
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, predictor_of
 
 
 def locate(
@@ -48,7 +47,7 @@ def locate(
     """
     from clearsight.localisation import locate as located
 
-    predictor = model if isinstance(model, Predictor) else load(model)
+    predictor = predictor_of(model)
     given = predictor.inputs(images)
     files = [] if out is None else picture_files(given.names, out)
     if files:

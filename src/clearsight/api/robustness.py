@@ -10,9 +10,8 @@ from typing import Any
 from clearsight.api.results import evaluation_images, saved
 from clearsight.console import Console, Silent
 from clearsight.evaluation.robustness import RobustnessReport
-from clearsight.predictor import Predictor
 from clearsight.result import refuse_existing
-from clearsight.runs.load import ModelSource
+from clearsight.runs.load import ModelSource, folder_of
 
 
 def robustness(
@@ -65,5 +64,5 @@ def robustness(
         console=console,
     )  # fmt: skip
     name = str(predictor.bundle.data.get("name", "a model"))
-    own = Path(model).expanduser() if held.own and not isinstance(model, Predictor) else None
+    own = folder_of(model) if held.own else None
     return saved(replace(card, name=name, run=own), out)

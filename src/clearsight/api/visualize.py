@@ -20,7 +20,7 @@ from clearsight.result import refuse_existing
 from clearsight.runs.images import (
     training_images,
 )
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, predictor_of
 
 
 def visualize(
@@ -65,7 +65,7 @@ def visualize(
         refuse_existing(out, ("see.html", "see.json"))
     console, settings = console or Silent(), settings or VisualizationSettings()
     at_least(1, images=images)
-    predictor = model if isinstance(model, Predictor) else load(model)
+    predictor = predictor_of(model)
     predictor.classifies("looking inside")
     check(predictor, what, settings)
     one = None if image is None else predictor.inputs(image).single()

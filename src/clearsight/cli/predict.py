@@ -54,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
         from clearsight.calibration.prediction_sets import Kind
         from clearsight.ood.detector import COVERAGE
-        from clearsight.runs.load import load
+        from clearsight.runs.load import load_predictor
 
-        predictor = load(arguments.run, engine=arguments.engine)
+        predictor = load_predictor(arguments.run, engine=arguments.engine)
         task = predictor.bundle.task
         given = [name for name in OPTIONS if getattr(arguments, name) is not None]
         if idle := [f"--{name}" for name in given if name not in task.predict_options]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from clearsight.report.components.pictures import rgb
 from clearsight.report.drawings import wrapped
-from clearsight.report.pictures import rgb
 from clearsight.report.tiles import INK, SOFT
 
 if TYPE_CHECKING:

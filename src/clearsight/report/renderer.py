@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clearsight.disk import whole_file, write_json
+from clearsight.report.components.pictures import Thumbnail, image_uri
+from clearsight.report.components.pieces import PieceFilters
 from clearsight.report.figures import sheet_image, stacked
-from clearsight.report.pictures import image_uri
-from clearsight.report.pieces import PieceFilters
 from clearsight.report.render import environment
 from clearsight.result import Result
-from clearsight.tasks.sections import Section, Tile
+from clearsight.tasks.sections import Card, Section, Tile
 
 R = TypeVar("R", bound=Result)
 
@@ -59,6 +59,10 @@ class Renderer(ABC, Generic[R]):
         """The page's content with the styles it needs, for a notebook."""
         return unique_idents(self._rendered("fragment.html"))
 
+    def thumbnail(self, card: Card) -> Thumbnail | None:
+        """The image of a card; None where the result has none of it."""
+        return None
+
     @abstractmethod
     def values(self) -> dict[str, Any]:
         """What the template shows."""
@@ -69,7 +73,7 @@ class Renderer(ABC, Generic[R]):
 
     def _rendered(self, layout: str) -> str:
         templates = environment(trim_blocks=self.trimmed, lstrip_blocks=self.trimmed)
-        templates.filters.update(PieceFilters(None).filters())
+        templates.filters.update(PieceFilters(self.thumbnail).filters())
         templates.filters["nested"] = nested_css
         return templates.get_template(self.template).render(layout=layout, **self.values())
 

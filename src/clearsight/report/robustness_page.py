@@ -12,8 +12,8 @@ from clearsight.disk import read_inside, whole_file
 from clearsight.evaluation.image_changes import CHANGES
 from clearsight.evaluation.robustness import LOST, RobustnessReport
 from clearsight.report.charts import percent0
+from clearsight.report.components.pictures import data_uri
 from clearsight.report.figures import new_figure, whiskers
-from clearsight.report.pictures import data_uri
 from clearsight.report.render import environment
 from clearsight.report.renderer import Renderer
 from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks

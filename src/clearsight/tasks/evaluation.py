@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clearsight.result import Result
 from clearsight.tasks.image_counts import ImageCounts
@@ -27,10 +31,12 @@ class Evaluation(Result):
     """Metrics of N images. Subclasses are frozen dataclasses with `n` and `mistakes`, the worst first, and
     `repr=False`.
 
-    images: what became of the images given; None where metrics were computed of outputs alone.
+    images: what became of the images given; None where metrics were computed of outputs alone. pictures: small images
+    (H, W) or (H, W, 3), uint8, of the mistakes that `report` shows, by their positions in the data set.
     """
 
     images: ImageCounts | None = None
+    pictures: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict, compare=False)
 
     task: ClassVar[str]
     n: int
