@@ -198,7 +198,7 @@ def test_a_training_that_fails_leaves_nothing(here, digits_arrays):
 
 
 def test_what_a_killed_process_left_is_removed_and_what_is_used_is_not(here):
-    from clearsight.runs.temporary import TemporaryFolder
+    from clearsight.data.temporary import TemporaryFolder
 
     first = TemporaryFolder()
     home = first.path.parent

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.errors import ClearsightError
 from clearsight.report.components.pictures import Thumbnail, eight_bits, thumbnail
 from clearsight.report.components.pieces import SIDE, cards_of, under_map
@@ -36,7 +36,7 @@ def evaluate(
         data: labelled images, whose classes must be among the model's. Where they state a test split, that is
             evaluated, else all of them. None evaluates the test split of the model's own run.
         include_training: also evaluate the images that the model was trained and validated on.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
         data_dir: folder that holds the files of a built-in data set.
 
     Returns:
@@ -50,7 +50,7 @@ def evaluate(
     Example:
         >>> cs.evaluate("runs/photos", "more_photos/").accuracy  # doctest: +SKIP
     """
-    console = console or Silent()
+    console = console or usual_console()
     held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
     logits = held.predictor.logits(
         held.images, console.stage("evaluating the test split" if held.own else "evaluating")

@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 from clearsight.api.auto_fix import TrainingDiagnosedError, auto_fix
 from clearsight.api.run import Run
 from clearsight.bundle import versions
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
 from clearsight.data.split_record import targets_digest
+from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, read_inside, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
@@ -32,7 +33,6 @@ from clearsight.report.page import write_report
 from clearsight.runs.folder import resumed, run_folder
 from clearsight.runs.load import load_predictor
 from clearsight.runs.records import events, history
-from clearsight.runs.temporary import TemporaryFolder
 from clearsight.scale.distributed import ALONE, World, processes
 from clearsight.tasks import read
 from clearsight.tasks.evaluation import Evaluation
@@ -54,7 +54,7 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
         data: a folder, a .csv, .jsonl or .npz file, a built-in name, a pandas frame with `image_path` and `label`, or
             N images as an array or a list of paths.
         labels: the N labels, or rows of labels or numbers, of images passed as an array or a list.
-        console: where progress is shown; in a notebook below the cell, elsewhere nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
         options: those of `clearsight train --help`, with underscores: img_size, fit, epochs, budget, seed, ... out:
             folder of the run. Without it nothing is left on the disk: the run lies in the cache for as long as it or
             its model is used, unless `run.save(folder)` keeps it.
@@ -83,7 +83,7 @@ def train(
     run is used.
     """
     config = TrainConfig.from_options(**options)
-    console = console or Silent()
+    console = console or usual_console()
     dataset = read(
         data if labels is None else (data, labels), data_dir=config.data.data_dir, task=config.data.task,
         options=task_options(config),

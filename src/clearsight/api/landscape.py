@@ -11,7 +11,7 @@ import numpy as np
 
 from clearsight.api.results import saved
 from clearsight.arguments import at_least
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.derivatives import Landscape, Landscapes, Rates, survey
 from clearsight.disk import read_inside
 from clearsight.errors import BundleError, DataError
@@ -49,7 +49,7 @@ def landscape(
         seed: random seed of directions and images.
         out: folder to save the result to, as `save` does; None writes nothing.
         data_dir: folder that holds the files of a built-in data set.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         A sequence of `Landscape`: the model's, then those it is drawn against.
@@ -61,7 +61,7 @@ def landscape(
     """
     if out is not None:
         refuse_existing(out, ("landscape.html", "landscape.json"))
-    console = console or Silent()
+    console = console or usual_console()
     at_least(1, images=images, batch_size=batch)
     at_least(0, seed=seed)
     options: dict[str, Any] = {"weights": weights, "images": images, "points": points, "batch": batch, "seed": seed}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clearsight.console import Console
+from clearsight.console import Console, usual_console
 from clearsight.errors import ConfigError
 from clearsight.localisation import Locations, Settings
 from clearsight.result import refuse_existing
@@ -34,7 +34,7 @@ def locate(
         settings: thresholds, layer, scales and stride.
         out: folder to save to, or of one image the picture, as soon as each image is done; None writes nothing.
         overwrite: replace files that are in `out`.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         A sequence of `Located`. `save` writes, for each image, IMAGE.located.png, and beside it an .npz with `labels`
@@ -57,7 +57,7 @@ def locate(
             refuse_existing("", [str(path) for file in files for path in (file, file.with_suffix(".npz"))])
     found = []
     for number, one in enumerate(
-        located(predictor, given, method=method, target=target, settings=settings, console=console)
+        located(predictor, given, method=method, target=target, settings=settings, console=console or usual_console())
     ):
         found.append(one)
         if files:

@@ -20,12 +20,12 @@ from clearsight.api.retrieve import search as _search
 from clearsight.api.robustness import robustness as _robustness
 from clearsight.api.visualize import visualize as _visualize
 from clearsight.calibration.prediction_sets import Kind
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
+from clearsight.data.temporary import TemporaryFolder
 from clearsight.exporting import export as _export
 from clearsight.ood.detector import COVERAGE
 from clearsight.predictor import Images, Predictor
 from clearsight.runs.load import load_predictor
-from clearsight.runs.temporary import TemporaryFolder
 from clearsight.serving.launch import serve as _serve
 from clearsight.tasks.prediction_list import Predictions, kept_items
 
@@ -92,7 +92,7 @@ class Model:
             images: N images: paths, patterns, folders, bytes, PIL images, arrays, tensors, or lists of these.
             coverage: probability with which prediction sets and intervals hold the truth, in (0, 1).
             sets: method of prediction sets, "least" or "adaptive".
-            console: where progress is shown; nowhere by default.
+            console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
         Returns:
             A sequence of N predictions, also for one image. A notebook shows it as pictures; `to_frame()` is a table.
@@ -107,7 +107,7 @@ class Model:
             >>> model.predict("new/*.jpg").to_frame()  # doctest: +SKIP
         """
         given, bundle = self.predictor.inputs(images), self.predictor.bundle
-        advance = (console or Silent()).stage("predicting")
+        advance = (console or usual_console()).stage("predicting")
         rows = self.predictor.predict(given, advance, coverage=coverage, sets=sets)
         names, items = bundle.task.names, kept_items(given)
         return Predictions(tuple(rows), names, bundle.thing, items, bundle.form, bundle.geometry)

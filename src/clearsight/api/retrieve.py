@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.api.results import saved
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.errors import ClearsightError, ConfigError
@@ -43,7 +43,7 @@ def index(
         out: folder of the index; None is RUN/index, where `search` looks for it. An index that is there is replaced.
         k: neighbours of each query to score.
         data_dir: folder that holds the files of a built-in data set.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         The index, its folder, and how well neighbours share their query's class.
@@ -54,7 +54,7 @@ def index(
     """
     from clearsight.retrieval import build_index, evaluate_index
 
-    console = console or Silent()
+    console = console or usual_console()
     predictor, folder = predictor_of(model), _index_folder(model, out)
     bundle, own = predictor.bundle, data is None
     if own:

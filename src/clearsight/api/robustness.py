@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.api.results import evaluation_images, saved
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.evaluation.robustness import RobustnessReport
 from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource, folder_of
@@ -37,7 +37,7 @@ def robustness(
         seed: random seed.
         out: folder to save the result to, as `save` does; None writes nothing.
         data_dir: folder that holds the files of a built-in data set.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         The accuracy under each change. Where the run's own test split was measured, `save` also puts the verdicts into
@@ -52,7 +52,7 @@ def robustness(
 
     if out is not None:
         refuse_existing(out, ("card.html", "robustness.json"))
-    console = console or Silent()
+    console = console or usual_console()
     held = evaluation_images(model, data, images, seed, console, data_dir)
     predictor = held.predictor
     predictor.classifies("the robustness report")

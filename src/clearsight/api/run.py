@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from clearsight.api.model import Model
+from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis
 from clearsight.disk import disk_errors
 from clearsight.errors import OutputError
 from clearsight.predictor import Predictor
 from clearsight.result import Result
-from clearsight.runs.temporary import TemporaryFolder
 from clearsight.tasks.evaluation import NEW, Evaluation
 from clearsight.train.label_issues import LabelIssues
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
 from clearsight.data.inputs import ImageInputs
 from clearsight.disk import disk_errors, whole_file
@@ -112,7 +112,7 @@ def export(
     or numbers or scores within 1e-4 of their spread; ModelError for a classical model; ConfigError and OutputError for
     what cannot be asked or written.
     """
-    console = console or Silent()
+    console = console or usual_console()
     chosen = format_named(format)
     _check_options(format, quantize, images)
     given = predictor_of(model)
