@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -80,18 +81,17 @@ class Notebook:
     def _draw(self, now: float) -> None:
         if now - self.began < QUIET:
             return
-        from IPython.display import HTML, display
-
+        ipython: Any = import_module("IPython.display")  # which notebooks have, and nothing else needs
         self.drawn = now
         lines = "".join(f"<li>{html.escape(line)}</li>" for line in self.lines)
         steps = f"{len(self.lines)} step{'' if len(self.lines) == 1 else 's'}, {now - self.began:.0f} s"
-        shown = HTML(
+        shown = ipython.HTML(
             f'<div style="font-size: .9em">{self.bar}'
             + (f"<details><summary>{steps}</summary><ul>{lines}</ul></details>" if lines else "")
             + "</div>"
         )
         if self.handle is None:
-            self.handle = display(shown, display_id=True)
+            self.handle = ipython.display(shown, display_id=True)
         else:
             self.handle.update(shown)
 
@@ -108,7 +108,7 @@ def _bar(title: str, unit: str, done: int, total: int, seconds: float) -> str:
 
 def in_notebook() -> bool:
     """Whether the process is the kernel of a notebook."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()  # without importing it
     return hasattr(shell, "kernel")
 
 

@@ -189,6 +189,16 @@ def test_a_run_without_a_folder_lasts_as_long_as_it_is_used(here, digits_arrays)
     assert cs.load(here / "kept").evaluate((images, labels), include_training=True).n == 180
 
 
+def test_a_comparison_without_a_folder_leaves_nothing(here, digits_arrays):
+    found = cs.compare(few(digits_arrays), rungs=["pixels+softmax"])
+    assert cs.load(found.folder / found.standings[0].folder).classes == ("0", "1", "2")
+    assert "temporary" not in found.to_dict()
+    assert list(here.iterdir()) == []
+    del found
+    gc.collect()
+    assert list((here.parent / "cache" / "temporary").iterdir()) == []
+
+
 def test_a_training_that_fails_leaves_nothing(here, digits_arrays):
     images, labels = few(digits_arrays)
     with pytest.raises(cs.ClearsightError):

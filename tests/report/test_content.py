@@ -17,8 +17,8 @@ from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.models.base import ModelNetwork
 from clearsight.models.network import Ensemble
 from clearsight.report.command import run_commands
+from clearsight.report.components.confusion import SHADES, matrix, most_confused, shade
 from clearsight.report.components.pictures import eight_bits, picture
-from clearsight.report.confusion import SHADES, matrix, most_confused, shade
 from clearsight.report.recipe_section import _members, recipe_section
 from clearsight.tasks.classification_evaluation import ClassEvaluation
 from clearsight.tasks.classification_verdict import chance_ece, verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from clearsight.predictor import Images, Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.serving.launch import serve as _serve
 from clearsight.tasks.prediction_list import Predictions, kept_items
+
+DISPLAY = "clearsight.api.run_display"
+"""The module that knows how models and runs are shown, loaded by name at the first display."""
 
 OTHER_METHODS = {
     **dict.fromkeys(("val", "validate", "test"), "use `model.evaluate(data)`"),
@@ -176,9 +180,7 @@ class Model:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from clearsight.api.run_display import ModelRenderer
-
-        return ModelRenderer(self).fragment()
+        return str(import_module(DISPLAY).renderer(self).fragment())
 
 
 def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = "auto") -> Model:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from clearsight.api.model import Model
+from clearsight.api.model import DISPLAY, Model
 from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis
 from clearsight.disk import disk_errors
@@ -45,7 +45,7 @@ class Run(Result):
     test: Evaluation | None = None
     temporary: TemporaryFolder | None = None
 
-    display: ClassVar[str] = "clearsight.api.run_display"
+    display: ClassVar[str] = DISPLAY
 
     @cached_property
     def model(self) -> Model:

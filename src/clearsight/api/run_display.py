@@ -32,9 +32,10 @@ CLASSES = 100
 """Names that a model lists at most."""
 
 
-def renderer(result: Run) -> Renderer[Run]:
-    """How a run is shown: what `Result` asks for."""
-    return RunRenderer(result)
+@singledispatch
+def renderer(result: Any) -> Renderer[Any]:
+    """How a run or a model is shown."""
+    raise TypeError(type(result).__name__)
 
 
 class RunRenderer(SectionsRenderer[Run]):
@@ -153,3 +154,7 @@ class ModelRenderer(SectionsRenderer[Any]):
 
     def figure(self) -> Any:
         raise NotImplementedError("a model has no figure of its own")
+
+
+renderer.register(Run, RunRenderer)
+renderer.register(Model, ModelRenderer)

@@ -127,7 +127,9 @@ class Leaderboard(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**asdict(replace(self, temporary=None)), "folder": str(self.folder)}
+        found = asdict(replace(self, temporary=None))
+        del found["temporary"]
+        return {**found, "folder": str(self.folder)}
 
     def text(self) -> str:
         """The ranking, what was left out, and what to use."""

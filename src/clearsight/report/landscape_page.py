@@ -15,9 +15,9 @@ from scipy import ndimage
 
 from clearsight.derivatives import Landscape, Landscapes
 from clearsight.report.components.pictures import image_uri
+from clearsight.report.components.svg import Frame, chart, element, label, line, polyline
 from clearsight.report.figures import new_figure
 from clearsight.report.renderer import Renderer
-from clearsight.report.svg import Frame, chart, element, label, line, polyline
 from clearsight.wording import percent
 
 Floats = NDArray[np.float64]

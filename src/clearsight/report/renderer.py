@@ -57,7 +57,7 @@ class Renderer(ABC, Generic[R]):
 
     def fragment(self) -> Markup:
         """The page's content with the styles it needs, for a notebook."""
-        return unique_idents(self._rendered("fragment.html"))
+        return unique_idents(without_landmarks(self._rendered("fragment.html")))
 
     def thumbnail(self, card: Card) -> Thumbnail | None:
         """The image of a card; None where the result has none of it."""
@@ -129,6 +129,12 @@ class PicturesRenderer(SectionsRenderer[R]):
 def nested_css(css: str) -> str:
     """The page's style sheet for use inside a rule: what it says of the whole page holds for that rule's element."""
     return re.sub(r"(?m)^(\s*)(?::root|body)(?= \{)", r"\1&", str(css))  # Markup would escape what is put in
+
+
+def without_landmarks(html: str) -> str:
+    """A fragment whose sections are not landmarks of the page around: several results have sections of one name."""
+    html = re.sub(r'(<section id="[^"]*") aria-labelledby="[^"]*"', r"\1", html)
+    return html.replace('role="region"', 'role="group"')
 
 
 def unique_idents(html: str) -> Markup:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from clearsight.data.loader import to_float
 from clearsight.models.base import ModelNetwork
-from clearsight.report.charts import interval_bar, parity, reliability, score_heaps
+from clearsight.report.components.charts import interval_bar, parity, reliability, score_heaps
+from clearsight.report.components.confusion import Matrix, matrix
+from clearsight.report.components.map_colours import overlay
 from clearsight.report.components.pictures import Picture, Thumbnail, data_thumbnail, encoded
-from clearsight.report.confusion import Matrix, matrix
-from clearsight.report.heatmaps import overlay
 from clearsight.tasks.sections import (
     Bar,
     Card,
