@@ -43,7 +43,7 @@ def test_a_notebook_runs_and_is_readable(notebook, browser, tmp_path, monkeypatc
     assert made.returncode == 0, made.stderr[-3000:]
     assert list((tmp_path / "here").iterdir()) == []  # which no verb writes to
     body = (tmp_path / "out" / f"{notebook.stem}.html").read_text()
-    assert "Warning" not in body
+    assert "jupyter.stderr" not in body
     assert body.count("clearsight-result") >= 2
     asked = []
     for scheme in ("light", "dark"):
