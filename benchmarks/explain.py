@@ -30,9 +30,9 @@ def _speed(repeats: int) -> dict[str, Any]:
     from skimage import data
 
     from clearsight.explanation.gradients import smoothgrad
-    from clearsight.runs.load import load
+    from clearsight.runs.load import load_predictor
 
-    predictor = load("efficientnet_lite0")
+    predictor = load_predictor("efficientnet_lite0")
     pixels = next(iter(predictor.pixels(data.chelsea())))
     x = torch.from_numpy(pixels)
     target = int(predictor.logits(pixels)[0].argmax())

@@ -31,9 +31,9 @@ def of_run(run: Path, folder: Path) -> dict[str, Any]:
     from clearsight.exporting import FORMATS, Exported, export
     from clearsight.exporting.parity import compare
     from clearsight.runs.images import held_out
-    from clearsight.runs.load import load
+    from clearsight.runs.load import load_predictor
 
-    predictor = load(run, engine="torch")
+    predictor = load_predictor(run, engine="torch")
     held, form = held_out(predictor), predictor.bundle.form
     n = len(held.rows)
     task, outputs = predictor.bundle.task, predictor.logits(held.images)

@@ -151,9 +151,9 @@ def cut_outs(places: int = 8, side: int = 130) -> dict[str, Any]:
 
     from clearsight.evaluation import evaluate_boxes
     from clearsight.localisation import locate
-    from clearsight.runs.load import load
+    from clearsight.runs.load import load_predictor
 
-    predictor, rng = load("efficientnet_lite0"), np.random.default_rng(0)
+    predictor, rng = load_predictor("efficientnet_lite0"), np.random.default_rng(0)
     grounds = [data.grass(), data.gravel(), data.brick()]
     found, things, peaks, known = [], [], [], []
     for photo in (data.chelsea(), data.coffee(), data.rocket(), data.stereo_motorcycle()[0]):

@@ -132,12 +132,12 @@ def _form(image: bytes) -> tuple[bytes, str]:
 def _parity(run: str, image: bytes) -> dict[str, Any]:
     import json
 
-    from clearsight.runs.load import load
+    from clearsight.runs.load import load_predictor
 
     with tempfile.NamedTemporaryFile(suffix=".jpg") as file, served(run) as (port, _):
         file.write(image)
         file.flush()
-        expected = load(run).predict(file.name)[0]
+        expected = load_predictor(run).predict(file.name)[0]
         answer = json.loads(Client(port).post("/v1/predict", image, "image/jpeg")[1])["predictions"][0]
     apart = max(abs(answer["probabilities"][name] - p) for name, p in expected.probabilities.items())
     return {"largest_difference": apart, "bar": 1e-4, "same_class": answer["label"] == expected.label}
@@ -147,9 +147,9 @@ def _latency(run: str, image: bytes, repeats: int = 200) -> dict[str, Any]:
     """Over HTTP against decoding and inference by the same engine in this process."""
     from clearsight.data.pixels import decode_image
     from clearsight.predictor import Predictor
-    from clearsight.runs.load import load
+    from clearsight.runs.load import load_predictor
 
-    bundle = load(run).bundle
+    bundle = load_predictor(run).bundle
     predictor = Predictor(bundle, hint="latency")
     predictor.prepare(10**9)
 

@@ -26,13 +26,13 @@ from PIL import Image
 from scipy.io import wavfile
 from sklearn.datasets import load_digits
 
+from clearsight.api.run import Run
 from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.models.network import from_spec
 from clearsight.predictor import Predictor
-from clearsight.runs.folder import Run
-from clearsight.runs.load import load
+from clearsight.runs.load import load_predictor
 from clearsight.tasks import Multilabel, Regression, read
 from clearsight.train.classifiers import Setting
 from clearsight.train.confident_learning import COMMITTEE
@@ -351,7 +351,7 @@ def reopened() -> Callable[[Path], Run]:
 
     def made(folder: Path) -> Run:
         metrics = json.loads((folder / "metrics.json").read_text())
-        return Run(folder, load(folder), metrics, folder / "report.html")
+        return Run(folder, load_predictor(folder), metrics, folder / "report.html")
 
     return made
 

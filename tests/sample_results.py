@@ -1,5 +1,6 @@
 """One result of every type, made by hand: no training, and numbers that tests know."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,9 @@ from clearsight.feature_vis import Filters, Visualization
 from clearsight.localisation import Found, Located, Locations
 from clearsight.retrieval import IndexResult, Neighbour, Retrieval, SearchResult
 from clearsight.tasks import Classification
+from clearsight.tasks.prediction_list import Predictions
+from clearsight.tasks.predictions import Prediction
+from clearsight.train.label_issues import LabelIssue, LabelIssues
 
 RNG = np.random.default_rng(0)
 INTERVAL = (0.6, 0.9)
@@ -147,6 +151,28 @@ def index_result(folder):
     return IndexResult(Indexed(), Retrieval(20, 5, 0.9, 0.4, 0.35), folder)
 
 
+def predictions():
+    def one(number):
+        shares = {"cat": 0.7, "dog <b>": 0.3}
+        return Prediction(f"{number}.png", "cat", 0.7, 0.9, shares, ("cat",), 0.99 * number / 30, number == 1)
+
+    items = tuple(RNG.integers(0, 256, (3, 20, 30), np.uint8) if k < 24 else None for k in range(30))
+    return Predictions(tuple(one(k) for k in range(30)), ("dog <b>", "cat"), items=items)
+
+
+def label_issues():
+    found = tuple(LabelIssue(k, f"{k}.png", "cat", "dog <b>", 0.02, 0.9) for k in range(30))
+    pictures = {k: RNG.integers(0, 256, (60, 80), np.uint8) for k in range(24)}
+    return LabelIssues(np.arange(200), "a forest", found, pictures)
+
+
+def pictured_evaluation():
+    """An evaluation that holds pictures of its mistakes."""
+    found = evaluation()
+    pictures = {m.index: RNG.integers(0, 256, (12, 12), np.uint8) for m in found.mistakes}
+    return replace(found, pictures=pictures)
+
+
 def export():
     parity = Parity(40, 40, 1e-6, "a.png", "class", "probabilities")
     card = {"input": {"name": "images", "dtype": "uint8"}, "outputs": ["probabilities"]}
@@ -163,6 +189,7 @@ MADE = {
     "explanations": explanations, "locations": locations, "search": search_result, "landscapes": landscapes,
     "gradient_correlation": gradient_correlation, "leaderboard": leaderboard, "models": model_comparison,
     "visualization": visualization,
-    "export": export,
+    "export": export, "predictions": predictions, "label_issues": label_issues,
+    "pictured_evaluation": pictured_evaluation,
 }  # fmt: skip
 """A function for each result, without those that need a folder."""

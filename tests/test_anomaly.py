@@ -75,7 +75,7 @@ def test_scratches_are_found_in_pictures_of_walls(walls):
 def test_it_reloads_to_the_same_answers_and_says_where(walls):
     run, folder = walls
     scratched = [str(folder / "test" / "scratch" / f"{i}.png") for i in range(6)]
-    before, again = run.predictor.predict(scratched), cs.load(run.folder).predict(scratched)
+    before, again = run.predictor.predict(scratched), cs.load(run.folder).predictor.predict(scratched)
     assert again == before
     assert sum(a.anomaly for a in before) >= 4
     assert run.predictor.predict_proba(scratched).shape == (6, 1)
@@ -145,7 +145,7 @@ def test_a_digit_never_seen_is_an_anomaly(digit_images, tmp_path):
     assert run.metrics["model"] == "pixels"
     assert [a.anomaly for a in run.predictor.predict(X[y == "4"][:40])].count(True) > 25
     assert not run.predictor.localises
-    assert cs.load(run.folder).predict(X[:20]) == run.predictor.predict(X[:20])
+    assert cs.load(run.folder).predictor.predict(X[:20]) == run.predictor.predict(X[:20])
 
 
 @pytest.mark.long
@@ -168,7 +168,7 @@ def test_every_method_tells_ones_from_zeros(digit_images, tmp_path, method):
     run = cs.fit(X[some], y[some], task="anomaly", normal="0", anomaly=method, out=tmp_path / "run")
     assert run.metrics["test"]["auroc"] > 0.9
     assert run.predictor.localises == (method in ("padim", "patchcore"))
-    assert cs.load(run.folder).predict(X[:9]) == run.predictor.predict(X[:9])
+    assert cs.load(run.folder).predictor.predict(X[:9]) == run.predictor.predict(X[:9])
 
 
 def test_a_network_named_is_trained_to_tell_normal_classes_apart(digit_images, tmp_path):
@@ -178,7 +178,7 @@ def test_a_network_named_is_trained_to_tell_normal_classes_apart(digit_images, t
     run = cs.fit(X[some], y[some], out=tmp_path / "run", **options)
     assert run.metrics["test"]["auroc"] > 0.8
     assert any("trained to tell normal classes apart" in d["choice"] for d in run.metrics["recipe"])
-    assert cs.load(run.folder).predict(X[:9]) == run.predictor.predict(X[:9])
+    assert cs.load(run.folder).predictor.predict(X[:9]) == run.predictor.predict(X[:9])
 
 
 def test_a_few_anomalies_among_the_normal_are_suspected(digit_images, tmp_path):
@@ -188,8 +188,8 @@ def test_a_few_anomalies_among_the_normal_are_suspected(digit_images, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
     images = np.concatenate([noise, zeros])
     run = cs.fit(images, ["zero"] * 156, task="anomaly", anomaly="knn", out=tmp_path / "run")
-    named = {int(s.image[1:]) for s in run.suspects.found}
-    learned = {int(i) for i in run.suspects.rows}
+    named = {int(s.image[1:]) for s in run.label_issues.found}
+    learned = {int(i) for i in run.label_issues.rows}
     assert learned & set(range(6)), "some were among the images to learn from"
     assert named == learned & set(range(6))
     assert "anomaly" in (run.folder / "suspects.csv").read_text()
@@ -243,7 +243,7 @@ def test_sounds_have_classes_too(tmp_path):
     run = cs.fit(tmp_path / "machine", model="features+svm", img_size=64, out=tmp_path / "run")
     assert run.metrics["test"]["accuracy"] > 0.85
     assert "torn.wav is no WAV file" in str(json.loads((run.folder / "audit.json").read_text())["set_aside"])
-    answer = cs.load(run.folder).predict(str(tmp_path / "machine" / "broken" / "3.wav"))[0]
+    answer = cs.load(run.folder).predictor.predict(str(tmp_path / "machine" / "broken" / "3.wav"))[0]
     assert answer.label == "broken"
     for seconds, said in ((1.4, None), (0.45, None), (3.0, "much longer"), (0.2, "much shorter")):
         (tmp_path / "other.wav").write_bytes(hum(1, seconds=seconds))

@@ -21,11 +21,11 @@ from clearsight.runs.folder import run_options
 @pytest.mark.parametrize("run", ["digits_run", "photos_run"])
 def test_reloaded_logits_are_bit_equal(run, request, tmp_path):
     folder = request.getfixturevalue(run)
-    before = cs.load(folder, engine="torch")
+    before = cs.load(folder, engine="torch").predictor
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (20, *before.shape), dtype=np.uint8)
     before.bundle.save(tmp_path / "again")
-    after = cs.load(tmp_path / "again", engine="torch")
+    after = cs.load(tmp_path / "again", engine="torch").predictor
     assert np.array_equal(before.logits(images), after.logits(images))
     assert np.array_equal(before.predict_proba(images), after.predict_proba(images))
     assert before.predict(images) == after.predict(images)
@@ -35,7 +35,7 @@ def test_reloaded_logits_are_bit_equal(run, request, tmp_path):
 def test_a_trained_predictor_and_its_reload_agree_bit_for_bit(tmp_path):
     run = cs.fit("digits", out=str(tmp_path / "run"), epochs=2)
     images = digits(None).source.images[:50]
-    assert np.array_equal(run.predictor.logits(images), cs.load(tmp_path / "run").logits(images))
+    assert np.array_equal(run.predictor.logits(images), cs.load(tmp_path / "run").predictor.logits(images))
 
 
 def test_the_folder_holds_no_pickle(digits_run):

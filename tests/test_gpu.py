@@ -52,7 +52,7 @@ def test_the_same_beliefs(run: cs.Run) -> None:
 
 
 def test_the_folder_answers_without_a_gpu(run: cs.Run) -> None:
-    again = cs.load(run.folder, device="cpu")
+    again = cs.load(run.folder, device="cpu").predictor
     assert np.abs(again.predict_proba(digits()) - run.predictor.predict_proba(digits())).max() < 1e-5
 
 

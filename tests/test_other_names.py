@@ -36,7 +36,7 @@ def test_arguments_of_networks(name, here):
 
 def test_methods_of_models(digits_run):
     model = cs.load(digits_run)
-    with pytest.raises(AttributeError, match=r"no `val` here: use `cs.evaluate\(model, data\)`"):
+    with pytest.raises(AttributeError, match=r"no `val` here: use `model.evaluate\(data\)`"):
         model.val()
     with pytest.raises(AttributeError, match="no attribute 'vale'"):
         model.vale()

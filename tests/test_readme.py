@@ -28,7 +28,7 @@ RUNS_ELSEWHERE = {"clearsight train digits": "make demo"}
 @pytest.fixture(scope="module")
 def desk(once, photos):
     """A folder as the README imagines it: photos/ and others/, of 40 pixels, which small networks learn, new.jpg,
-    picture.jpg, and the run that `cs.fit("photos/")` leaves.
+    picture.jpg, and the run runs/photos.
     """
 
     def make(root):
@@ -41,7 +41,7 @@ def desk(once, photos):
             shutil.copy(root / "photos" / "cat" / "0.jpg", root / name)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(root)
-            cs.fit("photos/", epochs=8)
+            cs.fit("photos/", epochs=8, out="runs/photos")
 
     return once("readme", make)
 

@@ -14,7 +14,7 @@ from clearsight.errors import OutputError
 from clearsight.result import SCREEN, Result
 from tests.sample_results import MADE, index_result
 
-PICTURES = {"explanations", "locations", "search", "visualization"}
+PICTURES = {"explanations", "locations", "search", "visualization", "predictions", "label_issues"}
 
 
 @pytest.fixture(params=[*MADE, "index"])
@@ -112,6 +112,17 @@ def test_names_in_the_data_are_escaped():
     for name in ("attack", "evaluation"):
         assert "a <b>" not in MADE[name]()._repr_html_()
         assert "a &lt;b&gt;" in MADE[name]()._repr_html_()
+    for name in ("predictions", "label_issues"):
+        assert "dog <b>" not in MADE[name]()._repr_html_()
+        assert "dog &lt;b&gt;" in MADE[name]()._repr_html_()
+
+
+def test_a_notebook_shows_so_many_pictures_at_most():
+    for name in ("predictions", "label_issues"):
+        assert MADE[name]()._repr_html_().count("<img") == 24
+    assert "<img" not in MADE["evaluation"]()._repr_html_()
+    found = MADE["pictured_evaluation"]()
+    assert found._repr_html_().count("<img") == min(12, len(found.mistakes))
 
 
 def test_files_of_images_with_one_base_name_do_not_collide(tmp_path):

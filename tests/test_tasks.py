@@ -29,7 +29,7 @@ def test_labels_are_found_in_scenes(labelled, scenes):
     assert test["mean_average_precision"] > 0.7, "of labels at random it would be about 0.3"
     assert 100 < test["n"] < 280, "about a quarter; images that are alike stay on one side"
     images, truth = scenes(100, seed=1)
-    belief = cs.load(labelled.folder).predict_proba(images)
+    belief = cs.load(labelled.folder).predictor.predict_proba(images)
     right = ((belief > 0.5) == truth).mean()
     assert right > 0.8, "no label at all would be right about seven in ten"
     assert (belief.sum(1) > 1.5).any(), "the beliefs are no softmax"
@@ -132,7 +132,7 @@ def test_an_angle_s_heatmap_is_of_the_vector_it_is_read_from(turned, pointers):
 
     from clearsight.explanation import explain
 
-    predictor = cs.load(turned[0].folder, engine="torch")
+    predictor = cs.load(turned[0].folder, engine="torch").predictor
     image = pointers(1, seed=8)[0]
     found = next(explain(predictor, image, method="saliency", judged=False))
     x = torch.tensor(image[None].astype(np.float32) / 255, requires_grad=True)
@@ -231,7 +231,7 @@ def test_a_network_says_its_own_variance(tmp_path, pointers):
     widths = [high - low for a in answers for low, high in a.intervals.values()]
     assert np.std(widths) > 0, "one image is surer than another"
     assert all(0 <= low <= high <= 180 for a in answers for low, high in a.intervals.values())
-    again = cs.load(run.folder).predict(images[:40])
+    again = cs.load(run.folder).predictor.predict(images[:40])
     assert again == answers
 
 

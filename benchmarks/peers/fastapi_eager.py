@@ -17,7 +17,7 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 
 from clearsight.bundle import Bundle
-from clearsight.runs.load import load
+from clearsight.runs.load import load_predictor
 
 
 def application(bundle: Bundle) -> FastAPI:
@@ -43,4 +43,4 @@ def application(bundle: Bundle) -> FastAPI:
 
 
 if __name__ == "__main__":
-    uvicorn.run(application(load(sys.argv[1]).bundle), port=int(sys.argv[2]), log_level="warning")
+    uvicorn.run(application(load_predictor(sys.argv[1]).bundle), port=int(sys.argv[2]), log_level="warning")

@@ -14,8 +14,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "ClearsightError": "clearsight.errors",
     "ImageClassifier": "clearsight.api.estimator",
-    "Predictor": "clearsight.predictor",
-    "Run": "clearsight.runs.folder",
+    "Model": "clearsight.api.model",
+    "Run": "clearsight.api.run",
     "attack": "clearsight.api.attack",
     "audit": "clearsight.api.audit",
     "build_model": "clearsight.models.zoo",
@@ -28,7 +28,7 @@ _HOMES = {
     "gradient_correlation": "clearsight.api.gradient_correlation",
     "index": "clearsight.api.retrieve",
     "landscape": "clearsight.api.landscape",
-    "load": "clearsight.runs.load",
+    "load": "clearsight.api.model",
     "locate": "clearsight.api.locate",
     "robustness": "clearsight.api.robustness",
     "search": "clearsight.api.retrieve",
@@ -39,7 +39,7 @@ _HOMES = {
 __all__ = [
     "ClearsightError",
     "ImageClassifier",
-    "Predictor",
+    "Model",
     "Run",
     "attack",
     "audit",

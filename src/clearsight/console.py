@@ -1,17 +1,28 @@
 """How a long job speaks to the person who waits: stages with a bar and the time left, and lines of text.
 
-Everything goes to standard error; standard output belongs to answers.
+On a terminal everything goes to standard error; standard output belongs to results. In a notebook it stands below the
+cell.
 """
 
 from __future__ import annotations
 
+import html
 import sys
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+
+QUIET = 0.5
+"""Seconds that a job in a notebook may take without showing anything."""
+
+REDRAWN = 0.2
+"""Seconds between two drawings of a notebook's bar."""
 
 Advance = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -35,6 +46,79 @@ class Silent:
 
     def say(self, text: str) -> None:
         pass
+
+
+class Notebook:
+    """A bar below the cell, in plain HTML; what is finished is folded away. Quick jobs show nothing."""
+
+    def __init__(self) -> None:
+        self.began = self.drawn = time.perf_counter()
+        self.lines: list[str] = []
+        self.bar = ""
+        self.handle: Any = None
+
+    def stage(self, title: str, unit: str = "images") -> Advance:
+        began, finished = time.perf_counter(), False
+
+        def advance(done: int, total: int) -> None:
+            nonlocal finished
+            now = time.perf_counter()
+            if done < total:
+                self.bar, finished = _bar(title, unit, done, total, now - began), False
+                if now - self.drawn > REDRAWN:
+                    self._draw(now)
+            elif not finished:
+                finished, self.bar = True, ""
+                self.lines.append(f"{title}: {total:,} {unit} in {now - began:.1f} s")
+                self._draw(now)
+
+        return advance
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+        self._draw(time.perf_counter())
+
+    def _draw(self, now: float) -> None:
+        if now - self.began < QUIET:
+            return
+        ipython: Any = import_module("IPython.display")  # which notebooks have, and nothing else needs
+        self.drawn = now
+        lines = "".join(f"<li>{html.escape(line)}</li>" for line in self.lines)
+        steps = f"{len(self.lines)} step{'' if len(self.lines) == 1 else 's'}, {now - self.began:.0f} s"
+        shown = ipython.HTML(
+            f'<div style="font-size: .9em">{self.bar}'
+            + (f"<details><summary>{steps}</summary><ul>{lines}</ul></details>" if lines else "")
+            + "</div>"
+        )
+        if self.handle is None:
+            self.handle = ipython.display(shown, display_id=True)
+        else:
+            self.handle.update(shown)
+
+
+def _bar(title: str, unit: str, done: int, total: int, seconds: float) -> str:
+    """A stage as HTML: how far it is, and about how long it still takes."""
+    name = html.escape(title)
+    left = f", about {seconds / done * (total - done):.0f} s left" if done else ""
+    return (
+        f'<progress max="{total}" value="{done}" aria-label="{name}" style="width: 16em"></progress> '
+        f"{name}: {done:,} of {total:,} {html.escape(unit)}{left}"
+    )
+
+
+def in_notebook() -> bool:
+    """Whether the process is the kernel of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()  # without importing it
+    return hasattr(shell, "kernel")
+
+
+def usual_console() -> Console:
+    """Where a function called from Python shows progress: below the cell in a notebook, nowhere elsewhere."""
+    if not in_notebook():
+        return Silent()
+    # libraries that we use import tqdm, which asks for widgets that our bar does not need
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    return Notebook()
 
 
 class Terminal:
@@ -66,8 +150,6 @@ class Terminal:
         self.task: TaskID | None = None
 
     def stage(self, title: str, unit: str = "images") -> Advance:
-        import time
-
         began = said = time.perf_counter()
         task = self._begin(title)
         finished = False

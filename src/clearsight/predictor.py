@@ -34,20 +34,6 @@ these.
 """
 
 
-OTHER_METHODS = {
-    **dict.fromkeys(("val", "validate", "test", "evaluate"), "use `cs.evaluate(model, data)`"),
-    **dict.fromkeys(("score",), "use `cs.evaluate(model, data).accuracy`"),
-    **dict.fromkeys(("train", "fit", "fit_one_cycle", "fine_tune"), "use `cs.fit(data)`"),
-    **dict.fromkeys(
-        ("predict_batch", "predict_classes", "get_preds"), "use `predict`, which takes any number of images"
-    ),
-    **dict.fromkeys(("export_onnx", "export", "to_onnx"), "use `cs.export(run, format='onnx')`"),
-    **dict.fromkeys(("class_names", "vocab", "classes_"), "use `classes`"),
-    **dict.fromkeys(("extract_features", "encode", "forward_features"), "use `embed`"),
-}
-"""Methods of models in other libraries, and what to use here."""
-
-
 @dataclass(frozen=True)
 class ModelOutput:
     """What a model makes of N images: logits (N, K), features below the head (N, D), and simple statistics of their
@@ -76,26 +62,6 @@ class Predictor:
         self.bundle, self.engine, self.device, self.hint = bundle, engine, device_of(device), hint
         self.network = bundle.network.cpu().eval()
         self._engines: dict[str, Engine] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        if name in OTHER_METHODS:
-            raise AttributeError(f"a model has no `{name}` here: {OTHER_METHODS[name]}", name=name, obj=self)
-        raise AttributeError(f"a Predictor has no attribute {name!r}", name=name, obj=self)
-
-    def __repr__(self) -> str:
-        """What it predicts, from what images, and how good it was on its test split."""
-        bundle, (channels, height, width) = self.bundle, self.shape
-        shown = ", ".join(bundle.classes[:5]) + (", ..." if len(bundle.classes) > 5 else "")
-        spec = bundle.network.spec
-        lines = [
-            f"{bundle.task.name} of {bundle.thing}s: {len(bundle.classes)} "
-            f"{bundle.task.words_used.names[len(bundle.classes) != 1]} ({shown})",
-            f"network {spec.get('name', spec.get('kind'))}, input {width} x {height} pixels, "
-            f"{'gray' if channels == 1 else 'RGB'}, {bundle.form.bits} bits",
-        ]
-        if test := bundle.scores.get("test"):
-            lines.append(f"test split: {bundle.task.evaluation.headline(test, bundle.thing).splitlines()[0]}")
-        return "\n".join(lines)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles hold the model's folder: its weights as safetensors."""

@@ -10,13 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from clearsight.disk import disk_errors
 from clearsight.errors import OutputError
 
 DISPLAY = "clearsight.report.display"
-"""The module that has a renderer for every type of result."""
+"""The module that has a renderer for every type of result, unless the type names another."""
 
 SCREEN = 40
 """Lines of a result that `repr` shows at most."""
@@ -29,6 +29,9 @@ class Result(ABC):
         >>> found = cs.attack("runs/photos")  # doctest: +SKIP
         >>> found.save("attacked/")  # doctest: +SKIP
     """
+
+    display: ClassVar[str] = DISPLAY
+    """The module whose `renderer` knows how this type is written and shown."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -85,4 +88,4 @@ def refuse_existing(folder: str | Path, names: Iterable[str]) -> None:
 
 
 def _renderer(result: Result) -> Any:
-    return import_module(DISPLAY).renderer(result)
+    return import_module(result.display).renderer(result)

@@ -8,10 +8,10 @@ import pytest
 
 import clearsight as cs
 from clearsight.api.auto_fix import TrainingDiagnosedError
+from clearsight.api.run import Run
 from clearsight.cli.main import main
 from clearsight.diagnosis import Diagnosis, Verdict
 from clearsight.errors import TrainingError
-from clearsight.runs.folder import Run
 from clearsight.tasks import Classification
 
 

@@ -14,7 +14,7 @@ from clearsight.errors import ConfigError, ModelError
 
 @pytest.fixture(scope="module")
 def predictor(digits_run):
-    return cs.load(digits_run)
+    return cs.load(digits_run).predictor
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_bad_input(predictor, some, options, words):
 
 
 def test_models_without_gradients_say_so(classical_run, some):
-    model = cs.load(classical_run)
+    model = cs.load(classical_run).predictor
     with pytest.raises(ModelError, match="attacks need gradients"):
         attack(model, *some)
     with pytest.raises(ModelError, match="need gradients"):

@@ -12,7 +12,7 @@ from clearsight.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def predictor(digits_run):
-    return cs.load(digits_run, engine="torch")
+    return cs.load(digits_run, engine="torch").predictor
 
 
 @pytest.fixture

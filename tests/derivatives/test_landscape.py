@@ -33,7 +33,7 @@ def some(digits_arrays):
 
 @pytest.fixture(scope="module")
 def found(digits_run, some):
-    return survey(cs.load(digits_run), *some, points=3, seed=1)
+    return survey(cs.load(digits_run).predictor, *some, points=3, seed=1)
 
 
 def probe(kind, temperature=1.0):
@@ -58,7 +58,7 @@ def probe(kind, temperature=1.0):
 
 
 def test_the_middle_is_the_loss_of_the_predictor(found, digits_run, some):
-    logits = cs.load(digits_run).logits(some[0])
+    logits = cs.load(digits_run).predictor.logits(some[0])
     assert found.train.loss == pytest.approx(log_loss(some[1], softmax(logits, 1.0)), rel=1e-4)
     assert found.train.accuracy == accuracy(some[1], logits.argmax(1))
     assert found.train.plane_loss[1, 1] == found.train.loss
@@ -72,7 +72,7 @@ def test_the_middle_is_the_loss_of_the_predictor(found, digits_run, some):
 
 
 def test_nothing_is_changed_and_the_seed_decides(found, digits_run, some):
-    predictor = cs.load(digits_run)
+    predictor = cs.load(digits_run).predictor
     before = {k: v.clone() for k, v in predictor.network.state_dict().items()}
     again = survey(predictor, *some, points=3, seed=1)
     after = predictor.network.state_dict()
@@ -98,7 +98,7 @@ def test_the_head_of_a_probe_alone(kind, numbers, some):
 
 
 def test_what_cannot_be(digits_run, some):
-    predictor = cs.load(digits_run)
+    predictor = cs.load(digits_run).predictor
     with pytest.raises(ConfigError, match="only a head on frozen features"):
         survey(predictor, *some, weights="head")
     with pytest.raises(ConfigError, match="--points 4; expected an odd number"):

@@ -41,7 +41,7 @@ def test_ranked_on_validation_with_intervals_around_the_test(climbed):
 
 def test_every_rung_is_a_model_like_any_other(climbed):
     for standing in climbed.standings:
-        predictor = cs.load(climbed.folder / standing.folder)
+        predictor = cs.load(climbed.folder / standing.folder).predictor
         part = read("digits").source
         image = np.asarray(part.images[0])[..., None]
         assert predictor.predict(image)[0].label == "0"

@@ -18,7 +18,7 @@ from clearsight.report.robustness_page import change_chart
 
 @pytest.fixture(scope="module")
 def predictor(digits_run):
-    return cs.load(digits_run)
+    return cs.load(digits_run).predictor
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_card_adds_up(predictor, some):
 
 
 def test_models_without_gradients_have_a_card_too(classical_run, some):
-    card = measure_robustness(cs.load(classical_run), *some, changes=["illumination", "occlusion"])
+    card = measure_robustness(cs.load(classical_run).predictor, *some, changes=["illumination", "occlusion"])
     assert card.rows["occlusion"][4].accuracy < card.accuracy
 
 

@@ -23,7 +23,7 @@ QUICK = Settings(samples=6, window=2)
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_explains_a_network(method, digits_run, digits_arrays):
     images, labels = digits_arrays
-    found = list(explain(cs.load(digits_run), images[:2], method=method, settings=QUICK))
+    found = list(explain(cs.load(digits_run).predictor, images[:2], method=method, settings=QUICK))
     for e, label in zip(found, labels[:2], strict=True):
         assert e.target == str(label)
         assert e.heat.shape == (8, 8)
@@ -36,20 +36,20 @@ def test_every_method_explains_a_network(method, digits_run, digits_arrays):
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - set(GRADIENT_METHODS)))
 def test_models_without_gradients_are_explained_by_asking(method, classical_run, digits_arrays):
-    (e,) = explain(cs.load(classical_run), digits_arrays[0][:1], method=method, settings=QUICK)
+    (e,) = explain(cs.load(classical_run).predictor, digits_arrays[0][:1], method=method, settings=QUICK)
     assert np.ptp(e.heat) > 0
 
 
 @pytest.mark.parametrize("method", GRADIENT_METHODS)
 def test_models_without_gradients_say_what_they_have(method, classical_run, digits_arrays):
     with pytest.raises(ModelError, match=rf"{method} needs gradients.*found hog\+svm; expected occlusion, lime, shap"):
-        list(explain(cs.load(classical_run), digits_arrays[0][:1], method=method))
+        list(explain(cs.load(classical_run).predictor, digits_arrays[0][:1], method=method))
 
 
 @pytest.mark.long
 def test_gradient_maps_are_more_faithful_than_chance(digits_run, digits_arrays):
     """On held-out digits; the figures are in benchmarks/."""
-    predictor = cs.load(digits_run)
+    predictor = cs.load(digits_run).predictor
     images = digits_arrays[0][::300]
     methods = ["smoothgrad", "integrated-gradients"]
     judged = list(explain(predictor, images, method=methods))
@@ -100,7 +100,7 @@ def test_random_orders_are_tried_once_for_all_maps_of_an_image():
 
 
 def test_several_methods_stand_together_image_by_image(digits_run, digits_arrays):
-    predictor, images = cs.load(digits_run), digits_arrays[0][:2]
+    predictor, images = cs.load(digits_run).predictor, digits_arrays[0][:2]
     both = list(explain(predictor, images, method=["saliency", "grad-cam"]))
     assert [e.method for e in both] == ["saliency", "grad-cam"] * 2
     for k, method in enumerate(("saliency", "grad-cam")):
@@ -112,7 +112,7 @@ def test_several_methods_stand_together_image_by_image(digits_run, digits_arrays
 
 
 def test_a_map_of_the_other_class_is_said_to_be_one(digits_run, digits_arrays):
-    (e,) = explain(cs.load(digits_run), digits_arrays[0][:1], method="saliency")
+    (e,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="saliency")
     assert e.opposite == "", "of ten classes none is the other"
     bad = replace(e, faithfulness=replace(e.faithfulness, insertion=0.0, deletion=1.0))
     assert "worse than chance: misleading" in bad.remarks
@@ -120,7 +120,7 @@ def test_a_map_of_the_other_class_is_said_to_be_one(digits_run, digits_arrays):
 
 
 def test_shuffled_weights_change_the_map_of_a_model_but_not_of_the_image(digits_run, digits_arrays):
-    predictor = cs.load(digits_run)
+    predictor = cs.load(digits_run).predictor
     (e,) = explain(predictor, digits_arrays[0][:1], method="smoothgrad")
     assert e.randomised < 0.8
     before = {k: v.clone() for k, v in predictor.network.state_dict().items()}
@@ -130,7 +130,7 @@ def test_shuffled_weights_change_the_map_of_a_model_but_not_of_the_image(digits_
 
 
 def test_grad_cam_of_an_ensemble_is_that_of_all_its_members(digits_run, digits_arrays):
-    predictor = cs.load(digits_run)
+    predictor = cs.load(digits_run).predictor
     image = digits_arrays[0][:1]
     (alone,) = explain(predictor, image, method="grad-cam", judged=False)
     joined = Ensemble.of([predictor.network, predictor.network], [1.0, 1.0])
@@ -141,14 +141,16 @@ def test_grad_cam_of_an_ensemble_is_that_of_all_its_members(digits_run, digits_a
 
 
 def test_what_limits_a_map_is_said(digits_run, digits_arrays):
-    (e,) = explain(cs.load(digits_run), digits_arrays[0][:1], method="guided")
+    (e,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="guided")
     assert e.facts["rectifiers"] > 0
     assert "no rectifiers" not in e.remarks
     assert "no rectifiers to guide" in replace(e, facts={"rectifiers": 0}).remarks
     assert "the same everywhere" in replace(e, heat=np.zeros_like(e.heat)).remarks
-    assert randomisation(np.zeros((8, 8), np.float32), lambda other: e.heat, cs.load(digits_run).network) is None
+    assert (
+        randomisation(np.zeros((8, 8), np.float32), lambda other: e.heat, cs.load(digits_run).predictor.network) is None
+    )
     (rough,) = explain(
-        cs.load(digits_run), digits_arrays[0][:1], method="integrated-gradients", settings=Settings(samples=2)
+        cs.load(digits_run).predictor, digits_arrays[0][:1], method="integrated-gradients", settings=Settings(samples=2)
     )
     assert ("misses the logit's difference" in rough.remarks) == (rough.facts["completeness"] > 0.05)
 
@@ -160,7 +162,7 @@ def test_settings_out_of_range(digits_run, digits_arrays):
         (Settings(batch=0), "batch is 0"),
     ):
         with pytest.raises(ConfigError, match=said):
-            list(explain(cs.load(digits_run), digits_arrays[0][:1], method="occlusion", settings=settings))
+            list(explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="occlusion", settings=settings))
 
 
 def test_maps_of_other_methods_are_kept(digits_run, digits_arrays, tmp_path):
@@ -174,7 +176,7 @@ def test_maps_of_other_methods_are_kept(digits_run, digits_arrays, tmp_path):
 
 
 def test_the_seed_decides(digits_run, digits_arrays):
-    predictor = cs.load(digits_run)
+    predictor = cs.load(digits_run).predictor
     for method in ("smoothgrad", "shap"):
         maps = [
             next(
@@ -189,7 +191,7 @@ def test_the_seed_decides(digits_run, digits_arrays):
 
 
 def test_a_class_may_be_asked_for(digits_run, digits_arrays):
-    predictor = cs.load(digits_run)
+    predictor = cs.load(digits_run).predictor
     for target in ("8", 8):
         (e,) = explain(predictor, digits_arrays[0][:1], method="saliency", target=target, judged=False)
         assert e.target == "8"
@@ -197,7 +199,9 @@ def test_a_class_may_be_asked_for(digits_run, digits_arrays):
 
 
 def test_integrated_gradients_are_complete_to_a_hundredth(digits_run, digits_arrays):
-    found = list(explain(cs.load(digits_run), digits_arrays[0][:5], method="integrated-gradients", judged=False))
+    found = list(
+        explain(cs.load(digits_run).predictor, digits_arrays[0][:5], method="integrated-gradients", judged=False)
+    )
     assert [e.facts["completeness"] <= 0.01 for e in found] == [True] * 5
 
 
@@ -216,11 +220,11 @@ def test_integrated_gradients_are_complete_to_a_hundredth(digits_run, digits_arr
 )
 def test_bad_input(options, error, words, digits_run, digits_arrays):
     with pytest.raises(error, match=words):
-        list(explain(cs.load(digits_run), digits_arrays[0][:1], **options))
+        list(explain(cs.load(digits_run).predictor, digits_arrays[0][:1], **options))
 
 
 def test_images_of_another_size_and_kind_are_read_as_for_prediction(digits_run, photos, tmp_path):
-    (e,) = explain(cs.load(digits_run), str(photos / "cat" / "0.jpg"), method="saliency", judged=False)
+    (e,) = explain(cs.load(digits_run).predictor, str(photos / "cat" / "0.jpg"), method="saliency", judged=False)
     assert e.pixels.shape == (1, 8, 8)
 
 
@@ -261,7 +265,7 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     other = next(c for c in "0123456789" if c != found["target"])
     assert main([*words, "--target", other]) == 0
     assert "(unlike the training images: stranger than all known images)" in capsys.readouterr().out
-    (known,) = explain(cs.load(digits_run), digits_arrays[0][:1], method="saliency", judged=False)
+    (known,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="saliency", judged=False)
     assert known.none_of_these is False
     assert known.said == f"{known.target} {known.belief:.1%}"
 

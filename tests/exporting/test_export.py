@@ -184,7 +184,7 @@ def test_a_run_is_compared_on_its_own_test_split(digits_run, written):
     assert written.parity.largest < 1e-4
     images = digits(None).source.images[:, None]
     probabilities, _ = by_onnx(written.path, images)
-    expected = cs.load(digits_run, engine="torch").predict_proba(images)
+    expected = cs.load(digits_run, engine="torch").predictor.predict_proba(images)
     assert np.abs(probabilities - expected).max() < 1e-4
     assert (probabilities.argmax(1) == expected.argmax(1)).all()
 
@@ -196,7 +196,7 @@ def test_the_file_describes_itself(digits_run, written):
     card = json.loads((written.path.parent / "card.json").read_text())
     assert json.loads(about["card"]) == card
     assert json.loads(about["classes"]) == [str(d) for d in range(10)] == card["classes"]
-    assert float(about["temperature"]) == card["temperature"] == cs.load(digits_run).bundle.temperature
+    assert float(about["temperature"]) == card["temperature"] == cs.load(digits_run).predictor.bundle.temperature
     assert about["clearsight"] == cs.__version__
     (images,) = model.graph.input
     assert images.type.tensor_type.elem_type == onnx.TensorProto.UINT8
@@ -255,7 +255,7 @@ def test_int8_openvino_and_what_it_costs(digits_run, tmp_path):
     assert q.lost == q.score - q.score_int8 <= 0.02
     assert q.pays == (q.rate_int8 >= 1.3 * q.rate and q.lost <= 0.01)
     images = digits(None).source.images[:200, None]
-    expected = cs.load(digits_run).predict_proba(images)
+    expected = cs.load(digits_run).predictor.predict_proba(images)
     assert (by_openvino(file, images)[0].argmax(1) == expected.argmax(1)).mean() > 0.95
 
 
@@ -266,7 +266,7 @@ def test_int8_onnx(digits_run, written, tmp_path):
     assert any(node.op_type == "QuantizeLinear" for node in model.graph.node)
     assert "card" in {p.key for p in model.metadata_props}
     images = digits(None).source.images[:200, None]
-    expected = cs.load(digits_run).predict_proba(images)
+    expected = cs.load(digits_run).predictor.predict_proba(images)
     assert (by_onnx(tmp_path / "m.onnx", images)[0].argmax(1) == expected.argmax(1)).mean() > 0.95
 
 

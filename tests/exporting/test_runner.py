@@ -51,7 +51,7 @@ def test_it_reads_odd_files_as_the_predictor_does(photos_run, exported, tmp_path
     assert len(files) == 10
     script = runpy.run_path(str(exported.path.parent / "run.py"))
     model = script["Exported"](exported.path)
-    predictor = cs.load(photos_run, engine="torch")
+    predictor = cs.load(photos_run, engine="torch").predictor
     pixels = np.concatenate(list(predictor.pixels(files)))
     for file, expected in zip(files, pixels, strict=True):
         found = decode(file.read_bytes(), file.name, model.form, model.geometry)

@@ -21,7 +21,7 @@ def test_of_a_linear_classifier_the_picture_is_black_and_white_by_the_templates_
 
 @pytest.fixture(scope="module")
 def digits(digits_run):
-    return cs.load(digits_run)
+    return cs.load(digits_run).predictor
 
 
 @pytest.fixture(scope="module")

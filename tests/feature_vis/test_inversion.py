@@ -13,7 +13,7 @@ from clearsight.models.feature_maps import output_at
 
 @pytest.fixture(scope="module")
 def digits(digits_run):
-    return cs.load(digits_run)
+    return cs.load(digits_run).predictor
 
 
 @pytest.fixture(scope="module")

@@ -217,7 +217,7 @@ def test_a_trained_model_reads_a_page_of_digits(digits_run, digits_arrays):
     chosen = np.arange(0, 1797, 150)
     page = images[chosen, 0].reshape(3, 4, 8, 8).transpose(0, 2, 1, 3).reshape(24, 32)
     settings = Settings(scales=(1.0,), stride=8, strange=True)
-    one = only(locate(cs.load(digits_run), page, method="window", settings=settings))
+    one = only(locate(cs.load(digits_run).predictor, page, method="window", settings=settings))
     assert one.facts["windows"] == 12
     found = {tuple(round(v) for v in f.box): f.label for f in one.found}
     expected = {
@@ -278,12 +278,12 @@ def test_a_classical_model_slides_by_crops(classical_run, digits_arrays):
     picture = np.zeros((16, 24), np.uint8)
     picture[4:12, 8:16] = digits_arrays[0][0, 0]
     settings = Settings(scales=(1.0,), stride=2, strange=True)
-    one = only(locate(cs.load(classical_run), picture, settings=settings))
+    one = only(locate(cs.load(classical_run).predictor, picture, settings=settings))
     assert one.method == "window"
     assert one.facts["judged by"] == "crops"
     assert one.facts["windows"] == 5 * 9
     with pytest.raises(ModelError, match="no class-activation maps; expected --method window, or a network"):
-        locate(cs.load(classical_run), picture, method="cam")
+        locate(cs.load(classical_run).predictor, picture, method="cam")
 
 
 def test_what_cannot_be_asked(colours):

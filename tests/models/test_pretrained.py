@@ -11,7 +11,7 @@ import clearsight as cs
 
 @pytest.fixture(scope="module")
 def imagenet():
-    return cs.load("efficientnet_lite0")
+    return cs.load("efficientnet_lite0").predictor
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from clearsight.metrics.calibration import ReliabilityBin
-from clearsight.report.charts import RELIABILITY, Curve, interval_bar, learning_curve, reliability, share_bar
-from clearsight.report.svg import Frame, coordinate, element, ticks
+from clearsight.report.components.charts import RELIABILITY, Curve, interval_bar, learning_curve, reliability, share_bar
+from clearsight.report.components.svg import Frame, coordinate, element, ticks
 
 
 def test_elements_escape_what_is_inside_and_in_attributes() -> None:

@@ -16,8 +16,8 @@ from clearsight.diagnosis.command import train_command
 from clearsight.models.base import ModelNetwork
 from clearsight.models.network import Ensemble
 from clearsight.report.command import run_commands
-from clearsight.report.confusion import SHADES, matrix, most_confused, shade
-from clearsight.report.pictures import eight_bits, picture
+from clearsight.report.components.confusion import SHADES, matrix, most_confused, shade
+from clearsight.report.components.pictures import eight_bits, picture
 from clearsight.report.recipe_section import _members, recipe_section
 from clearsight.tasks.classification_evaluation import ClassEvaluation
 from clearsight.tasks.classification_verdict import verdict

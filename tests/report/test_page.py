@@ -17,8 +17,8 @@ from markupsafe import Markup
 
 from clearsight.calibration.binary import BinaryCalibration
 from clearsight.data.audit import Finding
+from clearsight.report.components.pieces import marked, sort_key
 from clearsight.report.page import write_report
-from clearsight.report.pieces import marked, sort_key
 from clearsight.tasks import Anomaly, Multilabel, Regression
 from clearsight.tasks.classification_evaluation import ClassEvaluation
 from clearsight.tasks.evaluation import Evaluation

@@ -17,8 +17,8 @@ from PIL import Image
 
 from clearsight.data.augment import augment
 from clearsight.data.loader import to_float
+from clearsight.report.components.pictures import Picture, eight_bits
 from clearsight.report.page import write_report
-from clearsight.report.pictures import Picture, eight_bits
 from clearsight.report.preview import ROWS, VERSIONS, preview
 from clearsight.train.config import TrainConfig
 from clearsight.train.resolve import resolve

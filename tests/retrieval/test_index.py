@@ -96,7 +96,7 @@ def test_searching_draws_the_neighbours(indexed, digits_run, digit_folders, tmp_
 def test_other_data_and_any_layer(digits_run, digit_folders, tmp_path):
     found = cs.index(digits_run, str(digit_folders), layer="layer1", out=str(tmp_path / "index"))
     index, judged = found.index, found.scores
-    ready = cs.load(digits_run).bundle.split
+    ready = cs.load(digits_run).predictor.bundle.split
     assert 0 < judged.queries < 60, "the run's own training images are indexed, but no queries"
     assert judged.queries <= ready.count("test")
     with pytest.raises(ModelError, match=r"there is no layer 'layer9'.*Did you mean layer"):

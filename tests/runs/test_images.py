@@ -90,7 +90,7 @@ def digest_of(bundle: Bundle, number: int) -> str:
 
 def part_of(run: Path) -> dict[int, str]:
     """The part of each picture of the run, by its number."""
-    bundle = cs.load(run).bundle
+    bundle = cs.load(run).predictor.bundle
     assert bundle.split is not None
     return dict(enumerate(bundle.split.parts_of([digest_of(bundle, n) for n in range(90)]).tolist()))
 
@@ -246,7 +246,7 @@ def test_a_run_is_taken_wherever_a_model_is(trained, tmp_path, monkeypatch):
     assert cs.evaluate(run).accuracy == cs.evaluate(run.folder).accuracy == run.metrics["test"]["accuracy"]
     assert run.test.accuracy == run.metrics["test"]["accuracy"]
     assert run.test.interval[0] <= run.test.accuracy <= run.test.interval[1]
-    assert run.model is run.predictor
+    assert run.model.predictor is run.predictor
     image = next((data / "a").glob("*.png"))
     assert cs.load(run).predict(image)[0].label == run.predictor.predict(image)[0].label
     assert cs.explain(run, image, method="occlusion")[0].method == "occlusion"

@@ -64,7 +64,7 @@ def png():
 
 @pytest.fixture(scope="session")
 def predictor(digits_run):
-    return cs.load(digits_run, engine="torch")
+    return cs.load(digits_run, engine="torch").predictor
 
 
 @pytest.fixture(scope="session")

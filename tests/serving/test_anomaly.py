@@ -22,7 +22,7 @@ def served(detector_run, hearing_run, serving):
         found = {}
         for kind, run in (("places", detector_run), ("sounds", hearing_run)):
             index = Index.load(run / "index") if kind == "places" else None
-            predictor = cs.load(run, engine="torch")
+            predictor = cs.load(run, engine="torch").predictor
             found[kind] = predictor, stack.enter_context(serving(predictor, run=run, index=index))
         yield found
 
@@ -78,7 +78,7 @@ def test_sounds_that_cannot_be_read_are_told(served, tone, serving):
 
 def test_sounds_of_classes_are_answered(tones, tone, serving, tmp_path):
     run = cs.fit(tones, model="pixels+softmax", img_size=32, out=tmp_path / "run")
-    with serving(cs.load(run.folder, engine="torch")) as client:
+    with serving(cs.load(run.folder, engine="torch").predictor) as client:
         assert [a["label"] for a in told(client, [tone(70), tone(71, high=True)])] == ["low", "high"]
         assert client.get("/v1/model").json()["sounds"] is True
 
@@ -166,7 +166,7 @@ def test_the_network_below_a_detector_can_be_walked(served, remembering, serving
     assert client.post(f"/v1/units?layer={head}&unit=0", content=image).status_code == 200
     patches = client.get(f"/v1/patches?layer={head}&unit=0").json()["patches"]
     assert {patch["label"] for patch in patches} == {"whole"}
-    with serving(cs.load(remembering, engine="torch"), run=remembering) as client:
+    with serving(cs.load(remembering, engine="torch").predictor, run=remembering) as client:
         (head,) = (n["number"] for n in client.get("/v1/network").json()["layers"] if n["name"] == "head")
         assert client.post(f"/v1/maps?layer={head}", content=image).status_code == 200
         patches = client.get(f"/v1/patches?layer={head}&unit=0").json()["patches"]

@@ -98,7 +98,7 @@ def test_answers_are_as_the_description_says(listening, request, mode, run, time
     """Requests made from the OpenAPI schema, right ones and wrong ones, get answers that the schema knows: of a model
     of classes and of a detector of anomalies.
     """
-    with listening(cs.load(request.getfixturevalue(run), engine="torch")) as (_, port):
+    with listening(cs.load(request.getfixturevalue(run), engine="torch").predictor) as (_, port):
         schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
         seen = collections.Counter()
         for result in schema.get_all_operations():

@@ -38,7 +38,7 @@ def test_files_bytes_and_base64_are_answered_as_the_predictor_does(client, predi
 
 
 def test_openvino_behind_http_agrees_with_pytorch(digits_run, predictor, digits_arrays, pngs, serving):
-    quick = cs.load(digits_run)
+    quick = cs.load(digits_run).predictor
     with serving(type(quick)(quick.bundle, hint="latency")) as client:
         answers = client.post("/v1/predict", files=form(pngs[:9])).json()["predictions"]
     same(answers, predictor.predict(digits_arrays[0][-40:][:9]))
@@ -48,7 +48,7 @@ def test_openvino_behind_http_agrees_with_pytorch(digits_run, predictor, digits_
 @pytest.mark.long
 def test_photographs_and_a_thousand_classes(photos, serving):
     paths = sorted(photos.rglob("*.jpg"))[::40]
-    predictor = cs.load("efficientnet_lite0", engine="torch")
+    predictor = cs.load("efficientnet_lite0", engine="torch").predictor
     with serving(predictor) as client:
         found = client.post("/v1/predict", files=form([p.read_bytes() for p in paths])).json()["predictions"]
         few = client.post("/v1/predict?top=3", content=paths[0].read_bytes()).json()["predictions"][0]

@@ -251,7 +251,7 @@ def test_images_a_run_was_not_trained_on_are_not_shown(digits_run, digit_folders
         run = received(digits_run, tmp_path / f"run{number}", **data)
         if "split" in data:
             (run / "split.csv").unlink()
-        folder = RunFolder(run, cs.load(run, engine="torch"), None)
+        folder = RunFolder(run, cs.load(run, engine="torch").predictor, None)
         with pytest.raises(BundleError) as told:
             folder.sample()
         assert str(private / "digit 0") not in str(told.value)
@@ -261,7 +261,7 @@ def test_errors_of_a_foreign_place_quote_nothing_from_it(digits_run, tmp_path):
     (tmp_path / "notes.csv").write_text("password,x\nhunter2,hunter3\n")
     run = received(digits_run, tmp_path / "run", origin=str(tmp_path / "notes.csv"))
     with pytest.raises(BundleError, match="cannot be read") as told:
-        RunFolder(run, cs.load(run, engine="torch"), None).sample()
+        RunFolder(run, cs.load(run, engine="torch").predictor, None).sample()
     assert "hunter" not in str(told.value)
     assert "password" not in str(told.value)
 
@@ -271,7 +271,7 @@ def test_thumbnails_are_those_of_indexed_images(digits_run, digit_folders, tmp_p
     from clearsight.retrieval import Index
 
     retrieve.index(digits_run, str(digit_folders), out=str(tmp_path / "index"))
-    predictor = cs.load(digits_run, engine="torch")
+    predictor = cs.load(digits_run, engine="torch").predictor
     shown = RunFolder(digits_run, predictor, Index.load(tmp_path / "index"))
     assert shown.thumbnail(0)
     assert "pictures" not in shown.missing()
@@ -301,7 +301,7 @@ def test_the_data_dir_of_a_run_shows_no_other_images(digits_run, digit_folders, 
         return to
 
     run, own = received(digits_run, tmp_path / "run"), solar_cells(tmp_path / "own", 0)
-    predictor = cs.load(run, engine="torch")
+    predictor = cs.load(run, engine="torch").predictor
     retrieve.index(run, "elpv", data_dir=str(own), out=str(tmp_path / "index"))
     index = Index.load(tmp_path / "index")
     config = json.loads((run / "config.json").read_text())
@@ -312,7 +312,7 @@ def test_the_data_dir_of_a_run_shows_no_other_images(digits_run, digit_folders, 
 
 
 def test_a_classical_model_shows_what_it_has_and_says_why_not_more(classical_run, pngs, serving):
-    with serving(cs.load(classical_run), run=classical_run) as client:
+    with serving(cs.load(classical_run).predictor, run=classical_run) as client:
         left = client.get("/v1/model").json()["left_out"]
         assert "need gradients" in left["attack"]
         assert "no layers to look into" in left["network"]

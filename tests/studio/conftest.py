@@ -66,7 +66,7 @@ def full_run(once, digits_run):
 
 def _of_run(run):
     """A server of a run with an index."""
-    return _running(build_app(cs.load(run, engine="torch"), run=run, index=Index.load(run / "index")))
+    return _running(build_app(cs.load(run, engine="torch").predictor, run=run, index=Index.load(run / "index")))
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +107,7 @@ def direction_studio(answering):
 @pytest.fixture
 def locked(full_run):
     """The address of a server that asks for a token, of a model without an index or a folder."""
-    predictor = cs.load(full_run, engine="torch")
+    predictor = cs.load(full_run, engine="torch").predictor
     with _running(build_app(predictor, token=TOKEN, local=False)) as address:
         yield address
 
@@ -183,5 +183,5 @@ def detector_studio(detector_run):
 @pytest.fixture(scope="session")
 def hearing_studio(hearing_run):
     """The address of a server of a detector of sounds, without an index."""
-    with _running(build_app(cs.load(hearing_run, engine="torch"), run=hearing_run)) as address:
+    with _running(build_app(cs.load(hearing_run, engine="torch").predictor, run=hearing_run)) as address:
         yield address

@@ -10,7 +10,7 @@ from clearsight.serving.app import build_app
 @pytest.fixture(scope="module")
 def own_studio(own_run, running):
     """The address of a server of such a model."""
-    with running(build_app(cs.load(own_run, engine="torch"), run=own_run)) as address:
+    with running(build_app(cs.load(own_run, engine="torch").predictor, run=own_run)) as address:
         yield address
 
 
@@ -22,7 +22,7 @@ def test_a_task_of_its_own_is_shown(visit, own_studio, own_run, own_task, tmp_pa
     assert "counts" in page.locator("#about").inner_text()
     page.set_input_files("input[type=file]", str(tmp_path / "spots.png"))
     page.wait_for_selector("#answer .facts")
-    (own,) = cs.load(own_run, engine="torch").predict(str(tmp_path / "spots.png"))
+    (own,) = cs.load(own_run, engine="torch").predictor.predict(str(tmp_path / "spots.png"))
     words = page.locator("#answer").inner_text()
     assert f"value {own.outputs['rates']['value']:.3g}" in words
     assert own.line().split("  (")[0][:14] in words

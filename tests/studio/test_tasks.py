@@ -39,7 +39,7 @@ SMALL_FIRST = [("dark", 360), pytest.param("light", 1280, marks=pytest.mark.long
 @pytest.mark.parametrize(("scheme", "width"), WIDE_FIRST)
 def test_labels_stand_as_bars_with_their_thresholds(visit, labels_studio, scheme, width):
     address, folder = labels_studio
-    predictor = cs.load(folder / "run", engine="torch")
+    predictor = cs.load(folder / "run", engine="torch").predictor
     answers = predictor.predict([str(folder / f"{i}.png") for i in range(40)])
     chosen = next(i for i, a in enumerate(answers) if len(a.labels) == 2)
     page = visit(address, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
@@ -77,7 +77,7 @@ def test_labels_stand_as_bars_with_their_thresholds(visit, labels_studio, scheme
 @pytest.mark.parametrize(("scheme", "width"), SMALL_FIRST)
 def test_an_angle_stands_on_a_dial(visit, angle_studio, scheme, width):
     address, folder = angle_studio
-    (answer,) = cs.load(folder / "run", engine="torch").predict(str(folder / "3.png"))
+    (answer,) = cs.load(folder / "run", engine="torch").predictor.predict(str(folder / "3.png"))
     page = visit(address, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
     assert tabs(page) == ["Heatmap", "Similar", "Network", "Report"]
     assert "off by" in text(page, "#about")

@@ -411,7 +411,7 @@ def test_a_run_predicts_grades_and_intervals(run, tmp_path, capsys):
     inside = [GRADES[k] in p.set for p, k in zip(predictions, grades, strict=True)]
     assert np.mean(inside) > 0.75
     assert all(0 <= p.strangeness <= 1 for p in predictions)
-    assert cs.load(run.folder).predict(found) == predictions
+    assert cs.load(run.folder).predictor.predict(found) == predictions
     Image.fromarray(found[0]).save(tmp_path / "x.png")
     assert main(["predict", str(run.folder), str(tmp_path / "x.png"), "--coverage", "0.8"]) == 0
     line = capsys.readouterr().out
@@ -447,7 +447,7 @@ def test_a_grade_is_explained(run, tmp_path):
     Image.fromarray(found[np.flatnonzero(grades == 2)[0]]).save(tmp_path / "x.png")
     (explained,) = cs.explain(run.folder, str(tmp_path / "x.png"), method="saliency", out=tmp_path / "maps")
     assert (tmp_path / "maps" / "x.saliency.png").is_file()
-    (prediction,) = cs.load(run.folder, engine="torch").predict(str(tmp_path / "x.png"))
+    (prediction,) = cs.load(run.folder, engine="torch").predictor.predict(str(tmp_path / "x.png"))
     assert explained.target == prediction.label
     assert np.isfinite(explained.heat).all()
     (other,) = cs.explain(run.folder, str(tmp_path / "x.png"), method="saliency", target="severe")

@@ -36,7 +36,7 @@ def test_it_is_learned_and_reported(own_run):
 
 def test_it_predicts_in_python_and_on_the_command_line(own_run, files, capsys):
     paths, spots = files
-    predictor = cs.load(own_run, engine="torch")
+    predictor = cs.load(own_run, engine="torch").predictor
     found = predictor.predict(paths)
     assert all(isinstance(one, OutputsPrediction) for one in found)
     rates = [one.outputs["rates"]["value"] for one in found]
@@ -61,7 +61,7 @@ def test_it_is_evaluated_on_other_data(own_run, own_task, capsys, tmp_path):
 def test_it_is_explained(own_run, files):
     paths, _ = files
     (found,) = cs.explain(own_run, paths[0], method="saliency")
-    value = cs.load(own_run, engine="torch").values(paths[0])[0, 0]
+    value = cs.load(own_run, engine="torch").predictor.values(paths[0])[0, 0]
     assert (found.target, found.task) == ("value", "counts")
     assert found.belief == pytest.approx(value, rel=1e-4)
     assert found.said.startswith(f"value {value:.4g}")
@@ -79,7 +79,7 @@ def test_its_exported_file_predicts_the_same(own_run, files, format, tmp_path, m
     assert written.card["reader"] == "outputs"
     assert runpy.run_path(str(tmp_path / "run.py"))["main"](paths) == 0
     lines = capsys.readouterr().out.splitlines()
-    expected = [one.line() for one in cs.load(own_run, engine="torch").predict(paths)]
+    expected = [one.line() for one in cs.load(own_run, engine="torch").predictor.predict(paths)]
     assert [line.split("\t")[1].split("  (")[0] for line in lines] == [line.split("  (")[0] for line in expected]
 
 
@@ -89,7 +89,7 @@ def test_it_is_served(own_run, files):
     from clearsight.serving.app import build_app
 
     paths, _ = files
-    predictor = cs.load(own_run, engine="torch")
+    predictor = cs.load(own_run, engine="torch").predictor
     content = Path(paths[0]).read_bytes()
     with TestClient(build_app(predictor, run=own_run), base_url="http://localhost") as client:
         while client.get("/health").status_code != 200:

@@ -69,7 +69,7 @@ def test_a_run_can_be_reloaded_judged_and_asked(tmp_path, scenes, descriptor):
     images, labels = (part[:60] for part in scenes)
     options = {"words": 20} if descriptor in ("bow", "pyramid") else {"components": 4} if descriptor == "fisher" else {}
     run = cs.fit(images, labels, model=f"{descriptor}+softmax", model_arg=options, out=str(tmp_path / "run"))
-    again = cs.load(run.folder)
+    again = cs.load(run.folder).predictor
     np.testing.assert_array_equal(again.logits(images[:40]), run.predictor.logits(images[:40]))
     assert again.embed(images[:3]).ndim == 2
     likeliest = run.predictor.predict_proba(images[:2]).argmax(1)
@@ -111,7 +111,7 @@ def test_deep_features_take_any_classifier(tmp_path, scenes):
     images, labels = scenes
     run = cs.fit(images, labels, model="features+knn", img_size=64, out=str(tmp_path / "run"))
     assert run.metrics["test"]["accuracy"] > 0.9
-    again = cs.load(run.folder)
+    again = cs.load(run.folder).predictor
     np.testing.assert_allclose(again.logits(images[:8]), run.predictor.logits(images[:8]), atol=1e-4)
 
 

@@ -213,7 +213,7 @@ def test_options_of_the_network_and_its_weights(tmp_path, few_digits):
     assert decision["choice"] == min(losses, key=losses.get)
     card = json.loads((run.folder / "model" / "card.json").read_text())
     assert card["network"]["knobs"] == {"width": 8, "residual": False}
-    assert cs.load(run.folder).predict(np.zeros((1, 8, 8), np.uint8))[0].label in run.predictor.classes
+    assert cs.load(run.folder).predictor.predict(np.zeros((1, 8, 8), np.uint8))[0].label in run.predictor.classes
     with pytest.raises(cs.ClearsightError, match="has no option 'wdth'"):
         cs.fit("digits", out=str(tmp_path / "other"), model="resnet8", model_arg={"wdth": 8})
     with pytest.raises(cs.ClearsightError, match="--model auto leaves open which"):
@@ -292,7 +292,7 @@ def test_named_networks_train_from_scratch(tmp_path, name, few_digits):
     options = {"pretrained": False, "img_size": 32} if name.startswith("timm") else {}
     run = cs.fit(*few_digits, out=str(tmp_path / "run"), model=name, epochs=1, **options)
     assert json.loads((run.folder / "config.json").read_text())["recipe"]["model"] == name
-    assert cs.load(run.folder).predict(np.zeros((1, 8, 8), np.uint8))[0].label in run.predictor.classes
+    assert cs.load(run.folder).predictor.predict(np.zeros((1, 8, 8), np.uint8))[0].label in run.predictor.classes
 
 
 def test_weights_that_cannot_be_downloaded_are_named(tmp_path, photos, monkeypatch):

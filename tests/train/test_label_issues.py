@@ -27,7 +27,7 @@ def test_changed_labels_of_digits_are_found(tmp_path, wrong, seed):
     changed = draw.permutation(len(labels))[: round(wrong * len(labels))]
     labels[changed] = (labels[changed] + draw.integers(1, 10, len(changed))) % 10
     run = cs.fit(replace(dataset, labels=labels, origin="arrays in memory"), out=str(tmp_path / "run"), epochs=1)
-    looked, found = set(run.suspects.rows.tolist()), {s.index for s in run.suspects.found}
+    looked, found = set(run.label_issues.rows.tolist()), {s.index for s in run.label_issues.found}
     flipped = set(changed.tolist()) & looked
     assert len(looked) == 1347  # training and validation images; never the test's
     if not wrong:
@@ -35,7 +35,7 @@ def test_changed_labels_of_digits_are_found(tmp_path, wrong, seed):
         return
     assert len(found & flipped) >= 0.8 * len(flipped)
     assert len(found & flipped) >= 0.9 * len(found)
-    suggested = {s.index: s.suggested for s in run.suspects.found}
+    suggested = {s.index: s.suggested for s in run.label_issues.found}
     assert np.mean([suggested[i] == str(dataset.labels[i]) for i in found & flipped]) > 0.95
     lines = (tmp_path / "run" / "suspects.csv").read_text().splitlines()
     assert lines[0] == "index,image,label,suggested,belief_in_label,belief_in_suggested"
@@ -65,7 +65,7 @@ def test_photos_in_the_wrong_folder_are_found_among_a_few(tmp_path):
             top, left = (int(draw.integers(0, side - 96)) for side in picture.shape[:2])
             Image.fromarray(picture[top : top + 96, left : left + 96]).save(folder / f"{name} {i}.png")
     dataset = read(str(tmp_path / "photos"))
-    suspects = cs.fit(dataset, out=str(tmp_path / "run")).suspects
+    suspects = cs.fit(dataset, out=str(tmp_path / "run")).label_issues
     looked = [dataset.source.name(int(row)) for row in suspects.rows]
     wrong = {name for name in looked if name.split("/")[0] not in name.split("/")[1]}
     found = {s.image: s.suggested for s in suspects.found}

@@ -47,14 +47,14 @@ def test_a_network_from_scratch(digits_run):
     assert 0.7 < metrics["test"]["limits"]["coverage"] <= 1, "0.9 is meant"
     assert metrics["test"]["limits"]["false_alarms"] < 0.12, "0.05 is meant"
     assert metrics["limits_seconds"] > 0
-    predictor = cs.load(digits_run)
+    predictor = cs.load(digits_run).predictor
     for name, images in far_probes(predictor.shape).items():
         assert predictor.strangeness(images)[1].mean() >= 0.85, name
     assert (digits_run / "model" / "limits.safetensors").stat().st_size < 3e6
 
 
 def test_a_head_on_frozen_features(photos_run, photos):
-    detector = cs.load(photos_run).bundle.limits
+    detector = cs.load(photos_run).predictor.bundle.limits
     assert set(detector.left_out.auroc) == {*SCORES, "combined"}
     assert detector.left_out.auroc["combined"] > 0.8
     assert [len(group) for group in detector.left_out.classes] == [1, 1, 1, 1]
@@ -62,7 +62,7 @@ def test_a_head_on_frozen_features(photos_run, photos):
 
 def test_far_images_score_above_known_ones(photos_run, photos):
     """Every built-in far probe against photographs like those it learned."""
-    predictor = cs.load(photos_run)
+    predictor = cs.load(photos_run).predictor
     known = predictor.ood(predictor.forward(sorted(photos.rglob("*.jpg"))[:20]))
     for images in far_probes(predictor.shape, count=4).values():
         far = predictor.ood(predictor.forward(images))
@@ -75,7 +75,7 @@ def test_an_old_bundle_loads_without_its_detector(digits_run, tmp_path):
     card = json.loads((folder / "card.json").read_text())
     card["limits"]["outliers"] = {"score": "joint", "threshold": 0.9, "auroc": {}, "left_out": [], "why": ""}
     (folder / "card.json").write_text(json.dumps(card))
-    assert cs.load(folder).bundle.limits is None
+    assert cs.load(folder).predictor.bundle.limits is None
 
 
 def test_the_other_class_is_no_class():

@@ -10,7 +10,7 @@ from clearsight.api.results import evaluation_images, saved
 from clearsight.arguments import at_least
 from clearsight.attacks import AttackReport
 from clearsight.attacks.gradient import Norm
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource
 
@@ -48,7 +48,7 @@ def attack(
         seed: random seed.
         out: folder to save the result to, as `save` does; None writes nothing.
         data_dir: folder that holds the files of a built-in data set.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         The robust accuracy at each epsilon, with examples, and the fooling images.
@@ -63,7 +63,7 @@ def attack(
 
     if out is not None:
         refuse_existing(out, ("attack.html", "attack.json"))
-    console = console or Silent()
+    console = console or usual_console()
     at_least(1, batch_size=batch)
     held = evaluation_images(model, data, images, seed, console, data_dir)
     held.predictor.classifies("an attack")

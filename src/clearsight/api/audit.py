@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.data.audit import Audit
 from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
@@ -16,7 +16,7 @@ def audit(data: Any, *, console: Console | None = None, **options: Any) -> Audit
 
     Args:
         data: as `fit` takes it.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
         options: those of `fit` that concern the data: seed, test_fraction, folds, img_size, ...
 
     Returns:
@@ -29,4 +29,4 @@ def audit(data: Any, *, console: Console | None = None, **options: Any) -> Audit
 
     config = TrainConfig.from_options(**options)
     dataset = read(data, data_dir=config.data.data_dir, task=config.data.task, options=task_options(config))
-    return planned(dataset, config, console or Silent())[0].audit
+    return planned(dataset, config, console or usual_console())[0].audit

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
+from clearsight.api.run import Run
 from clearsight.console import Console
 from clearsight.diagnosis import Diagnosis, Verdict, cured
 from clearsight.diagnosis.command import option_flags
 from clearsight.errors import TrainingError
-from clearsight.runs.folder import Run
 from clearsight.train.config import TrainConfig
 
 ATTEMPTS = 3
@@ -52,7 +51,7 @@ def _in_place(best: Run, home: Path, console: Console) -> Run:
     home.rename(aside)
     best.folder.rename(home)
     console.say(f"{home} holds the run that validates best; the first one is {aside} now")
-    return replace(best, folder=home, report=home / best.report.name)
+    return best.moved(home)
 
 
 def _curable(diagnosis: Diagnosis | None) -> Verdict | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from clearsight.console import Console
+from clearsight.console import Console, usual_console
+from clearsight.data.temporary import TemporaryFolder
 from clearsight.evaluation.leaderboard import Leaderboard
 
 
@@ -24,9 +26,10 @@ def compare(
         rungs: models to compare, by the names `train --model` knows; None is
             `evaluation.leaderboard.default_candidates`.
         images: compare on about so many of the data's images.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
         options: seed, out, test_fraction, folds, data_dir, device. out: folder that gets every model in rungs/NAME, and
-            the page; without it the models are kept in the cache, and the same comparison goes on there.
+            the page; the same comparison goes on there. Without it nothing is left on the disk: the models lie in the
+            cache for as long as the ranking is used.
 
     Returns:
         The ranking on the validation images, with test accuracies, times and sizes.
@@ -38,7 +41,16 @@ def compare(
     """
     from clearsight.evaluation.leaderboard import rank_models
 
-    found = rank_models(data, rungs=rungs, images=images, cached=True, console=console, **options)
+    console = console or usual_console()
     if options.get("out"):
+        found = rank_models(data, rungs=rungs, images=images, console=console, **options)
         found.save(found.folder, overwrite=True)
-    return found
+        return found
+    temporary = TemporaryFolder()
+    try:
+        place = {**options, "out": str(temporary.path)}
+        found = rank_models(data, rungs=rungs, images=images, console=console, **place)
+    except BaseException:
+        temporary.remove()
+        raise
+    return replace(found, temporary=temporary)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.data.cache import PixelView
 from clearsight.errors import DataError
 from clearsight.evaluation import (
@@ -19,7 +19,7 @@ from clearsight.evaluation import (
 )
 from clearsight.predictor import Predictor
 from clearsight.runs.images import HeldOut, held_out, seen_by
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, folder_of, predictor_of
 
 
 def compare_models(
@@ -41,7 +41,7 @@ def compare_models(
         views: kind of test-time augmentation, a name of `evaluation.VIEWS`; it applies to every model.
         others: models of the same classes.
         include_training: also compare on images that a model was trained on.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
         data_dir: folder that holds the files of a built-in data set.
 
     Returns:
@@ -51,7 +51,7 @@ def compare_models(
     Raises:
         DataError: the models have different classes, or no image is left.
     """
-    console = console or Silent()
+    console = console or usual_console()
     held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
     held.predictor.classifies("comparing views and models")
     predictors = {_short(model): held.predictor}
@@ -59,7 +59,7 @@ def compare_models(
         name = _short(other)
         while name in predictors:
             name += "'"
-        predictors[name] = other if isinstance(other, Predictor) else load(other)
+        predictors[name] = predictor_of(other)
         if predictors[name].classes != held.predictor.classes:
             raise DataError(
                 f"{name} knows other classes than {_short(model)}",
@@ -114,4 +114,7 @@ def _unseen_by_all(
 
 
 def _short(model: ModelSource) -> str:
-    return "the model" if isinstance(model, Predictor) else Path(model).name
+    if isinstance(model, str):
+        return Path(model).name  # of a network with published weights too
+    folder = folder_of(model)
+    return "the model" if folder is None else folder.name

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
+from clearsight.errors import ClearsightError
 from clearsight.evaluation import check_ood
 from clearsight.evaluation.subgroups import column_of, subgroups
 from clearsight.evaluation.trust_panel import trust_panel
+from clearsight.report.components.pictures import Thumbnail, eight_bits, thumbnail
+from clearsight.report.components.pieces import SIDE, cards_of, under_map
 from clearsight.runs.folder import near_duplicates
-from clearsight.runs.images import held_out
+from clearsight.runs.images import HeldOut, held_out
 from clearsight.runs.load import ModelSource
 from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.sections import Card
 
 
 def evaluate(
@@ -39,12 +44,13 @@ def evaluate(
         by: columns of the table that names the images, such as "site"; the scores are also given for each of their
             values, with the worst.
         include_training: also evaluate the images that the model was trained and validated on.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
         data_dir: folder that holds the files of a built-in data set.
 
     Returns:
         The scores, with `images`: the counts of images that were scored and left out; `panel`: what the model promises
-        and whether these images show that it is kept; `subgroups`: the scores by metadata.
+        and whether these images show that it is kept; `subgroups`: the scores by metadata. A notebook shows them with
+        pictures of mistakes.
 
     Raises:
         DataError: no image is left to evaluate, or the data has classes that the model does not know.
@@ -54,7 +60,7 @@ def evaluate(
     Example:
         >>> cs.evaluate("runs/photos", "more_photos/").accuracy  # doctest: +SKIP
     """
-    console = console or Silent()
+    console = console or usual_console()
     held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
     predictor = held.predictor
     columns = {name: column_of(held.dataset.metadata, name) for name in ([by] if isinstance(by, str) else by)}
@@ -72,4 +78,18 @@ def evaluate(
         subgroups(task, output.logits, held.truth, column[held.rows], name, ood, held.groups)
         for name, column in columns.items()
     )
-    return replace(found, images=held.counts, panel=panel, subgroups=tables)
+    cards = cards_of(found.report(predictor.bundle.thing).sections)
+    pictures = {card.index: _picture(held, card) for card in cards}
+    return replace(found, images=held.counts, panel=panel, subgroups=tables, pictures=pictures)
+
+
+def _picture(held: HeldOut, card: Card) -> Thumbnail:
+    """A small image of a mistake, under the model's own map where it has one."""
+    place, predictor = int(np.searchsorted(held.rows, card.index)), held.predictor
+    pixels = held.images[place : place + 1][0]
+    mapped = under_map(predictor.network, pixels) if card.mapped else None
+    header = None
+    if predictor.bundle.geometry.fit == "squash":
+        with contextlib.suppress(ClearsightError):  # gone since it was read
+            header = held.dataset.source.inspect(card.index)[1]
+    return thumbnail(eight_bits(pixels if mapped is None else mapped, like=pixels), SIDE, header)

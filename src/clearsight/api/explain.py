@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from clearsight.console import Console
+from clearsight.console import Console, usual_console
 from clearsight.explanation import Explanation, Explanations, Settings
-from clearsight.predictor import Predictor
 from clearsight.result import refuse_existing
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, predictor_of
 
 
 def explain(
@@ -36,7 +35,7 @@ def explain(
         judged: also measure how faithful each map is.
         out: folder to save to, each image as soon as it is explained; None writes nothing.
         overwrite: replace files that are in `out`.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         A sequence of `Explanation`. `save` writes, for each image, a picture and an .npz with the map of each method.
@@ -50,7 +49,7 @@ def explain(
     from clearsight.explanation import methods_of, usual_method
     from clearsight.explanation.results import image_stems
 
-    predictor = model if isinstance(model, Predictor) else load(model)
+    predictor = predictor_of(model)
     methods = methods_of(predictor)
     chosen = methods if method == "all" else [method or usual_method(predictor)]
     called = method or chosen[0]
@@ -62,7 +61,15 @@ def explain(
 
         if not overwrite:
             refuse_existing(folder, heat_files(stems, called))
-    run = explained(predictor, given, method=chosen, target=target, settings=settings, judged=judged, console=console)
+    run = explained(
+        predictor,
+        given,
+        method=chosen,
+        target=target,
+        settings=settings,
+        judged=judged,
+        console=console or usual_console(),
+    )
     found: list[tuple[Explanation, ...]] = []
     for stem in stems:
         maps: list[Explanation] = []

@@ -14,11 +14,13 @@ import torch
 from safetensors.torch import save_file
 
 from clearsight.api.auto_fix import TrainingDiagnosedError, auto_fix
+from clearsight.api.run import Run
 from clearsight.bundle import versions
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.data.audit import Finding
 from clearsight.data.dataset import Dataset
 from clearsight.data.split_record import targets_digest
+from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, read_inside, write_json, write_table
 from clearsight.errors import ConfigError, TrainingError
@@ -26,13 +28,17 @@ from clearsight.evaluation import OODCheck, check_ood
 from clearsight.evaluation.trust_panel import trust_panel
 from clearsight.models.execution import device_of
 from clearsight.predictor import Predictor
+from clearsight.report.components.label_issues import issue_cards
+from clearsight.report.components.pictures import Thumbnail
+from clearsight.report.components.pieces import cards_of, run_thumbnail
 from clearsight.report.page import write_report
-from clearsight.runs.folder import Run, resumed, run_folder
-from clearsight.runs.load import load
+from clearsight.runs.folder import resumed, run_folder
+from clearsight.runs.load import load_predictor
 from clearsight.runs.records import events, history
 from clearsight.scale.distributed import ALONE, World, processes
 from clearsight.tasks import read
 from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.sections import Card
 from clearsight.train.config import TrainConfig
 from clearsight.train.fit import Fitted
 from clearsight.train.label_issues import LabelIssue
@@ -44,15 +50,42 @@ from clearsight.train.task_options import task_options
 
 @options_in_signature
 def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Unpack[Options]) -> Run:
-    """Train on the data, then open the test split once, and write the run's folder: `cs.fit("photos/", epochs=5)`.
+    """Train a model on labelled images, then evaluate it once on the test split: `cs.fit("photos/", epochs=5)`.
 
-    data: a folder, a .csv, .jsonl or .npz file, a built-in name, a pandas frame with `image_path` and `label`, or
-    images as an array or a list of paths with `labels` beside them: `cs.fit(X, y)`.
-    options: those of `clearsight train --help`, with underscores: img_size, fit, epochs, budget, seed, out, ...
-    Raises ClearsightError with what to do; a folder already in use is never written to.
+    Args:
+        data: a folder, a .csv, .jsonl or .npz file, a built-in name, a pandas frame with `image_path` and `label`, or
+            N images as an array or a list of paths.
+        labels: the N labels, or rows of labels or numbers, of images passed as an array or a list.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
+        options: those of `clearsight train --help`, with underscores: img_size, fit, epochs, budget, seed, ... out:
+            folder of the run. Without it nothing is left on the disk: the run lies in the cache for as long as it or
+            its model is used, unless `run.save(folder)` keeps it.
+
+    Returns:
+        The run: its model, its scores on the test split, and its report.
+
+    Raises:
+        DataError: the data cannot be learned from.
+        ConfigError: options are out of range or contradict each other.
+        TrainingError: training broke off.
+        OutputError: `out` is in use, which is never written to, or the disk refuses.
+
+    Example:
+        >>> run = cs.fit("digits", epochs=5)  # doctest: +SKIP
+        >>> run.test.accuracy, run.test.interval  # doctest: +SKIP
+        >>> run.model.predict("new.png")[0].label  # doctest: +SKIP
+    """
+    return train(data, labels, home=None, console=console, **options)
+
+
+def train(
+    data: Any, labels: Any = None, *, home: Path | None, console: Console | None = None, **options: Unpack[Options]
+) -> Run:
+    """As `fit`. home: where the run gets a folder of its own if `out` names none; None is the cache, for as long as the
+    run is used.
     """
     config = TrainConfig.from_options(**options)
-    console = console or Silent()
+    console = console or usual_console()
     dataset = read(
         data if labels is None else (data, labels), data_dir=config.data.data_dir, task=config.data.task,
         options=task_options(config),
@@ -65,8 +98,8 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
         if world.rank > 0:
             return _follow(dataset, config, world)
         if config.run.heal:
-            return auto_fix(lambda changed: _fit(dataset, changed, console, ALONE), config, console)
-        return _fit(dataset, config, console, world)
+            return auto_fix(lambda changed: _fit(dataset, changed, console, ALONE, home), config, console)
+        return _fit(dataset, config, console, world, home if world.size == 1 else home or Path("runs"))
 
 
 def _follow(dataset: Dataset, config: TrainConfig, world: World) -> Run:
@@ -77,12 +110,24 @@ def _follow(dataset: Dataset, config: TrainConfig, world: World) -> Run:
     learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
     test = world.broadcast(None)  # once the first has written the run
     metrics = json.loads(read_inside(folder, "metrics.json"))
-    return Run(folder, load(folder), metrics, folder / "report.html", test=test)
+    return Run(folder, load_predictor(folder), metrics, folder / "report.html", test=test)
 
 
-def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World) -> Run:
-    """Train, evaluate and write the run's folder."""
-    with run_folder(config, dataset.name) as folder:
+def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World, home: Path | None) -> Run:
+    """Train, evaluate and write the run's folder; home as for `train`."""
+    temporary = TemporaryFolder() if home is None and config.run.out is None else None
+    try:
+        return _written(dataset, config, console, world, home or Path("runs"), temporary)
+    except BaseException:
+        if temporary is not None:
+            temporary.remove()
+        raise
+
+
+def _written(
+    dataset: Dataset, config: TrainConfig, console: Console, world: World, home: Path, temporary: TemporaryFolder | None
+) -> Run:
+    with run_folder(config, dataset.name, temporary.path if temporary else home) as folder:
         world.broadcast(str(folder))
         if config.run.resume:
             console.say(f"resuming {folder}")
@@ -126,15 +171,24 @@ def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World) 
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
     world.broadcast(test)  # the others may read the run now
+    issues = fitted.suspects
+    if issues is not None:
+        issues = replace(issues, pictures=_pictures(fitted, issue_cards(issues).cards))
     return Run(
         folder,
         Predictor(bundle, device=predictor.device),
         metrics,
         folder / "report.html",
         diagnosis,
-        fitted.suspects,
-        test,
+        issues,
+        replace(test, pictures=_pictures(fitted, cards_of(test.report(fitted.bundle.thing).sections))),
+        temporary,
     )
+
+
+def _pictures(fitted: Fitted, cards: Sequence[Card]) -> dict[int, Thumbnail]:
+    """Small images of those that cards are about, by their positions."""
+    return {card.index: run_thumbnail(fitted, card) for card in cards}
 
 
 def _trained(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clearsight.api.results import saved
 from clearsight.arguments import at_least
-from clearsight.console import Console
+from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
 from clearsight.data.pixels import PixelFormat, decode_image, read_bytes
@@ -50,7 +50,7 @@ def gradient_correlation(
         img_size: side of the images of `models`.
         seed: random seed.
         out: folder to save the result to, as `save` does; None writes nothing.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         The autocorrelation of the gradients against the lag, for each kind and depth.
@@ -71,7 +71,8 @@ def gradient_correlation(
     at_least(1, img_size=img_size)
     at_least(0, seed=seed)
     options: dict[str, Any] = {
-        "networks": networks, "points": points, "lags": lags, "seed": seed, "console": console,
+        "networks": networks, "points": points, "lags": lags, "seed": seed,
+        "console": console or usual_console(),
     }  # fmt: skip
     if between and not models:
         raise ConfigError("a line between images needs networks that take images", fix="name some, such as resnet20")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,21 @@ import numpy as np
 
 from clearsight.api.results import saved
 from clearsight.arguments import at_least
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.derivatives import Landscape, Landscapes, Rates, survey
 from clearsight.disk import read_inside
 from clearsight.errors import BundleError, DataError
 from clearsight.result import refuse_existing
 from clearsight.runs.folder import run_options, run_recipe
 from clearsight.runs.images import known_images
-from clearsight.runs.load import load
+from clearsight.runs.load import ModelSource, folder_of, predictor_of
 
 
 def landscape(
-    model: str | os.PathLike[str],
+    model: ModelSource,
     data: Any = None,
     *,
-    against: Sequence[str | Path] = (),
+    against: Sequence[ModelSource] = (),
     weights: str = "auto",
     images: int | None = None,
     points: int | None = None,
@@ -39,8 +38,8 @@ def landscape(
     """Measure the loss around a run's weights, and its largest curvature: `cs.landscape("runs/photos").plot()`.
 
     Args:
-        model: a run or its folder. It is measured on images of its own training and validation split; the test split
-            stays closed.
+        model: a run, its folder, or a loaded model. It is measured on images of its own training and validation
+            split; the test split stays closed.
         data: where these images are now, if they have moved.
         against: runs to draw beside it, on one scale.
         weights: "head", "all", or "auto": the head of a probe whose other layers were not trained, else all.
@@ -50,7 +49,7 @@ def landscape(
         seed: random seed of directions and images.
         out: folder to save the result to, as `save` does; None writes nothing.
         data_dir: folder that holds the files of a built-in data set.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         A sequence of `Landscape`: the model's, then those it is drawn against.
@@ -62,20 +61,20 @@ def landscape(
     """
     if out is not None:
         refuse_existing(out, ("landscape.html", "landscape.json"))
-    console = console or Silent()
+    console = console or usual_console()
     at_least(1, images=images, batch_size=batch)
     at_least(0, seed=seed)
     options: dict[str, Any] = {"weights": weights, "images": images, "points": points, "batch": batch, "seed": seed}
-    runs = [Path(run).expanduser() for run in (model, *against)]
+    models = (model, *against)
     found = tuple(
-        _surveyed(run, name, data if run == runs[0] else None, data_dir, console, **options)
-        for run, name in zip(runs, _called(runs), strict=True)
+        _surveyed(one, name, None if number else data, data_dir, console, **options)
+        for number, (one, name) in enumerate(zip(models, _called(models), strict=True))
     )
     return saved(Landscapes(found), out)
 
 
 def _surveyed(
-    run: Path,
+    model: ModelSource,
     name: str,
     data: Any,
     data_dir: str | None,
@@ -90,7 +89,8 @@ def _surveyed(
     """The landscape of one run."""
     from clearsight.derivatives.landscape import affordable_images, varied
 
-    predictor, options, recipe = load(run), run_options(run), run_recipe(run)
+    predictor, run = predictor_of(model), folder_of(model)
+    options, recipe = ({}, {}) if run is None else (run_options(run), run_recipe(run))
     how = recipe.get("training") or options
     predictor.classifies("the landscape")
     if weights == "auto":
@@ -98,7 +98,7 @@ def _surveyed(
         weights = "head" if head else "all"
     varied(predictor, weights)  # what cannot be looked at is said before its images are read
     bundle = predictor.bundle
-    known = known_images(bundle, run, data, console=console, data_dir=data_dir)
+    known = known_images(bundle, model, data, console=console, data_dir=data_dir)
     dataset = known.dataset
     if dataset.classes != bundle.classes:
         raise DataError(
@@ -112,13 +112,14 @@ def _surveyed(
             found=f"{len(parts[0])} training and {len(parts[1])} validation images of this model, known by content",
             fix="name the images that the model was trained on",
         )  # fmt: skip
+    rates = None if weights == "head" or run is None else recorded_rates(run)
     rng = np.random.default_rng(seed)
     most = images or affordable_images(predictor, weights)
     train, val = (np.sort(rng.permutation(rows)[:most]) for rows in parts)
     return survey(
         predictor, known.pixels.view(train), dataset.labels[train], known.pixels.view(val),
         dataset.labels[val], name=name, weights=weights, loss=how.get("loss") or "cross-entropy",
-        smoothing=how.get("label_smoothing") or 0.0, rates=None if weights == "head" else recorded_rates(run),
+        smoothing=how.get("label_smoothing") or 0.0, rates=rates,
         points=points, batch=batch, seed=seed, console=console,
     )  # fmt: skip
 
@@ -140,7 +141,10 @@ def recorded_rates(run: Path) -> Rates | None:
     return Rates(how.get("opt") or "adamw", how.get("momentum", 0.9), max(rate for rate, _ in lines), kept)
 
 
-def _called(runs: Sequence[Path]) -> list[str]:
-    """The folders' own names, and more of their paths where two would be alike."""
-    names = [run.resolve().name for run in runs]
-    return names if len(set(names)) == len(names) else [str(run) for run in runs]
+def _called(models: Sequence[ModelSource]) -> list[str]:
+    """The folders' own names, and more of their paths where two would be alike; numbers of models without a folder."""
+    folders = [folder_of(model) for model in models]
+    names = [f"model {k + 1}" if folder is None else folder.resolve().name for k, folder in enumerate(folders)]
+    if len(set(names)) == len(names):
+        return names
+    return [name if folder is None else str(folder) for name, folder in zip(names, folders, strict=True)]

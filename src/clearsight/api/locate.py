@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clearsight.console import Console
+from clearsight.console import Console, usual_console
 from clearsight.errors import ConfigError
 from clearsight.localisation import Locations, Settings
-from clearsight.predictor import Predictor
 from clearsight.result import refuse_existing
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, predictor_of
 
 
 def locate(
@@ -35,7 +34,7 @@ def locate(
         settings: thresholds, layer, scales and stride.
         out: folder to save to, or of one image the picture, as soon as each image is done; None writes nothing.
         overwrite: replace files that are in `out`.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         A sequence of `Located`. `save` writes, for each image, IMAGE.located.png, and beside it an .npz with `labels`
@@ -48,7 +47,7 @@ def locate(
     """
     from clearsight.localisation import locate as located
 
-    predictor = model if isinstance(model, Predictor) else load(model)
+    predictor = predictor_of(model)
     given = predictor.inputs(images)
     files = [] if out is None else picture_files(given.names, out)
     if files:
@@ -58,7 +57,7 @@ def locate(
             refuse_existing("", [str(path) for file in files for path in (file, file.with_suffix(".npz"))])
     found = []
     for number, one in enumerate(
-        located(predictor, given, method=method, target=target, settings=settings, console=console)
+        located(predictor, given, method=method, target=target, settings=settings, console=console or usual_console())
     ):
         found.append(one)
         if files:

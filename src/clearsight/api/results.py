@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 
 from clearsight.arguments import at_least
 from clearsight.console import Console
-from clearsight.predictor import Predictor
 from clearsight.result import Result
 from clearsight.runs.images import HeldOut, held_out
-from clearsight.runs.load import ModelSource
+from clearsight.runs.load import ModelSource, folder_of, predictor_of
 
 R = TypeVar("R", bound=Result)
 
@@ -24,7 +23,8 @@ def saved(result: R, out: str | Path | None) -> R:
 
 def model_name(model: ModelSource) -> str:
     """What to call a model on its page."""
-    return str(model.bundle.data.get("name", "a model")) if isinstance(model, Predictor) else Path(model).name
+    folder = Path(model) if isinstance(model, str) else folder_of(model)
+    return folder.name if folder is not None else str(predictor_of(model).bundle.data.get("name", "a model"))
 
 
 def evaluation_images(
@@ -40,4 +40,5 @@ def result_folder(model: ModelSource, name: str, out: str | Path | None) -> Path
     """The folder asked for, or one of this name in the run's, or here where there is no run's folder."""
     if out:
         return Path(out).expanduser()
-    return Path(name) if isinstance(model, Predictor) or not Path(model).expanduser().is_dir() else Path(model) / name
+    folder = folder_of(model)
+    return Path(name) if folder is None else folder / name

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clearsight.api.results import saved
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
-from clearsight.errors import ClearsightError
+from clearsight.errors import ClearsightError, ConfigError
 from clearsight.retrieval import Index, IndexResult, SearchResult
 from clearsight.runs.folder import recorded_data_dir
 from clearsight.runs.images import known_images, own_images
-from clearsight.runs.load import load
+from clearsight.runs.load import ModelSource, folder_of, predictor_of
 from clearsight.tasks import read
 
 
 def index(
-    model: str | os.PathLike[str],
+    model: ModelSource,
     data: Any = None,
     *,
     kind: str = "exact",
     code_bytes: int = 32,
     layer: str = "",
-    out: str | None = None,
+    out: str | Path | None = None,
     k: int = 10,
     data_dir: str | None = None,
     console: Console | None = None,
@@ -35,7 +34,7 @@ def index(
     """Index images by a model's embeddings, for `search`: `cs.index("runs/photos")`. The index is written to a folder.
 
     Args:
-        model: a run or its folder.
+        model: a run, its folder, or a loaded model.
         data: images, of which all are indexed; up to 2,000 of those the model was not trained on are also queries.
             None indexes the run's training and validation images, and its test images are the queries.
         kind: as `retrieval.build_index`: "exact", or "ivfpq" for a few bytes an image.
@@ -44,7 +43,7 @@ def index(
         out: folder of the index; None is RUN/index, where `search` looks for it. An index that is there is replaced.
         k: neighbours of each query to score.
         data_dir: folder that holds the files of a built-in data set.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         The index, its folder, and how well neighbours share their query's class.
@@ -55,20 +54,19 @@ def index(
     """
     from clearsight.retrieval import build_index, evaluate_index
 
-    console, path = console or Silent(), Path(model).expanduser()
-    predictor = load(model)
+    console = console or usual_console()
+    predictor, folder = predictor_of(model), _index_folder(model, out)
     bundle, own = predictor.bundle, data is None
     if own:
-        known = own_images(bundle, path, console=console, data_dir=data_dir)
+        known = own_images(bundle, model, console=console, data_dir=data_dir)
         rows, queries = known.rows("train", "val"), known.rows("test")
     else:
-        dataset = read(data, data_dir=data_dir or recorded_data_dir(path, data))
-        known = known_images(bundle, path, console=console, dataset=dataset)
+        dataset = read(data, data_dir=data_dir or recorded_data_dir(folder_of(model), data))
+        known = known_images(bundle, model, console=console, dataset=dataset)
         rows = np.flatnonzero(known.readable)
         new = rows[~np.isin(known.part[rows], ("train", "val"))]
         queries = np.sort(np.random.default_rng(0).permutation(new)[:2000])
     dataset, pixels = known.dataset, known.pixels
-    folder = Path(out).expanduser() if out else path / "index"
     made = build_index(
         predictor, dataset, pixels.view(rows), rows, folder, layer=layer, kind=kind, code_bytes=code_bytes,
         digests=known.scanned.digests, progress=console.stage("embedding"), adding=console.stage("indexing"),
@@ -85,18 +83,18 @@ def index(
 
 
 def search(
-    model: str | os.PathLike[str],
+    model: ModelSource,
     image: Any,
     *,
     k: int = 10,
-    index: str | None = None,
+    index: str | Path | None = None,
     out: str | Path | None = None,
     data_dir: str | None = None,
 ) -> SearchResult:
     """Find the k indexed images most similar to one: `cs.search("runs/photos", "new.jpg").plot()`.
 
     Args:
-        model: a run or its folder.
+        model: a run, its folder, or a loaded model.
         image: one image in any form that `Predictor.predict` takes.
         k: neighbours to find.
         index: folder of the index; None is RUN/index.
@@ -112,10 +110,9 @@ def search(
     """
     from clearsight.retrieval import Neighbour, Originals, search_images
 
-    path = Path(model).expanduser()
-    predictor = load(model)
+    predictor, run = predictor_of(model), folder_of(model)
     query = predictor.inputs(image).single()
-    found = Index.load(Path(index).expanduser()) if index else Index.load(path / "index", path)
+    found = Index.load(_index_folder(model, index), None if index else run)
     likeness, places = search_images(found, predictor, query, k)
     neighbours = tuple(
         Neighbour(found.card.names[place], found.card.words(int(place)), float(score))
@@ -123,9 +120,19 @@ def search(
     )
     pictures = None
     try:
-        originals = Originals(found, data_dir or recorded_data_dir(path, found.card.origin))
+        originals = Originals(found, data_dir or recorded_data_dir(run, found.card.origin))
         pictures = tuple(originals.picture(int(place)) for place in places[0])
     except ClearsightError:
         pass
     shown = query.decode(0, PixelFormat(3, 8), Geometry(128, 128, "pad"))
     return saved(SearchResult(query.names[0], neighbours, shown, pictures), out)
+
+
+def _index_folder(model: ModelSource, named: str | Path | None) -> Path:
+    """The folder that is named, or the index of the model's run; ConfigError where the model has no folder."""
+    if named:
+        return Path(named).expanduser()
+    run = folder_of(model)
+    if run is None:
+        raise ConfigError("this model lies in no folder", fix="name the folder of the index")
+    return run / "index"

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.api.results import evaluation_images, saved
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.evaluation.robustness import RobustnessReport
-from clearsight.predictor import Predictor
 from clearsight.result import refuse_existing
-from clearsight.runs.load import ModelSource
+from clearsight.runs.load import ModelSource, folder_of
 
 
 def robustness(
@@ -38,7 +37,7 @@ def robustness(
         seed: random seed.
         out: folder to save the result to, as `save` does; None writes nothing.
         data_dir: folder that holds the files of a built-in data set.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         The accuracy under each change. Where the run's own test split was measured, `save` also puts the verdicts into
@@ -53,7 +52,7 @@ def robustness(
 
     if out is not None:
         refuse_existing(out, ("card.html", "robustness.json"))
-    console = console or Silent()
+    console = console or usual_console()
     held = evaluation_images(model, data, images, seed, console, data_dir)
     predictor = held.predictor
     predictor.classifies("the robustness report")
@@ -65,5 +64,5 @@ def robustness(
         console=console,
     )  # fmt: skip
     name = str(predictor.bundle.data.get("name", "a model"))
-    own = Path(model).expanduser() if held.own and not isinstance(model, Predictor) else None
+    own = folder_of(model) if held.own else None
     return saved(replace(card, name=name, run=own), out)

@@ -10,7 +10,7 @@ import numpy as np
 
 from clearsight.api.results import model_name, saved
 from clearsight.arguments import at_least
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.data.cache import PixelView
 from clearsight.errors import BundleError
 from clearsight.feature_vis import Sample, Visualization
@@ -20,7 +20,7 @@ from clearsight.result import refuse_existing
 from clearsight.runs.images import (
     training_images,
 )
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, predictor_of
 
 
 def visualize(
@@ -48,7 +48,7 @@ def visualize(
         settings: layer, units, classes, steps and seed.
         out: folder to save the result to, as `save` does; None writes nothing.
         data_dir: folder that holds the files of a built-in data set.
-        console: where progress is shown; nowhere by default.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
     Returns:
         Filters, maps, patches, class images, inversions and gates as arrays. `save` writes pictures and a page.
@@ -63,9 +63,9 @@ def visualize(
 
     if out is not None:
         refuse_existing(out, ("see.html", "see.json"))
-    console, settings = console or Silent(), settings or VisualizationSettings()
+    console, settings = console or usual_console(), settings or VisualizationSettings()
     at_least(1, images=images)
-    predictor = model if isinstance(model, Predictor) else load(model)
+    predictor = predictor_of(model)
     predictor.classifies("looking inside")
     check(predictor, what, settings)
     one = None if image is None else predictor.inputs(image).single()

@@ -34,14 +34,14 @@ def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.api.ensembles import compare_models
         from clearsight.api.evaluate import evaluate
-        from clearsight.runs.load import load
+        from clearsight.runs.load import load_predictor
         from clearsight.tasks.evaluation import NEW
 
         where: dict[str, Any] = {
             "console": console, "data_dir": arguments.data_dir, "include_training": arguments.include_training,
         }  # fmt: skip
         found = evaluate(arguments.run, arguments.data, by=arguments.group_by, **where)
-        thing = load(arguments.run).bundle.thing
+        thing = load_predictor(arguments.run).bundle.thing
         others = [word.strip() for word in (arguments.others or "").split(",") if word.strip()]
         more = None
         if arguments.views or others:

@@ -57,10 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     paths = image_files(arguments.images)
     with terminal() as console:
         from clearsight.calibration.prediction_sets import Method
-        from clearsight.runs.load import load
+        from clearsight.runs.load import load_predictor
         from clearsight.tasks.task import COVERAGE
 
-        predictor = load(arguments.run, engine=arguments.engine)
+        predictor = load_predictor(arguments.run, engine=arguments.engine)
         task = predictor.bundle.task
         given = [name for name in OPTIONS if getattr(arguments, name) is not None]
         if idle := ["--" + name.replace("_", "-") for name in given if name not in task.predict_options]:

@@ -80,9 +80,9 @@ def _list(arguments: argparse.Namespace) -> None:
     """The layers that --layer takes."""
     with terminal():
         from clearsight.feature_vis import layer_rows
-        from clearsight.runs.load import load
+        from clearsight.runs.load import load_predictor
 
-        rows = layer_rows(load(arguments.run))
+        rows = layer_rows(load_predictor(arguments.run))
     if arguments.json:
         print_json({"layers": [row.to_dict() for row in rows]})
         return

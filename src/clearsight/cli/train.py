@@ -24,7 +24,7 @@ from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from clearsight.runs.folder import Run
+    from clearsight.api.run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     dataset = read(data, data_dir=about.data.data_dir, task=about.data.task, options=task_options(about))
     with terminal() as console:
-        from clearsight.api.fit import fit
+        from clearsight.api.fit import train
 
-        finished = fit(dataset, console=console, **chosen(arguments))
+        finished = train(dataset, home=Path("runs"), console=console, **chosen(arguments))
     if int(os.environ.get("RANK", "0")):  # of several processes, the first one speaks
         return
     folder, bundle = os.path.relpath(finished.folder), finished.predictor.bundle
@@ -80,10 +80,10 @@ def run(arguments: argparse.Namespace) -> None:
 def _label_issues(run: Run, thing: str) -> str:
     """Label issues, in a line."""
     said = ""
-    if run.suspects and not run.suspects.found:
+    if run.label_issues and not run.label_issues.found:
         said += "no label issues found\n"
-    elif run.suspects:
-        n, file = len(run.suspects.found), os.path.relpath(run.folder / "suspects.csv")
+    elif run.label_issues:
+        n, file = len(run.label_issues.found), os.path.relpath(run.folder / "suspects.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))
         said += f"{words}: {file}\n"
     return said

@@ -7,7 +7,6 @@ rest on the validation images; the test images are looked at once, when every ru
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -21,14 +20,13 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle, versions
 from clearsight.console import Console, Silent
-from clearsight.data.cache import cache_root
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
+from clearsight.data.temporary import TemporaryFolder
 from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
-from clearsight.json_values import to_json
 from clearsight.metrics import accuracy, log_loss, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
 from clearsight.models.zoo import DEFAULT_BACKBONE
@@ -115,7 +113,7 @@ class Standing:
 @dataclass(frozen=True, repr=False, eq=False)
 class Leaderboard(Result):
     """The ranked models, best on validation first, each kept in the folder. advice: the name of the one to use, and
-    why.
+    why. temporary: keeps a folder in the cache that nobody asked to keep.
     """
 
     folder: Path
@@ -125,10 +123,13 @@ class Leaderboard(Result):
     advice: str
     why: str
     failed: dict[str, str]
+    temporary: TemporaryFolder | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**asdict(self), "folder": str(self.folder)}
+        found = asdict(replace(self, temporary=None))
+        del found["temporary"]
+        return {**found, "folder": str(self.folder)}
 
     def text(self) -> str:
         """The ranking, what was left out, and what to use."""
@@ -152,16 +153,15 @@ def rank_models(
     *,
     rungs: Sequence[str] | None = None,
     images: int | None = None,
-    cached: bool = False,
     console: Console | None = None,
     **options: Any,
 ) -> Leaderboard:
     """Climb the ladder on one data set: `rank_models("photos/", rungs=["hog+svm", "resnet8"])`.
 
     rungs: models to compare, by the names `train --model` knows (default: `default_candidates`). images: compare on
-    about so many of the data's images. cached: without `out`, train into the cache, not into runs/NAME-ladder.
-    options: seed, out, test_fraction, folds, data_dir, resume. A rung that cannot be trained on these images is left
-    out and said why. Raises ClearsightError where nothing can be compared.
+    about so many of the data's images. options: seed, out, test_fraction, folds, data_dir, resume.
+    A rung that cannot be trained on these images is left out and said why. Raises ClearsightError where nothing can be
+    compared.
     """
     console = console or Silent()
     config = TrainConfig.from_options(**options)
@@ -172,7 +172,7 @@ def rank_models(
         dataset = sampled(dataset, images, config.run.seed)
     scanned = scan(dataset, console.stage("looking at the files"))
     chosen = _rungs(rungs, scanned)
-    folder = _folder(config, dataset, [rung.name for rung in chosen], images, scanned if cached else None)
+    folder = _folder(config, dataset, [rung.name for rung in chosen], images)
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for number, rung in enumerate(chosen):
@@ -206,19 +206,13 @@ def _rungs(names: Sequence[str] | None, scanned: Scan) -> tuple[Candidate, ...]:
     return chosen
 
 
-def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int | None, scanned: Scan | None) -> Path:
-    """The folder to write, new or to go on with; CheckpointError where it was begun with other data or options.
-    scanned: keep it in the cache where no folder was asked for, by the content of the data.
-    """
+def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int | None) -> Path:
+    """The folder to write, new or to go on with; CheckpointError where it was begun with other data or options."""
     about = {
         "data": dataset.origin, "rungs": names, "images": images, "seed": config.run.seed,
         "test_fraction": config.data.test_fraction, "folds": config.data.folds,
     }  # fmt: skip
-    if config.run.out or scanned is None:
-        folder = Path(config.run.out or f"runs/{dataset.name}-ladder").expanduser()
-    else:
-        content = to_json([about, versions(), list(scanned.digests), dataset.labels.tolist()])
-        folder = cache_root() / "comparisons" / hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
+    folder = Path(config.run.out or f"runs/{dataset.name}-ladder").expanduser()
     path = folder / "ladder.json"
     if path.is_file():
         then = {key: value for key, value in json.loads(read_inside(folder, path.name)).items() if key != "versions"}

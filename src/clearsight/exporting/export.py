@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
-from clearsight.console import Console, Silent
+from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
 from clearsight.data.inputs import ImageInputs
 from clearsight.disk import disk_errors, whole_file
@@ -33,7 +33,7 @@ from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 from clearsight.result import Result
 from clearsight.runs.images import Development, HeldOut, development, held_out
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, folder_of, predictor_of
 from clearsight.tasks import Task
 from clearsight.tasks.task import BAR
 
@@ -112,10 +112,10 @@ def export(
     or numbers or scores within 1e-4 of their spread; ModelError for a classical model; ConfigError and OutputError for
     what cannot be asked or written.
     """
-    console = console or Silent()
+    console = console or usual_console()
     chosen = format_named(format)
     _check_options(format, quantize, images)
-    given = model if isinstance(model, Predictor) else load(model)
+    given = predictor_of(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
     bundle = predictor.bundle
     task = bundle.task
@@ -191,8 +191,7 @@ def export_card(bundle: Bundle) -> dict[str, Any]:
 def _destination(model: ModelSource, suffix: str, out: str | Path | None, quantize: str | None) -> Path:
     """The file to write; ConfigError or OutputError where it cannot be that."""
     if out is None:
-        run = Path() if isinstance(model, Predictor) else Path(model).expanduser()
-        folder = (run if run.is_dir() and not isinstance(model, Predictor) else Path()) / "export"
+        folder = (folder_of(model) or Path()) / "export"
         file = folder / f"model{'-int8' if quantize else ''}{suffix}"
     else:
         file = Path(out).expanduser()

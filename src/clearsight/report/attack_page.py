@@ -9,11 +9,11 @@ import numpy as np
 from markupsafe import Markup
 
 from clearsight.attacks import AttackCurve, AttackReport
-from clearsight.report.charts import percent0
+from clearsight.report.components.charts import percent0
+from clearsight.report.components.pictures import data_uri
+from clearsight.report.components.svg import Frame, chart, element, label, line, polyline, ticks
 from clearsight.report.figures import new_figure, whiskers
-from clearsight.report.pictures import data_uri
 from clearsight.report.renderer import Renderer
-from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
 from clearsight.wording import percent, probability
 
 WIDTH = 640

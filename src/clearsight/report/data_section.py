@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from clearsight.data.audit import Finding
 from clearsight.data.prepare import Prepared
-from clearsight.report.charts import share_bar
-from clearsight.report.pictures import picture
+from clearsight.report.components.charts import share_bar
+from clearsight.report.components.pictures import picture
 from clearsight.wording import count, sentence
 
 SAMPLES = 80

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from clearsight.report.components.pictures import eight_bits
 from clearsight.report.drawings import fitting
-from clearsight.report.pictures import eight_bits
 
 if TYPE_CHECKING:
     from clearsight.localisation import Found, Located

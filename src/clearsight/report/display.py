@@ -18,6 +18,7 @@ from clearsight.report.attack_page import AttackRenderer
 from clearsight.report.audit_page import AuditRenderer
 from clearsight.report.evaluation_page import EvaluationRenderer
 from clearsight.report.gradient_correlation_page import GradientCorrelationRenderer
+from clearsight.report.image_lists import LabelIssuesRenderer, PredictionsRenderer
 from clearsight.report.landscape_page import LandscapesRenderer
 from clearsight.report.leaderboard_page import LeaderboardRenderer
 from clearsight.report.number_results import IndexRenderer, ModelComparisonRenderer, TextRenderer
@@ -28,6 +29,8 @@ from clearsight.report.visualization_page import VisualizationRenderer
 from clearsight.result import Result
 from clearsight.retrieval import IndexResult, SearchResult
 from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.prediction_list import Predictions
+from clearsight.train.label_issues import LabelIssues
 
 
 @singledispatch
@@ -48,4 +51,6 @@ renderer.register(GradientCorrelation, GradientCorrelationRenderer)
 renderer.register(IndexResult, IndexRenderer)
 renderer.register(Landscapes, LandscapesRenderer)
 renderer.register(Leaderboard, LeaderboardRenderer)
+renderer.register(LabelIssues, LabelIssuesRenderer)
+renderer.register(Predictions, PredictionsRenderer)
 renderer.register(ModelComparison, ModelComparisonRenderer)

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from clearsight.diagnosis import Diagnosis, Verdict
-from clearsight.report.charts import depth_curve
+from clearsight.report.components.charts import depth_curve
 from clearsight.wording import count, percent, sentence
 
 Card = dict[str, Any]

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from clearsight.report.components.pictures import Thumbnail
 from clearsight.report.figures import evaluation_figure
 from clearsight.report.renderer import SectionsRenderer
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.panel import TrustPanel
-from clearsight.tasks.sections import Piece, ReportParts, Section, Table, Tile
+from clearsight.tasks.sections import Card, Piece, ReportParts, Section, Table, Tile
 from clearsight.tasks.subgroups import SubgroupTable, shown
 from clearsight.wording import count
 
 
 class EvaluationRenderer(SectionsRenderer[Evaluation]):
-    """Verdict, scores and the task's own sections; mistakes are named, as an evaluation holds no pixels."""
+    """Verdict, scores and the task's own sections, with pictures of mistakes where the evaluation has them."""
 
     page, numbers, title = "evaluation.html", "evaluation.json", "Evaluation"
 
@@ -26,6 +27,9 @@ class EvaluationRenderer(SectionsRenderer[Evaluation]):
 
     def panel(self) -> TrustPanel | None:
         return self.result.panel
+
+    def thumbnail(self, card: Card) -> Thumbnail | None:
+        return self.result.pictures.get(card.index)
 
     def verdict(self) -> str:
         return self._parts.verdict

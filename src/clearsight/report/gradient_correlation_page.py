@@ -11,9 +11,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from clearsight.derivatives.gradient_correlation import KINDS, GradientCorrelation, Row
+from clearsight.report.components.svg import Frame, chart, element, label, polyline
 from clearsight.report.figures import GRAY, new_figure
 from clearsight.report.renderer import Renderer
-from clearsight.report.svg import Frame, chart, element, label, polyline
 
 SHOWN = 4
 """Curves with a colour of their own in one chart."""

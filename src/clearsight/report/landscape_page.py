@@ -14,10 +14,10 @@ from PIL import Image
 from scipy import ndimage
 
 from clearsight.derivatives import Landscape, Landscapes
+from clearsight.report.components.pictures import image_uri
+from clearsight.report.components.svg import Frame, chart, element, label, line, polyline
 from clearsight.report.figures import new_figure
-from clearsight.report.pictures import image_uri
 from clearsight.report.renderer import Renderer
-from clearsight.report.svg import Frame, chart, element, label, line, polyline
 from clearsight.wording import percent
 
 Floats = NDArray[np.float64]

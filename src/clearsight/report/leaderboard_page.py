@@ -8,10 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from clearsight.evaluation.leaderboard import APART, Leaderboard, Standing
-from clearsight.report.charts import interval_bar
+from clearsight.report.components.charts import interval_bar
+from clearsight.report.components.svg import Frame, chart, element, label, ticks
 from clearsight.report.figures import interval_bars
 from clearsight.report.renderer import Renderer
-from clearsight.report.svg import Frame, chart, element, label, ticks
 from clearsight.wording import percent, short_duration, size_words
 
 WIDTH = 720

@@ -7,9 +7,11 @@ from typing import Any
 
 from clearsight.evaluation import OODCheck
 from clearsight.evaluation.ood import SetsCheck
-from clearsight.report.pictures import picture
+from clearsight.report.components.label_issues import issue_cards
+from clearsight.report.components.pictures import picture
+from clearsight.tasks.sections import Cards
 from clearsight.train.fit import Fitted
-from clearsight.wording import count, listed, percent, probability
+from clearsight.wording import count, listed, percent
 
 SCORE_WORDS = {
     "combined": "all of these, each by how rare it is among known images",
@@ -19,9 +21,6 @@ SCORE_WORDS = {
     "pixels": "how unusual its contrast, sharpness and colours are",
     "other": "how much its features are like those of images of no class",
 }
-
-SHOWN = 24
-"""Pictures of label issues at most."""
 
 FLAGGED = 8
 """Pictures of flagged test images at most."""
@@ -54,7 +53,7 @@ class LabelIssuesSection:
 
     words: str
     meaning: str
-    shown: tuple[Row, ...]
+    cards: Cards
     more: int
 
 
@@ -127,19 +126,6 @@ def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
     issues = fitted.suspects
     if issues is None:
         return None
-    found = issues.found
-    words = f"Of {count(len(issues.rows), 'image')} examined by {issues.by}, " + (
-        f"{len(found):,} may be labelled wrongly." if found else "none seems to be labelled wrongly."
-    )
-    shown = tuple(
-        {
-            "picture": picture(
-                fitted.prepared, s.index, SIDE, f"{s.image}: labelled {s.label}, suggested {s.suggested}"
-            ),
-            "name": s.image,
-            "words": f"labelled {s.label} ({probability(s.belief_in_label)}), rather {s.suggested} "
-            f"({probability(s.belief_in_suggested)})",
-        }
-        for s in found[:SHOWN]
-    )
-    return LabelIssuesSection(words, fitted.bundle.task.words_used.issues_meaning, shown, len(found) - len(shown))
+    cards = issue_cards(issues)
+    meaning = fitted.bundle.task.words_used.issues_meaning
+    return LabelIssuesSection(issues.summary(), meaning, cards, len(issues.found) - len(cards.cards))

@@ -15,10 +15,10 @@ from clearsight.diagnosis.command import train_command
 from clearsight.disk import whole_file
 from clearsight.evaluation import OODCheck
 from clearsight.report.command import option_words, run_commands
+from clearsight.report.components.pieces import PieceFilters, run_thumbnail
 from clearsight.report.data_section import DataSection, data_section
 from clearsight.report.doctor_section import DoctorSection, doctor_section
 from clearsight.report.ood_section import LabelIssuesSection, OODSection, label_issues_section, ood_section
-from clearsight.report.pieces import PieceFilters
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.render import environment
 from clearsight.tasks.evaluation import Evaluation
@@ -95,7 +95,7 @@ def write_report(
         uses=tuple(run_commands(path.parent).items()),
     )
     templates = environment(trim_blocks=True, lstrip_blocks=True)
-    templates.filters.update(PieceFilters(fitted).filters())
+    templates.filters.update(PieceFilters(lambda card: run_thumbnail(fitted, card)).filters())
     with whole_file(path) as stream:
         stream.write(templates.get_template("report.html").render(page=content).encode(errors="replace"))
 

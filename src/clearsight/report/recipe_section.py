@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from clearsight.models.base import ModelNetwork
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS
-from clearsight.report.charts import Curve, learning_curve
+from clearsight.report.components.charts import Curve, learning_curve
 from clearsight.report.preview import Preview, preview
 from clearsight.tasks.task import Words
 from clearsight.train.ensembling import BOTH

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from clearsight.disk import whole_file
+
+PLACES = ("templates", "components")
+"""Folders of templates: whole pages and their sections, and what these are made of."""
 
 
 def environment(**options: Any) -> Environment:
     """The package's templates; every name from the data is escaped, and a missing value is an error."""
-    return Environment(loader=PackageLoader("clearsight.report"), autoescape=True, undefined=StrictUndefined, **options)
+    loader = ChoiceLoader([PackageLoader("clearsight.report", place) for place in PLACES])
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **options)
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

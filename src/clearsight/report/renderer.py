@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clearsight.disk import whole_file, write_json
+from clearsight.report.components.pictures import Thumbnail, image_uri
+from clearsight.report.components.pieces import PieceFilters
 from clearsight.report.figures import sheet_image, stacked
-from clearsight.report.pictures import image_uri
-from clearsight.report.pieces import PieceFilters
 from clearsight.report.render import environment
 from clearsight.result import Result
 from clearsight.tasks.panel import TrustPanel
-from clearsight.tasks.sections import Section, Tile
+from clearsight.tasks.sections import Card, Section, Tile
 
 R = TypeVar("R", bound=Result)
 
@@ -58,7 +58,11 @@ class Renderer(ABC, Generic[R]):
 
     def fragment(self) -> Markup:
         """The page's content with the styles it needs, for a notebook."""
-        return unique_idents(self._rendered("fragment.html"))
+        return unique_idents(without_landmarks(self._rendered("fragment.html")))
+
+    def thumbnail(self, card: Card) -> Thumbnail | None:
+        """The image of a card; None where the result has none of it."""
+        return None
 
     @abstractmethod
     def values(self) -> dict[str, Any]:
@@ -70,7 +74,7 @@ class Renderer(ABC, Generic[R]):
 
     def _rendered(self, layout: str) -> str:
         templates = environment(trim_blocks=self.trimmed, lstrip_blocks=self.trimmed)
-        templates.filters.update(PieceFilters(None).filters())
+        templates.filters.update(PieceFilters(self.thumbnail).filters())
         templates.filters["nested"] = nested_css
         return templates.get_template(self.template).render(layout=layout, **self.values())
 
@@ -130,6 +134,12 @@ class PicturesRenderer(SectionsRenderer[R]):
 def nested_css(css: str) -> str:
     """The page's style sheet for use inside a rule: what it says of the whole page holds for that rule's element."""
     return re.sub(r"(?m)^(\s*)(?::root|body)(?= \{)", r"\1&", str(css))  # Markup would escape what is put in
+
+
+def without_landmarks(html: str) -> str:
+    """A fragment whose sections are not landmarks of the page around: several results have sections of one name."""
+    html = re.sub(r'(<section id="[^"]*") aria-labelledby="[^"]*"', r"\1", html)
+    return html.replace('role="region"', 'role="group"')
 
 
 def unique_idents(html: str) -> Markup:

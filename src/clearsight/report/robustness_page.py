@@ -11,12 +11,12 @@ from markupsafe import Markup
 from clearsight.disk import read_inside, whole_file
 from clearsight.evaluation.image_changes import CHANGES
 from clearsight.evaluation.robustness import LOST, RobustnessReport
-from clearsight.report.charts import percent0
+from clearsight.report.components.charts import percent0
+from clearsight.report.components.pictures import data_uri
+from clearsight.report.components.svg import Frame, chart, element, label, line, polyline, ticks
 from clearsight.report.figures import new_figure, whiskers
-from clearsight.report.pictures import data_uri
 from clearsight.report.render import environment
 from clearsight.report.renderer import Renderer
-from clearsight.report.svg import Frame, chart, element, label, line, polyline, ticks
 from clearsight.wording import percent
 
 CLUSTERS = 8

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.diagnosis.command import option_flags
-from clearsight.report.charts import share_bar
+from clearsight.report.components.charts import share_bar
 from clearsight.report.render import write_page
 from clearsight.train.search import Search, Trial
 

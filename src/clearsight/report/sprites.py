@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clearsight.report.heatmaps import colours, strength
-from clearsight.report.pictures import image_uri
+from clearsight.report.components.map_colours import colours, strength
+from clearsight.report.components.pictures import image_uri
 from clearsight.report.tiles import Colours, bright, signed
 
 Floats = NDArray[np.floating]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clearsight.feature_vis import PARTS, Visualization
+from clearsight.report.components.pictures import image_uri
 from clearsight.report.drawings import save_picture
 from clearsight.report.figures import sheet_image, stacked
-from clearsight.report.pictures import image_uri
 from clearsight.report.renderer import Renderer
 from clearsight.report.visualization_sheets import (
     class_sheet,

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from clearsight.feature_vis import ClassGates, ClassPicture, ExcitingPatches, FeatureMaps, Filters, Inversion, Patch
+from clearsight.report.components.pictures import rgb
 from clearsight.report.drawings import fitting
-from clearsight.report.pictures import rgb
 from clearsight.report.tiles import ABSENT, INK, SOFT, Colours, Row, Tile, bright, signed, tile_sheet
 from clearsight.wording import probability
 

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,56 +20,21 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.read import recorded_place
 from clearsight.data.split_record import targets_digest
-from clearsight.diagnosis import Diagnosis
 from clearsight.disk import disk_errors, read_inside
 from clearsight.errors import BundleError, CheckpointError, OutputError
-from clearsight.predictor import Predictor
-from clearsight.tasks.evaluation import Evaluation
-from clearsight.tasks.panel import TrustPanel
 from clearsight.train.config import TrainConfig
-from clearsight.train.label_issues import LabelIssues
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: its folder, the predictor, the scores of metrics.json, the report, and what the doctor says of
-    the training (None where only a head was fitted); labels that are probably wrong. test: the evaluation of the test
-    split, which was opened once.
-    """
-
-    folder: Path
-    predictor: Predictor
-    metrics: dict[str, Any] = field(repr=False)
-    report: Path
-    diagnosis: Diagnosis | None = field(default=None, repr=False)
-    suspects: LabelIssues | None = field(default=None, repr=False)
-    test: Evaluation | None = field(default=None, repr=False)
-
-    @property
-    def panel(self) -> TrustPanel | None:
-        """What the model promises and whether its test images show that it is kept; None for runs of older versions."""
-        return TrustPanel.from_dict(self.metrics["panel"]) if "panel" in self.metrics else None
-
-    @property
-    def model(self) -> Predictor:
-        """The trained model."""
-        return self.predictor
-
-    def __fspath__(self) -> str:
-        """A run stands for its folder wherever a path is taken: `cs.evaluate(run)`, `Path(run)`."""
-        return str(self.folder)
 
 
 @contextlib.contextmanager
-def run_folder(config: TrainConfig, name: str) -> Iterator[Path]:
-    """The run's folder while it is filled: the one asked for, if it is free, or the next free runs/NAME; to resume, the
+def run_folder(config: TrainConfig, name: str, home: Path) -> Iterator[Path]:
+    """The run's folder while it is filled: the one asked for, if it is free, or the next free HOME/NAME; to resume, the
     unfinished one.
 
     When the block fails before an epoch, a checkpoint or an audit was written, nothing was learned and the folder is
     removed again.
     """
     out = config.run.out
-    with disk_errors(Path(out or "runs"), "the run", "choose another --out or free some space"):
+    with disk_errors(Path(out or home), "the run", "choose another --out or free some space"):
         if config.run.resume:
             folder, fresh = Path(str(out)), False
             if not (folder / "checkpoints").resolve().is_relative_to(folder.resolve()):
@@ -90,7 +54,7 @@ def run_folder(config: TrainConfig, name: str) -> Iterator[Path]:
             fresh = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
         else:
-            folder, fresh = _next_free(Path("runs"), name), True
+            folder, fresh = _next_free(home, name), True
     try:
         yield folder
     except BaseException:
@@ -182,11 +146,13 @@ def run_options(folder: Path) -> dict[str, Any]:
     return {name: value for stage in options.values() for name, value in stage.items()}
 
 
-def recorded_data_dir(folder: Path, data: object) -> str | None:
+def recorded_data_dir(folder: Path | None, data: object) -> str | None:
     """The --data-dir a run was made with, where the files of a built-in data set lie; None for other data, and where
-    the folder does not say. BundleError as of `recorded_place`, as the run may come from someone else.
+    there is no folder or it does not say. BundleError as of `recorded_place`, as the run may come from someone else.
     """
-    named = run_options(folder).get("data_dir") if isinstance(data, str) and data in BUILTIN else None
+    if folder is None or not isinstance(data, str) or data not in BUILTIN:
+        return None
+    named = run_options(folder).get("data_dir")
     if isinstance(named, str):
         named = os.path.expanduser(named)  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
     return None if named is None else recorded_place(named, f"the files of {data}")
@@ -209,9 +175,10 @@ def near_duplicates(model: object) -> frozenset[str]:
     """Names of test images that look nearly the same as a development image, by the audit of a run; none for a model
     without its folder.
     """
-    folder = None if isinstance(model, Predictor) else Path(str(os.fspath(model))).expanduser()  # type: ignore[call-overload]
-    if folder is None or not (folder / "audit.json").is_file():
+    place = getattr(model, "folder", model)
+    if not isinstance(place, str | os.PathLike) or not (Path(place).expanduser() / "audit.json").is_file():
         return frozenset()
+    folder = Path(place).expanduser()
     try:
         return near_duplicates_of(json.loads(read_inside(folder, "audit.json")))
     except (ValueError, AttributeError, TypeError, KeyError) as error:

@@ -7,7 +7,6 @@ order: images that the model was trained or validated on are never scored unless
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from clearsight.data.split_record import SplitRecord, target_digest
 from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options
-from clearsight.runs.load import ModelSource, load
+from clearsight.runs.load import ModelSource, folder_of, predictor_of
 from clearsight.tasks import read
 from clearsight.tasks.image_counts import ImageCounts
 
@@ -104,7 +103,7 @@ def held_out(
     images of the model's own test split are gone or not recorded.
     """
     console = console or Silent()
-    predictor = model if isinstance(model, Predictor) else load(model)
+    predictor = predictor_of(model)
     bundle = predictor.bundle
     known = known_images(bundle, model, data, console=console, data_dir=data_dir)
     dataset, part = known.dataset, known.part
@@ -186,8 +185,9 @@ def known_images(
     where = data_dir
     if dataset is None:
         named = own_data(bundle) if data is None else data
-        if where is None and not isinstance(model, Predictor):
-            where = recorded_data_dir(Path(model), named)
+        folder = folder_of(model)
+        if where is None and folder is not None:
+            where = recorded_data_dir(folder, named)
         dataset = as_learned(bundle, named, where)
     scanned = scan(dataset, console.stage("looking at the files"))
     pixels, rows = all_pixels(bundle, dataset, scanned, console)
@@ -216,9 +216,10 @@ def _rebuilt(
     """The split of a run that has no `split.csv`, drawn again by its recorded options; None where that does not give
     the split whose digest the model carries.
     """
-    if isinstance(model, Predictor) or dataset.origin != bundle.data.get("origin"):
+    folder = folder_of(model)
+    if folder is None or dataset.origin != bundle.data.get("origin"):
         return None
-    options = run_options(Path(model))
+    options = run_options(folder)
     chosen = {key: options[key] for key in ("seed", "test_fraction", "folds") if key in options}
     try:
         prepared = prepare(dataset, scanned, bundle.geometry, **chosen, progress=console.stage("reading pixels"))
@@ -271,7 +272,7 @@ class Development:
 
 def development(model: ModelSource, *, console: Console | None = None, data_dir: str | None = None) -> Development:
     """What a model was trained and validated on; BundleError where the images are gone or changed."""
-    bundle = model.bundle if isinstance(model, Predictor) else load(model).bundle
+    bundle = predictor_of(model).bundle
     known = own_images(bundle, model, console=console or Silent(), data_dir=data_dir)
     val = known.rows("val")
     return Development(

@@ -1,10 +1,11 @@
-"""Load a trained model, or a network with published weights."""
+"""Load a trained model, or a network with published weights, and find the folder of a model."""
 
 from __future__ import annotations
 
 import os
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
@@ -13,13 +14,42 @@ from clearsight.errors import BundleError
 from clearsight.predictor import Predictor
 from clearsight.tasks import Classification
 
-ModelSource = str | os.PathLike[str] | Predictor
-"""What verbs take as a model: the folder of a run, a run, the name of a network with published weights, or a
-predictor.
+
+@runtime_checkable
+class HasPredictor(Protocol):
+    """A model in memory, and the folder it lies in, if any: what `Run` and `Model` are."""
+
+    @property
+    def predictor(self) -> Predictor: ...
+
+    @property
+    def folder(self) -> Path | None: ...
+
+
+ModelSource = str | os.PathLike[str] | Predictor | HasPredictor
+"""What verbs take as a model: a run, a loaded model, the folder of a run, the name of a network with published weights,
+or a predictor.
 """
 
 
-def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = "auto") -> Predictor:
+def predictor_of(model: ModelSource) -> Predictor:
+    """The predictor of a model; loaded where it is named by a folder or a network's name."""
+    if isinstance(model, Predictor):
+        return model
+    return model.predictor if isinstance(model, HasPredictor) else load_predictor(model)
+
+
+def folder_of(model: ModelSource) -> Path | None:
+    """The folder of a run or model; None where it has none."""
+    if isinstance(model, Predictor):
+        return None
+    if isinstance(model, HasPredictor):
+        return model.folder
+    path = Path(model).expanduser()
+    return path if path.is_dir() else None
+
+
+def load_predictor(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = "auto") -> Predictor:
     """The predictor of a run's folder, or of a network with published ImageNet weights by its name."""
     if not Path(folder).expanduser().exists():
         from clearsight.models.pretrained import imagenet_network

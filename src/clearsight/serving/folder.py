@@ -17,7 +17,7 @@ from clearsight.disk import file_inside, read_inside
 from clearsight.errors import BundleError, ClearsightError, OutputError
 from clearsight.feature_vis import Sample
 from clearsight.predictor import Predictor
-from clearsight.report.pictures import PIXEL_ART, eight_bits
+from clearsight.report.components.pictures import PIXEL_ART, eight_bits
 from clearsight.report.sprites import png
 from clearsight.retrieval import Index, Originals
 from clearsight.retrieval.originals import no_digests

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clearsight.errors import ConfigError
@@ -73,7 +72,7 @@ def serve(
 
     from clearsight.predictor import Predictor
     from clearsight.retrieval import Index
-    from clearsight.runs.load import load
+    from clearsight.runs.load import folder_of, predictor_of
     from clearsight.serving.app import build_app
     from clearsight.serving.logs import log_to_stderr
     from clearsight.serving.server import bound, make_server
@@ -82,11 +81,10 @@ def serve(
     if isinstance(model, Predictor):
         predictor = model
     else:
-        predictor = Predictor(load(model).bundle, engine=engine, hint="latency")
-        path = Path(model).expanduser()
-        run = path if path.is_dir() else None
-        if (path / "index").is_dir():
-            index = Index.load(path / "index", path)
+        predictor = Predictor(predictor_of(model).bundle, engine=engine, hint="latency")
+        run = folder_of(model)
+        if run is not None and (run / "index").is_dir():
+            index = Index.load(run / "index", run)
             index.check(predictor.bundle)
     listening = bound(host, port)
     with listening:

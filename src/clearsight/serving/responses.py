@@ -19,8 +19,8 @@ from clearsight.models.anatomy import Layer
 from clearsight.models.layer_graph import Node
 from clearsight.models.network import short_name
 from clearsight.models.shape_tracing import View
-from clearsight.report.heatmaps import overlay
-from clearsight.report.pictures import data_uri
+from clearsight.report.components.map_colours import overlay
+from clearsight.report.components.pictures import data_uri
 from clearsight.report.sprites import difference, fitted, heat_layer, png, sprite, unit_colours
 from clearsight.report.visualization_sheets import shown
 

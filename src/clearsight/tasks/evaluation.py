@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clearsight.result import Result
 from clearsight.tasks.image_counts import ImageCounts
@@ -30,12 +34,14 @@ class Evaluation(Result):
     `repr=False`.
 
     images: what became of the images given; panel: what the model promises and whether it is kept; subgroups: scores
-    by metadata. None where metrics were computed of outputs alone.
+    by metadata. None where metrics were computed of outputs alone. pictures: small images (H, W) or (H, W, 3), uint8,
+    of the mistakes that `report` shows, by their positions in the data set.
     """
 
     images: ImageCounts | None = None
     panel: TrustPanel | None = None
     subgroups: tuple[SubgroupTable, ...] = ()
+    pictures: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict, compare=False)
 
     task: ClassVar[str]
     n: int

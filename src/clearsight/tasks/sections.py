@@ -129,24 +129,29 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Card:
-    """An image that is predicted wrongly, and lines about it: of each what stands in small print, and what in bold;
-    either may be empty. index: its position in the data set. mapped: show it under the model's own map, where it has
-    one.
+    """An image, and lines about it: of each what stands in small print, and what in bold; either may be empty. index:
+    its position among the images. mapped: show it under the model's own map, where it has one. shares: names and their
+    probabilities, drawn as bars. flag: a word that warns of the prediction.
     """
 
     index: int
     image: str
     lines: tuple[tuple[str, str], ...]
     mapped: bool = False
+    shares: tuple[tuple[str, float], ...] = ()
+    flag: str = ""
 
 
 @dataclass(frozen=True)
 class Cards:
-    """Images that are predicted wrongly. words: which these are. none: what is said where there are none."""
+    """Images side by side. words: which these are. none: what is said where there are none. wrong: their first lines
+    are mistakes, and drawn so.
+    """
 
     cards: tuple[Card, ...]
     words: str = ""
     none: str = "None of the test images."
+    wrong: bool = True
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,9 @@ Piece = Table | Charts | Confusion | Cards | Text | Folded
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page. ident: its anchor. link: what leads there, the title unless given."""
+    """A section of the page. ident: its anchor. title: "" where the page's own says it. link: what leads there, the
+    title unless given.
+    """
 
     ident: str
     title: str

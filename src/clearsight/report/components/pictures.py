@@ -1,4 +1,4 @@
-"""Images of the data set as small pictures inside the page: from single rows of the pixel cache to data URIs."""
+"""Images as small pictures inside a page: from pixels, or single rows of the pixel cache, to data URIs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clearsight.data.pixels import Header
 from clearsight.data.prepare import Prepared
 
 PIXEL_ART = 48
 """Images with no side above this many pixels are kept pixel by pixel and enlarged by the browser without blur."""
+
+
+Thumbnail = NDArray[np.uint8]
+"""(H, W) in gray or (H, W, 3): an image as small as a page shows it."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +35,43 @@ class Picture:
 
 
 def picture(prepared: Prepared, index: int, side: int, alt: str, *, pixels: NDArray[Any] | None = None) -> Picture:
+    """Image `index` of the data set as a picture; see `data_thumbnail`."""
+    return encoded(data_thumbnail(prepared, index, side, pixels=pixels), alt)
+
+
+def data_thumbnail(prepared: Prepared, index: int, side: int, *, pixels: NDArray[Any] | None = None) -> Thumbnail:
     """Image `index` of the data set with no side above `side` pixels; a squashed one gets its own proportions back.
 
     pixels: a changed version of it (C, H, W), of the same type, to show in its place.
     """
     own = prepared.pixels.array[index]
-    image = Image.fromarray(eight_bits(own if pixels is None else pixels, like=own))
-    width, height = image.size
+    header = prepared.scan.headers[index] if prepared.geometry.fit == "squash" else None
+    return thumbnail(eight_bits(own if pixels is None else pixels, like=own), side, header)
+
+
+def thumbnail(image: Thumbnail, side: int, header: Header | None = None) -> Thumbnail:
+    """An image with no side above `side` pixels; a small one stays as it is. header: of the file it was squashed from,
+    whose proportions it gets back.
+    """
+    height, width = image.shape[:2]
     if max(width, height) <= PIXEL_ART:
-        return Picture(image_uri(image, optimize=True), width, height, True, alt)
-    header = prepared.scan.headers[index]
-    if prepared.geometry.fit == "squash" and header is not None and not header.oriented:
+        return image
+    if header is not None and not header.oriented:
         width, height = header.width, header.height
     factor = min(1.0, side / max(width, height))
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    if size != image.size:
-        image = image.resize(size, Image.Resampling.LANCZOS)
-    return Picture(image_uri(image, "JPEG", quality=80), *size, False, alt)
+    if size == image.shape[1::-1]:
+        return image
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def encoded(image: Thumbnail, alt: str) -> Picture:
+    """A thumbnail inside the page: small images as they are, others as JPEG."""
+    height, width = image.shape[:2]
+    small = max(height, width) <= PIXEL_ART
+    made = Image.fromarray(image)
+    uri = image_uri(made, optimize=True) if small else image_uri(made, "JPEG", quality=80)
+    return Picture(uri, width, height, small, alt)
 
 
 def eight_bits(pixels: NDArray[Any], like: NDArray[Any] | None = None) -> NDArray[np.uint8]:
@@ -79,3 +104,8 @@ def rgb(pixels: NDArray[np.floating]) -> NDArray[np.floating]:
     """(C, H, W) as (H, W, 3); of other than three channels their mean, in gray."""
     planes = pixels if pixels.shape[0] == 3 else np.repeat(pixels.mean(0, keepdims=True), 3, axis=0)
     return np.moveaxis(planes, 0, 2)
+
+
+def rgb_thumbnail(image: Thumbnail) -> NDArray[np.float64]:
+    """A thumbnail as (H, W, 3) in [0, 1]."""
+    return np.asarray((image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)) / 255.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
@@ -14,13 +14,15 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from clearsight.data.loader import to_float
-from clearsight.report.charts import interval_bar, parity, reliability, score_heaps, threshold_curves
-from clearsight.report.confusion import Matrix, matrix
-from clearsight.report.heatmaps import overlay
-from clearsight.report.pictures import Picture, picture
+from clearsight.models.base import ModelNetwork
+from clearsight.report.components.charts import interval_bar, parity, reliability, score_heaps, threshold_curves
+from clearsight.report.components.confusion import Matrix, matrix
+from clearsight.report.components.map_colours import overlay
+from clearsight.report.components.pictures import Picture, Thumbnail, data_thumbnail, encoded
 from clearsight.tasks.sections import (
     Bar,
     Card,
+    Cards,
     Cell,
     Chart,
     Column,
@@ -30,8 +32,10 @@ from clearsight.tasks.sections import (
     Piece,
     ReliabilityChart,
     ScoreChart,
+    Section,
 )
 from clearsight.train.fit import Fitted
+from clearsight.wording import probability
 
 LEAST = -1e9
 """What a cell without a number sorts by."""
@@ -39,41 +43,65 @@ LEAST = -1e9
 SIDE = 160
 """Longest side in pixels of a card's picture."""
 
+CARDS = 24
+"""Pictures of cards that a result keeps at most."""
+
 
 @dataclass(frozen=True)
 class PieceFilters:
-    """What the templates call on pieces of a run."""
+    """What the templates call on pieces. thumbnail: of the image of a card; None where it cannot be shown."""
 
-    fitted: Fitted | None
-    """None where there are no images to show."""
+    thumbnail: Callable[[Card], Thumbnail | None]
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """By their names in templates."""
         return {
             "template": template, "column": column, "cell": cell, "sort_key": sort_key, "bar": bar, "drawn": drawn,
             "matrix": confusion_matrix, "shown": self.shown, "marked": marked,
+            "probability": probability,
         }  # fmt: skip
 
     def shown(self, card: Card) -> Picture | None:
-        """The picture of a card, under the model's own map where the card asks for it and the model has one; None
-        where there are no images.
-        """
-        if self.fitted is None:
+        """The picture of a card; None where there is none."""
+        found = self.thumbnail(card)
+        if found is None:
             return None
         alt = ", ".join(" ".join(filter(None, line)) for line in card.lines)
-        pixels = self._mapped(self.fitted, card.index) if card.mapped else None
-        return picture(self.fitted.prepared, card.index, SIDE, f"{card.image}: {alt}", pixels=pixels)
+        return encoded(found, f"{card.image}: {alt}")
 
-    @staticmethod
-    def _mapped(fitted: Fitted, index: int) -> NDArray[np.uint8] | None:
-        network = fitted.bundle.network
-        if not network.localises:
-            return None
-        pixels = to_float(fitted.prepared.pixels.array[index : index + 1])
-        with torch.inference_mode():
-            heat = network.cpu().anomaly_map(pixels)[0].numpy()
-        drawn = overlay(pixels[0].numpy(), heat)
-        return np.asarray(np.rint(255 * np.clip(drawn, 0, 1)).transpose(2, 0, 1), np.uint8)
+
+def run_thumbnail(fitted: Fitted, card: Card) -> Thumbnail:
+    """The image of a card among those of a training."""
+    pixels = fitted.prepared.pixels.array[card.index]
+    mapped = under_map(fitted.bundle.network, pixels) if card.mapped else None
+    return data_thumbnail(fitted.prepared, card.index, SIDE, pixels=mapped)
+
+
+def under_map(network: ModelNetwork, pixels: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """An image (C, H, W) under the model's own map of where it is strange; None where the model has no such map."""
+    if not network.localises:
+        return None
+    image = to_float(pixels[None])
+    with torch.inference_mode():
+        heat = network.cpu().anomaly_map(image)[0].numpy()
+    drawn = overlay(image[0].numpy(), heat)
+    return np.asarray(np.rint(255 * np.clip(drawn, 0, 1)).transpose(2, 0, 1), np.uint8)
+
+
+def cards_of(sections: Sequence[Section]) -> list[Card]:
+    """The images that sections show, at most so many that a result keeps."""
+    pieces = [piece for section in sections for piece in section.pieces]
+    return [card for piece in pieces for card in _cards(piece)][:CARDS]
+
+
+@singledispatch
+def _cards(piece: Piece) -> Sequence[Card]:
+    return ()
+
+
+@_cards.register
+def _(piece: Cards) -> Sequence[Card]:
+    return piece.cards
 
 
 def template(piece: Piece) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from clearsight.metrics import wilson_interval
 from clearsight.metrics.calibration import ReliabilityBin
 from clearsight.metrics.curves import Curve as ThresholdCurve
-from clearsight.report.svg import Frame, chart, coordinate, element, label, line, polyline, ticks
+from clearsight.report.components.svg import Frame, chart, coordinate, element, label, line, polyline, ticks
 from clearsight.wording import count, percent
 
 WIDTH = 340

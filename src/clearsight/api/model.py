@@ -1,0 +1,207 @@
+"""`Model`: a trained model as users hold it; its verbs are those of the package, bound to the model."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearsight.api.attack import attack as _attack
+from clearsight.api.ensembles import compare_models as _compare_models
+from clearsight.api.evaluate import evaluate as _evaluate
+from clearsight.api.explain import explain as _explain
+from clearsight.api.landscape import landscape as _landscape
+from clearsight.api.locate import locate as _locate
+from clearsight.api.retrieve import index as _index
+from clearsight.api.retrieve import search as _search
+from clearsight.api.robustness import robustness as _robustness
+from clearsight.api.visualize import visualize as _visualize
+from clearsight.calibration.prediction_sets import Method
+from clearsight.console import Console, usual_console
+from clearsight.data.temporary import TemporaryFolder
+from clearsight.exporting import export as _export
+from clearsight.predictor import Images, Predictor
+from clearsight.runs.load import load_predictor
+from clearsight.serving.launch import serve as _serve
+from clearsight.tasks.prediction_list import Predictions, kept_items
+from clearsight.tasks.task import COVERAGE
+
+DISPLAY = "clearsight.api.run_display"
+"""The module that knows how models and runs are shown, loaded by name at the first display."""
+
+OTHER_METHODS = {
+    **dict.fromkeys(("val", "validate", "test"), "use `model.evaluate(data)`"),
+    **dict.fromkeys(("score",), "use `model.evaluate(data).accuracy`"),
+    **dict.fromkeys(("train", "fit", "fit_one_cycle", "fine_tune"), "use `cs.fit(data)`"),
+    **dict.fromkeys(
+        ("predict_batch", "predict_classes", "get_preds"), "use `predict`, which takes any number of images"
+    ),
+    **dict.fromkeys(("export_onnx", "to_onnx"), "use `model.export(format='onnx')`"),
+    **dict.fromkeys(("class_names", "vocab", "classes_"), "use `classes`"),
+    **dict.fromkeys(("extract_features", "encode", "forward_features"), "use `embed`"),
+}
+"""Methods of models in other libraries, and what to use here."""
+
+
+class Model:
+    """A trained model: it predicts, and every verb that takes a model is a method.
+
+    Each method is the function of the same name with the model as its first argument: `model.evaluate("more/")` is
+    `cs.evaluate(model, "more/")`.
+
+    Args:
+        predictor: what gives the model's outputs.
+        folder: the run or model that it was loaded from; None for a network that lies in no folder.
+        temporary: keeps a folder in the cache that nobody asked to keep.
+
+    Example:
+        >>> model = cs.load("runs/photos")  # doctest: +SKIP
+        >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
+        >>> model.explain("new.jpg").plot()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, predictor: Predictor, folder: Path | None = None, *, temporary: TemporaryFolder | None = None
+    ) -> None:
+        self.predictor, self.folder, self._temporary = predictor, folder, temporary
+
+    attack = _attack
+    compare_models = _compare_models
+    evaluate = _evaluate
+    explain = _explain
+    export = _export
+    index = _index
+    landscape = _landscape
+    locate = _locate
+    robustness = _robustness
+    search = _search
+    serve = _serve
+    visualize = _visualize
+
+    def predict(
+        self,
+        images: Images,
+        *,
+        coverage: float = COVERAGE,
+        sets: Method = "lac",
+        by_class: bool = False,
+        console: Console | None = None,
+    ) -> Predictions:
+        """Predict what images show.
+
+        Args:
+            images: N images: paths, patterns, folders, bytes, PIL images, arrays, tensors, or lists of these.
+            coverage: probability with which prediction sets and intervals hold the truth, in (0, 1).
+            sets: method of prediction sets, "lac", "aps" or "raps".
+            by_class: sets hold the truth with this probability within each class, not only on average.
+            console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
+
+        Returns:
+            A sequence of N predictions, also for one image. A notebook shows it as pictures; `to_frame()` is a table.
+
+        Raises:
+            ImageError: an image cannot be read.
+            DataError: there are no images.
+            ConfigError: the coverage is out of range.
+
+        Example:
+            >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
+            >>> model.predict("new/*.jpg").to_frame()  # doctest: +SKIP
+        """
+        given, bundle = self.predictor.inputs(images), self.predictor.bundle
+        advance = (console or usual_console()).stage("predicting")
+        rows = self.predictor.predict(given, advance, coverage=coverage, sets=sets, by_class=by_class)
+        names, items = bundle.task.names, kept_items(given)
+        return Predictions(tuple(rows), names, bundle.thing, items, bundle.form, bundle.geometry)
+
+    def predict_proba(self, images: Images) -> NDArray[np.float64]:
+        """Calibrated probabilities.
+
+        Args:
+            images: N images, as `predict` takes them.
+
+        Returns:
+            Probabilities (N, K) in the order of `classes`; of an anomaly (N, 1).
+
+        Raises:
+            ModelError: the model predicts numbers; see `values`.
+        """
+        return self.predictor.predict_proba(images)
+
+    def values(self, images: Images) -> NDArray[np.float64]:
+        """The numbers (N, T) that a model of numbers predicts, in the unit of the training data.
+
+        Args:
+            images: N images, as `predict` takes them.
+
+        Raises:
+            ModelError: the model predicts classes; see `predict_proba`.
+        """
+        return self.predictor.values(images)
+
+    def embed(self, images: Images) -> NDArray[np.float32]:
+        """Features below the head (N, D).
+
+        Args:
+            images: N images, as `predict` takes them.
+        """
+        return self.predictor.embed(images)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, labels or numbers that the model predicts."""
+        return self.predictor.classes
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the network's input."""
+        return self.predictor.shape
+
+    def __getattr__(self, name: str) -> Any:
+        if name in OTHER_METHODS:
+            raise AttributeError(f"a model has no `{name}` here: {OTHER_METHODS[name]}", name=name, obj=self)
+        raise AttributeError(f"a Model has no attribute {name!r}", name=name, obj=self)
+
+    def __repr__(self) -> str:
+        """What it predicts, from what images, and how good it was on its test split."""
+        bundle, (channels, height, width) = self.predictor.bundle, self.shape
+        shown = ", ".join(bundle.classes[:5]) + (", ..." if len(bundle.classes) > 5 else "")
+        spec = bundle.network.spec
+        lines = [
+            f"{bundle.task.name} of {bundle.thing}s: {len(bundle.classes)} "
+            f"{bundle.task.words_used.names[len(bundle.classes) != 1]} ({shown})",
+            f"network {spec.get('name', spec.get('kind'))}, input {width} x {height} pixels, "
+            f"{'gray' if channels == 1 else 'RGB'}, {bundle.form.bits} bits",
+        ]
+        if test := bundle.scores.get("test"):
+            lines.append(f"test split: {bundle.task.evaluation.headline(test, bundle.thing).splitlines()[0]}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return str(import_module(DISPLAY).renderer(self).fragment())
+
+
+def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = "auto") -> Model:
+    """Load a trained model: `cs.load("runs/photos")`.
+
+    Args:
+        folder: a run, its folder or its `model/` folder; or the name of a network with published ImageNet weights.
+        engine: "auto" takes OpenVINO for much work on a CPU and PyTorch otherwise; "torch" or "openvino" fix it.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+
+    Returns:
+        The model.
+
+    Raises:
+        BundleError: there is no model in the folder, or a file of it is missing or damaged.
+        ConfigError: there is no such engine or device.
+
+    Example:
+        >>> cs.load("runs/photos").predict("new.jpg")[0].label  # doctest: +SKIP
+    """
+    path = Path(folder).expanduser()
+    return Model(load_predictor(folder, engine=engine, device=device), path if path.is_dir() else None)

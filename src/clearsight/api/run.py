@@ -1,0 +1,123 @@
+"""`Run`: what training returns."""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from clearsight.api.model import DISPLAY, Model
+from clearsight.data.temporary import TemporaryFolder
+from clearsight.diagnosis import Diagnosis
+from clearsight.disk import disk_errors
+from clearsight.errors import OutputError
+from clearsight.predictor import Predictor
+from clearsight.result import Result
+from clearsight.tasks.evaluation import NEW, Evaluation
+from clearsight.tasks.panel import TrustPanel
+from clearsight.train.label_issues import LabelIssues
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Run(Result):
+    """A finished training: its folder, its model and its scores.
+
+    folder: where it lies; in the cache, for as long as the run or its model is used, where no folder was named.
+    predictor: what gives the model's outputs. metrics: the scores of metrics.json. report: the page. diagnosis: what
+    the doctor says of the training, None where only a head was fitted. label_issues: labels that are probably wrong,
+    None where they were not examined. test: the evaluation of the test split, which was opened once.
+
+    Example:
+        >>> run = cs.fit("digits")  # doctest: +SKIP
+        >>> run.test.accuracy, run.test.interval  # doctest: +SKIP
+        >>> run.save("runs/digits")  # doctest: +SKIP
+    """
+
+    folder: Path
+    predictor: Predictor
+    metrics: dict[str, Any]
+    report: Path
+    diagnosis: Diagnosis | None = None
+    label_issues: LabelIssues | None = None
+    test: Evaluation | None = None
+    temporary: TemporaryFolder | None = None
+
+    display: ClassVar[str] = DISPLAY
+
+    @cached_property
+    def model(self) -> Model:
+        """The trained model."""
+        return Model(self.predictor, self.folder, temporary=self.temporary)
+
+    @property
+    def panel(self) -> TrustPanel | None:
+        """What the model promises and whether its test images show that it is kept; None for runs of older versions."""
+        return TrustPanel.from_dict(self.metrics["panel"]) if "panel" in self.metrics else None
+
+    def __fspath__(self) -> str:
+        """A run stands for its folder wherever a path is taken: `Path(run)`, `clearsight predict RUN`."""
+        return str(self.folder)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scores and decisions, as in metrics.json, and where the run lies."""
+        return {"run": str(self.folder), "report": str(self.report), **self.metrics}
+
+    def text(self) -> str:
+        """Scores on the test split, the trust panel, and where report and model lie."""
+        bundle = self.predictor.bundle
+        panel = f"\n{self.panel.text()}\n\n" if self.panel else ""
+        return (
+            f"{bundle.task.evaluation.headline(self.metrics['test'], bundle.thing, NEW)}\n{panel}"
+            f"trained in {self.metrics['train_seconds']:.0f} s\n\n"
+            f"  report   {os.path.relpath(self.report)}\n"
+            f"  model    {os.path.relpath(self.folder)}"
+        )
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Copy the run's folder, with its model and its report.
+
+        Args:
+            folder: where to write; it may not exist yet, or be empty.
+            overwrite: replace a folder that is there.
+
+        Returns:
+            The report.
+
+        Raises:
+            OutputError: the folder is in use, or the disk refuses.
+        """
+        place = Path(folder).expanduser()
+        if place.resolve() == self.folder.resolve():
+            return self.report
+        if place.exists() and not overwrite and (not place.is_dir() or any(place.iterdir())):
+            raise OutputError(
+                f"{place} is in use", found="a file" if place.is_file() else "a folder that is not empty",
+                fix="choose another folder, or pass overwrite=True to `save`",
+            )  # fmt: skip
+        with disk_errors(place, "the run", "free some space or choose another folder"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
+            try:
+                shutil.copytree(self.folder, partial)
+                _rename_in(partial / self.report.name, self.folder, place)
+                if place.is_dir():
+                    shutil.rmtree(place)
+                partial.replace(place)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return place / self.report.name
+
+    def moved(self, folder: Path) -> Run:
+        """The same run in the folder that it was moved to."""
+        return replace(self, folder=folder, report=folder / self.report.name)
+
+
+def _rename_in(page: Path, then: Path, now: Path) -> None:
+    """Let the commands of a copied page name the new folder."""
+    if page.is_file():
+        content = page.read_bytes().replace(html.escape(str(then)).encode(), html.escape(str(now)).encode())
+        page.write_bytes(content)
