@@ -66,9 +66,10 @@ def run(arguments: argparse.Namespace) -> None:
     for verdict in finished.diagnosis.verdicts if finished.diagnosis else ():
         command = f"\n  {verdict.command}" if verdict.options else ""
         print(f"\n{verdict.severity}: {verdict.words}\n  cure: {verdict.fix}{command}")
+    seconds = finished.metrics["train_seconds"] + finished.metrics["limits_seconds"]
     print(
         f"\n{task.evaluation.headline(finished.metrics['test'], thing, NEW)}\n"
-        f"trained in {finished.metrics['train_seconds']:.0f} s\n{_limits(finished, thing)}"
+        f"trained in {seconds:.0f} s\n{_limits(finished, thing)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
         f"  next     {_program()} predict {shlex.quote(folder)} {thing.upper()}"
