@@ -144,9 +144,6 @@ class ModelRenderer(SectionsRenderer[Any]):
             Tile("Input", f"{width}\u00a0×\u00a0{height}", f"pixels, {colour}, {bundle.form.bits} bits per channel"),
         )
 
-    def panel(self) -> TrustPanel | None:
-        return self.result.panel
-
     def sections(self) -> Sequence[Section]:
         return list(self._sections())
 

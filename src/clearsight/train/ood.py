@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -206,10 +207,20 @@ def _material(job: TrainContext, outcome: TrainResult, predictor: Predictor, wit
         for i in range(0, len(sources), 256)
     ]
     advance(2, 3)
-    output = predictor.forward(np.concatenate(changed))
-    copies = _Part(output.features, output.statistics, data.labels[sources], output.logits if with_logits else None)
+    parts = [(predictor.forward if frozen else partial(_in_one_batch, predictor))(images) for images in changed]
+    statistics, found, logits = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("statistics", "features", "logits")
+    )
+    copies = _Part(found, statistics, data.labels[sources], logits if with_logits else None)
     advance(3, 3)
     return _Material(remembered, held_out, plain, _Images(sources, copies), shaped=not frozen)
+
+
+def _in_one_batch(predictor: Predictor, images: Floats) -> ModelOutput:
+    """What the predictor makes of images (N, C, H, W), in one batch: small networks lose their time between batches."""
+    with torch.inference_mode():
+        logits, features = predictor.network.with_features(torch.from_numpy(images))
+    return ModelOutput(logits.numpy(), features.numpy(), pixel_statistics(images))
 
 
 def _changed(images: torch.Tensor, kinds: Sequence[str], policy: str | None, seed: int) -> Floats:
