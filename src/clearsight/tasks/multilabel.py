@@ -285,9 +285,8 @@ class Multilabel(Task):
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Multilabel:
         """From what `card` gave."""
         assert card is not None
-        return cls(
-            *(tuple(card[key]) for key in ("names", "scale", "shift", "thresholds")), rule=str(card.get("rule", ""))
-        )
+        scale, shift, thresholds = (tuple(card[key]) for key in ("scale", "shift", "thresholds"))
+        return cls(tuple(card["names"]), scale, shift, thresholds, str(card.get("rule", "")))
 
     def public_card(self) -> dict[str, Any]:
         """The probability from which each label is given, and what chose it."""

@@ -129,7 +129,7 @@ def fit(
     job = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
     outcome = _train(job)
     task, decided = with_operating_point(
-        outcome.task, outcome.logits, dataset.task.truth(dataset)[outcome.judged], wishes
+        outcome.task, outcome.logits, outcome.task.truth(dataset)[outcome.judged], wishes
     )  # fmt: skip
     for decision in decided:
         console.say(f"{decision.what}: {decision.choice}")
