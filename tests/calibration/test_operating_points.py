@@ -85,3 +85,27 @@ def test_promises_hold_on_new_images(measure, name, wanted, record_property):
         broken += point.reached[0].kept and value < wanted
     record_property("broken", broken / 200)
     assert broken <= binom.ppf(0.99, 200, 0.05)
+
+
+def test_an_exported_file_decides_alike():
+    """The program beside an exported file reads the operating point from its card."""
+    from clearsight.exporting.runtime import READERS
+    from clearsight.tasks.classification import Classification
+    from clearsight.tasks.task import PredictOptions
+
+    draws = np.random.default_rng(0)
+    p, labels = sample(300, draws)
+    outputs = np.log(p)
+    task, rules = Classification(NAMES).with_operating_point(outputs, labels, Wishes(recall={"c": 0.8}))
+    assert "recall of ‘c’" in rules[0]
+    assert Classification.load(task.card(), NAMES, 1.0) == task
+    images = [str(i) for i in range(300)]
+    card = {"classes": NAMES, **task.export_facts()}
+    probabilities = task.decode(outputs).astype(np.float32)
+    exported = READERS["classes"](card, (probabilities,), images, 0.9)
+    ours = task.predictions(outputs, images, None, PredictOptions())
+    assert [e.label for e in exported] == [o.label for o in ours]
+    moved = [o for o in ours if o.label != next(iter(o.probabilities))]
+    assert moved
+    assert all(o.line().startswith("c by its operating point; ") for o in moved)
+    assert all(o.probability == o.probabilities[o.label] for o in ours)

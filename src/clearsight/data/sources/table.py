@@ -130,8 +130,8 @@ def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: 
     metadata = {
         str(frame.columns[i]).strip(): np.array(_texts(frame, i))[rows] for i in columns.values() if i not in used
     }
-    listed = Files(tuple(paths[i] for i in rows), root)
-    return Listing(name, listed, given, stated.rows(rows), groups, metadata=metadata)
+    source = Files(tuple(paths[i] for i in rows), root)
+    return Listing(name, source, given, stated.rows(rows), groups, metadata=metadata)
 
 
 def _stated(frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str]) -> Stated:
