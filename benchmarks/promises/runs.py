@@ -209,6 +209,7 @@ class Gather:
             "kind of network": bundle.network.spec.get("kind"),
             "members": len(bundle.network.member_networks),
             "n": {part: len(rows) for part, rows in fitted.prepared.split.parts().items()},
+            "calibrated on": _calibrated_on(run, fitted),
             "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
             "metrics": run.metrics,
             "panel": panel.to_dict() if hasattr(panel, "to_dict") else panel,
@@ -330,6 +331,17 @@ class Gather:
             value = getattr(found, name, self.trained.issues.get(name))
             if value is not None and len(value) == len(found.rows):
                 self.arrays[f"issues.{name}"] = np.asarray(value)
+
+
+def _calibrated_on(run: Any, fitted: Any) -> dict[str, int]:
+    """Images that prediction sets or intervals, and the threshold of the OOD detector, follow from."""
+    test = run.metrics.get("test", {})
+    told = (test.get("limits") or {}).get("calibrated_on") or test.get("calibrated_on")
+    known = getattr(run.predictor.bundle.limits, "known", None)
+    return {
+        "sets": int(told or len(fitted.judged)),
+        "ood": len(fitted.prepared.split.val) if known is None else len(known),
+    }
 
 
 def _score(predictor: Any, output: Any, ood: Any) -> NDArray[Any]:
