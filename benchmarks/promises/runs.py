@@ -40,8 +40,10 @@ NOISE = 0.05
 ROUNDS = {True: 1000, False: 150}
 """Steps towards fooling images of small images, and of large ones, which take a second each."""
 
-ENSEMBLE = {"freeze": "lower", "epochs": 2}
-"""Options by which a network is trained for every fold."""
+ENSEMBLE = {"freeze": "lower", "epochs": 2, "budget": "1h", "img_size": 224, "augment": "none"}
+"""Options by which a network is trained for every fold: with a budget far above what two epochs take; the size of the
+published weights and no mirror images, which a budget would try too.
+"""
 
 Arrays = dict[str, NDArray[Any]]
 
