@@ -93,7 +93,10 @@ def debiased_ece(confidence: Floats, right: NDArray[np.bool_]) -> float:
 
 def coverage(record: Record) -> dict[str, Any]:
     """Of every method and coverage: share of test images covered, size of sets or width of intervals, empty sets."""
-    found: dict[str, Any] = {"calibration": len(record["val.rows"]), "test": len(record["test.rows"])}
+    found: dict[str, Any] = {
+        "calibration": record.facts.get("calibrated on", {}).get("sets", len(record["val.rows"])),
+        "test": len(record["test.rows"]),
+    }
     truth = record["test.truth"]
     for level in COVERAGES:
         for method in METHODS:
@@ -124,7 +127,7 @@ def ood(record: Record) -> dict[str, Any]:
     if "test.flagged" not in record:
         return {}
     flagged = record["test.flagged"]
-    found: dict[str, Any] = {"false alarms": float(flagged.mean()), "known": record.facts["n"]["val"]}
+    found: dict[str, Any] = {"false alarms": float(flagged.mean()), "known": _known(record)}
     truth = record["test.truth"]
     if record.facts["task"] == "classification":
         shares = {str(k): float(flagged[truth == k].mean()) for k in np.unique(truth)}
@@ -144,6 +147,11 @@ def ood(record: Record) -> dict[str, Any]:
         found["auroc"] = auroc(record["test.score"], record["gone.score"])
         found["auroc of percentiles"] = auroc(record["test.percentile"], record["gone.percentile"])
     return found
+
+
+def _known(record: Record) -> int:
+    """Images that the threshold follows from."""
+    return int(record.facts.get("calibrated on", {}).get("ood", record.facts["n"]["val"]))
 
 
 def issues(record: Record) -> dict[str, Any]:

@@ -40,8 +40,10 @@ NOISE = 0.05
 ROUNDS = {True: 1000, False: 150}
 """Steps towards fooling images of small images, and of large ones, which take a second each."""
 
-ENSEMBLE = {"freeze": "lower", "epochs": 2}
-"""Options by which a network is trained for every fold."""
+ENSEMBLE = {"freeze": "lower", "epochs": 2, "budget": "1h", "img_size": 224, "augment": "none"}
+"""Options by which a network is trained for every fold: with a budget far above what two epochs take; the size of the
+published weights and no mirror images, which a budget would try too.
+"""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -209,6 +211,7 @@ class Gather:
             "kind of network": bundle.network.spec.get("kind"),
             "members": len(bundle.network.member_networks),
             "n": {part: len(rows) for part, rows in fitted.prepared.split.parts().items()},
+            "calibrated on": _calibrated_on(run, fitted),
             "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
             "metrics": run.metrics,
             "panel": panel.to_dict() if hasattr(panel, "to_dict") else panel,
@@ -330,6 +333,17 @@ class Gather:
             value = getattr(found, name, self.trained.issues.get(name))
             if value is not None and len(value) == len(found.rows):
                 self.arrays[f"issues.{name}"] = np.asarray(value)
+
+
+def _calibrated_on(run: Any, fitted: Any) -> dict[str, int]:
+    """Images that prediction sets or intervals, and the threshold of the OOD detector, follow from."""
+    test = run.metrics.get("test", {})
+    told = (test.get("limits") or {}).get("calibrated_on") or test.get("calibrated_on")
+    known = getattr(run.predictor.bundle.limits, "known", None)
+    return {
+        "sets": int(told or len(fitted.judged)),
+        "ood": len(fitted.prepared.split.val) if known is None else len(known),
+    }
 
 
 def _score(predictor: Any, output: Any, ood: Any) -> NDArray[Any]:

@@ -64,8 +64,8 @@ issues.rows (M,), issues.found (n,)   images looked at for wrong labels, and tho
 issues.labels (M,), issues.probabilities (M, K)   what they were found by, where the run tells
 planted.rows, planted.labels, planted.true   labels that were changed (kinds symmetric, confusable)
 
-In the facts: set, kind, seed, code, seconds, task, classes, n of each part, metrics (metrics.json), panel (entries of
-the trust panel, where the run has one), decisions.
+In the facts: set, kind, seed, code, seconds, task, classes, n of each part, calibrated on (how many images), metrics
+(metrics.json), panel (entries of the trust panel, where the run has one), machine.
 """
 
 
