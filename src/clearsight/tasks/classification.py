@@ -235,7 +235,8 @@ class Classification(Task):
         raw = Classification(self.names).decode(outputs)
         probabilities, point = self.decode(outputs), self.operating_point
         return evaluate_classes(
-            probabilities, raw, truth, self.names, calibration=self.calibration.words(), indices=indices, images=images,
+            probabilities, raw, truth, self.names, calibration=self.calibration.words(),
+            frequencies=None if self.calibrator is None else self.calibration.frequencies, indices=indices, images=images,
             predicted=self.decided(probabilities), rule=point.rule if point else "",
         )  # fmt: skip
 
