@@ -165,7 +165,8 @@ def test_a_run_without_a_folder_lasts_as_long_as_it_is_used(here, digits_arrays)
     assert home == here.parent / "cache" / "temporary"
     assert (folder / "report.html").is_file()
     assert run.test.accuracy == run.metrics["test"]["accuracy"]
-    assert "right on" in repr(run)
+    assert "accuracy" in repr(run)
+    assert "trust panel" in repr(run)
     html = run._repr_html_()
     assert html.count("<img") == len(run.test.pictures)
     assert "Confusion matrix" in html

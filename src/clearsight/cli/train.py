@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         command = f"\n  {verdict.command}" if verdict.options else ""
         print(f"\n{verdict.severity}: {verdict.words}\n  cure: {verdict.fix}{command}")
     panel = finished.panel
-    seconds = finished.metrics["train_seconds"] + finished.metrics["limits_seconds"]
+    seconds = finished.metrics["train_seconds"] + finished.metrics.get("limits_seconds", 0)
     print(
         f"\n{task.evaluation.headline(finished.metrics['test'], thing, NEW)}\n"
         + (f"\n{panel.text()}\n\n" if panel else "")

@@ -160,10 +160,15 @@ class ClassEvaluation(Evaluation):
     def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
         """Accuracy with its interval, and calibration."""
         low, high = summary["accuracy_interval"]
+        accuracy = (
+            f"accuracy {percent(summary['accuracy'])} on {summary['n']:,} {thing}s{new} "
+            f"(95 % interval {percent(low)} to {percent(high)})"
+        )
+        if "debiased_ece" not in summary:  # of a run of an earlier version
+            return accuracy
         least, most = summary["debiased_ece_interval"]
         return (
-            f"accuracy {percent(summary['accuracy'])} on {summary['n']:,} {thing}s{new} "
-            f"(95 % interval {percent(low)} to {percent(high)})\n"
+            f"{accuracy}\n"
             f"calibration error {points(summary['debiased_ece'])} ({100 * least:.1f} to {100 * most:.1f}; before "
             f"calibration {100 * summary['debiased_ece_uncalibrated']:.1f}), log loss {summary['log_loss']:.3f} (class "
             f"frequencies {summary['log_loss_frequencies']:.3f})"
