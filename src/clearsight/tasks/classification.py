@@ -287,9 +287,14 @@ class Classification(Task):
     def card(self) -> dict[str, Any]:
         """Plain values for the bundle."""
         return {
-            "task": self.name, "calibrator": self.calibration.card(),
-            "conformal": None if self.conformal is None else self.conformal.card(),
-            "operating_point": None if self.operating_point is None else self.operating_point.card(),
+            "task": self.name,
+            **{name: None if part is None else part.card() for name, part in self._fitted().items()},
+        }
+
+    def _fitted(self) -> dict[str, Calibrator | ConformalScores | OperatingPoint | None]:
+        """What was fitted, by its field."""
+        return {
+            "calibrator": self.calibrator, "conformal": self.conformal, "operating_point": self.operating_point,
         }  # fmt: skip
 
     @classmethod
@@ -297,12 +302,13 @@ class Classification(Task):
         """From what `card` gave; older bundles state a temperature alone, and have no prediction sets."""
         if card is None:
             return cls(names, Calibrator.identity(len(names), temperature))
-        conformal, point = card["conformal"], card["operating_point"]
+        calibrator, conformal, point = (card[name] for name in ("calibrator", "conformal", "operating_point"))
         return cls(
-            names, Calibrator.load(card["calibrator"]),
+            names,
+            None if calibrator is None else Calibrator.load(calibrator),
             None if conformal is None else ConformalScores.load(conformal),
             None if point is None else OperatingPoint.load(point),
-        )  # fmt: skip
+        )
 
 
 class _Probabilities(CalibratedSoftmax):
