@@ -56,16 +56,19 @@ FALSE_SHARE = 0.1
 COST = 0.05
 """Expected F1 that is given up for a list that counts as reliable."""
 
-FIND_LEAST = 0.2
-"""Least expected F1 of a list worth showing: below it wrong labels cannot be told from difficult images."""
+ANY = 2 / 3
+"""Share of data sets that have wrong labels, as it is assumed."""
 
 
 @dataclass(frozen=True)
 class LabelNoise:
-    """wrong (N,): the probability that each label is wrong. share: of all labels, the expected share of wrong ones."""
+    """wrong (N,): the probability that each label is wrong, if any is. share: the expected share of wrong labels, if
+    there are any. present: the probability that there are.
+    """
 
     wrong: Floats
     share: float
+    present: float
 
 
 def label_noise(labels: Rows, probabilities: Floats) -> LabelNoise:
@@ -88,8 +91,11 @@ def label_noise(labels: Rows, probabilities: Floats) -> LabelNoise:
         confusions.append(confusion)
         for m, mix in enumerate(mixes):
             total = np.outer(1 - NOISE, right) + np.outer(NOISE, mix * uniform + (1 - mix) * confused)
-            evidence[t, m] = np.log(total).sum(1) + np.log(prior)
-    weight = np.exp(evidence - evidence.max())
+            evidence[t, m] = np.log(total).sum(1)
+    joint = np.exp(evidence - evidence.max())
+    some_wrong, none_wrong = float((joint.mean((0, 1)) * prior).sum()), float(joint[..., 0].mean())
+    present = ANY * some_wrong / (ANY * some_wrong + (1 - ANY) * none_wrong)
+    weight = joint * prior
     weight /= weight.sum()
     wrong = np.zeros(len(labels))
     for t, factor in enumerate(SHARPER):
@@ -101,13 +107,13 @@ def label_noise(labels: Rows, probabilities: Floats) -> LabelNoise:
             for e in np.flatnonzero(weight[t, m] > 1e-6):
                 false = NOISE[e] * other
                 wrong += weight[t, m, e] * false / ((1 - NOISE[e]) * right + false)
-    return LabelNoise(np.minimum(wrong, 1.0), float((weight.sum((0, 1)) * NOISE).sum()))
+    return LabelNoise(np.minimum(wrong, 1.0), float((weight.sum((0, 1)) * NOISE).sum()), present)
 
 
 def _prior() -> Floats:
-    """The prior probability of each share of wrong labels, none of them zero."""
+    """The prior probability of each share of wrong labels, if there are any."""
     prior = np.gradient(NOISE) * np.exp(-NOISE / USUAL_NOISE)
-    prior[0] = 1e-12  # no wrong label at all: the next smallest share stands for it
+    prior[0] = 0
     return np.asarray(prior / prior.sum())
 
 
@@ -131,9 +137,11 @@ def select(noise: LabelNoise) -> tuple[Rows, float]:
     """Positions of the labels to show, the most probably wrong first, and the expected share of them that are right.
 
     Of the lists of the most suspicious labels, the one with the largest expected F1 = 2 hits / (flags + wrong labels)
-    is shown; or the longest that counts as reliable, if its F1 is not much smaller. None if wrong labels cannot be
-    found among difficult images.
+    is shown; or the longest that counts as reliable, if its F1 is not much smaller. None where it is more probable that
+    no label is wrong than that some are.
     """
+    if noise.present < 0.5:
+        return np.zeros(0, np.int64), 0.0
     order = np.argsort(-noise.wrong, kind="stable")
     flags, hits = np.arange(1, len(order) + 1), np.cumsum(noise.wrong[order])
     f1, false = 2 * hits / (flags + hits[-1]), 1 - hits / flags
@@ -141,6 +149,4 @@ def select(noise: LabelNoise) -> tuple[Rows, float]:
     reliable = np.flatnonzero((false <= FALSE_SHARE) & (f1 >= f1[best] - COST))
     if false[best] > FALSE_SHARE and len(reliable):
         best = int(reliable[-1])
-    if f1[best] < FIND_LEAST or not len(order):
-        return np.zeros(0, np.int64), 0.0
     return order[: best + 1], float(false[best])
