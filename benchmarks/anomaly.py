@@ -42,7 +42,7 @@ def _run(data: Any, labels: Any = None, **options: Any) -> dict[str, Any]:
         about = ("auroc", "auroc_interval", "false_alarms", "found", "anomalies", "n")
         found = {name: run.metrics["test"][name] for name in about}
         decided = {d["what"]: d["choice"] for d in run.metrics["recipe"]}
-        suspects = [s.index for s in run.suspects.found] if run.suspects else []
+        suspects = [s.index for s in run.label_issues.found] if run.label_issues else []
         return {**found, "detector": decided["detector"], "seconds": run.metrics["train_seconds"], "suspects": suspects}
 
 

@@ -94,9 +94,9 @@ def _labels(seed: int) -> dict[str, Any]:
     labels[changed] = (labels[changed] + draw.integers(1, 10, len(changed))) % 10
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         run = fit(replace(dataset, labels=labels, origin="arrays in memory"), out=f"{folder}/run", seed=seed, epochs=2)
-        assert run.suspects is not None
-        looked = set(run.suspects.rows.tolist())
-        suspects = {s.index for s in run.suspects.found}
+        assert run.label_issues is not None
+        looked = set(run.label_issues.rows.tolist())
+        suspects = {s.index for s in run.label_issues.found}
     wrong = {int(i) for i in changed} & looked
     hits = len(suspects & wrong)
     return {"suspects": len(suspects), "precision": hits / max(1, len(suspects)), "recall": hits / len(wrong)}

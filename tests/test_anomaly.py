@@ -188,11 +188,11 @@ def test_a_few_anomalies_among_the_normal_are_suspected(digit_images, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
     images = np.concatenate([noise, zeros])
     run = cs.fit(images, ["zero"] * 156, task="anomaly", anomaly="knn", out=tmp_path / "run")
-    named = {int(s.image[1:]) for s in run.suspects.found}
-    learned = {int(i) for i in run.suspects.rows}
+    named = {int(s.image[1:]) for s in run.label_issues.found}
+    learned = {int(i) for i in run.label_issues.rows}
     assert learned & set(range(6)), "some were among the images to learn from"
     assert named == learned & set(range(6))
-    assert "anomaly" in (run.folder / "suspects.csv").read_text()
+    assert "anomaly" in (run.folder / "label_issues.csv").read_text()
     assert all(a.anomaly for a in run.predictor.predict(noise))
 
 

@@ -1,4 +1,4 @@
-"""What the page says of images unlike the training data, of prediction sets, and of label issues."""
+"""What the page says of images unlike the training data and of prediction sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clearsight.evaluation import OODCheck
 from clearsight.evaluation.ood import SetsCheck
 from clearsight.report.pictures import picture
 from clearsight.train.fit import Fitted
-from clearsight.wording import count, listed, percent, probability
+from clearsight.wording import count, listed, percent
 
 SCORE_WORDS = {
     "combined": "all of these, each by how rare it is among known images",
@@ -19,9 +19,6 @@ SCORE_WORDS = {
     "pixels": "how unusual its contrast, sharpness and colours are",
     "other": "how much its features are like those of images of no class",
 }
-
-SHOWN = 24
-"""Pictures of label issues at most."""
 
 FLAGGED = 8
 """Pictures of flagged test images at most."""
@@ -46,16 +43,6 @@ class OODSection:
     scores: tuple[Row, ...] = ()
     flagged: tuple[Row, ...] = ()
     sets: Row | None = None
-
-
-@dataclass(frozen=True)
-class LabelIssuesSection:
-    """Labels that are probably wrong."""
-
-    words: str
-    meaning: str
-    shown: tuple[Row, ...]
-    more: int
 
 
 def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSection:
@@ -120,26 +107,3 @@ def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> Row:
         if number
     ]
     return {"words": words, "sizes": sizes}
-
-
-def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
-    """Collect the section; None where labels were not examined."""
-    issues = fitted.suspects
-    if issues is None:
-        return None
-    found = issues.found
-    words = f"Of {count(len(issues.rows), 'image')} examined by {issues.by}, " + (
-        f"{len(found):,} may be labelled wrongly." if found else "none seems to be labelled wrongly."
-    )
-    shown = tuple(
-        {
-            "picture": picture(
-                fitted.prepared, s.index, SIDE, f"{s.image}: labelled {s.label}, suggested {s.suggested}"
-            ),
-            "name": s.image,
-            "words": f"labelled {s.label} ({probability(s.belief_in_label)}), rather {s.suggested} "
-            f"({probability(s.belief_in_suggested)})",
-        }
-        for s in found[:SHOWN]
-    )
-    return LabelIssuesSection(words, fitted.bundle.task.words_used.issues_meaning, shown, len(found) - len(shown))

@@ -43,7 +43,7 @@ class Run:
     metrics: dict[str, Any] = field(repr=False)
     report: Path
     diagnosis: Diagnosis | None = field(default=None, repr=False)
-    suspects: LabelIssues | None = field(default=None, repr=False)
+    label_issues: LabelIssues | None = field(default=None, repr=False)
     test: Evaluation | None = field(default=None, repr=False)
 
     @property
