@@ -55,8 +55,8 @@ Watch = Callable[[nn.Module, TrainConfig, Examples], Observer]
 @dataclass(frozen=True)
 class TrainResult:
     """What a strategy leaves; see `fit.Fitted` for the fields. task: calibrated. label_issues: images that training
-    itself took for anomalies. unseen (U,), unseen_logits (U, O): images that no weight was fitted to, and the network's own
-    outputs of them, where these are others than `judged` and `logits`, as for networks of several folds.
+    itself took for anomalies. unseen (U,), unseen_logits (U, O): images that no weight was fitted to, and the network's
+    own outputs of them, where these are others than `judged` and `logits`, as for networks of several folds.
     """
 
     network: ModelNetwork
