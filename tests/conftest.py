@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -34,8 +34,6 @@ from clearsight.models.network import from_spec
 from clearsight.predictor import Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.tasks import Multilabel, Regression, read
-from clearsight.train.classifiers import Setting
-from clearsight.train.confident_learning import COMMITTEE
 
 TASKS = {
     "labels": Multilabel.unfitted(("cat", "dog", "fox")),
@@ -149,17 +147,6 @@ def new_cache(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Callabl
 def own_cache(new_cache: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees what another, or the user, has cached."""
     monkeypatch.setenv("CLEARSIGHT_CACHE", new_cache())
-
-
-@pytest.fixture(scope="session", autouse=True)
-def whole_forest() -> Iterator[Setting]:
-    """The forest that looks for label issues. In the tests it has 10 trees instead of 100: its 5 fits take longer than
-    many a training here. Those of what is found, tests/train/test_label_issues.py, set the whole one again.
-    """
-    whole = COMMITTEE["forest"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(COMMITTEE, "forest", {"trees": 10})
-        yield whole
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ def test_a_few_anomalies_among_the_normal_are_suspected(digit_images, tmp_path):
     learned = {int(i) for i in run.label_issues.rows}
     assert learned & set(range(6)), "some were among the images to learn from"
     assert named == learned & set(range(6))
-    assert "anomaly" in (run.folder / "suspects.csv").read_text()
+    assert "anomaly" in (run.folder / "label_issues.csv").read_text()
     assert all(a.anomaly for a in run.predictor.predict(noise))
 
 

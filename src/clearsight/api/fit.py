@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,7 +22,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.split_record import targets_digest
 from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
-from clearsight.disk import disk_errors, read_inside, write_json, write_table
+from clearsight.disk import disk_errors, read_inside, write_json
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.evaluation import OODCheck, check_ood
 from clearsight.evaluation.trust_panel import trust_panel
@@ -31,6 +31,7 @@ from clearsight.predictor import Predictor
 from clearsight.report.components.label_issues import issue_cards
 from clearsight.report.components.pictures import Thumbnail
 from clearsight.report.components.pieces import cards_of, run_thumbnail
+from clearsight.report.label_issues_section import write_label_issues
 from clearsight.report.page import write_report
 from clearsight.runs.folder import resumed, run_folder
 from clearsight.runs.load import load_predictor
@@ -41,7 +42,6 @@ from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import Card
 from clearsight.train.config import TrainConfig
 from clearsight.train.fit import Fitted
-from clearsight.train.label_issues import LabelIssue
 from clearsight.train.loop import Examples
 from clearsight.train.observer import Epoch
 from clearsight.train.option_signature import Options, options_in_signature
@@ -160,9 +160,8 @@ def _written(
             folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
             limits=ood, panel=test.panel,
         )  # fmt: skip
-        if fitted.suspects:
-            columns = [f.name for f in fields(LabelIssue)]
-            write_table(folder / "suspects.csv", [asdict(s) for s in fitted.suspects.found], columns)
+        if fitted.label_issues:
+            write_label_issues(folder, fitted.prepared, fitted.label_issues)
         scores = {"test": test.summary(), "val": val.summary(), "panel": test.panel.to_dict()}
         bundle = fitted.bundle.with_scores(scores)
         assert bundle.split is not None
@@ -171,7 +170,7 @@ def _written(
         write_json(folder / "metrics.json", metrics)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the run is whole; its weights are in model/
     world.broadcast(test)  # the others may read the run now
-    issues = fitted.suspects
+    issues = fitted.label_issues
     if issues is not None:
         issues = replace(issues, pictures=_pictures(fitted, issue_cards(issues).cards))
     return Run(
@@ -279,7 +278,7 @@ def _evaluate(predictor: Predictor, fitted: Fitted, console: Console) -> tuple[E
         others = np.setdiff1d(np.arange(len(rows)), alike)
         without = task.evaluate(output.logits[others], truth[rows][others], groups=[groups[i] for i in others])
     panel = trust_panel(
-        predictor, test, images=prepared.pixels.view(rows), truth=truth[rows], check=check, issues=fitted.suspects,
+        predictor, test, images=prepared.pixels.view(rows), truth=truth[rows], check=check, issues=fitted.label_issues,
         without=without,
     )  # fmt: skip
     test = replace(test, panel=panel)

@@ -22,6 +22,7 @@ from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig
+from clearsight.wording import percent
 
 if TYPE_CHECKING:
     from clearsight.api.run import Run
@@ -84,9 +85,10 @@ def _label_issues(run: Run, thing: str) -> str:
     if run.label_issues and not run.label_issues.found:
         said += "no label issues found\n"
     elif run.label_issues:
-        n, file = len(run.label_issues.found), os.path.relpath(run.folder / "suspects.csv")
+        n, file = len(run.label_issues.found), os.path.relpath(run.folder / "label_issues.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))
-        said += f"{words}: {file}\n"
+        share = run.label_issues.expected_false_share
+        said += f"{words}" + (f" ({percent(share)} of them expected to be right)" if share else "") + f": {file}\n"
     return said
 
 

@@ -276,11 +276,11 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
     pairs: list[tuple[float, int, int]] = []
     for start in range(0, len(split.test), 2048):
         chunk = split.test[start : start + 2048]
-        query, query_flat = _unit(small[chunk])
+        query, query_flat = unit_thumbnails(small[chunk])
         highest, where = np.full(len(chunk), -1, np.float32), np.zeros(len(chunk), np.int64)
         for first in range(0, len(known), 2048):  # in blocks, so that memory does not grow with the data
             block = known[first : first + 2048]
-            reference, flat = _unit(small[block])
+            reference, flat = unit_thumbnails(small[block])
             likeness = query @ reference.T
             likeness[query_flat] = -1
             likeness[:, flat] = -1
@@ -309,7 +309,7 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
     ]
 
 
-def _unit(small: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def unit_thumbnails(small: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Thumbnails as centred unit vectors (N, 256), and which of them are too flat to compare."""
     vectors = small.reshape(len(small), -1).astype(np.float32) / 257
     vectors -= vectors.mean(axis=1, keepdims=True)

@@ -87,6 +87,6 @@ def _names(path: Path) -> list[str]:
     if named is None:
         raise DataError(
             f"--leave-out {path} has no column {COLUMN}", found=", ".join(columns) or "no columns",
-            expected="a table with a header, such as suspects.csv of a run",
+            expected="a table with a header, such as label_issues.csv of a run",
         )  # fmt: skip
     return named

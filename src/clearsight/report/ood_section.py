@@ -1,4 +1,4 @@
-"""What the page says of images unlike the training data, of prediction sets, and of label issues."""
+"""What the page says of images unlike the training data and of prediction sets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 
 from clearsight.evaluation import OODCheck
 from clearsight.evaluation.ood import SetsCheck
-from clearsight.report.components.label_issues import issue_cards
 from clearsight.report.components.pictures import picture
-from clearsight.tasks.sections import Cards
 from clearsight.train.fit import Fitted
 from clearsight.wording import count, listed, percent
 
@@ -45,16 +43,6 @@ class OODSection:
     scores: tuple[Row, ...] = ()
     flagged: tuple[Row, ...] = ()
     sets: Row | None = None
-
-
-@dataclass(frozen=True)
-class LabelIssuesSection:
-    """Labels that are probably wrong."""
-
-    words: str
-    meaning: str
-    cards: Cards
-    more: int
 
 
 def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSection:
@@ -119,13 +107,3 @@ def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> Row:
         if number
     ]
     return {"words": words, "sizes": sizes}
-
-
-def label_issues_section(fitted: Fitted) -> LabelIssuesSection | None:
-    """Collect the section; None where labels were not examined."""
-    issues = fitted.suspects
-    if issues is None:
-        return None
-    cards = issue_cards(issues)
-    meaning = fitted.bundle.task.words_used.issues_meaning
-    return LabelIssuesSection(issues.summary(), meaning, cards, len(issues.found) - len(cards.cards))

@@ -18,7 +18,8 @@ from clearsight.report.command import option_words, run_commands
 from clearsight.report.components.pieces import PieceFilters, run_thumbnail
 from clearsight.report.data_section import DataSection, data_section
 from clearsight.report.doctor_section import DoctorSection, doctor_section
-from clearsight.report.ood_section import LabelIssuesSection, OODSection, label_issues_section, ood_section
+from clearsight.report.label_issues_section import LabelIssuesSection, label_issues_section
+from clearsight.report.ood_section import OODSection, ood_section
 from clearsight.report.recipe_section import RecipeSection, recipe_section
 from clearsight.report.render import environment
 from clearsight.tasks.evaluation import Evaluation

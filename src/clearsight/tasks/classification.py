@@ -236,7 +236,8 @@ class Classification(Task):
         probabilities, point = self.decode(outputs), self.operating_point
         return evaluate_classes(
             probabilities, raw, truth, self.names, calibration=self.calibration.words(),
-            frequencies=None if self.calibrator is None else self.calibration.frequencies, indices=indices, images=images,
+            frequencies=None if self.calibrator is None else self.calibrator.frequencies, indices=indices,
+            images=images,
             predicted=self.decided(probabilities), rule=point.rule if point else "",
         )  # fmt: skip
 

@@ -23,8 +23,8 @@ class Words:
     head_scores: tuple[str, str] = ("Explained", "Squared error")
     issues: str = "{n} label{s} may be wrong"
     issues_meaning: str = (
-        "A label is listed if models that were not trained on the image give another one so high a probability that "
-        "mislabelling explains it best [Northcutt et al. 2021]. Training used the labels as they are."
+        "Wrong labels contradict models that were not trained on the image however sure these are; right labels of "
+        "difficult images do so only as often as the models' probabilities say. Training used the labels as they are."
     )
     head_choice: str = "The one with the lowest squared error was chosen; it explains the largest share of what varies."
     recipe: str = ""

@@ -174,7 +174,7 @@ class DataConfig:
         within="[2, inf)",
     )  # fmt: skip
     leave_out: str | None = option(
-        None, "table whose column `image` names images not to learn from, such as suspects.csv of an earlier run"
+        None, "table whose column `image` names images not to learn from, such as label_issues.csv of an earlier run"
     )
     other: str | None = option(None, "class of images that belong to no class; images like them are flagged as unknown")
     data_dir: str | None = option(None, "folder that holds the files of a built-in data set (mnist, ...)")

@@ -54,9 +54,9 @@ Watch = Callable[[nn.Module, TrainConfig, Examples], Observer]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a strategy leaves; see `fit.Fitted` for the fields. task: calibrated. suspects: images that training itself
-    took for anomalies. unseen (U,), unseen_logits (U, O): images that no weight was fitted to, and the network's own
-    outputs of them, where these are others than `judged` and `logits`, as for networks of several folds.
+    """What a strategy leaves; see `fit.Fitted` for the fields. task: calibrated. label_issues: images that training
+    itself took for anomalies. unseen (U,), unseen_logits (U, O): images that no weight was fitted to, and the network's
+    own outputs of them, where these are others than `judged` and `logits`, as for networks of several folds.
     """
 
     network: ModelNetwork
@@ -68,7 +68,7 @@ class TrainResult:
     images_per_second: float
     tuned: bool = False
     training: TrainConfig | None = None
-    suspects: LabelIssues | None = None
+    label_issues: LabelIssues | None = None
     unseen: NDArray[np.int64] | None = None
     unseen_logits: NDArray[np.float64] | None = None
 

@@ -61,7 +61,7 @@ class Fitted:
     history is empty where no network was trained by gradient descent. tuned: a pretrained network was trained further
     and kept. seconds: of training; limits_seconds: of finding out what the model does not know and which labels to
     doubt. images_per_second: of training or of features. training: the
-    resolved config, where a network was trained by gradient descent. suspects: labels that
+    resolved config, where a network was trained by gradient descent. label_issues: labels that
     are probably wrong.
     """
 
@@ -78,7 +78,7 @@ class Fitted:
     limits_seconds: float
     images_per_second: float
     training: TrainConfig | None = None
-    suspects: LabelIssues | None = None
+    label_issues: LabelIssues | None = None
 
 
 def fit(
@@ -138,13 +138,13 @@ def fit(
     outcome = replace(outcome, task=task)
     trained = time.perf_counter()
     bundle = _bundle(outcome, prepared, geometry, scanned)
-    suspects = None
+    label_issues = None
     if world.rank == 0:
         alone = replace(job, world=ALONE)
         bundle = replace(bundle, limits=fit_ood_detector(alone, outcome, bundle, other))
-        suspects = outcome.suspects
+        label_issues = outcome.label_issues
         if outcome.task.training.label_issues and find_issues:
-            suspects = find_label_issues(alone)
+            label_issues = find_label_issues(alone)
     return Fitted(
         bundle=bundle,
         prepared=prepared,
@@ -159,7 +159,7 @@ def fit(
         limits_seconds=time.perf_counter() - trained,
         images_per_second=outcome.images_per_second,
         training=outcome.training,
-        suspects=suspects,
+        label_issues=label_issues,
     )
 
 

@@ -10,34 +10,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.result import Result
-from clearsight.wording import count, percent
+from clearsight.wording import count, percent, probability
 
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """An image whose label is doubted. index: its position in the data set. Beliefs: by machines new to it."""
+    """An image whose label may be wrong.
+
+    index: its position in the data set. suggested: the most probable other class. probability_of_label,
+    probability_of_suggested: by classifiers not fitted to the image. probability_wrong: that the label is wrong.
+    """
 
     index: int
     image: str
     label: str
     suggested: str
-    belief_in_label: float
-    belief_in_suggested: float
+    probability_of_label: float
+    probability_of_suggested: float
+    probability_wrong: float | None = None
 
     def words(self) -> str:
-        """The label and the suggestion, with the probability of each."""
+        """The label and the suggestion, with the probability of each, and how probably the label is wrong."""
+        wrong = "" if self.probability_wrong is None else f"; wrong with {probability(self.probability_wrong)}"
         return (
-            f"labelled {self.label} ({percent(self.belief_in_label)}), rather {self.suggested} "
-            f"({percent(self.belief_in_suggested)})"
+            f"labelled {self.label} ({probability(self.probability_of_label)}), rather {self.suggested} "
+            f"({probability(self.probability_of_suggested)}){wrong}"
         )
+
+
+@dataclass(frozen=True)
+class ConfusedClasses:
+    """Two classes, and how many of their `images` are more probable to be of the other."""
+
+    classes: tuple[str, str]
+    confused: int
+    images: int
+
+
+@dataclass(frozen=True)
+class LabelConflict:
+    """Two images with different labels that are the same (exact), or nearly so. indices: positions in the data set."""
+
+    indices: tuple[int, int]
+    images: tuple[str, str]
+    labels: tuple[str, str]
+    exact: bool
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LabelIssues(Result):
-    """The images whose labels are probably wrong.
+    """Label issues, the most probably wrong label first; none is a valid result.
 
-    rows: positions of the images examined (M,). by: what examined them. found: the issues, the least probable label
-    first. pictures: small images (H, W) or (H, W, 3), uint8, of the first of them, by their positions in the data set.
+    rows: positions of the images examined (M,). by: what examined them. pictures: small images (H, W) or (H, W, 3),
+    uint8, of the first of them, by their positions in the data set. expected_false_share: of `found`, how many are
+    expected to be labelled correctly; 0 if there are none, None where it is not known. noise: expected share of wrong
+    labels among all examined, found or not. confused: pairs of classes, the most confused first. conflicts: duplicates
+    with different labels. labels (M,), probabilities (M, K): of the images, by classifiers not fitted to them.
 
     Example:
         >>> cs.fit("photos/").label_issues.save("issues/")  # doctest: +SKIP
@@ -46,16 +74,30 @@ class LabelIssues(Result):
     rows: NDArray[np.int64]
     by: str
     found: tuple[LabelIssue, ...]
+    expected_false_share: float | None = None
+    noise: float | None = None
+    confused: tuple[ConfusedClasses, ...] = ()
+    conflicts: tuple[LabelConflict, ...] = ()
+    labels: NDArray[np.int64] | None = field(default=None, repr=False)
+    probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
     pictures: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)
 
     def summary(self) -> str:
-        """How many images were examined, and how many labels may be wrong."""
-        found = f"{len(self.found):,} may be labelled wrongly." if self.found else "none seems to be labelled wrongly."
-        return f"Of {count(len(self.rows), 'image')} examined by {self.by}, {found}"
+        """How many images were examined, how many labels may be wrong, and how many of these are expected to be."""
+        words = f"{count(len(self.rows), 'image')} were examined by {self.by}: "
+        if not self.found:
+            return words + "no label issues found."
+        words += f"{count(len(self.found), 'label')} may be wrong."
+        if self.expected_false_share is None:
+            return words
+        wrong, right = round((1 - self.expected_false_share) * len(self.found)), percent(self.expected_false_share)
+        return f"{words} About {wrong:,} of these are expected to be wrong, {right} to be right."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"examined": len(self.rows), "by": self.by, "found": [asdict(one) for one in self.found]}
+        parts = {name: [asdict(one) for one in getattr(self, name)] for name in ("found", "confused", "conflicts")}
+        shares = {"expected_false_share": self.expected_false_share, "noise": self.noise}
+        return {"examined": len(self.rows), "by": self.by, **shares, **parts}
 
     def text(self) -> str:
         """The summary, and a line for each issue."""

@@ -20,6 +20,6 @@ def _card(issue: LabelIssue) -> Card:
         (
             ("labelled", issue.label),
             ("suggested", issue.suggested),
-            (f"{probability(issue.belief_in_label)} against {probability(issue.belief_in_suggested)}", ""),
+            (f"{probability(issue.probability_of_label)} against {probability(issue.probability_of_suggested)}", ""),
         ),
     )

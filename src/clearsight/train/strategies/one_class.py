@@ -96,7 +96,7 @@ def train_one_class(job: TrainContext) -> TrainResult:
         network=detector, task=fitted, judged=rows[judged[normal]], logits=scores[normal],
         history=outcome.history if outcome else (), candidates=(),
         images_per_second=speed, training=outcome.training if outcome else None,
-        suspects=LabelIssues(rows[judged], "detectors fitted without them", found),
+        label_issues=LabelIssues(rows[judged], "detectors fitted without them", found),
     )  # fmt: skip
 
 
