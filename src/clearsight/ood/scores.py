@@ -125,9 +125,8 @@ class Gaussians:
         """Distance of each (N, D) to the nearest class (N,)."""
         inner = _within(vectors, self.centre, self.axes)
         near = _distances(inner[:, :-1] @ self.white, self.means).min(1)
-        if self.rest[0] < 1e-12:
-            return np.asarray(near)
-        return np.asarray(np.hypot(near, inner[:, -1] / self.rest[0]), np.float32)
+        rest = inner[:, -1] / self.rest[0] if self.rest[0] > 1e-12 else np.zeros(len(near))
+        return np.asarray(np.hypot(near, rest), np.float32)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, for a file."""
@@ -187,7 +186,9 @@ class Bank:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, for a file."""
-        parts: dict[str, Any] = {"features": self.features, "classes": self.classes, "pixels": self.pixels}
+        parts: dict[str, Neighbours | Gaussians] = {
+            "features": self.features, "classes": self.classes, "pixels": self.pixels,
+        }  # fmt: skip
         named = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.to_arrays().items()}
         return {**named, "scale": self.scale, **(self.outliers.to_arrays() if self.outliers else {})}
 

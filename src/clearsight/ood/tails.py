@@ -54,8 +54,7 @@ class Tail:
         values, shares = self._knots
         start, scale = self._beyond
         body = np.interp(scores, values, shares, left=1.0).clip(1 - BODY, 1)
-        found = np.where(scores > start, -np.log(1 - BODY) + (scores - start) / scale, -np.log(body))
-        return np.asarray(found, np.float64)
+        return np.asarray(np.where(scores > start, -np.log(1 - BODY) + (scores - start) / scale, -np.log(body)))
 
 
 def conformal_threshold(scores: NDArray[np.floating], alarms: float) -> float:
