@@ -93,7 +93,7 @@ def test_no_command_is_given_where_no_option_cures(tmp_path, monkeypatch, capsys
     metrics = {"task": "classification", "test": test, "train_seconds": 1}
     predictor = SimpleNamespace(bundle=SimpleNamespace(thing="image", task=Classification(("0", "1"))))
     run = Run(tmp_path, predictor, metrics, tmp_path / "report.html", Diagnosis((mend, lower), {}))
-    monkeypatch.setattr("clearsight.api.fit.fit", lambda *_, **__: run)
+    monkeypatch.setattr("clearsight.api.fit.train", lambda *_, **__: run)
     assert main(["train", "digits"]) == 0
     said = capsys.readouterr().out
     assert "fault: Numbers of 100.\n  cure: scale the pixels\n\nfault: Too high." in said
