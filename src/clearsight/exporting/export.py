@@ -99,18 +99,34 @@ def export(
 ) -> Export:
     """Write a model as one file that other programs run: `cs.export("runs/photos", format="onnx")`.
 
-    It takes raw images (N, C, H, W), uint8 or uint16, and gives calibrated `probabilities` (N, K) and `logits` (N, K);
-    a model of labels `beliefs` (N, K) and `logits`, one of numbers `values` (N, T) in the unit of the training data,
-    `deviations` (N, T) where the network gives any, and its own `outputs`; a detector of anomalies `probabilities` of
-    one, `p_values` and `scores` (N, 1).
-    format: onnx, openvino or torch. out: the file, RUN/export/model.onnx and the like unless given; `card.json` and
-    `run.py` are written beside it. quantize: "int8", calibrated on the run's training images. fixed_size: take images
-    of the working size alone, as OpenVINO's files do. images: compare on at most so many of the test split, or of
-    `data`.
+    The file takes raw images (N, C, H, W), uint8 or uint16. It gives calibrated `probabilities` (N, K) and `logits`
+    (N, K); of a model of labels `beliefs` (N, K) and `logits`; of numbers `values` (N, T) in the unit of the training
+    data, `deviations` (N, T) where the network gives any, and `outputs`; of an anomaly model `probabilities`,
+    `p_values` and `scores` (N, 1).
 
-    Raises ExportError, and keeps no file, where the file does not give the same answer with probabilities within 1e-4,
-    or numbers or scores within 1e-4 of their spread; ModelError for a classical model; ConfigError and OutputError for
-    what cannot be asked or written.
+    Args:
+        model: a run, its folder, or a loaded model.
+        data: images to compare file and model on; None is the test split of the model's own run.
+        format: "onnx", "openvino" or "torch".
+        out: the file; None is RUN/export/model.onnx and the like. `card.json` and `run.py` are written beside it.
+        quantize: "int8", calibrated on the run's training images; None keeps float32.
+        fixed_size: take images of the working size alone, as OpenVINO's files do.
+        images: compare on at most so many.
+        data_dir: folder that holds the files of a built-in data set.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
+
+    Returns:
+        The file, and how near its predictions are to the model's.
+
+    Raises:
+        ExportError: the file does not predict the same, with probabilities within 1e-4, or numbers and scores within
+            1e-4 of their spread. No file is kept.
+        ModelError: the format cannot hold the model, as of classical ones.
+        ConfigError: options contradict each other.
+        OutputError: files of something else are in the way, or the disk refuses.
+
+    Example:
+        >>> cs.export("runs/photos", format="onnx").path  # doctest: +SKIP
     """
     console = console or usual_console()
     chosen = format_named(format)

@@ -44,11 +44,23 @@ def serve(
 ) -> None:
     """Serve a model over HTTP until SIGINT or SIGTERM: `cs.serve("runs/photos")`.
 
-    Loopback alone unless another host is named; then clients need a token: the given one, that of CLEARSIGHT_TOKEN, or
-    one that is made. port: 0 takes any that is free. started: called with the address once the port is open; the
-    engine warms after that, and /health says when it is ready. stopping: called when the server takes no more requests,
-    with the number of those it still answers. ConfigError for a port that cannot be had, a weak token
-    or packages that are missing; BundleError for a folder without a model.
+    Args:
+        model: a run, its folder, or a loaded model.
+        host: address to listen at. Other than loopback, clients need a token.
+        port: 0 takes any that is free.
+        token: what clients must show; None is that of CLEARSIGHT_TOKEN, or one that is made where it is needed.
+        engine: "auto", "torch" or "openvino".
+        config: limits and timeouts.
+        started: called with the address once the port is open; the engine warms after that, and /health says when it
+            is ready.
+        stopping: called when the server takes no more requests, with the number of those it still answers.
+
+    Raises:
+        ConfigError: the port cannot be had, the token is weak, or packages are missing.
+        BundleError: there is no model in the folder.
+
+    Example:
+        >>> cs.serve("runs/photos", port=8000)  # doctest: +SKIP
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
