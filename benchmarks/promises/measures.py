@@ -21,7 +21,7 @@ def measure(record: Record) -> dict[str, Any]:
     """All measures of a run, by subject."""
     facts = record.facts
     found: dict[str, Any] = {key: facts[key] for key in ("set", "kind", "seed", "code", "seconds", "n", "members")}
-    found["panel"] = facts.get("panel")
+    found["panel"] = _numbers(facts.get("panel"))
     if "test.raw" in record:
         found["calibration"] = calibration(record)
         found["coverage"] = coverage(record)
@@ -29,6 +29,19 @@ def measure(record: Record) -> dict[str, Any]:
     if "issues.rows" in record:
         found["issues"] = issues(record)
     return found
+
+
+def _numbers(panel: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The trust panel without its words."""
+    if panel is None:
+        return None
+    kept = ("value", "interval", "low", "high", "beyond", "enough")
+    return {
+        "entries": [
+            {**{k: e[k] for k in ("name", "status")}, "checks": [{k: c.get(k) for k in kept} for c in e["checks"]]}
+            for e in panel["entries"]
+        ]
+    }
 
 
 def calibration(record: Record) -> dict[str, float]:
