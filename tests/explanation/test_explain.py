@@ -16,6 +16,7 @@ from clearsight.explanation.faithfulness import RANDOM, FaithfulnessEvaluator, b
 from clearsight.models.network import Ensemble
 from clearsight.predictor import Predictor
 from clearsight.report.drawings import wrapped
+from clearsight.wording import probability
 
 QUICK = Settings(samples=6, window=2)
 
@@ -267,7 +268,7 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     assert "(unlike the training images: stranger than all known images)" in capsys.readouterr().out
     (known,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="saliency", judged=False)
     assert known.none_of_these is False
-    assert known.said == f"{known.target} {known.belief:.1%}"
+    assert known.said == f"{known.target} {probability(known.belief)}"
 
 
 def test_long_captions_are_wrapped_not_cut():
