@@ -311,8 +311,8 @@ def test_evaluate_prints_each_label_and_says_nothing_untrue_of_other_data(labell
 def test_options_of_other_answers_are_refused(labelled, turned, capsys):
     image = str(turned[1] / "0.png")
     for run, words, message in (
-        (labelled, ["--coverage", "0.9"], "--coverage says nothing to this model; found a model of multilabel"),
-        (turned[0], ["--top", "2"], "--top says nothing to this model; found a model of regression"),
+        (labelled, ["--coverage", "0.9"], "--coverage has no effect with this model; found a model of multilabel"),
+        (turned[0], ["--top", "2"], "--top has no effect with this model; found a model of regression"),
     ):
         assert main(["predict", str(run.folder), image, *words]) == 2
         assert message in capsys.readouterr().err
