@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,8 @@ def page(lines: Sequence[Line], *, simulation: dict[str, Any] | None, fastai: di
     """The page. lines: of all runs. simulation, fastai: the lines of these, where they were run."""
     table = rows(lines)
     parts = [INTRODUCTION, _about(lines), SETS_TABLE, "## Results\n"]
-    for measure, some in groupby(table, key=lambda row: row.measure):
-        parts.append(_table(measure, list(some)))
+    for measure in dict.fromkeys(row.measure for row in table):
+        parts.append(_table(measure, [row for row in table if row.measure == measure]))
     parts.append(_far_matrix(lines))
     parts.append(_calibration(lines, fastai))
     if simulation:
