@@ -175,15 +175,15 @@ class TrustPanel:
         return said
 
     def lines(self) -> list[str]:
-        """A line for each entry, and what to do in the next."""
+        """A line for each entry; of those that are not kept also what is required, and what to do."""
         if not self.entries:
             return []
         titles, statuses = max(len(e.title) for e in self.entries), max(len(e.status) for e in self.entries)
         found = []
         for e in self.entries:
-            found.append(f"  {e.title:<{titles}}  {e.status:<{statuses}}  {e.words}; required: {e.required}")
+            found.append(f"  {e.title:<{titles}}  {e.status:<{statuses}}  {e.words}")
             if e.action:
-                found.append(f"  {'':<{titles}}  -> {e.action.replace('`', '')}")
+                found += [f"      required: {e.required}", f"      -> {e.action.replace('`', '')}"]
         return found
 
     def text(self) -> str:
