@@ -54,6 +54,11 @@ class Run(Result):
         return Model(self.predictor, self.folder, temporary=self.temporary)
 
     @property
+    def seconds(self) -> float:
+        """Time that the training took, the OOD detector and the search for label issues included."""
+        return float(self.metrics["train_seconds"] + self.metrics.get("limits_seconds", 0))
+
+    @property
     def panel(self) -> TrustPanel | None:
         """What the model promises and whether its test images show that it is kept; None for runs of older versions."""
         return TrustPanel.from_dict(self.metrics["panel"]) if "panel" in self.metrics else None
@@ -72,7 +77,7 @@ class Run(Result):
         panel = f"\n{self.panel.text()}\n\n" if self.panel else ""
         return (
             f"{bundle.task.evaluation.headline(self.metrics['test'], bundle.thing, NEW)}\n{panel}"
-            f"trained in {self.metrics['train_seconds']:.0f} s\n\n"
+            f"trained in {self.seconds:.0f} s\n\n"
             f"  report   {os.path.relpath(self.report)}\n"
             f"  model    {os.path.relpath(self.folder)}"
         )

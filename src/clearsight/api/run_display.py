@@ -62,7 +62,7 @@ class RunRenderer(SectionsRenderer[Run]):
 
     def tiles(self) -> Sequence[Tile]:
         metrics = self.result.metrics
-        trained = Tile("Trained in", duration(metrics["train_seconds"]), f"with the model {metrics['model']}")
+        trained = Tile("Trained in", duration(self.result.seconds), f"with the model {metrics['model']}")
         return (*(self._parts.tiles if self._parts else ()), trained)
 
     def caveats(self) -> Sequence[Any]:

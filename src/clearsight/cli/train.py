@@ -68,11 +68,10 @@ def run(arguments: argparse.Namespace) -> None:
         command = f"\n  {verdict.command}" if verdict.options else ""
         print(f"\n{verdict.severity}: {verdict.words}\n  cure: {verdict.fix}{command}")
     panel = finished.panel
-    seconds = finished.metrics["train_seconds"] + finished.metrics.get("limits_seconds", 0)
     print(
         f"\n{task.evaluation.headline(finished.metrics['test'], thing, NEW)}\n"
         + (f"\n{panel.text()}\n\n" if panel else "")
-        + f"trained in {seconds:.0f} s\n{_label_issues(finished, thing)}"
+        + f"trained in {finished.seconds:.0f} s\n{_label_issues(finished, thing)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
         f"  next     {_program()} predict {shlex.quote(folder)} {thing.upper()}"

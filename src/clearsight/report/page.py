@@ -110,13 +110,13 @@ def _sections(parts: ReportParts) -> Iterator[Section]:
 
 def _made_in(fitted: Fitted) -> Tile:
     images = count(fitted.prepared.audit.images, fitted.bundle.thing)
-    return Tile("Trained in", duration(fitted.seconds), f"with the model {fitted.recipe.model}, from {images}")
+    return Tile("Trained in", duration(fitted.whole_seconds), f"with the model {fitted.recipe.model}, from {images}")
 
 
 def _speed(fitted: Fitted) -> Iterator[tuple[str, str]]:
     works = {"classical": "descriptors of", "scratch": "training on", "probe": "features of"}
     work = "training on" if fitted.tuned else works[fitted.recipe.kind]
-    yield "From images to model", duration(fitted.seconds)
+    yield "From images to model", duration(fitted.whole_seconds)
     yield "Rate", f"{work} {fitted.images_per_second:,.0f} images per second"
     if fitted.recipe.kind == "classical":
         numbers = sum(t.numel() for t in fitted.bundle.network.state_dict().values())

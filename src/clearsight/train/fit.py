@@ -80,6 +80,11 @@ class Fitted:
     training: TrainConfig | None = None
     label_issues: LabelIssues | None = None
 
+    @property
+    def whole_seconds(self) -> float:
+        """From images to a model that knows unknown images, label issues included."""
+        return self.seconds + self.limits_seconds
+
 
 def fit(
     dataset: Dataset,
