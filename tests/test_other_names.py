@@ -44,5 +44,5 @@ def test_methods_of_models(digits_run):
     assert "10 classes (0, 1, 2, 3, 4, ...)" in repr(model)
     _, height, width = model.shape
     assert f"input {width} x {height} pixels, gray" in repr(model)
-    assert "test split: right on" in repr(model)
+    assert "test split: accuracy" in repr(model)
     assert len(model.predict(np.zeros((8, 8), np.uint8))) == 1

@@ -22,7 +22,7 @@ def test_the_typed_dictionary_has_every_option_with_its_type():
 
 def test_fit_has_every_option_with_its_default():
     parameters = inspect.signature(cs.fit).parameters
-    defaults = {**TrainConfig().options(), "model_arg": None}
+    defaults = {**TrainConfig().options(), "model_arg": None, "min_precision": None, "min_recall": None}
     assert list(parameters)[:3] == ["data", "labels", "console"]
     assert {name: p.default for name, p in parameters.items() if name in defaults} == defaults
     assert {p.kind for p in list(parameters.values())[2:]} == {inspect.Parameter.KEYWORD_ONLY}

@@ -26,6 +26,7 @@ class SharedOptions(TypedDict, total=False):
     grades: str | Sequence[str] | None
     folds: int | None
     leave_out: str | Path | None
+    other: str | None
     data_dir: str | Path | None
     model_arg: dict[str, Any] | None
     init: str | None
@@ -61,6 +62,9 @@ class SharedOptions(TypedDict, total=False):
     adversarial: str
     adversarial_epsilon: float
     adversarial_steps: int
+    costs: str | None
+    min_precision: dict[str, float] | None
+    min_recall: dict[str, float] | None
     out: str | Path | None
     resume: bool
     checkpoint_every: float
