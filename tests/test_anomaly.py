@@ -231,7 +231,7 @@ def test_sounds_are_called_sounds(hearing_run, tones, capsys):
     assert re.search(r"^high +12 sounds, +\d+\.\d% called anomalies, AUROC \d\.\d+$", said, re.M)
     assert "normal test sounds" in (hearing_run / "report.html").read_text()
     assert main(["predict", str(hearing_run), sound, "--top", "2", "--coverage", "0.9"]) == 2
-    assert "--top, --coverage says nothing to this model; found a model of anomaly" in capsys.readouterr().err
+    assert "--top, --coverage have no effect with this model; found a model of anomaly" in capsys.readouterr().err
 
 
 def test_sounds_have_classes_too(tmp_path):

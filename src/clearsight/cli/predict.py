@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         given = [name for name in OPTIONS if getattr(arguments, name) is not None]
         if idle := ["--" + name.replace("_", "-") for name in given if name not in task.predict_options]:
             raise ConfigError(
-                f"{', '.join(idle)} has no effect with this model",
+                f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect with this model",
                 found=f"a model of {task.name}",
                 fix="leave that out",
             )
