@@ -107,20 +107,21 @@ class Predictor:
         coverage: float = COVERAGE,
         sets: Method = "lac",
         by_class: bool = False,
+        back_off: float = PredictOptions.back_off,
     ) -> list[Any]:
         """The answer for each image; ImageError for an image that cannot be read.
 
         coverage: the share of prediction sets, or of intervals around numbers, that hold the truth; ConfigError outside
         (0, 1). sets: method of prediction sets, see `calibration.prediction_sets`. by_class: sets hold the truth with
-        this probability within each class, not only on average over all images.
+        this probability within each class, not only on average over all images. back_off: the probability that the
+        predicted class or parent of it reaches, where classes stand in a tree.
         """
         given = self.inputs(images)
         names = given.names
         answers: list[Any] = []
         for output in self._outputs(given):
-            answers += self.answers(
-                output, names[len(answers) : len(answers) + len(output.logits)], coverage, sets, by_class
-            )
+            own = names[len(answers) : len(answers) + len(output.logits)]
+            answers += self.answers(output, own, coverage, sets, by_class, back_off)
             if progress:
                 progress(len(answers), len(names))
         return answers
@@ -132,11 +133,12 @@ class Predictor:
         coverage: float = COVERAGE,
         sets: Method = "lac",
         by_class: bool = False,
+        back_off: float = PredictOptions.back_off,
     ) -> list[Any]:
         """The predictions for images, so named, from the model's output; the options are those of `predict`."""
         if not 0 < coverage < 1:
             raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
-        options = PredictOptions(coverage, sets, by_class)
+        options = PredictOptions(coverage, sets, by_class, back_off)
         return self.bundle.task.predictions(output.logits, list(names), self.ood(output), options)
 
     def ood(self, output: ModelOutput) -> OODScores | None:

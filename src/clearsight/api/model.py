@@ -28,7 +28,7 @@ from clearsight.predictor import Images, Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.serving.launch import serve as _serve
 from clearsight.tasks.prediction_list import Predictions, kept_items
-from clearsight.tasks.task import COVERAGE
+from clearsight.tasks.task import COVERAGE, PredictOptions
 
 DISPLAY = "clearsight.api.run_display"
 """The module that knows how models and runs are shown, loaded by name at the first display."""
@@ -89,6 +89,7 @@ class Model:
         coverage: float = COVERAGE,
         sets: Method = "lac",
         by_class: bool = False,
+        back_off: float = PredictOptions.back_off,
         console: Console | None = None,
     ) -> Predictions:
         """Predict what images show.
@@ -98,6 +99,8 @@ class Model:
             coverage: probability with which prediction sets and intervals hold the truth, in (0, 1).
             sets: method of prediction sets, "lac", "aps" or "raps".
             by_class: sets hold the truth with this probability within each class, not only on average.
+            back_off: of a model with a tree of classes, the probability that the predicted class or parent reaches, in
+                (0.5, 1).
             console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
         Returns:
@@ -106,7 +109,7 @@ class Model:
         Raises:
             ImageError: an image cannot be read.
             DataError: there are no images.
-            ConfigError: the coverage is out of range.
+            ConfigError: the coverage or `back_off` is out of range.
 
         Example:
             >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
@@ -114,7 +117,9 @@ class Model:
         """
         given, bundle = self.predictor.inputs(images), self.predictor.bundle
         advance = (console or usual_console()).stage("predicting")
-        rows = self.predictor.predict(given, advance, coverage=coverage, sets=sets, by_class=by_class)
+        rows = self.predictor.predict(
+            given, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off
+        )
         names, items = bundle.task.names, kept_items(given)
         return Predictions(tuple(rows), names, bundle.thing, items, bundle.form, bundle.geometry)
 

@@ -20,7 +20,7 @@ from clearsight.cli.options import image_files, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
 
-OPTIONS = ("top", "coverage", "sets", "by_class")
+OPTIONS = ("top", "coverage", "sets", "by_class", "back_off")
 """Options that not every task has a use for."""
 
 
@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--by-class", action="store_const", const=True,
         help="print prediction sets whose coverage holds within each class, not only on average",
     )  # fmt: skip
+    parser.add_argument(
+        "--back-off", type=float, metavar="X",
+        help="of a model with a tree of classes: predict the deepest class or parent whose probability is at least "
+        "this, above 0.5 (default: 0.9)",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
         from clearsight.calibration.prediction_sets import Method
         from clearsight.runs.load import load_predictor
-        from clearsight.tasks.task import COVERAGE
+        from clearsight.tasks.task import COVERAGE, PredictOptions
 
         predictor = load_predictor(arguments.run, engine=arguments.engine)
         task = predictor.bundle.task
@@ -74,15 +79,20 @@ def run(arguments: argparse.Namespace) -> int:
         coverage = COVERAGE if arguments.coverage is None else arguments.coverage
         sets: Method = arguments.sets or "lac"
         by_class = bool(arguments.by_class)
+        back_off = PredictOptions.back_off if arguments.back_off is None else arguments.back_off
         sets_asked = any(getattr(arguments, name) is not None for name in ("coverage", "sets", "by_class"))
         asked = coverage if sets_asked else None
         failed: dict[str, str] = {}
         try:
-            answers = predictor.predict(paths, advance, coverage=coverage, sets=sets, by_class=by_class)
+            answers = predictor.predict(
+                paths, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off
+            )
         except ImageError:  # at least one is unreadable: say which, answer for the others
             for path in paths:
                 try:
-                    answers += predictor.predict(path, coverage=coverage, sets=sets, by_class=by_class)
+                    answers += predictor.predict(
+                        path, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off
+                    )
                 except ImageError as error:
                     failed[path] = str(error)
     if arguments.json:

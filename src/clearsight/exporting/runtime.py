@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from clearsight.data.decode import decode
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat, quiet_pillow, read_bytes
+from clearsight.tasks.class_tree import ClassTree, with_back_off
 from clearsight.tasks.predictions import (
     AnomalyPrediction,
     class_predictions,
@@ -106,6 +107,11 @@ def _read_classes(card: Card, outputs: Outputs, images: list[str], coverage: flo
     return list(class_predictions(outputs[0], card["classes"], images, none, decided))
 
 
+def _read_hierarchy(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
+    tree = ClassTree.load(card["hierarchy"], card["classes"])
+    return list(with_back_off(_read_classes(card, outputs, images, coverage), outputs[0], tree))
+
+
 def _read_labels(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
     task = card["answer"]
     return list(labels_predictions(outputs[0], task["names"], task["thresholds"], images, [{}] * len(images)))
@@ -133,7 +139,7 @@ def _read_outputs(card: Card, outputs: Outputs, images: list[str], coverage: flo
 
 READERS: dict[str, Callable[[Card, Outputs, list[str], float], list[Any]]] = {
     "classes": _read_classes, "labels": _read_labels, "numbers": _read_numbers, "anomaly": _read_anomaly,
-    "outputs": _read_outputs,
+    "outputs": _read_outputs, "hierarchy": _read_hierarchy,
 }  # fmt: skip
 """From a file's outputs to predictions, by the `reader` that its card names."""
 

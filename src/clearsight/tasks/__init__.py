@@ -5,6 +5,7 @@ Importing this package registers the tasks; the order is that in which data is t
 
 from clearsight.tasks.anomaly import Anomaly
 from clearsight.tasks.classification import Classification
+from clearsight.tasks.hierarchy import Hierarchy
 from clearsight.tasks.multilabel import Multilabel
 from clearsight.tasks.ordinal import Ordinal
 from clearsight.tasks.reading import read, read_exclusive
@@ -20,6 +21,7 @@ from clearsight.tasks.task import (
 __all__ = [
     "Anomaly",
     "Classification",
+    "Hierarchy",
     "Multilabel",
     "OODScores",
     "Ordinal",

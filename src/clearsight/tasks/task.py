@@ -56,8 +56,8 @@ class TaskOptions:
 
     normal: names of the normal classes. false_alarms: share of normal images that may be called anomalies. angle: unit
     of numbers that are angles. within: range of the numbers. variances: the network gives a variance for each number.
-    grades: names of the grades, lowest first. evaluating: the data is for evaluating a finished model, and may lack
-    some of its classes.
+    grades: names of the grades, lowest first. hierarchy: "folders", a CSV file of parents, or the parent of each name.
+    evaluating: the data is for evaluating a finished model, and may lack some of its classes.
     """
 
     normal: str | Sequence[str] | None = None
@@ -66,6 +66,7 @@ class TaskOptions:
     within: tuple[float, float] | None = None
     variances: bool = False
     grades: str | Sequence[str] | None = None
+    hierarchy: str | Mapping[str, str] | None = None
     evaluating: bool = False
 
 
@@ -93,12 +94,13 @@ class OODScores:
 @dataclass(frozen=True)
 class PredictOptions:
     """coverage: probability with which sets and intervals hold the truth. sets: method of prediction sets. by_class:
-    sets hold the truth with this probability within each class.
+    sets hold the truth with this probability within each class. back_off: that a class or its parent reaches.
     """
 
     coverage: float = COVERAGE
     sets: Literal["lac", "aps", "raps"] = "lac"
     by_class: bool = False
+    back_off: float = 0.9
 
 
 @dataclass(frozen=True)

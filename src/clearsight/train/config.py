@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from clearsight.arguments import unknown_option
 from clearsight.errors import ConfigError
-from clearsight.train.decision_config import DecisionConfig
+from clearsight.train.decision_config import DecisionConfig, with_hierarchy
 from clearsight.train.option_field import fault, option, option_fields
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ TASKS = {
     "multilabel": "any number of labels per image",
     "regression": "numbers, angles, or a direction in the plane",
     "ordinal": "one of several ordered grades",
+    "hierarchy": "one class per image, or a parent of it in a tree of classes where the class is uncertain",
     "anomaly": "whether an image is unlike normal ones, learned from those alone",
 }
 
@@ -382,7 +383,7 @@ class TrainConfig:
                 faults.append(wrong)
             else:
                 chosen[name] = value
-        config = cls().with_options(**chosen)
+        config = cls().with_options(**with_hierarchy(chosen))
         faults += config._conflicts()
         if faults:
             raise ConfigError("; ".join(faults), fix="See `clearsight train --help` for every option.")

@@ -1,8 +1,11 @@
-"""The options on which class or label is predicted where mistakes do not all cost the same."""
+"""The options on which class or label is predicted: where mistakes do not all cost the same, and where classes stand in
+a tree.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from clearsight.train.option_field import option
 
@@ -21,14 +24,32 @@ class DecisionConfig:
         {}, "predict a class so often that this recall is kept on new images; may be given several times", shares=True
     )
 
+    hierarchy: str | None = option(
+        None,
+        "tree of classes, whose parents are predicted where no class is probable enough: folders for nested folders or "
+        "labels such as animal/dog, or a CSV file with columns class and parent",
+    )
+
     def conflicts(self) -> list[str]:
         """Options that exclude each other, and values out of range."""
         found = []
         if self.costs is not None and (self.min_precision or self.min_recall):
             found.append("--costs and --min-precision or --min-recall both decide which class is predicted: drop one")
+        if self.hierarchy is not None and (self.costs is not None or self.min_precision or self.min_recall):
+            found.append(
+                "--hierarchy predicts by probability alone; drop it, or --costs, --min-precision and --min-recall"
+            )
         if twice := sorted(set(self.min_precision) & set(self.min_recall)):
             found.append(f"--min-precision and --min-recall of {twice[0]!r} want two thresholds: drop one")
         for name, share in [*self.min_precision.items(), *self.min_recall.items()]:
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
                 found.append(f"a precision or recall of {share!r} for {name!r} must lie in (0, 1)")
         return found
+
+
+def with_hierarchy(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Options by flat name, where --hierarchy and --task hierarchy stand for each other."""
+    task = chosen.get("task", "auto")
+    if task == "auto" and chosen.get("hierarchy") is not None:
+        return {**chosen, "task": "hierarchy"}
+    return {"hierarchy": "folders", **chosen} if task == "hierarchy" else chosen

@@ -24,6 +24,7 @@ class SharedOptions(TypedDict, total=False):
     within: str | Sequence[float] | None
     normal: str | int | Sequence[str | int] | None
     grades: str | Sequence[str] | None
+    hierarchy: str | Path | None
     folds: int | None
     leave_out: str | Path | None
     other: str | None

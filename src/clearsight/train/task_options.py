@@ -16,4 +16,5 @@ def task_options(config: TrainConfig, *, variances: bool = False) -> TaskOptions
         within=low_high(data.within) if data.within else None,
         variances=variances,
         grades=data.grades,
+        hierarchy=config.decision.hierarchy,
     )
