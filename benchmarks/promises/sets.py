@@ -6,6 +6,7 @@ images or classes, so that none of them is far from another. A source that is no
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clearsight.data.dataset import Array, Dataset
+from clearsight.data.pixels import MAX_PIXELS
 from clearsight.data.sample import Chosen
 from clearsight.data.sources.builtin import installed
 from clearsight.tasks import read
@@ -161,7 +163,7 @@ def _clipart(seed: int, least: int = 40, most: int = 300) -> Dataset:
         raise MissingError("clip art: `apt-get install openclipart-png`")
     draw, paths, words = np.random.default_rng(seed), [], []
     for folder in sorted(p for p in CLIPART.iterdir() if p.is_dir() and p.name not in LEFT_ASIDE):
-        files = sorted(p for p in folder.rglob("*.png") if p.is_file() and not p.is_symlink())
+        files = sorted(p for p in folder.rglob("*.png") if p.is_file() and not p.is_symlink() and _decodes(p))
         if len(files) >= least:
             some = [files[i] for i in np.sort(draw.permutation(len(files))[:most])]
             paths += some
@@ -170,6 +172,14 @@ def _clipart(seed: int, least: int = 40, most: int = 300) -> Dataset:
 
     made = read(([str(path) for path in paths], words))
     return replace(made, source=Files(tuple(paths), CLIPART), name="openclipart", origin="openclipart")
+
+
+def _decodes(path: Path) -> bool:
+    """Whether an image is not too large to decode, by its header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            return image.width * image.height <= MAX_PIXELS
 
 
 def _scenes(seed: int) -> Dataset:
