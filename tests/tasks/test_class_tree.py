@@ -133,7 +133,7 @@ def test_answers_are_right_as_often_as_stated_where_probabilities_are_calibrated
         ("dog,animal\nanimal,thing\nthing,animal", "a cycle; found 'animal' below 'thing' below 'animal'"),
         ("dog,animal\ndog,pet", r"gives 'dog' two parents; found 'animal' and 'pet' \(line 3\)"),
         (",animal", "line 2 of .* names no class"),
-        ("dgo,animal\ncat,animal", r"1 class that the data does not have; found 'dgo'; .*beetle.*Did you mean dog"),
+        ("dgo,animal\ncat,animal", "names 1 class that the data does not have; found 'dgo'; .*Did you mean dog"),
         ("pet,animal", "names 1 class that the data does not have; found 'pet'"),
         ("dog,", "gives no class a parent"),
     ],

@@ -31,7 +31,7 @@ def pictures(tmp_path):
 
 
 def test_tasks_are_known_by_their_names():
-    assert set(task_names()) == {"anomaly", "classification", "multilabel", "ordinal", "regression"}
+    assert set(task_names()) == {"anomaly", "classification", "hierarchy", "multilabel", "ordinal", "regression"}
     assert task_names().index("multilabel") < task_names().index("regression"), "columns of 0 and 1 are labels first"
     assert [task.name for task in registered_tasks()] == list(task_names())
     assert task_named("ordinal").name == "ordinal"

@@ -166,6 +166,20 @@ class HierarchyEvaluation(ClassEvaluation):
         """The numbers that go into metrics.json."""
         return super().summary() | ({} if self.hierarchy is None else {"hierarchy": self.hierarchy.to_dict()})
 
+    @staticmethod
+    def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
+        """As of classes, and how often the class or parent predicted is right."""
+        line = ClassEvaluation.headline(summary, thing, new)
+        usual = next((s for s in summary.get("hierarchy", {}).get("at", ()) if s["stated"] == BACK_OFF), None)
+        if usual is None or usual["answered"]["interval"] is None:
+            return line
+        answered, (low, high) = usual["answered"], usual["answered"]["interval"]
+        return (
+            f"{line}\nat {BACK_OFF:.0%}: {usual['levels'][0]['n']:,} {thing}s answered with a class, "
+            f"{usual['backed_off']['n']:,} with a parent, {usual['unanswered']:,} with nothing; right "
+            f"{percent(answered['right'])} ({percent(low)} to {percent(high)})"
+        )
+
     def text(self, thing: str = "image", new: str = "") -> str:
         """As of classes, and a table of the answers at each level."""
         lines = [super().text(thing, new)]
