@@ -6,7 +6,6 @@ images or classes, so that none of them is far from another. A source that is no
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clearsight.data.dataset import Array, Dataset
-from clearsight.data.pixels import MAX_PIXELS
+from clearsight.data.pixels import MAX_PIXELS, quiet_pillow
 from clearsight.data.sample import Chosen
 from clearsight.data.sources.builtin import installed
 from clearsight.tasks import read
@@ -176,10 +175,11 @@ def _clipart(seed: int, least: int = 40, most: int = 300) -> Dataset:
 
 def _decodes(path: Path) -> bool:
     """Whether an image is not too large to decode, by its header."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
+    try:
+        with quiet_pillow(), Image.open(path) as image:
             return image.width * image.height <= MAX_PIXELS
+    except Image.DecompressionBombError:
+        return False
 
 
 def _scenes(seed: int) -> Dataset:
