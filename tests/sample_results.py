@@ -161,9 +161,9 @@ def predictions():
 
 
 def label_issues():
-    found = tuple(LabelIssue(k, f"{k}.png", "cat", "dog <b>", 0.02, 0.9) for k in range(30))
+    found = tuple(LabelIssue(k, f"{k}.png", "cat", "dog <b>", 0.02, 0.9, 0.95) for k in range(30))
     pictures = {k: RNG.integers(0, 256, (60, 80), np.uint8) for k in range(24)}
-    return LabelIssues(np.arange(200), "a forest", found, pictures)
+    return LabelIssues(np.arange(200), "a forest", found, pictures=pictures, expected_false_share=0.08, noise=0.02)
 
 
 def pictured_evaluation():

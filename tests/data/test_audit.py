@@ -293,7 +293,7 @@ def test_elpv_has_no_near_duplicates():
             small[i] = np.rint(
                 np.asarray(image, np.float32)[:288, :288].reshape(16, 18, 16, 18).mean(axis=(1, 3)) * 257
             )
-    units, flat = module._unit(small)
+    units, flat = module.unit_thumbnails(small)
     likeness = units[~flat] @ units[~flat].T
     np.fill_diagonal(likeness, 0)
     assert 0.998 < likeness.max() < module.NEAR
