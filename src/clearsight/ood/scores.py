@@ -27,7 +27,7 @@ from clearsight.ood.outliers import OutlierClassifier
 
 Floats = NDArray[np.float32]
 
-NEAR = {"knn": 0.4, "mahalanobis": 0.4, "max-softmax": 0.2}
+NEAR = {"knn": 0.45, "mahalanobis": 0.45, "max-softmax": 0.1}
 """Scores by what the network makes of an image, which tell near classes apart, and their weights. The largest
 probability falls most of all when a known image is moved a little."""
 
@@ -41,7 +41,7 @@ GRID = 16
 """Side of the coarse grid that pixels are pooled to, where the images are larger."""
 
 NEIGHBOURS = 5
-"""The neighbour whose distance counts."""
+"""The neighbour whose distance counts, where no changed copies are remembered."""
 
 AXES = 64
 """Principal axes that neighbours and covariance are taken over; what lies outside them counts by its length."""
@@ -104,21 +104,21 @@ class Gaussians:
     rest: Floats
 
     @classmethod
-    def fit(cls, vectors: Floats, labels: NDArray[np.integer]) -> Self:
-        """Learn from vectors (M, D) with labels (M,)."""
+    def fit(cls, vectors: Floats, labels: NDArray[np.integer], *, rest: bool = True) -> Self:
+        """Learn from vectors (M, D) with labels (M,). rest: what the axes leave out counts."""
         from sklearn.covariance import LedoitWolf
 
         centre = vectors.mean(0)
         axes = _main_axes(vectors - centre)
         inner = _within(vectors, centre, axes)
-        inner, rest = inner[:, :-1], inner[:, -1]
+        inner, beyond = inner[:, :-1], inner[:, -1].astype(np.float64)
         classes, number = np.unique(labels, return_inverse=True)
         means = np.stack([inner[number == k].mean(0) for k in range(len(classes))])
         covariance = LedoitWolf(assume_centered=True).fit((inner - means[number]).astype(np.float64)).covariance_
         values, turned = np.linalg.eigh(covariance)
         white = np.asarray(turned / np.sqrt(np.maximum(values, 1e-9)), np.float32)
         left = vectors.shape[1] - axes.shape[1]
-        deviation = np.sqrt((rest.astype(np.float64) ** 2).mean() / left) if left else 0.0
+        deviation = np.sqrt((beyond**2).mean() / left) if rest and left else 0.0
         return cls(centre, axes, white, np.asarray(means @ white, np.float32), np.asarray([deviation], np.float32))
 
     def distance(self, vectors: Floats) -> Floats:
@@ -154,18 +154,29 @@ class Bank:
 
     @classmethod
     def fit(
-        cls, features: Floats, labels: NDArray[np.integer], statistics: Floats, other: Floats | None = None
+        cls,
+        features: Floats,
+        labels: NDArray[np.integer],
+        statistics: Floats,
+        other: Floats | None = None,
+        *,
+        copies: bool = False,
     ) -> Self:
         """Learn from features (M, D) with labels (M,), from pixel statistics (L, S), and from features of images of no
         class (O, D). DataError for fewer than two images.
+
+        copies: the features were learned from these images, changed copies of which are among them. Then the nearest
+        neighbour counts, of which a changed image has one too, and what the axes leave out does not: of networks from
+        random weights it grows most of all when a known image is moved by a pixel (digits: 19 % of such images were
+        flagged with it, 11 % without, at an AUROC of left-out classes of 0.993 and 0.991).
         """
         if min(len(features), len(statistics)) < 2:
             raise DataError("OOD scores learn from training images", found=f"{len(features)}", expected="2 or more")
         scale = np.stack([statistics.mean(0), statistics.std(0) + 1e-3])
         one = np.zeros(len(statistics), np.int64)
         return cls(
-            Neighbours.fit(unit(features)),
-            Gaussians.fit(features, labels),
+            Neighbours.fit(unit(features), 1 if copies else NEIGHBOURS),
+            Gaussians.fit(features, labels, rest=not copies),
             np.asarray(scale, np.float32),
             Gaussians.fit(_scaled(statistics, scale), one),
             None if other is None else OutlierClassifier.fit(features, other),
