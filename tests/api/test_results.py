@@ -43,9 +43,11 @@ def test_nothing_is_written_unless_asked(run, digits_arrays, tmp_path):
 
 def test_the_report_of_the_run_gets_the_verdicts_when_the_result_is_saved(run, tmp_path):
     found = cs.robustness(run, changes=["blur"], images=20)
-    assert "Not measured yet" in (run / "report.html").read_text()
+    report = run / "report.html"
     found.save(tmp_path / "out")
-    assert "Not measured yet" not in (run / "report.html").read_text()
+    after = report.read_text()  # the run that tests share may have had verdicts before
+    assert "Not measured yet" not in after
+    assert "blur" in after
 
 
 @pytest.mark.parametrize(
