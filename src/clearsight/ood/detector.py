@@ -17,9 +17,9 @@ from clearsight.ood.tails import Tail, conformal_threshold
 FALSE_ALARMS = 0.05
 """Share of the images that belong which may be flagged as out of distribution."""
 
-PENALTY = 2.0
-"""By how much -ln p of the pixels, or of the outlier classifier, must exceed that of the features to count as much:
-they flag an image if they are much surer, and take an eighth of the false alarms or less."""
+USUAL = 1.0
+"""-ln p up to which pixels and the outlier classifier do not count: two thirds of the known images lie below it, and
+there it is chance, which would only blur what the features say of near classes."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,14 @@ def surprises(scores: Mapping[str, Floats], tails: Tails) -> dict[str, NDArray[n
 
 
 def combined(surprise: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """One score of several -ln p (N,): the weighted mean of what the features and logits say, as in Fisher's method, or
-    what the pixels or the outlier classifier say less `PENALTY`, if that is more.
+    """One score of several -ln p (N,): the weighted mean over features and logits, which are much alike, plus what
+    pixels and the outlier classifier say beyond `USUAL`. A sum of -ln p, as in Fisher's method, of those p-values alone
+    that are small [Zaykin et al. 2002]: weak evidence of both kinds adds up, and what is usual blurs nothing.
     """
     names = [name for name in NEAR if name in surprise]
     near = np.average([surprise[name] for name in names], 0, [NEAR[name] for name in names])
-    others = [surprise[name] - PENALTY for name in surprise if name not in NEAR]
-    return np.asarray(np.max([near, *others], 0))
+    others = [np.maximum(surprise[name] - USUAL, 0) for name in surprise if name not in NEAR]
+    return np.asarray(np.sum([near, *others], 0))
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class OODDetector:
     A single score chosen by leaving classes out separates near classes and can be blind to far images: max-softmax and
     energy are, since a network is confident about noise. So none is chosen. Features and logits are combined by the
     mean of -ln p [Fisher 1932], which separates classes left out about as well as the best of them; pixel statistics,
-    which no network is needed for, flag what is far in contrast, sharpness or flatness, whatever the network says.
+    which no network is needed for, add to it where an image is far in contrast, sharpness or flatness, whatever the
+    network says.
     p-values are taken among held-out images and among copies of them changed as in training, shifted and brightened a
     little, and the larger counts: what the model handles is not unusual. Beyond the largest held-out score they go on
     as an exponential tail (`tails.Tail`), and so never tie.
@@ -127,17 +129,16 @@ class OODDetector:
         return cls(Bank.from_arrays(arrays), tails, arrays["reference"], about["threshold"], left_out)
 
 
-def threshold_for(held_out: NDArray[np.float64], changed: NDArray[np.float64]) -> float:
+def threshold_for(held_out: NDArray[np.float64], changed: Mapping[str, NDArray[np.float64]]) -> float:
     """The combined score above which images are flagged: `FALSE_ALARMS` of held-out images (V,) at most, by their rank
-    among V + 1. If that flags more than twice as many of the changed copies (W,), which belong as well, it is raised
-    until it does not, or until a share of `LEAST` of the held-out images is left.
+    among V + 1. If that flags more than twice as many of one kind of changed copies (W,), which belong as well, it is
+    raised until it does not, or until a share of `LEAST` of the held-out images is left.
     """
     threshold = conformal_threshold(held_out, FALSE_ALARMS)
-    if len(changed):
-        wanted = conformal_threshold(changed, 2 * FALSE_ALARMS)
-        threshold = max(threshold, min(wanted, conformal_threshold(held_out, LEAST)))
-    return threshold
+    most = max(threshold, conformal_threshold(held_out, LEAST))
+    wanted = [conformal_threshold(scores, 2 * FALSE_ALARMS) for scores in changed.values() if len(scores)]
+    return min(most, max([threshold, *wanted]))
 
 
-LEAST = 0.04
+LEAST = 0.02
 """Share of held-out images that is flagged at least, whatever changed copies say."""

@@ -49,8 +49,9 @@ COPIES, COPIED_VALUES = 8000, 2e7
 """Changed copies at most, and their pixel values: 132 colour images at 224 pixels."""
 
 AUGMENTED = ("augmented", "augmented again")
+LIGHT = "light"
 SHIFTS = {"down": (-1, 0), "up": (1, 0), "right": (0, -1), "left": (0, 1)}
-_KINDS = (*AUGMENTED, *SHIFTS, "light")
+_KINDS = (*AUGMENTED, *SHIFTS, LIGHT)
 """How copies are changed: as in training, where that changes images; moved; with a little more or less light."""
 
 SHIFT, BRIGHTNESS = 1 / 56, 0.15
@@ -81,10 +82,13 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Images:
-    """Images, or changed copies of images, by their rows (N,) in the data set, in ascending order."""
+    """Images, or changed copies of images, by their rows (N,) in the data set, in ascending order. kinds (N,): how each
+    is changed, "" where it is not.
+    """
 
     rows: NDArray[np.int64]
     part: _Part
+    kinds: NDArray[np.str_]
 
     def of(self, rows: NDArray[np.int64]) -> _Part:
         """Those of some rows."""
@@ -136,10 +140,11 @@ def fit_ood_detector(
     if other is not None:
         fitted_to, exposed = _exposed(job, predictor, other)
         material = replace(material, other=fitted_to.features)
-    plain, changed = _held_out_scores(material, job.config.run.seed)
+    plain, changed, kinds = _held_out_scores(material, job.config.run.seed)
     tails: Tails = {name: tuple(Tail.fit(s[name]) for s in (plain, changed) if len(s[name])) for name in plain}
     reference = combined(surprises(plain, tails))
     of_copies = combined(surprises(changed, tails))
+    threshold = threshold_for(reference, {str(kind): of_copies[kinds == kind] for kind in np.unique(kinds)})
     left_out = LeftOut({}, (), "there are no classes to leave out")
     if with_logits:
         left_out = _left_out(job, material)
@@ -150,9 +155,8 @@ def fit_ood_detector(
             f"separates images of classes left out from known ones with AUROC {left_out.auroc['combined']:.3f}; "
             + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != "combined"),
         )
-    detector = OODDetector(
-        material.bank(material.remembered), tails, np.sort(reference), threshold_for(reference, of_copies), left_out
-    )
+    bank = material.bank(material.remembered)
+    detector = OODDetector(bank, tails, np.sort(reference), threshold, left_out)
     if exposed is not None:
         _, flagged, _ = detector.judge(exposed.logits, exposed.features, exposed.statistics)
         words = f"{int(flagged.sum())} of {len(flagged)} images of {job.config.data.other} that were not fitted to"
@@ -191,7 +195,8 @@ def _material(job: TrainContext, outcome: TrainResult, predictor: Predictor, wit
     if with_logits:
         logits = np.full((len(rows), outcome.logits.shape[1]), np.nan)  # of images only remembered they are not asked
         logits[np.searchsorted(rows, held_out)] = _logits(outcome, predictor, job, held_out)
-    plain = _Images(rows, _Part(features, _statistics(job, rows), data.labels[rows], logits))
+    part = _Part(features, _statistics(job, rows), data.labels[rows], logits)
+    plain = _Images(rows, part, np.full(len(rows), ""))
     policy = outcome.training.augmentation.augment if outcome.training else None
     kinds = _KINDS if policy and policy != "none" else _KINDS[len(AUGMENTED) :]
     most = int(min(COPIES, COPIED_VALUES / np.prod(data.pixels.array.shape[1:])))
@@ -214,7 +219,8 @@ def _material(job: TrainContext, outcome: TrainResult, predictor: Predictor, wit
     )
     copies = _Part(found, statistics, data.labels[sources], logits if with_logits else None)
     advance(3, 3)
-    return _Material(remembered, held_out, plain, _Images(sources, copies), shaped=not frozen)
+    shifts = np.array(["shifted" if kind in SHIFTS else "light" if kind == LIGHT else "augmented" for kind in kinds])
+    return _Material(remembered, held_out, plain, _Images(sources, copies, shifts[chosen]), shaped=not frozen)
 
 
 def _in_one_batch(predictor: Predictor, images: Floats) -> ModelOutput:
@@ -239,28 +245,31 @@ def _changed(images: torch.Tensor, kinds: Sequence[str], policy: str | None, see
         top, left = by * (1 + down), by * (1 + right)
         changed[chosen] = wide[:, :, top : top + height, left : left + width]
     light = 1 + draw.uniform(-BRIGHTNESS, BRIGHTNESS, (len(images), 1, 1, 1))
-    changed = np.where((names == "light")[:, None, None, None], changed * light, changed)
+    changed = np.where((names == LIGHT)[:, None, None, None], changed * light, changed)
     return np.asarray(changed.clip(0, 1), np.float32)
 
 
-def _held_out_scores(material: _Material, seed: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Every score of the held-out images, and of their changed copies, by banks without the image's own fold."""
+def _held_out_scores(material: _Material, seed: int) -> tuple[dict[str, Floats], dict[str, Floats], NDArray[np.str_]]:
+    """Every score of the held-out images, and of their changed copies, by banks without the image's own fold; and how
+    each copy is changed.
+    """
     remembered = material.remembered
     order = np.random.default_rng(seed).permutation(len(remembered))
     shared = np.isin(remembered, material.held_out).any()
     fold = order % min(FOLDS, len(remembered)) if shared else np.zeros(len(remembered), np.int64)
     parts: list[tuple[dict[str, Floats], dict[str, Floats]]] = []
+    kinds: list[NDArray[np.str_]] = []
     for number in [*range(int(fold.max()) + 1), -1] if shared else [-1]:
         mine = remembered[fold == number] if number >= 0 else np.setdiff1d(material.held_out, remembered)
         asked = np.intersect1d(mine, material.held_out)
         if not len(asked):
             continue
         bank = material.bank(remembered[fold != number])
-        copies = material.copies.of(asked)
-        parts.append((material.plain.of(asked).scores(bank), copies.scores(bank)))
+        parts.append((material.plain.of(asked).scores(bank), material.copies.of(asked).scores(bank)))
+        kinds.append(material.copies.kinds[np.isin(material.copies.rows, asked)])
     names = parts[0][0]
     plain, changed = ({name: np.concatenate([p[k][name] for p in parts]) for name in names} for k in (0, 1))
-    return plain, changed
+    return plain, changed, np.concatenate(kinds)
 
 
 def _statistics(job: TrainContext, rows: NDArray[np.int64]) -> Floats:
