@@ -24,7 +24,7 @@ def fitted(images=400):
     tails = {name: (Tail.fit(values), Tail.fit(values[::2])) for name, values in scores.items()}
     reference = np.sort(combined(surprises(scores, tails)))
     left_out = LeftOut({"combined": 0.9}, (("a",), ("b",)), "heads fitted without these classes")
-    return OODDetector(bank, tails, reference, threshold_for(reference, {}), left_out), held_out
+    return OODDetector(bank, tails, reference, *threshold_for(reference, {}), left_out), held_out
 
 
 def test_the_threshold_lets_its_share_of_held_out_images_through():
@@ -53,13 +53,15 @@ def test_what_changed_copies_show_too_is_not_unusual():
     plain, both = {"knn": (Tail.fit(scores["knn"]),)}, {"knn": (Tail.fit(scores["knn"]), Tail.fit(5 * scores["knn"]))}
     assert (surprises(scores, both)["knn"] <= surprises(scores, plain)["knn"]).all()
     held_out = np.arange(1000.0)
-    usual = threshold_for(held_out, {})
-    assert threshold_for(held_out, {"light": held_out * 0.5, "none": held_out[:0]}) == usual
-    moved = held_out + 20
-    raised = threshold_for(held_out, {"light": held_out * 0.5, "shifted": moved})
-    assert usual <= raised
+    usual, rate = threshold_for(held_out, {})
+    assert rate == FALSE_ALARMS
+    assert threshold_for(held_out, {"light": held_out * 0.5, "none": held_out[:0]}) == (usual, rate)
+    moved = held_out + 70
+    raised, rate = threshold_for(held_out, {"light": held_out * 0.5, "shifted": moved})
+    assert usual < raised
+    assert rate == pytest.approx((held_out > raised).mean(), abs=0.002), "what is stated is what it allows"
     assert (moved > raised).mean() <= 2 * FALSE_ALARMS, "of the kind that is flagged most"
-    most = threshold_for(held_out, {"shifted": held_out + 500})
+    most, _ = threshold_for(held_out, {"shifted": held_out + 500})
     assert (held_out > most).mean() > 0.015, "some images that belong are flagged all the same"
 
 

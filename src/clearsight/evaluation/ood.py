@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.metrics import wilson_interval
-from clearsight.ood.detector import FALSE_ALARMS
 from clearsight.tasks import OODScores, PredictOptions, Task
 from clearsight.tasks.task import COVERAGE
 
@@ -67,7 +66,7 @@ def check_ood(
     return OODCheck(
         n=n,
         sets=None if inside is None else _sets(inside, truth, coverage, task.calibration_images),
-        allowed=FALSE_ALARMS,
+        allowed=ood.detector.false_alarms,
         false_alarms=float(ood.flagged.mean()),
         false_alarms_interval=wilson_interval(int(ood.flagged.sum()), n),
         strangest=tuple(int(i) for i in np.argsort(-ood.percentile, kind="stable") if ood.flagged[i]),

@@ -69,13 +69,15 @@ class OODDetector:
     as an exponential tail (`tails.Tail`), and so never tie.
 
     bank: what the scores remember. tails: of each score. reference (V,): sorted combined scores of held-out images.
-    threshold: the combined score above which an image is flagged. left_out: how well near classes were separated.
+    threshold: the combined score above which an image is flagged. false_alarms: the share of images that belong which
+    that allows. left_out: how well near classes were separated.
     """
 
     bank: Bank
     tails: Tails
     reference: NDArray[np.float64]
     threshold: float
+    false_alarms: float
     left_out: LeftOut
 
     def judge(
@@ -96,7 +98,7 @@ class OODDetector:
                 "scores": list(self.tails),
                 "threshold": self.threshold,
                 "images": len(self.reference),
-                "false_alarms": FALSE_ALARMS,
+                "false_alarms": self.false_alarms,
                 "auroc": self.left_out.auroc,
                 "left_out": [list(c) for c in self.left_out.classes],
                 "why": self.left_out.why,
@@ -126,18 +128,24 @@ class OODDetector:
             name: tuple(Tail(arrays[key]) for key in sorted(arrays) if key.startswith(f"tail.{name}."))
             for name in about["scores"]
         }
-        return cls(Bank.from_arrays(arrays), tails, arrays["reference"], about["threshold"], left_out)
+        bank, reference = Bank.from_arrays(arrays), arrays["reference"]
+        return cls(bank, tails, reference, about["threshold"], about["false_alarms"], left_out)
 
 
-def threshold_for(held_out: NDArray[np.float64], changed: Mapping[str, NDArray[np.float64]]) -> float:
-    """The combined score above which images are flagged: `FALSE_ALARMS` of held-out images (V,) at most, by their rank
-    among V + 1. If that flags more than twice as many of one kind of changed copies (W,), which belong as well, it is
-    raised until it does not, or until a share of `LEAST` of the held-out images is left.
+def threshold_for(held_out: NDArray[np.float64], changed: Mapping[str, NDArray[np.float64]]) -> tuple[float, float]:
+    """The combined score above which images are flagged, and the rate of false alarms that this allows.
+
+    `FALSE_ALARMS` of held-out images (V,) at most, by their rank among V + 1. If that flags more than twice as many of
+    one kind of changed copies (W,), which belong as well, the threshold is raised until it does not, or until a share
+    of `LEAST` of the held-out images is left; the rate falls with it.
     """
-    threshold = conformal_threshold(held_out, FALSE_ALARMS)
-    most = max(threshold, conformal_threshold(held_out, LEAST))
+    usual = conformal_threshold(held_out, FALSE_ALARMS)
+    most = max(usual, conformal_threshold(held_out, LEAST))
     wanted = [conformal_threshold(scores, 2 * FALSE_ALARMS) for scores in changed.values() if len(scores)]
-    return min(most, max([threshold, *wanted]))
+    threshold = min(most, max([usual, *wanted]))
+    if threshold == usual:
+        return usual, FALSE_ALARMS
+    return threshold, (int((held_out > threshold).sum()) + 1) / (len(held_out) + 1)
 
 
 LEAST = 0.02

@@ -7,6 +7,7 @@ from typing import Any
 
 from clearsight.evaluation import OODCheck
 from clearsight.evaluation.ood import SetsCheck
+from clearsight.ood.detector import FALSE_ALARMS
 from clearsight.report.components.pictures import picture
 from clearsight.train.fit import Fitted
 from clearsight.wording import count, listed, percent
@@ -56,7 +57,8 @@ def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSectio
     return OODSection(
         f"An image is flagged as unknown if its OOD score is above those of all but {percent(check.allowed)} of "
         f"{count(len(detector.reference), 'held-out image')}. Of {count(check.n, 'test image')}, which all belong to "
-        f"the data, {percent(check.false_alarms)} were. {_measured(left_out.classes, left_out.why)}",
+        f"the data, {percent(check.false_alarms)} were. {_raised(check.allowed)}"
+        f"{_measured(left_out.classes, left_out.why)}",
         tuple(
             {
                 "name": n,
@@ -107,3 +109,13 @@ def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> Row:
         if number
     ]
     return {"words": words, "sizes": sizes}
+
+
+def _raised(allowed: float) -> str:
+    """Why the threshold allows fewer false alarms than usual; nothing where it allows as many."""
+    if allowed >= FALSE_ALARMS:
+        return ""
+    most, usual = percent(2 * FALSE_ALARMS), percent(FALSE_ALARMS)
+    return (
+        f"The threshold is above that of the usual {usual}, which would flag over {most} of slightly changed images. "
+    )

@@ -144,7 +144,9 @@ def fit_ood_detector(
     tails: Tails = {name: tuple(Tail.fit(s[name]) for s in (plain, changed) if len(s[name])) for name in plain}
     reference = combined(surprises(plain, tails))
     of_copies = combined(surprises(changed, tails))
-    threshold = threshold_for(reference, {str(kind): of_copies[kinds == kind] for kind in np.unique(kinds)})
+    threshold, false_alarms = threshold_for(
+        reference, {str(kind): of_copies[kinds == kind] for kind in np.unique(kinds)}
+    )
     left_out = LeftOut({}, (), "there are no classes to leave out")
     if with_logits:
         left_out = _left_out(job, material)
@@ -156,7 +158,7 @@ def fit_ood_detector(
             + ", ".join(f"{name} {value:.3f}" for name, value in left_out.auroc.items() if name != "combined"),
         )
     bank = material.bank(material.remembered)
-    detector = OODDetector(bank, tails, np.sort(reference), threshold, left_out)
+    detector = OODDetector(bank, tails, np.sort(reference), threshold, false_alarms, left_out)
     if exposed is not None:
         _, flagged, _ = detector.judge(exposed.logits, exposed.features, exposed.statistics)
         words = f"{int(flagged.sum())} of {len(flagged)} images of {job.config.data.other} that were not fitted to"
