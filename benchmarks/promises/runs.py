@@ -341,7 +341,7 @@ def _calibrated_on(run: Any, fitted: Any) -> dict[str, int]:
     told = (test.get("limits") or {}).get("calibrated_on") or test.get("calibrated_on")
     known = getattr(run.predictor.bundle.limits, "known", None)
     return {
-        "sets": int(told or len(fitted.judged)),
+        "sets": int(told or run.predictor.bundle.task.calibration_images or len(fitted.judged)),
         "ood": len(fitted.prepared.split.val) if known is None else len(known),
     }
 

@@ -17,9 +17,9 @@ from clearsight.ood.tails import Tail, conformal_threshold
 FALSE_ALARMS = 0.05
 """Share of the images that belong which may be flagged as out of distribution."""
 
-USUAL = 1.0
-"""-ln p up to which pixels and the outlier classifier do not count: two thirds of the known images lie below it, and
-there it is chance, which would only blur what the features say of near classes."""
+USUAL = 1.5
+"""-ln p up to which pixels and the outlier classifier do not count: four of five known images lie below it, and there it
+is chance, which would only blur what the features say of near classes."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,11 @@ class OODDetector:
 
     @classmethod
     def load(cls, card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> OODDetector | None:
-        """A detector from what `card` and `to_arrays` gave; None for one that chose a single score, as earlier versions
-        did, which missed far images: the model works on, and says that it has no detector. KeyError where something is
-        missing.
+        """A detector from what `card` and `to_arrays` gave; None for one of an earlier version, whose scores missed far
+        images: the model works on, and says that it has no detector. KeyError where something is missing.
         """
         about = card["outliers"]
-        if "scores" not in about:
+        if "scores" not in about or "pixels.points" not in arrays:
             return None
         left_out = LeftOut(about["auroc"], tuple(tuple(c) for c in about["left_out"]), about["why"])
         tails = {

@@ -4,7 +4,7 @@
     mahalanobis   distance of the features to the nearest class mean under one covariance [Lee et al. 2018], what the
                   principal axes leave out by its length [Wang et al. 2022]
     max-softmax   minus the log of the largest probability [Hendrycks, Gimpel 2017]
-    pixels        distance of simple statistics of the pixels to those of training images
+    pixels        distance of simple statistics of the pixels to their k-th nearest among training images
     other         log-odds of being one of the images of no class, where the data has some
 
 A score is fitted to training images and compared with those of held-out images, which the model has not seen.
@@ -41,7 +41,14 @@ GRID = 16
 """Side of the coarse grid that pixels are pooled to, where the images are larger."""
 
 NEIGHBOURS = 5
-"""The neighbour whose distance counts, where no changed copies are remembered."""
+"""The neighbour whose distance counts: of pixel statistics, and of features where no changed copies are remembered."""
+
+STATISTICS = 4000
+"""Pixel statistics that are remembered at most, those of changed copies among them."""
+
+MILD = 0.1
+"""By how much every pixel statistic may change at no account, in its own unit (gray values, logarithms, shares): that
+all backgrounds are white, and so have no deviation, makes no picture strange that is a tenth darker."""
 
 AXES = 64
 """Principal axes that neighbours and covariance are taken over; what lies outside them counts by its length."""
@@ -143,13 +150,13 @@ class Bank:
     """What the scores remember of the training images.
 
     features: neighbours. classes: Gaussians of the features. scale (2, S): mean and deviation of each pixel statistic,
-    and pixels: one Gaussian of these at deviation 1. outliers: what images of no class look like, where some are given.
+    and pixels: neighbours among these at deviation 1. outliers: what images of no class look like, where some are given.
     """
 
     features: Neighbours
     classes: Gaussians
     scale: Floats
-    pixels: Gaussians
+    pixels: Neighbours
     outliers: OutlierClassifier | None = None
 
     @classmethod
@@ -172,13 +179,13 @@ class Bank:
         """
         if min(len(features), len(statistics)) < 2:
             raise DataError("OOD scores learn from training images", found=f"{len(features)}", expected="2 or more")
-        scale = np.stack([statistics.mean(0), statistics.std(0) + 1e-3])
-        one = np.zeros(len(statistics), np.int64)
+        scale = np.stack([statistics.mean(0), np.hypot(statistics.std(0), MILD)])
+        some = np.random.default_rng(0).permutation(len(statistics))[:STATISTICS]
         return cls(
             Neighbours.fit(unit(features), 1 if copies else NEIGHBOURS),
             Gaussians.fit(features, labels, rest=not copies),
             np.asarray(scale, np.float32),
-            Gaussians.fit(_scaled(statistics, scale), one),
+            Neighbours.fit(_scaled(statistics[some], scale)),
             None if other is None else OutlierClassifier.fit(features, other),
         )
 
@@ -214,7 +221,7 @@ class Bank:
             Neighbours.from_arrays(part("features")),
             Gaussians.from_arrays(part("classes")),
             arrays["scale"],
-            Gaussians.from_arrays(part("pixels")),
+            Neighbours.from_arrays(part("pixels")),
             OutlierClassifier.from_arrays(arrays),
         )
 

@@ -385,6 +385,11 @@ class Regression(Task):
             return np.ones((len(z), t))
         return np.hypot(z[:, :t], z[:, t:]) if self.kind == "angle" else np.hypot(*z.T)[:, None]
 
+    @property
+    def calibration_images(self) -> int:
+        """As many as there are errors."""
+        return len(self.errors[0]) if self.errors else 0
+
     def card(self) -> dict[str, Any]:
         """Plain values for the bundle; null stands for no limit."""
         return {

@@ -59,6 +59,9 @@ COST = 0.05
 ANY = 2 / 3
 """Share of data sets that have wrong labels, as it is assumed."""
 
+PRESENT = 2 / 3
+"""Probability that there are wrong labels at all from which some are shown."""
+
 
 @dataclass(frozen=True)
 class LabelNoise:
@@ -137,10 +140,10 @@ def select(noise: LabelNoise) -> tuple[Rows, float]:
     """Positions of the labels to show, the most probably wrong first, and the expected share of them that are right.
 
     Of the lists of the most suspicious labels, the one with the largest expected F1 = 2 hits / (flags + wrong labels)
-    is shown; or the longest that counts as reliable, if its F1 is not much smaller. None where it is more probable that
-    no label is wrong than that some are.
+    is shown; or the longest that counts as reliable, if its F1 is not much smaller. None where it is not clearly more
+    probable that some labels are wrong than that none is.
     """
-    if noise.present < 0.5:
+    if noise.present < PRESENT:
         return np.zeros(0, np.int64), 0.0
     order = np.argsort(-noise.wrong, kind="stable")
     flags, hits = np.arange(1, len(order) + 1), np.cumsum(noise.wrong[order])
