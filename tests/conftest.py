@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -31,6 +32,7 @@ from clearsight.bundle import Bundle
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.models.network import from_spec
+from clearsight.ood import probes
 from clearsight.predictor import Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.tasks import Multilabel, Regression, read
@@ -141,6 +143,16 @@ def new_cache(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Callabl
         return str(folder)
 
     return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def far_probes_drawn_once() -> Iterator[None]:
+    """Far images are the same for every run of a shape, and drawing their pages of text takes a fifth of a short
+    training: a process draws them once.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probes, "far_probes", lru_cache(maxsize=32)(probes.far_probes))
+        yield
 
 
 @pytest.fixture(autouse=True)

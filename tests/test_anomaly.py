@@ -240,7 +240,7 @@ def test_sounds_have_classes_too(tmp_path):
         for i in range(20):
             (tmp_path / "machine" / name / f"{i}.wav").write_bytes(hum(i, name == "broken"))
     (tmp_path / "machine" / "ok" / "torn.wav").write_bytes(b"RIFF")
-    run = cs.fit(tmp_path / "machine", model="features+svm", img_size=64, out=tmp_path / "run")
+    run = cs.fit(tmp_path / "machine", model="hog+svm", img_size=64, out=tmp_path / "run")
     assert run.metrics["test"]["accuracy"] > 0.85
     assert "torn.wav is no WAV file" in str(json.loads((run.folder / "audit.json").read_text())["set_aside"])
     answer = cs.load(run.folder).predictor.predict(str(tmp_path / "machine" / "broken" / "3.wav"))[0]

@@ -101,6 +101,16 @@ SLOW = ("cs.landscape(", "cs.fit(", "cs.gradient_correlation(", "cs.export(")
 """What takes longest and is tested elsewhere too: in the long tier."""
 
 
+@pytest.fixture(scope="module")
+def trained(desk, new_cache):
+    """What training returns, for the expressions that begin with `run`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLEARSIGHT_CACHE", new_cache())
+        patch.setattr(import_module("clearsight.train.strategies.from_scratch"), "WORK", 1)
+        patch.chdir(desk)
+        return cs.fit("photos/")
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -108,7 +118,7 @@ SLOW = ("cs.landscape(", "cs.fit(", "cs.gradient_correlation(", "cs.export(")
         for row in EXPRESSIONS
     ],
 )
-def test_every_expression_of_the_map_runs(row, desk, few_epochs, monkeypatch):
+def test_every_expression_of_the_map_runs(row, desk, few_epochs, request, monkeypatch):
     monkeypatch.chdir(desk)
     candidates = [c for c in leaderboard.default_candidates(40) if c.name in ("hog+svm", "resnet8")]
     monkeypatch.setattr(leaderboard, "default_candidates", lambda *_: candidates)
@@ -117,7 +127,7 @@ def test_every_expression_of_the_map_runs(row, desk, few_epochs, monkeypatch):
     Y = rng.integers(0, 2, (60, 3))
     names = {"cs": cs, "X": X, "y": y, "Y": Y, "X_new": X, "y_new": y, "clf": cs.load("runs/photos")}
     if row.startswith("run."):
-        names["run"] = cs.fit("photos/")
+        names["run"] = request.getfixturevalue("trained")
     assert eval(row.removeprefix("run = "), names) is not None
 
 

@@ -11,6 +11,9 @@ from PIL import Image
 import clearsight as cs
 from clearsight.cli.main import main
 from clearsight.errors import ConfigError, DataError, ModelError
+from clearsight.tasks import read
+from clearsight.train.config import TrainConfig
+from clearsight.train.fit import fit
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +229,7 @@ def test_check_tells_what_train_refuses(tmp_path, scenes, capsys):
 
 def test_a_network_says_its_own_variance(tmp_path, pointers):
     images, degrees = pointers(300)
-    run = cs.fit(images, np.abs(degrees - 180), loss="gaussian-nll", within="0,180", epochs=8, out=tmp_path / "run")
+    run = cs.fit(images, np.abs(degrees - 180), loss="gaussian-nll", within="0,180", epochs=3, out=tmp_path / "run")
     answers = run.predictor.predict(images[:40])
     widths = [high - low for a in answers for low, high in a.intervals.values()]
     assert np.std(widths) > 0, "one image is surer than another"
@@ -284,14 +287,15 @@ def test_counts_are_numbers_where_that_is_said(tmp_path):
     assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.5
 
 
-def test_many_whole_numbers_are_said_to_be_taken_for_classes(tmp_path, noise):
+def test_many_whole_numbers_are_said_to_be_taken_for_classes(noise):
     labels = np.repeat(np.arange(21), 8)
     told = {}
     for task in ("auto", "classification"):
-        run = cs.fit(noise(168), labels, task=task, model="linear", epochs=1, folds=2, out=tmp_path / task)
-        told[task] = {d["what"]: d for d in run.metrics["recipe"]}
-    assert told["auto"]["labels"]["choice"] == "21 classes"
-    assert "--task regression if they are counts" in told["auto"]["labels"]["why"]
+        config = TrainConfig.from_options(task=task, model="linear", epochs=1, folds=2)
+        fitted = fit(read((noise(168), labels), task=task), config, find_issues=False)
+        told[task] = {d.what: d for d in fitted.decisions}
+    assert told["auto"]["labels"].choice == "21 classes"
+    assert "--task regression if they are counts" in told["auto"]["labels"].why
     assert "labels" not in told["classification"]
 
 

@@ -62,9 +62,9 @@ def test_a_few_steps_are_no_overfitting_and_no_health(few, tmp_path, capsys):
     assert "too few steps to tell; train for more epochs" in (run.folder / "report.html").read_text()
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_needs_no_data_named(digits_run, few, tmp_path, capsys):
+def test_an_interrupted_run_says_how_to_go_on_and_needs_no_data_named(digit_folders, tmp_path, capsys):
     out = tmp_path / "run"
-    assert main(["train", "digits", "--model", "mlp", "--epochs", "2", "--out", str(out)]) == 0
+    assert main(["train", str(digit_folders), "--model", "mlp", "--epochs", "2", "--out", str(out)]) == 0
     whole = (out / "model" / "weights.safetensors").read_bytes()
     (out / "metrics.json").unlink()
     (out / "model").rename(tmp_path / "gone")

@@ -43,8 +43,9 @@ def test_every_verb_is_a_method_with_the_same_signature(model):
 
 
 def test_a_verb_takes_a_run_a_model_and_a_folder(digits_run, reopened, model, digits_arrays):
-    scores = {cs.evaluate(one).accuracy for one in (digits_run, str(digits_run), reopened(digits_run), model)}
-    assert scores == {model.evaluate().accuracy}
+    others = tuple(part[-100:] for part in digits_arrays)
+    scores = {cs.evaluate(one, others).accuracy for one in (digits_run, str(digits_run), reopened(digits_run), model)}
+    assert scores == {model.evaluate(others).accuracy}
     assert model.index().folder == digits_run / "index"
     image = digits_arrays[0][:1]
     assert [n.image for n in model.search(image, k=3)] == [n.image for n in cs.search(digits_run, image, k=3)]

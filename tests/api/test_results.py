@@ -34,7 +34,8 @@ def test_nothing_is_written_unless_asked(run, digits_arrays, tmp_path):
     assert len(cs.search(run, images[:1], k=3)) == 3
     assert cs.visualize(run, what="filters", settings=Settings(class_steps=1)).filters
     assert len(cs.compare_models(run, views="mirror")) == 2
-    assert cs.evaluate(run).interval[0] < cs.evaluate(run).accuracy
+    evaluation = cs.evaluate(run)
+    assert evaluation.interval[0] < evaluation.accuracy
     assert "digits" in repr(cs.audit("digits"))
     found = cs.gradient_correlation(depths=(2,), kinds=("plain",), networks=1, points=20, lags=2)
     assert isinstance(found, GradientCorrelation)

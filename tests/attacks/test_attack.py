@@ -113,7 +113,7 @@ def test_models_without_gradients_say_so(classical_run, some):
 
 def test_command(digits_run, tmp_path, capsys):
     out = str(tmp_path / "attack")
-    words = ["attack", str(digits_run), "--epsilon", "0.05,0.2", "--images", "40", "--steps", "5", "--out", out]
+    words = ["attack", str(digits_run), "--epsilon", "0.05,0.2", "--images", "20", "--steps", "5", "--out", out]
     assert main([*words, "--fool", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["points"]) == 3

@@ -100,7 +100,7 @@ def test_a_wrong_temperature_is_mended(classes, wrong):
     assert loss(made(wrong * z[1000:]), labels[1000:]) - best < 0.15 * (before - best)
 
 
-@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("classes", [pytest.param(2, marks=pytest.mark.long), 10])
 def test_a_calibrated_model_is_hardly_touched(classes):
     harm = []
     for seed in range(20):

@@ -121,8 +121,8 @@ def by_torch(path, images):
 ENGINES = {"onnx": (".onnx", by_onnx), "openvino": (".xml", by_openvino), "torch": (".pt2", by_torch)}
 
 
-SLOW = ("timm", "intersection head")
-"""Kinds whose parts the others have too: in the long tier."""
+SLOW = ("network", "timm", "intersection head")
+"""Kinds whose parts the others have too, or the ensemble and images of 16 bits: in the long tier."""
 
 
 @pytest.mark.parametrize(

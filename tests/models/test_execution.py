@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from clearsight.models.execution import operations
+from clearsight.models import execution
+from clearsight.models.execution import engine_name, operations
 from clearsight.models.zoo import build_model
 
 
@@ -31,3 +32,11 @@ def test_counting_leaves_other_modules_alone():
 
     assert operations(Looks(), (1, 2, 2)) == 2 * 4 * 2
     assert hooks == [0]
+
+
+def test_a_choice_made_again_counts_nothing_again(monkeypatch):
+    network = build_model("mlp", classes=10, channels=3, img_size=16).eval()
+    first = engine_name(network, (3, 16, 16), 100, "cpu")
+    monkeypatch.setattr(execution, "operations", lambda *_: pytest.fail("counted again"))
+    assert engine_name(network, (3, 16, 16), 100, "cpu") == first == "torch"
+    assert engine_name(network, (3, 16, 16), 10**9, "cpu") == "openvino"

@@ -42,7 +42,7 @@ TORCHVISION = {
 """Side of the images each is compared on, at or above the threshold of the small-image rule."""
 
 DEEPER = {
-    "vgg13", "vgg16", "vgg19", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet101", "resnet152", "densenet161",
+    "vgg11", "vgg13", "vgg16", "vgg19", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet101", "resnet152", "densenet161",
     "densenet169", "densenet201", "seresnet101", "seresnet152", "vit_s_16", "vit_b_16",
 }  # fmt: skip
 """More of the blocks of a network beside them, and slow to draw: in the long tier."""

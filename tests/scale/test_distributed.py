@@ -74,7 +74,7 @@ def free_port():
 @pytest.mark.parametrize(
     ("network", "epochs", "left"),
     [
-        ("resnet8 float64", 2, 0.9),
+        ("resnet8 float64", 1, 0.9),
         pytest.param("resnet8 float64", 5, 0.5, marks=pytest.mark.long),
         pytest.param("mlp float32", 5, 0.5, marks=pytest.mark.long),
     ],

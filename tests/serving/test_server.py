@@ -46,7 +46,7 @@ def process(run, *options):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_it_stops_once_requests_in_progress_are_answered(digits_run, pngs, number):
-    slow = "/v1/explain?method=smoothgrad&samples=600&judged=true"
+    slow = "/v1/explain?method=smoothgrad&samples=200&judged=true"
     options = ["--host", "0.0.0.0"] if number == signal.SIGINT else []  # then a token is made
     with process(digits_run, "--engine", "torch", *options) as (started, told, client):
         assert (told["token"] is not None) == bool(options)

@@ -55,7 +55,7 @@ def brightness(page, script):
     return (red + green + blue) / 3
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.long), "dark"])  # light: test_notebooks.py
 def test_fragments_are_readable_and_keep_their_styles(shown, scheme):
     page = shown(color_scheme=scheme, viewport={"width": 1000, "height": 800}, java_script_enabled=True)
     style = "getComputedStyle(document.querySelector('.clearsight-result'))"

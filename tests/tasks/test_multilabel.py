@@ -19,7 +19,7 @@ TRUTH = RNG.random((500, 3)) < [0.5, 0.2, 0.05]
 Z = 2 * TRUTH - 1.5 + RNG.normal(size=(500, 3)).round(2)  # rounded, so that some are equal
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+@pytest.mark.parametrize("share", [0.02, *(pytest.param(share, marks=pytest.mark.long) for share in (0.1, 0.5))])
 def test_the_threshold_is_half_the_best_f1(share):
     """Of calibrated probabilities, which are right as often as they say: Lipton et al. 2014, theorem 1."""
     rng = np.random.default_rng(0)

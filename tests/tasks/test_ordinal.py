@@ -389,7 +389,7 @@ def run(tmp_path_factory, new_cache):
         patch.setenv("CLEARSIGHT_CACHE", new_cache())
         found, grades = stripes(400)
         out = tmp_path_factory.mktemp("ordinal") / "run"
-        return cs.fit(found, [GRADES[k] for k in grades], task="ordinal", grades=",".join(GRADES), epochs=15, out=out)
+        return cs.fit(found, [GRADES[k] for k in grades], task="ordinal", grades=",".join(GRADES), epochs=7, out=out)
 
 
 def test_a_run_learns_grades(run):

@@ -24,11 +24,17 @@ FIXED = {
 }  # fmt: skip
 
 
-def find(path, trials, **changes):
+@pytest.fixture(scope="module")
+def few_digits(digits_arrays):
+    """500 digits and their labels."""
+    return digits_arrays[0][:500], digits_arrays[1][:500]
+
+
+def find(path, trials, data="digits", **changes):
     options = {**FIXED, **changes}
     folds = options.pop("score_folds", 1)
     config = TrainConfig.from_options(**options)
-    return search(read("digits"), config, options, trials=trials, seconds=None, storage=path, folds=folds)
+    return search(read(data), config, options, trials=trials, seconds=None, storage=path, folds=folds)
 
 
 @pytest.mark.long
@@ -41,19 +47,19 @@ def test_the_rate_is_what_is_left_and_the_best_is_not_an_end_of_the_scale(tmp_pa
     assert found.best.options["lr"] > 1e-3  # two epochs at a tiny rate learn nothing
 
 
-def test_a_study_goes_on_and_other_options_need_another_folder(tmp_path):
-    first = find(tmp_path / "study.db", 2)
-    again = find(tmp_path / "study.db", 3)
+def test_a_study_goes_on_and_other_options_need_another_folder(few_digits, tmp_path):
+    first = find(tmp_path / "study.db", 2, few_digits)
+    again = find(tmp_path / "study.db", 3, few_digits)
     assert len(again.trials) == 3
     assert again.trials[:2] == first.trials
     assert len({t.options["lr"] for t in again.trials}) == 3, "what was tried is not drawn again"
     with pytest.raises(CheckpointError, match="holds a search of other images or with other options"):
-        find(tmp_path / "study.db", 1, seed=1)
-    assert find(tmp_path / "study.db", 3).trials == again.trials
+        find(tmp_path / "study.db", 1, few_digits, seed=1)
+    assert find(tmp_path / "study.db", 3, few_digits).trials == again.trials
 
 
-def test_folds_score_a_trial_on_each_in_turn(tmp_path):
-    found = find(tmp_path / "study.db", 1, score_folds=2, lr=0.005, augment="none", folds=2)
+def test_folds_score_a_trial_on_each_in_turn(few_digits, tmp_path):
+    found = find(tmp_path / "study.db", 1, few_digits, score_folds=2, lr=0.005, augment="none", folds=2)
     assert found.folds == 2
     best, said = found.best, found.to_dict()["best"]
     assert best.log_loss == pytest.approx(sum(best.log_losses) / 2)

@@ -52,6 +52,7 @@ def compare_models(
         DataError: the models have different classes, or no image is left.
     """
     console = console or usual_console()
+    functions = views_of(views) if views is not None else []
     held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
     held.predictor.classifies("comparing views and models")
     predictors = {_short(model): held.predictor}
@@ -76,7 +77,6 @@ def compare_models(
         if views is None:
             beliefs.append(own)
         else:
-            functions = views_of(views)
             advance = console.stage(f"{views} of {name}", "views")
             seen = [own]
             for k, view in enumerate(functions[1:], 1):

@@ -34,9 +34,12 @@ def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.api.ensembles import compare_models
         from clearsight.api.evaluate import evaluate
+        from clearsight.evaluation import views_of
         from clearsight.runs.load import load_predictor
         from clearsight.tasks.evaluation import NEW
 
+        if arguments.views:
+            views_of(arguments.views)  # a name that does not exist is told at once
         where: dict[str, Any] = {
             "console": console, "data_dir": arguments.data_dir, "include_training": arguments.include_training,
         }  # fmt: skip

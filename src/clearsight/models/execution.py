@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -153,7 +154,7 @@ def engine_name(network: nn.Module, shape: Shape, images: int, device: str) -> s
     """`openvino` where converting is possible and pays for so many images, on a CPU, else `torch`."""
     if not traceable(network):
         return "torch"
-    worth = device == "cpu" and images >= FEW and images * operations(network, shape) > WORTH_CONVERTING
+    worth = device == "cpu" and images >= FEW and images * _counted_once(network, shape) > WORTH_CONVERTING
     return "openvino" if worth else "torch"
 
 
@@ -171,6 +172,17 @@ def engine_for(
     if name == "openvino" and not traceable(network):
         raise ConfigError("classical models run in PyTorch alone", fix="use the engine auto or torch")
     return OpenVinoEngine(network, shape, hint) if name == "openvino" else TorchEngine(network, device)
+
+
+_COUNTED: WeakKeyDictionary[nn.Module, dict[Shape, int]] = WeakKeyDictionary()
+
+
+def _counted_once(network: nn.Module, shape: Shape) -> int:
+    """The operations, counted the first time: counting takes as long as a batch, and predictors ask again and again."""
+    known = _COUNTED.setdefault(network, {})
+    if shape not in known:
+        known[shape] = operations(network, shape)
+    return known[shape]
 
 
 def operations(network: nn.Module, shape: Shape) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from clearsight.disk import whole_file
 
@@ -13,10 +15,32 @@ PLACES = ("templates", "components")
 """Folders of templates: whole pages and their sections, and what these are made of."""
 
 
+class _Compiled(BytecodeCache):
+    """Templates that this process has compiled, which takes longer than filling them, for the next environment."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, Any]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        checksum, code = self._known.get(bucket.key, ("", None))
+        if checksum == bucket.checksum:
+            bucket.code = code
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._known[bucket.key] = bucket.checksum, bucket.code
+
+
+@cache
+def _compiled(options: frozenset[tuple[str, Any]]) -> _Compiled:
+    """Those of environments with the same options, which the code depends on."""
+    return _Compiled()
+
+
 def environment(**options: Any) -> Environment:
     """The package's templates; every name from the data is escaped, and a missing value is an error."""
     loader = ChoiceLoader([PackageLoader("clearsight.report", place) for place in PLACES])
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **options)
+    known = _compiled(frozenset(options.items()))
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, bytecode_cache=known, **options)
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
