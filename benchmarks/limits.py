@@ -1,8 +1,8 @@
 """What a model knows of its limits: outlier scores, coverage of prediction sets, wrong labels found.
 
-Strange images: two classes are left out of training and validation; their images are compared with the test images of
+OOD images: two classes are left out of training and validation; their images are compared with the test images of
 the others, by every score and by all of them combined. Coverage: 20 splits of the digits. Wrong
-labels: 5 % of the digits' labels are changed to another class, and the suspects compared with them.
+labels: 5 % of the digits' labels are changed to another class, and the label issues compared with them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ BARS = {
 def measure() -> dict[str, Any]:
     return {
         "bars": BARS,
-        "digits": _strange("digits"),
+        "digits": _ood("digits"),
         "coverage": _coverage(20),
         "wrong labels": [_labels(seed) for seed in range(3)],
-        "fashion-mnist": _strange("fashion-mnist", IMAGES, epochs=EPOCHS),
+        "fashion-mnist": _ood("fashion-mnist", IMAGES, epochs=EPOCHS),
     }
 
 
-def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, Any]:
+def _ood(name: str, images: int | None = None, **options: Any) -> dict[str, Any]:
     """AUROC of every score, and of all combined, by pair of classes left out."""
     from clearsight.api.fit import fit
     from clearsight.metrics.ranking import auroc
@@ -56,7 +56,7 @@ def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, 
             known = ~np.isin(labels, pair)
             words = [str(label) for label in labels[known]]
             run = fit(pixels[known], words, out=f"{folder}/run", **options)
-            limits = run.predictor.bundle.limits
+            limits = run.predictor.bundle.ood_detector
             assert limits is not None
             held = held_out(run.predictor, (pixels[known], words))
             looks = [run.predictor.forward(held.images), run.predictor.forward(pixels[~known])]
@@ -75,7 +75,7 @@ def _coverage(splits: int) -> dict[str, Any]:
     checks = []
     for seed in range(splits):
         with fresh_cache(), tempfile.TemporaryDirectory() as folder:
-            checks.append(fit("digits", out=f"{folder}/run", seed=seed).metrics["test"]["limits"])
+            checks.append(fit("digits", out=f"{folder}/run", seed=seed).metrics["test"]["ood_check"])
     return {
         name: {**spread([c[name] for c in checks]), "mean": float(np.mean([c[name] for c in checks]))}
         for name in ("coverage", "mean_size", "empty", "false_alarms")
@@ -83,7 +83,7 @@ def _coverage(splits: int) -> dict[str, Any]:
 
 
 def _labels(seed: int) -> dict[str, Any]:
-    """Precision and recall of the suspects when 5 % of the labels are changed."""
+    """Precision and recall of the label issues when 5 % of the labels are changed."""
     from clearsight.api.fit import fit
     from clearsight.tasks import read
 
@@ -96,7 +96,7 @@ def _labels(seed: int) -> dict[str, Any]:
         run = fit(replace(dataset, labels=labels, origin="arrays in memory"), out=f"{folder}/run", seed=seed, epochs=2)
         assert run.label_issues is not None
         looked = set(run.label_issues.rows.tolist())
-        suspects = {s.index for s in run.label_issues.found}
+        issues = {s.index for s in run.label_issues.found}
     wrong = {int(i) for i in changed} & looked
-    hits = len(suspects & wrong)
-    return {"suspects": len(suspects), "precision": hits / max(1, len(suspects)), "recall": hits / len(wrong)}
+    hits = len(issues & wrong)
+    return {"label_issues": len(issues), "precision": hits / max(1, len(issues)), "recall": hits / len(wrong)}

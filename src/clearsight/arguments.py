@@ -28,7 +28,7 @@ OTHER_OPTIONS = {
     **dict.fromkeys(("time_limit", "time_budget", "max_time"), "budget"),
     **dict.fromkeys(("fp16", "mixed_precision", "half"), "amp"),
     **dict.fromkeys(("weights", "pretrain"), "pretrained"),
-    **dict.fromkeys(("resize_mode", "resize", "fit_mode"), "fit"),
+    **dict.fromkeys(("resize", "fit", "fit_mode"), "resize_mode"),
     **dict.fromkeys(("gradient_clip_val", "max_grad_norm", "grad_clip"), "clip"),
     **dict.fromkeys(("accumulate_grad_batches", "gradient_accumulation_steps"), "accumulate"),
 }

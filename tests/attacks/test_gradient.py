@@ -14,7 +14,7 @@ from clearsight.models.network import Network
 def net():
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": "resnet8", "classes": 5, "img_size": 16, "knobs": {},
+        "kind": "network", "name": "resnet8", "classes": 5, "img_size": 16, "model_args": {},
         "input": {"mean": [0.5], "std": [0.25]},
     }  # fmt: skip
     return Network(spec).eval()

@@ -1,4 +1,4 @@
-"""Filters against SciPy, and what tells convolution from correlation."""
+"""Filters against SciPy, and the difference of convolution and correlation."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A unit's value against the sum it is said to be, in every layer of several networks."""
+"""A unit's value against the stated sum, in every layer of several networks."""
 
 import numpy as np
 import pytest

@@ -204,9 +204,9 @@ def test_a_changed_split_file_is_refused(trained, tmp_path):
 def test_a_folder_named_like_a_built_in_data_set_is_ambiguous(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Pictures({n: CLASSES[n % 3] for n in range(30)}).folder(tmp_path / "digits", np.random.default_rng(0))
-    assert main(["check", "digits"]) == 2
+    assert main(["audit", "digits"]) == 2
     assert "digits has two meanings" in capsys.readouterr().err
-    assert main(["check", "./digits", "--img-size", "8"]) == 0
+    assert main(["audit", "./digits", "--img-size", "8"]) == 0
     run = cs.fit("builtin:digits", model="pixels+softmax", out=tmp_path / "run")
     assert cs.evaluate(run.folder).n == run.metrics["test"]["n"]
 

@@ -51,7 +51,7 @@ def robustness(
     from clearsight.evaluation.robustness import measure_robustness
 
     if out is not None:
-        refuse_existing(out, ("card.html", "robustness.json"))
+        refuse_existing(out, ("robustness.html", "robustness.json"))
     console = console or usual_console()
     held = evaluation_images(model, data, images, seed, console, data_dir)
     predictor = held.predictor

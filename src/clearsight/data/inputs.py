@@ -163,7 +163,7 @@ def as_images(images: Any, *, count: int | None = None, shape: Shape | None = No
 
     Args:
         images: the images. `ImageInputs` are returned as they are.
-        count: how many images there must be, the number of labels: it tells how an array's axes are meant.
+        count: number of images, which is that of the labels: it resolves the order of an array's axes.
         shape: (C, H, W) of the network that is to see them.
 
     Returns:
@@ -472,10 +472,10 @@ def _check_values(array: NDArray[Any], name: str, images: int, tensor: bool) -> 
         return
     if not (np.isfinite(low) and np.isfinite(high)):
         rows = array if images == len(array) else array[None]
-        spoilt = [i for i in range(len(rows)) if not np.isfinite(rows[i]).all()]
+        invalid = [i for i in range(len(rows)) if not np.isfinite(rows[i]).all()]
         raise error(
-            f"{of}{len(spoilt)} of {images} images hold NaN or infinite values",
-            found=f"the first at index {spoilt[0]}", fix="replace or leave out these images",
+            f"{of}{len(invalid)} of {images} images hold NaN or infinite values",
+            found=f"the first at index {invalid[0]}", fix="replace or leave out these images",
         )  # fmt: skip
     raise error(
         f"{of}floating-point images leave the range of pixels", found=f"{low:g} to {high:g}", expected="[0, 1]",

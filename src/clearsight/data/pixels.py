@@ -330,7 +330,7 @@ def _reason(error: Exception) -> str:
 
 
 def _true_mode(image: Image.Image, content: bytes = b"") -> str:
-    """The mode, telling gray from colour where Pillow does not: in gray palettes, which many GIFs have, and in PNGs
+    """The mode, also where Pillow does not distinguish gray from colour: gray palettes, which many GIFs have, and PNGs
     of 16-bit gray with alpha."""
     if image.mode == "P" and "transparency" not in image.info and image.palette is not None:
         raw = bytes(image.palette.getdata()[1])

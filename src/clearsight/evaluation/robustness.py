@@ -27,7 +27,7 @@ from clearsight.result import Result
 Floats = NDArray[np.float32]
 
 LOST = 0.1
-"""Accuracy lost from which a model is said to fail at a step."""
+"""Loss of accuracy from which a model fails at a step."""
 
 EXAMPLES = 5
 
@@ -107,9 +107,9 @@ class RobustnessReport(Result):
         for name, steps in self.rows.items():
             shares = " ".join(f"{s.accuracy:6.1%}" for s in steps)
             fails, worst = self.fails[name], steps[-1].confusion
-            said = f"; at 5 mostly {worst[0]} taken for {worst[1]}" if worst and worst[2] > 2 else ""
+            text = f"; at 5 mostly {worst[0]} taken for {worst[1]}" if worst and worst[2] > 2 else ""
             amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
-            verdict = "holds" if fails is None else f"step {fails}{amount}{said}"
+            verdict = "holds" if fails is None else f"step {fails}{amount}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
         lines += [f"  {s.edit}: {s.changed:.1%} of {s.images:,} images" for s in self.sensitivity]
         return "\n".join(lines)
@@ -237,8 +237,8 @@ def _standing(
     confusion = None
     if new.any():
         pairs, counts = np.unique(np.stack([truth[new], after[new]]), axis=1, return_counts=True)
-        true, answer = pairs[:, counts.argmax()]
-        confusion = (classes[true], classes[answer], int(counts.max()))
+        true, predicted = pairs[:, counts.argmax()]
+        confusion = (classes[true], classes[predicted], int(counts.max()))
     return ChangeResult(amount, right / n, wilson_interval(right, n), same / n, wilson_interval(same, n), confusion)
 
 
@@ -286,13 +286,13 @@ def _sensitivity(
             console.say(f"{edit}: left out, as no image to edit is answered rightly")
             return
         edited = made(x[torch.from_numpy(rows)]).numpy()
-        answer = predictor.predict_proba(edited).argmax(1)
+        predicted = predictor.predict_proba(edited).argmax(1)
         if goal is not None:
-            changed = int((answer == goal).sum())
+            changed = int((predicted == goal).sum())
         else:
-            gone = answer != truth[rows]
-            if predictor.bundle.limits is not None:
-                gone |= predictor.strangeness(edited)[1]  # "none of these" is another answer too
+            gone = predicted != truth[rows]
+            if predictor.bundle.ood_detector is not None:
+                gone |= predictor.detect_ood(edited)[1]  # flagged as OOD counts as a change
             changed = int(gone.sum())
         found.append(Sensitivity(edit, len(rows), changed / len(rows), wilson_interval(changed, len(rows))))
 

@@ -123,7 +123,7 @@ def _build_ours(
 
 
 def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, model_args: dict[str, Any]) -> None:
-    """A border can only be reflected where the map is larger than the padding; a pass without data tells."""
+    """A border can only be reflected where the map is larger than the padding; tested by a pass without data."""
     try:
         with torch.device("meta"):
             trial = known.build(classes=classes, channels=channels, img_size=img_size, **model_args).eval()

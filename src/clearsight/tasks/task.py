@@ -88,7 +88,7 @@ class OODScores:
 
     def facts(self, i: int) -> dict[str, Any]:
         """Of image i, as fields of its prediction."""
-        return {"strangeness": float(self.percentile[i]), "none_of_these": bool(self.flagged[i])}
+        return {"ood_percentile": float(self.percentile[i]), "is_ood": bool(self.flagged[i])}
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ def _material(job: TrainContext, outcome: TrainResult, predictor: Predictor, wit
     frozen = job.recipe.kind != "scratch" and not outcome.tuned
     advance = job.console.stage("fitting the OOD detector", "steps")
     remembered = np.sort(draw.permutation(split.development if frozen else split.train)[:BANK])
-    held_out = np.sort(draw.permutation(np.unique(outcome.judged) if frozen else split.val)[:KNOWN])
+    held_out = np.sort(draw.permutation(np.unique(outcome.validation_indices) if frozen else split.val)[:KNOWN])
     rows = np.union1d(remembered, held_out)
     features = _features(job, outcome, predictor.bundle, rows)
     advance(1, 3)
@@ -287,9 +287,9 @@ def _logits(
     outcome: TrainResult, predictor: Predictor, job: TrainContext, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Logits of held-out images by weights that had not seen them (N, K)."""
-    order = np.argsort(outcome.judged)
-    places = np.searchsorted(outcome.judged, rows, sorter=order).clip(max=len(order) - 1)
-    if (outcome.judged[order[places]] == rows).all():
+    order = np.argsort(outcome.validation_indices)
+    places = np.searchsorted(outcome.validation_indices, rows, sorter=order).clip(max=len(order) - 1)
+    if (outcome.validation_indices[order[places]] == rows).all():
         own: NDArray[np.float64] = outcome.logits[order[places]]
         return own
     return np.asarray(predictor.logits(job.data.pixels.view(rows)), np.float64)

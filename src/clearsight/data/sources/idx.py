@@ -48,8 +48,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _wrong_size(path: Path, have: int, shape: tuple[int, ...]) -> DataError:
     size = math.prod(shape)
-    how = "holds nothing" if not size else "is cut short" if have < size else "is longer than it says"
-    return DataError(f"{path} {how}", found=f"{have} bytes", expected=f"{size} for {shape}")
+    state = "holds nothing" if not size else "is cut short" if have < size else "is longer than it says"
+    return DataError(f"{path} {state}", found=f"{have} bytes", expected=f"{size} for {shape}")
 
 
 def is_idx_folder(root: Path) -> bool:
