@@ -45,7 +45,7 @@ def test_help_loads_few_modules_so_it_starts_at_once():
     assert len(loaded) < 200
 
 
-def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypatch):
+def test_train_predict_evaluate_audit_in_json(tmp_path, capsys, photos, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["train", str(photos), "--img-size", "96", "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)

@@ -46,7 +46,7 @@ def test_two_filters_in_one_and_where_that_differs(picture, capsys):
         main(["filter", str(picture), "--kernel", "gaussian", "--then", "sobel-x", "--padding", "zero", "--json"]) == 0
     )
     answer = json.loads(capsys.readouterr().out)
-    assert answer["difference_inside"] < 1e-9 < answer["difference_at_border"]
+    assert answer["difference_interior"] < 1e-9 < answer["difference_at_border"]
     inside = pixels(answer["difference"])[4:-4, 4:-4]
     assert inside.max() == 0
 

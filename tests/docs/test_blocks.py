@@ -44,7 +44,7 @@ def test_blocks_compile_and_commands_have_such_options(page, name, monkeypatch):
     for number, block in enumerate(written.blocks("python")):
         compile(block, f"{name}, block {number + 1}", "exec")
     for command in COMMANDS:
-        module = importlib.import_module(f"clearsight.cli.{command}")
+        module = importlib.import_module(f"clearsight.cli.{command.replace('-', '_')}")
         monkeypatch.setattr(module, "run", lambda arguments: asked.append(arguments) or 0)
     lines = [shlex.split(line)[1:] for line in written.commands("clearsight")]
     for words in lines:

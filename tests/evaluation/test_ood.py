@@ -41,7 +41,7 @@ def test_by_hand(found):
     # largest probabilities 0.91, 0.6, 0.55, 0.8 against known ones of 0.7 or more
     assert check.false_alarms == 0.5
     assert check.allowed == 0.05
-    assert set(check.strangest) == {1, 2}
+    assert set(check.most_ood) == {1, 2}
     assert check.sets.coverage_interval[0] < 0.5 < check.sets.coverage_interval[1]
     assert check.summary()["mean_size"] == 1
     assert check.summary()["false_alarms"] == 0.5

@@ -93,7 +93,7 @@ def test_a_heatmap_fades_and_shows_its_faithfulness(visit, studio, five):
     before = over.get_attribute("src")
     page.get_by_label("Method").select_option("occlusion")
     expect(over).not_to_have_attribute("src", before)
-    page.get_by_label("What speaks for").select_option("3")
+    page.get_by_label("Target", exact=True).select_option("3")
     expect(page.locator("#heatmap .quality")).to_contain_text("Probability of 3")
 
 
@@ -104,13 +104,13 @@ def test_the_slider_attacks_and_only_the_last_move_counts(visit, studio, five):
     page.wait_for_selector("#attack .three")
     slider = page.get_by_label("Epsilon")
     slider.fill("0")
-    expect(page.locator("#attack .lead")).to_contain_text("It stands")
+    expect(page.locator("#attack .lead")).to_contain_text("Unchanged")
     asked = []
     page.on("request", lambda r: asked.append(r.url) if "/v1/attack" in r.url else None)
     slider.evaluate(
         "e => { for (const at of [10, 25, 40, 60]) { e.value = at; e.dispatchEvent(new Event('input')); } }"
     )
-    expect(page.locator("#attack .lead")).to_contain_text("Turned")
+    expect(page.locator("#attack .lead")).to_contain_text("Changed")
     assert len([url for url in asked if "epsilon=0&" not in url]) == 1  # moves that follow at once are one request
     assert page.locator("#attack .three img").count() == 3
     assert "times enlarged" in text(page, "#attack")

@@ -56,11 +56,11 @@ def test_labels_stand_as_bars_with_their_thresholds(visit, labels_studio, scheme
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"
     page.wait_for_selector("#heatmap .verdict")
     bearable(page, width)
-    page.get_by_label("What speaks for").select_option("3")
+    page.get_by_label("Target", exact=True).select_option("3")
     expect(page.locator("#heatmap .quality")).to_contain_text("Probability of 3")
     page.goto(f"{address}/#/alike")
     page.wait_for_selector("#alike li")
-    assert "show exactly" in text(page, "#alike .lead")
+    assert "have exactly" in text(page, "#alike .lead")
     own = ", ".join(sorted(answers[chosen].labels))
     names = page.locator("#alike li").evaluate_all(
         "all => all.map((e) => [e.className, e.querySelector('strong').textContent])"
@@ -119,7 +119,7 @@ def test_numbers_stand_on_an_axis(visit, numbers_studio, noise, tmp_path, scheme
     assert all(a <= b for a, b in zip(narrow, spans, strict=True))
     assert narrow != spans
     page.wait_for_selector("#heatmap .verdict")
-    page.get_by_label("What speaks for").select_option("age")
+    page.get_by_label("Target", exact=True).select_option("age")
     expect(page.locator("#heatmap .quality")).to_contain_text("age: ")
     bearable(page, width)
     page.goto(f"{numbers_studio}/#/alike")
@@ -136,7 +136,7 @@ def test_a_direction_stands_as_an_arrow(visit, direction_studio, noise, tmp_path
     assert "within" in text(page, "#answer .scale")
     bearable(page, width)
     page.locator("#answer label", has_text="99%").click()
-    expect(page.locator("#answer .set .small")).to_contain_text("too few images to promise 99")
+    expect(page.locator("#answer .set .small")).to_contain_text("Too few validation images for a coverage of 99")
     assert "any angle" in text(page, "#answer .scale")
 
 
@@ -158,12 +158,12 @@ def test_an_anomaly_is_shown(visit, detector_studio, plates, tmp_path, scheme, w
     assert float(text(page, "#answer .bar-value").strip("<>%")) > share
     answer = text(page, "#answer")
     assert "at most 5% of normal images score as high" in answer
-    assert "Of the 24 normal images that it was compared with, none does: 1 in 25 is the least" in answer
-    assert "The probability takes 50% of all images to be anomalies" in answer
+    assert "None of the 24 normal images that it is compared with does: 1 in 25 is the smallest p-value" in answer
+    assert "The probability assumes that 50% of all images are anomalies" in answer
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"
-    expect(page.locator("#heatmap .key")).to_contain_text("deviations further from normal")
+    expect(page.locator("#heatmap .key")).to_contain_text("standard deviations above")
     assert page.get_by_label("Method").input_value() == "anomaly-map"
-    assert page.get_by_label("What speaks for").count() == page.locator("#heatmap .gauge").count() == 0
+    assert page.get_by_label("Target", exact=True).count() == page.locator("#heatmap .gauge").count() == 0
     over = page.locator("#heatmap img.over")
     page.get_by_label("Opacity").fill("0.2")
     assert float(over.evaluate("e => getComputedStyle(e).opacity")) == pytest.approx(0.2)

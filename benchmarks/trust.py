@@ -1,4 +1,4 @@
-"""What a model knows of its limits: outlier scores, coverage of prediction sets, wrong labels found.
+"""Trust in predictions: OOD scores, coverage of prediction sets, label issues found.
 
 OOD images: two classes are left out of training and validation; their images are compared with the test images of
 the others, by every score and by all of them combined. Coverage: 20 splits of the digits. Wrong
@@ -56,13 +56,13 @@ def _ood(name: str, images: int | None = None, **options: Any) -> dict[str, Any]
             known = ~np.isin(labels, pair)
             words = [str(label) for label in labels[known]]
             run = fit(pixels[known], words, out=f"{folder}/run", **options)
-            limits = run.predictor.bundle.ood_detector
-            assert limits is not None
+            detector = run.predictor.bundle.ood_detector
+            assert detector is not None
             held = held_out(run.predictor, (pixels[known], words))
-            looks = [run.predictor.forward(held.images), run.predictor.forward(pixels[~known])]
-            single = [limits.bank.scores(k.logits, k.features, k.statistics) for k in looks]
+            outputs = [run.predictor.forward(held.images), run.predictor.forward(pixels[~known])]
+            single = [detector.bank.scores(k.logits, k.features, k.statistics) for k in outputs]
             scores = {score: auroc(*(one[score] for one in single)) for score in SCORES}
-            scores["combined"] = auroc(*(limits.judge(k.logits, k.features, k.statistics)[2] for k in looks))
+            scores["combined"] = auroc(*(detector.judge(k.logits, k.features, k.statistics)[2] for k in outputs))
             found[f"without {pair}"] = {score: round(value, 4) for score, value in scores.items()}
     means = {s: float(np.mean([row[s] for row in found.values()])) for s in (*SCORES, "combined")}
     return {**found, "mean": {score: round(value, 4) for score, value in means.items()}}
@@ -95,8 +95,8 @@ def _labels(seed: int) -> dict[str, Any]:
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         run = fit(replace(dataset, labels=labels, origin="arrays in memory"), out=f"{folder}/run", seed=seed, epochs=2)
         assert run.label_issues is not None
-        looked = set(run.label_issues.rows.tolist())
+        examined = set(run.label_issues.rows.tolist())
         issues = {s.index for s in run.label_issues.found}
-    wrong = {int(i) for i in changed} & looked
+    wrong = {int(i) for i in changed} & examined
     hits = len(issues & wrong)
     return {"label_issues": len(issues), "precision": hits / max(1, len(issues)), "recall": hits / len(wrong)}
