@@ -62,7 +62,7 @@ def _ood(name: str, images: int | None = None, **options: Any) -> dict[str, Any]
             outputs = [run.predictor.forward(held.images), run.predictor.forward(pixels[~known])]
             single = [detector.bank.scores(k.logits, k.features, k.statistics) for k in outputs]
             scores = {score: auroc(*(one[score] for one in single)) for score in SCORES}
-            scores["combined"] = auroc(*(detector.judge(k.logits, k.features, k.statistics)[2] for k in outputs))
+            scores["combined"] = auroc(*(detector.detect(k.logits, k.features, k.statistics)[2] for k in outputs))
             found[f"without {pair}"] = {score: round(value, 4) for score, value in scores.items()}
     means = {s: float(np.mean([row[s] for row in found.values()])) for s in (*SCORES, "combined")}
     return {**found, "mean": {score: round(value, 4) for score, value in means.items()}}

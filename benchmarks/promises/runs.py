@@ -143,8 +143,8 @@ def _observed() -> Iterator[Seen]:
 
 
 @contextmanager
-def _watched(module: Any, name: str, tell: Callable[..., None]) -> Iterator[None]:
-    """Inside the block `tell(result, *arguments)` is called whenever a function of a module has returned; nothing
+def _watched(module: Any, name: str, report: Callable[..., None]) -> Iterator[None]:
+    """Inside the block `report(result, *arguments)` is called whenever a function of a module has returned; nothing
     happens where the module has no such function.
     """
     original = getattr(module, name, None)
@@ -154,7 +154,7 @@ def _watched(module: Any, name: str, tell: Callable[..., None]) -> Iterator[None
 
     def watched(*args: Any, **named: Any) -> Any:
         found = original(*args, **named)
-        tell(found, *args)
+        report(found, *args)
         return found
 
     setattr(module, name, watched)
@@ -249,9 +249,9 @@ class Gather:
         """Validation images as calibration saw them, and labels of training images."""
         fitted, predictor = self.trained.fitted, self.trained.predictor
         prepared, task = fitted.prepared, predictor.bundle.task
-        truth, judged, split = task.truth(prepared.dataset), fitted.validation_indices, prepared.split
+        truth, validated, split = task.truth(prepared.dataset), fitted.validation_indices, prepared.split
         self.arrays |= {
-            "val.rows": judged, "val.truth": truth[judged], "val.raw": fitted.val_logits,
+            "val.rows": validated, "val.truth": truth[validated], "val.raw": fitted.val_logits,
             "val.decoded": task.decode(fitted.val_logits), "train.labels_all": truth[split.development],
             "train.split": split.train, "val.split": split.val,
         }  # fmt: skip
@@ -322,7 +322,7 @@ class Gather:
 
     def issues(self) -> None:
         """Labels that the run takes for wrong."""
-        found = getattr(self.trained.run, "label_issues", None) or getattr(self.trained.run, "suspects", None)
+        found = getattr(self.trained.run, "label_issues", None)
         if found is None:
             return
         self.arrays |= {
@@ -338,10 +338,10 @@ class Gather:
 def _calibrated_on(run: Any, fitted: Any) -> dict[str, int]:
     """Images that prediction sets or intervals, and the threshold of the OOD detector, follow from."""
     test = run.metrics.get("test", {})
-    told = (test.get("ood_check") or {}).get("calibrated_on") or test.get("calibrated_on")
+    stated = (test.get("ood_check") or {}).get("calibrated_on") or test.get("calibrated_on")
     known = getattr(run.predictor.bundle.ood_detector, "known", None)
     return {
-        "sets": int(told or len(fitted.validation_indices)),
+        "sets": int(stated or len(fitted.validation_indices)),
         "ood": len(fitted.prepared.split.val) if known is None else len(known),
     }
 

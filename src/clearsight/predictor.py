@@ -146,7 +146,7 @@ class Predictor:
         detector = self.bundle.ood_detector
         if detector is None:
             return None
-        percentile, flagged, score = detector.judge(output.logits, output.features, output.statistics)
+        percentile, flagged, score = detector.detect(output.logits, output.features, output.statistics)
         return OODScores(percentile, flagged, detector, score)
 
     def detect_ood(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

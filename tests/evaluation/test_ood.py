@@ -24,7 +24,7 @@ def found():
     threshold = float(tails["max-softmax"][0].surprise(-np.log([0.701]))[0])
     detector = OODDetector(bank, tails, np.linspace(0, threshold, 50), threshold, LeftOut({}, (), ""))
     logits = np.log(PROBABILITIES)
-    percentile, flagged, score = detector.judge(logits, features[:4], statistics[:4])
+    percentile, flagged, score = detector.detect(logits, features[:4], statistics[:4])
     return OODScores(percentile, flagged, detector, score), logits
 
 

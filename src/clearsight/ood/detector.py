@@ -76,7 +76,7 @@ class OODDetector:
     threshold: float
     left_out: LeftOut
 
-    def judge(
+    def detect(
         self, logits: NDArray[np.floating], features: Floats, statistics: Floats
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
         """Of N images the share of held-out images with a lower OOD score (N,), whether they are out of distribution
@@ -134,8 +134,8 @@ def threshold_for(held_out: NDArray[np.float64], changed: NDArray[np.float64]) -
     """
     threshold = conformal_threshold(held_out, FALSE_ALARMS)
     if len(changed):
-        wanted = conformal_threshold(changed, 2 * FALSE_ALARMS)
-        threshold = max(threshold, min(wanted, conformal_threshold(held_out, LEAST)))
+        required = conformal_threshold(changed, 2 * FALSE_ALARMS)
+        threshold = max(threshold, min(required, conformal_threshold(held_out, LEAST)))
     return threshold
 
 
