@@ -81,7 +81,7 @@ def test_it_reloads_to_the_same_answers_and_says_where(walls):
     assert run.predictor.predict_proba(scratched).shape == (6, 1)
     assert not (run.folder / "model" / "ood.safetensors").exists()
     card = json.loads((run.folder / "model" / "card.json").read_text())
-    assert (card["task"], card["outputs"]["normal"], card["network"]["kind"]) == ("anomaly", ["good"], "detector")
+    assert (card["task"], card["task_card"]["normal"], card["network"]["kind"]) == ("anomaly", ["good"], "detector")
     found = cs.explain(run.folder, scratched[:1], out=folder.parent / "maps")[0]
     assert (found.method, found.target, found.faithfulness) == ("anomaly-map", "anomaly", None)
     assert (folder.parent / "maps" / f"{Path(scratched[0]).stem}.anomaly-map.png").is_file()
@@ -321,4 +321,4 @@ def test_the_page_about_anomalies_runs(desk, capsys):
     assert len(blocks) == 1
     exec(blocks[0], names)
     assert names["answer"].anomaly
-    assert names["validation_indices"].auroc > 0.8
+    assert names["evaluation"].auroc > 0.8

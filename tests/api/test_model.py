@@ -48,7 +48,7 @@ def test_a_verb_takes_a_run_a_model_and_a_folder(digits_run, reopened, model, di
     assert model.index().folder == digits_run / "index"
     image = digits_arrays[0][:1]
     assert [n.image for n in model.search(image, k=3)] == [n.image for n in cs.search(digits_run, image, k=3)]
-    assert model.explain(image, method="saliency", validation_indices=False)[0].method == "saliency"
+    assert model.explain(image, method="saliency", faithfulness=False)[0].method == "saliency"
     assert model.attack(method="fgsm", epsilons=[0.1], images=5).curve.images == 5
 
 

@@ -29,7 +29,7 @@ def test_nothing_is_written_unless_asked(run, digits_arrays, tmp_path):
     before = contents(tmp_path)
     assert cs.attack(run, method="fgsm", epsilons=[0.1], images=20).curve.images == 20
     assert cs.robustness(run, changes=["blur"], images=20).images == 20
-    assert len(cs.explain(run, images, method="saliency", validation_indices=False)) == 2
+    assert len(cs.explain(run, images, method="saliency", faithfulness=False)) == 2
     assert len(cs.locate(run, images)) == 2
     assert len(cs.search(run, images[:1], k=3)) == 3
     assert cs.visualize(run, what="filters", settings=Settings(class_steps=1)).filters

@@ -53,7 +53,7 @@ def test_a_bundle_is_saved_in_the_current_format(previous, images, tmp_path):
     assert card["format"] == FORMAT == 2
     assert card["network"]["model_args"] == {}
     assert card["geometry"]["resize_mode"] == "squash"
-    assert {"outputs", "ood_detector"} < set(card)
+    assert {"task_card", "ood_detector"} < set(card)
     assert not {"answer", "limits"} & set(card)
     again = cs.load(tmp_path / "model")
     assert again.predict(list(images[:10])) == model.predict(list(images[:10]))
@@ -82,6 +82,11 @@ def test_networks_within_networks_are_mapped():
     new = format1.network_from(old)
     assert [member["model_args"] for member in new["members"]] == [{"width": 8}, {}]
     assert format1.network_from(new) == new
+
+
+def test_the_card_of_an_index_is_mapped():
+    assert format1.index_from({"said": ["a"], "names": ["1"]}) == {"descriptions": ["a"], "names": ["1"]}
+    assert format1.index_from("no card") == "no card"
 
 
 @pytest.mark.parametrize(

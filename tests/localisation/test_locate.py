@@ -216,7 +216,7 @@ def test_a_trained_model_reads_a_page_of_digits(digits_run, digits_arrays):
     images, truth = digits_arrays
     chosen = np.arange(0, 1797, 150)
     page = images[chosen, 0].reshape(3, 4, 8, 8).transpose(0, 2, 1, 3).reshape(24, 32)
-    settings = Settings(scales=(1.0,), stride=8, is_ood=True)
+    settings = Settings(scales=(1.0,), stride=8, keep_ood=True)
     one = only(locate(cs.load(digits_run).predictor, page, method="window", settings=settings))
     assert one.facts["windows"] == 12
     found = {tuple(round(v) for v in f.box): f.label for f in one.found}
@@ -277,7 +277,7 @@ def test_labels_alone_teach_where(tmp_path, digits_arrays):
 def test_a_classical_model_slides_by_crops(classical_run, digits_arrays):
     picture = np.zeros((16, 24), np.uint8)
     picture[4:12, 8:16] = digits_arrays[0][0, 0]
-    settings = Settings(scales=(1.0,), stride=2, is_ood=True)
+    settings = Settings(scales=(1.0,), stride=2, keep_ood=True)
     one = only(locate(cs.load(classical_run).predictor, picture, settings=settings))
     assert one.method == "window"
     assert one.facts["scored by"] == "crops"

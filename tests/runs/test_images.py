@@ -143,7 +143,7 @@ def test_every_verb_that_scores_leaves_training_images_out(trained, tmp_path):
     assert own.images.own_split
     assert cs.evaluate(run, data).n == own.n
     assert cs.robustness(run, data, changes=["blur"]).images == own.n
-    assert {row.n for row in cs.compare_models(run, data, views="mirror")} == {own.n}
+    assert {row.n for row in cs.compare_models(run, data, tta="mirror")} == {own.n}
     assert cs.index(run, data, out=str(tmp_path / "index")).scores.queries == own.n
 
 

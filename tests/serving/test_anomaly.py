@@ -89,7 +89,7 @@ def test_the_card_says_what_is_normal_and_how_often_it_is_wrong(served):
     schemas.ModelCard.model_validate(card)
     answer = predictor.bundle.task
     assert (card["task"], card["sounds"]) == ("anomaly", False)
-    assert card["outputs"] == {
+    assert card["task_card"] == {
         "task": "anomaly", "normal": ["whole"], "false_alarms": 0.05, "held_out": len(answer.known),
         "threshold": pytest.approx(answer.threshold), "prior": 0.5,
     }  # fmt: skip
@@ -98,7 +98,7 @@ def test_the_card_says_what_is_normal_and_how_often_it_is_wrong(served):
         assert "for models that give one class per image" in card["left_out"][what]
     assert "network" not in card["left_out"]
     other = served["sounds"][1].get("/v1/model").json()
-    assert (other["outputs"]["normal"], other["sounds"]) == (["low"], True)
+    assert (other["task_card"]["normal"], other["sounds"]) == (["low"], True)
     assert "compares pixels has no layers" in other["left_out"]["network"]
 
 

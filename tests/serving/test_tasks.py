@@ -61,13 +61,13 @@ def test_the_card_describes_the_outputs(served):
     predictor, client = served["labels"]
     card = client.get("/v1/model").json()
     schemas.ModelCard.model_validate(card)
-    assert card["task"] == card["outputs"]["task"] == "multilabel"
-    assert list(card["outputs"]["thresholds"].values()) == pytest.approx(predictor.bundle.task.thresholds)
+    assert card["task"] == card["task_card"]["task"] == "multilabel"
+    assert list(card["task_card"]["thresholds"].values()) == pytest.approx(predictor.bundle.task.thresholds)
     numbers = served["numbers"][1].get("/v1/model").json()
     assert numbers["classes"] == ["size", "age"]
-    assert (numbers["outputs"]["low"], numbers["outputs"]["high"]) == (-5.0, 45.0)
-    assert numbers["outputs"]["ends"] == {"size": [20.0, 60.0], "age": [-4.0, -2.0]}
-    assert served["angles"][1].get("/v1/model").json()["outputs"]["unit"] == "degrees"
+    assert (numbers["task_card"]["low"], numbers["task_card"]["high"]) == (-5.0, 45.0)
+    assert numbers["task_card"]["ends"] == {"size": [20.0, 60.0], "age": [-4.0, -2.0]}
+    assert served["angles"][1].get("/v1/model").json()["task_card"]["unit"] == "degrees"
     for _, client in served.values():
         card = client.get("/v1/model").json()
         left = card["left_out"]

@@ -402,7 +402,7 @@ def test_a_run_learns_grades(run):
     kept = json.loads((run.folder / "metrics.json").read_text())["test"]
     assert kept["kappa"] == test["kappa"]
     card = json.loads((run.folder / "model" / "card.json").read_text())
-    assert (card["task"], card["outputs"]["names"]) == ("ordinal", list(GRADES))
+    assert (card["task"], card["task_card"]["names"]) == ("ordinal", list(GRADES))
 
 
 def test_a_run_predicts_grades_and_intervals(run, tmp_path, capsys):

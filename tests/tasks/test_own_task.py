@@ -29,7 +29,7 @@ def test_it_is_learned_and_reported(own_run):
     (score,) = metrics["per_name"].values()
     assert score["mean_error"] < 0.7 * score["usual_error"]
     card = json.loads((own_run / "model" / "card.json").read_text())
-    assert (card["task"], card["outputs"]) == ("counts", None)
+    assert (card["task"], card["task_card"]) == ("counts", None)
     report = (own_run / "report.html").read_text()
     assert "mean error" in report
 
@@ -75,7 +75,7 @@ def test_its_exported_file_predicts_the_same(own_run, files, format, tmp_path, m
     suffix = {"onnx": ".onnx", "torch": ".pt2"}[format]
     written = cs.export(own_run, format=format, out=tmp_path / f"m{suffix}")
     assert written.parity.holds
-    assert (written.parity.answer, written.parity.quantity) == ("prediction", "rates")
+    assert (written.parity.predicted, written.parity.quantity) == ("prediction", "rates")
     assert written.card["reader"] == "outputs"
     assert runpy.run_path(str(tmp_path / "run.py"))["main"](paths) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -97,7 +97,7 @@ class Bundle:
             "pixels": self.form.to_dict(),
             "geometry": self.geometry.to_dict(),
             "temperature": self.temperature,
-            "outputs": self.task.card(),
+            "task_card": self.task.card(),
             "ood_detector": self.ood_detector.card() if self.ood_detector else None,
             "precision": "float32",
             "data": self.data,
@@ -198,7 +198,9 @@ class Bundle:
             arrays = load_arrays(str(file_within(folder, f"{place}{weights_of_detector}"))) if known else {}
             return cls(
                 network=network.eval(),
-                task=task_named(card["task"]).load(card["outputs"], tuple(card["classes"]), float(card["temperature"])),
+                task=task_named(card["task"]).load(
+                    card["task_card"], tuple(card["classes"]), float(card["temperature"])
+                ),
                 form=PixelFormat(**card["pixels"]),
                 geometry=Geometry(**card["geometry"]),
                 data=card["data"],

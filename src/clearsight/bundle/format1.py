@@ -1,4 +1,4 @@
-"""Names of format 1, the format of the first version, mapped to those of today: cards, metrics and options of runs.
+"""Names of format 1, the format of the first version, mapped to those of today: cards of bundles and indexes, metrics, options.
 
 Each function returns a new dictionary and changes nothing where the names are those of today already.
 """
@@ -11,7 +11,7 @@ from typing import Any
 WEIGHTS_OF_DETECTOR = "limits.safetensors"
 """Name of the file that held the arrays of the OOD detector."""
 
-CARD = {"answer": "outputs", "limits": "ood_detector"}
+CARD = {"answer": "task_card", "limits": "ood_detector"}
 """Top-level names of `card.json`."""
 
 METRICS = {
@@ -56,6 +56,13 @@ def metrics_from(metrics: Any) -> Any:
     if not isinstance(metrics, dict):
         return metrics
     return {METRICS.get(name, name): metrics_from(value) for name, value in metrics.items()}
+
+
+def index_from(card: Any) -> Any:
+    """The content of an index's `card.json` with the names of today; what is no dictionary as it is."""
+    if not isinstance(card, dict):
+        return card
+    return {"descriptions" if name == "said" else name: value for name, value in card.items()}
 
 
 def run_from(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from clearsight.bundle import Bundle
+from clearsight.bundle import Bundle, format1
 from clearsight.data.dataset import Dataset
 from clearsight.disk import disk_errors, read_within, write_json
 from clearsight.errors import BundleError, ConfigError, DataError
@@ -66,6 +66,7 @@ class IndexCard:
     @classmethod
     def from_dict(cls, found: Any) -> IndexCard:
         """A card from what `card.json` holds, which may come from someone else; ValueError where it is none."""
+        found = format1.index_from(found)
         if not isinstance(found, dict) or (missing := sorted(REQUIRED - set(found))):
             raise ValueError(f"no {', '.join(missing)}" if isinstance(found, dict) else "no card")
         kinds = {"labels": int, "rows": int}

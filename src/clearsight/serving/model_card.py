@@ -22,7 +22,7 @@ def model_card(worker: Worker) -> dict[str, Any]:
         "name": PurePath(PureWindowsPath(str(bundle.data.get("name", "a model"))).name).name or "a model",
         "task": bundle.task.name,
         "classes": list(bundle.classes),
-        "outputs": bundle.task.public_card(),
+        "task_card": bundle.task.public_card(),
         "studio": bundle.task.studio,
         "network": str(spec.get("name", spec.get("kind", "an ensemble"))),
         "input": {**bundle.form.to_dict(), **bundle.geometry.to_dict()},

@@ -87,17 +87,17 @@ class Neighbours(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """The model in service. task: its name, such as classification. classes: names of what is predicted. answer: what
-    else there is to know to read predictions, such as thresholds; null for classes. studio: the view of predictions in
+    """The model in service. task: its name, such as classification. classes: names of what is predicted. task_card:
+    what else is needed to read predictions, such as thresholds; null for classes. studio: the view of predictions in
     the studio. sounds: it learned from WAV files. methods: those `explain` takes. search: whether it has an index.
-    left_out: what this model or its folder does not have, each with the reason and what would bring it: search, attack,
-    network, patches, report, card. unsuited: those that no model of this task has. accepts: limits of a request.
+    left_out: what this model or its folder lacks, each with the reason and the command that adds it: search, attack,
+    network, patches, report, robustness. unsuited: those that no model of this task has. accepts: limits of a request.
     """
 
     name: str
     task: str
     classes: list[str]
-    outputs: dict[str, Any] | None
+    task_card: dict[str, Any] | None
     studio: str
     network: str
     input: dict[str, Any]

@@ -6,7 +6,7 @@ import { number, percent, several } from "./words.js";
 export const anomalies = {
   facts(card) {
     const { auroc, false_alarms: alarms, n } = card.scores.test ?? {};
-    const { normal } = card.outputs;
+    const { normal } = card.task_card;
     return [
       normal.length > 4 ? `${normal.length} normal classes` : `normal: ${normal.join(", ")}`,
       typeof auroc === "number" ? `AUROC ${auroc.toFixed(2)} on ${several(n, "test image")}`
@@ -17,7 +17,7 @@ export const anomalies = {
   headline: (answer) => `${answer.anomaly ? "an anomaly" : "normal"}, ${rare(answer)}`,
 
   view(card) {
-    const { false_alarms: alarms, held_out: count, prior } = card.outputs;
+    const { false_alarms: alarms, held_out: count, prior } = card.task_card;
     const likely = h("div", {});
     return {
       draw: (answer) => [

@@ -11,7 +11,7 @@ export const classes = {
     return [
       `${card.classes.length.toLocaleString("en")} classes`,
       typeof test.accuracy === "number" && `right on ${percent(test.accuracy)} of ${several(test.n ?? 0, "test image")}`
-        + (card.outputs?.rule ? `, decided by ${card.outputs.rule}` : ""),
+        + (card.task_card?.rule ? `, decided by ${card.task_card.rule}` : ""),
     ];
   },
 

@@ -31,7 +31,7 @@ export const labels = {
       settle(answer) {
         const holds = new Set(answer.labels);
         const rows = Object.entries(answer.probabilities).map(([name, value]) => (
-          { name, value, holds: holds.has(name), threshold: card.outputs.thresholds[name] }));
+          { name, value, holds: holds.has(name), threshold: card.task_card.thresholds[name] }));
         rows.sort((a, b) => b.holds - a.holds || b.value - a.value);
         put(probabilities, questions(rows, { few: Math.max(8, holds.size) }));
       },

@@ -10,7 +10,7 @@ import { number, several } from "./words.js";
 export const numbers = {
   facts(card) {
     const test = card.scores.test ?? {};
-    const { kind, unit } = card.outputs;
+    const { kind, unit } = card.task_card;
     const what = { number: "number", angle: "angle", direction: "direction" }[kind];
     const one = kind === "direction" ? 1 : card.classes.length;
     const off = test.median_error;
@@ -43,10 +43,10 @@ export const numbers = {
 
   /** A direction is explained as a whole, whichever of its two numbers is the target. */
   explained: (card) => ({
-    targets: named(card).slice(0, card.outputs.kind === "direction" ? 1 : undefined), away: "the prediction changes", back: "returns",
+    targets: named(card).slice(0, card.task_card.kind === "direction" ? 1 : undefined), away: "the prediction changes", back: "returns",
   }),
   strength: (found) => `${found.target}: ${number(found.value)}`,
-  sign: (target) => (state.card.outputs.kind === "number" ? [`for more ${target}`, `for less ${target}`] : [`for this ${target}`, "against it"]),
+  sign: (target) => (state.card.task_card.kind === "number" ? [`for more ${target}`, `for less ${target}`] : [`for this ${target}`, "against it"]),
 
   alike: (card, answer, list) => ({
     agrees: () => true, summary: `${list.length} most similar known images`,
@@ -55,11 +55,11 @@ export const numbers = {
 };
 
 function drawn(card, answer) {
-  const { kind, unit } = card.outputs;
+  const { kind, unit } = card.task_card;
   if (kind === "direction") return [arrow(answer.values, answer.within)];
   return Object.entries(answer.values).map(([name, value]) => {
     const span = answer.intervals[name];
-    return kind === "angle" ? dial(name, value, span, unit) : axis(name, value, span, card.outputs);
+    return kind === "angle" ? dial(name, value, span, unit) : axis(name, value, span, card.task_card);
   });
 }
 
