@@ -1,4 +1,4 @@
-"""Names of format 1, the format of the first version, mapped to those of today: cards of bundles and indexes, metrics, options.
+"""Names of format 1, the first version, mapped to those of today: cards of bundles and indexes, metrics, options.
 
 Each function returns a new dictionary and changes nothing where the names are those of today already.
 """
