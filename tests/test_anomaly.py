@@ -242,7 +242,7 @@ def test_sounds_have_classes_too(tmp_path):
     (tmp_path / "machine" / "ok" / "torn.wav").write_bytes(b"RIFF")
     run = cs.fit(tmp_path / "machine", model="features+svm", img_size=64, out=tmp_path / "run")
     assert run.metrics["test"]["accuracy"] > 0.85
-    assert "torn.wav is no WAV file" in str(json.loads((run.folder / "audit.json").read_text())["set_aside"])
+    assert "torn.wav is not a WAV file" in str(json.loads((run.folder / "audit.json").read_text())["set_aside"])
     answer = cs.load(run.folder).predictor.predict(str(tmp_path / "machine" / "broken" / "3.wav"))[0]
     assert answer.label == "broken"
     for seconds, text in ((1.4, None), (0.45, None), (3.0, "much longer"), (0.2, "much shorter")):
@@ -265,7 +265,7 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     for options, error, message in (
         ({"normal": "0"}, ConfigError, "--normal is about anomalies: add --task anomaly"),
         ({"task": "anomaly"}, DataError, "the normal classes are not stated"),
-        ({"task": "anomaly", "normal": "zero"}, DataError, "there is no class 'zero'"),
+        ({"task": "anomaly", "normal": "zero"}, DataError, "unknown normal class 'zero'"),
         ({"task": "anomaly", "normal": "0", "model": "hog+svm"}, ConfigError, "is for classification"),
         ({"task": "anomaly", "normal": 0, "model": "resnet8"}, ConfigError, "found one normal class, 0"),
         ({"task": "anomaly", "normal": "0", "adversarial": "pgd"}, ConfigError, "--adversarial: for classes alone"),

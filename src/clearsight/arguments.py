@@ -71,8 +71,8 @@ def unknown_option(name: str, known: Iterable[str]) -> str:
     if OTHER_OPTIONS.get(name) in names:
         return f"{name!r} is called {OTHER_OPTIONS[name]!r} here"
     if name in NOT_NEEDED:
-        return f"there is no option {name!r}, as {NOT_NEEDED[name]}"
-    return f"there is no option {name!r} ({nearest(name, names)})"
+        return f"unknown option {name!r}, as {NOT_NEEDED[name]}"
+    return f"unknown option {name!r} ({nearest(name, names)})"
 
 
 def names_of_others(others: Mapping[str, str]) -> Callable[[Function], Function]:

@@ -58,7 +58,7 @@ class Predictor:
         self, bundle: Bundle, *, engine: str = "auto", device: str = "auto", hint: Hint = "throughput"
     ) -> None:
         if engine not in ("auto", "torch", "openvino"):
-            raise ConfigError(f"there is no engine {engine!r}", expected="auto, torch or openvino")
+            raise ConfigError(f"unknown engine {engine!r}", expected="auto, torch or openvino")
         self.bundle, self.engine, self.device, self.hint = bundle, engine, device_of(device), hint
         self.network = bundle.network.cpu().eval()
         self._engines: dict[str, Engine] = {}
@@ -313,8 +313,9 @@ class Predictor:
         yield from (given.original(i, self.bundle.form) for i in range(len(given)))
 
     def decoded(self, content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
-        """The pixels of a file as the network sees them; ImageError for what is no image or sound, for a sound where
-        the model learned from images alone, and the other way round, and for one much longer or shorter than those.
+        """The pixels of a file as the network sees them; ImageError for what is not an image or sound, for a sound
+        where the model learned from images alone, and the other way round, and for one much longer or shorter than
+        those.
         """
         learned, sound = self.bundle.data.get("media", "both"), is_sound(content, name)
         if learned == ("images" if sound else "sounds"):

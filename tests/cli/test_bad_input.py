@@ -164,7 +164,7 @@ def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
         (("--epochs", "0"), "--epochs 0 must be 1 or more"),
         (("--batch-size", "100000"), "the batch is larger than the training split"),
         (("--budget", "soon"), "a time cannot be read; found 'soon'"),
-        (("--model", "resnet21"), "there is no network 'resnet21'. Did you mean resnet"),
+        (("--model", "resnet21"), "unknown network 'resnet21'. Did you mean resnet"),
         (("--model", "timm/resnet19"), "timm has no network 'resnet19'. Did you mean"),
         (("--test-fraction", "2", "--folds", "1"), "--test-fraction 2.0 must lie in (0, 1); --folds 1 must be"),
         (("--img-size", "2"), "images are too small for resnet8; found 2x2 pixels"),

@@ -108,7 +108,7 @@ def test_several_methods_stand_together_image_by_image(digits_run, digits_arrays
         for together, alone in zip(both[k::2], explain(predictor, images, method=method), strict=True):
             np.testing.assert_array_equal(together.heat, alone.heat)
             assert together.faithfulness == alone.faithfulness
-    with pytest.raises(cs.ClearsightError, match="there is no method"):
+    with pytest.raises(cs.ClearsightError, match="unknown method"):
         next(explain(predictor, images, method=["saliency", "salience"]))
 
 
@@ -214,7 +214,7 @@ def test_integrated_gradients_are_complete_to_a_hundredth(digits_run, digits_arr
     ("options", "error", "words"),
     [
         ({"method": "smothgrad"}, ConfigError, "smoothgrad"),
-        ({"target": "cat"}, ConfigError, "there is no class 'cat'"),
+        ({"target": "cat"}, ConfigError, "unknown class 'cat'"),
         ({"target": 10}, ConfigError, "10 classes, from 0 to 9"),
         ({"method": "grad-cam", "settings": Settings(layer="layr1")}, ModelError, "layer1"),
         ({"settings": Settings(samples=0)}, ConfigError, "samples is 0"),
@@ -307,6 +307,6 @@ def test_all_methods_on_one_sheet(classical_run, digit_folders, tmp_path, capsys
     assert main([*words[:-2], "--method", "guided"]) == 2
     assert "needs gradients" in capsys.readouterr().err
     assert main([*words, "--method", "guided"]) == 2
-    assert "--samples says nothing to --method guided; expected --method smoothgrad" in capsys.readouterr().err
+    assert "--samples has no effect with --method guided; expected --method smoothgrad" in capsys.readouterr().err
     assert main(["explain", str(classical_run), str(tmp_path / "none.png")]) == 2
     assert "none.png" in capsys.readouterr().err

@@ -100,5 +100,5 @@ def test_numbers_that_are_wrong(small):
     ):
         with pytest.raises(ConfigError, match=words):
             unit_inputs(small, pixels, nodes, node, 0)
-    with pytest.raises(ConfigError, match="there is no unit 8 in conv1; expected a number from 0 to 7"):
+    with pytest.raises(ConfigError, match="unknown unit 8 in conv1; expected a number from 0 to 7"):
         unit_inputs(small, pixels, nodes, 1, 8)

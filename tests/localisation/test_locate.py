@@ -289,15 +289,15 @@ def test_a_classical_model_slides_by_crops(classical_run, digits_arrays):
 def test_what_cannot_be_asked(colours):
     image = scene()
     for words, message in (
-        ({"method": "cams"}, "there is no method 'cams'; expected auto, cam, window. Did you mean cam"),
-        ({"target": "blue"}, "there is no class 'blue'. Known: dark, green, red"),
-        ({"target": ["red", "greem"]}, "there is no class 'greem'. Did you mean green"),
+        ({"method": "cams"}, "unknown method 'cams'; expected auto, cam, window. Did you mean cam"),
+        ({"target": "blue"}, "unknown class 'blue'. Known: dark, green, red"),
+        ({"target": ["red", "greem"]}, "unknown class 'greem'. Did you mean green"),
         ({"settings": Settings(threshold=1.5)}, r"--threshold is 1.5; expected from 0 to 1"),
         ({"settings": Settings(iou=-0.1)}, r"--iou is -0.1; expected from 0 to 1"),
         ({"settings": Settings(share=0)}, r"--share is 0; expected above 0, up to 1"),
         ({"settings": Settings(stride=0)}, r"--stride is 0; expected 1 or more"),
         ({"settings": Settings(scales=(1.0, -1.0))}, r"--scales is \(1.0, -1.0\); expected numbers above 0"),
-        ({"settings": Settings(background="night")}, "there is no class 'night'"),
+        ({"settings": Settings(background="night")}, "unknown class 'night'"),
         (
             {"settings": Settings(iou=0.5, tight=True)},
             "--iou, --tight: of windows alone; found cam, which --method auto takes .*. Add --method window",
@@ -310,7 +310,7 @@ def test_what_cannot_be_asked(colours):
         DataError, match=r"smaller than the windows.*found 12x9 pixels; expected 16x16 or more\. Use --method cam"
     ):
         list(locate(colours, scene(size=(9, 12)), method="window"))
-    with pytest.raises(ModelError, match="there is no layer 'layer9'"):
+    with pytest.raises(ModelError, match="unknown layer 'layer9'"):
         locate(colours, image, settings=Settings(layer="layer9"))
     assert set(METHODS) == {"cam", "window"}
 

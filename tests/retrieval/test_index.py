@@ -99,7 +99,7 @@ def test_other_data_and_any_layer(digits_run, digit_folders, tmp_path):
     ready = cs.load(digits_run).predictor.bundle.split
     assert 0 < scores.queries < 60, "the run's own training images are indexed, but no queries"
     assert scores.queries <= ready.count("test")
-    with pytest.raises(ModelError, match=r"there is no layer 'layer9'.*Did you mean layer"):
+    with pytest.raises(ModelError, match=r"unknown layer 'layer9'.*Did you mean layer"):
         cs.index(digits_run, str(digit_folders), layer="layer9", out=str(tmp_path / "other"))
     assert index.card.layer == "layer1"
 

@@ -123,7 +123,7 @@ def test_its_own_map_is_the_heatmap_unless_another_is_named(served, plates, png)
     [
         ("anomaly-map", "is of detectors of anomalies that compare places"),
         ("grad-cam", "needs gradients, which this model does not have; found detector; expected occlusion, lime, shap"),
-        ("magic", "there is no method 'magic'"),
+        ("magic", "unknown method 'magic'"),
     ],
 )
 def test_a_map_that_a_detector_does_not_have_is_refused(served, tone, method, words):

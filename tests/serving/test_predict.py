@@ -156,7 +156,7 @@ def test_an_explanation_that_cannot_be_had(client, predictor, pngs, serving):
 
     for query, words in (
         ("method=grad-cat", "did you mean grad-cam"),
-        ("target=12", "there is no class 12"),
+        ("target=12", "unknown class 12"),
         ("samples=1", "samples: "),
     ):
         found = client.post(f"/v1/explain?{query}", content=pngs[0])

@@ -117,7 +117,7 @@ def test_a_unit_is_the_sum_of_what_feeds_it(run_client, predictor, nodes, pngs, 
     assert [f["unit"] for f in found["feeders"]] == [f.unit for f in expected.feeders]
     assert picture(found["picture"]).shape == (4, 4, 3)
     missing = run_client.post(f"/v1/units?layer={node.number}&unit=64", content=pngs[0])
-    assert "there is no unit 64 in layer2.0.conv2; expected a number from 0 to 63" in missing.json()["detail"]
+    assert "unknown unit 64 in layer2.0.conv2; expected a number from 0 to 63" in missing.json()["detail"]
 
 
 def test_patches_come_from_the_images_it_learned_from(run_client, predictor, nodes):

@@ -86,7 +86,7 @@ def test_what_is_unclear_or_wrong_says_so(tmp_path):
     root = folder(tmp_path / "x", {"good": 12, "bad": 12})
     with pytest.raises(DataError, match=r"the normal classes are not stated; found 2 classes: bad, good.*--normal go"):
         read_anomalies(root)
-    with pytest.raises(DataError, match=r"there is no class 'god' that could be normal.*[Dd]id you mean.*good"):
+    with pytest.raises(DataError, match=r"unknown normal class 'god'.* [Dd]id you mean.*good"):
         read_anomalies(root, "god")
     few = read_anomalies(folder(tmp_path / "y", {"good": 9, "bad": 12}), "good")
     config = TrainConfig.from_options(task="anomaly", normal="good")

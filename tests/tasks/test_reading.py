@@ -35,9 +35,9 @@ def test_tasks_are_known_by_their_names():
     assert task_names().index("multilabel") < task_names().index("regression"), "columns of 0 and 1 are labels first"
     assert [task.name for task in registered_tasks()] == list(task_names())
     assert task_named("ordinal").name == "ordinal"
-    with pytest.raises(ConfigError, match="there is no task 'ordnal'"):
+    with pytest.raises(ConfigError, match="unknown task 'ordnal'"):
         task_named("ordnal")
-    with pytest.raises(ConfigError, match="there is no task 'segmentation'"):
+    with pytest.raises(ConfigError, match="unknown task 'segmentation'"):
         read((IMAGES, range(6)), task="segmentation")
 
 

@@ -89,11 +89,11 @@ def check(predictor: Predictor, method: str, norm: str) -> None:
     """
     predictor.classifies("an attack")
     if method not in ("fgsm", "pgd"):
-        raise ConfigError(f"there is no attack {method!r}", expected="fgsm or pgd")
+        raise ConfigError(f"unknown attack {method!r}", expected="fgsm or pgd")
     if not predictor.has_gradients:
         raise ModelError("attacks need gradients, which this model does not have", fix="try `clearsight robustness`")
     if norm not in EPSILONS:
-        raise ConfigError(f"there is no norm {norm!r}", expected="linf or l2")
+        raise ConfigError(f"unknown norm {norm!r}", expected="linf or l2")
 
 
 def attack(

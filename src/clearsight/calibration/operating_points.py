@@ -228,9 +228,7 @@ def _below(order: Floats, at: float) -> float:
 def known_name(name: str, names: Sequence[str]) -> int:
     """The position of a name; ConfigError where there is none."""
     if name not in names:
-        raise ConfigError(
-            f"there is no class {name!r} to decide about", expected=", ".join(names[:8]), fix=did_you_mean(name, names)
-        )
+        raise ConfigError(f"unknown class {name!r}", expected=", ".join(names[:8]), fix=did_you_mean(name, names))
     return list(names).index(name)
 
 

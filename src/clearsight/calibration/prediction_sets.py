@@ -90,7 +90,7 @@ class ConformalScores:
     def _of(self, method: str) -> Floats:
         if method not in METHODS:
             raise ConfigError(
-                f"there is no method of prediction sets {method!r}", expected=", ".join(METHODS),
+                f"unknown method of prediction sets {method!r}", expected=", ".join(METHODS),
                 fix=did_you_mean(method, METHODS),
             )  # fmt: skip
         return np.array(self.scores[method])

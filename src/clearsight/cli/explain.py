@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     for option, methods in USES.items():
         if getattr(arguments, option) is not None and arguments.method not in (None, *methods, "all"):
             ways = " or ".join((*methods, "all"))
-            raise ConfigError(f"--{option} says nothing to --method {arguments.method}", expected=f"--method {ways}")
+            raise ConfigError(f"--{option} has no effect with --method {arguments.method}", expected=f"--method {ways}")
     paths = image_files(arguments.images)
     with terminal() as console:
         from clearsight.api.explain import explain

@@ -99,7 +99,7 @@ def _run(argv: list[str]) -> int:
         parser = build_parser()
         if argv and not argv[0].startswith("-"):
             hint = renamed_command(argv[0]) or nearest(argv[0], COMMANDS)
-            parser.exit(2, f"clearsight: there is no command {argv[0]!r}; {hint}\n")
+            parser.exit(2, f"clearsight: unknown command {argv[0]!r}; {hint}\n")
         parser.parse_args(argv)
         parser.print_help()
         return 0

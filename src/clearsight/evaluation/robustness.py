@@ -136,9 +136,7 @@ def measure_robustness(
     parts = {name: [word.strip() for word in name.split("+")] for name in chosen}
     for word in (w for words in parts.values() for w in words):
         if word not in CHANGES:
-            raise ConfigError(
-                f"there is no change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES)
-            )
+            raise ConfigError(f"unknown change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES))
     if not parts:
         raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="leave it out for all")
     if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):

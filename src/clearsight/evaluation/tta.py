@@ -38,7 +38,7 @@ def tta_functions(name: str) -> list[View]:
         five = [*plain, *_shifts()]
         return [*five, *(_after(view) for view in five)]
     raise ConfigError(
-        f"there is no test-time augmentation {name!r}",
+        f"unknown test-time augmentation {name!r}",
         expected=", ".join(AUGMENTATIONS),
         fix=did_you_mean(name, AUGMENTATIONS),
     )

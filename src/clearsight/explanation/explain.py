@@ -221,9 +221,7 @@ def explain(
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
     """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
     if method not in METHOD_WORDS:
-        raise ConfigError(
-            f"there is no method {method!r}", expected=", ".join(METHODS), fix=did_you_mean(method, METHODS)
-        )
+        raise ConfigError(f"unknown method {method!r}", expected=", ".join(METHODS), fix=did_you_mean(method, METHODS))
     if method == OWN and not predictor.localises:
         raise ModelError(
             f"{OWN} is of detectors of anomalies that compare places of an image",

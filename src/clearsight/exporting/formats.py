@@ -50,7 +50,7 @@ def format_named(name: str) -> Format:
         hint = (
             f"--format {meant} writes {FORMATS[meant].suffix} files" if meant else did_you_mean(name.lower(), FORMATS)
         )
-        raise ConfigError(f"there is no format {name!r}", expected=", ".join(FORMATS), fix=hint)
+        raise ConfigError(f"unknown format {name!r}", expected=", ".join(FORMATS), fix=hint)
     require(FORMATS[name].needs, f"the format {name}")
     return FORMATS[name]
 

@@ -126,7 +126,7 @@ def unit_inputs(
 def checked_node(nodes: Sequence[Node], node: int) -> Node:
     """The node of a number; ConfigError for one that is not there or cannot be looked at."""
     if not 0 <= node < len(nodes):
-        raise ConfigError(f"there is no layer number {node}", expected=f"a number from 0 to {len(nodes) - 1}")
+        raise ConfigError(f"unknown layer number {node}", expected=f"a number from 0 to {len(nodes) - 1}")
     chosen = nodes[node]
     if not chosen.visible:
         raise ConfigError(

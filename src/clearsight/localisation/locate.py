@@ -59,7 +59,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
     if method not in (*METHODS, "auto"):
         known = ["auto", *METHODS]
-        raise ConfigError(f"there is no method {method!r}", expected=", ".join(known), fix=did_you_mean(method, known))
+        raise ConfigError(f"unknown method {method!r}", expected=", ".join(known), fix=did_you_mean(method, known))
     task = predictor.bundle.task
     if not task.localises:
         raise ModelError(

@@ -115,7 +115,7 @@ def initialise(
 
 def _method(name: str) -> Callable[[torch.Tensor], None]:
     if name not in METHODS:
-        raise ModelError(f"there is no initialisation {name!r}", fix=nearest(name, METHODS))
+        raise ModelError(f"unknown initialisation {name!r}", fix=nearest(name, METHODS))
     return METHODS[name]
 
 

@@ -42,7 +42,7 @@ def entry(name: str) -> Entry:
     if name in DESCRIPTORS:
         raise ModelError(f"{name!r} is a descriptor and needs a classifier to be a model", fix=f"such as {name}+svm")
     raise ModelError(
-        f"there is no network {name!r}",
+        f"unknown network {name!r}",
         fix=nearest(name, ENTRIES) + " `clearsight models` lists all; timm/NAME reaches timm's",
     )
 

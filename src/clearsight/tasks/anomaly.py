@@ -313,7 +313,7 @@ def normal_classes(dataset: Dataset, options: TaskOptions) -> tuple[str, ...]:
     names = _asked(options.normal, dataset.classes) if options.normal is not None else _only(dataset)
     if unknown := [] if options.evaluating else [name for name in names if name not in dataset.classes]:
         raise DataError(
-            f"there is no class {unknown[0]!r} that could be normal",
+            f"unknown normal class {unknown[0]!r}",
             found=", ".join(dataset.classes[:8]) + (", ..." if len(dataset.classes) > 8 else ""),
             fix=nearest(unknown[0], dataset.classes),
         )

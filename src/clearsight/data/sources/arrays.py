@@ -18,7 +18,7 @@ def read_pair(images: Any, labels: Any) -> Listing:
     a list of labels. The number of labels resolves the order of an array's axes.
     """
     if not hasattr(labels, "__len__"):
-        raise DataError("labels are no list", found=repr(labels)[:60], expected="one label per image")
+        raise DataError("labels are not a list", found=repr(labels)[:60], expected="one label per image")
     if not len(labels):
         raise DataError("there are no images", found="no labels")
     given = np.full(len(labels), "", dtype="<U5")

@@ -26,7 +26,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             head = stream.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08":
                 raise DataError(
-                    f"{path} is no IDX file of bytes",
+                    f"{path} is not an IDX file of bytes",
                     found=f"magic {head.hex()}",
                     expected="0000 08 and a rank",
                 )
