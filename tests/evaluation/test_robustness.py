@@ -130,7 +130,7 @@ def test_command(digits_run, tmp_path, capsys):
     assert "6 turned by 180 degrees" in text
     assert "(1)" not in text  # of several changes the step has no amount
     page = (tmp_path / "card" / "robustness.html").read_text()
-    assert "The invariance card of digits" in page
+    assert "Robustness of digits" in page
     assert "Within a class" not in page, "of each class there are fewer than 20 images"
     assert main([*words, "--changes", "blur", "--images", "300", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -95,7 +95,7 @@ def test_numbers_that_are_wrong(small):
     nodes = wiring(small.network, small.shape)
     pixels = np.zeros(small.shape, np.float32)
     for node, words in (
-        (len(nodes), f"no layer number {len(nodes)}; expected a number from 0 to {len(nodes) - 1}"),
+        (len(nodes), f"unknown layer number {len(nodes)}; expected a number from 0 to {len(nodes) - 1}"),
         (0, "layer number 0 cannot be looked at; found the image"),
     ):
         with pytest.raises(ConfigError, match=words):

@@ -59,10 +59,10 @@ def robustness(
     turned = [
         (predictor.bundle.task.index_of(a), degrees, predictor.bundle.task.index_of(b)) for a, degrees, b in turns
     ]
-    card = measure_robustness(
+    report = measure_robustness(
         predictor, held.images, held.labels, names=held.names, changes=changes, turns=turned, seed=seed,
         console=console,
     )  # fmt: skip
     name = str(predictor.bundle.data.get("name", "a model"))
     own = folder_of(model) if held.own else None
-    return saved(replace(card, name=name, run=own), out)
+    return saved(replace(report, name=name, run=own), out)

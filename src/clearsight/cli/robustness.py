@@ -1,8 +1,8 @@
-"""Make a model's invariance card: what its answers stand, and whether they change where they should.
+"""Measure how robust predictions are to changes of the image, and how sensitive to changes of the object.
 
 Each image is changed in graded steps that leave its class as it is: size, rotation, viewpoint, deformation, occlusion,
 background, illumination, blur, noise, singly and several at once. Without DATA the test split of the model's own run
-is used. The card is RUN/robustness/robustness.html; the numbers are beside it in robustness.json.
+is used. The report is RUN/robustness/robustness.html; the numbers are beside it in robustness.json.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from clearsight.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sample(parser, "RUN/robustness")
     parser.add_argument(
-        "--changes", metavar="NAME,...", help="changes to make; a+b makes several at once (default: all)"
+        "--changes", metavar="NAME,...", help="changes of the images, a+b for several at once (default: all)"
     )
     parser.add_argument(
         "--turns", metavar="CLASS:DEGREES:CLASS,...",
-        help="what a class becomes when turned counter-clockwise, such as 6:180:9, for the sensitivity test",
+        help="class that a rotation in degrees, counter-clockwise, turns a class into, such as 6:180:9 (default: none)",
     )  # fmt: skip
 
 
@@ -32,15 +32,15 @@ def run(arguments: argparse.Namespace) -> None:
         from clearsight.api.results import result_folder
         from clearsight.api.robustness import robustness
 
-        card = robustness(
+        report = robustness(
             arguments.run, arguments.data, changes=changes, turns=_turns(arguments.turns), images=arguments.images,
             seed=arguments.seed, data_dir=arguments.data_dir, console=console,
         )  # fmt: skip
-        page = card.save(result_folder(arguments.run, "robustness", arguments.out), overwrite=True)
+        page = report.save(result_folder(arguments.run, "robustness", arguments.out), overwrite=True)
     if arguments.json:
-        print_json({**card.to_dict(), "report": str(page)})
+        print_json({**report.to_dict(), "report": str(page)})
         return
-    print(f"{card.text()}\n\n  card   {os.path.relpath(page)}")
+    print(f"{report.text()}\n\n  report   {os.path.relpath(page)}")
 
 
 def _turns(text: str | None) -> list[tuple[str, float, str]]:

@@ -1,7 +1,7 @@
 """How robust predictions are: accuracy under changes that keep the class, and the sensitivity test beside it.
 
-card = measure_robustness(predictor, images, labels)
-card.rows["rotation"][4].accuracy, card.fails["rotation"]
+report = measure_robustness(predictor, images, labels)
+report.rows["rotation"][4].accuracy, report.fails["rotation"]
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Sensitivity:
 class RobustnessReport(Result):
     """Accuracy under changes of the image.
 
-    rows: for each change its five steps; "a + b" is several changes at once, each at that step. fails: the first
-    step, from 1, at which more than LOST of the accuracy is gone; None where it holds. examples: for each change the
+    rows: for each change its five steps; "a + b" is several changes at once, each at that step. fails: the first step,
+    from 1, at which more than LOST of the accuracy is lost; None if it passes all steps. examples: for each change the
     same image unchanged and at every step, with the answers. name: of the model. run: whose own test split was
     measured; `save` also puts the verdicts into its report.
     """
@@ -101,15 +101,15 @@ class RobustnessReport(Result):
 
     def text(self) -> str:
         """A line for each change: accuracy at its five steps, and the step at which the model fails."""
-        width = max(len(name) for name in self.rows)
-        lines = [f"{self.images:,} images, {self.accuracy:.1%} right as they are\n"]
-        lines.append(f"  {'right at step':<{width}}      1      2      3      4      5  fails at")
+        width = max(len(name) for name in ("accuracy at step", *self.rows))
+        lines = [f"{self.images:,} images, accuracy {self.accuracy:.1%} unchanged\n"]
+        lines.append(f"  {'accuracy at step':<{width}}      1      2      3      4      5  fails at")
         for name, steps in self.rows.items():
             shares = " ".join(f"{s.accuracy:6.1%}" for s in steps)
             fails, worst = self.fails[name], steps[-1].confusion
-            text = f"; at 5 mostly {worst[0]} taken for {worst[1]}" if worst and worst[2] > 2 else ""
+            text = f"; at step 5 mostly {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
             amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
-            verdict = "holds" if fails is None else f"step {fails}{amount}{text}"
+            verdict = "never" if fails is None else f"step {fails}{amount}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
         lines += [f"  {s.edit}: {s.changed:.1%} of {s.images:,} images" for s in self.sensitivity]
         return "\n".join(lines)
@@ -146,7 +146,7 @@ def measure_robustness(
     inputs = predictor.inputs(images)
     called = list(inputs.names if names is None else names)
     if not called:
-        raise ConfigError("there are no images to audit")
+        raise ConfigError("there are no images")
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(inputs))))
     truth = np.asarray(labels, np.int64)
     classes, n = predictor.classes, len(x)

@@ -1,4 +1,4 @@
-"""The invariance card as a page: accuracy against each change, one image under all of them, groups, sensitivity."""
+"""The page of a robustness report: accuracy against each change, one image under all, groups, sensitivity."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def _row(card: RobustnessReport, number: int, change: str) -> dict[str, Any]:
 
 
 def add_to_report(report: Path, card: RobustnessReport, link: str) -> bool:
-    """Put the card's verdicts into a run's report, in the place of earlier ones; False where the page has no place for
-    them. link: to the whole card. OSError when the disk refuses.
+    """Write the verdicts into a run's report, replacing earlier ones; False if the page has no section for them. link:
+    to the whole robustness report. OSError when the disk refuses.
     """
     text = read_within(report.parent, report.name).decode()
     start, end = text.find(START), text.find(END)
@@ -106,7 +106,7 @@ def add_to_report(report: Path, card: RobustnessReport, link: str) -> bool:
 
 
 START, END = "<!-- card -->", "<!-- /card -->"
-"""What stands around the card's place in a report."""
+"""The comments around the section of the verdicts in a report."""
 
 
 def _verdict(card: RobustnessReport, change: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _verdict(card: RobustnessReport, change: str) -> dict[str, Any]:
     return {
         "name": change,
         "words": CHANGES[change].words if change in CHANGES else "all of them, each at the same step",
-        "fails": f"fails at step {fails} of 5{amount}" if fails else "holds through all steps",
+        "fails": f"fails at step {fails} of 5{amount}" if fails else "passes all steps",
         "failed": fails is not None,
         "confusion": f"at the last step, most often {worst[0]} taken for {worst[1]} ({worst[2]})" if worst else "",
     }
