@@ -159,9 +159,7 @@ class DataConfig:
     )
     task: str = option("auto", "what to predict", choices=known_tasks)
     angle: str | None = option(
-        None,
-        "unit of targets that are angles, for which 359 and 1 degrees are near",
-        choices=("degrees", "radians"),
+        None, "unit of targets that are angles, for which 359 and 1 degrees are near", choices=("degrees", "radians")
     )
     within: str | None = option(None, "range of the predicted numbers, such as -30,30 (default: none)")
     normal: str | None = option(
@@ -178,9 +176,7 @@ class DataConfig:
         None,
         "table whose column `image` names images to exclude from training, such as label_issues.csv (default: none)",
     )
-    other: str | None = option(
-        None, "class of out-of-distribution examples; images like them are flagged as unknown (default: none)"
-    )
+    other: str | None = option(None, "class of out-of-distribution examples, flagged as unknown (default: none)")
     data_dir: str | None = option(
         None, "folder with the files of a built-in data set such as mnist (default: the cache)"
     )
@@ -230,9 +226,7 @@ class OptimizationConfig:
     )
     accumulate: int = option(1, "number of batches whose gradients are accumulated for a step", within="[1, inf)")
     loss: str | Auto = option(
-        None,
-        "loss function (default: cross-entropy, bce for several labels, huber for numbers)",
-        choices=known_losses,
+        None, "loss function (default: cross-entropy, bce for several labels, huber for numbers)", choices=known_losses
     )
     opt: str | Auto = option(
         None,
@@ -245,9 +239,7 @@ class OptimizationConfig:
     warm_up: float = option(0.0, "share of the run in which the learning rate rises from zero, 0 to 1", within="[0, 1)")
     momentum: float = option(0.9, "momentum of optimisers that have one, 0 to 1", within="[0, 1)")
     clip: float | Auto = option(
-        None,
-        "maximum norm of the gradient, 0 for no limit (default: 1, no limit for line searches)",
-        within="[0, inf)",
+        None, "maximum norm of the gradient, 0 for no limit (default: 1, no limit for line searches)", within="[0, inf)"
     )
     patience: int = option(10, "epochs without a better validation loss before training stops", within="[1, inf)")
     val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
@@ -279,9 +271,7 @@ class RegularizationConfig:
     """What keeps weights small and predictions cautious."""
 
     weight_decay: float | Auto = option(
-        None,
-        "weight decay, decoupled (adamw, muon) or L2 (others) (default: that of the optimiser)",
-        within="[0, inf)",
+        None, "weight decay, decoupled (adamw, muon) or L2 (others) (default: that of the optimiser)", within="[0, inf)"
     )
     l1: float = option(0.0, "coefficient of the L1 penalty on the weights", within="[0, inf)")
     max_norm: float | None = option(
@@ -337,10 +327,7 @@ class RunConfig:
     checkpoint_every: float = option(
         5.0, "seconds between checkpoints, from which --resume continues", within="[0, inf)"
     )
-    auto_fix: bool = option(
-        False,
-        "apply the fix of the diagnosis and train again, up to three times (default: off)",
-    )
+    auto_fix: bool = option(False, "apply the fix of the diagnosis and train again, up to three times (default: off)")
     budget: str | None = option(
         None,
         "time limit of training, such as 90s, 5m or 1h, within which pretrained layers are fine-tuned (default: none)",
