@@ -194,7 +194,7 @@ def test_copies_with_two_labels_are_one_unit():
             {"stated": ["train"] * 2 + ["test"] * 6},
             r"2 classes in train with too few readable images to be split; found 'class 0' has 1, 'class 1' has 1",
         ),
-        ([0, 1] * 3, {"stated": ["test"] * 6}, "in train have too few"),
+        ([0, 1] * 3, {"stated": ["test"] * 6}, "in train with too few"),
         (
             [0, 1] * 12,
             {"groups": np.arange(24) // 4, "test_fraction": 0.25, "folds": 8},
