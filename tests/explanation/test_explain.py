@@ -269,7 +269,7 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     assert found["ood_percentile"] > 0.95
     other = next(c for c in "0123456789" if c != found["target"])
     assert main([*words, "--target", other]) == 0
-    assert "(unlike the training images: stranger than all known images)" in capsys.readouterr().out
+    assert "(out of distribution: OOD score above all known images)" in capsys.readouterr().out
     (known,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="saliency", faithfulness=False)
     assert known.is_ood is False
     assert known.heading == f"{known.target} {probability(known.value)}"

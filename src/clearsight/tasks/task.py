@@ -423,7 +423,7 @@ class Task(ABC):
 
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:
         """A line about an image that is out of distribution."""
-        return f"{line}  (unlike the training images: {unlike_words(percentile)})"
+        return f"{line}  (out of distribution: {unlike_words(percentile)})"
 
     def index_of(self, target: str | bytes | int) -> int:
         """The index of a name, given as itself or as an index; ConfigError as `class_index`."""
