@@ -23,7 +23,7 @@ ALL = (
     "classical",
     "explain",
     "attacks",
-    "limits",
+    "trust",
     "export",
     "serving",
     "studio",

@@ -1,6 +1,6 @@
 """Anomalies, learned from normal images alone: solar cells, a digit held out, machine hums, and dirty training data.
 
-Solar cells: trained on cells that experts were sure are functional (defect probability 0), judged on a quarter of those
+Solar cells: trained on cells that experts were sure are functional (defect probability 0), tested on a quarter of those
 and on all cells whose probability is above 1/2. Digits: each of the ten in turn is the anomaly. Hums: see `hums`.
 Contamination: defective cells are slipped in among the normal ones to learn from, as so many percent of them.
 """
@@ -42,8 +42,11 @@ def _run(data: Any, labels: Any = None, **options: Any) -> dict[str, Any]:
         about = ("auroc", "auroc_interval", "false_alarms", "found", "anomalies", "n")
         found = {name: run.metrics["test"][name] for name in about}
         decided = {d["what"]: d["choice"] for d in run.metrics["recipe"]}
-        suspects = [s.index for s in run.label_issues.found] if run.label_issues else []
-        return {**found, "detector": decided["detector"], "seconds": run.metrics["train_seconds"], "suspects": suspects}
+        label_issues = [s.index for s in run.label_issues.found] if run.label_issues else []
+        return {
+            **found, "detector": decided["detector"], "seconds": run.metrics["train_seconds"],
+            "label_issues": label_issues,
+        }  # fmt: skip
 
 
 def cells() -> Any:
@@ -71,7 +74,7 @@ def _cells() -> dict[str, Any]:
     chance = [auroc(rng.random(normal), rng.random(test["anomalies"])) for _ in range(draws)]
     found["random scores"] = {"auroc": float(np.mean(chance)), "draws": draws}
     for one in found.values():
-        one["suspects"] = len(one.get("suspects", ()))
+        one["label_issues"] = len(one.get("label_issues", ()))
     return found
 
 
@@ -87,7 +90,7 @@ def _hums() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         root = write_hums(Path(folder) / "hums", normal=240, each=30)
         found = _run(root, normal="normal")
-    return {**found, "suspects": len(found["suspects"])}
+    return {**found, "label_issues": len(found["label_issues"])}
 
 
 def _contaminated() -> dict[str, Any]:
@@ -109,9 +112,9 @@ def _contaminated() -> dict[str, Any]:
             data, labels=labels, given=given, values=values, origin=f"{data.origin}, {share:.0%} slipped in"
         )
         one = _run(mixed, normal="functional", anomaly="padim")
-        caught = len(set(one["suspects"]) & set(slipped.tolist()))
+        caught = len(set(one["label_issues"]) & set(slipped.tolist()))
         found[f"{share:.0%}"] = {
-            **{k: one[k] for k in ("auroc", "false_alarms", "found")}, "slipped_in": count, "suspected": caught,
-            "wrongly_suspected": len(one["suspects"]) - caught,
+            **{k: one[k] for k in ("auroc", "false_alarms", "found")}, "slipped_in": count, "flagged": caught,
+            "wrongly_flagged": len(one["label_issues"]) - caught,
         }  # fmt: skip
     return found

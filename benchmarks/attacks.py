@@ -1,6 +1,6 @@
 """Robust accuracy of digits, undefended and adversarially trained, and fooling images, on the test split.
 
-PGD with 20 steps and a random start in L-infinity, as `clearsight attack` does unless told otherwise.
+PGD with 20 steps and a random start in L-infinity, as `clearsight attack` does by default.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def measure() -> dict[str, Any]:
             attacked = attack(run.folder, epsilons=(0.1, 0.2), fool=True)
             curve, fooling = attacked.curve, attacked.fooling
             assert fooling is not None
-            assert fooling.strange is not None
+            assert fooling.is_ood is not None
             found[name] = {
                 "accuracy": {f"{p.epsilon:g}": p.accuracy for p in curve.points},
-                "fooling_images_believed_99_percent": int((fooling.beliefs >= 0.99).sum()),
-                "fooling_images_called_none_of_these": int(fooling.strange.sum()),
-                "false_alarms_on_the_test_split": run.metrics["test"]["limits"]["false_alarms"],
+                "fooling_images_at_99_percent": int((fooling.probabilities >= 0.99).sum()),
+                "fooling_images_flagged_as_ood": int(fooling.is_ood.sum()),
+                "false_alarms_on_the_test_split": run.metrics["test"]["ood_check"]["false_alarms"],
                 "train_seconds": run.metrics["train_seconds"],
             }
     return found

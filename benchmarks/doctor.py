@@ -34,24 +34,24 @@ def measure(repeats: int = 7) -> dict[str, Any]:
     noise = np.random.default_rng(0).integers(0, 256, (320, 3, 32, 32), dtype=np.uint8)
     small = _compare("resnet8", {"width": 32}, pixels, found.labels, 64, 200, repeats, Vitals)
     large = _compare("resnet18", {}, noise, np.arange(320) % 10, 32, 10, 5, _Always)
-    looks = _looks_of(500)
+    observed = _observed_steps(500)
     extra = large["ratio"]["median"] - 1
     return {
         "resnet8_digits": small,
         "resnet18_32px_every_step_looked_at": large,
-        "resnet18_32px_run_of_500_steps": {"steps_looked_at": looks, "ratio": 1 + extra * looks / 500},
+        "resnet18_32px_run_of_500_steps": {"steps_looked_at": observed, "ratio": 1 + extra * observed / 500},
         "limit": 1.03,
     }
 
 
-def _looks_of(steps: int) -> int:
+def _observed_steps(steps: int) -> int:
     """How many steps of a run are looked at."""
     vitals = Vitals()
-    vitals.total, looks = steps, 0
+    vitals.total, observed = steps, 0
     for number in range(1, steps + 1):
         if vitals._due(number):
-            vitals._last, looks = number, looks + 1
-    return looks
+            vitals._last, observed = number, observed + 1
+    return observed
 
 
 def _compare(
@@ -65,10 +65,10 @@ def _compare(
     kind: type[Vitals],
 ) -> dict[str, Any]:
     """Processor seconds per step with and without, in alternating runs, and their ratio; the first pair warms up."""
-    plain, watched, ratio, looks = [], [], [], 0
+    plain, watched, ratio, observed = [], [], [], 0
     for repeat in range(repeats + 1):
         without, _ = _run(name, model_args, pixels, labels, batch, steps, None)
-        with_vitals, looks = _run(name, model_args, pixels, labels, batch, steps, kind())
+        with_vitals, observed = _run(name, model_args, pixels, labels, batch, steps, kind())
         if repeat:
             plain.append(without)
             watched.append(with_vitals)
@@ -79,7 +79,7 @@ def _compare(
         "ratio": spread(ratio),
         "ratio_of_medians": statistics.median(watched) / statistics.median(plain),
         "steps": steps,
-        "steps_looked_at": looks,
+        "steps_looked_at": observed,
     }
 
 
@@ -108,7 +108,7 @@ def _run(
             "name": name,
             "classes": 10,
             "img_size": side,
-            "knobs": model_args,
+            "model_args": model_args,
             "input": {"mean": [0.4] * channels, "std": [0.3] * channels, "mode": "fixed"},
         }
     )
@@ -125,4 +125,4 @@ def _run(
         network, data, config, [{"params": list(network.parameters()), "lr": 5e-3}], on_step=tick,
         observer=vitals or UNOBSERVED,
     )  # fmt: skip
-    return (times[-1] - times[0]) / (steps - 1), len(vitals.looks) if vitals else 0
+    return (times[-1] - times[0]) / (steps - 1), len(vitals.step_stats) if vitals else 0

@@ -68,10 +68,10 @@ def _faithful(data: str, count: int, target: str | None = None) -> dict[str, Any
         held = held_out(run.folder)
         images = held.sample(count, 0).images
         images = images[: len(images)].astype(np.float32) / 255
-        judged = list(explain(held.predictor, images, method=GRADIENT_METHODS, target=target))
+        faithfulness = list(explain(held.predictor, images, method=GRADIENT_METHODS, target=target))
     found = {}
     for method in GRADIENT_METHODS:
-        mine = [e for e in judged if e.method == method]
+        mine = [e for e in faithfulness if e.method == method]
         scores = [e.faithfulness.score for e in mine if e.faithfulness]
         shuffled = [e.randomised for e in mine if e.randomised is not None]
         found[method] = {

@@ -1,7 +1,7 @@
 """Exported files against the model on every image of the test splits of digits and elpv, and what int8 gains.
 
 Each file is loaded in its own engine; the reference is the model in PyTorch, float32. Images go in at working size and,
-where the file holds the resize rule, at their own size too. int8 is judged on the validation images.
+where the file holds the resize rule, at their own size too. int8 is evaluated on the validation images.
 """
 
 from __future__ import annotations

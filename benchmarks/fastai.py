@@ -1,8 +1,8 @@
 """Against fastai's `fine_tune` with the same weights on the same folders: accuracy and time to it.
 
 fastai lives in a virtual environment of its own, made on the first call. Both sides get the same train and test images
-of elpv as files, the same EfficientNet-Lite0 ImageNet weights at 224 pixels, and are judged on the same test images.
-Their time is that of learning and judging, without imports, on both sides; ours begins with an empty cache.
+of elpv as files, the same EfficientNet-Lite0 ImageNet weights at 224 pixels, and are evaluated on the same test images.
+Their time is that of training and evaluation, without imports, on both sides; ours begins with an empty cache.
 """
 
 from __future__ import annotations

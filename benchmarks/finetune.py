@@ -80,7 +80,7 @@ class _Ours:
             probe.set_head(spec, head)
             network, groups = probe, layer_groups(probe, 3e-4)
         else:
-            spec = {"kind": "network", "name": name, "classes": 2, "img_size": 224, "knobs": {}}
+            spec = {"kind": "network", "name": name, "classes": 2, "img_size": 224, "model_args": {}}
             network = Network({**spec, "input": {"mean": [0.5] * 3, "std": [0.25] * 3, "mode": "fixed"}})
             groups = [{"params": list(network.parameters()), "lr": 3e-4}]
         return _rate(network, self._examples(), groups, epochs=1, max_steps=steps + 2, augment="light")

@@ -3,7 +3,7 @@ cut-outs of photographs by ImageNet's classes.
 
 cam: a network that learned which digits occur in a scene, as several labels per image, says where each of them is.
 windows of scenes: one that learned scenes of a quarter of the area slides over the larger ones. windows of crops: one
-that learned 28x28 pixels with a digit in the middle, or nothing there, does. Digits of the scenes that are judged occur
+that learned 28x28 pixels with a digit in the middle, or nothing there, does. Digits of the test scenes occur
 in nothing that was learned from, and no box does.
 """
 
@@ -25,7 +25,7 @@ BARS = {"scenes on black": "pointing game >= 0.9 and mAP@0.5 >= 0.7, from class 
 
 SCENE: dict[str, Any] = {"side": 128, "size": 28, "kinds": 10, "most": 5, "apart": True}
 SMALL: dict[str, Any] = {**SCENE, "side": 64, "most": 3}
-"""Scenes to be judged, and smaller ones to learn from."""
+"""Test scenes, and smaller training scenes."""
 
 HALF = {"model": "resnet8", "opt": "muon"}
 """How scenes are learned; at half their size, as the digits have 8x8 pixels of their own."""
@@ -46,23 +46,23 @@ def measure() -> dict[str, Any]:
 
 
 def digits_apart() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Digits to learn from, and others to judge by."""
+    """Digits for training, and others for the test."""
     order = np.random.default_rng(0).permutation(1797)
     return order[:1400], order[1400:]
 
 
-def cam(scenes: int = 3200, epochs: int = 9, judged: int = 300, *, behind: bool = False) -> dict[str, Any]:
+def cam(scenes: int = 3200, epochs: int = 9, test_images: int = 300, *, behind: bool = False) -> dict[str, Any]:
     """Learn scenes by their labels, and draw boxes by class activation. behind: photographs, not black."""
     learned, kept = digits_apart()
     photos = backgrounds() if behind else ((), ())
     train = compose(scenes, seed=1, which=learned, photos=photos[0], **SCENE)
     options = {**HALF, "model_arg": {"width": 12}, "img_size": 64, "epochs": epochs, "batch_size": 32}
     with _learned(train.images, train.labels, options) as run:
-        test = compose(judged, seed=2, which=kept, photos=photos[1], **SCENE)
-        return {**_facts(run), **judge(run.predictor, test, method="cam")}
+        test = compose(test_images, seed=2, which=kept, photos=photos[1], **SCENE)
+        return {**_facts(run), **evaluated(run.predictor, test, method="cam")}
 
 
-def windows_of_scenes(scenes: int = 4000, epochs: int = 10, judged: int = 100) -> dict[str, Any]:
+def windows_of_scenes(scenes: int = 4000, epochs: int = 10, test_images: int = 100) -> dict[str, Any]:
     """Learn small scenes by their labels, and slide over larger ones."""
     from clearsight.localisation import Settings
 
@@ -70,11 +70,11 @@ def windows_of_scenes(scenes: int = 4000, epochs: int = 10, judged: int = 100) -
     train = compose(scenes, seed=1, which=learned, **SMALL)
     options = {**HALF, "model_arg": {"width": 16}, "img_size": 32, "epochs": epochs, "batch_size": 64}
     with _learned(train.images, train.labels, options) as run:
-        test = compose(judged, seed=2, which=kept, **SCENE)
-        return {**_facts(run), **judge(run.predictor, test, method="window", settings=Settings(scales=(0.5,)))}
+        test = compose(test_images, seed=2, which=kept, **SCENE)
+        return {**_facts(run), **evaluated(run.predictor, test, method="window", settings=Settings(scales=(0.5,)))}
 
 
-def windows_of_crops(count: int = 6000, epochs: int = 8, judged: int = 100) -> dict[str, Any]:
+def windows_of_crops(count: int = 6000, epochs: int = 8, test_images: int = 100) -> dict[str, Any]:
     """Learn crops by their class, and slide over scenes."""
     from clearsight.localisation import Settings
 
@@ -82,12 +82,12 @@ def windows_of_crops(count: int = 6000, epochs: int = 8, judged: int = 100) -> d
     images, labels = crops(count, learned)
     options = {"model": "resnet8", "model_arg": {"patch": 2}, "epochs": epochs, "opt": "muon", "batch_size": 64}
     with _learned(images, labels, options) as run:
-        test = compose(judged, seed=2, which=kept, **SCENE)
-        settings = Settings(background="nothing", scales=(1.0,), strange=True)
-        return {**_facts(run), **judge(run.predictor, test, method="window", settings=settings)}
+        test = compose(test_images, seed=2, which=kept, **SCENE)
+        settings = Settings(background="nothing", scales=(1.0,), keep_ood=True)
+        return {**_facts(run), **evaluated(run.predictor, test, method="window", settings=settings)}
 
 
-def judge(predictor: Any, scenes: Scenes, *, method: str, settings: Any = None) -> dict[str, Any]:
+def evaluated(predictor: Any, scenes: Scenes, *, method: str, settings: Any = None) -> dict[str, Any]:
     """Boxes and masks of the model's own answers, and the loudest places of the classes that are there."""
     from clearsight.evaluation import evaluate_boxes
     from clearsight.localisation import locate
@@ -136,7 +136,7 @@ def crops(count: int, which: NDArray[np.int64], side: int = 28) -> tuple[NDArray
 
 
 def backgrounds() -> tuple[tuple[NDArray[np.uint8], ...], tuple[NDArray[np.uint8], ...]]:
-    """Photographs to learn on, and others to be judged on."""
+    """Photographs for training, and others for the test."""
     from skimage import data
 
     return (data.astronaut(), data.coffee(), data.rocket()), (data.chelsea(), data.stereo_motorcycle()[0])
@@ -144,7 +144,7 @@ def backgrounds() -> tuple[tuple[NDArray[np.uint8], ...], tuple[NDArray[np.uint8
 
 def cut_outs(places: int = 8, side: int = 130) -> dict[str, Any]:
     """Photographs made small and laid on grass, gravel and brick; ImageNet's network is asked where the class is that
-    it gives the photograph alone. Judged on all of them, and on those where the class is among its five likeliest.
+    it gives the photograph alone. Evaluated on all of them, and on those where the class is among its five likeliest.
     """
     from skimage import data
     from skimage.transform import resize

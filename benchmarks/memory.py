@@ -1,6 +1,6 @@
 """Peak memory of `fit` at 20,000 and at 60,000 generated images: it must not grow with their number.
 
-Parts of what `fit` holds are filled by a few thousand images and grow no further, the 2,000 that outliers are told by
+Parts of what `fit` holds are filled by a few thousand images and grow no further, the 2,000 of the OOD detector
 and the kernels of the 4,000 that mirror images are tried on, from 10,000 training images on; both sizes lie above them.
 
 Counted is anonymous memory; the pages of memory-mapped cache files are the kernel's to give and take. Images are

@@ -209,7 +209,7 @@ def _loaded(
     port: int, path: str, body: bytes, kind: str, clients: int, seconds: float,
     watch: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Clients that ask again as soon as they are answered; those told to come again wait a little."""
+    """Clients that ask again as soon as they are answered; those that receive a 429 wait a little."""
     until = time.perf_counter() + seconds
     statuses: collections.Counter[int] = collections.Counter()
     times: list[float] = []
@@ -272,7 +272,7 @@ def _saturation(port: int, process: subprocess.Popen[bytes], image: bytes, secon
 
 
 def _fuzz(port: int, process: subprocess.Popen[bytes], image: bytes, count: int) -> dict[str, Any]:
-    """Spoilt uploads of every kind, the same for the same count; after half of them memory must not grow any more."""
+    """Malformed uploads of every kind, the same for the same count; after half of them memory must not grow."""
     rng = random.Random(0)
     files = _files(image)
     statuses: collections.Counter[str] = collections.Counter()

@@ -77,7 +77,7 @@ def _visit(browser: Any, address: str, image: Path) -> dict[str, float]:
     timed("ready", "body.ready", lambda: page.goto(address))
     waits["first_paint"] = float(page.evaluate(FIRST_PAINT))
     timed("answer", "#answer .label", lambda: page.set_input_files("input[type=file]", str(image)))
-    timed("judged", "#heatmap .verdict")
+    timed("faithfulness", "#heatmap .verdict")
     timed("attack", "#attack .three", lambda: page.goto(f"{address}/#/attack"))
     timed("network", "#network a.row .mini", lambda: page.goto(f"{address}/#/network"))
     timed("layer", "#network .tile", lambda: page.goto(f"{address}/#/network/7"))

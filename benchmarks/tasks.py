@@ -28,7 +28,7 @@ BARS = {
 }
 
 TURNED: dict[str, Any] = {"model": "resnet8", "model_arg": {"width": 32, "patch": 4}}
-"""The network that tells by how much digits are turned."""
+"""The network that predicts the rotation of digits."""
 
 BINS = 36
 """Classes of angles that numbers are compared with."""
@@ -52,7 +52,7 @@ def _scenes() -> dict[str, Any]:
 
 
 def _rare() -> list[dict[str, Any]]:
-    """Few scenes of many kinds: what is seldom true is seldom believed to half."""
+    """Few scenes of many kinds: rare labels seldom reach a probability of one half."""
     sets = (compose(1500, side=32, size=14, kinds=10, most=2, seed=seed) for seed in range(3))
     return [_run((made.images, made.labels), budget="60s") for made in sets]
 
@@ -126,5 +126,5 @@ def _run(data: Any, budget: str = "150s", **options: Any) -> dict[str, Any]:
             "images": len(data) if isinstance(data, Dataset) else len(data[0]),
             "train_seconds": run.metrics["train_seconds"],
             "whole_seconds": time.perf_counter() - began,
-            **{k: v for k, v in test.items() if k not in ("n", "limits", "per_label")},
+            **{k: v for k, v in test.items() if k not in ("n", "ood_check", "per_label")},
         }

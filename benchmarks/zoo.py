@@ -81,7 +81,7 @@ def network(name: str, contender: str) -> tuple[nn.Module, torch.memory_format]:
 
 
 def contend(contender: str, options: argparse.Namespace, pipe: Connection) -> None:
-    """A contender's process: build the network it is told, and take a step whenever it is told to."""
+    """A contender's process: build the named network, and take a step on every request."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     with kept_memory("cpu") if contender == "ours" or options.alike else contextlib.nullcontext():
@@ -118,7 +118,7 @@ def measure(name: str, pipes: Sequence[Connection], options: argparse.Namespace)
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """The processor's name, if the system reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

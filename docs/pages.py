@@ -42,7 +42,7 @@ REFERENCE = {
                     "calibration.prediction_sets", "ood.scores", "ood.detector"),
     "evaluation": ("tasks.evaluation", "tasks.classification_evaluation", "tasks.multilabel_evaluation",
                    "tasks.regression_evaluation", "tasks.anomaly_evaluation", "evaluation.localisation",
-                   "evaluation.ood", "evaluation.paired", "evaluation.views"),
+                   "evaluation.ood", "evaluation.paired", "evaluation.tta"),
     "localisation": ("localisation.locate", "localisation.detections", "localisation.maps", "localisation.windows"),
     "understanding": ("result", "predictor", "explanation.explain", "explanation.gradients", "feature_vis.visualize",
                       "attacks.gradient", "attacks.curve", "attacks.fooling", "evaluation.robustness",
@@ -81,16 +81,16 @@ def copy_page(source: Path) -> None:
 
 def run(name: str, short: bool) -> tuple[str, bool]:
     """What a script prints, with its figure in build/gallery; and whether its claims hold."""
-    said = RUNS / f"{name}.txt"
+    recorded = RUNS / f"{name}.txt"
     newest = max((EXAMPLES / f"{other}.py").stat().st_mtime for other in (name, "gallery"))
-    if said.is_file() and said.stat().st_mtime > newest:
-        return said.read_text(), True
+    if recorded.is_file() and recorded.stat().st_mtime > newest:
+        return recorded.read_text(), True
     gallery, script = importlib.import_module("gallery"), importlib.import_module(name)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         code = gallery.main(script.study, ["--out", str(RUNS), *(["--short"] if short else [])])
     if code == 0:
-        said.write_text(printed.getvalue())
+        recorded.write_text(printed.getvalue())
     return printed.getvalue(), code == 0
 
 
@@ -143,7 +143,7 @@ def main() -> int:
             print(printed, flush=True)
         gallery_page(name, printed)
     reference()
-    if failed:  # with one seed; `make gallery` judges by the median of three
+    if failed:  # with one seed; `make gallery` takes the median of three
         print(f"with this seed, claims do not hold of: {', '.join(failed)}")
     return 0
 

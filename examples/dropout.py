@@ -22,7 +22,7 @@ def study(short: bool, seed: int) -> Found:
     curves, shares = {}, (0.0, 0.5)
     for share in shares:
         model_args = {"img_size": data.pixels.shape[2], "widths": (width, width), "dropout": share}
-        for part, rows in (("held out", data.val), ("training", data.train)):  # one training, judged on either
+        for part, rows in (("held out", data.val), ("training", data.train)):  # one training, evaluated on either
             torch.manual_seed(seed)
             body = build_model("mlp", classes=10, channels=1, **model_args)
             how = {"epochs": epochs, "lr": 0.02, "sched": "constant", "seed": seed, "val_every": 25}

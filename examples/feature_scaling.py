@@ -14,7 +14,7 @@ import numpy as np
 from gallery import BLUE, ORANGE, Found, digits, main, plt
 
 RIDGE = 1e-2
-"""A little weight decay, so that there is one best place even where the classes can be told apart."""
+"""A little weight decay, so that there is one best place even for separable classes."""
 
 
 def study(short: bool, seed: int) -> Found:

@@ -1,7 +1,7 @@
-"""Noise can be made that a classifier believes to 99 % to be any class; what looks beyond belief catches most of it.
+"""Noise can be optimised until a classifier gives it 99 % for any class; an OOD detector flags most of it.
 
-Softmax divides belief among the classes it knows, and an image far from all it learned from can still lie deep on one
-side of every boundary. How far an image is from the known ones says so.
+Softmax divides a probability of 1 among the known classes, and an image far from all it learned from can still lie deep
+on one side of every boundary. How far an image is from the known ones says so.
 
 Source: Nguyen, Yosinski, Clune 2015, arXiv:1412.1897 (fooling images); Sun, Ming, Zhu, Li 2022, arXiv:2204.06507
 (distance to the nearest known features). A run of `cs.fit` on three quarters of the digits, and the outlier score it
@@ -25,33 +25,33 @@ def study(short: bool, seed: int) -> Found:
     made = fool(clf, rounds=50 if short else 1000, seed=seed)
     real = data.pixels[data.val]
     answers = clf.predict_proba(real).argmax(1)
-    strangeness, flagged = clf.strangeness(real)
-    odd, caught = clf.strangeness(made.pixels)
+    ood_percentile, flagged = clf.detect_ood(real)
+    odd, caught = clf.detect_ood(made.pixels)
 
     figure = plt.figure(figsize=(10, 4.2))
     top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.1))
     for k, cell in enumerate(top.subplots(1, 10)):
         cell.imshow(made.pixels[k, 0], vmin=0, vmax=1)
-        cell.set_title(f"{made.classes[k]}, {made.beliefs[k]:.1%}", loc="center", fontsize=9)
+        cell.set_title(f"{made.classes[k]}, {made.probabilities[k]:.1%}", loc="center", fontsize=9)
         cell.set_axis_off()
     axis = bottom.subplots()
-    axis.hist(strangeness, bins=25, range=(0, 1), color=BLUE, alpha=0.7, density=True, label="real digits, held out")
+    axis.hist(ood_percentile, bins=25, range=(0, 1), color=BLUE, alpha=0.7, density=True, label="real digits, held out")
     axis.hist(odd, bins=25, range=(0, 1), color=ORANGE, alpha=0.7, density=True, label="fooling images")
-    axis.set(xlabel="strangeness: share of known images that look less strange", ylabel="density")
+    axis.set(xlabel="OOD percentile: share of known images with a lower OOD score", ylabel="density")
     axis.legend(loc="upper center")
 
     return Found(
         figure,
         {
             f"right of {len(real)} real digits, held out": f"{np.mean(answers == data.labels[data.val]):.1%}",
-            "least belief in the fooling images": f"{made.beliefs.min():.1%}",
-            "OOD scores combined": ", ".join(clf.bundle.limits.tails),
-            "real digits said to be none of these": f"{flagged.mean():.1%}",
-            "fooling images said to be none of these": f"{caught.mean():.0%}",
+            "lowest probability of the fooling images": f"{made.probabilities.min():.1%}",
+            "OOD scores combined": ", ".join(clf.bundle.ood_detector.tails),
+            "real digits flagged as OOD": f"{flagged.mean():.1%}",
+            "fooling images flagged as OOD": f"{caught.mean():.0%}",
         },
         {
-            "every class has an image of noise believed to 99 %": bool((made.beliefs > 0.99).all()),
-            "the model's own outlier score calls most of them strange all the same": caught.mean() >= 0.7,
+            "every class has an image of noise at 99 %": bool((made.probabilities > 0.99).all()),
+            "the OOD detector flags most of them": caught.mean() >= 0.7,
             "and at most one real digit in ten": flagged.mean() <= 0.1,
         },
     )

@@ -69,7 +69,7 @@ Study = Callable[[bool, int], Found]
 
 def main(study: Study, arguments: list[str] | None = None) -> int:
     """Run a script's study, print what it says and write its figure, that of the first seed. The exit code is 1 where a
-    claim does not hold for most of the seeds; in the short form no claim is judged.
+    claim does not hold for most of the seeds; in the short form no claim is checked.
     """
     module = inspect.getmodule(study)
     assert module is not None
@@ -97,7 +97,7 @@ def main(study: Study, arguments: list[str] | None = None) -> int:
     votes = {claim: [holds, *(other.claims[claim] for other in others)] for claim, holds in found.claims.items()}
     for claim, holds in votes.items():
         of = f" ({sum(holds)} of {len(holds)} seeds)" if others else ""
-        verdict = "not judged" if asked.short else "holds" if _mostly(holds) else "DOES NOT HOLD"
+        verdict = "not checked" if asked.short else "holds" if _mostly(holds) else "DOES NOT HOLD"
         print(f"  {verdict}: {claim}{of}")
     print(f"  figure: {asked.out / name}.png")
     return 0 if asked.short or all(_mostly(holds) for holds in votes.values()) else 1

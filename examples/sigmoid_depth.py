@@ -1,8 +1,8 @@
 """Sigmoids stop a deep network from learning, rectifiers do not.
 
 The slope of a sigmoid is 1/4 at most, so each layer makes the gradient on its way back several times smaller. A
-rectifier's slope is 1 wherever it is on. With eight hidden layers the first one of a sigmoid network is told next to
-nothing.
+rectifier's slope is 1 wherever it is on. With eight hidden layers the first one of a sigmoid network gets almost no
+gradient.
 
 Source: Glorot, Bordes, Bengio 2011, Deep sparse rectifier neural networks; Bengio, Simard, Frasconi 1994. On the
 digits; every network starts from Glorot's weights for sigmoids, from He's for rectifiers.

@@ -21,8 +21,8 @@ def study(short: bool, seed: int) -> Found:
     photo = pictures.chelsea()[10:290, 90:370]
     x = torch.from_numpy(photo[:: 4 if short else 2, :: 4 if short else 2] / 255).float().permute(2, 0, 1)[None]
     with torch.no_grad():
-        belief = network(x).softmax(1)[0]
-    top = belief.argmax()
+        probabilities = network(x).softmax(1)[0]
+    top = probabilities.argmax()
     counts = (1, 2, 4) if short else (1, 2, 5, 10, 25, 50)
 
     chains = []
@@ -62,7 +62,7 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            "answer": f"{classes[int(top)].split(',')[0]}, {float(belief[top]):.0%}",
+            "answer": f"{classes[int(top)].split(',')[0]}, {float(probabilities[top]):.0%}",
             "difference over n, power": f"{slope:.2f}",
             **{f"correlation of two maps of {n}": f"{r:.2f}" for n, r in zip(counts, alike, strict=True)},
         },

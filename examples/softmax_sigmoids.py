@@ -1,7 +1,7 @@
-"""Independent sigmoids tell an image of all labels from one of none; a softmax, whose beliefs sum to 1, cannot.
+"""Independent sigmoids distinguish an image of all labels from one of none; a softmax, which sums to 1, cannot.
 
-A softmax divides a belief of 1 among the labels: those that are there share it, and so do all of them where none is
-there. With four labels and two of them at most in an image, a threshold between 1/4 and 1/2 still parts the cases.
+A softmax divides a probability of 1 among the labels: those that are there share it, and so do all of them where none
+is there. With four labels and two of them at most in an image, a threshold between 1/4 and 1/2 still parts the cases.
 With two labels, both and neither are the same answer. Sigmoids ask one question a label.
 
 Source: Bishop 2006, Pattern Recognition and Machine Learning, sections 4.2 and 5.2; Wei et al. 2014, arXiv:1406.5726.
@@ -45,7 +45,7 @@ def scenes(labels: int, count: int, held: int, seed: int) -> Examples:
 def exactly_right(data: Examples, link: str, seed: int, epochs: int) -> list[float]:
     """Share of the held-out images of none, one and two labels that are given exactly those."""
     labels, wanted, task = data.classes, data.targets, data.task
-    if link == "softmax":  # a belief shared among the labels that are there; among all where there is none
+    if link == "softmax":  # a probability shared among the labels that are there; among all where there is none
         wanted = np.where(wanted.any(1, keepdims=True), wanted, 1)
         wanted = (wanted / wanted.sum(1, keepdims=True)).astype(np.float32)
         task = Classification(task.names)
@@ -54,13 +54,13 @@ def exactly_right(data: Examples, link: str, seed: int, epochs: int) -> list[flo
     part = Examples(data.pixels, data.labels, data.weights, data.train, data.val, task, wanted)
     network, _ = learn(body, part, epochs=epochs, batch=32, lr=0.05, loss=LINKS[link][0], seed=seed, last=True)
 
-    def belief(rows: np.ndarray) -> np.ndarray:
+    def probabilities(rows: np.ndarray) -> np.ndarray:
         logits = logits_of(network, Images(data.pixels), rows, 500)
         return (logits.sigmoid() if link == "sigmoids" else logits.softmax(1)).numpy()
 
-    train, thresholds, truth = belief(data.train), np.linspace(0.05, 0.95, 91), data.targets > 0.5
+    train, thresholds, truth = probabilities(data.train), np.linspace(0.05, 0.95, 91), data.targets > 0.5
     scores = [((train > t) == truth[data.train]).all(1).mean() for t in thresholds]
-    found = belief(data.val) > thresholds[int(np.argmax(scores))]  # each link with the threshold that suits it
+    found = probabilities(data.val) > thresholds[int(np.argmax(scores))]  # each link with the threshold that suits it
     right = (found == truth[data.val]).all(1)
     return [float(right[data.labels[data.val] == n].mean()) for n in range(3)]
 

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation costs next to no multiply-adds, and its gates come to tell the classes apart in deep layers.
+"""Squeeze-and-excitation costs next to no multiply-adds, and its gates separate the classes in deep layers.
 
 A block's maps are averaged, two small dense layers turn the averages into a gate between 0 and 1 for each map. In
 ResNet-50 that adds a tenth of the weights and less than a thousandth of the multiply-adds, counted in convolutions and
@@ -63,7 +63,7 @@ def study(short: bool, seed: int) -> Found:
         {
             "gates add about a tenth of the weights": 0.08 < more_weights < 0.12,
             "and less than a thousandth of these multiply-adds": more_work < 1e-3,
-            "late gates tell classes apart better than early ones": np.mean(share[-3:]) > np.mean(share[:3]) + 0.1,
+            "late gates separate classes better than early ones": np.mean(share[-3:]) > np.mean(share[:3]) + 0.1,
         },
     )
 

@@ -1,10 +1,10 @@
 """A network trained to the end is too sure; dividing its logits by one number mends that and changes no answer.
 
 Training goes on lowering the loss of images that are right already, by making logits larger. One temperature, fitted
-on images held out, gives the belief back its meaning: of what it believes to 80 %, 80 % comes true.
+on images held out, calibrates the probabilities: predictions with a confidence of 80 % are correct in 80 % of cases.
 
 Source: Guo, Pleiss, Sun, Weinberger 2017, arXiv:1706.04599, sections 2 and 4.2. On Fashion-MNIST; the temperature is
-fitted on one half of the held-out images and judged on the other.
+fitted on one half of the held-out images and evaluated on the other.
 """
 
 import torch
@@ -23,27 +23,30 @@ def study(short: bool, seed: int) -> Found:
     body = build_model("mlp", classes=10, channels=1, img_size=data.pixels.shape[2], widths=(256, 128))
     network, _ = learn(body, data, epochs=5 if short else 40, lr=0.05, seed=seed, last=True)
     half = len(data.val) // 2
-    fitted, judged = data.val[:half], data.val[half:]
+    fitted, held_out = data.val[:half], data.val[half:]
     logits = {
         name: logits_of(network, Images(data.pixels), rows, 500).numpy()
-        for name, rows in (("fit", fitted), ("test", judged))
+        for name, rows in (("fit", fitted), ("test", held_out))
     }
     temperature = fit_temperature(logits["fit"], data.labels[fitted])
-    truth = data.labels[judged]
-    beliefs = {"before": softmax(logits["test"]), f"divided by {temperature:.2f}": softmax(logits["test"], temperature)}
-    gaps = {name: expected_calibration_error(truth, belief) for name, belief in beliefs.items()}
-    right = [accuracy(truth, belief.argmax(1)) for belief in beliefs.values()]
+    truth = data.labels[held_out]
+    probabilities = {
+        "before": softmax(logits["test"]),
+        f"divided by {temperature:.2f}": softmax(logits["test"], temperature),
+    }
+    gaps = {name: expected_calibration_error(truth, p) for name, p in probabilities.items()}
+    right = [accuracy(truth, p.argmax(1)) for p in probabilities.values()]
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.4), sharey=True)
-    for axis, (name, belief), colour in zip(axes, beliefs.items(), (ORANGE, BLUE), strict=True):
-        bins = [b for b in reliability_bins(truth, belief, 10) if b.count >= 10]
+    for axis, (name, p), colour in zip(axes, probabilities.items(), (ORANGE, BLUE), strict=True):
+        bins = [b for b in reliability_bins(truth, p, 10) if b.count >= 10]
         axis.plot([0, 1], [0, 1], ":", color=GRAY)
         axis.vlines(
             [b.confidence for b in bins], [b.confidence for b in bins], [b.accuracy for b in bins], color=colour
         )
         sizes = [20 + 400 * b.count / len(truth) for b in bins]
         axis.scatter([b.confidence for b in bins], [b.accuracy for b in bins], s=sizes, color=colour)
-        axis.set(title=f"{name}: off by {gaps[name]:.1%} on average", xlabel="belief in the answer", aspect="equal")
+        axis.set(title=f"{name}: ECE {100 * gaps[name]:.1f} points", xlabel="confidence", aspect="equal")
         axis.set(xlim=(0.15, 1.03), ylim=(0.15, 1.03))
         percent_axis(axis.xaxis)
         percent_axis(axis.yaxis)
@@ -59,7 +62,7 @@ def study(short: bool, seed: int) -> Found:
         },
         {
             "the network was too sure, its temperature is above 1": temperature > 1.1,
-            "the error of its belief falls to less than half": after < 0.5 * before,
+            "the calibration error falls to less than half": after < 0.5 * before,
             "not one answer changes": right[0] == right[1],
         },
     )

@@ -71,7 +71,7 @@ def study(short: bool, seed: int) -> Found:
         {f"right of {len(labels)} crops, {word}": f"{share:.1%}" for word, share in accuracy.items()}
         | {"by chance": f"{chance:.1%}"},
         {
-            "two colours tell most places": accuracy["as they are"] > 3 * chance,
+            "two colours identify most places": accuracy["as they are"] > 3 * chance,
             "in half the light, half as many at best": accuracy["in half the light"] <= accuracy["as they are"] / 2,
             "in gray, or with red and blue exchanged, two thirds as many at best": max(
                 accuracy["in gray"], accuracy["red and blue exchanged"]

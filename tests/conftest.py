@@ -252,7 +252,7 @@ def answering(noise):
         task = TASKS[kind]
         torch.manual_seed(1)
         spec = {
-            "kind": "network", "name": network, "classes": task.outputs, "img_size": 12, "knobs": {},
+            "kind": "network", "name": network, "classes": task.outputs, "img_size": 12, "model_args": {},
             "input": {"mean": [0.5], "std": [0.3]},
         }  # fmt: skip
         body, form = from_spec(spec).eval(), PixelFormat(1, 8)
@@ -390,7 +390,9 @@ def tone():
 
 @pytest.fixture(scope="session")
 def detector_run(once: Once) -> Path:
-    """The run of a detector that tells places of plates, with an index; its images lie in `data` beside it."""
+    """The run of an anomaly model that localises anomalies on plates, with an index; its images lie in `data` beside
+    it.
+    """
     from clearsight.api import retrieve
     from clearsight.api.fit import fit
 

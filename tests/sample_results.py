@@ -118,7 +118,7 @@ def gradient_correlation():
 
 def leaderboard():
     def standing(name, accuracy, p):
-        return Standing(name, f"rungs/{name}", accuracy, 0.3, accuracy, INTERVAL, 0.4, p, 12.0, 0.002, 40_000)
+        return Standing(name, f"candidates/{name}", accuracy, 0.3, accuracy, INTERVAL, 0.4, p, 12.0, 0.002, 40_000)
 
     ranked = (standing("hog+svm", 0.8, 1.0), standing("pixels+softmax", 0.7, 0.01))
     return Leaderboard(Path("out"), "digits", {"train": 80, "test": 20}, ranked, "hog+svm", "it is best", {"mlp": "no"})

@@ -79,9 +79,9 @@ def test_it_reloads_to_the_same_answers_and_says_where(walls):
     assert again == before
     assert sum(a.anomaly for a in before) >= 4
     assert run.predictor.predict_proba(scratched).shape == (6, 1)
-    assert not (run.folder / "model" / "limits.safetensors").exists()
+    assert not (run.folder / "model" / "ood.safetensors").exists()
     card = json.loads((run.folder / "model" / "card.json").read_text())
-    assert (card["task"], card["answer"]["normal"], card["network"]["kind"]) == ("anomaly", ["good"], "detector")
+    assert (card["task"], card["task_card"]["normal"], card["network"]["kind"]) == ("anomaly", ["good"], "detector")
     found = cs.explain(run.folder, scratched[:1], out=folder.parent / "maps")[0]
     assert (found.method, found.target, found.faithfulness) == ("anomaly-map", "anomaly", None)
     assert (folder.parent / "maps" / f"{Path(scratched[0]).stem}.anomaly-map.png").is_file()
@@ -91,17 +91,17 @@ def test_it_reloads_to_the_same_answers_and_says_where(walls):
     assert white[hot].mean() > 2 * white.mean(), "the hottest places are those of the scratch"
 
 
-def test_evaluate_repeats_the_test_and_judges_other_images(walls, tmp_path, capsys):
+def test_evaluate_repeats_the_test_and_evaluates_other_images(walls, tmp_path, capsys):
     run, folder = walls
     assert main(["evaluate", str(run.folder), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["auroc"] == pytest.approx(run.metrics["test"]["auroc"], abs=1e-3)
     assert main(["evaluate", str(run.folder), str(folder / "test" / "good")]) == 0
-    said = capsys.readouterr().out
-    assert "normal images are called anomalies" in said
-    assert "AUROC" not in said, "a folder of images that are all normal"
-    assert "it had never seen" not in said
-    assert "far off" not in said
+    text = capsys.readouterr().out
+    assert "normal images are called anomalies" in text
+    assert "AUROC" not in text, "a folder of images that are all normal"
+    assert "it had never seen" not in text
+    assert "far off" not in text
     other = cs.evaluate(run.folder, folder / "test")
     assert other.anomalies == 20
     assert [g.name for g in other.per_group] == ["good", "scratch"]
@@ -116,7 +116,7 @@ def test_predict_says_what_it_means(walls, capsys):
     assert set(answers[0]) == {"image", "anomaly", "probability", "p_value", "score"}
     assert main(["predict", str(run.folder), str(folder / "test" / "good" / "0.png")]) == 0
     assert re.search(
-        r"(normal|anomaly)  \(anomaly \d+\.\d%; \d+\.\d% of normal images look as strange\)", capsys.readouterr().out
+        r"(normal|anomaly)  \(anomaly \d+\.\d%; \d+\.\d% of normal images score as high\)", capsys.readouterr().out
     )
 
 
@@ -162,7 +162,7 @@ def test_the_same_seed_gives_the_same_bits(digit_images, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["knn", "mahalanobis", "padim", "patchcore"])
-def test_every_method_tells_ones_from_zeros(digit_images, tmp_path, method):
+def test_every_method_separates_ones_from_zeros(digit_images, tmp_path, method):
     X, y = digit_images
     some = np.flatnonzero(np.isin(y, ("0", "1")))[:240]
     run = cs.fit(X[some], y[some], task="anomaly", normal="0", anomaly=method, out=tmp_path / "run")
@@ -171,13 +171,13 @@ def test_every_method_tells_ones_from_zeros(digit_images, tmp_path, method):
     assert cs.load(run.folder).predictor.predict(X[:9]) == run.predictor.predict(X[:9])
 
 
-def test_a_network_named_is_trained_to_tell_normal_classes_apart(digit_images, tmp_path):
+def test_a_named_network_is_trained_to_classify_the_normal_classes(digit_images, tmp_path):
     X, y = digit_images
     some = np.flatnonzero(np.isin(y, ("0", "1", "2")))[:300]
     options = {"task": "anomaly", "normal": "0,1", "model": "resnet8", "epochs": 6}
     run = cs.fit(X[some], y[some], out=tmp_path / "run", **options)
     assert run.metrics["test"]["auroc"] > 0.8
-    assert any("trained to tell normal classes apart" in d["choice"] for d in run.metrics["recipe"])
+    assert any("trained to classify the normal classes" in d["choice"] for d in run.metrics["recipe"])
     assert cs.load(run.folder).predictor.predict(X[:9]) == run.predictor.predict(X[:9])
 
 
@@ -223,12 +223,12 @@ def test_sounds_are_heard(tmp_path, capsys):
 def test_sounds_are_called_sounds(hearing_run, tones, capsys):
     sound = str(tones / "low" / "0.wav")
     assert main(["predict", str(hearing_run), sound]) == 0
-    assert "of normal sounds are as strange" in capsys.readouterr().out
+    assert "of normal sounds score as high" in capsys.readouterr().out
     assert main(["evaluate", str(hearing_run)]) == 0
-    said = capsys.readouterr().out
-    assert "normal sounds are called anomalies" in said
-    assert "stranger than a normal sound, neither of which it had ever seen" in said
-    assert re.search(r"^high +12 sounds, +\d+\.\d% called anomalies, AUROC \d\.\d+$", said, re.M)
+    text = capsys.readouterr().out
+    assert "normal sounds are called anomalies" in text
+    assert "stranger than a normal sound, neither of which it had ever seen" in text
+    assert re.search(r"^high +12 sounds, +\d+\.\d% called anomalies, AUROC \d\.\d+$", text, re.M)
     assert "normal test sounds" in (hearing_run / "report.html").read_text()
     assert main(["predict", str(hearing_run), sound, "--top", "2", "--coverage", "0.9"]) == 2
     assert "--top, --coverage have no effect with this model; found a model of anomaly" in capsys.readouterr().err
@@ -242,15 +242,15 @@ def test_sounds_have_classes_too(tmp_path):
     (tmp_path / "machine" / "ok" / "torn.wav").write_bytes(b"RIFF")
     run = cs.fit(tmp_path / "machine", model="hog+svm", img_size=64, out=tmp_path / "run")
     assert run.metrics["test"]["accuracy"] > 0.85
-    assert "torn.wav is no WAV file" in str(json.loads((run.folder / "audit.json").read_text())["set_aside"])
+    assert "torn.wav is not a WAV file" in str(json.loads((run.folder / "audit.json").read_text())["set_aside"])
     answer = cs.load(run.folder).predictor.predict(str(tmp_path / "machine" / "broken" / "3.wav"))[0]
     assert answer.label == "broken"
-    for seconds, said in ((1.4, None), (0.45, None), (3.0, "much longer"), (0.2, "much shorter")):
+    for seconds, text in ((1.4, None), (0.45, None), (3.0, "much longer"), (0.2, "much shorter")):
         (tmp_path / "other.wav").write_bytes(hum(1, seconds=seconds))
-        if said is None:
+        if text is None:
             assert run.predictor.predict(tmp_path / "other.wav")
         else:
-            with pytest.raises(cs.ClearsightError, match=f"other.wav is {said} than .* expected about 0.8"):
+            with pytest.raises(cs.ClearsightError, match=f"other.wav is {text} than .* expected about 0.8"):
                 run.predictor.predict(tmp_path / "other.wav")
 
 
@@ -264,12 +264,16 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
         cs.export(run.folder, quantize="int8")
     for options, error, message in (
         ({"normal": "0"}, ConfigError, "--normal is about anomalies: add --task anomaly"),
-        ({"task": "anomaly"}, DataError, "which classes are normal is not said"),
-        ({"task": "anomaly", "normal": "zero"}, DataError, "there is no class 'zero'"),
-        ({"task": "anomaly", "normal": "0", "model": "hog+svm"}, ConfigError, "tells classes apart"),
+        ({"task": "anomaly"}, DataError, "the normal classes are not stated"),
+        ({"task": "anomaly", "normal": "zero"}, DataError, "unknown normal class 'zero'"),
+        ({"task": "anomaly", "normal": "0", "model": "hog+svm"}, ConfigError, "is for classification"),
         ({"task": "anomaly", "normal": 0, "model": "resnet8"}, ConfigError, "found one normal class, 0"),
         ({"task": "anomaly", "normal": "0", "adversarial": "pgd"}, ConfigError, "--adversarial: for classes alone"),
-        ({"task": "anomaly", "normal": "0", "fit": "auto"}, ConfigError, "--fit auto: for classes alone"),
+        (
+            {"task": "anomaly", "normal": "0", "resize_mode": "auto"},
+            ConfigError,
+            "--resize-mode auto: for classes alone",
+        ),
     ):
         with pytest.raises(error, match=message):
             cs.fit(X[:200], y[:200], out=tmp_path / "no", **options)
@@ -317,4 +321,4 @@ def test_the_page_about_anomalies_runs(desk, capsys):
     assert len(blocks) == 1
     exec(blocks[0], names)
     assert names["answer"].anomaly
-    assert names["judged"].auroc > 0.8
+    assert names["evaluation"].auroc > 0.8

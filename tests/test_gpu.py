@@ -45,7 +45,7 @@ def test_digits_are_learned(run: cs.Run) -> None:
     assert next(run.predictor.network.parameters()).device.type == "cpu"
 
 
-def test_the_same_beliefs(run: cs.Run) -> None:
+def test_the_same_probabilities(run: cs.Run) -> None:
     cpu, gpu = both(run)
     assert np.abs(cpu.predict_proba(digits()) - gpu.predict_proba(digits())).max() < 1e-5
     assert np.array_equal(gpu.logits(digits()), gpu.logits(digits()))

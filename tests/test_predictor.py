@@ -49,7 +49,7 @@ def test_an_answer_does_not_depend_on_its_batch_mates(digits_run, digits_arrays)
     np.testing.assert_allclose(predictor.logits(images), alone, atol=1e-4)
 
 
-def test_predict_ranks_classes_and_states_doubt(digits_run, digits_arrays):
+def test_predict_ranks_classes_and_states_the_uncertainty(digits_run, digits_arrays):
     images, labels = digits_arrays
     answers = cs.load(digits_run).predictor.predict(images[:30])
     assert [a.label for a in answers] == [next(iter(a.probabilities)) for a in answers]
@@ -57,18 +57,18 @@ def test_predict_ranks_classes_and_states_doubt(digits_run, digits_arrays):
     for a in answers:
         assert sum(a.probabilities.values()) == pytest.approx(1)
         assert list(a.probabilities.values()) == sorted(a.probabilities.values(), reverse=True)
-        assert 0 <= a.doubt <= 1
+        assert 0 <= a.uncertainty <= 1
 
 
 def test_it_says_when_it_does_not_know(digits_run, digits_arrays):
     """Noise, letters' mirror images and the like are none of the digits; most digits are."""
     predictor, images = cs.load(digits_run).predictor, digits_arrays[0]
     noise = np.random.default_rng(0).integers(0, 256, (100, 1, 8, 8), dtype=np.uint8)
-    assert np.mean([a.none_of_these for a in predictor.predict(noise)]) > 0.8
-    assert np.mean([a.none_of_these for a in predictor.predict(images[-400:])]) < 0.25, "0.05 is meant"
-    strangeness, strange = predictor.strangeness(noise)
-    assert np.median(strangeness) > 0.9
-    assert [a.none_of_these for a in predictor.predict(noise)] == strange.tolist()
+    assert np.mean([a.is_ood for a in predictor.predict(noise)]) > 0.8
+    assert np.mean([a.is_ood for a in predictor.predict(images[-400:])]) < 0.25, "0.05 is meant"
+    ood_percentile, is_ood = predictor.detect_ood(noise)
+    assert np.median(ood_percentile) > 0.9
+    assert [a.is_ood for a in predictor.predict(noise)] == is_ood.tolist()
 
 
 def test_prediction_sets_hold_the_likeliest_and_grow_with_coverage(digits_run, digits_arrays):
@@ -85,7 +85,7 @@ def test_prediction_sets_hold_the_likeliest_and_grow_with_coverage(digits_run, d
 
 def test_a_network_that_was_not_trained_here_does_not_know_its_limits(photos):
     answer = cs.load("efficientnet_lite0").predictor.predict(sorted(photos.rglob("*.jpg"))[0])[0]
-    assert (answer.set, answer.strangeness, answer.none_of_these) == (None, None, None)
+    assert (answer.set, answer.ood_percentile, answer.is_ood) == (None, None, None)
 
 
 def test_embeddings_have_one_row_per_image(digits_run, photos_run, digits_arrays, photos):
@@ -139,8 +139,8 @@ def test_originals_keep_their_own_size_in_the_form_the_network_wants(photos, pho
     assert all((a == b).all() for a, b in zip(cs.load(digits_run).predictor.originals(images), images, strict=True))
 
 
-def test_beliefs_and_strangeness_in_one_pass(digits_run, digits_arrays):
+def test_probabilities_and_ood_in_one_pass(digits_run, digits_arrays):
     predictor, images = cs.load(digits_run).predictor, digits_arrays[0][:20]
-    belief, strange = predictor.judged(images)
-    np.testing.assert_allclose(belief, predictor.predict_proba(images))
-    assert (strange == predictor.strangeness(images)[1]).all()
+    probabilities, is_ood = predictor.probabilities_and_ood(images)
+    np.testing.assert_allclose(probabilities, predictor.predict_proba(images))
+    assert (is_ood == predictor.detect_ood(images)[1]).all()

@@ -207,7 +207,7 @@ def test_the_panel_may_not_claim_more_than_its_numbers():
         },
     }  # fmt: skip
     assert "too few" in contradictions(panel("calibration", "kept"), measured)[0]
-    assert not contradictions(panel("calibration", "too few images to tell"), measured)
+    assert not contradictions(panel("calibration", "too few images"), measured)
     small = {"interval": [0.01, 0.02]}
     assert "class frequencies" in contradictions(panel("calibration", "kept", **small), measured)[0]
     assert "lower bound" in contradictions(panel("accuracy", "kept", **small), measured)[0]

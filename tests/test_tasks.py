@@ -32,19 +32,19 @@ def test_labels_are_found_in_scenes(labelled, scenes):
     assert test["mean_average_precision"] > 0.7, "of labels at random it would be about 0.3"
     assert 100 < test["n"] < 280, "about a quarter; images that are alike stay on one side"
     images, truth = scenes(100, seed=1)
-    belief = cs.load(labelled.folder).predictor.predict_proba(images)
-    right = ((belief > 0.5) == truth).mean()
+    probabilities = cs.load(labelled.folder).predictor.predict_proba(images)
+    right = ((probabilities > 0.5) == truth).mean()
     assert right > 0.8, "no label at all would be right about seven in ten"
-    assert (belief.sum(1) > 1.5).any(), "the beliefs are no softmax"
+    assert (probabilities.sum(1) > 1.5).any(), "the probabilities are no softmax"
 
 
 def test_a_model_of_labels_answers_with_any_number_of_them(labelled, scenes):
     images, _ = scenes(60, seed=2)
     answers = labelled.predictor.predict(images)
     assert {len(a.labels) for a in answers} >= {0, 1, 2}
-    assert min(a.doubt for a in answers) < 0.4 < max(a.doubt for a in answers)
+    assert min(a.uncertainty for a in answers) < 0.4 < max(a.uncertainty for a in answers)
     assert all(set(a.probabilities) == {"0", "1", "2", "3"} for a in answers)
-    assert all(0 <= a.strangeness <= 1 for a in answers)
+    assert all(0 <= a.ood_percentile <= 1 for a in answers)
 
 
 def test_angles_are_learned_across_the_turn(turned, pointers):
@@ -77,9 +77,9 @@ def test_evaluate_repeats_the_test(labelled, turned, capsys, scenes):
     assert set(found.summary()["per_label"]) == set("0123")
     assert set(labelled.metrics["test"]["per_label"]["2"]) >= {"images", "average_precision", "f1"}
     assert main(["evaluate", str(run.folder)]) == 0
-    said = capsys.readouterr().out
-    assert "heading: off by" in said
-    assert "furthest off:" in said
+    text = capsys.readouterr().out
+    assert "heading: off by" in text
+    assert "furthest off:" in text
 
 
 def test_predict_says_the_number_and_its_interval(turned, capsys):
@@ -91,7 +91,7 @@ def test_predict_says_the_number_and_its_interval(turned, capsys):
     assert "at 80%" in line
     assert main(["predict", str(run.folder), str(folder / "0.png"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)["predictions"][0]
-    assert set(answer) == {"image", "values", "intervals", "within", "strangeness", "none_of_these"}
+    assert set(answer) == {"image", "values", "intervals", "within", "ood_percentile", "is_ood"}
 
 
 def test_predict_says_the_labels(labelled, tmp_path, capsys, scenes):
@@ -100,9 +100,9 @@ def test_predict_says_the_labels(labelled, tmp_path, capsys, scenes):
     both = next(i for i in range(20) if truth[i].sum() == 2 and found[i] == set(np.flatnonzero(truth[i])))
     Image.fromarray(images[both]).save(tmp_path / "both.png")
     assert main(["predict", str(labelled.folder), str(tmp_path / "both.png")]) == 0
-    said = capsys.readouterr().out
-    assert all(str(k) in said for k in np.flatnonzero(truth[both]))
-    assert "doubt" in said
+    text = capsys.readouterr().out
+    assert all(str(k) in text for k in np.flatnonzero(truth[both]))
+    assert "uncertainty" in text
 
 
 def test_reports_show_what_is_far_off(labelled, turned):
@@ -122,11 +122,11 @@ def test_a_label_and_a_number_can_be_explained(labelled, turned, scenes, pointer
 
     shown = int(np.flatnonzero(truth.sum(1))[0])
     label = str(np.flatnonzero(truth[shown])[0])
-    found = next(explain(labelled.predictor, images[shown], method="saliency", target=label, judged=False))
+    found = next(explain(labelled.predictor, images[shown], method="saliency", target=label, faithfulness=False))
     assert (found.target, found.heat.shape) == (label, labelled.predictor.shape[1:])
-    found = next(explain(turned[0].predictor, pointers(1)[0], method="occlusion", judged=False))
+    found = next(explain(turned[0].predictor, pointers(1)[0], method="occlusion", faithfulness=False))
     assert found.target == "heading"
-    assert 0 <= found.belief < 360
+    assert 0 <= found.value < 360
 
 
 def test_an_angle_s_heatmap_is_of_the_vector_it_is_read_from(turned, pointers):
@@ -137,7 +137,7 @@ def test_an_angle_s_heatmap_is_of_the_vector_it_is_read_from(turned, pointers):
 
     predictor = cs.load(turned[0].folder, engine="torch").predictor
     image = pointers(1, seed=8)[0]
-    found = next(explain(predictor, image, method="saliency", judged=False))
+    found = next(explain(predictor, image, method="saliency", faithfulness=False))
     x = torch.tensor(image[None].astype(np.float32) / 255, requires_grad=True)
     cosine, sine = predictor.network(x)[0]
     torch.hypot(cosine, sine).backward()
@@ -150,17 +150,17 @@ def test_an_exported_file_gives_the_angle(turned, tmp_path, capsys):
     file = tmp_path / "m.onnx"
     words = ["export", str(run.folder), "--quantize", "int8", "--out", str(file), "--images", "40"]
     assert main([*words, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["parity"]["holds"]
-    assert told["parity"]["same_answer"] == 40
-    assert 0 < told["parity"]["largest"] < 1e-4
-    assert told["int8"]["measure"].startswith("mean error")
-    assert abs(told["int8"]["lost"]) < 0.1, "radians"
+    message = json.loads(capsys.readouterr().out)
+    assert message["parity"]["holds"]
+    assert message["parity"]["same_predictions"] == 40
+    assert 0 < message["parity"]["largest"] < 1e-4
+    assert message["int8"]["measure"].startswith("mean error")
+    assert abs(message["int8"]["lost"]) < 0.1, "radians"
     place = str(tmp_path / "m.xml")
     assert main(["export", str(run.folder), "--format", "openvino", "--out", place, "--images", "8"]) == 0
-    said = capsys.readouterr().out
-    assert "openvino against the model: same numbers on 8 of 8 images, values, in their spread, at most" in said
-    assert 'values = model([images])["values"]' in said
+    text = capsys.readouterr().out
+    assert "openvino against the model: same numbers on 8 of 8 images, values, in their spread, at most" in text
+    assert 'values = model([images])["values"]' in text
 
 
 def test_known_images_are_found_with_their_numbers(turned, tmp_path):
@@ -183,7 +183,7 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
     images, labels = scenes(100)
     for options, message in (
         ({"loss": "focal"}, "--loss focal is not for multilabel; expected bce, mse"),
-        ({"model": "hog+svm"}, "tells classes apart"),
+        ({"model": "hog+svm"}, "is for classification"),
         ({"class_weights": "balanced", "adversarial": "pgd"}, "--class-weights, --adversarial: for classes alone"),
         ({"angle": "degrees"}, "--angle is about numbers"),
     ):
@@ -206,11 +206,11 @@ def test_evaluate_knows_another_unit(turned):
 
 def test_numbers_that_fill_a_turn_are_not_taken_for_plain_without_a_word(pointers, tmp_path):
     run = cs.fit(*pointers(120), epochs=1, within=(0, 360), out=tmp_path / "run")
-    said = {d["what"]: d["why"] for d in run.metrics["recipe"]}["numbers"]
-    assert said == "'value' fills a full turn: if it is an angle, say --angle degrees"
+    text = {d["what"]: d["why"] for d in run.metrics["recipe"]}["numbers"]
+    assert text == "'value' fills a full turn: if it is an angle, say --angle degrees"
 
 
-def test_check_tells_what_train_refuses(tmp_path, scenes, capsys):
+def test_audit_reports_what_train_refuses(tmp_path, scenes, capsys):
     images, labels = scenes(60)
     for i, image in enumerate(images):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
@@ -220,11 +220,11 @@ def test_check_tells_what_train_refuses(tmp_path, scenes, capsys):
         ("stray", table.assign(d=[2, *table.d[1:]]), "all but 1 are 0 or 1; the first is 2 in column 'd'"),
     ):
         changed.to_csv(tmp_path / f"{name}.csv", index=False)
-        assert main(["check", str(tmp_path / f"{name}.csv")]) == 0
-        said = capsys.readouterr().out
-        assert words in said
-        assert "warning(s)" in said
-    assert "60 of 60 images with 4 numbers (a, b, c, d), counted by a" in said
+        assert main(["audit", str(tmp_path / f"{name}.csv")]) == 0
+        text = capsys.readouterr().out
+        assert words in text
+        assert " warning" in text
+    assert "60 of 60 images with 4 numbers (a, b, c, d), counted by a" in text
 
 
 def test_a_network_says_its_own_variance(tmp_path, pointers):
@@ -275,7 +275,7 @@ def test_a_direction_has_no_unit_range_or_variance(tmp_path, pointers):
 
 
 @pytest.mark.long
-def test_counts_are_numbers_where_that_is_said(tmp_path):
+def test_counts_are_numbers_if_the_task_says_so(tmp_path):
     """Bright dots, of which there are none to eight: one more is a little more, which classes would not know."""
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 9, 300)
@@ -287,27 +287,27 @@ def test_counts_are_numbers_where_that_is_said(tmp_path):
     assert run.metrics["test"]["per_number"]["value"]["explained"] > 0.5
 
 
-def test_many_whole_numbers_are_said_to_be_taken_for_classes(noise):
+def test_many_whole_numbers_taken_as_classes_are_reported(noise):
     labels = np.repeat(np.arange(21), 8)
-    told = {}
+    message = {}
     for task in ("auto", "classification"):
         config = TrainConfig.from_options(task=task, model="linear", epochs=1, folds=2)
         fitted = fit(read((noise(168), labels), task=task), config, find_issues=False)
-        told[task] = {d.what: d for d in fitted.decisions}
-    assert told["auto"]["labels"].choice == "21 classes"
-    assert "--task regression if they are counts" in told["auto"]["labels"].why
-    assert "labels" not in told["classification"]
+        message[task] = {d.what: d for d in fitted.decisions}
+    assert message["auto"]["labels"].choice == "21 classes"
+    assert "--task regression if they are counts" in message["auto"]["labels"].why
+    assert "labels" not in message["classification"]
 
 
 def test_evaluate_prints_each_label_and_says_nothing_untrue_of_other_data(labelled, scenes, tmp_path, capsys):
     images, truth = scenes(40, seed=7)
     np.savez(tmp_path / "others.npz", images=images, labels=truth)
     assert main(["evaluate", str(labelled.folder), str(tmp_path / "others.npz")]) == 0
-    said = capsys.readouterr().out
-    assert "on 40 images\n" in said
-    assert re.search(r"^label  images  average precision", said, re.M)
-    assert len(re.findall(r"^[0-3] +\d+ ", said, re.M)) == 4
-    assert "far off" not in said
+    text = capsys.readouterr().out
+    assert "on 40 images\n" in text
+    assert re.search(r"^label  images  average precision", text, re.M)
+    assert len(re.findall(r"^[0-3] +\d+ ", text, re.M)) == 4
+    assert "far off" not in text
     assert main(["evaluate", str(labelled.folder), str(tmp_path / "others.npz"), "--json"]) == 0
     assert 0 < json.loads(capsys.readouterr().out)["per_label"]["0"]["f1"] <= 1
 

@@ -36,8 +36,8 @@ def application(bundle: Bundle) -> FastAPI:
         pixels = np.asarray(picture, np.float32).reshape(geometry.height, geometry.width, -1) / 255
         x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
         with torch.inference_mode():
-            belief = torch.softmax(network(x) / bundle.temperature, 1)[0]
-        return dict(zip(bundle.classes, belief.tolist(), strict=True))
+            probabilities = torch.softmax(network(x) / bundle.temperature, 1)[0]
+        return dict(zip(bundle.classes, probabilities.tolist(), strict=True))
 
     return app
 

@@ -275,9 +275,9 @@ def _noisy_labels(lines: Sequence[Line]) -> list[Row]:
 
 
 def _panel(lines: Sequence[Line]) -> list[Row]:
-    told = [line for line in lines if line.get("panel")]
-    wrong = [f"{line['set']} {line['seed']}: {w}" for line in told for w in contradictions(line["panel"], line)]
-    if not told:
+    panels = [line for line in lines if line.get("panel")]
+    wrong = [f"{line['set']} {line['seed']}: {w}" for line in panels for w in contradictions(line["panel"], line)]
+    if not panels:
         return []
     words = f"{len(wrong)} contradicted"
-    return [Row("panel entries against their numbers", "all", len(told), words, "; ".join(wrong[:3]), "0", not wrong)]
+    return [Row("panel entries against their numbers", "all", len(panels), words, "; ".join(wrong[:3]), "0", not wrong)]

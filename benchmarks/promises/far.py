@@ -15,7 +15,7 @@ MILD = 0.1
 """Share of the brightness that is added or taken away."""
 
 WORDS = (
-    "the quick brown fox jumps over a lazy dog while seven wizards make toxic brew for an evil queen and jack judges "
+    "the quick brown fox jumps over a lazy dog while seven wizards make toxic brew for an evil queen and jack reads "
     "every page of this long report about nothing at all"
 )
 

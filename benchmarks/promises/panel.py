@@ -27,20 +27,20 @@ def status_of(panel: dict[str, Any] | None, name: str) -> str | None:
 
 def _status(checks: Any) -> str:
     """The worst of the checks: kept with the whole interval inside the range, not kept with all of it outside."""
-    worst = "kept" if checks else "too few images to tell"
+    worst = "kept" if checks else "too few images"
     for check in checks:
         low, high = (check[end] if check[end] is not None else s * math.inf for end, s in (("low", -1), ("high", 1)))
         if check["value"] is None:
-            status = "too few images to tell"
+            status = "too few images"
         else:
             least, most = check["interval"] or (check["value"], check["value"])
             beyond = check.get("beyond", False)
             if (least > low if beyond else least >= low) and most <= high:
-                status = "kept" if check.get("enough", True) else "too few images to tell"
+                status = "kept" if check.get("enough", True) else "too few images"
             elif (most <= low if beyond else most < low) or least > high:
                 status = "not kept"
             else:
-                status = "too few images to tell"
+                status = "too few images"
         if status == "not kept":
             return status
         worst = status if worst == "kept" else worst

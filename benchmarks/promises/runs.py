@@ -143,8 +143,8 @@ def _observed() -> Iterator[Seen]:
 
 
 @contextmanager
-def _watched(module: Any, name: str, tell: Callable[..., None]) -> Iterator[None]:
-    """Inside the block `tell(result, *arguments)` is called whenever a function of a module has returned; nothing
+def _watched(module: Any, name: str, report: Callable[..., None]) -> Iterator[None]:
+    """Inside the block `report(result, *arguments)` is called whenever a function of a module has returned; nothing
     happens where the module has no such function.
     """
     original = getattr(module, name, None)
@@ -154,7 +154,7 @@ def _watched(module: Any, name: str, tell: Callable[..., None]) -> Iterator[None
 
     def watched(*args: Any, **named: Any) -> Any:
         found = original(*args, **named)
-        tell(found, *args)
+        report(found, *args)
         return found
 
     setattr(module, name, watched)
@@ -249,9 +249,9 @@ class Gather:
         """Validation images as calibration saw them, and labels of training images."""
         fitted, predictor = self.trained.fitted, self.trained.predictor
         prepared, task = fitted.prepared, predictor.bundle.task
-        truth, judged, split = task.truth(prepared.dataset), fitted.judged, prepared.split
+        truth, validated, split = task.truth(prepared.dataset), fitted.validation_indices, prepared.split
         self.arrays |= {
-            "val.rows": judged, "val.truth": truth[judged], "val.raw": fitted.val_logits,
+            "val.rows": validated, "val.truth": truth[validated], "val.raw": fitted.val_logits,
             "val.decoded": task.decode(fitted.val_logits), "train.labels_all": truth[split.development],
             "train.split": split.train, "val.split": split.val,
         }  # fmt: skip
@@ -317,12 +317,12 @@ class Gather:
             return
         self.part("fooling", made.pixels)
         probabilities = getattr(made, "probabilities", None)
-        self.arrays["fooling.probabilities"] = made.beliefs if probabilities is None else probabilities
+        self.arrays["fooling.probabilities"] = made.probabilities if probabilities is None else probabilities
         self.seconds["fooling"] = time.perf_counter() - began
 
     def issues(self) -> None:
         """Labels that the run takes for wrong."""
-        found = getattr(self.trained.run, "label_issues", None) or getattr(self.trained.run, "suspects", None)
+        found = getattr(self.trained.run, "label_issues", None)
         if found is None:
             return
         self.arrays |= {
@@ -338,10 +338,10 @@ class Gather:
 def _calibrated_on(run: Any, fitted: Any) -> dict[str, int]:
     """Images that prediction sets or intervals, and the threshold of the OOD detector, follow from."""
     test = run.metrics.get("test", {})
-    told = (test.get("limits") or {}).get("calibrated_on") or test.get("calibrated_on")
-    known = getattr(run.predictor.bundle.limits, "known", None)
+    stated = (test.get("ood_check") or {}).get("calibrated_on") or test.get("calibrated_on")
+    known = getattr(run.predictor.bundle.ood_detector, "known", None)
     return {
-        "sets": int(told or run.predictor.bundle.task.calibration_images or len(fitted.judged)),
+        "sets": int(stated or run.predictor.bundle.task.calibration_images or len(fitted.validation_indices)),
         "ood": len(fitted.prepared.split.val) if known is None else len(known),
     }
 
@@ -351,7 +351,7 @@ def _score(predictor: Any, output: Any, ood: Any) -> NDArray[Any]:
     score = getattr(ood, "score", None)
     if score is not None:
         return np.asarray(score)
-    detector = predictor.bundle.limits
+    detector = predictor.bundle.ood_detector
     if hasattr(detector, "bank") and isinstance(getattr(detector, "score", None), str):
         found = detector.bank.score(
             detector.score, output.logits, output.features, output.coarse, predictor.bundle.temperature
@@ -365,7 +365,7 @@ def _answers(predictor: Any, output: Any, coverage: float, names: tuple[str, ...
     called = [str(i) for i in range(len(output.logits))]
     for name in names:
         try:
-            return list(predictor.answers(output, called, coverage, name))
+            return list(predictor.predictions_of(output, called, coverage, name))
         except (ClearsightError, KeyError, ValueError):
             continue
     return []

@@ -33,8 +33,8 @@ ERRORS = (0.0, 0.02, 0.05)
 def simulate(trials: int = TRIALS) -> dict[str, Any]:
     """Coverage of each interval, with its own 95 % interval; None for what this version does not have."""
     found: dict[str, Any] = {}
-    for area, known, strange in AREAS:
-        found[f"AUROC {area:g}, {known} + {strange}"] = _coverage(_area(area, known, strange), trials)
+    for area, known, anomalies in AREAS:
+        found[f"AUROC {area:g}, {known} + {anomalies}"] = _coverage(_area(area, known, anomalies), trials)
     for accuracy, images in ((0.7, 100), (0.9, 300), (0.98, 450)):
         name = f"macro-F1, accuracy {accuracy:g}, {images} images"
         found[name] = _coverage(_macro_f1(accuracy, images), trials) if hasattr(metrics, "macro_f1_interval") else None
@@ -53,13 +53,13 @@ def _coverage(trial: Trial, trials: int) -> dict[str, float]:
     return {"trials": trials, "coverage": held / trials, "low": float(span.low), "high": float(span.high)}
 
 
-def _area(area: float, known: int, strange: int) -> Trial:
+def _area(area: float, known: int, anomalies: int) -> Trial:
     """Scores whose distributions are normal with deviation 1, as far apart as the area says."""
     apart = 2**0.5 * float(ndtri(area))
 
     def trial(draw: np.random.Generator) -> bool:
-        found = auroc(draw.normal(size=known), draw.normal(apart, size=strange))
-        low, high = metrics.auroc_interval(found, known, strange)
+        found = auroc(draw.normal(size=known), draw.normal(apart, size=anomalies))
+        low, high = metrics.auroc_interval(found, known, anomalies)
         return low <= area <= high
 
     return trial

@@ -37,7 +37,7 @@ by the digest of the code. Read them with `benchmarks.promises.store.Record`, or
 
 Shapes: N images of a part, K classes or labels, O outputs of the network, T numbers, D features.
 
-val.*        the images that calibration was fitted on ("judged"): outputs by weights that had not seen them
+val.*        the images that calibration was fitted on: outputs by weights that had not seen them
 test.*       the test split
 train.*      at most 2,000 training images, held.*: validation images, both by the final weights (with levels, and in
              runs of kind left-out); train.labels_all: labels of train and val; train.split, val.split: their rows
@@ -61,7 +61,7 @@ PART.coarse, PART.statistics   pixels pooled to a coarse grid (N, P), or statist
 test.sets.METHOD.COVERAGE (N, K)   prediction sets; METHOD lac, aps, raps; COVERAGE 0.8, 0.9, 0.95
 test.low.COVERAGE, test.high.COVERAGE (N, T)   intervals; of angles low may lie beyond high, across the turn
 issues.rows (M,), issues.found (n,)   images looked at for wrong labels, and those found (positions in the data set)
-issues.labels (M,), issues.probabilities (M, K)   what they were found by, where the run tells
+issues.labels (M,), issues.probabilities (M, K)   what they were found by, if the run has it
 planted.rows, planted.labels, planted.true   labels that were changed (kinds symmetric, confusable)
 
 In the facts: set, kind, seed, code, seconds, task, classes, n of each part, calibrated on (how many images), metrics

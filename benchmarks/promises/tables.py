@@ -156,9 +156,9 @@ def _simulation(found: dict[str, Any]) -> str:
 
 
 def _missed(table: Sequence[Row]) -> str:
-    judged = [row for row in table if row.kept is not None]
-    missed = [row for row in judged if not row.kept]
-    text = f"## What is not kept\n\n{len(judged) - len(missed)} of {len(judged)} requirements are met."
+    decided = [row for row in table if row.kept is not None]
+    missed = [row for row in decided if not row.kept]
+    text = f"## What is not kept\n\n{len(decided) - len(missed)} of {len(decided)} requirements are met."
     return (
         text + "".join(f"\n- {row.measure}: {row.set}, {row.mean} (required: {row.required})" for row in missed) + "\n"
     )

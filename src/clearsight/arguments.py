@@ -28,7 +28,7 @@ OTHER_OPTIONS = {
     **dict.fromkeys(("time_limit", "time_budget", "max_time"), "budget"),
     **dict.fromkeys(("fp16", "mixed_precision", "half"), "amp"),
     **dict.fromkeys(("weights", "pretrain"), "pretrained"),
-    **dict.fromkeys(("resize_mode", "resize", "fit_mode"), "fit"),
+    **dict.fromkeys(("resize", "fit", "fit_mode"), "resize_mode"),
     **dict.fromkeys(("gradient_clip_val", "max_grad_norm", "grad_clip"), "clip"),
     **dict.fromkeys(("accumulate_grad_batches", "gradient_accumulation_steps"), "accumulate"),
 }
@@ -71,8 +71,8 @@ def unknown_option(name: str, known: Iterable[str]) -> str:
     if OTHER_OPTIONS.get(name) in names:
         return f"{name!r} is called {OTHER_OPTIONS[name]!r} here"
     if name in NOT_NEEDED:
-        return f"there is no option {name!r}, as {NOT_NEEDED[name]}"
-    return f"there is no option {name!r} ({nearest(name, names)})"
+        return f"unknown option {name!r}, as {NOT_NEEDED[name]}"
+    return f"unknown option {name!r} ({nearest(name, names)})"
 
 
 def names_of_others(others: Mapping[str, str]) -> Callable[[Function], Function]:

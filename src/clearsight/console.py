@@ -150,12 +150,12 @@ class Terminal:
         self.task: TaskID | None = None
 
     def stage(self, title: str, unit: str = "images") -> Advance:
-        began = said = time.perf_counter()
+        began = last_report = time.perf_counter()
         task = self._begin(title)
         finished = False
 
         def advance(done: int, total: int) -> None:
-            nonlocal began, finished, said, task
+            nonlocal began, finished, last_report, task
             if task not in self.progress.task_ids:  # another stage came first; this one begins now
                 began, task = time.perf_counter(), self._begin(title)
             self.progress.update(task, completed=done, total=total)
@@ -164,8 +164,8 @@ class Terminal:
                 finished = True
                 if not self.live:
                     self.say(f"{title}: {total:,} {unit} in {now - began:.1f} s")
-            elif not self.live and not finished and now - said > 10:
-                said = now
+            elif not self.live and not finished and now - last_report > 10:
+                last_report = now
                 self.say(f"{title}: {done:,} of {total:,} {unit} ...")
 
         return advance

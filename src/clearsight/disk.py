@@ -48,7 +48,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def file_inside(folder: Path, name: str) -> Path:
+def file_within(folder: Path, name: str) -> Path:
     """The path of a regular file in a run, a model or an index, which may come from someone else. name: its path below
     the folder.
 
@@ -75,9 +75,9 @@ def file_inside(folder: Path, name: str) -> Path:
     return path
 
 
-def read_inside(folder: Path, name: str) -> bytes:
+def read_within(folder: Path, name: str) -> bytes:
     """The content of `file_inside`; BundleError as there."""
-    path = file_inside(folder, name)
+    path = file_within(folder, name)
     # what was checked may be replaced before it is opened: no link is followed, and no pipe waited for
     flags = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
     try:
@@ -101,7 +101,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     """Write rows of the same columns as CSV, whole or not at all; OutputError when the disk refuses. columns: their
-    names, where there may be no row to tell them.
+    names, if there may be no rows.
     """
     text = io.StringIO()
     table = csv.DictWriter(text, list(columns or rows[0]), lineterminator="\n")

@@ -58,7 +58,7 @@ class Predictor:
         self, bundle: Bundle, *, engine: str = "auto", device: str = "auto", hint: Hint = "throughput"
     ) -> None:
         if engine not in ("auto", "torch", "openvino"):
-            raise ConfigError(f"there is no engine {engine!r}", expected="auto, torch or openvino")
+            raise ConfigError(f"unknown engine {engine!r}", expected="auto, torch or openvino")
         self.bundle, self.engine, self.device, self.hint = bundle, engine, device_of(device), hint
         self.network = bundle.network.cpu().eval()
         self._engines: dict[str, Engine] = {}
@@ -118,15 +118,15 @@ class Predictor:
         """
         given = self.inputs(images)
         names = given.names
-        answers: list[Any] = []
+        predictions: list[Any] = []
         for output in self._outputs(given):
-            own = names[len(answers) : len(answers) + len(output.logits)]
-            answers += self.answers(output, own, coverage, sets, by_class, back_off)
+            own = names[len(predictions) : len(predictions) + len(output.logits)]
+            predictions += self.predictions_of(output, own, coverage, sets, by_class, back_off)
             if progress:
-                progress(len(answers), len(names))
-        return answers
+                progress(len(predictions), len(names))
+        return predictions
 
-    def answers(
+    def predictions_of(
         self,
         output: ModelOutput,
         names: Sequence[str],
@@ -143,19 +143,19 @@ class Predictor:
 
     def ood(self, output: ModelOutput) -> OODScores | None:
         """How unlike the training images each image is; None where no detector was fitted."""
-        detector = self.bundle.limits
+        detector = self.bundle.ood_detector
         if detector is None:
             return None
-        percentile, flagged, score = detector.judge(output.logits, output.features, output.statistics)
+        percentile, flagged, score = detector.detect(output.logits, output.features, output.statistics)
         return OODScores(percentile, flagged, detector, score)
 
-    def strangeness(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Of each image the share of known images that look less strange (N,), and whether it is unlike all the model
-        learned from (N,). ModelError where the model does not know its limits.
+    def detect_ood(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The OOD percentile of each image, the share of known images with a lower score (N,), and whether it is out of
+        distribution (N,). ModelError for a model without an OOD detector.
         """
         found = self.ood(self.forward(images))
         if found is None:
-            raise ModelError("this model does not know its limits", fix="train it again with this version")
+            raise ModelError("this model has no OOD detector", fix="train it again with this version")
         return found.percentile, found.flagged
 
     def forward(self, images: Images, progress: Progress | None = None) -> ModelOutput:
@@ -181,7 +181,7 @@ class Predictor:
             )
         return self.decoded_outputs(images, progress)
 
-    def judged(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    def probabilities_and_ood(self, images: Images) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
         """Probabilities (N, K), and which images are out of distribution (N,), in one pass; None in place of these
         where no detector was fitted.
         """
@@ -268,16 +268,16 @@ class Predictor:
         total = len(images)
         if not total:
             raise DataError("there are no images to look at", found="an empty list or array")
-        waiting: deque[NDArray[np.float32]] = deque()
+        pending: deque[NDArray[np.float32]] = deque()
 
         def watched() -> Iterator[NDArray[np.float32]]:
             for batch in self.pixels(images):
-                waiting.append(pixel_statistics(batch) if statistics else batch[:0])
+                pending.append(pixel_statistics(batch) if statistics else batch[:0])
                 yield batch
 
         with quiet_pillow():
             for outputs in self._engine(total).stream(watched()):
-                yield ModelOutput(*self._finish(outputs), waiting.popleft())
+                yield ModelOutput(*self._finish(outputs), pending.popleft())
 
     def _finish(self, outputs: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with torch.inference_mode():
@@ -299,7 +299,7 @@ class Predictor:
     def inputs(self, images: Images, count: int | None = None) -> ImageInputs:
         """The images in one form, with their names; see `clearsight.data.inputs` for all that is recognised. An
         iterator is read to its end, so ask once and pass the result on. count: how many there must be, where that is
-        known: an array of three gray images is then told from one colour image.
+        known: an array of three gray images is then distinguished from one colour image.
         """
         return as_images(images, count=count, shape=self.shape)
 
@@ -313,8 +313,9 @@ class Predictor:
         yield from (given.original(i, self.bundle.form) for i in range(len(given)))
 
     def decoded(self, content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
-        """The pixels of a file as the network sees them; ImageError for what is no image or sound, for a sound where
-        the model learned from images alone, and the other way round, and for one much longer or shorter than those.
+        """The pixels of a file as the network sees them; ImageError for what is not an image or sound, for a sound
+        where the model learned from images alone, and the other way round, and for one much longer or shorter than
+        those.
         """
         learned, sound = self.bundle.data.get("media", "both"), is_sound(content, name)
         if learned == ("images" if sound else "sounds"):
@@ -323,7 +324,7 @@ class Predictor:
                 expected="images" if sound else "WAV files",
             )  # fmt: skip
         known = self.bundle.data.get("sound", {}).get("columns")
-        if sound and known and self.bundle.geometry.fit == "squash":
+        if sound and known and self.bundle.geometry.resize_mode == "squash":
             check_length(content, name, tuple(known))
         return decode(content, name, self.bundle.form, self.bundle.geometry, max_pixels)
 
@@ -352,14 +353,14 @@ def _unpickled(content: bytes, engine: str, device: str, hint: Hint) -> Predicto
 
 
 def _grouped(images: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
-    waiting: list[NDArray[Any]] = []
+    pending: list[NDArray[Any]] = []
     for image in images:
-        waiting.append(image)
-        if len(waiting) == BATCH:
-            yield _batch(waiting)
-            waiting = []
-    if waiting:
-        yield _batch(waiting)
+        pending.append(image)
+        if len(pending) == BATCH:
+            yield _batch(pending)
+            pending = []
+    if pending:
+        yield _batch(pending)
 
 
 def _batch(images: list[NDArray[Any]]) -> NDArray[np.float32]:

@@ -1,4 +1,6 @@
-"""--heal: the fault is found, its cure applied, and the good run lies where it was asked for; and what is no health."""
+"""--auto-fix: the fault is found, its cure applied, and the good run lies where it was asked for; and what is no
+health.
+"""
 
 import json
 from types import SimpleNamespace
@@ -26,9 +28,9 @@ def few(digits_arrays):
     [({"lr": 1e-9}, "rate-too-low"), ({"lr": 1e6, "opt": "sgd", "clip": 0.0}, "rate-too-high")],
     ids=["a rate too low", "a rate that breaks the run"],
 )
-def test_the_healed_run_lies_where_it_was_asked_for(few, tmp_path, broken, fault):
+def test_the_fixed_run_lies_where_it_was_asked_for(few, tmp_path, broken, fault):
     out = tmp_path / "run"
-    run = cs.fit(*few, model="mlp", epochs=20, out=out, heal=True, **broken)
+    run = cs.fit(*few, model="mlp", epochs=20, out=out, auto_fix=True, **broken)
     assert run.folder == out
     assert run.metrics["val"]["accuracy"] > 0.5, "chance is 0.1"
     assert cs.load(out).predict(few[0][:1])[0].label == run.predictor.predict(few[0][:1])[0].label
@@ -39,7 +41,7 @@ def test_the_healed_run_lies_where_it_was_asked_for(few, tmp_path, broken, fault
 
 
 def test_a_healthy_run_is_left_alone(few, tmp_path):
-    run = cs.fit(*few, model="mlp", epochs=20, out=tmp_path / "run", heal=True)
+    run = cs.fit(*few, model="mlp", epochs=20, out=tmp_path / "run", auto_fix=True)
     assert [f.name for f in tmp_path.iterdir()] == ["run"]
     assert not [v for v in run.diagnosis.verdicts if v.severity == "fault"]
 
@@ -58,8 +60,8 @@ def test_a_few_steps_are_no_overfitting_and_no_health(few, tmp_path, capsys):
     run = cs.fit(*few, model="resnet8", epochs=3, out=tmp_path / "run")
     assert run.diagnosis.verdicts == ()
     assert main(["doctor", str(run.folder)]) == 0
-    assert "too few steps to tell; train for more epochs" in capsys.readouterr().out
-    assert "too few steps to tell; train for more epochs" in (run.folder / "report.html").read_text()
+    assert "too few steps for a diagnosis; train for more epochs" in capsys.readouterr().out
+    assert "too few steps for a diagnosis; train for more epochs" in (run.folder / "report.html").read_text()
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_needs_no_data_named(digit_folders, tmp_path, capsys):
@@ -95,6 +97,6 @@ def test_no_command_is_given_where_no_option_cures(tmp_path, monkeypatch, capsys
     run = Run(tmp_path, predictor, metrics, tmp_path / "report.html", Diagnosis((mend, lower), {}))
     monkeypatch.setattr("clearsight.api.fit.train", lambda *_, **__: run)
     assert main(["train", "digits"]) == 0
-    said = capsys.readouterr().out
-    assert "fault: Numbers of 100.\n  cure: scale the pixels\n\nfault: Too high." in said
-    assert f"cure: lower the rate\n  {command} --lr 0.1\n" in said
+    text = capsys.readouterr().out
+    assert "fault: Numbers of 100.\n  cure: scale the pixels\n\nfault: Too high." in text
+    assert f"cure: lower the rate\n  {command} --lr 0.1\n" in text

@@ -39,14 +39,13 @@ def test_cross_validation_and_grid_search(arrays):
 
 
 def test_clone_keeps_the_parameters():
-    model = cs.ImageClassifier("lenet5", img_size=28, epochs=3, fit_mode="pad")
+    model = cs.ImageClassifier("lenet5", img_size=28, epochs=3, resize_mode="pad")
     assert clone(model).get_params() == model.get_params()
 
 
 def test_every_option_is_a_parameter():
-    names = {"fit_mode" if name == "fit" else name for name in options_by_name()}
     model = cs.ImageClassifier()
-    assert set(model.get_params()) == names
+    assert set(model.get_params()) == set(options_by_name())
     assert clone(model.set_params(sched="cosine", mixup=0.2)).get_params() == model.get_params()
     with pytest.raises(TypeError, match="epoch"):
         cs.ImageClassifier(epoch=3)
@@ -61,8 +60,8 @@ def test_parameters_are_kept_as_they_were_given():
 
 def test_what_has_no_effect_here_is_refused(arrays):
     x, y = arrays
-    with pytest.raises(ConfigError, match="--out, --heal, --task regression: without effect in ImageClassifier"):
-        cs.ImageClassifier(out="here", heal=True, task="regression").fit(x[:40], y[:40])
+    with pytest.raises(ConfigError, match="--out, --auto-fix, --task regression: without effect in ImageClassifier"):
+        cs.ImageClassifier(out="here", auto_fix=True, task="regression").fit(x[:40], y[:40])
 
 
 def test_columns_follow_the_sorted_classes(arrays):

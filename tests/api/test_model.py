@@ -49,7 +49,7 @@ def test_a_verb_takes_a_run_a_model_and_a_folder(digits_run, reopened, model, di
     assert model.index().folder == digits_run / "index"
     image = digits_arrays[0][:1]
     assert [n.image for n in model.search(image, k=3)] == [n.image for n in cs.search(digits_run, image, k=3)]
-    assert model.explain(image, method="saliency", judged=False)[0].method == "saliency"
+    assert model.explain(image, method="saliency", faithfulness=False)[0].method == "saliency"
     assert model.attack(method="fgsm", epsilons=[0.1], images=5).curve.images == 5
 
 
@@ -192,7 +192,7 @@ def test_a_run_without_a_folder_lasts_as_long_as_it_is_used(here, digits_arrays)
 
 
 def test_a_comparison_without_a_folder_leaves_nothing(here, digits_arrays):
-    found = cs.compare(few(digits_arrays), rungs=["pixels+softmax"])
+    found = cs.compare(few(digits_arrays), candidates=["pixels+softmax"])
     assert cs.load(found.folder / found.standings[0].folder).classes == ("0", "1", "2")
     assert "temporary" not in found.to_dict()
     assert list(here.iterdir()) == []

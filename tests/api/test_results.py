@@ -29,11 +29,11 @@ def test_nothing_is_written_unless_asked(run, digits_arrays, tmp_path):
     before = contents(tmp_path)
     assert cs.attack(run, method="fgsm", epsilons=[0.1], images=20).curve.images == 20
     assert cs.robustness(run, changes=["blur"], images=20).images == 20
-    assert len(cs.explain(run, images, method="saliency", judged=False)) == 2
+    assert len(cs.explain(run, images, method="saliency", faithfulness=False)) == 2
     assert len(cs.locate(run, images)) == 2
     assert len(cs.search(run, images[:1], k=3)) == 3
     assert cs.visualize(run, what="filters", settings=Settings(class_steps=1)).filters
-    assert len(cs.compare_models(run, views="mirror")) == 2
+    assert len(cs.compare_models(run, tta="mirror")) == 2
     evaluation = cs.evaluate(run)
     assert evaluation.interval[0] < evaluation.accuracy
     assert "digits" in repr(cs.audit("digits"))
@@ -55,10 +55,10 @@ def test_the_report_of_the_run_gets_the_verdicts_when_the_result_is_saved(run, t
     ("name", "verb"),
     [
         ("attack.html", lambda run, out: cs.attack(run, out=out)),
-        ("card.html", lambda run, out: cs.robustness(run, out=out)),
-        ("see.json", lambda run, out: cs.visualize(run, out=out)),
+        ("robustness.html", lambda run, out: cs.robustness(run, out=out)),
+        ("visualization.json", lambda run, out: cs.visualize(run, out=out)),
         ("landscape.html", lambda run, out: cs.landscape(run, out=out)),
-        ("shattered.html", lambda run, out: cs.gradient_correlation(out=out)),
+        ("gradient_correlation.html", lambda run, out: cs.gradient_correlation(out=out)),
     ],
 )
 def test_an_earlier_result_is_named_before_anything_is_computed(run, tmp_path, name, verb):

@@ -81,9 +81,9 @@ def test_all_ten_digits_from_noise(predictor):
     assert found.pixels.shape == (10, 1, 8, 8)
     assert found.pixels.min() >= 0
     assert found.pixels.max() <= 1
-    assert (found.beliefs >= 0.99).all()
+    assert (found.probabilities >= 0.99).all()
     assert [p.label for p in predictor.predict(found.pixels)] == list(predictor.classes)
-    assert found.strange.mean() >= 0.95  # sure of every one, and none of these all the same
+    assert found.is_ood.mean() >= 0.95  # confident, and yet flagged
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_command(digits_run, tmp_path, capsys):
     assert "epsilon (steps drawn evenly)" in page
     assert "Images that turned" in page
     assert "Images that fool it" in page
-    assert "10 of the 10 that fool it “none of these” all the same" in page
-    assert all(answer["fooling_none_of_these"].values())
+    assert "The OOD detector flags 10 of the 10 that fool it." in page
+    assert all(answer["fooling_is_ood"].values())
     assert np.load(tmp_path / "attack" / "fooling.npz")["pixels"].shape == (10, 1, 8, 8)
     assert main([*words, "--target", "7"]) == 0
     assert "taken for 7" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from clearsight.models.network import Network
 def net():
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": "resnet8", "classes": 5, "img_size": 16, "knobs": {},
+        "kind": "network", "name": "resnet8", "classes": 5, "img_size": 16, "model_args": {},
         "input": {"mean": [0.5], "std": [0.25]},
     }  # fmt: skip
     return Network(spec).eval()
@@ -100,7 +100,7 @@ def test_projection_by_hand():
         ({"epsilon": -0.1}, "epsilon is -0.1; expected from 0 to 1"),
         ({"epsilon": 8.0}, "8/255"),
         ({"epsilon": float("nan")}, "epsilon is nan"),
-        ({"epsilon": 0.1, "norm": "l1"}, "there is no norm 'l1'"),
+        ({"epsilon": 0.1, "norm": "l1"}, "unknown norm 'l1'"),
     ],
 )
 def test_bad_input(net, options, words):

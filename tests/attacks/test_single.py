@@ -1,4 +1,4 @@
-"""One image attacked: the same as the attack of many, and what is said of it."""
+"""One image attacked: the same as the attack of many, and its description."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_it_is_pgd_away_from_the_answer(predictor, pixels, norm, epsilon):
     assert found.after.probabilities[found.before.label] < found.before.probabilities[found.before.label]
 
 
-def test_towards_a_class_its_belief_grows(predictor, pixels):
+def test_the_probability_of_the_target_grows(predictor, pixels):
     found = attack_one(predictor, pixels, 0.2, target=8, method="fgsm")
     assert (found.target, found.steps) == ("8", 1)
     assert found.after.probabilities["8"] > found.before.probabilities["8"]

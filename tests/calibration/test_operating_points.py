@@ -56,7 +56,7 @@ def test_a_recall_takes_the_strictest_threshold():
     assert score[58] < at < score[59]
 
 
-def test_what_cannot_be_promised_is_said():
+def test_an_unreachable_precision_is_reported():
     p, labels = sample(60, np.random.default_rng(0))
     point = operating_point(p, labels, NAMES, Wishes(recall={"c": 0.99}))
     assert not point.reached[0].kept
@@ -72,17 +72,17 @@ def test_unknown_classes_are_refused(wishes):
 
 @pytest.mark.long
 @pytest.mark.parametrize("measure", ["precision", "recall"])
-@pytest.mark.parametrize(("name", "wanted"), [("a", 0.95), ("b", 0.9)])
-def test_promises_hold_on_new_images(measure, name, wanted, record_property):
+@pytest.mark.parametrize(("name", "required"), [("a", 0.95), ("b", 0.9)])
+def test_promises_hold_on_new_images(measure, name, required, record_property):
     """A promise is broken in at most 5 % of runs."""
     draws = np.random.default_rng(0)
     new, labels = sample(100_000, draws)
     k, broken = NAMES.index(name), 0
     for _ in range(200):
-        point = operating_point(*sample(400, draws), NAMES, Wishes(**{measure: {name: wanted}}))
+        point = operating_point(*sample(400, draws), NAMES, Wishes(**{measure: {name: required}}))
         decided = point.decide(new)
         value = (labels[decided == k] == k).mean() if measure == "precision" else (decided[labels == k] == k).mean()
-        broken += point.reached[0].kept and value < wanted
+        broken += point.reached[0].kept and value < required
     record_property("broken", broken / 200)
     assert broken <= binom.ppf(0.99, 200, 0.05)
 

@@ -54,8 +54,8 @@ def test_it_mends_calibration_and_keeps_the_order():
     assert log_loss(targets[2000:], after) < log_loss(targets[2000:], before)
 
 
-def test_a_perfect_validation_split_does_not_make_belief_boundless():
-    """200 images, all right by the same margin: belief comes out at 201/202, as the rule of succession has it."""
+def test_a_perfect_validation_split_keeps_probabilities_below_1():
+    """200 images, all right by the same margin: the probability is 201/202, as the rule of succession has it."""
     logits = np.tile([3.0, 0.0, 0.0], (200, 1))
     t = fit_temperature(logits, np.zeros(200, int))
     assert t > 0.1

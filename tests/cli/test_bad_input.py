@@ -67,12 +67,12 @@ def bomb(path):
 def test_broken_files_are_set_aside_by_name_and_left_as_they_are(tmp_path, digit_folders):
     import clearsight as cs
 
-    spoilt = digit_folders / "digit 0"
-    whole = (spoilt / "0.png").read_bytes()
-    (spoilt / "truncated.png").write_bytes(whole[: len(whole) // 2])
-    (spoilt / "zero.jpg").write_bytes(b"")
-    (spoilt / "text.jpg").write_text("this is no picture")
-    bomb(spoilt / "bomb.png")
+    damaged = digit_folders / "digit 0"
+    whole = (damaged / "0.png").read_bytes()
+    (damaged / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (damaged / "zero.jpg").write_bytes(b"")
+    (damaged / "text.jpg").write_text("this is no picture")
+    bomb(damaged / "bomb.png")
     before = files(digit_folders)
     run = cs.fit(digit_folders, out=str(tmp_path / "run"), epochs=1)
     assert files(digit_folders) == before
@@ -164,7 +164,7 @@ def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
         (("--epochs", "0"), "--epochs 0 must be 1 or more"),
         (("--batch-size", "100000"), "the batch is larger than the training split"),
         (("--budget", "soon"), "a time cannot be read; found 'soon'"),
-        (("--model", "resnet21"), "there is no network 'resnet21'. Did you mean resnet"),
+        (("--model", "resnet21"), "unknown network 'resnet21'. Did you mean resnet"),
         (("--model", "timm/resnet19"), "timm has no network 'resnet19'. Did you mean"),
         (("--test-fraction", "2", "--folds", "1"), "--test-fraction 2.0 must lie in (0, 1); --folds 1 must be"),
         (("--img-size", "2"), "images are too small for resnet8; found 2x2 pixels"),
@@ -195,19 +195,19 @@ def test_a_run_that_was_never_finished(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
         (["attack", "RUN", "--batch-size", "0"], "--batch-size 0 must be 1 or more"),
         (["landscape", "RUN", "--batch-size", "-1"], "--batch-size -1 must be 1 or more"),
-        (["audit", "RUN", "--images", "0"], "--images 0 must be 1 or more"),
-        (["see", "RUN", "--seed", "-1"], "--seed -1 must be 0 or more"),
-        (["shattered", "--seed", "-1"], "--seed -1 must be 0 or more"),
-        (["shattered", "--img-size", "8"], "--img-size is of the images that named networks see"),
+        (["robustness", "RUN", "--images", "0"], "--images 0 must be 1 or more"),
+        (["visualize", "RUN", "--seed", "-1"], "--seed -1 must be 0 or more"),
+        (["gradient-correlation", "--seed", "-1"], "--seed -1 must be 0 or more"),
+        (["gradient-correlation", "--img-size", "8"], "--img-size is of the images that named networks see"),
     ],
 )
-def test_numbers_out_of_range(words, said, digits_run, capsys):
+def test_numbers_out_of_range(words, text, digits_run, capsys):
     assert main([str(digits_run) if word == "RUN" else word for word in words]) == 2
-    assert said in capsys.readouterr().err
+    assert text in capsys.readouterr().err
 
 
 def test_an_unknown_command_suggests_one(capsys):

@@ -30,11 +30,11 @@ def test_json_and_the_usual_place(digits_run, capsys):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--format", "onx"], "there is no format 'onx'; expected onnx, openvino, torch. Did you mean onnx?"),
-        (["--format", "tensorrt"], "there is no format 'tensorrt'; expected onnx, openvino, torch.\n"),
+        (["--format", "onx"], "unknown format 'onx'; expected onnx, openvino, torch. Did you mean onnx?"),
+        (["--format", "tensorrt"], "unknown format 'tensorrt'; expected onnx, openvino, torch.\n"),
         (
             ["--format", "pt2"],
-            "there is no format 'pt2'; expected onnx, openvino, torch. --format torch writes .pt2 files",
+            "unknown format 'pt2'; expected onnx, openvino, torch. --format torch writes .pt2 files",
         ),
         (["--format", ".XML"], "--format openvino writes .xml files"),
         (["--format", "PyTorch"], "Did you mean torch?"),

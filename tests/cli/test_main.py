@@ -45,7 +45,7 @@ def test_help_loads_few_modules_so_it_starts_at_once():
     assert len(loaded) < 200
 
 
-def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypatch):
+def test_train_predict_evaluate_audit_in_json(tmp_path, capsys, photos, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["train", str(photos), "--img-size", "96", "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)
@@ -63,16 +63,16 @@ def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypa
     assert answer["label"] == "cat"
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert answer["set"] == ["cat"]
-    assert answer["none_of_these"] is False
+    assert answer["is_ood"] is False
     assert main(["predict", "runs/photos", image, "--coverage", "0.9"]) == 0
     assert "at 90%: cat" in capsys.readouterr().out
 
     assert main(["evaluate", "runs/photos", "--json"]) == 0
-    judged = json.loads(capsys.readouterr().out)
-    assert judged["accuracy"] == trained["test"]["accuracy"]
-    assert judged["log_loss"] == pytest.approx(trained["test"]["log_loss"], abs=1e-6)
+    evaluated = json.loads(capsys.readouterr().out)
+    assert evaluated["accuracy"] == trained["test"]["accuracy"]
+    assert evaluated["log_loss"] == pytest.approx(trained["test"]["log_loss"], abs=1e-6)
 
-    assert main(["check", str(photos), "--json"]) == 0
+    assert main(["audit", str(photos), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["usable"] == 96
 
     assert main(["train", str(photos), "--model", "pixels+softmax", "--img-size", "8", "--json"]) == 0
@@ -80,7 +80,7 @@ def test_train_predict_evaluate_check_in_json(tmp_path, capsys, photos, monkeypa
 
 
 def test_evaluate_compares_views_and_models_on_the_same_images(capsys, digits_run):
-    assert main(["evaluate", str(digits_run), "--views", "shifts", "--with", str(digits_run), "--json"]) == 0
+    assert main(["evaluate", str(digits_run), "--tta", "shifts", "--with", str(digits_run), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["together"]
     name = digits_run.name
     assert [r["name"] for r in rows] == [name, f"{name}, shifts", f"{name}', shifts", "together"]
@@ -90,7 +90,7 @@ def test_evaluate_compares_views_and_models_on_the_same_images(capsys, digits_ru
     assert main(["evaluate", str(digits_run), "--with", str(digits_run)]) == 0
     assert "together" in capsys.readouterr().out
     assert not any(r["knows"] for r in rows)
-    assert main(["evaluate", str(digits_run), "--views", "shift"]) == 2
+    assert main(["evaluate", str(digits_run), "--tta", "shift"]) == 2
     assert "did you mean shifts" in capsys.readouterr().err.lower()
 
 
@@ -125,7 +125,7 @@ def test_models_shows_the_layers_of_one(capsys):
     assert "(32-5)/1+1 = 28" in out
 
 
-def test_wrong_arguments_are_told_in_one_line_with_how_they_are_written(capsys):
+def test_wrong_arguments_give_one_line_with_the_usage(capsys):
     for words, text in (
         (["export"], "the following arguments are required: RUN; expected clearsight export RUN [DATA] [options]."),
         (["predict"], "are required: RUN, IMAGE; expected clearsight predict RUN IMAGE... [options]."),

@@ -46,7 +46,7 @@ def test_two_filters_in_one_and_where_that_differs(picture, capsys):
         main(["filter", str(picture), "--kernel", "gaussian", "--then", "sobel-x", "--padding", "zero", "--json"]) == 0
     )
     answer = json.loads(capsys.readouterr().out)
-    assert answer["difference_inside"] < 1e-9 < answer["difference_at_border"]
+    assert answer["difference_interior"] < 1e-9 < answer["difference_at_border"]
     inside = pixels(answer["difference"])[4:-4, 4:-4]
     assert inside.max() == 0
 
@@ -107,9 +107,9 @@ def test_index_and_search(digits_run, digit_folders, tmp_path, capsys, monkeypat
     monkeypatch.chdir(tmp_path)
     index = str(tmp_path / "index")
     assert main(["index", str(digits_run), str(digit_folders), "--out", index]) == 0
-    said = capsys.readouterr().out
-    assert "60 images" in said
-    assert "mAP" in said
+    text = capsys.readouterr().out
+    assert "60 images" in text
+    assert "mAP" in text
     image = str(digit_folders / "digit 1" / "4.png")
     assert main(["search", str(digits_run), image, "--index", index, "-k", "3"]) == 0
     first = capsys.readouterr().out.splitlines()[0].split()
@@ -126,13 +126,13 @@ def test_index_and_search(digits_run, digit_folders, tmp_path, capsys, monkeypat
 
 def test_compare_in_words_and_json(digit_folders, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = ["compare", str(digit_folders), "--rungs", "pixels+softmax,hog+svm"]
+    words = ["compare", str(digit_folders), "--candidates", "pixels+softmax,hog+svm"]
     assert main(words) == 0
-    said = capsys.readouterr().out
-    assert "runs/data-ladder/ladder.html" in said
-    assert "use " in said
+    text = capsys.readouterr().out
+    assert "runs/data-leaderboard/leaderboard.html" in text
+    assert "use " in text
     assert main([*words, "--json"]) == 0  # nothing is trained again
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["standings"]) == 2
-    assert main([*words[:2], "--rungs", ","]) == 2
+    assert main([*words[:2], "--candidates", ","]) == 2
     assert "names no model" in capsys.readouterr().err

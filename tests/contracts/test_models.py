@@ -69,7 +69,7 @@ NARROW: dict[str, Any] = {
 
 def narrow(name: str, *, img_size: int = 32, channels: int = 3, classes: int = 10) -> nn.Module:
     torch.manual_seed(0)
-    model_args = {knob: value for knob, value in NARROW.items() if knob in entry(name).model_args}
+    model_args = {arg: value for arg, value in NARROW.items() if arg in entry(name).model_args}
     if name.startswith("vit"):
         model_args["width"] = 32
     if name == "plain56":

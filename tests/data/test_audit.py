@@ -78,7 +78,7 @@ def test_unreadable(tmp_path):
     found = audited(tmp_path)
     one = finding(found, "unreadable")
     assert one.severity == "warning"
-    assert one.message == "2 file(s) cannot be read and are set aside"
+    assert one.message == "2 unreadable files, set aside"
     assert set(one.evidence["files"]) == {"train/cat/0.png", "test/dog/1.png"}
     assert found.usable == 68
     assert "0 bytes" in found.set_aside["train/cat/0.png"]
@@ -113,7 +113,7 @@ def test_exact_copies_with_two_labels(tmp_path):
     assert codes(audited(tmp_path)) == ["duplicates-with-two-labels", "duplicates"]
 
 
-def test_a_copy_in_the_test_split_under_another_label_tells_no_test_label(tmp_path):
+def test_a_copy_in_the_test_split_under_another_label_shows_no_test_label(tmp_path):
     clean(tmp_path)
     put(tmp_path / "test" / "dog" / "again.png", picture(1))
     assert codes(audited(tmp_path)) == ["duplicates-across-splits"]
@@ -191,7 +191,7 @@ def test_imbalance(tmp_path):
 def test_tiny_classes(tmp_path):
     clean(tmp_path, per_class=19)
     one = finding(audited(tmp_path), "tiny-classes")
-    assert "2 class(es) have fewer than 20 images to learn from: cat (19), dog (19)" in one.message
+    assert "2 classes with fewer than 20 training images: cat (19), dog (19)" in one.message
     assert one.evidence == {"classes": {"cat": 19, "dog": 19}}
 
 
@@ -208,7 +208,7 @@ def test_shortcuts(tmp_path, feature):
     found = [f for f in audited(tmp_path).findings if f.code == "shortcut"]
     (one,) = found  # nor do bytes count: what is drawn plainly makes a small file
     assert one.evidence["feature"] == feature
-    assert f"{feature} alone tells the classes apart in " in one.message
+    assert f"{feature} alone predicts the classes with an accuracy of " in one.message
     assert one.evidence["balanced_accuracy"] > 0.9
     assert one.evidence["chance"] == 0.5
 
@@ -247,7 +247,7 @@ def test_rules_and_notes_are_passed_on(tmp_path):
     found = audited(tmp_path)
     assert [(f.code, f.severity) for f in found.findings] == [("pixels", "note"), ("source", "note")]
     assert found.findings[0].message == "gray images are repeated to 3 channels"
-    assert "1 file(s) not named as images (.txt) are left out" in found.findings[1].message
+    assert "1 file not named as images (.txt), left out" in found.findings[1].message
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -305,13 +305,13 @@ def test_long_sounds_are_not_stretched_images(tones):
     assert "tiny-classes" in codes(found)
 
 
-def test_the_balance_of_labels_is_told_of_labels():
+def test_the_imbalance_of_labels_is_reported():
     rng = np.random.default_rng(0)
     labels = np.zeros((300, 2), int)
     labels[:250, 0], labels[280:, 1] = 1, 1
     found = audited((rng.integers(0, 256, (300, 12, 12), dtype=np.uint8), labels), test_fraction=None)
     one = finding(found, "imbalance")
     assert one.message == "label '0' has 12 times the images of '1' (250 and 20)"
-    assert one.fix == "judge by the F1 of each label, and collect more of the rare label"
+    assert one.fix == "evaluate by the F1 of each label, and collect more of the rare label"
     found = audited((rng.integers(0, 256, (150, 12, 12), dtype=np.uint8), labels[::2]), test_fraction=None)
-    assert "1 label(s) have fewer than 20 images to learn from: 1 (10)" in finding(found, "tiny-classes").message
+    assert "1 label with fewer than 20 training images: 1 (10)" in finding(found, "tiny-classes").message

@@ -355,7 +355,7 @@ def test_rand_gives_each_image_two_changes():
 
 
 def test_rand_runs_each_change_on_its_images_alone(monkeypatch):
-    """With changes that write their number, the outcome tells what was run, in which order."""
+    """With changes that write their number, the result shows what was run, in which order."""
     for number, name in enumerate(list(RANDOM)):
         monkeypatch.setitem(RANDOM, name, lambda x, _, k=number: x * 100 + k)
     drawn = torch.randint(len(RANDOM), (2, 40), generator=dice())

@@ -86,7 +86,7 @@ def test_arrays_of_every_layout(shape, dtype):
     assert source.name(1) == "#1"
 
 
-def test_digests_tell_shapes_apart():
+def test_digests_distinguish_shapes():
     one, other = Array(np.zeros((1, 2, 8), np.uint8)), Array(np.zeros((1, 4, 4), np.uint8))
     assert one.inspect(0)[0] != other.inspect(0)[0]
     assert one.inspect(0)[0] == Array(np.zeros((2, 2, 8), np.uint8)).inspect(1)[0]

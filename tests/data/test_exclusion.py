@@ -48,16 +48,16 @@ def test_a_run_learns_without_them_and_says_so(digits, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "column", "said"),
+    ("rows", "column", "text"),
     [
         ([99999], "image", "names 1 image.s. that digits does not have; found #99999; expected names such as #0"),
         ([1], "file", "has no column image; found label, file"),
         ("all", "image", "too little is left to learn from; found no training image of '0'"),
     ],
 )
-def test_faults_are_named(digits, tmp_path, rows, column, said):
+def test_faults_are_named(digits, tmp_path, rows, column, text):
     rows = digits.split.train if rows == "all" else rows
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=text):
         without(digits, table(tmp_path / "out.csv", rows, column))
     with pytest.raises(DataError, match="cannot be read"):
         without(digits, str(tmp_path / "none.csv"))

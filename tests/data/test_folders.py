@@ -1,4 +1,4 @@
-"""Folders of images: what is recognised, what is left out and said so, what is refused and why."""
+"""Folders of images: what is recognised, what is left out, what is refused and why."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ def test_a_class_whose_folder_is_empty_in_one_split(tmp_path):
         read(tmp_path)
 
 
-def test_a_test_folder_without_labels_is_left_out_and_said_so(tmp_path):
+def test_a_test_folder_without_labels_is_left_out_and_reported(tmp_path):
     found = read(make(tmp_path, "train/a/1.png", "train/b/1.png", "test/1.png", "test/2.png", "other/a/1.png"))
     assert found.splits_given == {"train"}
     assert len(found) == 2
     assert found.notes == (
-        "test: 2 image(s) in no class folder are left out, such as test/1.png",
+        "test: 2 images in no class folder, left out, such as test/1.png",
         f"{tmp_path.name}/other beside the split folders: left out",
     )
 
@@ -152,15 +152,15 @@ def test_hidden_files_are_not_looked_at(tmp_path):
     assert found.notes == ()
 
 
-def test_what_is_left_out_is_said(tmp_path):
+def test_what_is_left_out_is_reported(tmp_path):
     make(tmp_path, "a/1.png", "b/1.png", "a/raw.heic", "b/notes.txt", "b/README", "title.jpg", "c/empty.txt")
     found = read(tmp_path)
     assert found.classes == ("a", "b")
     assert len(found) == 2
     assert found.notes == (
         f"{tmp_path.name}/c without images: no class",
-        f"1 image(s) in no class folder are left out, such as {tmp_path.name}/title.jpg",
-        "4 file(s) not named as images (.heic, .txt, no suffix) are left out, such as a/raw.heic",
+        f"1 image in no class folder, left out, such as {tmp_path.name}/title.jpg",
+        "4 files not named as images (.heic, .txt, no suffix), left out, such as a/raw.heic",
     )
 
 

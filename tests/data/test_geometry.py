@@ -147,7 +147,7 @@ def test_scaling_is_antialiased():
 
 @pytest.mark.parametrize("fit", ["squash", "pad", "crop"])
 def test_to_dict_names_every_field(fit):
-    assert Geometry(3, 4, fit).to_dict() == {"height": 3, "width": 4, "fit": fit}
+    assert Geometry(3, 4, fit).to_dict() == {"height": 3, "width": 4, "resize_mode": fit}
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def predictor_of(channels: int = 3, bits: int = 8, size: tuple[int, int] = (16, 
     """A small network with random weights."""
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": "resnet8", "classes": 3, "img_size": max(size), "knobs": {},
+        "kind": "network", "name": "resnet8", "classes": 3, "img_size": max(size), "model_args": {},
         "input": {"mean": [0.5] * channels, "std": [0.3] * channels},
     }  # fmt: skip
     network = from_spec(spec).eval()
@@ -133,7 +133,7 @@ def _predict(model: Predictor, images: Any) -> Any:
 
 
 def _explain(model: Predictor, images: Any) -> Any:
-    return [one.heat for one in explain(model, images, method="saliency", judged=False)]
+    return [one.heat for one in explain(model, images, method="saliency", faithfulness=False)]
 
 
 def _attack(model: Predictor, images: Any) -> Any:
@@ -446,19 +446,19 @@ def test_every_shape_has_one_reading_or_an_error_with_good_advice() -> None:
         for shape in itertools.product((1, 2, 3, 4, 5, 9), repeat=axes):
             array = rng.integers(0, 256, shape, np.uint8)
             for images in (array, torch.from_numpy(array)):
-                found, said = _read(images)
+                found, text = _read(images)
                 assert found is None or found.items.size == array.size
-                assert found or "can be read in" in said or "an array holds no images" in said
-                if "can be read in" in said:
+                assert found or "can be read in" in text or "an array holds no images" in text
+                if "can be read in" in text:
                     asked += 1
-                    _require_advice(images, said)
-                found, said = _read(images, count=shape[0])
+                    _require_advice(images, text)
+                found, text = _read(images, count=shape[0])
                 assert found is None or len(found) == shape[0]
-                assert found or axes == 4 or shape[0] == 1, "of three axes, labels for each tell all"
+                assert found or axes == 4 or shape[0] == 1, "the number of labels resolves three axes"
     assert asked > 100
 
 
-def test_labels_tell_how_an_array_is_meant(model: Predictor) -> None:
+def test_the_number_of_labels_resolves_the_axes(model: Predictor) -> None:
     for shape in ((3, 20, 24), (64, 48, 3), (6, 5, 4), (3, 64, 3)):
         found = as_images(np.zeros(shape, np.uint8), count=shape[0])
         assert found.items.shape == (shape[0], 1, *shape[1:])
@@ -489,7 +489,7 @@ BATCH = RGB.transpose(2, 0, 1)[None]
 @pytest.mark.parametrize(
     ("images", "error", "text"),
     [
-        (None, DataError, r"these are no images; found None \(NoneType\); expected a path"),
+        (None, DataError, r"these are not images; found None \(NoneType\); expected a path"),
         (3, DataError, r"found 3 \(int\)"),
         ({"a.png": 1}, DataError, r"\(dict\)"),
         ({"a.png"}, DataError, r"\(set\)"),
@@ -500,10 +500,10 @@ BATCH = RGB.transpose(2, 0, 1)[None]
         (iter([]), DataError, "there are no images"),
         (np.zeros((0, 3, 8, 8), np.uint8), DataError, "there are no images"),
         (np.zeros((2, 0, 8), np.uint8), DataError, "there are no pixels"),
-        ([None], ImageError, r"#0 is no image; found None \(NoneType\)"),
-        ([RGB, 3], ImageError, r"#1 is no image; found 3"),
+        ([None], ImageError, r"#0 is not an image; found None \(NoneType\)"),
+        ([RGB, 3], ImageError, r"#1 is not an image; found 3"),
         ([[0, 1], [1, 0]], ImageError, r"nested lists of numbers with `np.asarray"),
-        ([BATCH[[0, 0]]], ImageError, "#0 is no image.*batch alone, not in a list"),
+        ([BATCH[[0, 0]]], ImageError, "#0 is not an image.*batch alone, not in a list"),
         (np.zeros(5, np.uint8), DataError, r"an array holds no images; found shape \(5,\).*reshape\(N, H, W\)"),
         (np.zeros((1, 1, 1, 8, 8), np.uint8), DataError, "an array holds no images"),
         (np.zeros((2, 4, 8, 8), np.uint8), DataError, r"channels last: `images.transpose\(0, 2, 3, 1\)`"),
@@ -518,7 +518,7 @@ BATCH = RGB.transpose(2, 0, 1)[None]
         (-RGB.astype(np.int16), DataError, r"int16 from -\d+ to -\d+.*Shift and scale"),
         (torch.zeros((3, 8, 8), dtype=torch.int64), DataError, r"`images.to\(torch.uint8\)`"),
         ([RGB, RGB.astype(np.int64)], ImageError, "#1: pixels of type int64"),
-        (RGB.astype(np.complex64), DataError, "numbers of this type are no pixels; found complex64"),
+        (RGB.astype(np.complex64), DataError, "numbers of this type are not pixels; found complex64"),
         (RGB.astype(np.float32), DataError, r"leave the range of pixels; found \d+ to \d+; .*`images / 255`"),
         (RGB / 127.5 - 1, DataError, "leave the range.*the model scales and normalises them itself"),
         ([RGB / 255, np.where(RGB.max() == RGB, np.nan, 0.5)], ImageError, "#1: 1 of 1 images hold NaN"),
@@ -615,7 +615,7 @@ def test_a_target_is_a_name_or_an_index(model: Predictor) -> None:
     for wrong in (None, True, 1.0, ["dog"]):
         with pytest.raises(ConfigError, match="this is no class"):
             index(wrong)
-    (found,) = explain(model, RGB, method="saliency", target=b"fox", judged=False)
+    (found,) = explain(model, RGB, method="saliency", target=b"fox", faithfulness=False)
     assert found.target == "fox"
     (located,) = locate(model, RGB, target=b"fox")
     assert located.labels == ("fox",)

@@ -87,7 +87,10 @@ def test_the_separators_that_spreadsheets_write(tmp_path, separator):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image_path,label\na.png,x\na.png,y\n", "says two things of 1 image.*a.png is 'x' in row 2 and 'y' in row 3"),
+        (
+            "image_path,label\na.png,x\na.png,y\n",
+            "contradicting rows for 1 image.*a.png is 'x' in row 2 and 'y' in row 3",
+        ),
         ("image_path,label,split\na.png,x,train\na.png,x,test\n", "a.png is 'train' in row 2 and 'test' in row 3"),
         (
             "image_path,label\na.png,x\nz.png,y\n",

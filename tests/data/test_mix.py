@@ -17,7 +17,7 @@ def dice(seed: int = 0) -> torch.Generator:
 
 
 def flat(n: int, side: int = 16, channels: int = 3) -> torch.Tensor:
-    """Images (n, channels, side, side) of one value each, k / n for image k, so that every pixel tells its origin."""
+    """Images (n, channels, side, side) of one value each, k / n for image k, so that every pixel shows its origin."""
     return (torch.arange(n) / n)[:, None, None, None].repeat(1, channels, side, side)
 
 

@@ -506,5 +506,5 @@ def test_arrays_of_every_shape():
     white = np.full((3, 4, 4), 65535, np.uint16)
     assert (from_array(white, "x", GRAY16, Geometry(4, 4)) == 65535).all()
     for wrong in (ramp(), colour.astype(np.float32), gray[0]):
-        with pytest.raises(ImageError, match=r"x is no image; found an array of shape .*; expected \(H, W\)"):
+        with pytest.raises(ImageError, match=r"x is not an image; found an array of shape .*; expected \(H, W\)"):
             from_array(wrong, "x", RGB8, Geometry(H, W))

@@ -55,8 +55,8 @@ def test_copies_stay_on_one_side(folder):
     for seed in range(5):
         ready = prepare(found, scan(found), Geometry(8, 8), seed=seed)
         assert sum(bool(copies & set(part.tolist())) for part in ready.split.parts().values()) == 1
-        for fit, judge in ready.split.folds:
-            assert not (copies & set(fit.tolist()) and copies & set(judge.tolist()))
+        for fit, val_rows in ready.split.folds:
+            assert not (copies & set(fit.tolist()) and copies & set(val_rows.tolist()))
 
 
 def test_weights_of_the_solar_cells():

@@ -159,8 +159,8 @@ PLAIN = written(np.rint(tone() * 32767).astype(np.int16))
     [
         (PLAIN[:-1000], "x.wav is cut off; found 15,044 bytes; expected 16,044"),
         (PLAIN[:30], "x.wav is cut off; found 30 bytes"),
-        (b"RIFF", "x.wav is no WAV file"),
-        (b"ID3 an mp3 by another name", "x.wav is no WAV file; found a file that begins with b'ID3"),
+        (b"RIFF", "x.wav is not a WAV file"),
+        (b"ID3 an mp3 by another name", "x.wav is not a WAV file; found a file that begins with b'ID3"),
         (b"RIFX" + PLAIN[4:], "is not a WAV file that can be read; found Unknown wave file format"),
         (PLAIN[:4] + struct.pack("<I", 28) + PLAIN[8:36], "is not a WAV file that can be read; found a damaged header"),
         (written(np.zeros(0, np.int16)), "x.wav holds no sound"),

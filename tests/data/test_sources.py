@@ -63,7 +63,7 @@ def test_a_pair_of_paths(tmp_path):
         (GRAY.astype(np.int64), LABELS, r"type int64 do not state which value is white; found int64 from 0"),
         (GRAY.reshape(6, 20), LABELS, r"an array holds no images; found shape \(6, 20\)"),
         (np.zeros((6, 4, 5, 5), np.uint8), LABELS, "with 1 or 3 channels"),
-        (3, LABELS, r"these are no images; found 3 \(int\)"),
+        (3, LABELS, r"these are not images; found 3 \(int\)"),
         (GRAY, np.full((6, 2), "a"), r"labels have more than one axis; found shape \(6, 2\)"),
     ],
 )
@@ -92,7 +92,7 @@ def test_things_that_are_no_data(tmp_path):
     ):
         read(tmp_path / "one.png")
     for thing, kind in ((3, "int"), (None, "NoneType"), ([1, 2], "list"), ((1, 2, 3), "tuple")):
-        with pytest.raises(DataError, match=f"this is no data set; found a {kind}"):
+        with pytest.raises(DataError, match=f"this is not a data set; found a {kind}"):
             read(thing)
 
 

@@ -13,11 +13,11 @@ from clearsight.errors import DataError
 
 def split(labels, *, stated=None, unusable=(), **options) -> Split:
     labels = np.asarray(labels)
-    said = np.full(len(labels), "", dtype="<U5") if stated is None else np.array(stated, dtype="<U5")
+    text = np.full(len(labels), "", dtype="<U5") if stated is None else np.array(stated, dtype="<U5")
     usable = np.ones(len(labels), bool)
     usable[list(unusable)] = False
     classes = [f"class {i}" for i in range(labels.max() + 1)]
-    return assign(labels, said, classes, usable=usable, **options)
+    return assign(labels, text, classes, usable=usable, **options)
 
 
 def check(found: Split, usable: np.ndarray) -> None:
@@ -26,15 +26,15 @@ def check(found: Split, usable: np.ndarray) -> None:
     assert sorted(np.concatenate(parts).tolist()) == usable.tolist()
     for part in parts:
         assert (np.diff(part) > 0).all()
-    for fit, judge in found.folds:
-        assert not set(fit.tolist()) & set(judge.tolist())
+    for fit, val_rows in found.folds:
+        assert not set(fit.tolist()) & set(val_rows.tolist())
     assert (found.folds[0][0] == found.train).all()
     assert (found.folds[0][1] == found.val).all()
     if found.carved_validation:
-        judged = np.concatenate([judge for _, judge in found.folds])
-        assert sorted(judged.tolist()) == found.development.tolist()
-        for fit, judge in found.folds:
-            assert sorted([*fit, *judge]) == found.development.tolist()
+        validation_indices = np.concatenate([val_rows for _, val_rows in found.folds])
+        assert sorted(validation_indices.tolist()) == found.development.tolist()
+        for fit, val_rows in found.folds:
+            assert sorted([*fit, *val_rows]) == found.development.tolist()
     else:
         assert len(found.folds) == 1
         assert (found.development == found.train).all()
@@ -176,7 +176,7 @@ def test_copies_with_two_labels_are_one_unit():
         (
             [0] * 9 + [1] * 2,
             {},
-            r"1 class\(es\) in the data have too few readable images to be split; found 'class 1' has 2; expected",
+            r"1 class in the data with too few readable images to be split; found 'class 1' has 2; expected",
         ),
         ([0] * 9 + [1], {"test_fraction": None}, r"found 'class 1' has 1; expected at least 2"),
         (
@@ -192,9 +192,9 @@ def test_copies_with_two_labels_are_one_unit():
         (
             [0, 1] * 3 + [0, 1],
             {"stated": ["train"] * 2 + ["test"] * 6},
-            r"2 class\(es\) in train have too few readable images to be split; found 'class 0' has 1, 'class 1' has 1",
+            r"2 classes in train with too few readable images to be split; found 'class 0' has 1, 'class 1' has 1",
         ),
-        ([0, 1] * 3, {"stated": ["test"] * 6}, "in train have too few"),
+        ([0, 1] * 3, {"stated": ["test"] * 6}, "in train with too few"),
         (
             [0, 1] * 12,
             {"groups": np.arange(24) // 4, "test_fraction": 0.25, "folds": 8},

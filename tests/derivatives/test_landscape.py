@@ -41,7 +41,7 @@ def probe(kind, temperature=1.0):
     torch.manual_seed(0)
     made = Probe(
         {
-            "kind": "probe", "name": "resnet8", "taps": [], "img_size": 8, "knobs": {},
+            "kind": "probe", "name": "resnet8", "taps": [], "img_size": 8, "model_args": {},
             "input": {"mean": [0.3], "std": [0.4]},
         }
     )  # fmt: skip
@@ -89,8 +89,8 @@ def test_the_head_of_a_probe_alone(kind, numbers, some):
     found = survey(predictor, *some, weights="head", points=3)
     assert (found.weights, found.parameters) == ("head", numbers)
     assert found.temperature == (2.0 if kind == "kernel" else 1.0)
-    belief = softmax(predictor.logits(some[0]), found.temperature)
-    assert found.train.loss == pytest.approx(log_loss(some[1], belief), rel=1e-4)
+    probabilities = softmax(predictor.logits(some[0]), found.temperature)
+    assert found.train.loss == pytest.approx(log_loss(some[1], probabilities), rel=1e-4)
     assert found.curvature.least > -1e-6  # cross-entropy is convex in what the logits are linear in
     whole = survey(predictor, *some, weights="all", points=3)
     own = sum(p.numel() for p in predictor.network.parameters())
@@ -135,9 +135,9 @@ def test_the_recorded_rate_is_that_of_the_kept_epoch(digits_run, tmp_path):
 )
 def test_the_curvature_against_the_rate_in_words(found, rates, words):
     top = dataclasses.replace(found.curvature, largest=20.0, converged=True)
-    said = dataclasses.replace(found, curvature=top, rates=rates).curvature_words()
-    assert "up to a rate of 0.1" in said[0]
-    assert words in said[1]
+    text = dataclasses.replace(found, curvature=top, rates=rates).curvature_words()
+    assert "up to a rate of 0.1" in text[0]
+    assert words in text[1]
 
 
 def test_bands_enclose_every_loss_even_those_that_are_not_finite():
@@ -154,9 +154,9 @@ def test_command(digits_run, tmp_path, capsys):
     out = str(tmp_path / "landscape")
     words = ["landscape", str(digits_run), "--points", "3", "--images", "20", "--out", out]
     assert main([*words, "--against", str(digits_run)]) == 0
-    said = capsys.readouterr().out
-    assert "largest curvature" in said
-    assert "batch normalisation in evaluation mode" in said
+    text = capsys.readouterr().out
+    assert "largest curvature" in text
+    assert "batch normalisation in evaluation mode" in text
     page = (tmp_path / "landscape" / "landscape.html").read_text()
     assert page.count("<svg") == 1 + 2 * 3
     assert "have the same scales" in page
@@ -174,12 +174,12 @@ def test_command(digits_run, tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
-def test_shattered_command(tmp_path, capsys):
-    out = str(tmp_path / "shattered")
-    words = ["shattered", "--networks", "2", "--points", "40", "--lags", "5", "--out", out]
+def test_gradient_correlation_command(tmp_path, capsys):
+    out = str(tmp_path / "gradient-correlation")
+    words = ["gradient-correlation", "--networks", "2", "--points", "40", "--lags", "5", "--out", out]
     assert main([*words, "--depths", "1,3"]) == 0
     assert "Brownian path" in capsys.readouterr().out
-    page = (tmp_path / "shattered" / "shattered.html").read_text()
+    page = (tmp_path / "gradient-correlation" / "gradient_correlation.html").read_text()
     assert page.count("<svg") == 4 + 8
     assert main([*words, "--json", "mlp", "lenet5"]) == 0
     answer = json.loads(capsys.readouterr().out)

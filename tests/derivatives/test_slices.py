@@ -1,4 +1,4 @@
-"""Slices: parabolas of a quadratic, filters at their own length, and the axes where they are said to be."""
+"""Slices: parabolas of a quadratic, filters at their own length, and the axes at their stated places."""
 
 import numpy as np
 import pytest

@@ -47,7 +47,7 @@ class Bench:
                 "name": name,
                 "classes": self.data.classes,
                 "img_size": self.side,
-                "knobs": {**small.get(name, {}), **model_args},
+                "model_args": {**small.get(name, {}), **model_args},
                 "input": {"mean": self.mean, "std": self.std, "mode": "fixed"},
             }
         )
@@ -60,12 +60,12 @@ class Bench:
         opt = changes.get("opt", "adamw")
         options = {"epochs": 1000, "batch_size": 32, "max_steps": 120, "val_every": 20, "patience": 1000, **changes}
         config = resolve(TrainConfig().with_options(**options, seed=seed, device="cpu"))
-        spec = getattr(network, "spec", {"name": "", "knobs": {}})
+        spec = getattr(network, "spec", {"name": "", "model_args": {}})
         vitals = Vitals()
         groups = [{"params": list(network.parameters()), "lr": lr or default_lr(opt)}]
         with contextlib.suppress(TrainingError):  # the loss is not a number: the doctor says why
             train_network(network, data, config, groups, observer=vitals)
-        return diagnose(vitals, config, data, model=spec["name"], model_args=spec["knobs"], **about)
+        return diagnose(vitals, config, data, model=spec["name"], model_args=spec["model_args"], **about)
 
 
 def _bench(name: str, pixels: np.ndarray, labels: np.ndarray, train: int, val: int) -> Bench:

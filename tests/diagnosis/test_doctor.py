@@ -92,15 +92,15 @@ def test_every_verdict_that_is_explained_has_a_rule():
     assert all(rule.explains <= known for rule in RULES)
 
 
-@pytest.mark.parametrize(("order", "said"), [("ab", ["a"]), ("ba", ["b", "a"])])
-def test_a_verdict_silences_those_after_it_that_it_explains(digits_bench, monkeypatch, order, said):
+@pytest.mark.parametrize(("order", "summary"), [("ab", ["a"]), ("ba", ["b", "a"])])
+def test_a_verdict_silences_those_after_it_that_it_explains(digits_bench, monkeypatch, order, summary):
     found = {n: Verdict(n, "fault", "It is.", {}, "Mend it.", {}) for n in order}
     rules = [
         SimpleNamespace(name=n, explains={"b"} if n == "a" else set(), find=lambda _, n=n: found[n]) for n in order
     ]
     monkeypatch.setattr("clearsight.diagnosis.doctor.RULES", rules)
     diagnosis = digits_bench.run(digits_bench.network("mlp"), max_steps=5)
-    assert [v.name for v in diagnosis.verdicts] == said
+    assert [v.name for v in diagnosis.verdicts] == summary
 
 
 def test_reversals_by_hand():
@@ -153,9 +153,9 @@ def test_the_command_line_reads_a_run(tmp_path, capsys, digits_bench):
     assert "holds no diagnosis" in capsys.readouterr().err
     (tmp_path / "diagnosis.json").write_text(json.dumps(found.to_dict()))
     assert main(["doctor", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert "fault: rate-too-low" in said
-    assert "clearsight train digits --lr" in said
+    summary = capsys.readouterr().out
+    assert "fault: rate-too-low" in summary
+    assert "clearsight train digits --lr" in summary
     assert main(["doctor", str(tmp_path), "--lr", "1"]) == 2
     assert "options change nothing" in capsys.readouterr().err
     (tmp_path / "diagnosis.json").write_text("{}")
@@ -176,11 +176,11 @@ class SeenError(Exception):
 def started(monkeypatch):
     """A function from options to the network, and the rates, that a probe of the digits would train."""
 
-    def look(network, examples, how, groups, **more):
+    def stats(network, examples, how, groups, **more):
         raise SeenError(network, groups)
 
     def found(**options):
-        monkeypatch.setattr("clearsight.diagnosis.doctor.train_network", look)
+        monkeypatch.setattr("clearsight.diagnosis.doctor.train_network", stats)
         with pytest.raises(SeenError) as seen:
             examine(read("digits"), TrainConfig.from_options(model="mlp", **options))
         network, groups = seen.value.args
@@ -197,7 +197,7 @@ def test_the_probe_draws_its_weights_and_finds_its_rate_as_training_does(started
     assert started(lr_find=True)[1] != rate
 
 
-@pytest.mark.parametrize("options", [{"out": "x"}, {"resume": True}, {"heal": True}, {"budget": "5m"}])
+@pytest.mark.parametrize("options", [{"out": "x"}, {"resume": True}, {"auto_fix": True}, {"budget": "5m"}])
 def test_the_probe_refuses_what_is_about_a_run(options):
     (name,) = options
     with pytest.raises(ConfigError, match=f"a probe writes no run .*: --{name} would be without effect"):
@@ -248,7 +248,7 @@ def test_a_cure_that_changes_the_network_names_it_where_training_chose_it(digits
         ("vgg16", 138_357_544, {"epochs": 15}),
     ],
 )
-def test_a_network_too_small_is_told_of_a_larger_one_or_to_train_longer(own, parameters, cure):
+def test_a_network_too_small_gets_a_larger_one_or_longer_training(own, parameters, cure):
     case = some_case(model=own)
     case.vitals.parameters = parameters
     assert _larger(case) == cure

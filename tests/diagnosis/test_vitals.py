@@ -52,27 +52,27 @@ def test_a_look_by_hand(tiny):
     vitals.start(tiny, [{"params": list(tiny.parameters()), "lr": 0.1}])
     images, target = torch.tensor([[1.0, 1.0], [3.0, 1.0]]), torch.eye(2)
     one_step(vitals, tiny, images, target)
-    look = vitals.looks[0]
-    assert look.weight == pytest.approx([np.sqrt(2), 5.0])
-    assert look.update == pytest.approx(0.1 * look.gradient, rel=1e-4)  # weights near 1 round the update
+    stats = vitals.step_stats[0]
+    assert stats.weight == pytest.approx([np.sqrt(2), 5.0])
+    assert stats.update == pytest.approx(0.1 * stats.gradient, rel=1e-4)  # weights near 1 round the update
     # logits (3, 4) and (9, 12); p2 = sigmoid(1), sigmoid(3); gradient of the last layer: (p - t) times (1, 0), (3, 0)
     p = 1 / (1 + np.exp([-1.0, -3.0]))
     row = (p[0] * 1 + (p[1] - 1) * 3) / 2
-    assert look.gradient[1] == pytest.approx(abs(row) * np.sqrt(2), rel=1e-5)
-    assert look.mean == pytest.approx([1.0])  # outputs 1, 0, 3, 0
-    assert look.std == pytest.approx([np.sqrt(1.5)])
-    assert look.zeros == pytest.approx([0.5])
-    assert look.alive[0].tolist() == [True, False]
-    assert look.inputs == pytest.approx((1.5, np.sqrt(0.75), 1.0, 3.0))
-    assert (look.low, look.high) == (3, 12)
-    assert look.sums == pytest.approx(20)
-    assert look.predicted.tolist() == [0, 2]
-    assert look.wanted.tolist() == [1, 1]
-    assert look.right == 0.5
-    assert look.confidence == pytest.approx(p.mean())
+    assert stats.gradient[1] == pytest.approx(abs(row) * np.sqrt(2), rel=1e-5)
+    assert stats.mean == pytest.approx([1.0])  # outputs 1, 0, 3, 0
+    assert stats.std == pytest.approx([np.sqrt(1.5)])
+    assert stats.zeros == pytest.approx([0.5])
+    assert stats.alive[0].tolist() == [True, False]
+    assert stats.inputs == pytest.approx((1.5, np.sqrt(0.75), 1.0, 3.0))
+    assert (stats.low, stats.high) == (3, 12)
+    assert stats.sums == pytest.approx(20)
+    assert stats.predicted.tolist() == [0, 2]
+    assert stats.targets.tolist() == [1, 1]
+    assert stats.right == 0.5
+    assert stats.confidence == pytest.approx(p.mean())
     each = [np.log(1 + np.e), np.log(1 + np.exp(-3))]
-    assert look.spread == pytest.approx(np.std(each, ddof=1), rel=1e-5)
-    assert look.ratios() == pytest.approx(look.update / look.weight)
+    assert stats.spread == pytest.approx(np.std(each, ddof=1), rel=1e-5)
+    assert stats.ratios() == pytest.approx(stats.update / stats.weight)
 
 
 def test_saturation_is_a_slope_below_a_twentieth():
@@ -83,7 +83,7 @@ def test_saturation_is_a_slope_below_a_twentieth():
     vitals = Vitals()
     vitals.start(network, [{"params": [], "lr": 0.1}])
     one_step(vitals, network, torch.ones(2, 1), torch.eye(2))
-    assert vitals.looks[0].saturated == pytest.approx([0.5])
+    assert vitals.step_stats[0].saturated == pytest.approx([0.5])
 
 
 def test_hooks_are_gone_after_each_step_and_after_an_exception(tiny):
@@ -104,14 +104,14 @@ def test_few_steps_are_looked_at_and_more_at_the_start():
     vitals = Vitals()
     for total, most in ((40, 11), (200, 19), (2000, 48), (100_000, 48)):
         vitals.total, vitals._last = total, 0
-        looks = []
+        step_stats = []
         for number in range(1, total + 1):
             if vitals._due(number):
                 vitals._last = number
-                looks.append(number)
-        assert looks[:4] == [1, 2, 3, 4]
-        assert len(looks) <= most
-        assert looks[-1] > 0.75 * total
+                step_stats.append(number)
+        assert step_stats[:4] == [1, 2, 3, 4]
+        assert len(step_stats) <= most
+        assert step_stats[-1] > 0.75 * total
 
 
 def test_training_is_the_same_with_and_without(digits_bench):
@@ -139,7 +139,7 @@ def test_layers_stand_in_the_order_of_the_forward_pass():
     vitals.start(network, [{"params": [], "lr": 0.1}])
     one_step(vitals, network, torch.ones(2, 3), torch.eye(2))
     assert [part.name for part in vitals.layers] == ["first", "last"]
-    assert vitals.looks[0].gradient[0] == pytest.approx(network.first.weight.grad.norm().item(), rel=1e-5)
+    assert vitals.step_stats[0].gradient[0] == pytest.approx(network.first.weight.grad.norm().item(), rel=1e-5)
 
 
 def test_json_is_plain_even_after_a_break(tiny):
@@ -160,10 +160,10 @@ def test_without_hooks_gradients_are_still_measured(tiny):
     vitals = Vitals(hooks=False)
     vitals.start(tiny, [{"params": [], "lr": 0.1}])
     one_step(vitals, tiny, torch.ones(2, 2), torch.eye(2))
-    look = vitals.looks[0]
-    assert np.isfinite(look.gradient).all()
-    assert np.isnan(look.mean).all()
-    assert np.isnan(look.inputs[0])
+    stats = vitals.step_stats[0]
+    assert np.isfinite(stats.gradient).all()
+    assert np.isnan(stats.mean).all()
+    assert np.isnan(stats.inputs[0])
 
 
 def test_a_batch_is_what_is_normalised_together_on_all_processes(tiny):
@@ -181,7 +181,7 @@ def test_a_resumed_run_is_looked_at_from_where_it_goes_on(tiny):
     vitals = Vitals()
     vitals.start(tiny, [{"params": [], "lr": 0.1}])
     one_step(vitals, tiny, torch.ones(2, 2), torch.eye(2), number=501)
-    assert [look.step for look in vitals.looks] == [501]
+    assert [stats.step for stats in vitals.step_stats] == [501]
 
 
 def test_parts_leave_out_frozen_weights_idle_dropout_and_gates():

@@ -1,4 +1,4 @@
-"""What README and docs tell to type works as it is written: this file runs the pages that no other test does."""
+"""The code of README and docs works as written: this file runs the pages that no other test does."""
 
 import importlib
 import runpy
@@ -44,7 +44,7 @@ def test_blocks_compile_and_commands_have_such_options(page, name, monkeypatch):
     for number, block in enumerate(written.blocks("python")):
         compile(block, f"{name}, block {number + 1}", "exec")
     for command in COMMANDS:
-        module = importlib.import_module(f"clearsight.cli.{command}")
+        module = importlib.import_module(f"clearsight.cli.{command.replace('-', '_')}")
         monkeypatch.setattr(module, "run", lambda arguments: asked.append(arguments) or 0)
     lines = [shlex.split(line)[1:] for line in written.commands("clearsight")]
     for words in lines:
@@ -81,7 +81,7 @@ def test_the_tutorial(page, tmp_path, monkeypatch, capsys, whole):
         assert accuracy["hidden"] > 0.9
         assert accuracy["own"] > 0.5
         assert names["templates"][0, 3:5, 3:5].mean() < 0, "a zero has a hole in the middle"
-        assert names["strange"].none_of_these
+        assert names["unknown"].is_ood
         assert names["attacked"].points[-1].accuracy < names["attacked"].points[0].accuracy
 
 

@@ -45,7 +45,7 @@ def test_a_half_turn_is_a_half_turn(images):
     np.testing.assert_allclose(made("rotation", images, 4), images.flip(2, 3), atol=1e-5)
 
 
-def test_a_turn_goes_where_it_is_told(images):
+def test_a_rotation_has_the_stated_direction(images):
     for degrees, quarters in ((90.0, 1), (-90.0, 3)):
         found = turned(images, torch.full((len(images),), degrees))
         np.testing.assert_allclose(found, images.rot90(quarters, (2, 3)), atol=1e-5)

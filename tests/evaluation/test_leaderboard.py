@@ -1,4 +1,4 @@
-"""The ladder: ranked on validation, resumed, the same for the same seed, honest about what could not be trained."""
+"""The leaderboard: ranked on validation, resumed, reproducible, with the models that could not be trained."""
 
 import json
 
@@ -11,15 +11,15 @@ from clearsight.evaluation import leaderboard
 from clearsight.evaluation.leaderboard import Standing, default_candidates, rank_models
 from clearsight.tasks import read
 
-RUNGS = ["pixels+softmax", "hog+svm", "pixels+knn"]
+CANDIDATES = ["pixels+softmax", "hog+svm", "pixels+knn"]
 
 
 @pytest.fixture(scope="module")
 def climbed(tmp_path_factory, new_cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEARSIGHT_CACHE", new_cache())
-        out = tmp_path_factory.mktemp("ladder") / "out"
-        return cs.compare("digits", rungs=RUNGS, images=600, out=str(out))
+        out = tmp_path_factory.mktemp("leaderboard") / "out"
+        return cs.compare("digits", candidates=CANDIDATES, images=600, out=str(out))
 
 
 def table(found):
@@ -30,16 +30,16 @@ def table(found):
 def test_ranked_on_validation_with_intervals_around_the_test(climbed):
     scores = [s.val_accuracy for s in climbed.standings]
     assert scores == sorted(scores, reverse=True)
-    assert {s.name for s in climbed.standings} == set(RUNGS)
+    assert {s.name for s in climbed.standings} == set(CANDIDATES)
     for s in climbed.standings:
         assert s.test_interval[0] <= s.test_accuracy <= s.test_interval[1]
         assert min(s.train_seconds, s.image_seconds, s.size) > 0
     assert climbed.standings[0].p_best == 1
-    assert climbed.advice in RUNGS
-    assert climbed.why in (climbed.folder / "ladder.html").read_text()
+    assert climbed.advice in CANDIDATES
+    assert climbed.why in (climbed.folder / "leaderboard.html").read_text()
 
 
-def test_every_rung_is_a_model_like_any_other(climbed):
+def test_every_candidate_is_a_model_like_any_other(climbed):
     for standing in climbed.standings:
         predictor = cs.load(climbed.folder / standing.folder).predictor
         part = read("digits").source
@@ -49,7 +49,7 @@ def test_every_rung_is_a_model_like_any_other(climbed):
 
 @pytest.mark.long
 def test_the_same_seed_gives_the_same_table(climbed, tmp_path):
-    again = cs.compare("digits", rungs=RUNGS, images=600, out=str(tmp_path / "again"))
+    again = cs.compare("digits", candidates=CANDIDATES, images=600, out=str(tmp_path / "again"))
     assert table(again.standings) == table(climbed.standings)
 
 
@@ -57,17 +57,17 @@ def test_an_interrupted_comparison_goes_on(tmp_path, monkeypatch, climbed):
     trained = leaderboard._trained
     asked = []
 
-    def first_only(rung, *rest):
-        asked.append(rung.name)
+    def first_only(candidate, *rest):
+        asked.append(candidate.name)
         if len(asked) == 2:
             raise KeyboardInterrupt
-        return trained(rung, *rest)
+        return trained(candidate, *rest)
 
     monkeypatch.setattr(leaderboard, "_trained", first_only)
     with pytest.raises(KeyboardInterrupt):
-        rank_models("digits", rungs=RUNGS, images=600, out=str(tmp_path / "out"))
-    found = rank_models("digits", rungs=RUNGS, images=600, out=str(tmp_path / "out"))
-    assert asked == [RUNGS[0], RUNGS[1], RUNGS[1], RUNGS[2]]
+        rank_models("digits", candidates=CANDIDATES, images=600, out=str(tmp_path / "out"))
+    found = rank_models("digits", candidates=CANDIDATES, images=600, out=str(tmp_path / "out"))
+    assert asked == [CANDIDATES[0], CANDIDATES[1], CANDIDATES[1], CANDIDATES[2]]
     assert table(found.standings) == table(climbed.standings)
 
 
@@ -90,26 +90,26 @@ def test_the_advice_is_the_fastest_of_those_as_good_on_validation():
     assert leaderboard._advice([ranked[0], standing("quick", 0.895, 8e-3), ranked[2]], right)[0] == "slow"
 
 
-def test_what_cannot_be_trained_is_left_out_and_said(tmp_path, digit_folders, monkeypatch):
+def test_what_cannot_be_trained_is_left_out_and_reported(tmp_path, digit_folders, monkeypatch):
     trained = leaderboard._trained
 
-    def not_hog(rung, *rest):
-        if rung.name == "hog+svm":
+    def not_hog(candidate, *rest):
+        if candidate.name == "hog+svm":
             raise DataError("the images are smaller than a block of cells")
-        return trained(rung, *rest)
+        return trained(candidate, *rest)
 
     monkeypatch.setattr(leaderboard, "_trained", not_hog)
-    found = cs.compare(str(digit_folders), rungs=["pixels+softmax", "hog+svm"], out=str(tmp_path / "out"))
+    found = cs.compare(str(digit_folders), candidates=["pixels+softmax", "hog+svm"], out=str(tmp_path / "out"))
     assert [s.name for s in found.standings] == ["pixels+softmax"]
     assert found.failed == {"hog+svm": "the images are smaller than a block of cells."}
-    assert "smaller than a block" in (tmp_path / "out" / "ladder.html").read_text()
-    with pytest.raises(ConfigError, match="no rung could be trained"):
-        cs.compare(str(digit_folders), rungs=["hog+svm"], out=str(tmp_path / "none"))
+    assert "smaller than a block" in (tmp_path / "out" / "leaderboard.html").read_text()
+    with pytest.raises(ConfigError, match="no model could be trained"):
+        cs.compare(str(digit_folders), candidates=["hog+svm"], out=str(tmp_path / "none"))
 
 
-def test_gray_images_have_no_colour_rungs():
-    assert any(rung.colour for rung in default_candidates(224))
-    names = [rung.name for rung in default_candidates(8)]
+def test_gray_images_have_no_colour_candidates():
+    assert any(candidate.colour for candidate in default_candidates(224))
+    names = [candidate.name for candidate in default_candidates(8)]
     assert {"hog+svm", "bow+svm", "fisher+svm", "mlp", "lenet5", "features+knn", "fine-tuned"} <= set(names)
     assert len(names) == len(set(names))
 
@@ -118,13 +118,13 @@ def test_bad_input(tmp_path, climbed):
     with pytest.raises(ConfigError, match="20 or more"):
         rank_models("digits", images=5)
     with pytest.raises(ModelError, match=r"no descriptor 'hug'.*Did you mean hu or hog"):
-        rank_models("digits", rungs=["hug+svm"], out=str(tmp_path / "a"))
-    with pytest.raises(CheckpointError, match=r"begun otherwise.*seed 0 then, 1 now"):
-        rank_models("digits", rungs=RUNGS, images=600, seed=1, out=str(climbed.folder))
+        rank_models("digits", candidates=["hug+svm"], out=str(tmp_path / "a"))
+    with pytest.raises(CheckpointError, match=r"options differ from those of the comparison.*seed 0 then, 1 now"):
+        rank_models("digits", candidates=CANDIDATES, images=600, seed=1, out=str(climbed.folder))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
     with pytest.raises(OutputError, match="in use"):
-        rank_models("digits", rungs=RUNGS, out=str(tmp_path / "mine"))
+        rank_models("digits", candidates=CANDIDATES, out=str(tmp_path / "mine"))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
 
 

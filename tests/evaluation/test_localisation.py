@@ -1,4 +1,4 @@
-"""Boxes judged against known ones, by hand."""
+"""Boxes evaluated against ground truth, by hand."""
 
 import numpy as np
 import pytest

@@ -24,7 +24,7 @@ def found():
     threshold = float(tails["max-softmax"][0].surprise(-np.log([0.701]))[0])
     detector = OODDetector(bank, tails, np.linspace(0, threshold, 50), threshold, 0.04, LeftOut({}, (), ""))
     logits = np.log(PROBABILITIES)
-    percentile, flagged, score = detector.judge(logits, features[:4], statistics[:4])
+    percentile, flagged, score = detector.detect(logits, features[:4], statistics[:4])
     return OODScores(percentile, flagged, detector, score), logits
 
 
@@ -41,7 +41,7 @@ def test_by_hand(found):
     # largest probabilities 0.91, 0.6, 0.55, 0.8 against known ones of 0.7 or more
     assert check.false_alarms == 0.5
     assert check.allowed == 0.04
-    assert set(check.strangest) == {1, 2}
+    assert set(check.most_ood) == {1, 2}
     assert check.sets.coverage_interval[0] < 0.5 < check.sets.coverage_interval[1]
     assert check.summary()["mean_size"] == 1
     assert check.summary()["false_alarms"] == 0.5

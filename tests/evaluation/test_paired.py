@@ -7,8 +7,8 @@ from scipy.stats import binomtest
 from clearsight.evaluation import compare_paired, mean_of
 
 
-def beliefs(right, targets, sure=0.9):
-    """Beliefs (N, 2) that are right where asked."""
+def probabilities(right, targets, sure=0.9):
+    """Probabilities (N, 2) that are right where asked."""
     answer = np.where(right, targets, 1 - targets)
     found = np.full((len(targets), 2), 1 - sure)
     found[np.arange(len(targets)), answer] = sure
@@ -19,7 +19,7 @@ def test_by_hand():
     targets = np.arange(100) % 2
     first, second = np.ones(100, bool), np.ones(100, bool)
     first[:12], second[10:14] = False, False  # 10 gained, 2 lost, 2 both wrong
-    row = compare_paired("b", beliefs(first, targets), beliefs(second, targets), targets)
+    row = compare_paired("b", probabilities(first, targets), probabilities(second, targets), targets)
     assert (row.n, row.gained, row.lost) == (100, 10, 2)
     assert row.accuracy == pytest.approx(0.96)
     assert row.difference == pytest.approx(0.08)
@@ -31,7 +31,7 @@ def test_by_hand():
 
 def test_the_same_classifier_differs_by_nothing():
     targets = np.arange(30) % 2
-    own = beliefs(np.arange(30) > 3, targets)
+    own = probabilities(np.arange(30) > 3, targets)
     row = compare_paired("itself", own, own, targets)
     assert (row.difference, row.gained, row.lost, row.p_value) == (0, 0, 0, 1)
     assert row.interval[0] < 0 < row.interval[1]
@@ -43,7 +43,9 @@ def test_the_interval_covers_what_it_states():
     for _ in range(400):
         targets = draw.integers(0, 2, 300)
         kind = draw.choice(4, 300, p=[0.75, 0.1, 0.05, 0.1])  # both right, only the second, only the first, neither
-        row = compare_paired("b", beliefs(np.isin(kind, [0, 2]), targets), beliefs(kind < 2, targets), targets)
+        row = compare_paired(
+            "b", probabilities(np.isin(kind, [0, 2]), targets), probabilities(kind < 2, targets), targets
+        )
         inside.append(row.interval[0] <= true <= row.interval[1])
     assert np.mean(inside) == pytest.approx(0.95, abs=0.033)
 

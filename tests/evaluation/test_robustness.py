@@ -1,4 +1,4 @@
-"""The invariance card: known weaknesses show on it, by name and step, and what cannot be audited is said."""
+"""The robustness report: it shows known weaknesses by name and step, and what cannot be measured."""
 
 import json
 import re
@@ -92,12 +92,12 @@ def test_the_report_of_the_run_gets_the_verdicts_and_keeps_the_last(digits_run, 
     shutil.copytree(digits_run, run)
     before = (run / "report.html").read_text()
     assert "Not measured yet" in before
-    cs.robustness(run, changes=["blur"], images=60).save(run / "audit")
+    cs.robustness(run, changes=["blur"], images=60).save(run / "robustness")
     after = (run / "report.html").read_text()
     assert "Not measured yet" not in after
     assert '<th scope="row">blur</th>' in after
-    assert 'href="audit/card.html"' in after
-    cs.robustness(run, changes=["noise"], images=60).save(run / "audit", overwrite=True)
+    assert 'href="robustness/robustness.html"' in after
+    cs.robustness(run, changes=["noise"], images=60).save(run / "robustness", overwrite=True)
     last = (run / "report.html").read_text()
     assert '<th scope="row">noise</th>' in last
     assert '<th scope="row">blur</th>' not in last
@@ -124,20 +124,20 @@ def test_steps_stand_where_their_amounts_do(digits_run, tmp_path):
 
 
 def test_command(digits_run, tmp_path, capsys):
-    words = ["audit", str(digits_run), "--images", "60", "--out", str(tmp_path / "card")]
+    words = ["robustness", str(digits_run), "--images", "60", "--out", str(tmp_path / "card")]
     assert main([*words, "--changes", "blur,noise+rotation", "--turns", "6:180:9"]) == 0
-    said = capsys.readouterr().out
-    assert "6 turned by 180 degrees" in said
-    assert "(1)" not in said  # of several changes the step has no amount
-    page = (tmp_path / "card" / "card.html").read_text()
-    assert "The invariance card of digits" in page
+    text = capsys.readouterr().out
+    assert "6 turned by 180 degrees" in text
+    assert "(1)" not in text  # of several changes the step has no amount
+    page = (tmp_path / "card" / "robustness.html").read_text()
+    assert "Robustness of digits" in page
     assert "Within a class" not in page, "of each class there are fewer than 20 images"
     assert main([*words, "--changes", "blur", "--images", "300", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["changes"]["blur"]) == 5
     saved = json.loads((tmp_path / "card" / "robustness.json").read_text())
     assert saved["images"] == 300
-    groups = (tmp_path / "card" / "card.html").read_text().partition("Within a class")[2]
+    groups = (tmp_path / "card" / "robustness.html").read_text().partition("Within a class")[2]
     worst = saved["clusters"][0]
     assert f'<th scope="row">{worst["label"]}</th><td class="number">{worst["images"]}</td>' in groups
     assert main([*words, "--turns", "6=9"]) == 2

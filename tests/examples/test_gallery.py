@@ -39,11 +39,11 @@ def test_the_short_form_draws_the_figure_and_gives_the_numbers(name, tmp_path, m
     monkeypatch.setattr(gallery, "_studied", lambda study, short, seed: kept.append(study(short, seed)) or kept[-1])
     assert gallery.main(script.study, ["--short", "--out", str(tmp_path)]) == 0
     (found,) = kept
-    said = capsys.readouterr().out
+    text = capsys.readouterr().out
     assert found.numbers
-    assert all(f"  {what:<52} {value}\n" in said for what, value in found.numbers.items())
+    assert all(f"  {what:<52} {value}\n" in text for what, value in found.numbers.items())
     assert found.claims
-    assert all(f"  not judged: {claim}\n" in said for claim in found.claims)
+    assert all(f"  not checked: {claim}\n" in text for claim in found.claims)
     assert all(isinstance(holds, bool | np.bool_) for holds in found.claims.values())
     picture = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
     assert min(picture.shape) > 200
@@ -55,7 +55,7 @@ def test_the_short_form_draws_the_figure_and_gives_the_numbers(name, tmp_path, m
             assert frames.n_frames == 5
 
 
-def test_a_claim_that_does_not_hold_is_said(tmp_path, capsys):
+def test_a_claim_that_does_not_hold_is_reported(tmp_path, capsys):
     gallery = importlib.import_module("gallery")
     script = importlib.import_module("one_by_one")
 
@@ -77,9 +77,9 @@ def test_a_claim_must_hold_for_most_seeds(held, code, verdict, tmp_path, capsys)
 
     study.__module__ = script.__name__
     assert gallery.main(study, ["--seeds", "3", "--out", str(tmp_path)]) == code
-    said = capsys.readouterr().out
-    assert f"{verdict}: it rains ({held} of 3 seeds)" in said
-    assert re.search(r"^  seed +0 \| 1 \| 2$", said, re.M)
+    text = capsys.readouterr().out
+    assert f"{verdict}: it rains ({held} of 3 seeds)" in text
+    assert re.search(r"^  seed +0 \| 1 \| 2$", text, re.M)
 
 
 @pytest.mark.long
@@ -88,9 +88,9 @@ def test_a_claim_must_hold_for_most_seeds(held, code, verdict, tmp_path, capsys)
 def test_its_claims_hold_in_the_median_of_three_seeds(name, tmp_path, record_property, capsys):
     gallery, script = importlib.import_module("gallery"), importlib.import_module(name)
     code = gallery.main(script.study, ["--seeds", "3", "--out", str(tmp_path)])
-    said = capsys.readouterr().out
-    record_property("said", [line.strip() for line in said.splitlines() if line.startswith("  ")])
-    assert code == 0, said
+    text = capsys.readouterr().out
+    record_property("printed", [line.strip() for line in text.splitlines() if line.startswith("  ")])
+    assert code == 0, text
 
 
 def test_without_fashion_mnist_digits_stand_in(monkeypatch):

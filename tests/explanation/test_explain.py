@@ -1,4 +1,4 @@
-"""Whole explanations: every method on every kind of model, judged, drawn, and what cannot be explained."""
+"""Whole explanations: every method on every kind of model, evaluated, drawn, and what cannot be explained."""
 
 import json
 from dataclasses import replace
@@ -53,9 +53,9 @@ def test_gradient_maps_are_more_faithful_than_chance(digits_run, digits_arrays):
     predictor = cs.load(digits_run).predictor
     images = digits_arrays[0][::300]
     methods = ["smoothgrad", "integrated-gradients"]
-    judged = list(explain(predictor, images, method=methods))
+    faithfulness = list(explain(predictor, images, method=methods))
     for number, method in enumerate(methods):
-        scores = [e.faithfulness.score for e in judged[number::2]]
+        scores = [e.faithfulness.score for e in faithfulness[number::2]]
         assert np.mean(scores) > 0.05, (method, scores)
 
 
@@ -69,10 +69,10 @@ def test_a_map_of_what_decides_is_faithful_and_its_opposite_is_not():
 
     heat = np.zeros((28, 28), np.float32)
     heat[4:12, 6:14] = 1
-    judge = FaithfulnessEvaluator(score, image)
-    good, bad = judge(heat), judge(-heat)
+    evaluator = FaithfulnessEvaluator(score, image)
+    good, bad = evaluator(heat), evaluator(-heat)
     assert good.score > 0.3 > -0.3 > bad.score
-    flat = judge(np.zeros((28, 28), np.float32))
+    flat = evaluator(np.zeros((28, 28), np.float32))
     assert abs(flat.score) < 0.35  # one random order among others
     assert good.deletion_curve[0] == pytest.approx(float(score(image[None])[0]))
     assert good.insertion_curve[-1] == good.deletion_curve[0]
@@ -94,8 +94,8 @@ def test_random_orders_are_tried_once_for_all_maps_of_an_image():
         asked.append(len(images))
         return images.mean((1, 2, 3))
 
-    judge, heat = FaithfulnessEvaluator(score, image, batch=64), np.eye(14, dtype=np.float32)
-    first, second = judge(heat), judge(heat)
+    evaluator, heat = FaithfulnessEvaluator(score, image, batch=64), np.eye(14, dtype=np.float32)
+    first, second = evaluator(heat), evaluator(heat)
     assert first == second
     assert len(asked) == 2 * (1 + RANDOM) + 2
 
@@ -108,11 +108,11 @@ def test_several_methods_stand_together_image_by_image(digits_run, digits_arrays
         for together, alone in zip(both[k::2], explain(predictor, images, method=method), strict=True):
             np.testing.assert_array_equal(together.heat, alone.heat)
             assert together.faithfulness == alone.faithfulness
-    with pytest.raises(cs.ClearsightError, match="there is no method"):
+    with pytest.raises(cs.ClearsightError, match="unknown method"):
         next(explain(predictor, images, method=["saliency", "salience"]))
 
 
-def test_a_map_of_the_other_class_is_said_to_be_one(digits_run, digits_arrays):
+def test_a_map_of_the_other_class_is_reported(digits_run, digits_arrays):
     (e,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="saliency")
     assert e.opposite == "", "of ten classes none is the other"
     bad = replace(e, faithfulness=replace(e.faithfulness, insertion=0.0, deletion=1.0))
@@ -133,15 +133,15 @@ def test_shuffled_weights_change_the_map_of_a_model_but_not_of_the_image(digits_
 def test_grad_cam_of_an_ensemble_is_that_of_all_its_members(digits_run, digits_arrays):
     predictor = cs.load(digits_run).predictor
     image = digits_arrays[0][:1]
-    (alone,) = explain(predictor, image, method="grad-cam", judged=False)
+    (alone,) = explain(predictor, image, method="grad-cam", faithfulness=False)
     joined = Ensemble.of([predictor.network, predictor.network], [1.0, 1.0])
     pair = Predictor(replace(predictor.bundle, network=joined))
-    (both,) = explain(pair, image, method="grad-cam", target=alone.target, judged=False)
+    (both,) = explain(pair, image, method="grad-cam", target=alone.target, faithfulness=False)
     assert both.settings["members"] == 2
     np.testing.assert_allclose(both.heat, alone.heat / alone.heat.max(), atol=1e-5)
 
 
-def test_what_limits_a_map_is_said(digits_run, digits_arrays):
+def test_limitations_of_a_map_are_reported(digits_run, digits_arrays):
     (e,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="guided")
     assert e.facts["rectifiers"] > 0
     assert "no rectifiers" not in e.remarks
@@ -157,19 +157,19 @@ def test_what_limits_a_map_is_said(digits_run, digits_arrays):
 
 
 def test_settings_out_of_range(digits_run, digits_arrays):
-    for settings, said in (
+    for settings, heading in (
         (Settings(window=8), "window is 8; expected less than the image's shorter side, 8"),
         (Settings(seed=-1), "--seed -1 must be 0 or more"),
         (Settings(batch=0), "batch is 0"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=heading):
             list(explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="occlusion", settings=settings))
 
 
 def test_maps_of_other_methods_are_kept(digits_run, digits_arrays, tmp_path):
     for method, image in (("saliency", 0), ("guided", 0), ("saliency", 1)):
         Image.fromarray(digits_arrays[0][image, 0]).save(tmp_path / "digit.png")
-        found = cs.explain(digits_run, str(tmp_path / "digit.png"), method=method, judged=False)
+        found = cs.explain(digits_run, str(tmp_path / "digit.png"), method=method, faithfulness=False)
         found.save(tmp_path / "maps", overwrite=True)
         with np.load(tmp_path / "maps" / "digit.npz") as maps:
             names = sorted(maps.files)
@@ -182,7 +182,11 @@ def test_the_seed_decides(digits_run, digits_arrays):
         maps = [
             next(
                 explain(
-                    predictor, digits_arrays[0][:1], method=method, settings=Settings(samples=8, seed=s), judged=False
+                    predictor,
+                    digits_arrays[0][:1],
+                    method=method,
+                    settings=Settings(samples=8, seed=s),
+                    faithfulness=False,
                 )
             )
             for s in (0, 0, 1)
@@ -194,14 +198,14 @@ def test_the_seed_decides(digits_run, digits_arrays):
 def test_a_class_may_be_asked_for(digits_run, digits_arrays):
     predictor = cs.load(digits_run).predictor
     for target in ("8", 8):
-        (e,) = explain(predictor, digits_arrays[0][:1], method="saliency", target=target, judged=False)
+        (e,) = explain(predictor, digits_arrays[0][:1], method="saliency", target=target, faithfulness=False)
         assert e.target == "8"
         assert e.faithfulness is None
 
 
 def test_integrated_gradients_are_complete_to_a_hundredth(digits_run, digits_arrays):
     found = list(
-        explain(cs.load(digits_run).predictor, digits_arrays[0][:5], method="integrated-gradients", judged=False)
+        explain(cs.load(digits_run).predictor, digits_arrays[0][:5], method="integrated-gradients", faithfulness=False)
     )
     assert [e.facts["completeness"] <= 0.01 for e in found] == [True] * 5
 
@@ -210,7 +214,7 @@ def test_integrated_gradients_are_complete_to_a_hundredth(digits_run, digits_arr
     ("options", "error", "words"),
     [
         ({"method": "smothgrad"}, ConfigError, "smoothgrad"),
-        ({"target": "cat"}, ConfigError, "there is no class 'cat'"),
+        ({"target": "cat"}, ConfigError, "unknown class 'cat'"),
         ({"target": 10}, ConfigError, "10 classes, from 0 to 9"),
         ({"method": "grad-cam", "settings": Settings(layer="layr1")}, ModelError, "layer1"),
         ({"settings": Settings(samples=0)}, ConfigError, "samples is 0"),
@@ -225,7 +229,7 @@ def test_bad_input(options, error, words, digits_run, digits_arrays):
 
 
 def test_images_of_another_size_and_kind_are_read_as_for_prediction(digits_run, photos, tmp_path):
-    (e,) = explain(cs.load(digits_run).predictor, str(photos / "cat" / "0.jpg"), method="saliency", judged=False)
+    (e,) = explain(cs.load(digits_run).predictor, str(photos / "cat" / "0.jpg"), method="saliency", faithfulness=False)
     assert e.pixels.shape == (1, 8, 8)
 
 
@@ -255,20 +259,20 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     predicted = capsys.readouterr().out
     words = ["explain", str(digits_run), image, "--fast", "--method", "saliency", "--out", str(tmp_path / "maps")]
     assert main(words) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith(f"{image}  none of these, stranger than all known images; nearest ")
-    assert said[0].split("  ")[1] in predicted
-    assert sum("white" in line for line in said) == 2  # the image and the picture, once each
+    heading = capsys.readouterr().out.splitlines()
+    assert heading[0].startswith(f"{image}  unknown: OOD score above all known images; nearest class ")
+    assert heading[0].split("  ")[1] in predicted
+    assert sum("white" in line for line in heading) == 2  # the image and the picture, once each
     assert main([*words, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["explanations"]
-    assert found["none_of_these"] is True
-    assert found["strangeness"] > 0.95
+    assert found["is_ood"] is True
+    assert found["ood_percentile"] > 0.95
     other = next(c for c in "0123456789" if c != found["target"])
     assert main([*words, "--target", other]) == 0
-    assert "(unlike the training images: stranger than all known images)" in capsys.readouterr().out
-    (known,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="saliency", judged=False)
-    assert known.none_of_these is False
-    assert known.said == f"{known.target} {probability(known.belief)}"
+    assert "(out of distribution: OOD score above all known images)" in capsys.readouterr().out
+    (known,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="saliency", faithfulness=False)
+    assert known.is_ood is False
+    assert known.heading == f"{known.target} {probability(known.value)}"
 
 
 def test_long_captions_are_wrapped_not_cut():
@@ -288,7 +292,7 @@ def test_long_captions_are_wrapped_not_cut():
 def test_a_model_without_maps_has_all_methods_but_grad_cam(answering, noise):
     predictor = answering("labels")
     assert methods_of(predictor) == [m for m in METHODS if m != "grad-cam"]
-    found = cs.explain(predictor, noise(1), method="all", settings=QUICK, judged=False)
+    found = cs.explain(predictor, noise(1), method="all", settings=QUICK, faithfulness=False)
     assert [e.method for e in found] == methods_of(predictor)
 
 
@@ -303,6 +307,6 @@ def test_all_methods_on_one_sheet(classical_run, digit_folders, tmp_path, capsys
     assert main([*words[:-2], "--method", "guided"]) == 2
     assert "needs gradients" in capsys.readouterr().err
     assert main([*words, "--method", "guided"]) == 2
-    assert "--samples says nothing to --method guided; expected --method smoothgrad" in capsys.readouterr().err
+    assert "--samples has no effect with --method guided; expected --method smoothgrad" in capsys.readouterr().err
     assert main(["explain", str(classical_run), str(tmp_path / "none.png")]) == 2
     assert "none.png" in capsys.readouterr().err

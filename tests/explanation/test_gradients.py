@@ -11,6 +11,7 @@ from clearsight.errors import ModelError
 from clearsight.explanation.gradients import (
     as_maps,
     depth_cam,
+    fast_gradients,
     gaussian,
     grad_cam,
     guided_backprop,
@@ -18,7 +19,6 @@ from clearsight.explanation.gradients import (
     last_maps,
     saliency,
     smoothgrad,
-    swift,
 )
 from clearsight.models.network import Network, Probe
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor:UserWarning", "igno
 def network(name, size=32, channels=3, **model_args):
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": name, "classes": 5, "img_size": size, "knobs": model_args,
+        "kind": "network", "name": name, "classes": 5, "img_size": size, "model_args": model_args,
         "input": {"mean": [0.5] * channels, "std": [0.25] * channels},
     }  # fmt: skip
     return Network(spec).eval().double()  # so that no rectifier flips between two ways to round
@@ -111,7 +111,7 @@ def test_grad_cam(name, layer):
     close(grad_cam(net, x, classes, layer=layer, batch=2), theirs[:, 0])
 
 
-def test_grad_cam_takes_the_last_maps_unless_told():
+def test_grad_cam_takes_the_last_maps_by_default():
     net = network("resnet8")
     x, classes = torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([1])
     last = last_maps(net, x)
@@ -119,7 +119,7 @@ def test_grad_cam_takes_the_last_maps_unless_told():
     torch.testing.assert_close(grad_cam(net, x, classes), grad_cam(net, x, classes, layer=last))
 
 
-def test_the_last_maps_tell_enough_places_apart():
+def test_the_last_maps_resolve_enough_places():
     """Of an image of 8x8 pixels the last maps are 2x2; those before them 4x4."""
     net, x = network("resnet8"), torch.rand(1, 3, 8, 8, dtype=torch.float64)
     assert last_maps(net, x).startswith("body.layer2")
@@ -149,7 +149,7 @@ def probe(parts, taps=("layer1", "layer2")):
     """A dense head on ResNet-8's features: of each tap mean, maximum and deviation, then the last, 64 channels wide."""
     torch.manual_seed(0)
     spec = {
-        "kind": "probe", "name": "resnet8", "taps": list(taps), "img_size": 32, "knobs": {}, "parts": list(parts),
+        "kind": "probe", "name": "resnet8", "taps": list(taps), "img_size": 32, "model_args": {}, "parts": list(parts),
         "input": {"mean": [0.5] * 3, "std": [0.25] * 3},
     }  # fmt: skip
     net = Probe(spec).eval()
@@ -248,14 +248,14 @@ def test_modules_held_in_evaluation_mode_stay_there():
 
 
 @pytest.mark.parametrize("name", ["resnet8", "efficientnet_lite0"])
-def test_the_swift_pass_is_the_plain_one_and_leaves_every_bit_and_stride(name):
+def test_fast_gradients_are_the_plain_ones_and_leave_every_bit_and_stride(name):
     net = network(name, 64).float()
     x, classes = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2)), torch.tensor([1, 2])
     before = {k: (v.clone(), v.stride()) for k, v in net.state_dict().items()}
     in_place = [m.inplace for m in net.modules() if hasattr(m, "inplace")]
     plain = saliency(net.double(), x.double(), classes)
     net.float()
-    with swift(net, x[:1]):
+    with fast_gradients(net, x[:1]):
         assert not any(getattr(m, "inplace", False) for m in net.modules())
         assert any(v.is_contiguous(memory_format=torch.channels_last) for v in net.state_dict().values() if v.ndim == 4)
         found = saliency(net, x, classes)

@@ -1,4 +1,4 @@
-"""What docs/export.md tells to type works as it is written."""
+"""The code of docs/export.md works as written."""
 
 import runpy
 import shlex

@@ -34,7 +34,7 @@ def network(name, side=32, channels=3, classes=4, **model_args):
     """A network with random weights, its first layer normalising."""
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": name, "classes": classes, "img_size": side, "knobs": model_args,
+        "kind": "network", "name": name, "classes": classes, "img_size": side, "model_args": model_args,
         "input": {"mean": [0.4] * channels, "std": [0.2] * channels},
     }  # fmt: skip
     return from_spec(spec).eval()
@@ -43,7 +43,7 @@ def network(name, side=32, channels=3, classes=4, **model_args):
 def probe(head, **options):
     """Features of ResNet-8 at two depths, and a head whose every weight is drawn at random."""
     spec = {
-        "kind": "probe", "name": "resnet8", "img_size": 32, "knobs": {}, "taps": ["layer2"], "parts": [0, 1],
+        "kind": "probe", "name": "resnet8", "img_size": 32, "model_args": {}, "taps": ["layer2"], "parts": [0, 1],
         "input": {"mean": [0.4] * 3, "std": [0.2] * 3, "mode": "image"},
         "head": {"kind": head, "classes": 4, **({} if head == "forest" else {"features": 3 * 32 + 64}), **options},
     }  # fmt: skip
@@ -180,7 +180,7 @@ def written(digits_run, tmp_path_factory):
 
 def test_a_run_is_compared_on_its_own_test_split(digits_run, written):
     """And every image of the data set here, by ONNX Runtime alone."""
-    assert written.parity.images == written.parity.same_answer == 450
+    assert written.parity.images == written.parity.same_predictions == 450
     assert written.parity.largest < 1e-4
     images = digits(None).source.images[:, None]
     probabilities, _ = by_onnx(written.path, images)
@@ -235,11 +235,11 @@ def test_compare_names_the_worst_image():
     assert compared().largest == pytest.approx(0, abs=1e-12)
     found[3] += [0.25, 0.25, 0.25, 0.25]
     parity = compared()
-    assert (parity.images, parity.same_answer, parity.worst) == (6, 6, "d")
+    assert (parity.images, parity.same_predictions, parity.worst) == (6, 6, "d")
     assert parity.largest == pytest.approx(0.25)
     assert not parity.holds
     found[1] = expected[1][::-1]
-    assert compared().same_answer == 5
+    assert compared().same_predictions == 5
     found[5] = np.nan
     assert compared().worst == "f"
 
@@ -277,18 +277,18 @@ def test_a_classical_model_says_what_to_do(tmp_path, digit_folders):
 
 
 def test_a_model_without_data_is_written_unchecked_and_says_so(tmp_path):
-    said = []
+    lines = []
 
     class Listening:
         def stage(self, title, unit="images"):
             return lambda done, total: None
 
         def say(self, text):
-            said.append(text)
+            lines.append(text)
 
     found = cs.export(bundle_predictor(), format="openvino", out=tmp_path / "m.xml", console=Listening())
     assert found.parity is None
-    assert any("not compared on real images" in text for text in said)
+    assert any("not compared on real images" in text for text in lines)
 
 
 def bundle_predictor():

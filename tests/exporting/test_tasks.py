@@ -104,7 +104,7 @@ def test_the_runner_says_what_predict_says(models, written, kind, noise, tmp_pat
         if kind == "labels":
             assert own.labels == other.labels
             assert own.probabilities == pytest.approx(other.probabilities, abs=1e-4)
-            assert own.doubt == pytest.approx(other.doubt, abs=1e-4)
+            assert own.uncertainty == pytest.approx(other.uncertainty, abs=1e-4)
         else:
             assert own.values == pytest.approx(other.values, abs=1e-3)
             assert own.within == pytest.approx(other.within, abs=1e-3)
@@ -141,9 +141,9 @@ def test_differences_are_taken_the_short_way_in_what_is_one_to_the_network(model
     assert BAR == 1e-4
 
 
-def test_int8_is_judged_by_the_task_s_own_measure():
+def test_int8_is_evaluated_by_the_measure_of_the_task():
     about = {
-        "images": 9, "calibration": 9, "answer": "numbers", "same_answer": 1.0, "rate": 10.0, "rate_int8": 20.0,
+        "images": 9, "calibration": 9, "predicted": "numbers", "same_predictions": 1.0, "rate": 10.0, "rate_int8": 20.0,
         "repeats": 5, "bytes": 2, "bytes_int8": 1,
     }  # fmt: skip
     worse = Quantised(measure="mean error", score=0.2, score_int8=0.25, lost=0.05, **about)

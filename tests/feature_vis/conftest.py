@@ -19,7 +19,7 @@ def _made(name, channels=1, side=16, classes=3, mean=0.0, std=1.0, **model_args)
     """A predictor of an untrained network of the registry, the same every time."""
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": name, "classes": classes, "img_size": side, "knobs": model_args,
+        "kind": "network", "name": name, "classes": classes, "img_size": side, "model_args": model_args,
         "input": {"mean": [mean] * channels, "std": [std] * channels},
     }  # fmt: skip
     names = tuple(f"class {i}" for i in range(classes))

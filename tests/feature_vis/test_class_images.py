@@ -40,7 +40,7 @@ def test_they_beat_every_image_of_the_class(digits, digits_arrays, pictures):
         best = digits.logits(images[labels == number])[:, number].max()
         assert found.logit > found.logit_before
         assert found.logit > best
-        assert found.belief > 0.99
+        assert found.probability > 0.99
         assert 0 <= found.pixels.min() <= found.pixels.max() <= 1
         assert found.logit == pytest.approx(float(digits.logits(found.pixels[None])[0, number]), abs=1e-4)
 
@@ -56,7 +56,7 @@ def test_starts_are_means_of_images_of_the_class_in_groups(digits, digits_arrays
     assert np.abs(starts[0].pixels - starts[1].pixels).max() > 0.2
 
 
-def test_groups_tell_apart_what_differs(made):
+def test_groups_separate_what_differs(made):
     """Two faces of a class, bright above and bright below: each start is one of them."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (20, 1, 8, 8), dtype=np.uint8)

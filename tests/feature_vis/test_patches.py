@@ -81,7 +81,7 @@ def test_the_batch_changes_nothing(small, noise, found):
         assert [p.place for p in a.patches] == [p.place for p in b.patches]
 
 
-def test_gates_before_a_layer_are_told(made, noise):
+def test_gates_before_a_layer_are_reported(made, noise):
     predictor = made("resnet8", width=8, se=True)
     assert not exciting_patches(predictor, named(predictor, "act1"), *noise, most=1).gated
     assert exciting_patches(predictor, named(predictor, "layer2"), *noise, most=1).gated

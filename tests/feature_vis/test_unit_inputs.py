@@ -1,4 +1,4 @@
-"""A unit's value against the sum it is said to be, in every layer of several networks."""
+"""A unit's value against the stated sum, in every layer of several networks."""
 
 import numpy as np
 import pytest
@@ -95,10 +95,10 @@ def test_numbers_that_are_wrong(small):
     nodes = wiring(small.network, small.shape)
     pixels = np.zeros(small.shape, np.float32)
     for node, words in (
-        (len(nodes), f"no layer number {len(nodes)}; expected a number from 0 to {len(nodes) - 1}"),
+        (len(nodes), f"unknown layer number {len(nodes)}; expected a number from 0 to {len(nodes) - 1}"),
         (0, "layer number 0 cannot be looked at; found the image"),
     ):
         with pytest.raises(ConfigError, match=words):
             unit_inputs(small, pixels, nodes, node, 0)
-    with pytest.raises(ConfigError, match="there is no unit 8 in conv1; expected a number from 0 to 7"):
+    with pytest.raises(ConfigError, match="unknown unit 8 in conv1; expected a number from 0 to 7"):
         unit_inputs(small, pixels, nodes, 1, 8)

@@ -22,7 +22,7 @@ def seen(digits_run, tmp_path_factory):
 
 def pages_and_sheets(folder):
     """The files of a folder by part, and the page as "page"."""
-    return {path.stem: path for path in folder.glob("*.png")} | {"page": folder / "see.html"}
+    return {path.stem: path for path in folder.glob("*.png")} | {"page": folder / "visualization.html"}
 
 
 def test_a_run_shows_all_it_has(seen):
@@ -40,7 +40,7 @@ def test_a_run_shows_all_it_has(seen):
         with Image.open(files[part]) as picture:
             assert picture.width == 1160
             assert np.asarray(picture).std() > 10
-    numbers = json.loads((files["page"].parent / "see.json").read_text())
+    numbers = json.loads((files["page"].parent / "visualization.json").read_text())
     assert numbers == json.loads(json.dumps(sight.to_dict()))
     assert numbers["layers"][0] == {
         "layer": "conv1", "kind": "Conv2d", "units": 32, "size": [8, 8], "receptive_field": 3,
@@ -53,7 +53,7 @@ def test_a_model_without_data_shows_the_rest(made, tmp_path):
     sight = cs.visualize(made("resnet8", width=8), image, settings=FAST, out=tmp_path)
     assert set(sight.left_out) == {"patches", "gates"}
     assert {c.images for c in sight.classes} == {0}
-    assert "begins with noise" in (tmp_path / "see.html").read_text()
+    assert "begins with noise" in (tmp_path / "visualization.html").read_text()
 
 
 def test_a_linear_network_shows_templates_and_classes(made, tmp_path):
@@ -83,7 +83,7 @@ def test_of_an_ensemble_the_first_member_is_seen_and_all_answer(made, tmp_path):
         np.testing.assert_array_equal(a.values, b.values)
     np.testing.assert_array_equal(sight.filters.weights, alone.filters.weights)
     found = sight.classes[0]
-    assert found.belief == pytest.approx(predictor.predict_proba(found.pixels[None])[0, 0])
+    assert found.probability == pytest.approx(predictor.predict_proba(found.pixels[None])[0, 0])
 
 
 def test_of_a_head_on_frozen_features_the_backbone_is_seen(made, tmp_path):
@@ -94,7 +94,8 @@ def test_of_a_head_on_frozen_features_the_backbone_is_seen(made, tmp_path):
     from clearsight.predictor import Predictor
 
     spec = {
-        "kind": "probe", "name": "resnet8", "img_size": 16, "knobs": {"width": 8}, "taps": ["layer2"], "parts": [0, 1],
+        "kind": "probe", "name": "resnet8", "img_size": 16, "model_args": {"width": 8}, "taps": ["layer2"],
+        "parts": [0, 1],
         "input": {"mean": [0.5] * 3, "std": [0.5] * 3}, "head": None,
     }  # fmt: skip
     head = {"kind": "softmax", "features": 3 * 16 + 32, "classes": 3}
@@ -136,19 +137,32 @@ def test_settings_that_contradict_each_other(small):
 
 def test_command(digits_run, tmp_path, capsys):
     out = ["--out", str(tmp_path)]
-    words = ["see", str(digits_run), "--what", "patches", "--layer", "layer1", "--unit", "3", "--images", "40", *out]
+    words = [
+        "visualize",
+        str(digits_run),
+        "--what",
+        "patches",
+        "--layer",
+        "layer1",
+        "--unit",
+        "3",
+        "--images",
+        "40",
+        *out,
+    ]
     assert main([*words, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert [u["unit"] for u in answer["patches"]["units"]] == [3]
     assert answer["files"]["patches"] == str(tmp_path / "patches.png")
     assert (
-        main(["see", str(digits_run), "--what", "classes", "--class", "7", "--modes", "2", "--steps", "2", *out]) == 0
+        main(["visualize", str(digits_run), "--what", "classes", "--class", "7", "--modes", "2", "--steps", "2", *out])
+        == 0
     )
-    said = capsys.readouterr().out
-    assert "7 (2, belief" in said
-    assert "; classes.png\n" in said
-    assert said.count(tmp_path.name) == 1  # the page's folder is the pictures' too
-    assert main(["see", str(digits_run), "--layer", "list"]) == 0
+    text = capsys.readouterr().out
+    assert "7 (2, probability" in text
+    assert "; classes.png\n" in text
+    assert text.count(tmp_path.name) == 1  # the page's folder is the pictures' too
+    assert main(["visualize", str(digits_run), "--layer", "list"]) == 0
     assert "layer3.0.conv2" in capsys.readouterr().out
 
 
@@ -166,7 +180,7 @@ def test_command(digits_run, tmp_path, capsys):
     ],
 )
 def test_bad_input(digits_run, tmp_path, capsys, words, complaint):
-    assert main(["see", str(digits_run), *words, "--out", str(tmp_path / "out")]) == 2
+    assert main(["visualize", str(digits_run), *words, "--out", str(tmp_path / "out")]) == 2
     _, err = capsys.readouterr()
     line = [line for line in err.splitlines() if line.startswith("clearsight: ")]
     assert len(line) == 1
@@ -175,5 +189,5 @@ def test_bad_input(digits_run, tmp_path, capsys, words, complaint):
 
 
 def test_classical_models_say_what_they_offer(classical_run, capsys):
-    assert main(["see", str(classical_run)]) == 2
+    assert main(["visualize", str(classical_run)]) == 2
     assert "no layers to look into; found hog+svm" in capsys.readouterr().err

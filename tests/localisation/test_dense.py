@@ -56,7 +56,7 @@ def test_without_padding_one_pass_gives_the_logits_of_every_crop():
 def spec(name, side, **model_args):
     return {
         "kind": "network", "name": name, "classes": 4, "img_size": side, "input": INPUT | {"mode": "fixed"},
-        "knobs": model_args,
+        "model_args": model_args,
     }  # fmt: skip
 
 
@@ -87,14 +87,14 @@ def test_a_pass_that_differs_from_crops_is_not_trusted(monkeypatch, predictor_of
     predictor = predictor_of(Unpadded(), classes="abc", side=15, channels=1)
     image = np.rint(picture(41, 33)[0, :, :, None] * 255).astype(np.uint8)
     trusted = WindowScorer(predictor, (15, 15), 3)
-    belief, step = trusted(image, 1.0)
-    assert trusted.facts["judged by"] == "one pass"
+    probabilities, step = trusted(image, 1.0)
+    assert trusted.facts["scored by"] == "one pass"
     assert step == (4, 4), "the next step up on the network's own grid"
-    np.testing.assert_allclose(belief.sum(2), 1)
+    np.testing.assert_allclose(probabilities.sum(2), 1)
     monkeypatch.setattr("clearsight.localisation.window_scores.APART", -1.0)
     other = WindowScorer(predictor, (15, 15), 3)
     cropped, step = other(image, 1.0)
-    assert other.facts["judged by"] == "crops"
+    assert other.facts["scored by"] == "crops"
     assert step == (3, 3)
     assert cropped.shape == (10, 7, 3)
 

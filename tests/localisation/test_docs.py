@@ -1,4 +1,4 @@
-"""What docs/locate.md tells to type works as it is written."""
+"""The code of docs/locate.md works as written."""
 
 import re
 import shlex
@@ -40,9 +40,9 @@ def test_its_commands_and_blocks_run(desk, capsys):
     for block in blocks:
         exec(block, names)
     assert names["soft"].shape[1:] == names["binary"].shape == (80, 96)
-    assert 0 <= names["judged"].mean_average_precision <= 1
+    assert 0 <= names["evaluation"].mean_average_precision <= 1
     options = set(re.findall(r"`(--[a-z-]+)", DOCS)) - {"--img-size"}  # of training
     with pytest.raises(SystemExit):
         main(["locate", "--help"])
-    told = capsys.readouterr().out
-    assert all(option in told for option in options), options
+    message = capsys.readouterr().out
+    assert all(option in message for option in options), options

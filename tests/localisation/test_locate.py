@@ -15,7 +15,7 @@ from clearsight.errors import ConfigError, DataError, ModelError
 from clearsight.localisation import METHODS, Located, Settings, locate
 from clearsight.models.base import ModelNetwork
 from clearsight.models.network import Ensemble
-from clearsight.report.detections import located_sheet, said
+from clearsight.report.detections import caption, located_sheet
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -78,19 +78,19 @@ def test_labels_are_each_located_and_every_place_gets_one(labels):
     assert one.segments[60, 20] == 0
 
 
-def test_the_score_is_the_belief_times_the_mean_of_the_map(labels):
+def test_the_score_is_the_probability_times_the_mean_of_the_map(labels):
     one = only(locate(labels, scene((6, 8, 36, 32, RED)), method="cam"))
     x0, y0, x1, y1 = (int(v) for v in one.found[0].box)
     inside = one.heat[0, y0:y1, x0:x1]
-    belief = one.facts["belief"]["red"]
-    assert one.found[0].score == pytest.approx(belief * inside[inside >= one.share].mean(), rel=1e-5)
+    probability = one.facts["probabilities"]["red"]
+    assert one.found[0].score == pytest.approx(probability * inside[inside >= one.share].mean(), rel=1e-5)
 
 
 def test_windows_find_things_wherever_they_are(colours):
     """Background is a class of its own; one pass answers for all windows, as the maps are of single pixels."""
     image = scene((10, 10, 26, 26, RED), (60, 36, 76, 52, GREEN))
     one = only(locate(colours, image, method="window", settings=Settings(background="dark")))
-    assert one.facts["judged by"] == "one pass"
+    assert one.facts["scored by"] == "one pass"
     assert one.facts["difference from crops"] < 1e-4
     found = dict(boxes(one))
     assert len(one.found) == 2
@@ -106,7 +106,7 @@ def test_crops_find_what_one_pass_finds(colours, monkeypatch):
     dense = only(locate(colours, image, method="window", settings=settings))
     monkeypatch.setattr("clearsight.localisation.window_scores.trunk_of", lambda *_: None)
     cropped = only(locate(colours, image, method="window", settings=settings))
-    assert cropped.facts["judged by"] == "crops"
+    assert cropped.facts["scored by"] == "crops"
     assert cropped.facts["windows"] == dense.facts["windows"]
     for a, b in zip(dense.found, cropped.found, strict=True):
         assert a.label == b.label
@@ -151,13 +151,13 @@ def test_the_loudest_place_of_several_is_their_middle():
             ask("cap")
 
 
-def test_a_target_is_drawn_however_little_it_is_believed_unless_a_threshold_asks_for_more(labels):
+def test_a_target_of_any_probability_is_drawn_unless_a_threshold_is_given(labels):
     image = scene((6, 8, 36, 32, RED))
     one = only(locate(labels, image, target=["green", "red"]))
     assert one.labels == ("green", "red")
     some = only(locate(labels, image, target=["green", "red"], settings=Settings(threshold=0.5)))
     assert (some.labels, some.numbers) == (("red",), (0,))
-    assert some.facts["belief"]["green"] < 0.5
+    assert some.facts["probabilities"]["green"] < 0.5
 
 
 def test_an_image_with_nothing_in_it(colours, labels):
@@ -166,7 +166,7 @@ def test_an_image_with_nothing_in_it(colours, labels):
     empty = only(locate(colours, black, method="window", settings=Settings(background="dark")))
     assert not empty.found
     assert (empty.segments == 0).all()
-    assert said(empty) == "nothing found (window)"
+    assert caption(empty) == "nothing found (window)"
     assert located_sheet(empty).shape[2] == 3
 
 
@@ -216,7 +216,7 @@ def test_a_trained_model_reads_a_page_of_digits(digits_run, digits_arrays):
     images, truth = digits_arrays
     chosen = np.arange(0, 1797, 150)
     page = images[chosen, 0].reshape(3, 4, 8, 8).transpose(0, 2, 1, 3).reshape(24, 32)
-    settings = Settings(scales=(1.0,), stride=8, strange=True)
+    settings = Settings(scales=(1.0,), stride=8, keep_ood=True)
     one = only(locate(cs.load(digits_run).predictor, page, method="window", settings=settings))
     assert one.facts["windows"] == 12
     found = {tuple(round(v) for v in f.box): f.label for f in one.found}
@@ -277,10 +277,10 @@ def test_labels_alone_teach_where(tmp_path, digits_arrays):
 def test_a_classical_model_slides_by_crops(classical_run, digits_arrays):
     picture = np.zeros((16, 24), np.uint8)
     picture[4:12, 8:16] = digits_arrays[0][0, 0]
-    settings = Settings(scales=(1.0,), stride=2, strange=True)
+    settings = Settings(scales=(1.0,), stride=2, keep_ood=True)
     one = only(locate(cs.load(classical_run).predictor, picture, settings=settings))
     assert one.method == "window"
-    assert one.facts["judged by"] == "crops"
+    assert one.facts["scored by"] == "crops"
     assert one.facts["windows"] == 5 * 9
     with pytest.raises(ModelError, match="no class-activation maps; expected --method window, or a network"):
         locate(cs.load(classical_run).predictor, picture, method="cam")
@@ -289,20 +289,20 @@ def test_a_classical_model_slides_by_crops(classical_run, digits_arrays):
 def test_what_cannot_be_asked(colours):
     image = scene()
     for words, message in (
-        ({"method": "cams"}, "there is no method 'cams'; expected auto, cam, window. Did you mean cam"),
-        ({"target": "blue"}, "there is no class 'blue'. Known: dark, green, red"),
-        ({"target": ["red", "greem"]}, "there is no class 'greem'. Did you mean green"),
+        ({"method": "cams"}, "unknown method 'cams'; expected auto, cam, window. Did you mean cam"),
+        ({"target": "blue"}, "unknown class 'blue'. Known: dark, green, red"),
+        ({"target": ["red", "greem"]}, "unknown class 'greem'. Did you mean green"),
         ({"settings": Settings(threshold=1.5)}, r"--threshold is 1.5; expected from 0 to 1"),
         ({"settings": Settings(iou=-0.1)}, r"--iou is -0.1; expected from 0 to 1"),
         ({"settings": Settings(share=0)}, r"--share is 0; expected above 0, up to 1"),
         ({"settings": Settings(stride=0)}, r"--stride is 0; expected 1 or more"),
         ({"settings": Settings(scales=(1.0, -1.0))}, r"--scales is \(1.0, -1.0\); expected numbers above 0"),
-        ({"settings": Settings(background="night")}, "there is no class 'night'"),
+        ({"settings": Settings(background="night")}, "unknown class 'night'"),
         (
             {"settings": Settings(iou=0.5, tight=True)},
             "--iou, --tight: of windows alone; found cam, which --method auto takes .*. Add --method window",
         ),
-        ({"settings": Settings(strange=True), "method": "cam"}, "--strange: of windows alone; found --method cam"),
+        ({"settings": Settings(keep_ood=True), "method": "cam"}, "--keep-ood: of windows alone; found --method cam"),
     ):
         with pytest.raises(ConfigError, match=message):
             locate(colours, image, **words)
@@ -310,7 +310,7 @@ def test_what_cannot_be_asked(colours):
         DataError, match=r"smaller than the windows.*found 12x9 pixels; expected 16x16 or more\. Use --method cam"
     ):
         list(locate(colours, scene(size=(9, 12)), method="window"))
-    with pytest.raises(ModelError, match="there is no layer 'layer9'"):
+    with pytest.raises(ModelError, match="unknown layer 'layer9'"):
         locate(colours, image, settings=Settings(layer="layer9"))
     assert set(METHODS) == {"cam", "window"}
 
@@ -355,8 +355,8 @@ def test_the_command_writes_boxes_and_a_picture(photos_run, photos, tmp_path, mo
     assert (
         main(["locate", str(photos_run), "new.png", "--method", "window", "--scales", "0.5,1", "--out", "w.png"]) == 0
     )
-    said_ = capsys.readouterr().out
-    assert "windows judged by" in said_
+    text = capsys.readouterr().out
+    assert "windows scored by" in text
     assert (tmp_path / "w.png").is_file()
     assert main(["locate", str(photos_run), "new.png", str(photos / "cat" / "0.jpg"), "--out", "one.png"]) == 2
     assert "--out one.png names one picture; found 2 images" in capsys.readouterr().err

@@ -29,7 +29,7 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("bins", [2, 3, 7, 10, 15, 20])
-def test_a_belief_on_an_edge_belongs_to_the_bin_below(bins):
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below(bins):
     for edge in range((bins + 1) // 2, bins + 1):
         if edge / bins > 0.5:
             (found,) = reliability_bins(np.array([0]), two([edge / bins]), bins)
@@ -52,5 +52,5 @@ def test_against_a_loop():
 def test_perfect_and_hopeless():
     assert expected_calibration_error(np.array([0, 0]), two([1.0, 1.0])) == 0
     assert expected_calibration_error(np.array([1, 1]), two([1.0, 1.0])) == 1
-    # 10 images believed at 0.8, 8 of them right
+    # 10 images of confidence 0.8, 8 of them correct
     assert expected_calibration_error(np.array([0] * 8 + [1] * 2), two([0.8] * 10)) == pytest.approx(0)

@@ -10,7 +10,7 @@ from clearsight.metrics.retrieval import mean_average_precision, neighbour_recal
 RNG = np.random.default_rng(0)
 
 
-def test_mcnemar_counts_only_the_images_that_tell():
+def test_mcnemar_counts_only_the_images_that_differ():
     """First wins 5, second 1: twice the probability of at most 1 head in 6 throws, 2 x (1 + 6) / 64."""
     first = np.array([True] * 5 + [False] + [True] * 9 + [False] * 3)
     second = np.array([False] * 5 + [True] + [True] * 9 + [False] * 3)

@@ -38,15 +38,15 @@ def test_the_share_itself_lies_within_however_it_rounds():
             assert low <= k / n <= high
 
 
-@pytest.mark.parametrize(("area", "known", "strange"), [(0.5, 20, 20), (0.889, 451, 821), (0.97, 12, 40)])
-def test_the_interval_of_an_area_ends_where_its_equation_holds(area, known, strange):
+@pytest.mark.parametrize(("area", "known", "anomalies"), [(0.5, 20, 20), (0.889, 451, 821), (0.97, 12, 40)])
+def test_the_interval_of_an_area_ends_where_its_equation_holds(area, known, anomalies):
     def excess(t):
-        s = (known + strange) / 2 - 1
-        variance = t * (1 - t) * (1 + s * (1 - t) / (2 - t) + s * t / (1 + t)) / (known * strange)
+        s = (known + anomalies) / 2 - 1
+        variance = t * (1 - t) * (1 + s * (1 - t) / (2 - t) + s * t / (1 + t)) / (known * anomalies)
         return (area - t) ** 2 - norm.ppf(0.975) ** 2 * variance
 
     wanted = brentq(excess, 1e-9, area), brentq(excess, area, 1 - 1e-9)
-    assert auroc_interval(area, known, strange) == pytest.approx(wanted, abs=1e-9)
+    assert auroc_interval(area, known, anomalies) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_a_perfect_area_is_not_certain():

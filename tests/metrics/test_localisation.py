@@ -10,7 +10,7 @@ from clearsight.metrics.localisation import (
     matched,
     mean_iou,
     overlap_counts,
-    points_inside,
+    points_in_boxes,
 )
 
 
@@ -67,8 +67,8 @@ def test_the_pointing_game_by_hand():
         np.zeros((0, 4)),
     ]
     points = np.array([[11, 10], [4, 2], [np.nan, np.nan], [1, 1]])
-    assert points_inside(points, boxes) == 1 / 4, "the far edge is outside"
-    assert np.isnan(points_inside(np.zeros((0, 2)), []))
+    assert points_in_boxes(points, boxes) == 1 / 4, "the far edge is outside"
+    assert np.isnan(points_in_boxes(np.zeros((0, 2)), []))
 
 
 def test_overlap_of_masks_by_hand_and_as_scikit_learn():

@@ -48,10 +48,10 @@ OTHER_VALUES: dict[str, list[Any]] = {
 }
 
 CASES = [
-    (name, knob, value)
+    (name, arg, value)
     for name in ONE_PER_FAMILY
-    for knob, values in OTHER_VALUES.items()
-    if knob in entry(name).model_args
+    for arg, values in OTHER_VALUES.items()
+    if arg in entry(name).model_args
     for value in values
 ]
 """Every value in every family."""
@@ -77,7 +77,7 @@ def small(name: str, **model_args: Any) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("name", "knob", "value"),
+    ("name", "arg", "value"),
     [
         pytest.param(*case, marks=pytest.mark.long)
         if case[0] not in SEVERAL or (case[1] == "activation" and case[2] not in STANDS_FOR_ALL)
@@ -85,8 +85,8 @@ def small(name: str, **model_args: Any) -> nn.Module:
         for case in CASES
     ],
 )
-def test_every_option_of_every_family_runs_forward_and_backward(name: str, knob: str, value: Any) -> None:
-    network = small(name, **{knob: value}).train()
+def test_every_option_of_every_family_runs_forward_and_backward(name: str, arg: str, value: Any) -> None:
+    network = small(name, **{arg: value}).train()
     logits = network(torch.randn(3, 2, 44, 44))
     assert logits.shape == (3, 3)
     F.cross_entropy(logits, torch.arange(3)).backward()
@@ -232,11 +232,11 @@ def test_dropout_and_dropconnect_rest_in_evaluation() -> None:
 
 
 @pytest.mark.parametrize("name", model_names())
-def test_senseless_options_say_why(name: str) -> None:
-    for knob, reason in entry(name).unsupported.items():
+def test_unsupported_options_give_the_reason(name: str) -> None:
+    for arg, reason in entry(name).unsupported.items():
         with pytest.raises(ModelError) as caught:
-            build_model(name, classes=2, **{knob: OTHER_VALUES[knob][0]})
-        assert f"{knob!r}" in str(caught.value)
+            build_model(name, classes=2, **{arg: OTHER_VALUES[arg][0]})
+        assert f"{arg!r}" in str(caught.value)
         assert "makes no sense for it: " + reason in str(caught.value)
 
 

@@ -290,7 +290,7 @@ def test_hooks_are_gone_after_a_failure_too() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_modules_need_a_size_and_take_no_knobs() -> None:
+def test_modules_need_a_size_and_take_no_model_args() -> None:
     network = build_model("linear", classes=3)
     with pytest.raises(ModelError, match="needs the size of its images"):
         anatomy(network)

@@ -65,9 +65,9 @@ def test_a_coreset_reaches_every_heap():
 
 
 def test_the_score_is_the_mean_of_the_strangest_places():
-    strange = torch.zeros(1, 200)
-    strange[0, 7], strange[0, 9] = 4.0, 2.0
-    assert score_of(strange).item() == 3.0
+    is_ood = torch.zeros(1, 200)
+    is_ood[0, 7], is_ood[0, 9] = 4.0, 2.0
+    assert score_of(is_ood).item() == 3.0
     assert score_of(torch.tensor([[5.0]])).item() == 5.0
 
 

@@ -13,7 +13,7 @@ def probe(name, img_size=64):
     torch.manual_seed(0)
     taps = tap_points(headless(name, 3, img_size, {}))
     spec = {
-        "kind": "probe", "name": name, "img_size": img_size, "knobs": {}, "taps": taps, "parts": [len(taps)],
+        "kind": "probe", "name": name, "img_size": img_size, "model_args": {}, "taps": taps, "parts": [len(taps)],
         "head": None, "input": {"mean": [0.5] * 3, "std": [0.25] * 3, "mode": "fixed"},
     }  # fmt: skip
     return Probe(spec).eval()

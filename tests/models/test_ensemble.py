@@ -1,4 +1,4 @@
-"""Networks that answer together: the mean of their calibrated beliefs."""
+"""Ensembles: the mean of the calibrated probabilities."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from clearsight.predictor import Predictor
 from clearsight.tasks import Classification
 
 SPEC = {
-    "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "knobs": {},
+    "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "model_args": {},
     "input": {"mean": [0.5], "std": [0.25], "mode": "fixed"},
 }  # fmt: skip
 
@@ -24,7 +24,7 @@ def pair():
     return Ensemble.of([Network(SPEC), Network(SPEC)], [0.5, 2.0]).eval()
 
 
-def test_its_belief_is_the_mean_of_the_members(pair):
+def test_its_probability_is_the_mean_of_the_members(pair):
     images = torch.rand(5, 1, 16, 16)
     with torch.inference_mode():
         first, second = (member(images).numpy() for member in pair.members)

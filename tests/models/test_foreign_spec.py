@@ -26,7 +26,7 @@ SMALL = "timm/test_resnet"
 
 
 def spec(network=SMALL, /, **model_args):
-    return {"kind": "network", "name": network, "classes": 3, "img_size": 32, "knobs": model_args, "input": INPUT}
+    return {"kind": "network", "name": network, "classes": 3, "img_size": 32, "model_args": model_args, "input": INPUT}
 
 
 def wrapped(kind, inner):
@@ -116,7 +116,7 @@ def test_a_bundle_says_what_it_asks_for(alone, saved, tmp_path):
             spec(pretrained=True),
             spec("resnet8", pretrained=True),
             spec("timm/local-dir:/tmp"),
-            {**spec(), "knobs": ["pretrained"]},
+            {**spec(), "model_args": ["pretrained"]},
             {**spec(), "name": ["timm/resnet18"]},
             {"kind": "classical", "name": "hog+svm", "options": {"pretrained": True}, "head": None},
             {"kind": "classical", "name": "features+svm", "options": {}, "head": None},
@@ -124,9 +124,9 @@ def test_a_bundle_says_what_it_asks_for(alone, saved, tmp_path):
             [],
         ]
     ):
-        with pytest.raises(BundleError) as told:
+        with pytest.raises(BundleError) as message:
             Bundle.load(with_network(saved, tmp_path / str(number), network))
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(message.value)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def mirrored():
     """A probe that looks at an image and its mirror image."""
     torch.manual_seed(0)
     spec = {
-        "kind": "probe", "name": "resnet8", "img_size": 16, "knobs": {}, "taps": ["layer1"], "parts": [0, 1],
+        "kind": "probe", "name": "resnet8", "img_size": 16, "model_args": {}, "taps": ["layer1"], "parts": [0, 1],
         "input": {"mean": [0.5], "std": [0.25], "mode": "fixed"}, "views": ["as it is", "left-right"],
         "head": {"kind": "softmax", "features": 3 * 16 + 64, "classes": 3},
     }  # fmt: skip
@@ -123,7 +123,7 @@ def test_maps_lie_as_the_image_does_though_the_mirror_image_runs_first():
 def test_maps_of_a_whole_network_lie_as_the_image_does_too():
     torch.manual_seed(0)
     spec = {
-        "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "knobs": {"width": 8},
+        "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "model_args": {"width": 8},
         "input": {"mean": [0.5], "std": [0.25]}, "views": ["as it is", "left-right"],
     }  # fmt: skip
     network, image = Network(spec).eval(), torch.rand(1, 1, 16, 16)
@@ -135,7 +135,7 @@ def test_maps_of_a_whole_network_lie_as_the_image_does_too():
 
 def test_an_ensemble_shows_its_first_member():
     spec = {
-        "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "knobs": {"width": 8},
+        "kind": "network", "name": "resnet8", "classes": 3, "img_size": 16, "model_args": {"width": 8},
         "input": {"mean": [0.5], "std": [0.5]},
     }  # fmt: skip
     joined = Ensemble.of([Network(spec), Network(spec)], [1.0, 1.0])

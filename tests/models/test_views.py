@@ -13,7 +13,8 @@ from clearsight.predictor import Predictor
 from clearsight.tasks import Classification
 
 SPEC = {
-    "kind": "probe", "name": "resnet8", "img_size": 16, "knobs": {}, "taps": ["layer1", "layer2"], "parts": [0, 1, 2],
+    "kind": "probe", "name": "resnet8", "img_size": 16, "model_args": {}, "taps": ["layer1", "layer2"],
+    "parts": [0, 1, 2],
     "input": {"mean": [0.5], "std": [0.25], "mode": "fixed"},
     "head": {"kind": "softmax", "features": 3 * 16 + 3 * 32 + 64, "classes": 3},
 }  # fmt: skip

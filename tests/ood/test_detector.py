@@ -29,7 +29,7 @@ def fitted(images=400):
 
 def test_the_threshold_lets_its_share_of_held_out_images_through():
     detector, held_out = fitted()
-    percentile, flagged, score = detector.judge(*held_out)
+    percentile, flagged, score = detector.detect(*held_out)
     assert flagged.mean() == pytest.approx(FALSE_ALARMS, abs=0.011)
     assert ((percentile >= 0) & (percentile <= 1)).all()
     assert score[flagged].min() > score[~flagged].max()
@@ -38,11 +38,11 @@ def test_the_threshold_lets_its_share_of_held_out_images_through():
 
 def test_far_by_features_or_by_pixels_is_flagged_and_further_is_more():
     detector, (_, features, statistics) = fitted()
-    sure = np.array([[50.0, 0, 0]])  # the network has no doubt
+    sure = np.array([[50.0, 0, 0]])  # the network is certain
     scores = []
     for away in (5, 20, 1000):
         for f, s in ((features[:1] * -away, statistics[:1]), (features[:1], statistics[:1] + away)):
-            _, flagged, score = detector.judge(sure, f, s)
+            _, flagged, score = detector.detect(sure, f, s)
             assert flagged.all()
             scores.append(float(score[0]))
     assert scores[1] < scores[3] < scores[5]
@@ -70,7 +70,7 @@ def test_it_comes_back_from_card_and_arrays():
     card = json.loads(json.dumps(detector.card(), allow_nan=False))
     again = OODDetector.load(card, detector.to_arrays())
     assert again.left_out == detector.left_out
-    for mine, theirs in zip(detector.judge(*held_out), again.judge(*held_out), strict=True):
+    for mine, theirs in zip(detector.detect(*held_out), again.detect(*held_out), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 

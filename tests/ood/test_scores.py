@@ -26,7 +26,7 @@ def world(n, classes=(0, 1, 2)):
     return features, pixel_statistics(pixels), labels
 
 
-TRAIN, KNOWN, STRANGE = world(400), world(200), world(200, classes=(3,))
+TRAIN, KNOWN, UNKNOWN = world(400), world(200), world(200, classes=(3,))
 BANK = Bank.fit(TRAIN[0], TRAIN[2], TRAIN[1])
 
 
@@ -36,8 +36,8 @@ def logits(features):
 
 @pytest.mark.parametrize("name", ["knn", "mahalanobis", "max-softmax"])
 def test_another_class_scores_high(name):
-    known, strange = (BANK.scores(logits(f), f, s)[name] for f, s, _ in (KNOWN, STRANGE))
-    assert auroc(known, strange) > (0.6 if name == "max-softmax" else 0.95)
+    known, unknown = (BANK.scores(logits(f), f, s)[name] for f, s, _ in (KNOWN, UNKNOWN))
+    assert auroc(known, unknown) > (0.6 if name == "max-softmax" else 0.95)
 
 
 def test_pixels_of_noise_and_constants_score_high_whatever_the_features():
@@ -61,7 +61,7 @@ def test_with_few_axes_distances_are_bounded_from_below_and_keep_their_order():
     """Vectors of more dimensions than axes are kept: what lies outside them counts by its length."""
     many = RNG.normal(size=(300, 4 * AXES)) * np.linspace(3, 0.1, 4 * AXES)
     train, new = many[:200].astype(np.float32), many[200:].astype(np.float32)
-    new[:30] += 2 * RNG.normal(size=(30, 4 * AXES)).astype(np.float32)  # strange in every direction
+    new[:30] += 2 * RNG.normal(size=(30, 4 * AXES)).astype(np.float32)  # unknown in every direction
     exact = NearestNeighbors(n_neighbors=5).fit(train).kneighbors(new)[0][:, -1]
     found = Neighbours.fit(train).distance(new)
     assert (found <= exact * 1.002).all()
@@ -88,14 +88,14 @@ def test_max_softmax_is_minus_its_log():
 
 
 def test_a_bank_comes_back_from_its_arrays():
-    other = Bank.fit(TRAIN[0], TRAIN[2], TRAIN[1], STRANGE[0][:100])
+    other = Bank.fit(TRAIN[0], TRAIN[2], TRAIN[1], UNKNOWN[0][:100])
     for bank in (BANK, other):
         again, z = Bank.from_arrays(bank.to_arrays()), logits(KNOWN[0])
         found = bank.scores(z, *KNOWN[:2])
         for name, values in again.scores(z, *KNOWN[:2]).items():
             np.testing.assert_array_equal(found[name], values)
-    known, strange = (other.scores(None, f, s)["other"] for f, s, _ in (KNOWN, STRANGE))
-    assert auroc(known, strange[100:]) > 0.99
+    known, unknown = (other.scores(None, f, s)["other"] for f, s, _ in (KNOWN, UNKNOWN))
+    assert auroc(known, unknown[100:]) > 0.99
 
 
 def test_pooling_is_the_mean_of_parts():

@@ -96,13 +96,13 @@ def make_run() -> Callable[..., Parts]:
             prepared=prepared,
             recipe=Recipe("scratch", "resnet8", {}, side, ()),
             decisions=(Decision("network", "resnet8 from scratch", "the images are small"),),
-            judged=prepared.split.val,
+            validation_indices=prepared.split.val,
             val_logits=np.zeros((len(prepared.split.val), k)),
             history=_history(changes.pop("losses", ())),
             candidates=(),
             tuned=False,
             seconds=12.3,
-            limits_seconds=1.5,
+            ood_seconds=1.5,
             images_per_second=456.0,
         )
         config = changes.pop("config", TrainConfig())

@@ -63,7 +63,7 @@ def test_no_probability_is_printed_as_certain() -> None:
         (
             [[430, 70], [70, 430]],
             "unknown",
-            "these are too few images to tell whether its probabilities are calibrated",
+            "there are too few images to measure the calibration of its probabilities",
         ),
         ([[400, 100], [100, 400]], "poor", "it is overconfident"),
         ([[500, 0], [0, 500]], "poor", "it is underconfident"),

@@ -32,7 +32,7 @@ Evaluated = Callable[..., ClassEvaluation]
 
 SECTIONS = [
     "verdict", "data", "recipe", "curves", "scores", "confusion", "classes", "curves-by-threshold", "calibration",
-    "mistakes", "limits", "robustness", "use",
+    "mistakes", "ood", "robustness", "use",
 ]  # fmt: skip
 
 
@@ -324,7 +324,7 @@ class Own(Evaluation):
 def test_a_task_known_to_this_test_alone_gets_a_whole_page(page: Callable[..., Page]) -> None:
     made = page(evaluation=Own(), validation=Own(), losses=[0.9, 0.5])
     assert [a["id"] for a in made.all("section")] == [
-        "verdict", "data", "recipe", "curves", "scores", "limits", "robustness", "use",
+        "verdict", "data", "recipe", "curves", "scores", "ood", "robustness", "use",
     ]  # fmt: skip
     assert "It is half right" in made.text
     assert "Half 0.5 of all." in made.text
@@ -367,13 +367,13 @@ def test_scores_and_mistakes_of_every_task(page: Callable[..., Page], task: str)
 
 def test_warnings_of_the_audit_are_caveats(page: Callable[..., Page]) -> None:
     findings = (
-        Finding("duplicates-across-splits", "warning", "2 image(s) occur twice", "remove them"),
+        Finding("duplicates-across-splits", "warning", "2 images occur twice", "remove them"),
         Finding("pixels", "note", "EXIF orientation is applied"),
     )
     text = page(findings=findings).text
     assert "Reasons to trust it less" in text
     caveats = text[text.index("Reasons to trust it less") : text.index("All of this holds")]
-    assert "2 image(s) occur twice. Remove them." in caveats
+    assert "2 images occur twice. Remove them." in caveats
     assert "EXIF" not in caveats
 
 

@@ -94,7 +94,7 @@ def test_few_classes_share_the_rows(make_run: MakeRun, classes: tuple[str, ...],
     assert len({row[0].alt for row in made.rows}) == rows
 
 
-def test_mixed_labels_are_told(make_run: MakeRun) -> None:
+def test_mixed_labels_are_shown(make_run: MakeRun) -> None:
     made = preview(make_run(training=trained("light", cutmix=1.0))["fitted"], 0)
     assert made is not None
     alts = [shown.alt for row in made.rows for shown in row[1:]]

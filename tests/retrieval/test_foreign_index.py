@@ -117,9 +117,11 @@ def test_lists_that_are_mostly_empty_are_read(learned):
 @pytest.mark.parametrize("cut", [0, 3, 4, 40, 52, 53, 200, 1000, -1])
 def test_a_file_cut_short_is_named_in_one_line(coded, exact, cut):
     for content, kind, count in ((coded[1], "ivfpq", len(VECTORS)), (exact, "exact", 50)):
-        with pytest.raises(BundleError, match=r"index\.faiss is damaged, or no index that Clearsight writes") as told:
+        with pytest.raises(
+            BundleError, match=r"index\.faiss is damaged, or no index that Clearsight writes"
+        ) as message:
             read_faiss(content[:cut], kind, WIDTH, count)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(message.value)
     with pytest.raises(BundleError, match="4 bytes too many"):
         read_faiss(exact + b"more", "exact", WIDTH, 50)
 
@@ -329,9 +331,9 @@ def test_no_images_are_indexed_but_those_the_model_was_trained_on(made, tmp_path
     ],
 )  # fmt: skip
 def test_places_that_no_record_may_name(origin):
-    with pytest.raises(BundleError) as told:
+    with pytest.raises(BundleError) as message:
         recorded_place(origin, "the images")
-    assert "are gone" not in str(told.value)
+    assert "are gone" not in str(message.value)
 
 
 def test_pipes_and_links_to_devices_are_no_places(tmp_path):

@@ -1,4 +1,4 @@
-"""Similar images: exact and coded search, judged, and what cannot be searched."""
+"""Similar images: exact and coded search, evaluated, and what cannot be searched."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_exact_search_is_exact():
 
 @pytest.fixture(scope="module")
 def coded():
-    """An index of codes of 8 bytes, and what its building said of its progress."""
+    """An index of codes of 8 bytes, and its progress messages."""
     seen = []
     return build_faiss(VECTORS, "ivfpq", 8, lambda done, total: seen.append((done, total))), seen
 
@@ -57,7 +57,7 @@ def card(labels):
     return IndexCard("", "", "exact", "", ("x",) * n, tuple(labels), tuple(range(n)), ("a", "b"), 2)
 
 
-def test_judging_by_hand():
+def test_scores_by_hand():
     vectors = unit(np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32))
     index = Index(card([0, 1, 1, 1]), build_faiss(vectors, "exact"))
     found = evaluate_index(index, np.array([[1, 0.01]], np.float32), np.array([1]), k=2)
@@ -73,9 +73,9 @@ def indexed(digits_run):
     return cs.index(digits_run)
 
 
-def test_a_runs_own_images_are_indexed_and_judged(indexed, digits_run):
-    index, judged, folder = indexed.index, indexed.scores, indexed.folder
-    assert judged.precision > 0.9
+def test_the_images_of_a_run_are_indexed_and_evaluated(indexed, digits_run):
+    index, scores, folder = indexed.index, indexed.scores, indexed.folder
+    assert scores.precision > 0.9
     assert folder == digits_run / "index"
     again = Index.load(folder)
     np.testing.assert_array_equal(
@@ -95,11 +95,11 @@ def test_searching_draws_the_neighbours(indexed, digits_run, digit_folders, tmp_
 
 def test_other_data_and_any_layer(digits_run, digit_folders, tmp_path):
     found = cs.index(digits_run, str(digit_folders), layer="layer1", out=str(tmp_path / "index"))
-    index, judged = found.index, found.scores
+    index, scores = found.index, found.scores
     ready = cs.load(digits_run).predictor.bundle.split
-    assert 0 < judged.queries < 60, "the run's own training images are indexed, but no queries"
-    assert judged.queries <= ready.count("test")
-    with pytest.raises(ModelError, match=r"there is no layer 'layer9'.*Did you mean layer"):
+    assert 0 < scores.queries < 60, "the run's own training images are indexed, but no queries"
+    assert scores.queries <= ready.count("test")
+    with pytest.raises(ModelError, match=r"unknown layer 'layer9'.*Did you mean layer"):
         cs.index(digits_run, str(digit_folders), layer="layer9", out=str(tmp_path / "other"))
     assert index.card.layer == "layer1"
 

@@ -154,7 +154,7 @@ def test_every_verb_that_scores_leaves_training_images_out(trained, tmp_path):
     assert own.images.own_split
     assert cs.evaluate(run, data).n == own.n
     assert cs.robustness(run, data, changes=["blur"]).images == own.n
-    assert {row.n for row in cs.compare_models(run, data, views="mirror")} == {own.n}
+    assert {row.n for row in cs.compare_models(run, data, tta="mirror")} == {own.n}
     assert cs.index(run, data, out=str(tmp_path / "index")).scores.queries == own.n
 
 
@@ -215,9 +215,9 @@ def test_a_changed_split_file_is_refused(trained, tmp_path):
 def test_a_folder_named_like_a_built_in_data_set_is_ambiguous(digits_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Pictures({n: CLASSES[n % 3] for n in range(30)}).folder(tmp_path / "digits", np.random.default_rng(0))
-    assert main(["check", "digits"]) == 2
+    assert main(["audit", "digits"]) == 2
     assert "digits has two meanings" in capsys.readouterr().err
-    assert main(["check", "./digits", "--img-size", "8"]) == 0
+    assert main(["audit", "./digits", "--img-size", "8"]) == 0
     assert read("builtin:digits").origin == json.loads((digits_run / "config.json").read_text())["data"]
     metrics = json.loads((digits_run / "metrics.json").read_text())
     assert cs.evaluate(digits_run).n == metrics["test"]["n"]

@@ -25,7 +25,8 @@ found = read("digits")
 pixels, labels = np.asarray(found.source.images)[:, None], found.labels
 name, precision = os.environ["NETWORK"].split()
 spec = {"kind": "network", "name": name, "classes": 10, "img_size": 8,
-        "knobs": {"width": 8} if name == "resnet8" else {}, "input": {"mean": [0.3], "std": [0.37], "mode": "fixed"}}
+        "model_args": {"width": 8} if name == "resnet8" else {}, "input": {"mean": [0.3], "std": [0.37], "mode":
+        "fixed"}}
 torch.manual_seed(0)
 network = Network(spec).to(getattr(torch, precision))
 weights = np.linspace(0.5, 1, len(labels), dtype=np.float32)

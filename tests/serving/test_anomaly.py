@@ -34,7 +34,7 @@ def remembering(detector_run, tmp_path_factory):
     return cs.fit(data, task="anomaly", anomaly="patchcore", img_size=64, out=out).folder
 
 
-def told(client, files):
+def message(client, files):
     found = client.post("/v1/predict", files=[("images", (str(i), content)) for i, content in enumerate(files)])
     assert found.status_code == 200, found.text
     return found.json()["predictions"]
@@ -43,7 +43,7 @@ def told(client, files):
 def test_answers_are_the_predictor_s(served, plates, png):
     predictor, client = served["places"]
     images = np.concatenate([plates(2, seed=5), plates(3, seed=6, spotted=True)])
-    answers = told(client, [png(image) for image in images])
+    answers = message(client, [png(image) for image in images])
     for own, other in zip(answers, predictor.predict(images), strict=True):
         assert set(own) == {"task", "image", "anomaly", "probability", "p_value", "score", "picture"}
         assert (own["task"], own["anomaly"], own["p_value"]) == ("anomaly", other.anomaly, other.p_value)
@@ -55,7 +55,7 @@ def test_answers_are_the_predictor_s(served, plates, png):
 def test_a_sound_is_answered_as_its_file_is(served, tone, tmp_path):
     predictor, client = served["sounds"]
     files = [tone(50), tone(51, high=True)]
-    answers = told(client, files)
+    answers = message(client, files)
     assert [a["anomaly"] for a in answers] == [False, True]
     for i, content in enumerate(files):
         (tmp_path / f"{i}.wav").write_bytes(content)
@@ -66,7 +66,7 @@ def test_a_sound_is_answered_as_its_file_is(served, tone, tmp_path):
         assert one.json()["predictions"][0]["picture"].startswith("data:image/png")
 
 
-def test_sounds_that_cannot_be_read_are_told(served, tone, serving):
+def test_sounds_that_cannot_be_read_are_reported(served, tone, serving):
     predictor, client = served["sounds"]
     cut = client.post("/v1/predict", content=tone(1)[:-100], headers=WAV)
     assert (cut.status_code, "is cut off" in cut.json()["detail"]) == (422, True)
@@ -79,7 +79,7 @@ def test_sounds_that_cannot_be_read_are_told(served, tone, serving):
 def test_sounds_of_classes_are_answered(tones, tone, serving, tmp_path):
     run = cs.fit(tones, model="pixels+softmax", img_size=32, out=tmp_path / "run")
     with serving(cs.load(run.folder, engine="torch").predictor) as client:
-        assert [a["label"] for a in told(client, [tone(70), tone(71, high=True)])] == ["low", "high"]
+        assert [a["label"] for a in message(client, [tone(70), tone(71, high=True)])] == ["low", "high"]
         assert client.get("/v1/model").json()["sounds"] is True
 
 
@@ -89,29 +89,29 @@ def test_the_card_says_what_is_normal_and_how_often_it_is_wrong(served):
     schemas.ModelCard.model_validate(card)
     answer = predictor.bundle.task
     assert (card["task"], card["sounds"]) == ("anomaly", False)
-    assert card["answer"] == {
+    assert card["task_card"] == {
         "task": "anomaly", "normal": ["whole"], "false_alarms": 0.05, "held_out": len(answer.known),
         "threshold": pytest.approx(answer.threshold), "prior": 0.5,
     }  # fmt: skip
     assert card["methods"][0] == "anomaly-map"
-    for what in ("attack", "card"):
+    for what in ("attack", "robustness"):
         assert "for models that give one class per image" in card["left_out"][what]
     assert "network" not in card["left_out"]
     other = served["sounds"][1].get("/v1/model").json()
-    assert (other["answer"]["normal"], other["sounds"]) == (["low"], True)
+    assert (other["task_card"]["normal"], other["sounds"]) == (["low"], True)
     assert "compares pixels has no layers" in other["left_out"]["network"]
 
 
 def test_its_own_map_is_the_heatmap_unless_another_is_named(served, plates, png):
     predictor, client = served["places"]
     image = plates(1, seed=7, spotted=True)
-    found = client.post("/v1/explain?heat=true&apart=true&judged=true", content=png(image[0])).json()
+    found = client.post("/v1/explain?heat=true&apart=true&faithfulness=true", content=png(image[0])).json()
     schemas.ExplanationBody.model_validate(found)
     expected = next(explain(predictor, image, method="anomaly-map"))
     assert (found["task"], found["method"], found["target"]) == ("anomaly", "anomaly-map", "anomaly")
     np.testing.assert_allclose(found["heat"], expected.heat, rtol=1e-3, atol=1e-3)
     assert found["strongest"] == pytest.approx(expected.heat.max(), rel=1e-3)
-    assert found["belief"] == pytest.approx(predictor.predict(image)[0].probability)
+    assert found["probability"] == pytest.approx(predictor.predict(image)[0].probability)
     assert found["faithfulness"] is None
     assert found["verdict"] == "faithfulness cannot be measured: blurring a place changes the prediction by itself"
     for method in ("saliency", "occlusion"):
@@ -123,7 +123,7 @@ def test_its_own_map_is_the_heatmap_unless_another_is_named(served, plates, png)
     [
         ("anomaly-map", "is of detectors of anomalies that compare places"),
         ("grad-cam", "needs gradients, which this model does not have; found detector; expected occlusion, lime, shap"),
-        ("magic", "there is no method 'magic'"),
+        ("magic", "unknown method 'magic'"),
     ],
 )
 def test_a_map_that_a_detector_does_not_have_is_refused(served, tone, method, words):
@@ -174,7 +174,7 @@ def test_the_network_below_a_detector_can_be_walked(served, remembering, serving
 
 
 def test_serve_takes_a_detector(detector_run, monkeypatch):
-    made, told = [], []
+    made, message = [], []
 
     class Server:
         should_exit = False
@@ -184,6 +184,6 @@ def test_serve_takes_a_detector(detector_run, monkeypatch):
 
     monkeypatch.setattr("clearsight.serving.server.make_server", lambda *_: Server())
     monkeypatch.setattr("clearsight.serving.logs.log_to_stderr", lambda: None)
-    cs.serve(detector_run, port=0, started=told.append)
+    cs.serve(detector_run, port=0, started=message.append)
     assert len(made) == 1
-    assert isinstance(told[0], Address)
+    assert isinstance(message[0], Address)

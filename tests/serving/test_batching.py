@@ -52,11 +52,11 @@ def test_what_arrives_while_the_engine_works_is_the_next_batch():
 
 
 def test_lanes_work_side_by_side_and_the_first_knows_that_it_is_alone():
-    gate, told = threading.Barrier(3, timeout=20), []
+    gate, message = threading.Barrier(3, timeout=20), []
 
     async def main():
         def work(items, alone):
-            told.append((list(items), alone))
+            message.append((list(items), alone))
             gate.wait()
             return squares(items)
 
@@ -68,14 +68,14 @@ def test_lanes_work_side_by_side_and_the_first_knows_that_it_is_alone():
             await asyncio.sleep(0.05)
         asked += [asyncio.create_task(batcher.submit(i)) for i in range(2, 7)]
         await asyncio.sleep(0.05)
-        assert told == [([0], True), ([1], False)]
+        assert message == [([0], True), ([1], False)]
         await asyncio.to_thread(gate.wait)
         await asyncio.to_thread(gate.wait)
         assert await asyncio.gather(*asked) == squares(range(7))
         await batcher.stop()
 
     asyncio.run(main())
-    assert sorted(items for items, _ in told[2:]) == [[2, 3, 4, 5], [6]]
+    assert sorted(items for items, _ in message[2:]) == [[2, 3, 4, 5], [6]]
 
 
 def test_a_lone_item_does_not_linger():

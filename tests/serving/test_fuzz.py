@@ -27,7 +27,7 @@ CONFORMANCE = (response_schema_conformance, status_code_conformance, content_typ
 KINDS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 
-def spoilt(rng, files):
+def damaged(rng, files):
     """A file cut off, with bits turned, with another's tail, or of noise."""
     content = bytearray(rng.choice(files))
     how = rng.randrange(4)
@@ -46,7 +46,7 @@ MORE_EXAMPLES = pytest.mark.parametrize("times", [1, pytest.param(30, marks=pyte
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 20))])
-def test_spoilt_uploads_are_answered_and_never_fail(client, pngs, tone, seed):
+def test_malformed_uploads_are_answered_and_never_fail(client, pngs, tone, seed):
     rng = random.Random(seed)
     array = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     files = [tone(1)]
@@ -56,11 +56,11 @@ def test_spoilt_uploads_are_answered_and_never_fail(client, pngs, tone, seed):
         files.append(buffer.getvalue())
     seen = collections.Counter()
     for number in range(100):
-        content = spoilt(rng, files)
+        content = damaged(rng, files)
         headers = {"Content-Type": rng.choice(("image/png", "application/octet-stream", "application/json"))}
         if number % 3 == 0:
             body = b'--b\r\nContent-Disposition: form-data; name="a"; filename="x"\r\n\r\n' + content + b"\r\n--b--\r\n"
-            content = bytes(body if rng.random() < 0.7 else spoilt(rng, [body]))
+            content = bytes(body if rng.random() < 0.7 else damaged(rng, [body]))
             headers = {"Content-Type": "multipart/form-data; boundary=b"}
         found = client.post("/v1/predict", content=content, headers=headers)
         seen[found.status_code] += 1

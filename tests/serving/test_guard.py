@@ -92,12 +92,12 @@ def strict(predictor, serving):
         yield client
 
 
-def test_a_large_body_is_refused_told_or_not(strict):
-    told = strict.post("/v1/predict", content=b"x" * 20_000)
+def test_a_large_body_is_refused_with_and_without_a_length(strict):
+    message = strict.post("/v1/predict", content=b"x" * 20_000)
     untold = strict.post("/v1/predict", content=iter([b"x" * 5_000] * 4))
     unread = strict.request("GET", "/health", content=iter([b"x" * 5_000] * 4))
-    assert (told.status_code, untold.status_code, unread.status_code) == (413, 413, 200)
-    assert "expected at most 0.01 MB" in told.json()["detail"]
+    assert (message.status_code, untold.status_code, unread.status_code) == (413, 413, 200)
+    assert "expected at most 0.01 MB" in message.json()["detail"]
 
 
 def test_a_large_image_is_refused_before_it_is_decoded(strict, png):
@@ -112,7 +112,7 @@ def test_many_images_are_refused(strict, pngs):
 
 
 class Slow:
-    """A predictor that waits before each look until told to go on."""
+    """A predictor that waits before each forward pass until it is released."""
 
     def __init__(self, predictor):
         self.predictor, self.gate = predictor, threading.Event()
@@ -163,7 +163,7 @@ def test_an_answer_that_takes_too_long_is_429_and_still_counts_as_work(predictor
         wait_for(lambda: "clearsight_images_in_progress 0.0" in client.get("/metrics").text)
 
 
-def test_a_defect_is_told_by_its_number_alone(predictor, pngs, monkeypatch, serving):
+def test_an_internal_error_shows_its_number_alone(predictor, pngs, monkeypatch, serving):
     with serving(predictor) as client:
         monkeypatch.setattr(predictor, "forward", lambda images: 1 / 0)
         found = client.post("/v1/predict", content=pngs[0])

@@ -15,9 +15,9 @@ def same(answers, expected):
     assert [a["label"] for a in answers] == [e.label for e in expected]
     for a, e in zip(answers, expected, strict=True):
         assert a["probabilities"] == pytest.approx(e.probabilities, abs=1e-4)
-        assert a["doubt"] == pytest.approx(e.doubt, abs=1e-4)
+        assert a["uncertainty"] == pytest.approx(e.uncertainty, abs=1e-4)
         assert a["set"] == (None if e.set is None else list(e.set))
-        assert a["none_of_these"] == e.none_of_these
+        assert a["is_ood"] == e.is_ood
 
 
 def form(files):
@@ -57,7 +57,7 @@ def test_photographs_and_a_thousand_classes(photos, serving):
     likeliest = list(found[0]["probabilities"].items())[:3]
     assert list(few["probabilities"]) == [name for name, _ in likeliest]
     assert list(few["probabilities"].values()) == pytest.approx([p for _, p in likeliest], abs=1e-5)
-    assert few["strangeness"] is None
+    assert few["ood_percentile"] is None
 
 
 def test_coverage_is_each_request_s_own(client, predictor, digits_arrays, pngs):
@@ -71,7 +71,7 @@ def test_coverage_is_each_request_s_own(client, predictor, digits_arrays, pngs):
     same(narrow, predictor.predict(images, coverage=0.5))
 
 
-def test_a_bad_image_among_good_ones_is_told_in_its_place(client, pngs):
+def test_a_malformed_image_among_good_ones_has_an_error_in_its_entry(client, pngs):
     found = client.post("/v1/predict", files=form([pngs[0], b"no picture", pngs[1][: len(pngs[1]) // 2]]))
     assert found.status_code == 200
     good, text, cut = found.json()["predictions"]
@@ -98,7 +98,7 @@ def test_a_bad_image_among_good_ones_is_told_in_its_place(client, pngs):
         ({"json": {"images": ["aGk="] * 17}}, 422, "too many images in one request; expected at most 16"),
     ],
 )
-def test_a_request_that_cannot_be_used_is_told_why(client, request_, status, words):
+def test_a_malformed_request_gets_the_reason(client, request_, status, words):
     found = client.post("/v1/predict", **request_)
     assert (found.status_code, found.headers["content-type"]) == (status, "application/problem+json")
     problem = found.json()
@@ -137,18 +137,18 @@ def test_the_heatmap_is_that_of_the_library(client, predictor, digits_arrays, pn
 
     image = digits_arrays[0][-40:][:1]
     found = client.post("/v1/explain?method=saliency&heat=true&target=3", content=pngs[0]).json()
-    expected = next(explain(predictor, image, method="saliency", target="3", judged=False))
+    expected = next(explain(predictor, image, method="saliency", target="3", faithfulness=False))
     np.testing.assert_allclose(found["heat"], expected.heat, rtol=1e-3, atol=1e-5)
     assert (found["target"], found["shape"]) == ("3", [8, 8])
-    assert found["belief"] == pytest.approx(expected.belief, abs=1e-4)
+    assert found["probability"] == pytest.approx(expected.value, abs=1e-4)
     head, _, data = found["picture"].partition(",")
     assert head == "data:image/png;base64"
     with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
         assert picture.mode == "RGB"
-    judged = client.post("/v1/explain?method=occlusion&judged=true&picture=false", content=pngs[0]).json()
-    assert judged["picture"] is None
-    assert "faithfulness" in judged["verdict"]
-    assert -2 <= judged["faithfulness"]["score"] <= 2
+    faithfulness = client.post("/v1/explain?method=occlusion&faithfulness=true&picture=false", content=pngs[0]).json()
+    assert faithfulness["picture"] is None
+    assert "faithfulness" in faithfulness["verdict"]
+    assert -2 <= faithfulness["faithfulness"]["score"] <= 2
 
 
 def test_an_explanation_that_cannot_be_had(client, predictor, pngs, serving):
@@ -156,7 +156,7 @@ def test_an_explanation_that_cannot_be_had(client, predictor, pngs, serving):
 
     for query, words in (
         ("method=grad-cat", "did you mean grad-cam"),
-        ("target=12", "there is no class 12"),
+        ("target=12", "unknown class 12"),
         ("samples=1", "samples: "),
     ):
         found = client.post(f"/v1/explain?{query}", content=pngs[0])
@@ -187,12 +187,12 @@ def test_without_an_index_it_says_how_to_make_one(client, pngs):
     assert "Run `clearsight index RUN`" in found.json()["detail"]
 
 
-def test_the_card_tells_what_the_model_is_and_not_where(client, predictor, digits_run):
+def test_the_card_describes_the_model_without_paths(client, predictor, digits_run):
     text = client.get("/v1/model").text
     card = client.get("/v1/model").json()
     assert card["classes"] == list(predictor.classes)
     assert card["scores"]["test"]["n"] == 450
-    assert card["limits"]["outliers"]["scores"]
+    assert card["ood_detector"]["outliers"]["scores"]
     assert "smoothgrad" in card["methods"]
     assert str(digits_run.parent) not in text
     assert "origin" not in text

@@ -32,32 +32,32 @@ def process(run, *options):
         while not lines or lines[-1].rstrip() != "}":
             lines.append(started.stdout.readline())
             assert lines[-1], started.stderr.read()
-        told = json.loads("".join(lines))
-        with httpx2.Client(base_url=told["url"], timeout=60) as client:
+        message = json.loads("".join(lines))
+        with httpx2.Client(base_url=message["url"], timeout=60) as client:
             until = time.monotonic() + 120
             while client.get("/health").status_code == 503:
                 assert time.monotonic() < until
                 time.sleep(0.05)
             try:
-                yield started, told, client
+                yield started, message, client
             finally:
                 started.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_it_stops_once_requests_in_progress_are_answered(digits_run, pngs, number):
-    slow = "/v1/explain?method=smoothgrad&samples=200&judged=true"
+    slow = "/v1/explain?method=smoothgrad&samples=200&faithfulness=true"
     options = ["--host", "0.0.0.0"] if number == signal.SIGINT else []  # then a token is made
-    with process(digits_run, "--engine", "torch", *options) as (started, told, client):
-        assert (told["token"] is not None) == bool(options)
+    with process(digits_run, "--engine", "torch", *options) as (started, message, client):
+        assert (message["token"] is not None) == bool(options)
         if options:
             assert client.get("/v1/model").status_code == 401
-            assert len(told["token"]) >= 32
-            client.headers["Authorization"] = f"Bearer {told['token']}"
+            assert len(message["token"]) >= 32
+            client.headers["Authorization"] = f"Bearer {message['token']}"
         answers = []
         asking = threading.Thread(target=lambda: answers.append(client.post(slow, content=pngs[0])))
         asking.start()
-        with httpx2.Client(base_url=told["url"], headers=client.headers, timeout=60) as other:
+        with httpx2.Client(base_url=message["url"], headers=client.headers, timeout=60) as other:
             until = time.monotonic() + 60
             while "clearsight_requests_in_progress 1.0" not in other.get("/metrics").text:
                 assert time.monotonic() < until
@@ -73,7 +73,7 @@ def test_it_stops_once_requests_in_progress_are_answered(digits_run, pngs, numbe
 
 
 @pytest.mark.long
-def test_ctrl_c_tells_what_it_waits_for_and_a_second_one_ends_at_once(digits_run, pngs):
+def test_ctrl_c_reports_what_it_waits_for_and_a_second_one_ends_at_once(digits_run, pngs):
     command = [sys.executable, "-m", "clearsight.cli.main", "serve", str(digits_run), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         address = re.search(r"http://[^,]+", started.stdout.readline())[0]
@@ -90,8 +90,8 @@ def test_ctrl_c_tells_what_it_waits_for_and_a_second_one_ends_at_once(digits_run
                 while "clearsight_requests_in_progress 1.0" not in httpx2.get(f"{address}/metrics", timeout=60).text:
                     assert time.monotonic() < until
                 started.send_signal(signal.SIGINT)
-                told = started.stdout.readline()
-                assert told == "stopping; waiting for 1 request in flight, Ctrl-C again ends at once\n"
+                message = started.stdout.readline()
+                assert message == "stopping; waiting for 1 request in flight, Ctrl-C again ends at once\n"
                 assert started.poll() is None
                 started.send_signal(signal.SIGINT)
                 assert started.wait(5) == 130
@@ -139,7 +139,7 @@ def test_a_slow_body_is_answered_408(predictor, listening):
         assert b"found 3 bytes in 0.5 s" in found
 
 
-def test_more_connections_than_there_is_room_for_are_told_so(predictor, listening, monkeypatch):
+def test_too_many_connections_are_refused_with_the_reason(predictor, listening, monkeypatch):
     monkeypatch.setattr(server_module, "CONNECTIONS", 2)
     with listening(predictor) as address, contextlib.ExitStack() as stack:
         for _ in range(2):
@@ -171,7 +171,7 @@ def test_what_cannot_start_says_so_in_one_line(digits_run, capsys, tmp_path, mon
 
 
 def test_an_engine_that_cannot_be_made_ends_the_server(predictor, monkeypatch):
-    told: list[Address] = []
+    message: list[Address] = []
 
     def broken(images):
         raise ConfigError("no engine today")
@@ -179,5 +179,5 @@ def test_an_engine_that_cannot_be_made_ends_the_server(predictor, monkeypatch):
     monkeypatch.setattr(predictor, "prepare", broken)
     monkeypatch.setattr("clearsight.serving.logs.log_to_stderr", lambda: None)
     with pytest.raises(ConfigError, match="no engine today"):
-        cs.serve(predictor, port=0, started=told.append)
-    assert told[0].url.startswith("http://127.0.0.1:")
+        cs.serve(predictor, port=0, started=message.append)
+    assert message[0].url.startswith("http://127.0.0.1:")

@@ -117,7 +117,7 @@ def test_a_unit_is_the_sum_of_what_feeds_it(run_client, predictor, nodes, pngs, 
     assert [f["unit"] for f in found["feeders"]] == [f.unit for f in expected.feeders]
     assert picture(found["picture"]).shape == (4, 4, 3)
     missing = run_client.post(f"/v1/units?layer={node.number}&unit=64", content=pngs[0])
-    assert "there is no unit 64 in layer2.0.conv2; expected a number from 0 to 63" in missing.json()["detail"]
+    assert "unknown unit 64 in layer2.0.conv2; expected a number from 0 to 63" in missing.json()["detail"]
 
 
 def test_patches_come_from_the_images_it_learned_from(run_client, predictor, nodes):
@@ -136,25 +136,25 @@ def test_patches_come_from_the_images_it_learned_from(run_client, predictor, nod
         assert 0 <= left < right <= width
 
 
-def test_what_is_not_there_is_told_with_what_would_bring_it(client, predictor, digits_run, serving, tmp_path):
+def test_what_is_missing_is_reported_with_its_command(client, predictor, digits_run, serving, tmp_path):
     card = client.get("/v1/model").json()
     assert "clearsight index RUN" in card["left_out"]["search"]
-    assert "clearsight audit RUN" in card["left_out"]["card"]
+    assert "clearsight robustness RUN" in card["left_out"]["robustness"]
     assert "report" in card["left_out"]
     assert "network" not in card["left_out"]
-    for page in ("/v1/report.html", "/v1/audit/card.html"):
+    for page in ("/v1/report.html", "/v1/robustness/robustness.html"):
         assert client.get(page).status_code == 404
     with serving(predictor, run=digits_run) as other:
         left = other.get("/v1/model").json()["left_out"]
-        assert set(left) == {"search", "card"}
+        assert set(left) == {"search", "robustness"}
         page = other.get("/v1/report.html")
         assert page.content == (digits_run / "report.html").read_bytes()
         assert "sandbox allow-scripts" in page.headers["content-security-policy"]
-        for path in ("/v1/../report.html", "/v1/report.html/../model/card.json", "/v1/audit/../config.json"):
+        for path in ("/v1/../report.html", "/v1/report.html/../model/card.json", "/v1/robustness/../config.json"):
             assert other.get(path).status_code == 404
 
 
-def test_images_that_are_gone_are_told(predictor, tmp_path):
+def test_missing_images_are_reported(predictor, tmp_path):
     folder = RunFolder(tmp_path, predictor, None)
     predictor_data = predictor.bundle.data
     folder.predictor = cs.load  # anything: nothing of it is reached
@@ -197,8 +197,8 @@ def received(run, to, **data):
 
 @pytest.mark.parametrize(
     ("page", "by"),
-    [*((p, b) for p in ("report.html", "audit/card.html") for b in ("link", "pipe", "device", "steps")),
-     ("audit/card.html", "folder")],
+    [*((p, b) for p in ("report.html", "robustness/robustness.html") for b in ("link", "pipe", "device", "steps")),
+     ("robustness/robustness.html", "folder")],
 )  # fmt: skip
 def test_pages_lie_in_the_run(predictor, tmp_path, page, by):
     run, secret = tmp_path / "run", tmp_path / "secret"
@@ -214,13 +214,13 @@ def test_pages_lie_in_the_run(predictor, tmp_path, page, by):
     elif by == "device":
         (run / page).symlink_to("/dev/zero")
     else:
-        (run / "audit").rmdir()
-        (run / "audit").symlink_to(secret)
+        (run / "robustness").rmdir()
+        (run / "robustness").symlink_to(secret)
     folder = RunFolder(run, predictor, None)
-    name = {"report.html": "report", "audit/card.html": "card"}[page]
-    with pytest.raises(BundleError) as told:
+    name = {"report.html": "report", "robustness/robustness.html": "robustness"}[page]
+    with pytest.raises(BundleError) as message:
         folder.page(name)
-    assert "secret" not in str(told.value) or by != "pipe"
+    assert "secret" not in str(message.value) or by != "pipe"
     assert name in folder.missing()
 
 
@@ -252,18 +252,18 @@ def test_images_a_run_was_not_trained_on_are_not_shown(digits_run, digit_folders
         if "split" in data:
             (run / "split.csv").unlink()
         folder = RunFolder(run, cs.load(run, engine="torch").predictor, None)
-        with pytest.raises(BundleError) as told:
+        with pytest.raises(BundleError) as message:
             folder.sample()
-        assert str(private / "digit 0") not in str(told.value)
+        assert str(private / "digit 0") not in str(message.value)
 
 
 def test_errors_of_a_foreign_place_quote_nothing_from_it(digits_run, tmp_path):
     (tmp_path / "notes.csv").write_text("password,x\nhunter2,hunter3\n")
     run = received(digits_run, tmp_path / "run", origin=str(tmp_path / "notes.csv"))
-    with pytest.raises(BundleError, match="cannot be read") as told:
+    with pytest.raises(BundleError, match="cannot be read") as message:
         RunFolder(run, cs.load(run, engine="torch").predictor, None).sample()
-    assert "hunter" not in str(told.value)
-    assert "password" not in str(told.value)
+    assert "hunter" not in str(message.value)
+    assert "password" not in str(message.value)
 
 
 def test_thumbnails_are_those_of_indexed_images(digits_run, digit_folders, tmp_path):
@@ -391,7 +391,7 @@ def test_the_token_guards_the_studio_s_requests(predictor, digits_run, pngs):
 
     app = build_app(predictor, run=digits_run, token="correct-horse-battery-staple", local=False)
     client = TestClient(app, base_url="http://localhost")
-    for path in ("/v1/network", "/v1/patches?layer=1&unit=0", "/v1/report.html", "/v1/audit/card.html"):
+    for path in ("/v1/network", "/v1/patches?layer=1&unit=0", "/v1/report.html", "/v1/robustness/robustness.html"):
         assert client.get(path).status_code == 401
     for path in ("/v1/attack?epsilon=0.1", "/v1/maps", "/v1/units?layer=1&unit=0"):
         assert client.post(path, content=pngs[0]).status_code == 401

@@ -33,12 +33,12 @@ def test_answers_are_the_predictor_s(served, noise, png, kind, coverage):
     body = predictions_body(prediction_schema(type(predictor.bundle.task)))
     answers = body.model_validate(found.json()).predictions
     for own, other in zip(answers, predictor.predict(images, coverage=coverage), strict=True):
-        assert own.none_of_these is None, "nothing is known of its limits"
+        assert own.is_ood is None, "nothing is known of its limits"
         if kind == "labels":
             assert own.task == "multilabel"
             assert own.labels == other.labels
             assert own.probabilities == pytest.approx(other.probabilities, abs=1e-5)
-            assert own.doubt == pytest.approx(other.doubt, abs=1e-5)
+            assert own.uncertainty == pytest.approx(other.uncertainty, abs=1e-5)
             continue
         assert own.task == "regression"
         assert own.values == pytest.approx(other.values, abs=1e-3)
@@ -57,23 +57,23 @@ def test_labels_to_list_can_be_few(served, noise, png):
     assert len(found["probabilities"]) == 1
 
 
-def test_the_card_tells_what_the_answers_mean(served):
+def test_the_card_describes_the_outputs(served):
     predictor, client = served["labels"]
     card = client.get("/v1/model").json()
     schemas.ModelCard.model_validate(card)
-    assert card["task"] == card["answer"]["task"] == "multilabel"
-    assert list(card["answer"]["thresholds"].values()) == pytest.approx(predictor.bundle.task.thresholds)
+    assert card["task"] == card["task_card"]["task"] == "multilabel"
+    assert list(card["task_card"]["thresholds"].values()) == pytest.approx(predictor.bundle.task.thresholds)
     numbers = served["numbers"][1].get("/v1/model").json()
     assert numbers["classes"] == ["size", "age"]
-    assert (numbers["answer"]["low"], numbers["answer"]["high"]) == (-5.0, 45.0)
-    assert numbers["answer"]["ends"] == {"size": [20.0, 60.0], "age": [-4.0, -2.0]}
-    assert served["angles"][1].get("/v1/model").json()["answer"]["unit"] == "degrees"
+    assert (numbers["task_card"]["low"], numbers["task_card"]["high"]) == (-5.0, 45.0)
+    assert numbers["task_card"]["ends"] == {"size": [20.0, 60.0], "age": [-4.0, -2.0]}
+    assert served["angles"][1].get("/v1/model").json()["task_card"]["unit"] == "degrees"
     for _, client in served.values():
         card = client.get("/v1/model").json()
         left = card["left_out"]
-        assert card["unsuited"] == ["attack", "card"]
+        assert card["unsuited"] == ["attack", "robustness"]
         assert "for models that give one class per image" in left["attack"]
-        assert "for models that give one class per image" in left["card"]
+        assert "for models that give one class per image" in left["robustness"]
         assert "network" not in left
 
 
@@ -82,12 +82,12 @@ def test_a_label_or_a_number_is_explained(served, noise, png, kind, target):
     predictor, client = served[kind]
     image = noise(1)
     found = client.post(f"/v1/explain?method=saliency&heat=true&target={target}", content=png(image[0, 0])).json()
-    expected = next(explain(predictor, image, method="saliency", target=target, judged=False))
+    expected = next(explain(predictor, image, method="saliency", target=target, faithfulness=False))
     np.testing.assert_allclose(found["heat"], expected.heat, rtol=1e-3, atol=1e-6)
     assert (found["task"], found["target"]) == (predictor.bundle.task.name, target)
     number = predictor.bundle.task.name == "regression"
-    assert (found["belief"] is None) == number
-    assert found["value" if number else "belief"] == pytest.approx(expected.belief, abs=1e-3)
+    assert (found["probability"] is None) == number
+    assert found["value" if number else "probability"] == pytest.approx(expected.value, abs=1e-3)
     wrong = client.post("/v1/explain?target=ag", content=png(image[0, 0]))
     assert wrong.status_code == 422
     assert f"there is no {'number' if number else 'label'} 'ag'" in wrong.json()["detail"]
@@ -126,4 +126,4 @@ def test_a_prediction_comes_in_words_where_asked_for(served, noise, png):
     assert found["line"] == predictor.predict(image, coverage=0.5)[0].line(coverage=0.5)
     plain = client.post("/v1/predict?coverage=0.5", content=png(image[0, 0])).json()["predictions"][0]
     assert plain == {key: value for key, value in found.items() if key != "line"}
-    assert list(plain) == ["task", "image", "values", "intervals", "within", "strangeness", "none_of_these", "picture"]
+    assert list(plain) == ["task", "image", "values", "intervals", "within", "ood_percentile", "is_ood", "picture"]

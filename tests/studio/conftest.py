@@ -59,7 +59,7 @@ def full_run(once, digits_run):
     def make(folder):
         run = shutil.copytree(digits_run, folder / "digits")
         retrieve.index(run)
-        robustness.robustness(run, changes=["noise"], images=12).save(run / "audit")
+        robustness.robustness(run, changes=["noise"], images=12).save(run / "robustness")
 
     return once("studio", make) / "digits"
 
@@ -175,7 +175,7 @@ def five(tmp_path_factory, digits_arrays) -> Path:
 
 @pytest.fixture(scope="session")
 def detector_studio(detector_run):
-    """The address of a server of a detector that tells places of plates, with an index."""
+    """The address of a server of an anomaly model of plates that localises anomalies, with an index."""
     with _of_run(detector_run) as address:
         yield address
 

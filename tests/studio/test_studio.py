@@ -22,13 +22,13 @@ def open_tab(page, name):
     page.get_by_role("tab", name=name).click()
 
 
-def test_an_image_is_answered_with_belief_doubt_and_a_set(visit, studio, five):
+def test_a_prediction_has_probability_uncertainty_and_a_set(visit, studio, five):
     page = visit(studio).ready()
     assert "digits" in text(page, "h1")
     assert "right on" in text(page, "#about")
     give(page, five)
     assert text(page, "#answer .label") == "5"
-    assert "doubt" in text(page, "#answer .sure")
+    assert "uncertainty" in text(page, "#answer .sure")
     shares = [float(t.strip("<>%")) for t in page.locator("#answer .bar-value").all_inner_texts()]
     assert shares == sorted(shares, reverse=True)
     assert len(shares) == 5
@@ -81,7 +81,7 @@ def test_a_drawing_is_answered_and_can_be_made_by_keys(visit, studio):
     assert asked.value.status == 200
 
 
-def test_a_heatmap_fades_and_says_whether_to_believe_it(visit, studio, five):
+def test_a_heatmap_fades_and_shows_its_faithfulness(visit, studio, five):
     page = visit(studio).ready()
     give(page, five)
     page.wait_for_selector("#heatmap .verdict")
@@ -93,8 +93,8 @@ def test_a_heatmap_fades_and_says_whether_to_believe_it(visit, studio, five):
     before = over.get_attribute("src")
     page.get_by_label("Method").select_option("occlusion")
     expect(over).not_to_have_attribute("src", before)
-    page.get_by_label("What speaks for").select_option("3")
-    expect(page.locator("#heatmap .judged")).to_contain_text("Belief in 3")
+    page.get_by_label("Target", exact=True).select_option("3")
+    expect(page.locator("#heatmap .quality")).to_contain_text("Probability of 3")
 
 
 def test_the_slider_attacks_and_only_the_last_move_counts(visit, studio, five):
@@ -104,13 +104,13 @@ def test_the_slider_attacks_and_only_the_last_move_counts(visit, studio, five):
     page.wait_for_selector("#attack .three")
     slider = page.get_by_label("Epsilon")
     slider.fill("0")
-    expect(page.locator("#attack .lead")).to_contain_text("It stands")
+    expect(page.locator("#attack .lead")).to_contain_text("Unchanged")
     asked = []
     page.on("request", lambda r: asked.append(r.url) if "/v1/attack" in r.url else None)
     slider.evaluate(
         "e => { for (const at of [10, 25, 40, 60]) { e.value = at; e.dispatchEvent(new Event('input')); } }"
     )
-    expect(page.locator("#attack .lead")).to_contain_text("Turned")
+    expect(page.locator("#attack .lead")).to_contain_text("Changed")
     assert len([url for url in asked if "epsilon=0&" not in url]) == 1  # moves that follow at once are one request
     assert page.locator("#attack .three img").count() == 3
     assert "times enlarged" in text(page, "#attack")
@@ -198,7 +198,7 @@ def test_everything_by_keyboard_alone(visit, studio, five):
     assert page.locator(".box.window").get_attribute("style") != before
 
 
-def test_a_file_that_is_no_image_is_told_in_the_server_s_words(visit, studio, five, tmp_path):
+def test_a_file_that_is_no_image_shows_the_error_of_the_server(visit, studio, five, tmp_path):
     wrong = tmp_path / "notes.txt"
     wrong.write_text("no image")
     made = visit(studio)
@@ -207,9 +207,9 @@ def test_a_file_that_is_no_image_is_told_in_the_server_s_words(visit, studio, fi
     page.wait_for_selector("#heatmap .verdict")
     page.set_input_files("input[type=file]", str(wrong))
     page.wait_for_selector("#answer .trouble")
-    told = text(page, "#answer .trouble")
-    assert "notes.txt is not an image" in told
-    assert "BMP, GIF, JPEG" in told
+    message = text(page, "#answer .trouble")
+    assert "notes.txt is not an image" in message
+    assert "BMP, GIF, JPEG" in message
     assert "no answer to explain" in text(page, "#heatmap")
     assert "notes.txt" in page.locator("#live").inner_text()
     made.complaints = [c for c in made.complaints if "422" not in c]
@@ -217,7 +217,7 @@ def test_a_file_that_is_no_image_is_told_in_the_server_s_words(visit, studio, fi
     page.wait_for_selector("#heatmap .verdict")
 
 
-def test_a_server_that_is_gone_is_told_and_asked_again(visit, studio, five):
+def test_a_server_that_is_gone_is_reported_and_tried_again(visit, studio, five):
     made = visit(studio)
     page = made.ready()
     page.context.set_offline(True)

@@ -51,16 +51,16 @@ def test_labels_stand_as_bars_with_their_thresholds(visit, labels_studio, scheme
     rows = page.locator("#answer .bars li")
     assert rows.count() == page.locator("#answer .bar-mark").count() == 4
     assert page.locator("#answer .bars li.inside").count() == 2
-    told = [row.replace("\n", " ") for row in page.locator("#answer .bar-name").all_text_contents()]
-    assert [t.endswith("(given)") for t in told] == [True, True, False, False]
+    message = [row.replace("\n", " ") for row in page.locator("#answer .bar-name").all_text_contents()]
+    assert [t.endswith("(given)") for t in message] == [True, True, False, False]
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"
     page.wait_for_selector("#heatmap .verdict")
     bearable(page, width)
-    page.get_by_label("What speaks for").select_option("3")
-    expect(page.locator("#heatmap .judged")).to_contain_text("Belief in 3")
+    page.get_by_label("Target", exact=True).select_option("3")
+    expect(page.locator("#heatmap .quality")).to_contain_text("Probability of 3")
     page.goto(f"{address}/#/alike")
     page.wait_for_selector("#alike li")
-    assert "show exactly" in text(page, "#alike .lead")
+    assert "have exactly" in text(page, "#alike .lead")
     own = ", ".join(sorted(answers[chosen].labels))
     names = page.locator("#alike li").evaluate_all(
         "all => all.map((e) => [e.className, e.querySelector('strong').textContent])"
@@ -91,7 +91,7 @@ def test_an_angle_stands_on_a_dial(visit, angle_studio, scheme, width):
     expect(page.locator(".dial .sector")).not_to_have_attribute("d", before)
     expect(page.locator("#answer .set .small")).to_contain_text("50 of 100")
     page.wait_for_selector("#heatmap .verdict")
-    expect(page.locator("#heatmap .judged")).to_contain_text("heading: ")
+    expect(page.locator("#heatmap .quality")).to_contain_text("heading: ")
     bearable(page, width)
     page.goto(f"{address}/#/alike")
     page.wait_for_selector("#alike li img")
@@ -110,8 +110,8 @@ def test_numbers_stand_on_an_axis(visit, numbers_studio, noise, tmp_path, scheme
     assert "2 numbers" in text(page, "#about")
     give(page, tmp_path / "noise.png")
     assert page.locator("#answer .axis").count() == 2
-    told = page.locator("#answer .axis").first.get_attribute("aria-label")
-    assert re.match(r"size: [-\d.]+, interval [-\d.]+ to [-\d.]+; training images lie from 20 to 60", told)
+    message = page.locator("#answer .axis").first.get_attribute("aria-label")
+    assert re.match(r"size: [-\d.]+, interval [-\d.]+ to [-\d.]+; training images lie from 20 to 60", message)
     spans = page.locator("#answer .axis-span").evaluate_all("all => all.map((e) => e.getBoundingClientRect().width)")
     page.locator("#answer label", has_text="50%").click()
     expect(page.locator("#answer .set .small")).to_contain_text("50 of 100")
@@ -119,8 +119,8 @@ def test_numbers_stand_on_an_axis(visit, numbers_studio, noise, tmp_path, scheme
     assert all(a <= b for a, b in zip(narrow, spans, strict=True))
     assert narrow != spans
     page.wait_for_selector("#heatmap .verdict")
-    page.get_by_label("What speaks for").select_option("age")
-    expect(page.locator("#heatmap .judged")).to_contain_text("age: ")
+    page.get_by_label("Target", exact=True).select_option("age")
+    expect(page.locator("#heatmap .quality")).to_contain_text("age: ")
     bearable(page, width)
     page.goto(f"{numbers_studio}/#/alike")
     expect(page.locator("#alike .absent")).to_contain_text("clearsight index RUN")
@@ -136,12 +136,12 @@ def test_a_direction_stands_as_an_arrow(visit, direction_studio, noise, tmp_path
     assert "within" in text(page, "#answer .scale")
     bearable(page, width)
     page.locator("#answer label", has_text="99%").click()
-    expect(page.locator("#answer .set .small")).to_contain_text("too few images to promise 99")
+    expect(page.locator("#answer .set .small")).to_contain_text("Too few validation images for a coverage of 99")
     assert "any angle" in text(page, "#answer .scale")
 
 
 @pytest.mark.parametrize(("scheme", "width"), WIDE_FIRST)
-def test_an_anomaly_is_told_and_shown(visit, detector_studio, plates, tmp_path, scheme, width):
+def test_an_anomaly_is_shown(visit, detector_studio, plates, tmp_path, scheme, width):
     Image.fromarray(plates(1, seed=5)[0]).save(tmp_path / "whole.png")
     Image.fromarray(plates(1, seed=6, spotted=True)[0]).save(tmp_path / "spot.png")
     page = visit(detector_studio, color_scheme=scheme, viewport={"width": width, "height": 800}).ready()
@@ -151,19 +151,19 @@ def test_an_anomaly_is_told_and_shown(visit, detector_studio, plates, tmp_path, 
     assert page.get_by_role("button", name="Draw one").count() == 1, "the images are small and gray"
     give(page, tmp_path / "whole.png")
     assert text(page, "#answer .label") == "normal"
-    assert re.match(r"\d+\.\d% of normal images look as strange\.", text(page, "#answer .sure"))
+    assert re.match(r"\d+\.\d% of normal images score as high\.", text(page, "#answer .sure"))
     share = float(text(page, "#answer .bar-value").strip("<>%"))
     give(page, tmp_path / "spot.png")
     expect(page.locator("#answer .label")).to_have_text("an anomaly")
     assert float(text(page, "#answer .bar-value").strip("<>%")) > share
     answer = text(page, "#answer")
-    assert "at most 5% of normal images look as strange" in answer
-    assert "Of the 24 normal images that it was compared with, none does: 1 in 25 is the least" in answer
-    assert "The probability takes 50% of all images to be anomalies" in answer
+    assert "at most 5% of normal images score as high" in answer
+    assert "None of the 24 normal images that it is compared with does: 1 in 25 is the smallest p-value" in answer
+    assert "The probability assumes that 50% of all images are anomalies" in answer
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"
-    expect(page.locator("#heatmap .key")).to_contain_text("deviations further from normal")
+    expect(page.locator("#heatmap .key")).to_contain_text("standard deviations above")
     assert page.get_by_label("Method").input_value() == "anomaly-map"
-    assert page.get_by_label("What speaks for").count() == page.locator("#heatmap .gauge").count() == 0
+    assert page.get_by_label("Target", exact=True).count() == page.locator("#heatmap .gauge").count() == 0
     over = page.locator("#heatmap img.over")
     page.get_by_label("Opacity").fill("0.2")
     assert float(over.evaluate("e => getComputedStyle(e).opacity")) == pytest.approx(0.2)
@@ -191,7 +191,7 @@ def test_a_sound_is_given_and_seen(visit, hearing_studio, tone, tmp_path, scheme
     give(page, tmp_path / "high.wav")
     assert text(page, "#answer .label") == "an anomaly"
     assert text(page, "#caption") == "as the network sees it: a spectrogram of 32×32 pixels"
-    expect(page.locator("#heatmap .key")).to_contain_text("looks strange")
+    expect(page.locator("#heatmap .key")).to_contain_text("anomalous")
     bearable(page, width)
     page.goto(f"{hearing_studio}/#/network")
     expect(page.locator("#network .absent")).to_contain_text("has no layers")

@@ -28,7 +28,7 @@ def test_scores_are_scikit_learns(evaluated):
     called = task.p_values(scores[:, None]) <= 0.05
     assert found.false_alarms == pytest.approx(called[truth == 0].mean())
     assert found.found == pytest.approx(called[truth == 1].mean())
-    assert found.belief_in_anomalies > 0.5 > found.belief_in_normal
+    assert found.probability_in_anomalies > 0.5 > found.probability_in_normal
 
 
 def test_each_class_is_evaluated_by_itself(evaluated):

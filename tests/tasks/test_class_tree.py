@@ -107,7 +107,7 @@ def test_scores_count_answers_at_each_level_and_whether_they_are_right():
     assert (found.answered.n, found.answered.right, found.backed_off.n, found.unanswered) == (4, 0.5, 3, 1)
     assert found.levels[1].stated == pytest.approx(0.965)
     assert found.information == pytest.approx((np.log2(5) + np.log2(5 / 2)) / np.log2(5) / 5)
-    assert found.verdict() == "not kept" if found.answered.interval[1] < 0.9 else "too few images to tell"
+    assert found.verdict() == "not kept" if found.answered.interval[1] < 0.9 else "too few images"
     scores = evaluate_hierarchy(p, labels, p.argmax(1), TREE)
     # right; cat for dog: 1; dog for beetle: 2; beetle for car: 2, as roots have one parent; dog for car: 2
     assert (scores.distance, scores.mistake_distance, scores.levels) == (7 / 5, 7 / 4, 3)

@@ -30,7 +30,7 @@ def labels() -> torch.Tensor:
 
 
 @pytest.fixture
-def belief() -> torch.Tensor:
+def probabilities() -> torch.Tensor:
     """Soft targets, rows that sum to 1, some entries 0."""
     raw = torch.rand(N, K, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     raw[::3, 1] = 0
@@ -57,20 +57,20 @@ def in_numpy(name: str, z: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_closed_form(name: str, logits: torch.Tensor, belief: torch.Tensor, labels: torch.Tensor) -> None:
-    for target in (belief, F.one_hot(labels, K).double()):
+def test_the_closed_form(name: str, logits: torch.Tensor, probabilities: torch.Tensor, labels: torch.Tensor) -> None:
+    for target in (probabilities, F.one_hot(labels, K).double()):
         expected = in_numpy(name, logits.numpy(), target.numpy())
         np.testing.assert_allclose(LOSSES[name](logits, target), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_gradient_is_that_of_differences(name: str, logits: torch.Tensor, belief: torch.Tensor) -> None:
-    assert torch.autograd.gradcheck(lambda z: LOSSES[name](z, belief), (logits.requires_grad_(),))
+def test_the_gradient_is_that_of_differences(name: str, logits: torch.Tensor, probabilities: torch.Tensor) -> None:
+    assert torch.autograd.gradcheck(lambda z: LOSSES[name](z, probabilities), (logits.requires_grad_(),))
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_hand_worked_image(name: str) -> None:
-    """Logits log 3, 0, 0: beliefs 3/5, 1/5, 1/5 by softmax and 3/4, 1/2, 1/2 by sigmoid; class 0 is true."""
+    """Logits log 3, 0, 0: probabilities 3/5, 1/5, 1/5 by softmax and 3/4, 1/2, 1/2 by sigmoid; class 0 is true."""
     z = np.log(3)
     expected = {
         "cross-entropy": np.log(5 / 3),
@@ -113,7 +113,7 @@ def test_hinge_of_a_tie_is_the_margin() -> None:
     assert LOSSES["hinge"](tied, torch.eye(3)[:2]).tolist() == [1, 1]
 
 
-def test_kl_is_zero_only_where_the_belief_is_the_target(logits: torch.Tensor) -> None:
+def test_kl_is_zero_only_where_the_output_is_the_target(logits: torch.Tensor) -> None:
     same = LOSSES["kl"](logits, logits.softmax(1))
     torch.testing.assert_close(same, torch.zeros_like(same), atol=1e-12, rtol=0)
     assert LOSSES["kl"](logits, logits.softmax(1).flip(1)).min() > 1e-3

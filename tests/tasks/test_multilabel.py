@@ -62,10 +62,10 @@ def test_the_card_is_the_task():
     (prediction,) = task.predictions(Z[:1, :2], ["x.png"], ood, PredictOptions())
     assert set(prediction.probabilities) == {"a", "b"}
     assert list(prediction.probabilities.values()) == sorted(prediction.probabilities.values(), reverse=True)
-    assert prediction.doubt == pytest.approx(binary_entropy(task.decode(Z[:1, :2])).mean())
-    assert (prediction.strangeness, prediction.none_of_these) == (0.5, False)
+    assert prediction.uncertainty == pytest.approx(binary_entropy(task.decode(Z[:1, :2])).mean())
+    assert (prediction.ood_percentile, prediction.is_ood) == (0.5, False)
     (alone,) = task.predictions(Z[:1, :2], ["x.png"], None, PredictOptions())
-    assert (alone.strangeness, alone.none_of_these) == (None, None)
+    assert (alone.ood_percentile, alone.is_ood) == (None, None)
 
 
 def test_a_label_without_two_kinds_of_validation_images_keeps_its_own():

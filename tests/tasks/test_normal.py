@@ -77,18 +77,16 @@ def test_anomalies_in_a_stated_training_split_are_left_out(tmp_path):
     assert (~dataset.learnable).sum() == 9
     assert "5 images of other classes stand in the splits to learn from" in dataset.notes[-1]
     assert splits(dataset)["test"].count("bad") == 4
-    assert read(dataset, task="anomaly") is dataset, "said once, however often it is read"
+    assert read(dataset, task="anomaly") is dataset, "noted once, however often it is read"
     evaluated = read_anomalies(root, ("good",), evaluating=True)
     assert evaluated.notes == (), "which is of no concern when a finished model is evaluated"
 
 
 def test_what_is_unclear_or_wrong_says_so(tmp_path):
     root = folder(tmp_path / "x", {"good": 12, "bad": 12})
-    with pytest.raises(
-        DataError, match=r"which classes are normal is not said; found 2 classes: bad, good.*--normal go"
-    ):
+    with pytest.raises(DataError, match=r"the normal classes are not stated; found 2 classes: bad, good.*--normal go"):
         read_anomalies(root)
-    with pytest.raises(DataError, match=r"there is no class 'god' that could be normal.*[Dd]id you mean.*good"):
+    with pytest.raises(DataError, match=r"unknown normal class 'god'.* [Dd]id you mean.*good"):
         read_anomalies(root, "god")
     few = read_anomalies(folder(tmp_path / "y", {"good": 9, "bad": 12}), "good")
     config = TrainConfig.from_options(task="anomaly", normal="good")

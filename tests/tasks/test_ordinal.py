@@ -171,7 +171,7 @@ def test_a_prediction_is_the_likeliest_grade():
     assert (found.image, found.label, found.probability) == ("x.png", "moderate", pytest.approx(0.55))
     assert list(found.probabilities) == ["moderate", "severe", "mild", "none"]
     p = np.array([0.1, 0.15, 0.55, 0.2])
-    assert found.doubt == pytest.approx(-(p * np.log(p)).sum() / log(4))
+    assert found.uncertainty == pytest.approx(-(p * np.log(p)).sum() / log(4))
 
 
 # --- Scores ----------------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def outputs_of(grades, sure=5.0):
 
 
 def test_scores_by_hand():
-    """Of 0, 0, 1, 2, 3, 3 said 0, 1, 1, 2, 2, 0: off by 0, 1, 0, 0, 1, 3."""
+    """Of 0, 0, 1, 2, 3, 3 predicted 0, 1, 1, 2, 2, 0: off by 0, 1, 0, 0, 1, 3."""
     truth, predicted = np.array([0, 0, 1, 2, 3, 3]), np.array([0, 1, 1, 2, 2, 0])
     found = unfitted().evaluate(outputs_of(predicted), truth, indices=np.arange(10, 16))
     assert (found.n, found.accuracy, found.mean_absolute_error) == (6, 0.5, pytest.approx(5 / 6))
@@ -285,7 +285,9 @@ def test_class_folders_are_grades_where_their_order_is_stated(tmp_path):
         (tmp_path / name).mkdir()
         Image.new("L", (8, 8)).save(tmp_path / name / "1.png")
     assert read_grades(tmp_path, "bad,fair,good").labels.tolist() == [0, 1, 2]
-    with pytest.raises(DataError, match=r"the order of the grades in .* is not said; found bad, fair, good.*--grades"):
+    with pytest.raises(
+        DataError, match=r"the order of the grades in .* is not stated; found bad, fair, good.*--grades"
+    ):
         read_grades(tmp_path)
 
 
@@ -304,12 +306,12 @@ def test_the_solar_cells_are_graded_by_their_experts():
     [
         (["a", "b", "x", "y"], "a,b,c", r"has grades that --grades does not name; found x, y; expected a, b, c"),
         ([1, 2, 3, 4], "1,2,3", r"has grades that --grades does not name; found 4; expected 1, 2, 3"),
-        (["a", "b", "c", "a"], None, "the order of the grades in .* is not said; found a, b, c. Name them, lowest"),
-        (["1", "2", "many", "1"], None, "the order of the grades in .* is not said; found 1, 2, many"),
+        (["a", "b", "c", "a"], None, "the order of the grades in .* is not stated; found a, b, c. Name them, lowest"),
+        (["1", "2", "many", "1"], None, "the order of the grades in .* is not stated; found 1, 2, many"),
         ([1, 1, 1, 1], None, "holds 1 different grades; expected from 2 to 20"),
         ([1, None, 2, ""], None, "2 of 4 images in .* have no label; found the first at index 1"),
         (np.eye(4), None, "states several grades per image; expected one column of grades"),
-        ([1, 2, np.inf, 1], None, "the order of the grades in .* is not said; found 1.0, 2.0, inf"),
+        ([1, 2, np.inf, 1], None, "the order of the grades in .* is not stated; found 1.0, 2.0, inf"),
     ],
 )
 def test_faults_are_named(labels, grades, message):
@@ -400,7 +402,7 @@ def test_a_run_learns_grades(run):
     kept = json.loads((run.folder / "metrics.json").read_text())["test"]
     assert kept["kappa"] == test["kappa"]
     card = json.loads((run.folder / "model" / "card.json").read_text())
-    assert (card["task"], card["answer"]["names"]) == ("ordinal", list(GRADES))
+    assert (card["task"], card["task_card"]["names"]) == ("ordinal", list(GRADES))
 
 
 def test_a_run_predicts_grades_and_intervals(run, tmp_path, capsys):
@@ -410,7 +412,7 @@ def test_a_run_predicts_grades_and_intervals(run, tmp_path, capsys):
     assert np.mean(off) < 0.6
     inside = [GRADES[k] in p.set for p, k in zip(predictions, grades, strict=True)]
     assert np.mean(inside) > 0.75
-    assert all(0 <= p.strangeness <= 1 for p in predictions)
+    assert all(0 <= p.ood_percentile <= 1 for p in predictions)
     assert cs.load(run.folder).predictor.predict(found) == predictions
     Image.fromarray(found[0]).save(tmp_path / "x.png")
     assert main(["predict", str(run.folder), str(tmp_path / "x.png"), "--coverage", "0.8"]) == 0
@@ -459,7 +461,7 @@ def test_options_that_mean_nothing_for_grades_are_refused(tmp_path):
     for options, error, message in (
         ({"task": "ordinal", "loss": "focal"}, ConfigError, "--loss focal is not for ordinal; expected bce"),
         ({"task": "ordinal", "class_weights": "balanced"}, ConfigError, "--class-weights: for classes alone"),
-        ({"task": "ordinal", "model": "hog+svm"}, ConfigError, "tells classes apart"),
+        ({"task": "ordinal", "model": "hog+svm"}, ConfigError, "is for classification"),
         ({"grades": "0,1,2,3"}, ConfigError, "--grades is about grades to predict; found arrays has none"),
         ({"task": "ordinal", "grades": "0,1"}, DataError, "--grades does not name; found 2, 3"),
     ):

@@ -29,7 +29,7 @@ def test_it_is_learned_and_reported(own_run):
     (score,) = metrics["per_name"].values()
     assert score["mean_error"] < 0.7 * score["usual_error"]
     card = json.loads((own_run / "model" / "card.json").read_text())
-    assert (card["task"], card["answer"]) == ("counts", None)
+    assert (card["task"], card["task_card"]) == ("counts", None)
     report = (own_run / "report.html").read_text()
     assert "mean error" in report
 
@@ -63,8 +63,8 @@ def test_it_is_explained(own_run, files):
     (found,) = cs.explain(own_run, paths[0], method="saliency")
     value = cs.load(own_run, engine="torch").predictor.values(paths[0])[0, 0]
     assert (found.target, found.task) == ("value", "counts")
-    assert found.belief == pytest.approx(value, rel=1e-4)
-    assert found.said.startswith(f"value {value:.4g}")
+    assert found.value == pytest.approx(value, rel=1e-4)
+    assert found.text.startswith(f"value {value:.4g}")
     assert np.isfinite(found.faithfulness.score)
 
 
@@ -75,7 +75,7 @@ def test_its_exported_file_predicts_the_same(own_run, files, format, tmp_path, m
     suffix = {"onnx": ".onnx", "torch": ".pt2"}[format]
     written = cs.export(own_run, format=format, out=tmp_path / f"m{suffix}")
     assert written.parity.holds
-    assert (written.parity.answer, written.parity.quantity) == ("prediction", "rates")
+    assert (written.parity.predicted, written.parity.quantity) == ("prediction", "rates")
     assert written.card["reader"] == "outputs"
     assert runpy.run_path(str(tmp_path / "run.py"))["main"](paths) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -100,9 +100,9 @@ def test_it_is_served(own_run, files):
         assert found["outputs"]["rates"] == pytest.approx(own.outputs["rates"], rel=1e-4)
         assert found["line"] == own.line()
         card = client.get("/v1/model").json()
-        assert (card["task"], card["studio"], card["unsuited"]) == ("counts", "generic", ["attack", "card"])
+        assert (card["task"], card["studio"], card["unsuited"]) == ("counts", "generic", ["attack", "robustness"])
         map_ = client.post("/v1/explain?method=saliency", content=content).json()
-        assert map_["belief"] is None
+        assert map_["probability"] is None
         assert map_["value"] == pytest.approx(own.outputs["rates"]["value"], rel=1e-4)
         schema = client.get("/openapi.json").json()["components"]["schemas"]["OutputsPrediction"]
         assert schema["properties"]["task"]["const"] == "counts"

@@ -24,7 +24,7 @@ from clearsight.tasks.panel import (
     robustness_entry,
 )
 
-TOO_FEW = "too few images to tell"
+TOO_FEW = "too few images"
 share = st.floats(0, 1)
 images = st.integers(1, 3000)
 
@@ -138,7 +138,7 @@ def test_a_panel_survives_json_and_says_what_to_do():
     content = json.loads(json.dumps(panel.to_dict()))
     assert TrustPanel.from_dict(content) == panel
     assert contradictions(content) == []
-    assert panel.headline() == "1 of 3 promises kept; not kept: calibration; too few images to tell: label issues"
+    assert panel.headline() == "1 of 3 promises kept; not kept: calibration; too few images: label issues"
     assert "-> use predictions, not probabilities" in panel.text()
     assert panel["accuracy"].action == ""
     content["entries"][1]["status"] = "kept"

@@ -24,7 +24,7 @@ SPEC = {
     "name": "resnet8",
     "classes": 10,
     "img_size": 8,
-    "knobs": {"width": 8, "dropout": 0.1},
+    "model_args": {"width": 8, "dropout": 0.1},
     "input": {"mean": [0.3], "std": [0.37], "mode": "fixed"},
 }
 
@@ -128,8 +128,8 @@ def test_a_damaged_file_is_named(tmp_path):
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
-    for spoilt in (whole[: len(whole) // 2], bytes(flipped), b"", b"\0" * 100):
-        path.write_bytes(spoilt)
+    for damaged in (whole[: len(whole) // 2], bytes(flipped), b"", b"\0" * 100):
+        path.write_bytes(damaged)
         with pytest.raises(CheckpointError, match=r"cannot be read; found .* damaged or cut short"):
             Checkpoint(path, "a").load()
 

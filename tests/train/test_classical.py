@@ -1,4 +1,4 @@
-"""Classical models are models like any other: trained, saved, judged, asked."""
+"""Classical models are models like any other: trained, saved, evaluated, used."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def layouts():
     return np.stack(pictures), np.array(labels)
 
 
-def test_two_colours_tell_a_desert_from_a_beach(tmp_path, scenes):
+def test_two_colours_separate_a_desert_from_a_beach(tmp_path, scenes):
     run = cs.fit(*scenes, model="colours+svm", out=str(tmp_path / "run"))
     assert run.metrics["test"]["accuracy"] >= 0.95
 
@@ -69,7 +69,7 @@ QUICK = ("pixels", "hog", "lbp", "bow")
     "descriptor",
     [d if d in QUICK else pytest.param(d, marks=pytest.mark.long) for d in DESCRIPTORS if d != "features"],
 )
-def test_a_run_can_be_reloaded_judged_and_asked(tmp_path, scenes, descriptor):
+def test_a_run_can_be_reloaded_evaluated_and_used(tmp_path, scenes, descriptor):
     images, labels = (part[:60] for part in scenes)
     options = {"words": 20} if descriptor in ("bow", "pyramid") else {"components": 4} if descriptor == "fisher" else {}
     run = cs.fit(images, labels, model=f"{descriptor}+softmax", model_arg=options, out=str(tmp_path / "run"))

@@ -69,7 +69,7 @@ def test_a_resolved_config_keeps_what_was_asked_and_decides_the_rest():
         ({"budget": "soon"}, "a time cannot be read"),
         ({"lr": float("inf")}, "--lr inf must be a finite number"),
         ({"opt": "lbfgs", "momentum": 0.5}, "--opt lbfgs has no --momentum"),
-        ({"epoch": 3}, "there is no option 'epoch' (did you mean epochs?"),
+        ({"epoch": 3}, "unknown option 'epoch' (did you mean epochs?"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(options, words):

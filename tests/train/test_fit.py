@@ -17,14 +17,14 @@ from clearsight.models.zoo import published_state
 from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext
-from clearsight.train.fit import fit as fit_and_doubt
+from clearsight.train.fit import fit as fit_and_check
 from clearsight.train.range_test import RangeTest
 from clearsight.train.recipe import plan
 from clearsight.train.strategies.fine_tune import layer_groups
 from clearsight.train.strategies.from_scratch import new_network
 from clearsight.train.strategies.probe import new_probe, weighted_targets
 
-fit = partial(fit_and_doubt, find_issues=False)
+fit = partial(fit_and_check, find_issues=False)
 
 
 FOLDED = {"img_size": 64, "freeze": "lower", "budget": "1h", "epochs": 1, "folds": 3}
@@ -57,13 +57,13 @@ def test_small_images_are_learned_from_scratch(few_digits):
 def test_photographs_get_a_head_on_pretrained_features(photos):
     fitted = fit(read(photos), TrainConfig.from_options(img_size=96))
     assert fitted.recipe.kind == "probe"
-    assert len(fitted.judged) == 72, "out-of-fold logits cover every development image"
+    assert len(fitted.validation_indices) == 72, "out-of-fold logits cover every development image"
     assert {c.head for c in fitted.candidates} == {"softmax", "kernel SVM"}
     chosen = next(d for d in fitted.decisions if d.what == "head")
     assert "of 21 candidates" in chosen.why
     agree = next(d for d in fitted.decisions if d.what == "folds agree")
-    right = fitted.val_logits.argmax(1) == fitted.prepared.labels[fitted.judged]
-    means = [right[np.isin(fitted.judged, judge)].mean() for _, judge in fitted.prepared.split.folds]
+    right = fitted.val_logits.argmax(1) == fitted.prepared.labels[fitted.validation_indices]
+    means = [right[np.isin(fitted.validation_indices, val_rows)].mean() for _, val_rows in fitted.prepared.split.folds]
     assert len(means) == 5
     assert agree.choice == f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}"
 
@@ -78,8 +78,12 @@ def test_soft_labels_teach_a_network_how_sure_to_be():
         read((images, soft)), TrainConfig.from_options(model="mlp", epochs=30, augment="none", opt="adam", lr=0.01)
     )
     z = torch.from_numpy(fitted.val_logits)
-    own = z.softmax(1).gather(1, torch.from_numpy(fitted.prepared.labels[fitted.judged])[:, None])[:, 0].numpy()
-    truth = fitted.prepared.labels[fitted.judged]
+    own = (
+        z.softmax(1)
+        .gather(1, torch.from_numpy(fitted.prepared.labels[fitted.validation_indices])[:, None])[:, 0]
+        .numpy()
+    )
+    truth = fitted.prepared.labels[fitted.validation_indices]
     assert own[truth == 0].mean() == pytest.approx(0.8, abs=0.06)
     assert own[truth == 1].mean() == pytest.approx(0.7, abs=0.06)
     assert np.allclose(fitted.prepared.weights, np.where(left, 0.8, 0.7))
@@ -91,10 +95,10 @@ def test_the_test_split_is_never_read(few_digits):
     test = fit(dataset, options).prepared.split.test
     given = np.full(len(dataset), "train", dtype="<U5")
     given[test] = "test"
-    spoilt = dataset.labels.copy()
-    spoilt[test] = (spoilt[test] + 1) % 10
+    damaged = dataset.labels.copy()
+    damaged[test] = (damaged[test] + 1) % 10
     honest = fit(replace(dataset, given=given), options)
-    other = fit(replace(dataset, given=given, labels=spoilt), options)
+    other = fit(replace(dataset, given=given, labels=damaged), options)
     assert len(test) > 100
     for a, b in zip(
         honest.bundle.network.state_dict().values(), other.bundle.network.state_dict().values(), strict=True
@@ -104,10 +108,10 @@ def test_the_test_split_is_never_read(few_digits):
 
 @pytest.mark.long
 def test_fit_auto_measures_and_says_so(few_photos):
-    fitted = fit(read(few_photos), TrainConfig.from_options(img_size=64, fit="auto"))
-    decision = next(d for d in fitted.decisions if d.what == "fit")
+    fitted = fit(read(few_photos), TrainConfig.from_options(img_size=64, resize_mode="auto"))
+    decision = next(d for d in fitted.decisions if d.what == "resize mode")
     assert all(name in decision.why for name in ("squash", "pad", "crop"))
-    assert fitted.bundle.geometry.fit == decision.choice
+    assert fitted.bundle.geometry.resize_mode == decision.choice
 
 
 def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
@@ -134,21 +138,21 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
 
 
 @pytest.mark.long
-def test_every_fold_gives_a_network_judged_on_what_it_had_not_seen(few_photos):
+def test_every_fold_gives_a_network_validated_on_unseen_images(few_photos):
     fitted = fit(
         read(few_photos), TrainConfig.from_options(img_size=64, freeze="lower", budget="1h", epochs=1, folds=3)
     )
     split, network = fitted.prepared.split, fitted.bundle.network
-    assert sorted(fitted.judged) == sorted(split.development)
+    assert sorted(fitted.validation_indices) == sorted(split.development)
     assert len(network.members) == len(split.folds) == 3
     assert set(network.spec["temperatures"]) == {1.0}
     own = network.members[2].eval()
-    judge = split.folds[2][1]
+    val_rows = split.folds[2][1]
     with torch.inference_mode():
-        logits = own(torch.from_numpy(fitted.prepared.pixels.array[judge] / np.float32(255)))
-    row_of = {int(image): row for row, image in enumerate(fitted.judged)}
+        logits = own(torch.from_numpy(fitted.prepared.pixels.array[val_rows] / np.float32(255)))
+    row_of = {int(image): row for row, image in enumerate(fitted.validation_indices)}
     expected = logits
-    found = fitted.val_logits[[row_of[int(image)] for image in judge]]
+    found = fitted.val_logits[[row_of[int(image)] for image in val_rows]]
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
@@ -162,14 +166,14 @@ def test_folds_that_the_budget_does_not_last_for_are_left_out(few_photos, monkey
     )
     split = fitted.prepared.split
     assert len(fitted.bundle.network.members) == 2
-    assert sorted(fitted.judged) == sorted(np.concatenate([split.folds[0][1], split.folds[1][1]]))
+    assert sorted(fitted.validation_indices) == sorted(np.concatenate([split.folds[0][1], split.folds[1][1]]))
     decision = next(d for d in fitted.decisions if d.what == "folds")
     assert decision.choice == "2 of 3"
     assert decision.why == "each takes 1550 s, more than was expected, and 500 s of the budget are left"
 
 
 @pytest.mark.long
-def test_a_budget_too_small_for_an_epoch_is_said(tmp_path, few_photos):
+def test_a_budget_too_small_for_an_epoch_is_reported(tmp_path, few_photos):
     run = cs.fit(few_photos, out=str(tmp_path / "run"), img_size=64, budget="0.01s")
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     assert decisions["training the upper blocks"]["choice"] == "left out"
@@ -212,7 +216,7 @@ def test_options_of_the_network_and_its_weights(tmp_path, few_digits):
     assert set(losses) == {"he", "xavier"}
     assert decision["choice"] == min(losses, key=losses.get)
     card = json.loads((run.folder / "model" / "card.json").read_text())
-    assert card["network"]["knobs"] == {"width": 8, "residual": False}
+    assert card["network"]["model_args"] == {"width": 8, "residual": False}
     assert cs.load(run.folder).predictor.predict(np.zeros((1, 8, 8), np.uint8))[0].label in run.predictor.classes
     with pytest.raises(cs.ClearsightError, match="has no option 'wdth'"):
         cs.fit("digits", out=str(tmp_path / "other"), model="resnet8", model_arg={"wdth": 8})
@@ -277,7 +281,7 @@ def test_the_same_seed_gives_the_same_run(tmp_path, few_digits):
 def test_sixteen_bit_images_stay_sixteen_bit():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
-    # the classes differ below the eighth bit alone: 8-bit pixels could not tell them apart
+    # the classes differ below the eighth bit alone: 8-bit pixels could not separate them
     images = (rng.integers(30000, 30100, (60, 12, 12)) + labels[:, None, None] * 100).astype(np.uint16)
     images[:, 0, 0], images[:, 0, 1] = 29000, 31000
     fitted = fit(read((images, labels)), TrainConfig.from_options(epochs=10, augment="none", lr=0.01))
@@ -329,7 +333,7 @@ def test_tensorboard_counts_steps_where_epochs_are_validated_often(tmp_path, few
     assert "Training took 3 epochs" in (often / "report.html").read_text()
 
 
-def test_stopping_early_is_told_in_epochs():
+def test_early_stopping_is_reported_in_epochs():
     options = {"model": "mlp", "batch_size": 512, "epochs": 9, "val_every": 1, "patience": 1, "lr": 1e-12}
     fitted = fit(read("digits"), TrainConfig.from_options(**options))
     stop = next(d for d in fitted.decisions if d.what == "stop")
@@ -354,7 +358,7 @@ def test_rates_are_looked_for_where_the_optimiser_has_them(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["numbers", "labels"])
-def test_the_best_initialisation_is_told_by_the_tasks_own_loss(kind, pointers, scenes):
+def test_the_best_initialisation_is_chosen_by_the_loss_of_the_task(kind, pointers, scenes):
     data = pointers(80) if kind == "numbers" else scenes(80)
     options = {"model": "mlp", "init": "best-of:he,uniform", "epochs": 1, "augment": "none"}
     fitted = fit(read(data), TrainConfig.from_options(**options))
@@ -370,13 +374,13 @@ def test_classes_count_the_same_for_a_frozen_head():
         labels=labels, weights=np.full(6, 0.5, np.float32), split=SimpleNamespace(train=np.arange(4))
     )
     for choice, expected in (("none", [0.5, 0.5]), ("balanced", [0.5 * 4 / 6, 0.5 * 4 / 2])):
-        job = SimpleNamespace(data=data, classes=2, config=TrainConfig.from_options(class_weights=choice))
-        assert weighted_targets(job, np.array([4, 5])).weights == pytest.approx(expected)
+        context = SimpleNamespace(data=data, classes=2, config=TrainConfig.from_options(class_weights=choice))
+        assert weighted_targets(context, np.array([4, 5])).weights == pytest.approx(expected)
 
 
-def test_options_without_effect_on_a_frozen_head_are_said(few_photos):
+def test_options_without_effect_on_a_frozen_head_are_reported(few_photos):
     options = {"img_size": 64, "freeze": "all", "class_weights": "balanced", "epochs": 3}
     fitted = fit(read(few_photos), TrainConfig.from_options(**options))
-    said = next(d for d in fitted.decisions if d.what == "without effect")
-    assert said.choice == "--epochs"
-    assert said.why == "the network's weights stay as they are, as --freeze all asks"
+    text = next(d for d in fitted.decisions if d.what == "without effect")
+    assert text.choice == "--epochs"
+    assert text.why == "the network's weights stay as they are, as --freeze all asks"

@@ -9,11 +9,11 @@ import torch
 from clearsight.models.network import from_spec
 from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
-from clearsight.train.fit import fit as fit_and_doubt
+from clearsight.train.fit import fit as fit_and_check
 from clearsight.train.flip_symmetry import MirrorTrial
 from clearsight.train.strategies import from_scratch as scratch
 
-fit = partial(fit_and_doubt, find_issues=False)
+fit = partial(fit_and_check, find_issues=False)
 
 
 def halves(kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -69,8 +69,8 @@ def test_a_network_answers_with_the_mean_over_an_image_and_its_mirror_image(monk
     monkeypatch.setattr(scratch, "MANY_SMALL", 100)
     fitted = fit(read(halves("heights")), TrainConfig.from_options(model="lenet5", epochs=2, batch_size=16))
     network, images = fitted.bundle.network, torch.rand(3, 1, 12, 12)
-    said = next(d.choice for d in fitted.decisions if d.what == "views")
-    assert said == ", ".join(network.views)
+    text = next(d.choice for d in fitted.decisions if d.what == "views")
+    assert text == ", ".join(network.views)
     network.set_views(("as it is", "left-right"))
     with torch.inference_mode():
         both, features = network.with_features(images)

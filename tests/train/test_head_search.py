@@ -113,8 +113,8 @@ def test_the_better_feature_set_and_head_win(blobs):
     )
     assert found.chosen.features == "signal"
     assert found.chosen.accuracy == max(c.accuracy for c in found.candidates)
-    assert sorted(found.judged) == list(range(240))
-    assert found.chosen.accuracy == pytest.approx((found.logits.argmax(1) == y[found.judged]).mean())
+    assert sorted(found.validation_indices) == list(range(240))
+    assert found.chosen.accuracy == pytest.approx((found.logits.argmax(1) == y[found.validation_indices]).mean())
     assert any(c.head == "kernel SVM" for c in found.candidates)
 
 
@@ -138,6 +138,6 @@ def test_views_are_averaged_when_that_lowers_the_log_loss(blobs):
     assert better.chosen.views == two
     assert better.chosen.log_loss < plain.chosen.log_loss
     assert "the mean over 2 views" in better.chosen.words()
-    assert sorted(better.judged) == list(range(240))
+    assert sorted(better.validation_indices) == list(range(240))
     rest = better.head(torch.from_numpy((noisy + x) / 2)).argmax(1).numpy()
     assert (rest == y).mean() > 0.9, "the head is fitted on the averaged features"

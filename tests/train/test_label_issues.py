@@ -91,7 +91,7 @@ def test_the_expected_share_of_false_flags_is_about_the_true_one(distance):
 
 
 def test_probabilities_that_include_the_noise_make_the_expected_share_too_large():
-    """A classifier that is never surer than the labels are right cannot be told from one of clean labels."""
+    """A classifier that is never surer than the labels are right cannot be distinguished from one of clean labels."""
     for seed in range(5):
         labels, p, wrong = _overlapping(seed, 4, wrong=0.05)
         shown, share = select(label_noise(labels, 0.95 * p + 0.05 * p[:, ::-1]))

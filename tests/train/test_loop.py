@@ -22,7 +22,7 @@ SPEC = {
     "name": "resnet8",
     "classes": 10,
     "img_size": 8,
-    "knobs": {"width": 8},
+    "model_args": {"width": 8},
     "input": {"mean": [0.3], "std": [0.37], "mode": "fixed"},
 }
 
@@ -138,7 +138,7 @@ def test_lbfgs_takes_layer_groups_and_counts_l1(digits_arrays):
 
 
 def test_accumulated_batches_equal_one_batch_without_normalisation(digits_arrays):
-    spec = {**SPEC, "name": "mlp", "knobs": {"widths": (16,)}}
+    spec = {**SPEC, "name": "mlp", "model_args": {"widths": (16,)}}
     states = []
     for options in ({"batch_size": 64}, {"batch_size": 16, "accumulate": 4}):
         torch.manual_seed(0)
@@ -164,7 +164,7 @@ def test_the_average_is_what_is_kept(digits_arrays):
 
 def test_a_very_narrow_network_trains_in_the_layout_that_is_safe_for_it(digits_arrays):
     torch.manual_seed(0)
-    narrow = Network({**SPEC, "knobs": {"width": 4}})
+    narrow = Network({**SPEC, "model_args": {"width": 4}})
     assert layout_for(narrow, "cpu") == torch.contiguous_format
     assert layout_for(new_network(), "cpu") == torch.channels_last
     found = run(digits_arrays, narrow, epochs=2)

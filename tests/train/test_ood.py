@@ -40,21 +40,21 @@ def test_copies_are_moved_by_a_pixel_or_given_light():
 
 
 def test_a_network_from_scratch(digits_run):
-    card = json.loads((digits_run / "model" / "card.json").read_text())["limits"]["outliers"]
+    card = json.loads((digits_run / "model" / "card.json").read_text())["ood_detector"]["outliers"]
     assert card["scores"] == ["knn", "mahalanobis", "pixels", "max-softmax"]
     assert card["auroc"] == {}, "the network would have to be trained again"
     metrics = json.loads((digits_run / "metrics.json").read_text())
-    assert 0.7 < metrics["test"]["limits"]["coverage"] <= 1, "0.9 is meant"
-    assert metrics["test"]["limits"]["false_alarms"] < 0.12, "0.05 is meant"
-    assert metrics["limits_seconds"] > 0
+    assert 0.7 < metrics["test"]["ood_check"]["coverage"] <= 1, "0.9 is meant"
+    assert metrics["test"]["ood_check"]["false_alarms"] < 0.12, "0.05 is meant"
+    assert metrics["ood_seconds"] > 0
     predictor = cs.load(digits_run).predictor
     for name, images in far_probes(predictor.shape).items():
-        assert predictor.strangeness(images)[1].mean() >= 0.85, name
-    assert (digits_run / "model" / "limits.safetensors").stat().st_size < 3e6
+        assert predictor.detect_ood(images)[1].mean() >= 0.85, name
+    assert (digits_run / "model" / "ood.safetensors").stat().st_size < 3e6
 
 
 def test_a_head_on_frozen_features(photos_run, photos):
-    detector = cs.load(photos_run).predictor.bundle.limits
+    detector = cs.load(photos_run).predictor.bundle.ood_detector
     assert set(detector.left_out.auroc) == {*SCORES, "combined"}
     assert detector.left_out.auroc["combined"] > 0.8
     assert [len(group) for group in detector.left_out.classes] == [1, 1, 1, 1]
@@ -73,9 +73,9 @@ def test_an_old_bundle_loads_without_its_detector(digits_run, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(digits_run / "model", folder)
     card = json.loads((folder / "card.json").read_text())
-    card["limits"]["outliers"] = {"score": "joint", "threshold": 0.9, "auroc": {}, "left_out": [], "why": ""}
+    card["ood_detector"]["outliers"] = {"score": "joint", "threshold": 0.9, "auroc": {}, "left_out": [], "why": ""}
     (folder / "card.json").write_text(json.dumps(card))
-    assert cs.load(folder).predictor.bundle.limits is None
+    assert cs.load(folder).predictor.bundle.ood_detector is None
 
 
 def test_the_other_class_is_no_class():
@@ -98,9 +98,9 @@ def test_images_like_those_of_the_other_class_are_flagged(tmp_path):
     words = [str(label) for label in labels[~aside]]
     run = cs.fit(images[~aside], words, out=tmp_path / "run", epochs=3, other="8")
     assert "8" not in run.predictor.classes
-    _, flagged = run.predictor.strangeness(images[aside])
+    _, flagged = run.predictor.detect_ood(images[aside])
     assert flagged.mean() > 0.5
     note = next(d for d in run.metrics["recipe"] if d["what"] == "other")
     assert "flagged as unknown" in note["choice"]
     known = images[~aside][np.array(words) != "8"]
-    assert run.predictor.strangeness(known)[1].mean() < 0.2
+    assert run.predictor.detect_ood(known)[1].mean() < 0.2

@@ -61,15 +61,15 @@ def test_a_study_goes_on_and_other_options_need_another_folder(few_digits, tmp_p
 def test_folds_score_a_trial_on_each_in_turn(few_digits, tmp_path):
     found = find(tmp_path / "study.db", 1, few_digits, score_folds=2, lr=0.005, augment="none", folds=2)
     assert found.folds == 2
-    best, said = found.best, found.to_dict()["best"]
+    best, text = found.best, found.to_dict()["best"]
     assert best.log_loss == pytest.approx(sum(best.log_losses) / 2)
     assert best.accuracy == pytest.approx(sum(best.accuracies) / 2)
-    assert said["log_losses"] == best.log_losses
-    assert said["log_loss_deviation"] == pytest.approx(abs(best.log_losses[0] - best.log_losses[1]) / 2**0.5)
-    assert said["accuracy_deviation"] == pytest.approx(abs(best.accuracies[0] - best.accuracies[1]) / 2**0.5)
+    assert text["log_losses"] == best.log_losses
+    assert text["log_loss_deviation"] == pytest.approx(abs(best.log_losses[0] - best.log_losses[1]) / 2**0.5)
+    assert text["accuracy_deviation"] == pytest.approx(abs(best.accuracies[0] - best.accuracies[1]) / 2**0.5)
     write_search_page(tmp_path / "search.html", found, name="digits", origin="digits")
     page = (tmp_path / "search.html").read_text()
-    assert f"{best.accuracy:.1%} ± {said['accuracy_deviation']:.1%}" in page
+    assert f"{best.accuracy:.1%} ± {text['accuracy_deviation']:.1%}" in page
 
 
 def test_frozen_features_leave_nothing_to_search(tmp_path, photos):
@@ -120,9 +120,9 @@ def test_the_space_leaves_out_what_training_would_refuse():
     assert {"weight_decay", "lr"} <= set(suggested(recipe))
 
 
-@pytest.mark.parametrize("options", [{"resume": True}, {"heal": True}])
-def test_a_search_is_not_resumed_or_healed(tmp_path, options):
-    with pytest.raises(ConfigError, match="goes on by itself when its command is repeated"):
+@pytest.mark.parametrize("options", [{"resume": True}, {"auto_fix": True}])
+def test_a_search_is_not_resumed_or_fixed(tmp_path, options):
+    with pytest.raises(ConfigError, match="resumes when its command is repeated"):
         find(tmp_path / "study.db", 1, **options)
 
 
@@ -145,7 +145,7 @@ def test_the_command_trains_the_network_of_the_best_trial(tmp_path):
     assert recipe.model_args.get("width", 16) == best["model_arg"]["width"]
 
 
-def test_options_that_name_a_network_leave_out_its_own_knobs():
+def test_options_that_name_a_network_leave_out_its_model_args():
     recipe = Recipe("scratch", "resnet20", {"width": 16, "patch": 2}, 40, ())
     wanted = {"pretrained": False, "model": "resnet20", "model_arg": {"patch": 2}, "img_size": 40}
     assert network_options(recipe) == wanted

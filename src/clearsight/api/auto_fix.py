@@ -1,4 +1,4 @@
-"""--heal: train, ask the doctor, apply the first cure it knows, and train again."""
+"""--auto-fix: train, diagnose, apply the first fix, and train again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clearsight.errors import TrainingError
 from clearsight.train.config import TrainConfig
 
 ATTEMPTS = 3
-"""Cures that --heal tries, one after the other."""
+"""Fixes that --auto-fix tries, one after the other."""
 
 
 def auto_fix(train: Callable[[TrainConfig], Run], config: TrainConfig, console: Console) -> Run:
@@ -36,8 +36,8 @@ def auto_fix(train: Callable[[TrainConfig], Run], config: TrainConfig, console: 
         if verdict is None or attempt == ATTEMPTS:
             break
         words = " ".join(option_flags(verdict.options))
-        console.say(f"healing: {verdict.name}: {verdict.fix} ({words})")
-        chosen = {**chosen, **cured(chosen, verdict), "out": f"{out}-healed-{attempt + 1}" if out else None}
+        console.say(f"auto-fix: {verdict.name}: {verdict.fix} ({words})")
+        chosen = {**chosen, **cured(chosen, verdict), "out": f"{out}-fixed-{attempt + 1}" if out else None}
     best = max(runs, key=lambda run: (run.metrics["val"]["accuracy"], -run.metrics["val"]["log_loss"]))
     return _in_place(best, Path(out).expanduser(), console) if out else best
 

@@ -14,20 +14,20 @@ from clearsight.evaluation.leaderboard import Leaderboard
 def compare(
     data: Any,
     *,
-    rungs: Sequence[str] | None = None,
+    candidates: Sequence[str] | None = None,
     images: int | None = None,
     console: Console | None = None,
     **options: Any,
 ) -> Leaderboard:
-    """Train models on one data set and rank them: `cs.compare("photos/", rungs=["hog+svm", "resnet8"])`.
+    """Train models on one data set and rank them: `cs.compare("photos/", candidates=["hog+svm", "resnet8"])`.
 
     Args:
         data: labelled images, as `fit` takes them.
-        rungs: models to compare, by the names `train --model` knows; None is
+        candidates: models to compare, by the names of `train --model`; None is
             `evaluation.leaderboard.default_candidates`.
-        images: compare on about so many of the data's images.
-        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
-        options: seed, out, test_fraction, folds, data_dir, device. out: folder that gets every model in rungs/NAME, and
+        images: compare on about so many of the data's images. console: where progress is shown; by default below the
+        cell of a notebook, nowhere elsewhere. options: seed, out, test_fraction, folds, data_dir, device. out: folder
+        that gets every model in candidates/NAME, and
             the page; the same comparison goes on there. Without it nothing is left on the disk: the models lie in the
             cache for as long as the ranking is used.
 
@@ -43,13 +43,13 @@ def compare(
 
     console = console or usual_console()
     if options.get("out"):
-        found = rank_models(data, rungs=rungs, images=images, console=console, **options)
+        found = rank_models(data, candidates=candidates, images=images, console=console, **options)
         found.save(found.folder, overwrite=True)
         return found
     temporary = TemporaryFolder()
     try:
         place = {**options, "out": str(temporary.path)}
-        found = rank_models(data, rungs=rungs, images=images, console=console, **place)
+        found = rank_models(data, candidates=candidates, images=images, console=console, **place)
     except BaseException:
         temporary.remove()
         raise

@@ -15,7 +15,7 @@ from clearsight.evaluation import (
     ModelComparison,
     compare_paired,
     mean_of,
-    views_of,
+    tta_functions,
 )
 from clearsight.predictor import Predictor
 from clearsight.runs.images import HeldOut, held_out, seen_by
@@ -26,7 +26,7 @@ def compare_models(
     model: ModelSource,
     data: Any = None,
     *,
-    views: str | None = None,
+    tta: str | None = None,
     others: Sequence[ModelSource] = (),
     include_training: bool = False,
     console: Console | None = None,
@@ -38,7 +38,7 @@ def compare_models(
     Args:
         model: a run, its folder, or a loaded model.
         data: labelled images; None compares on the test split of the model's own run.
-        views: kind of test-time augmentation, a name of `evaluation.VIEWS`; it applies to every model.
+        tta: kind of test-time augmentation, a name of `evaluation.AUGMENTATIONS`; it applies to every model.
         others: models of the same classes.
         include_training: also compare on images that a model was trained on.
         console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
@@ -52,7 +52,7 @@ def compare_models(
         DataError: the models have different classes, or no image is left.
     """
     console = console or usual_console()
-    functions = views_of(views) if views is not None else []
+    functions = tta_functions(tta) if tta is not None else []
     held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
     held.predictor.classifies("comparing views and models")
     predictors = {_short(model): held.predictor}
@@ -70,25 +70,25 @@ def compare_models(
     held, views_by_model, known = _unseen_by_all(held, list(predictors.values()), include_training, console)
     alone = held.predictor.predict_proba(held.images, console.stage("evaluating"))
     rows = [compare_paired(_short(model), alone, alone, held.labels)]
-    beliefs = []
+    probabilities = []
     for number, (name, predictor) in enumerate(predictors.items()):
         images = views_by_model[number]
         own = alone if not number else predictor.predict_proba(images, console.stage(f"evaluating {name}"))
-        if views is None:
-            beliefs.append(own)
+        if tta is None:
+            probabilities.append(own)
         else:
-            advance = console.stage(f"{views} of {name}", "views")
+            advance = console.stage(f"{tta} of {name}", "views")
             seen = [own]
             for k, view in enumerate(functions[1:], 1):
                 advance(k, len(functions))
                 seen.append(predictor.viewed(images, view))
             advance(len(functions), len(functions))
-            beliefs.append(mean_of(seen))
-            rows.append(compare_paired(f"{name}, {views}", alone, beliefs[-1], held.labels, known[number]))
-        if number and views is None:
+            probabilities.append(mean_of(seen))
+            rows.append(compare_paired(f"{name}, {tta}", alone, probabilities[-1], held.labels, known[number]))
+        if number and tta is None:
             rows.append(compare_paired(name, alone, own, held.labels, known[number]))
-    if len(beliefs) > 1:
-        rows.append(compare_paired("together", alone, mean_of(beliefs), held.labels, any(known)))
+    if len(probabilities) > 1:
+        rows.append(compare_paired("together", alone, mean_of(probabilities), held.labels, any(known)))
     return ModelComparison(tuple(rows))
 
 
@@ -105,7 +105,7 @@ def _unseen_by_all(
         return held, [view for view, _ in found], [bool(mask.any()) for _, mask in found]
     if known.all():
         raise DataError(
-            "no image is left that none of these models was trained on", found=f"{len(known)} images",
+            "at least one of the models was trained on each image", found=f"{len(known)} images",
             fix="name other data, compare runs of the same --seed, or add --include-training",
         )  # fmt: skip
     console.say(f"data: {known.sum()} images that another of these models was trained on, excluded")

@@ -17,7 +17,7 @@ from clearsight.predictor import Predictor
 from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
 from clearsight.train.fit import fit
-from clearsight.train.option_signature import SharedOptions, options_in_signature
+from clearsight.train.option_signature import EstimatorOptions, options_in_signature
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -27,14 +27,14 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     y: N labels of any kind. All N images are for training: validation is carved out of them, nothing is held out as a
     test, for which scikit-learn has its own tools.
 
-    Parameters are the options of `clearsight train`, but `--fit` is called `fit_mode`.
+    Parameters are the options of `clearsight train`.
     """
 
-    def __init__(self, model: str = "auto", *, fit_mode: str = "squash", **options: Unpack[SharedOptions]) -> None:
+    def __init__(self, model: str = "auto", **options: Unpack[EstimatorOptions]) -> None:
         signature = inspect.signature(ImageClassifier)
         if unknown := [unknown_option(name, signature.parameters) for name in options.keys() - signature.parameters]:
             raise TypeError("; ".join(unknown))
-        given = signature.bind(model, fit_mode=fit_mode, **options)
+        given = signature.bind(model, **options)
         given.apply_defaults()
         for name, value in given.arguments.items():
             setattr(self, name, value)
@@ -45,8 +45,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ClearsightError: what is wrong with the data or the options, and what to do.
         """
-        options = self.get_params()
-        config = TrainConfig.from_options(fit=options.pop("fit_mode"), **options)
+        config = TrainConfig.from_options(**self.get_params())
         _require_effect(config)
         y = np.asarray(y)
         _require_classes(y)
@@ -77,9 +76,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.classes_[place[self.predictor_.bundle.task.decided(probabilities)]])
 
 
-options_in_signature(ImageClassifier.__init__, without=("fit",))
+options_in_signature(ImageClassifier.__init__)
 
-NO_EFFECT = ("out", "resume", "checkpoint_every", "heal", "test_fraction", "data_dir")
+NO_EFFECT = ("out", "resume", "checkpoint_every", "auto_fix", "test_fraction", "data_dir")
 """Options of a run's folder, its test split and its data, none of which an estimator has."""
 
 

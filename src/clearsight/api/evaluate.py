@@ -89,7 +89,7 @@ def _picture(held: HeldOut, card: Card) -> Thumbnail:
     pixels = held.images[place : place + 1][0]
     mapped = under_map(predictor.network, pixels) if card.mapped else None
     header = None
-    if predictor.bundle.geometry.fit == "squash":
+    if predictor.bundle.geometry.resize_mode == "squash":
         with contextlib.suppress(ClearsightError):  # gone since it was read
             header = held.dataset.source.inspect(card.index)[1]
     return thumbnail(eight_bits(pixels if mapped is None else mapped, like=pixels), SIDE, header)

@@ -18,7 +18,7 @@ def explain(
     method: str | None = None,
     target: str | int | None = None,
     settings: Settings | None = None,
-    judged: bool = True,
+    faithfulness: bool = True,
     out: str | Path | None = None,
     overwrite: bool = False,
     console: Console | None = None,
@@ -32,7 +32,7 @@ def explain(
             model without gradients, anomaly-map for an anomaly model that compares places.
         target: class to explain, by name, or by number where no class has that name; None is the predicted one.
         settings: samples, noise, layer and window of the methods.
-        judged: also measure how faithful each map is.
+        faithfulness: also measure how faithful each map is.
         out: folder to save to, each image as soon as it is explained; None writes nothing.
         overwrite: replace files that are in `out`.
         console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
@@ -67,7 +67,7 @@ def explain(
         method=chosen,
         target=target,
         settings=settings,
-        judged=judged,
+        faithfulness=faithfulness,
         console=console or usual_console(),
     )
     found: list[tuple[Explanation, ...]] = []

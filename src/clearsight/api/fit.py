@@ -22,7 +22,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.split_record import targets_digest
 from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
-from clearsight.disk import disk_errors, read_inside, write_json
+from clearsight.disk import disk_errors, read_within, write_json
 from clearsight.errors import ConfigError, TrainingError
 from clearsight.evaluation import OODCheck, check_ood
 from clearsight.evaluation.trust_panel import trust_panel
@@ -93,11 +93,11 @@ def train(
     if config.run.resume:
         config = resumed(config, dict(options), dataset)
     with processes() as world:
-        if config.run.heal and world.size > 1:
-            raise ConfigError("--heal trains again and again in one process", fix="drop it, or start one process")
+        if config.run.auto_fix and world.size > 1:
+            raise ConfigError("--auto-fix works in a single process", fix="drop it, or start one process")
         if world.rank > 0:
             return _follow(dataset, config, world)
-        if config.run.heal:
+        if config.run.auto_fix:
             return auto_fix(lambda changed: _fit(dataset, changed, console, ALONE, home), config, console)
         return _fit(dataset, config, console, world, home if world.size == 1 else home or Path("runs"))
 
@@ -109,7 +109,7 @@ def _follow(dataset: Dataset, config: TrainConfig, world: World) -> Run:
     folder = Path(world.broadcast(None))
     learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
     test = world.broadcast(None)  # once the first has written the run
-    metrics = json.loads(read_inside(folder, "metrics.json"))
+    metrics = json.loads(read_within(folder, "metrics.json"))
     return Run(folder, load_predictor(folder), metrics, folder / "report.html", test=test)
 
 
@@ -143,14 +143,14 @@ def _written(
         predictor = Predictor(fitted.bundle, device=device_of(config.run.device))
         test, val, ood = _evaluate(predictor, fitted, console)
         assert test.panel is not None
-        limits = {} if ood is None else {"limits": ood.summary()}
+        checked = {} if ood is None else {"ood_check": ood.summary()}
         metrics = {
-            "test": {**test.summary(), **limits},
+            "test": {**test.summary(), **checked},
             "panel": test.panel.to_dict(),
             "val": val.summary(),
             "task": fitted.bundle.task.name,
             "train_seconds": fitted.seconds,
-            "limits_seconds": fitted.limits_seconds,
+            "ood_seconds": fitted.ood_seconds,
             "images_per_second": fitted.images_per_second,
             "model": fitted.recipe.model,
             "recipe": [d.to_dict() for d in fitted.decisions],
@@ -158,7 +158,7 @@ def _written(
         write_json(folder / "config.json", {**about, "recipe": _recipe(fitted)})
         write_report(
             folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
-            limits=ood, panel=test.panel,
+            ood_check=ood, panel=test.panel,
         )  # fmt: skip
         if fitted.label_issues:
             write_label_issues(folder, fitted.prepared, fitted.label_issues)
@@ -210,7 +210,7 @@ def _trained(
         spec: dict[str, Any] = getattr(network, "spec", {})
         return diagnose(
             vitals, resolved, examples, findings=findings, options=config.changed(), origin=dataset.origin,
-            model=spec.get("name", ""), model_args=spec.get("knobs", {}),
+            model=spec.get("name", ""), model_args=spec.get("model_args", {}),
         )  # fmt: skip
 
     by_step = config.optimization.val_every is not None
@@ -251,7 +251,7 @@ def _recipe(fitted: Fitted) -> dict[str, Any]:
         "kind": recipe.kind,
         "model": recipe.model,
         "img_size": recipe.img_size,
-        "knobs": recipe.model_args,
+        "model_args": recipe.model_args,
         "tuned": fitted.tuned,
         "decisions": [d.to_dict() for d in fitted.decisions],
         "candidates": [asdict(c) for c in fitted.candidates],
@@ -265,7 +265,7 @@ def _evaluate(predictor: Predictor, fitted: Fitted, console: Console) -> tuple[E
     """
     prepared, task = fitted.prepared, fitted.bundle.task
     rows, dataset = prepared.split.test, prepared.dataset
-    output = predictor.forward(prepared.pixels.view(rows), console.stage("judging on the test split"))
+    output = predictor.forward(prepared.pixels.view(rows), console.stage("evaluating on the test split"))
     names = [dataset.source.name(int(i)) for i in rows]
     groups = [dataset.classes[k] for k in prepared.labels[rows]]
     truth = task.truth(dataset)
@@ -282,4 +282,4 @@ def _evaluate(predictor: Predictor, fitted: Fitted, console: Console) -> tuple[E
         without=without,
     )  # fmt: skip
     test = replace(test, panel=panel)
-    return test, task.evaluate(fitted.val_logits, truth[fitted.judged]), check
+    return test, task.evaluate(fitted.val_logits, truth[fitted.validation_indices]), check

@@ -67,7 +67,7 @@ def gradient_correlation(
     from clearsight.derivatives import gradient_correlation as measured
 
     if out is not None:
-        refuse_existing(out, ("shattered.html", "shattered.json"))
+        refuse_existing(out, ("gradient_correlation.html", "gradient_correlation.json"))
     at_least(1, img_size=img_size)
     at_least(0, seed=seed)
     options: dict[str, Any] = {

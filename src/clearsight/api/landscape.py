@@ -13,7 +13,7 @@ from clearsight.api.results import saved
 from clearsight.arguments import at_least
 from clearsight.console import Console, usual_console
 from clearsight.derivatives import Landscape, Landscapes, Rates, survey
-from clearsight.disk import read_inside
+from clearsight.disk import read_within
 from clearsight.errors import BundleError, DataError
 from clearsight.result import refuse_existing
 from clearsight.runs.folder import run_options, run_recipe
@@ -91,12 +91,12 @@ def _surveyed(
 
     predictor, run = predictor_of(model), folder_of(model)
     options, recipe = ({}, {}) if run is None else (run_options(run), run_recipe(run))
-    how = recipe.get("training") or options
+    used = recipe.get("training") or options
     predictor.classifies("the landscape")
     if weights == "auto":
         head = predictor.network.feature_levels is not None and not recipe.get("tuned", False)
         weights = "head" if head else "all"
-    varied(predictor, weights)  # what cannot be looked at is said before its images are read
+    varied(predictor, weights)  # fails before the images are read if there is nothing to plot
     bundle = predictor.bundle
     known = known_images(bundle, model, data, console=console, data_dir=data_dir)
     dataset = known.dataset
@@ -118,8 +118,8 @@ def _surveyed(
     train, val = (np.sort(rng.permutation(rows)[:most]) for rows in parts)
     return survey(
         predictor, known.pixels.view(train), dataset.labels[train], known.pixels.view(val),
-        dataset.labels[val], name=name, weights=weights, loss=how.get("loss") or "cross-entropy",
-        smoothing=how.get("label_smoothing") or 0.0, rates=rates,
+        dataset.labels[val], name=name, weights=weights, loss=used.get("loss") or "cross-entropy",
+        smoothing=used.get("label_smoothing") or 0.0, rates=rates,
         points=points, batch=batch, seed=seed, console=console,
     )  # fmt: skip
 
@@ -127,7 +127,7 @@ def _surveyed(
 def recorded_rates(run: Path) -> Rates | None:
     """The rates in a run's history.csv; None where no network was trained by gradient descent."""
     path = run / "history.csv"
-    content = read_inside(run, path.name) if path.is_file() else b""
+    content = read_within(run, path.name) if path.is_file() else b""
     try:
         text = content.decode()
         rows = list(csv.DictReader(text.splitlines()))
@@ -136,9 +136,9 @@ def recorded_rates(run: Path) -> Rates | None:
         raise BundleError(f"{path} cannot be read", found=repr(error), fix="put it back, or train anew") from error
     if not lines:
         return None
-    how = run_recipe(run).get("training") or run_options(run)
+    used = run_recipe(run).get("training") or run_options(run)
     kept = min(lines, key=lambda line: line[1])[0]
-    return Rates(how.get("opt") or "adamw", how.get("momentum", 0.9), max(rate for rate, _ in lines), kept)
+    return Rates(used.get("opt") or "adamw", used.get("momentum", 0.9), max(rate for rate, _ in lines), kept)
 
 
 def _called(models: Sequence[ModelSource]) -> list[str]:

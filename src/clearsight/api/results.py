@@ -30,7 +30,7 @@ def model_name(model: ModelSource) -> str:
 def evaluation_images(
     model: ModelSource, data: Any, images: int, seed: int, console: Console, data_dir: str | None
 ) -> HeldOut:
-    """At most so many images to judge a model by."""
+    """At most `images` images to evaluate a model on."""
     at_least(1, images=images)
     at_least(0, seed=seed)
     return held_out(model, data, console=console, data_dir=data_dir).sample(images, seed)

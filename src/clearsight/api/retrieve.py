@@ -71,15 +71,15 @@ def index(
         predictor, dataset, pixels.view(rows), rows, folder, layer=layer, kind=kind, code_bytes=code_bytes,
         digests=known.scanned.digests, progress=console.stage("embedding"), adding=console.stage("indexing"),
     )  # fmt: skip
-    judged = None
+    scores = None
     labelled = queries[dataset.labels[queries] >= 0]
     if len(labelled) and len(made) > 1:
         parts = predictor.embeddings(pixels.view(labelled), layer)
         places = None if own else np.searchsorted(rows, labelled)
-        judged = evaluate_index(
+        scores = evaluate_index(
             made, np.concatenate(list(parts)), dataset.labels[labelled], min(k, len(made) - 1), places
         )
-    return IndexResult(made, judged, folder)
+    return IndexResult(made, scores, folder)
 
 
 def search(

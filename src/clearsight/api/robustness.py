@@ -51,7 +51,7 @@ def robustness(
     from clearsight.evaluation.robustness import measure_robustness
 
     if out is not None:
-        refuse_existing(out, ("card.html", "robustness.json"))
+        refuse_existing(out, ("robustness.html", "robustness.json"))
     console = console or usual_console()
     held = evaluation_images(model, data, images, seed, console, data_dir)
     predictor = held.predictor
@@ -59,10 +59,10 @@ def robustness(
     turned = [
         (predictor.bundle.task.index_of(a), degrees, predictor.bundle.task.index_of(b)) for a, degrees, b in turns
     ]
-    card = measure_robustness(
+    report = measure_robustness(
         predictor, held.images, held.labels, names=held.names, changes=changes, turns=turned, seed=seed,
         console=console,
     )  # fmt: skip
     name = str(predictor.bundle.data.get("name", "a model"))
     own = folder_of(model) if held.own else None
-    return saved(replace(card, name=name, run=own), out)
+    return saved(replace(report, name=name, run=own), out)

@@ -56,7 +56,7 @@ class Run(Result):
     @property
     def seconds(self) -> float:
         """Time that the training took, the OOD detector and the search for label issues included."""
-        return float(self.metrics["train_seconds"] + self.metrics.get("limits_seconds", 0))
+        return float(self.metrics["train_seconds"] + self.metrics.get("ood_seconds", 0))
 
     @property
     def panel(self) -> TrustPanel | None:

@@ -79,8 +79,8 @@ class RunRenderer(SectionsRenderer[Run]):
             if pieces := tuple(piece for piece in section.pieces if in_summary(piece)):
                 yield Section(section.ident, section.title, pieces)
         yield decisions_section(self.result.metrics["recipe"])
-        if said := list(self._remarks()):
-            yield Section("remarks", "What to look at", tuple(Text(words) for words in said))
+        if text := list(self._remarks()):
+            yield Section("remarks", "What to look at", tuple(Text(words) for words in text))
 
     def _remarks(self) -> Iterator[str]:
         for verdict in self.result.diagnosis.verdicts if self.result.diagnosis else ():

@@ -62,7 +62,7 @@ def visualize(
     from clearsight.feature_vis import visualize as visualized
 
     if out is not None:
-        refuse_existing(out, ("see.html", "see.json"))
+        refuse_existing(out, ("visualization.html", "visualization.json"))
     console, settings = console or usual_console(), settings or VisualizationSettings()
     at_least(1, images=images)
     predictor = predictor_of(model)

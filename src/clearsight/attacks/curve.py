@@ -48,9 +48,9 @@ class Example:
     image: str
     epsilon: float
     before: str
-    belief_before: float
+    probability_before: float
     after: str
-    belief_after: float
+    probability_after: float
     pixels: Floats
     attacked: Floats
 
@@ -74,7 +74,7 @@ class AttackCurve:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pixels."""
-        keep = ("image", "epsilon", "before", "belief_before", "after", "belief_after")
+        keep = ("image", "epsilon", "before", "probability_before", "after", "probability_after")
         return {
             "method": self.method, "norm": self.norm, "steps": self.steps, "target": self.target,
             "images": self.images, "engine_difference": self.engine_difference,
@@ -89,11 +89,11 @@ def check(predictor: Predictor, method: str, norm: str) -> None:
     """
     predictor.classifies("an attack")
     if method not in ("fgsm", "pgd"):
-        raise ConfigError(f"there is no attack {method!r}", expected="fgsm or pgd")
+        raise ConfigError(f"unknown attack {method!r}", expected="fgsm or pgd")
     if not predictor.has_gradients:
-        raise ModelError("attacks need gradients, which this model does not have", fix="try `clearsight audit`")
+        raise ModelError("attacks need gradients, which this model does not have", fix="try `clearsight robustness`")
     if norm not in EPSILONS:
-        raise ConfigError(f"there is no norm {norm!r}", expected="linf or l2")
+        raise ConfigError(f"unknown norm {norm!r}", expected="linf or l2")
 
 
 def attack(
@@ -135,9 +135,9 @@ def attack(
     goal = truth if target is None else torch.full_like(truth, target)
     network = predictor.differentiable
     advance = console.stage("attacking", "images")
-    belief = predictor.predict_proba(x.numpy())
-    right = belief.argmax(1) == truth.numpy()
-    reached = belief.argmax(1) == target  # of no image where there is no target
+    probabilities = predictor.predict_proba(x.numpy())
+    right = probabilities.argmax(1) == truth.numpy()
+    reached = probabilities.argmax(1) == target  # of no image where there is no target
     share = None if target is None else float(reached.mean())
     points = [Point(0.0, float(right.mean()), wilson_interval(int(right.sum()), len(x)), share)]
     examples: list[Example] = []
@@ -150,17 +150,17 @@ def attack(
             open_ = np.flatnonzero(right if target is None else ~reached)
             if len(open_):
                 rows = torch.from_numpy(open_)
-                given, wanted = x[rows].to(predictor.device), goal[rows].to(predictor.device)
-                moved = step(network, given, wanted, epsilon).cpu()
+                given, targets = x[rows].to(predictor.device), goal[rows].to(predictor.device)
+                moved = step(network, given, targets, epsilon).cpu()
                 after = predictor.predict_proba(moved.numpy())
                 for place, row in enumerate(open_):
-                    answer = int(after[place].argmax())
-                    turned = answer != int(truth[row])
+                    predicted = int(after[place].argmax())
+                    turned = predicted != int(truth[row])
                     if turned and right[row] and len(examples) < EXAMPLES:
-                        pair = (belief[row], x[row]), (after[place], moved[place])
+                        pair = (probabilities[row], x[row]), (after[place], moved[place])
                         examples.append(_example(predictor, called[row], epsilon, *pair))
                     right[row] &= not turned
-                    reached[row] |= target is not None and answer == target
+                    reached[row] |= target is not None and predicted == target
             share = float(reached.mean()) if target is not None else None
             interval = wilson_interval(int(right.sum()), len(x))
             points.append(Point(epsilon, float(right.mean()), interval, share))

@@ -17,35 +17,35 @@ from clearsight.predictor import Predictor
 
 @dataclass(frozen=True)
 class Fooling:
-    """One image per class: pixels (K, C, H, W) float32 in [0, 1], and the calibrated belief in that class (K,).
+    """One image per class: pixels (K, C, H, W) float32 in [0, 1], and the calibrated probability of that class (K,).
 
-    strange (K,): whether the model calls it "none of these" all the same; None where it does not know its limits.
-    wanted: belief from which an image counts as one that fools.
+    is_ood (K,): whether the OOD detector flags the image; None without a detector.
+    confidence: probability from which an image counts as fooling.
     """
 
     classes: tuple[str, ...]
     pixels: NDArray[np.float32]
-    beliefs: NDArray[np.float64]
-    strange: NDArray[np.bool_] | None = None
-    wanted: float = 0.99
+    probabilities: NDArray[np.float64]
+    is_ood: NDArray[np.bool_] | None = None
+    confidence: float = 0.99
 
     @property
     def fooled(self) -> NDArray[np.bool_]:
-        """Which of them the model believes in (K,)."""
-        return self.beliefs >= self.wanted
+        """Which of the images reach the confidence (K,)."""
+        return self.probabilities >= self.confidence
 
 
 def fool(
     predictor: Predictor,
     *,
-    belief: float = 0.99,
+    confidence: float = 0.99,
     rounds: int = 1000,
     rate: float = 0.1,
     seed: int = 0,
     batch: int = 64,
     console: Console | None = None,
 ) -> Fooling:
-    """Begin with uniform noise and follow Adam until each class is believed as asked, or the rounds are over.
+    """Optimise uniform noise with Adam until each class reaches the confidence, or the rounds are over.
 
     The image is a sigmoid of what is optimised, so that it stays in [0, 1]. batch: images in memory at once. Raises
     ModelError without gradients or classes.
@@ -58,8 +58,8 @@ def fool(
     generator = torch.Generator().manual_seed(seed)
     start = torch.rand((classes, *predictor.shape), generator=generator)
     parts = list(zip(torch.split(start, batch), torch.split(torch.arange(classes), batch), strict=True))
-    probabilities = predictor.bundle.task.activation().float().to(device)
-    enough = min(belief + (1 - belief) / 2, predictor.bundle.task.largest_probability - 1e-4)
+    activation = predictor.bundle.task.activation().float().to(device)
+    enough = min(confidence + (1 - confidence) / 2, predictor.bundle.task.largest_probability - 1e-4)
     made = []
     with frozen(network):
         for number, (noise, goal) in enumerate(parts):
@@ -67,7 +67,7 @@ def fool(
             optimiser = torch.optim.Adam([free], lr=rate)
             for round_ in range(rounds):
                 logits = network(free.sigmoid())
-                sure = probabilities(logits)[0].gather(1, goal[:, None])[:, 0]
+                sure = activation(logits)[0].gather(1, goal[:, None])[:, 0]
                 advance(number * rounds + round_, len(parts) * rounds)
                 if bool((sure > enough).all()):
                     break
@@ -77,6 +77,6 @@ def fool(
             made.append(free.detach().sigmoid().cpu().numpy())
     advance(len(parts) * rounds, len(parts) * rounds)
     pixels = np.concatenate(made)
-    beliefs = predictor.predict_proba(pixels)[np.arange(classes), np.arange(classes)]
-    strange = predictor.strangeness(pixels)[1] if predictor.bundle.limits else None
-    return Fooling(predictor.classes, pixels, beliefs, strange, belief)
+    probabilities = predictor.predict_proba(pixels)[np.arange(classes), np.arange(classes)]
+    is_ood = predictor.detect_ood(pixels)[1] if predictor.bundle.ood_detector else None
+    return Fooling(predictor.classes, pixels, probabilities, is_ood, confidence)

@@ -133,7 +133,7 @@ def _gradient(network: nn.Module, x: torch.Tensor, labels: torch.Tensor, targete
 def check(epsilon: float, norm: str) -> None:
     """Raise ConfigError for a norm that does not exist, and an epsilon out of its range."""
     if norm not in ("linf", "l2"):
-        raise ConfigError(f"there is no norm {norm!r}", expected="linf or l2")
+        raise ConfigError(f"unknown norm {norm!r}", expected="linf or l2")
     if not epsilon >= 0 or (norm == "linf" and epsilon > 1):
         raise ConfigError(
             f"epsilon is {epsilon:g}",

@@ -20,10 +20,10 @@ class AttackReport(Result):
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pixels."""
         fooling, flagged = self.fooling, None
-        sure = dict(zip(fooling.classes, fooling.beliefs.tolist(), strict=True)) if fooling else None
-        if fooling and fooling.strange is not None:
-            flagged = dict(zip(fooling.classes, fooling.strange.tolist(), strict=True))
-        return {**self.curve.to_dict(), "fooling": sure, "fooling_none_of_these": flagged}
+        sure = dict(zip(fooling.classes, fooling.probabilities.tolist(), strict=True)) if fooling else None
+        if fooling and fooling.is_ood is not None:
+            flagged = dict(zip(fooling.classes, fooling.is_ood.tolist(), strict=True))
+        return {**self.curve.to_dict(), "fooling": sure, "fooling_is_ood": flagged}
 
     def text(self) -> str:
         """A line for each epsilon, and how many classes were fooled."""
@@ -40,10 +40,8 @@ class AttackReport(Result):
         )
         if fooling:
             fooled = fooling.fooled
-            caught = (
-                "" if fooling.strange is None else f'; {fooling.strange[fooled].sum()} of these called "none of these"'
-            )
+            caught = "" if fooling.is_ood is None else f"; {fooling.is_ood[fooled].sum()} of these flagged as OOD"
             lines.append(
-                f"fooling images: {fooled.sum()} of {len(fooling.classes)} classes believed with 99 % or more{caught}"
+                f"fooling images: {fooled.sum()} of {len(fooling.classes)} classes reach a probability of 99 %{caught}"
             )
         return "\n".join(lines)

@@ -124,8 +124,8 @@ class CalibratedSoftmax(nn.Module):
     def forward(self, logits: Tensor) -> Tensor:
         if self.isotonic:
             p = logits.softmax(dim=1)
-            inside = torch.minimum((p.unsqueeze(2) - self.starts).clamp(min=0), self.lengths)
-            found = self.floor + (inside * self.slopes).sum(dim=2)
+            covered = torch.minimum((p.unsqueeze(2) - self.starts).clamp(min=0), self.lengths)
+            found = self.floor + (covered * self.slopes).sum(dim=2)
             found = found / found.sum(dim=1, keepdim=True)
         else:
             found = (logits.log_softmax(dim=1) * self.scale + self.shift).softmax(dim=1)

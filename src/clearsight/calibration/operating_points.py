@@ -46,7 +46,7 @@ class Reached:
 
     name: str
     measure: Measure
-    wanted: float
+    required: float
     value: float
     bound: float
     images: int
@@ -55,11 +55,11 @@ class Reached:
     @property
     def kept(self) -> bool:
         """Whether the bound is at least what was wished for."""
-        return self.bound >= self.wanted - 1e-12
+        return self.bound >= self.required - 1e-12
 
     def words(self) -> str:
         """The wish and what became of it."""
-        asked = f"{self.measure} of ‘{self.name}’ at least {percent(self.wanted)}"
+        asked = f"{self.measure} of ‘{self.name}’ at least {percent(self.required)}"
         found = (
             f"{percent(self.value)} on {self.images:,} validation images, at least {percent(self.bound)} on new ones"
         )
@@ -133,20 +133,22 @@ def operating_point(
     """
     if wishes.costs:
         return _least_cost(probabilities, labels, names, wishes.costs)
-    asked = [(known_name(name, names), measure, wanted) for name, measure, wanted in wishes.each()]
+    asked = [(known_name(name, names), measure, required) for name, measure, required in wishes.each()]
     diagonal = np.ones(len(names))
-    for k, measure, wanted in asked:
+    for k, measure, required in asked:
         others = np.delete(probabilities * diagonal, k, axis=1).max(1)
         score = probabilities[:, k] / np.maximum(others, 1e-300)
-        diagonal[k] = 1 / threshold(score, labels == k, measure, wanted)
+        diagonal[k] = 1 / threshold(score, labels == k, measure, required)
     decided = (probabilities * diagonal).argmax(1)
     reached = []
-    for k, measure, wanted in asked:
+    for k, measure, required in asked:
         counted = (decided == k) if measure == "precision" else (labels == k)
         right, n = int((counted & (decided == k) & (labels == k)).sum()), int(counted.sum())
         share = right / n if n else 0.0
         at = float(diagonal[k])
-        reached.append(Reached(names[k], measure, wanted, share, lower_bound(right, n), n, 1 / at if at else math.inf))
+        reached.append(
+            Reached(names[k], measure, required, share, lower_bound(right, n), n, 1 / at if at else math.inf)
+        )
     rule = "; ".join(r.words() for r in reached)
     return OperatingPoint(tuple(tuple(row) for row in np.diag(diagonal).tolist()), rule, tuple(reached))
 
@@ -162,18 +164,18 @@ def label_thresholds(
     and truth (M, K); and what these say. thresholds: of all other labels.
     """
     found, reached = list(thresholds), []
-    for name, measure, wanted in wishes.each():
+    for name, measure, required in wishes.each():
         k = known_name(name, names)
-        found[k] = threshold(probabilities[:, k], truth[:, k], measure, wanted)
+        found[k] = threshold(probabilities[:, k], truth[:, k], measure, required)
         given = probabilities[:, k] >= found[k]
         counted = given if measure == "precision" else truth[:, k]
         right, n = int((given & truth[:, k]).sum()), int(counted.sum())
         bound = lower_bound(right, n)
-        reached.append(Reached(name, measure, wanted, right / n if n else 0.0, bound, n, found[k]))
+        reached.append(Reached(name, measure, required, right / n if n else 0.0, bound, n, found[k]))
     return tuple(found), tuple(reached)
 
 
-def threshold(score: Floats, truth: NDArray[np.bool_], measure: Measure, wanted: float) -> float:
+def threshold(score: Floats, truth: NDArray[np.bool_], measure: Measure, required: float) -> float:
     """The threshold on a score (M,) at which the lower bound of the precision or recall is as wanted: for a precision
     the one that finds most, for a recall the strictest. Where none is, for a precision the one with the highest bound,
     for a recall the one that these images alone lead to.
@@ -187,16 +189,16 @@ def threshold(score: Floats, truth: NDArray[np.bool_], measure: Measure, wanted:
         if not len(own):
             return float(order[-1]) if len(order) else 1.0
         bounds = np.array([lower_bound(found, len(own)) for found in range(1, len(own) + 1)])
-        enough = np.flatnonzero(bounds >= wanted)
+        enough = np.flatnonzero(bounds >= required)
         if not len(enough):  # so few images promise nothing: as many as wanted of those that there are
-            enough = np.array([math.ceil(wanted * len(own)) - 1])
+            enough = np.array([math.ceil(required * len(own)) - 1])
         return _below(order, float(own[enough[0]]))
-    places = np.unique(np.linspace(_fewest(wanted) - 1, len(order) - 1, GRID).round().astype(int))
+    places = np.unique(np.linspace(_fewest(required) - 1, len(order) - 1, GRID).round().astype(int))
     best, best_bound, passing = 1.0, -1.0, False
     for place in places[(places >= 0) & (places < len(order))].tolist():
         given = score >= order[place]
         bound = lower_bound(int((given & truth).sum()), int(given.sum()))
-        if bound >= wanted:
+        if bound >= required:
             best, passing = _below(order, float(order[place])), True
         elif passing:
             break
@@ -212,9 +214,9 @@ def lower_bound(right: int, n: int) -> float:
     return float(beta.ppf(1 - CONFIDENCE, right, n - right + 1)) if right else 0.0
 
 
-def _fewest(wanted: float) -> int:
+def _fewest(required: float) -> int:
     """Images that must all be right for a bound as wanted."""
-    return math.ceil(math.log(1 - CONFIDENCE) / math.log(wanted)) if 0 < wanted < 1 else 1
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log(required)) if 0 < required < 1 else 1
 
 
 def _below(order: Floats, at: float) -> float:
@@ -226,9 +228,7 @@ def _below(order: Floats, at: float) -> float:
 def known_name(name: str, names: Sequence[str]) -> int:
     """The position of a name; ConfigError where there is none."""
     if name not in names:
-        raise ConfigError(
-            f"there is no class {name!r} to decide about", expected=", ".join(names[:8]), fix=did_you_mean(name, names)
-        )
+        raise ConfigError(f"unknown class {name!r}", expected=", ".join(names[:8]), fix=did_you_mean(name, names))
     return list(names).index(name)
 
 

@@ -83,14 +83,14 @@ class ConformalScores:
             limits = np.array(
                 [threshold_of(np.sort(own[labels == k]), coverage) for k in range(probabilities.shape[1])]
             )
-        inside = class_scores(probabilities, method) <= limits
-        inside[np.arange(len(probabilities)), probabilities.argmax(1)] = True
-        return inside
+        in_set = class_scores(probabilities, method) <= limits
+        in_set[np.arange(len(probabilities)), probabilities.argmax(1)] = True
+        return in_set
 
     def _of(self, method: str) -> Floats:
         if method not in METHODS:
             raise ConfigError(
-                f"there is no method of prediction sets {method!r}", expected=", ".join(METHODS),
+                f"unknown method of prediction sets {method!r}", expected=", ".join(METHODS),
                 fix=did_you_mean(method, METHODS),
             )  # fmt: skip
         return np.array(self.scores[method])

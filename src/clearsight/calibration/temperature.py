@@ -18,7 +18,7 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.integer]) 
     size.
 
     logits (N, K), targets (N,) of images the network was not trained on. A network that makes no mistake on N images
-    would otherwise get T = 0 and boundless belief; so the right class counts (N+1)/(N+2) and the others share the
+    would otherwise get T = 0 and a probability of 1; so the right class counts (N+1)/(N+2) and the others share the
     rest, the estimate of a share after N successes in N trials, as in [Platt 1999, "Probabilistic outputs for support
     vector machines", 2.2]. The correction vanishes with N. The loss is unimodal in T.
     """

@@ -79,11 +79,11 @@ def learn_mixture(
     return Mixture(*(np.asarray(a, np.float32) for a in (found.weights_, found.means_, found.covariances_)))
 
 
-def _enough(sample: Floats, wanted: int, what: str) -> None:
+def _enough(sample: Floats, needed: int, what: str) -> None:
     distinct = len(np.unique(sample[:20_000], axis=0))
-    if distinct < wanted:
+    if distinct < needed:
         raise DataError(
-            f"the training images have too few different descriptors for {wanted} {what}",
+            f"the training images have too few different descriptors for {needed} {what}",
             found=f"{distinct}",
             fix=f"use fewer {what}, larger images or a smaller --model-arg step",
         )

@@ -60,7 +60,7 @@ def kernel(text: str) -> Floats:
     except ValueError as error:
         hint = nearest(text, [*KERNELS, "sobel", "gaussian:SIGMA"])
         raise ConfigError(
-            f"there is no kernel {text!r}", expected='a name, or numbers such as "0,1,0;1,-4,1;0,1,0"', fix=hint
+            f"unknown kernel {text!r}", expected='a name, or numbers such as "0,1,0;1,-4,1;0,1,0"', fix=hint
         ) from error
     if sigma is not None:
         return gaussian(sigma)
@@ -100,7 +100,7 @@ def sobel(image: ArrayLike, padding: str = "reflect") -> Floats:
 def _slide(image: ArrayLike, k: Floats, before: tuple[int, int], padding: str) -> Floats:
     """Correlate, by SciPy. before: rows and columns of the kernel that lie before the pixel it answers for."""
     if padding not in PADDINGS:
-        raise ConfigError(f"there is no padding {padding!r}", expected=", ".join(PADDINGS))
+        raise ConfigError(f"unknown padding {padding!r}", expected=", ".join(PADDINGS))
     f = np.asarray(image, dtype=np.float64)
     if f.ndim not in (2, 3) or 0 in f.shape:
         raise DataError("this is not an image", found=f"an array of shape {f.shape}", expected="(H, W) or (H, W, C)")

@@ -83,8 +83,8 @@ def hessian(total: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64], 
     )
     determinant = (dxx * dyy - (0.9 * dxy) ** 2) / side**4
     height, width = total.shape[0] - 1, total.shape[1] - 1
-    inside = (y >= reach) & (y < height - reach) & (x >= reach) & (x < width - reach)
-    return np.where(inside, determinant, 0.0)
+    within_bounds = (y >= reach) & (y < height - reach) & (x >= reach) & (x < width - reach)
+    return np.where(within_bounds, determinant, 0.0)
 
 
 def _maxima(total: Floats, octave: int, threshold: float) -> Iterator[Floats]:
@@ -94,10 +94,10 @@ def _maxima(total: Floats, octave: int, threshold: float) -> Iterator[Floats]:
     rows, columns = np.arange(0, total.shape[0] - 1, stride), np.arange(0, total.shape[1] - 1, stride)
     if min(len(rows), len(columns)) < 3:
         return
-    answers = np.stack([hessian(total, rows, columns, side) for side in sides])
+    responses = np.stack([hessian(total, rows, columns, side) for side in sides])
     for level in (1, 2):
-        middle = answers[level, 1:-1, 1:-1]
-        around = np.lib.stride_tricks.sliding_window_view(answers[level - 1 : level + 2], (3, 3, 3))[0]
+        middle = responses[level, 1:-1, 1:-1]
+        around = np.lib.stride_tricks.sliding_window_view(responses[level - 1 : level + 2], (3, 3, 3))[0]
         y, x = np.nonzero((middle > threshold) & (middle >= around.max((2, 3, 4))))
         cube = around[y, x]  # (K, scale, y, x)
         shift = _interpolated(cube)
@@ -186,8 +186,8 @@ def _angles(total: Floats, places: Floats, scales: Floats) -> Floats:
     angle = np.arctan2(dy, dx)
     longest, best = np.full(len(places), -1.0), np.zeros(len(places))
     for start in np.arange(WINDOWS) * (2 * math.pi / WINDOWS):
-        inside = (angle - start) % (2 * math.pi) < math.pi / 3
-        sx, sy = (dx * inside).sum(1), (dy * inside).sum(1)
+        in_window = (angle - start) % (2 * math.pi) < math.pi / 3
+        sx, sy = (dx * in_window).sum(1), (dy * in_window).sum(1)
         length = sx**2 + sy**2
         better = length > longest
         longest[better], best[better] = length[better], np.arctan2(sy, sx)[better]

@@ -32,7 +32,7 @@ def lbp(x: torch.Tensor, points: int = 8, radius: float = 1.0, method: Patterns 
     Each of `points` neighbours on a circle, interpolated between pixels, gives one bit: not darker than the centre.
     method "default": the bits as a number; "ror": the smallest number of all rotations; "uniform": the count of set
     bits where the circle changes at most twice, points + 1 elsewhere, which rotation leaves alone; "nri_uniform": the
-    uniform patterns told apart by rotation. Beyond the border lies black. Codes are those of
+    uniform patterns, with rotations distinguished. Beyond the border lies black. Codes are those of
     `skimage.feature.local_binary_pattern`.
     """
     levels = (x[:, 0].double() * 65535).round() / 257  # of 8 bits they are whole numbers again
@@ -45,7 +45,7 @@ def lbp(x: torch.Tensor, points: int = 8, radius: float = 1.0, method: Patterns 
     if method == "uniform":
         return torch.where(changes <= 2, bits.sum(0), points + 1)
     if method != "nri_uniform":
-        raise ConfigError(f"there is no method {method!r}", expected="default, ror, uniform or nri_uniform")
+        raise ConfigError(f"unknown method {method!r}", expected="default, ror, uniform or nri_uniform")
     return _rotated_uniform(bits, changes, points)
 
 
@@ -214,8 +214,8 @@ def gabor(x: torch.Tensor, frequencies: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
             bank = torch.stack([real, imaginary])[:, None].to(x)
             reach = [side // 2 for side in bank.shape[2:]]
             mode = "reflect" if reach[0] < x.shape[2] and reach[1] < x.shape[3] else "replicate"
-            answer = F.conv2d(F.pad(x, (reach[1], reach[1], reach[0], reach[0]), mode=mode), bank)
-            strength = answer.square().sum(1).sqrt().flatten(1)
+            response = F.conv2d(F.pad(x, (reach[1], reach[1], reach[0], reach[0]), mode=mode), bank)
+            strength = response.square().sum(1).sqrt().flatten(1)
             found += [strength.mean(1), strength.std(1, correction=0)]
     return torch.stack(found, 1)
 

@@ -17,17 +17,19 @@ from clearsight.errors import ConfigError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sample(parser, "RUN/attack")
-    parser.add_argument("--method", default="pgd", choices=("fgsm", "pgd"), help="one step or many (default: pgd)")
-    parser.add_argument("--norm", default="linf", choices=("linf", "l2"), help="how change is measured (default: linf)")
+    parser.add_argument(
+        "--method", default="pgd", choices=("fgsm", "pgd"), help="fgsm, one step, or pgd, many (default: pgd)"
+    )
+    parser.add_argument("--norm", default="linf", choices=("linf", "l2"), help="norm of the change (default: linf)")
     parser.add_argument(
         "--epsilon",
         metavar="X,...",
-        help="changes to try (default: 0.005,0.01,0.02,0.05,0.1,0.2; of l2 0.1,0.2,0.5,1,2,4)",
+        help="values of epsilon to test (default: 0.005,0.01,0.02,0.05,0.1,0.2; of l2 0.1,0.2,0.5,1,2,4)",
     )
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="of pgd (default: 20)")
-    parser.add_argument("--target", metavar="CLASS", help="class to reach (default: any wrong one)")
-    parser.add_argument("--fool", action="store_true", help="make fooling images too, one per class")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images in memory (default: 64)")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="number of steps of pgd (default: 20)")
+    parser.add_argument("--target", metavar="CLASS", help="target class (default: any wrong one)")
+    parser.add_argument("--fool", action="store_true", help="also make fooling images, one per class")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="batch size, in images (default: 64)")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -1,58 +1,27 @@
-"""Make a model's invariance card: what its answers stand, and whether they change where they should.
-
-Each image is changed in graded steps that leave its class as it is: size, rotation, viewpoint, deformation, occlusion,
-background, illumination, blur, noise, singly and several at once. Without DATA the test split of the model's own run
-is used. The card is RUN/audit/card.html; the numbers are beside it in robustness.json.
-"""
+"""Audit a data set without training: unreadable files, duplicates, leaks between splits, imbalance, shortcuts."""
 
 from __future__ import annotations
 
 import argparse
-import os
 
-from clearsight.cli.options import add_sample, print_json
+from clearsight.cli.options import add_config, chosen, print_json
+from clearsight.cli.renamed import refuse_run
 from clearsight.console import terminal
-from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_sample(parser, "RUN/audit")
-    parser.add_argument(
-        "--changes", metavar="NAME,...", help="changes to make; a+b makes several at once (default: all)"
-    )
-    parser.add_argument(
-        "--turns", metavar="CLASS:DEGREES:CLASS,...",
-        help="what a class becomes when turned counter-clockwise, such as 6:180:9, for the sensitivity test",
-    )  # fmt: skip
+    parser.add_argument("data", metavar="DATA", help="the labelled images")
+    add_config(parser, "data")
+    parser.add_argument("--seed", type=int, default=None, metavar="N", help="random seed of the splits (default: 0)")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    changes = None if arguments.changes is None else [w.strip() for w in arguments.changes.split(",") if w.strip()]
+    refuse_run(arguments.data)
     with terminal() as console:
-        from clearsight.api.results import result_folder
-        from clearsight.api.robustness import robustness
+        from clearsight.api.audit import audit
 
-        card = robustness(
-            arguments.run, arguments.data, changes=changes, turns=_turns(arguments.turns), images=arguments.images,
-            seed=arguments.seed, data_dir=arguments.data_dir, console=console,
-        )  # fmt: skip
-        page = card.save(result_folder(arguments.run, "audit", arguments.out), overwrite=True)
+        found = audit(arguments.data, console=console, **chosen(arguments))
     if arguments.json:
-        print_json({**card.to_dict(), "report": str(page)})
+        print_json(found.to_dict())
         return
-    print(f"{card.text()}\n\n  card   {os.path.relpath(page)}")
-
-
-def _turns(text: str | None) -> list[tuple[str, float, str]]:
-    if text is None:
-        return []
-    found = []
-    for word in text.split(","):
-        try:
-            start, degrees, end = word.split(":")
-            found.append((start.strip(), float(degrees), end.strip()))
-        except ValueError:
-            raise ConfigError(
-                f"--turns {word} cannot be read", expected="CLASS:DEGREES:CLASS, such as 6:180:9"
-            ) from None
-    return found
+    print(found.text())

@@ -1,7 +1,7 @@
 """Say why a run does not learn: verdict, evidence, and the command that cures it.
 
 TARGET is a folder written by `clearsight train`, whose saved diagnosis is shown, or labelled images, on which a network
-is then trained for a minute at most. Exit code 0 whether anything is wrong or not; `--json` tells.
+is then trained for a minute at most. The exit code is 0 with or without faults; `--json` lists them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
-from clearsight.disk import read_inside
+from clearsight.disk import read_within
 from clearsight.errors import BundleError, ConfigError
 from clearsight.train.config import TrainConfig
 
@@ -67,7 +67,7 @@ def _saved(folder: Path) -> Diagnosis:
         )
     from clearsight.diagnosis import Diagnosis
 
-    content = read_inside(folder, SAVED)
+    content = read_within(folder, SAVED)
     try:
         return Diagnosis.from_dict(json.loads(content))
     except (ValueError, KeyError, TypeError) as error:
@@ -96,7 +96,7 @@ def words_of(diagnosis: Diagnosis) -> str:
         + (f", validation accuracy {accuracy:.1%} (chance {chance:.1%})" if _known(accuracy) else "")
     ]
     if diagnosis.healthy:
-        lines.append(diagnosis.said)
+        lines.append(diagnosis.summary)
     for verdict in diagnosis.verdicts:
         known = {name.replace("_", " "): v for name, v in verdict.evidence.items() if _known(v)}
         numbers = [f"{name} {value:.3g}" for name, value in known.items()]

@@ -1,4 +1,4 @@
-"""Judge a trained model: on the test split of its own data, or on other labelled images (DATA) of the same classes."""
+"""Evaluate a trained model on the test split of its own data, or on other labelled images (DATA)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
     parser.add_argument(
-        "--views",
+        "--tta",
         metavar="NAME",
-        help="also judge several views of each image together: mirror, flips, turns, shifts, ten",
+        help="also evaluate with test-time augmentation: mirror, flips, turns, shifts, ten",
     )
     parser.add_argument(
         "--with", dest="others", metavar="RUN,...", help="other models to compare on the same images, and to join"
@@ -34,12 +34,12 @@ def run(arguments: argparse.Namespace) -> None:
     with terminal() as console:
         from clearsight.api.ensembles import compare_models
         from clearsight.api.evaluate import evaluate
-        from clearsight.evaluation import views_of
+        from clearsight.evaluation import tta_functions
         from clearsight.runs.load import load_predictor
         from clearsight.tasks.evaluation import NEW
 
-        if arguments.views:
-            views_of(arguments.views)  # a name that does not exist is told at once
+        if arguments.tta:
+            tta_functions(arguments.tta)  # an unknown name is refused before anything is evaluated
         where: dict[str, Any] = {
             "console": console, "data_dir": arguments.data_dir, "include_training": arguments.include_training,
         }  # fmt: skip
@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
         thing = load_predictor(arguments.run).bundle.thing
         others = [word.strip() for word in (arguments.others or "").split(",") if word.strip()]
         more = None
-        if arguments.views or others:
-            more = compare_models(arguments.run, arguments.data, views=arguments.views, others=others, **where)
+        if arguments.tta or others:
+            more = compare_models(arguments.run, arguments.data, tta=arguments.tta, others=others, **where)
     if arguments.json:
         print_json({**found.to_dict(), **(more.to_dict() if more else {})})
         return

@@ -1,4 +1,4 @@
-"""Show what a model looked at: a heatmap beside the image and over it, the numbers, and whether to believe them.
+"""Explain predictions by heatmaps, drawn beside the image and over it, with their faithfulness.
 
 faithfulness is the area between the insertion and the deletion curve, less that of places in random order: at or below
 0 the map says no more than chance. A map that stays the same when all weights are shuffled shows the image, not the
@@ -25,18 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the model has (default: smoothgrad, or occlusion for models without gradients; anomaly-map for detectors of "
         "anomalies that compare places)",
     )  # fmt: skip
-    parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the answer)")
+    parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
     parser.add_argument(
         "--layer", metavar="NAME", help="layer of grad-cam (default: the last with 16 places, or all that a head sees)"
     )
     parser.add_argument(
         "--samples", type=int, metavar="N", help="noisy copies or steps (default: 50), coalitions (default: 500)"
     )
-    parser.add_argument("--noise", type=float, metavar="X", help="smoothgrad's, as a share (default: 0.1)")
-    parser.add_argument("--window", type=int, metavar="N", help="side of occlusion's square in pixels")
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="images in memory (default: 16)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all noise (default: 0)")
-    parser.add_argument("--fast", action="store_true", help="do not judge how faithful the maps are")
+    parser.add_argument(
+        "--noise", type=float, metavar="X", help="noise of smoothgrad, as a share of the pixel range (default: 0.1)"
+    )
+    parser.add_argument("--window", type=int, metavar="N", help="side of the square of occlusion in pixels")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="batch size, in images (default: 16)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the noise (default: 0)")
+    parser.add_argument("--fast", action="store_true", help="do not measure faithfulness")
     parser.add_argument("--out", metavar="FOLDER", default="explained", help="folder to write (default: explained)")
 
 
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     for option, methods in USES.items():
         if getattr(arguments, option) is not None and arguments.method not in (None, *methods, "all"):
             ways = " or ".join((*methods, "all"))
-            raise ConfigError(f"--{option} says nothing to --method {arguments.method}", expected=f"--method {ways}")
+            raise ConfigError(f"--{option} has no effect with --method {arguments.method}", expected=f"--method {ways}")
     paths = image_files(arguments.images)
     with terminal() as console:
         from clearsight.api.explain import explain
@@ -64,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         settings = Settings(batch=arguments.batch_size, seed=arguments.seed, **given)
         found = explain(
             arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
-            judged=not arguments.fast, out=arguments.out, overwrite=True, console=console,
+            faithfulness=not arguments.fast, out=arguments.out, overwrite=True, console=console,
         )  # fmt: skip
     folder = Path(arguments.out).expanduser()
     pictures = [folder / f"{stem}.{found.method}.png" for stem in found.stems]

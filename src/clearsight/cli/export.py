@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fixed-size", action="store_true", help="take images of the working size alone: no resize rule in the graph"
     )
-    parser.add_argument("--images", type=int, default=256, metavar="N", help="compare on so many (default: 256)")
+    parser.add_argument(
+        "--images", type=int, default=256, metavar="N", help="number of images to compare on (default: 256)"
+    )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: RUN/export/model.onnx and the like)")
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
 

@@ -59,23 +59,23 @@ def run(arguments: argparse.Namespace) -> None:
     name = name if all(c.isalnum() or c in "-." for c in name) else "filtered"
     out = Path(arguments.out).expanduser() if arguments.out else source.with_name(f"{source.stem}.{name}.png")
     written = [save_picture(as_drawn(found), out)]
-    answer = {"picture": str(written[0]), "lowest": float(found.min()), "highest": float(found.max())}
+    summary = {"picture": str(written[0]), "lowest": float(found.min()), "highest": float(found.max())}
     if difference is not None:
         if difference.max() > 1e-6:
             place = out.with_name(f"{out.stem}.difference{out.suffix}")
             written.append(save_picture(difference / difference.max(), place))
         rim = sum(len(k) // 2 for k in (first, second) if k is not None)
-        inside = difference[rim:-rim, rim:-rim]
-        answer |= {
+        interior = difference[rim:-rim, rim:-rim]
+        summary |= {
             "difference": str(written[1]) if written[1:] else None, "difference_at_border": float(difference.max()),
-            "difference_inside": float(inside.max()) if inside.size else 0.0,
+            "difference_interior": float(interior.max()) if interior.size else 0.0,
         }  # fmt: skip
     if arguments.json:
-        print_json(answer)
+        print_json(summary)
         return
-    print(f"{written[0]}  values from {answer['lowest']:.3g} to {answer['highest']:.3g}, of pixels from 0 to 1")
+    print(f"{written[0]}  values from {summary['lowest']:.3g} to {summary['highest']:.3g}, of pixels from 0 to 1")
     if difference is not None:
         print(
-            f"{written[-1]}  joined against one after the other: {answer['difference_inside']:.1g} apart inside, "
-            f"{answer['difference_at_border']:.2g} at the border"
+            f"{written[-1]}  joined against one after the other: {summary['difference_interior']:.1g} apart inside, "
+            f"{summary['difference_at_border']:.2g} at the border"
         )

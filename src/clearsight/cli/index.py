@@ -1,8 +1,8 @@
 """Index images by what a model sees in them, for `clearsight search`.
 
-Without DATA, the images the model was trained and validated on are indexed, and the images of its test split judge the
-index: how many of an image's neighbours are of its class. With DATA, all of its images are indexed, and judged by one
-another. The index is kept in RUN/index, or in --out.
+Without DATA, the images the model was trained and validated on are indexed, and the index is evaluated with
+the images of its test split: how many of an image's neighbours are of its class. With DATA, all of its images are
+indexed, and evaluated against one another. The index is kept in RUN/index, or in --out.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a trained model's folder")
     parser.add_argument("data", metavar="DATA", nargs="?", help="images (default: those it was trained on)")
     parser.add_argument("--kind", default="exact", choices=("exact", "ivfpq"), help="exact, or in a few bytes an image")
-    parser.add_argument("--bytes", type=int, default=32, metavar="N", help="of an image's code in ivfpq (default: 32)")
+    parser.add_argument("--bytes", type=int, default=32, metavar="N", help="bytes per image in ivfpq (default: 32)")
     parser.add_argument("--layer", default="", metavar="NAME", help="layer to take (default: the features of the head)")
     parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/index)")
-    parser.add_argument("-k", type=int, default=10, metavar="N", help="neighbours to judge by (default: 10)")
+    parser.add_argument(
+        "-k", type=int, default=10, metavar="N", help="neighbours per image in the evaluation (default: 10)"
+    )
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
 
 

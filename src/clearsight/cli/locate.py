@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold", type=float, metavar="X",
-        help="least belief in a class (default: the answer's or target's for cam, 0.5 for windows, a label's own)",
+        help="least probability of a class, 0 to 1 (default: none for cam, 0.5 for windows, a label's own threshold)",
     )  # fmt: skip
     parser.add_argument(
         "--share", type=float, default=0.5, metavar="X",
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--background", metavar="CLASS", help="a class that is no thing, where no --target is named")
     parser.add_argument("--tight", action="store_true", help="windows: draw boxes closer, by the map within")
-    parser.add_argument("--strange", action="store_true", help="windows: keep those unlike all the model learned from")
+    parser.add_argument("--keep-ood", action="store_true", help="windows: also keep those that are out of distribution")
     parser.add_argument("--out", metavar="FILE.png", help="picture to write, or a folder (default: IMAGE.located.png)")
 
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         settings = Settings(
             threshold=arguments.threshold, share=arguments.share, iou=arguments.iou, layer=arguments.layer,
             scales=scales, stride=arguments.stride, background=arguments.background, tight=arguments.tight,
-            strange=arguments.strange,
+            keep_ood=arguments.keep_ood,
         )  # fmt: skip
         out = arguments.out or "."
         found = locate(

@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 COMMANDS = {
-    "train": "train a classifier on labelled images, judge it, write a report",
-    "predict": "ask a trained model what images show",
-    "tune": "search for better training options by trying them",
-    "evaluate": "judge a trained model on its test split or on other data",
-    "explain": "show what a model looked at, and whether to believe the picture",
-    "locate": "say where in an image a class is: boxes and masks from class labels alone",
-    "see": "look into a network: filters, maps, patches, class pictures, inversion, gates",
-    "attack": "try to break a model: accuracy against how far its pixels are pushed",
-    "audit": "make the invariance card: what a model's answers stand",
-    "landscape": "draw the loss around a model's weights, and its largest curvature",
-    "shattered": "measure how alike the gradients of nearby inputs are, against depth",
-    "index": "index images by what a model sees in them",
-    "search": "find the images most similar to one",
-    "export": "write a model as an ONNX, OpenVINO or torch.export file, checked against it",
-    "serve": "answer questions about images over HTTP",
-    "check": "audit a data set without training",
+    "train": "train and evaluate a classifier on labelled images, and write a report",
+    "predict": "predict what images show",
+    "tune": "search for better training options",
+    "evaluate": "evaluate a model on its test split or on other data",
+    "explain": "compute heatmaps of a prediction, and how faithful they are",
+    "locate": "locate objects: boxes and masks from class labels alone",
+    "visualize": "visualise a network: filters, feature maps, patches, class images, inversion",
+    "attack": "measure adversarial robustness: accuracy against epsilon",
+    "robustness": "measure how robust predictions are to changes of the image",
+    "landscape": "plot the loss around a model's weights, and its largest curvature",
+    "gradient-correlation": "correlate the gradients of nearby inputs, against depth",
+    "index": "index images by the features of a model",
+    "search": "find the images most similar to an image",
+    "export": "export a model to ONNX, OpenVINO or torch.export, and compare the outputs",
+    "serve": "serve a model over HTTP, with a web interface",
+    "audit": "audit a data set without training",
     "compare": "rank models from classical to deep on one data set",
-    "doctor": "say why a run does not learn, and the command that cures it",
+    "doctor": "diagnose a training run, with the command that fixes it",
     "models": "list the networks, or describe one",
-    "filter": "filter a picture with a kernel: blur, sharpen, find edges",
-    "match": "find a small picture in a larger one",
+    "filter": "filter an image with a kernel: blur, sharpen, edges",
+    "match": "find a small image in a larger one",
 }
 
 EPILOG = """\
@@ -87,17 +87,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     from importlib import import_module
 
+    from clearsight.cli.renamed import renamed_command
     from clearsight.errors import ClearsightError, nearest
 
     try:
         if argv and argv[0] in COMMANDS:
-            module = import_module(f"clearsight.cli.{argv[0]}")
+            module = import_module(f"clearsight.cli.{argv[0].replace('-', '_')}")
             code: int | None = module.run(_parsed(module, argv))
             sys.stdout.flush()
             return code or 0
         parser = build_parser()
         if argv and not argv[0].startswith("-"):
-            parser.exit(2, f"clearsight: there is no command {argv[0]!r}; {nearest(argv[0], COMMANDS)}\n")
+            hint = renamed_command(argv[0]) or nearest(argv[0], COMMANDS)
+            parser.exit(2, f"clearsight: unknown command {argv[0]!r}; {hint}\n")
         parser.parse_args(argv)
         parser.print_help()
         return 0
@@ -110,11 +112,12 @@ def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
     """A command's arguments; ConfigError, not a page of usage, where they are wrong."""
     import argparse
 
+    from clearsight.cli.renamed import renamed_option
     from clearsight.errors import ConfigError, did_you_mean
 
     parser = argparse.ArgumentParser(
         prog=f"clearsight {argv[0]}",
-        description=module.__doc__,
+        description=_filled(module.__doc__ or ""),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         exit_on_error=False,
@@ -125,24 +128,39 @@ def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
     )
     positional = [_written(action) for action in parser._actions if not action.option_strings]
     parser.usage = " ".join([parser.prog, *positional, "[options]"])
-    see_help = f"`{parser.prog} --help` lists the options"
+    help_hint = f"`{parser.prog} --help` lists the options"
 
     def refuse(message: str) -> NoReturn:
-        raise ConfigError(message, expected=parser.usage, fix=see_help)
+        raise ConfigError(message, expected=parser.usage, fix=help_hint)
 
     parser.error = refuse  # type: ignore[method-assign]
     try:
         arguments, unknown = parser.parse_known_args(argv[1:])
     except argparse.ArgumentError as error:
-        raise ConfigError(str(error).removeprefix("argument "), fix=see_help) from None
+        raise ConfigError(str(error).removeprefix("argument "), fix=help_hint) from None
     if unknown:
         word = next((w for w in unknown if w.startswith("-")), None)
         if word is None:
-            raise ConfigError(f"{unknown[0]!r} is one too many", expected=" ".join(positional), fix=see_help)
+            raise ConfigError(f"{unknown[0]!r} is one too many", expected=" ".join(positional), fix=help_hint)
         name = word.partition("=")[0]
-        hint = did_you_mean(name, parser._option_string_actions)
-        raise ConfigError(f"{argv[0]} has no option {name}", fix=hint or see_help)
+        hint = renamed_option(name) or did_you_mean(name, parser._option_string_actions)
+        raise ConfigError(f"{argv[0]} has no option {name}", fix=hint or help_hint)
     return arguments
+
+
+def _filled(text: str) -> str:
+    """The paragraphs of a description, filled to the width of the terminal; indented ones stay as they are."""
+    import shutil
+    import textwrap
+
+    width = max(40, shutil.get_terminal_size().columns - 2)
+    paragraphs = [
+        part
+        if any(line.startswith(" ") for line in part.splitlines())
+        else textwrap.fill(" ".join(part.split()), width)
+        for part in text.strip().split("\n\n")
+    ]
+    return "\n\n".join(paragraphs)
 
 
 def _written(action: argparse.Action) -> str:

@@ -110,7 +110,7 @@ def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any
     if not name.startswith("timm/"):
         from clearsight.models.zoo import entry
 
-        defaults = [f"{knob}={_word(value)}" for knob, value in sorted(entry(name).model_args.items())]
+        defaults = [f"{arg}={_word(value)}" for arg, value in sorted(entry(name).model_args.items())]
         lines = textwrap.wrap(", ".join(defaults) or "none", 100, break_on_hyphens=False)
         print("\noptions (--model-arg KEY=VALUE):\n  " + "\n  ".join(lines))
 

@@ -136,8 +136,8 @@ def add_sample(parser: argparse.ArgumentParser, folder: str) -> None:
     """RUN and DATA of a command that tries a model on some labelled images and writes a folder about it."""
     parser.add_argument("run", metavar="RUN", help="a trained model's folder")
     parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: its own test split)")
-    parser.add_argument("--images", type=int, default=500, metavar="N", help="use at most so many (default: 500)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all chance (default: 0)")
+    parser.add_argument("--images", type=int, default=500, metavar="N", help="maximum number of images (default: 500)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     parser.add_argument("--out", metavar="FOLDER", help=f"folder to write (default: {folder})")
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
 

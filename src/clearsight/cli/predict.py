@@ -1,9 +1,10 @@
-"""Ask a trained model what images or sounds are: class, calibrated probability, and doubt (0 = sure, 1 = no idea).
+"""Predict the class of images or sounds, with calibrated probabilities and the uncertainty (normalised entropy, 0 to
+1).
 
-A model of several labels gives those it believes, one of numbers each with an interval; a detector says whether it is
-an anomaly.
+A model of several labels predicts those that reach their thresholds, a model of numbers each with an interval, an
+anomaly model whether the image is an anomaly.
 
-An image unlike all the model learned from is answered with "none of these".
+An out-of-distribution image is shown as "unknown", with the nearest class.
 
 RUN is a folder written by `clearsight train`, or the name of a network with published ImageNet weights, such as
 efficientnet_lite0. IMAGE is an image file, a WAV file for a model that learned from sounds, or a folder of them.
@@ -75,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
                 fix="leave that out",
             )
         advance = console.stage("predicting") if len(paths) > 16 else None
-        answers: list[Any] = []
+        predictions: list[Any] = []
         coverage = COVERAGE if arguments.coverage is None else arguments.coverage
         sets: Method = arguments.sets or "lac"
         by_class = bool(arguments.by_class)
@@ -84,22 +85,22 @@ def run(arguments: argparse.Namespace) -> int:
         asked = coverage if sets_asked else None
         failed: dict[str, str] = {}
         try:
-            answers = predictor.predict(
+            predictions = predictor.predict(
                 paths, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off
             )
         except ImageError:  # at least one is unreadable: say which, answer for the others
             for path in paths:
                 try:
-                    answers += predictor.predict(
+                    predictions += predictor.predict(
                         path, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off
                     )
                 except ImageError as error:
                     failed[path] = str(error)
     if arguments.json:
-        print_json({"predictions": [asdict(a) for a in answers], "failed": failed})
+        print_json({"predictions": [asdict(a) for a in predictions], "failed": failed})
     else:
-        width = max((len(a.image) for a in answers), default=0)
-        for a in answers:
+        width = max((len(a.image) for a in predictions), default=0)
+        for a in predictions:
             print(f"{a.image:<{min(width, 48)}}  {a.line(top, asked, predictor.bundle.thing)}")
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)

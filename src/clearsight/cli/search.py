@@ -15,7 +15,7 @@ from clearsight.console import terminal
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the model's folder")
     parser.add_argument("image", metavar="IMAGE", help="the picture to look for")
-    parser.add_argument("-k", type=int, default=10, metavar="N", help="how many to find (default: 10)")
+    parser.add_argument("-k", type=int, default=10, metavar="N", help="number of images to find (default: 10)")
     parser.add_argument("--index", metavar="FOLDER", help="the index (default: RUN/index)")
     parser.add_argument(
         "--out", metavar="FILE", help="picture to write (default: IMAGE's name with .similar.png, here)"

@@ -1,4 +1,4 @@
-"""Train a classifier on labelled images, judge it once on images held out, and write a folder that predicts.
+"""Train a classifier on labelled images, evaluate it once on the test split, and write the folder of the run.
 
 DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or test beside it), a .csv, .jsonl or .npz
 file, or a built-in name: digits, mnist, fashion-mnist, cifar10, elpv.
@@ -80,15 +80,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _label_issues(run: Run, thing: str) -> str:
     """Label issues, in a line."""
-    said = ""
+    text = ""
     if run.label_issues and not run.label_issues.found:
-        said += "no label issues found\n"
+        text += "no label issues found\n"
     elif run.label_issues:
         n, file = len(run.label_issues.found), os.path.relpath(run.folder / "label_issues.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))
         share = run.label_issues.expected_false_share
-        said += f"{words}" + (f" ({percent(share)} of them expected to be right)" if share else "") + f": {file}\n"
-    return said
+        text += f"{words}" + (f" ({percent(share)} of them expected to be right)" if share else "") + f": {file}\n"
+    return text
 
 
 def _program() -> str:

@@ -1,4 +1,4 @@
-"""What is wrong with the data, said before a network hides it (rule D3).
+"""The data audit: faults of the data, reported before training (rule D3).
 
 The audit sees pixels and names of every split, labels of the training and validation splits alone. It never deletes or
 changes a file: it names what it found.
@@ -19,6 +19,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
 from clearsight.result import Result
+from clearsight.wording import count
 
 THUMBNAIL = 16
 """Side in pixels of the gray thumbnails that are compared for near duplicates."""
@@ -85,7 +86,7 @@ class Audit(Result):
         for f in self.findings:
             lines.append(f"  {f.severity}: {f.message}" + (f"\n           {f.fix}" if f.fix else ""))
         warnings = sum(f.severity == "warning" for f in self.findings)
-        lines.append(f"{warnings} warning(s)" if warnings else "nothing to worry about was found")
+        lines.append(count(warnings, "warning") if warnings else "no warnings")
         return "\n".join(lines)
 
 
@@ -103,7 +104,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
             Finding(
                 "unreadable",
                 "warning",
-                f"{len(set_aside)} file(s) cannot be read and are set aside",
+                f"{count(len(set_aside), 'unreadable file')}, set aside",
                 "repair or replace them; each is listed by name",
                 {"files": [dataset.source.name(i) for i in sorted(set_aside)][:50]},
             )
@@ -149,12 +150,17 @@ def _shapes(scan: Scan) -> list[Finding]:
     long = sum(1 for h in known if h.format != "WAV" and max(h.width, h.height) > 3 * min(h.width, h.height))
     found = []
     if tiny:
-        message = f"{tiny} image(s) are less than 8 pixels wide or high"
-        found.append(Finding("tiny-images", "warning", message, "look at them: there is hardly anything to see"))
+        message = f"{count(tiny, 'image')} of less than 8 pixels in width or height"
+        found.append(Finding("tiny-images", "warning", message, "check whether they can be classified at all"))
     if long:
-        message = f"{long} image(s) are more than three times as long as they are wide"
+        message = f"{count(long, 'image')} with an aspect ratio above 3:1"
         found.append(
-            Finding("long-images", "warning", message, "--fit squash distorts them; try --fit pad or --fit auto")
+            Finding(
+                "long-images",
+                "warning",
+                message,
+                "--resize-mode squash distorts them; try --resize-mode pad or --resize-mode auto",
+            )
         )
     return found
 
@@ -199,7 +205,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
                 "warning",
                 f"{thing} {names[most]!r} has {counts[most] / counts[least]:.0f} times the images of "
                 f"{names[least]!r} ({counts[most]} and {counts[least]})",
-                f"judge by {score}, and collect more of the rare {thing}",
+                f"evaluate by {score}, and collect more of the rare {thing}",
             )
         )
     tiny = {names[c]: int(n) for c, n in enumerate(counts) if 0 < n < 20}
@@ -209,7 +215,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
             Finding(
                 "tiny-classes",
                 "warning",
-                f"{len(tiny)} {thing}({things[len(thing) :]}) have fewer than 20 images to learn from: {some}"
+                f"{count(len(tiny), thing, things)} with fewer than 20 training images: {some}"
                 + (", ..." if len(tiny) > 5 else ""),
                 "add images; below 20 neither training nor its measurement is reliable",
                 {things: tiny},
@@ -222,11 +228,11 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
     part = np.full(len(dataset), "", dtype="<U5")
     for name, indices in split.parts().items():
         part[indices] = name
-    twins: dict[str, list[int]] = {}
+    copies: dict[str, list[int]] = {}
     for i, d in enumerate(scan.digests):
         if d and part[i]:
-            twins.setdefault(d, []).append(i)
-    groups = [g for g in twins.values() if len(g) > 1]
+            copies.setdefault(d, []).append(i)
+    groups = [g for g in copies.values() if len(g) > 1]
     if not groups:
         return []
     found = []
@@ -240,7 +246,7 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-across-splits",
                 "warning",
-                f"{len(crossing)} image(s) occur identically in more than one split, so the test score is too good",
+                f"{count(len(crossing), 'image')} with identical copies in several splits: the test score is too high",
                 "remove them from one side",
                 {"groups": names(crossing)},
             )
@@ -251,20 +257,20 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-with-two-labels",
                 "warning",
-                f"{len(contradicting)} image(s) occur identically under different labels",
+                f"{count(len(contradicting), 'image')} with identical copies of different labels",
                 "decide which label is right",
                 {"groups": names(contradicting)},
             )
         )
-    inside = [g for g in groups if g not in crossing]
-    if inside:
+    within = [g for g in groups if g not in crossing]
+    if within:
         found.append(
             Finding(
                 "duplicates",
                 "note",
-                f"{len(inside)} image(s) occur more than once; the copies are kept on one side of every split we draw",
+                f"{count(len(within), 'image')} with identical copies, which are kept on one side of every split",
                 "",
-                {"groups": names(inside)},
+                {"groups": names(within)},
             )
         )
     return found
@@ -299,7 +305,7 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
         Finding(
             "near-duplicates-across-splits",
             "warning",
-            f"{len(pairs)} test image(s) look nearly the same as a development image",
+            f"{count(len(pairs), 'test image')} nearly identical to a development image",
             "look at the pairs in audit.json; frames of one film belong on one side (use a `group` column)",
             {
                 "pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]],
@@ -318,7 +324,7 @@ def unit_thumbnails(small: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDA
 
 
 def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArray[np.int64]) -> list[Finding]:
-    """Can the class be told from mean colour, image size or file type alone? Then a network may learn just that."""
+    """Whether mean colour, image size or file type alone predicts the class: a network may learn just that."""
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier
 
@@ -360,7 +366,7 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
                 Finding(
                     "shortcut",
                     "warning",
-                    f"{what} alone tells the {things} apart in {score:.0%} of cases (chance {chance:.0%}): "
+                    f"{what} alone predicts the {things} with an accuracy of {score:.0%} (chance {chance:.0%}): "
                     "the network may learn that and nothing else",
                     f"make sure that {what} will differ between the {things} in use too, or make it alike",
                     {"feature": what, "balanced_accuracy": score, "chance": chance},

@@ -8,7 +8,7 @@ first rename wins.
     CACHE/pixels/KEY/pixels.npy    (N, C, H, W) uint8 or uint16
     CACHE/pixels/KEY/failed.json   {"17": "why image 17 could not be decoded"}; its pixels are zeros
     CACHE/pixels/KEY/contents.txt  a digest of the pixels of each image, a line each, once asked for
-    CACHE/pixels/CACHEDIR.TAG      tells backups, and us when we make room, that this folder may be emptied
+    CACHE/pixels/CACHEDIR.TAG      marks a cache for backup tools and for the eviction: the folder may be emptied
 """
 
 from __future__ import annotations
@@ -134,12 +134,12 @@ def threaded(function: Callable[[A], B], items: Sequence[A], workers: int | None
     """`map` over threads, in order, with a bounded number of results in flight (decoding releases the GIL)."""
     workers = workers or min(16, _cpus())
     with ThreadPoolExecutor(workers) as pool:
-        waiting = iter(items)
-        flight = [pool.submit(function, item) for item in islice(waiting, workers * 8)]
+        remaining = iter(items)
+        flight = [pool.submit(function, item) for item in islice(remaining, workers * 8)]
         try:
             while flight:
                 done = flight.pop(0)
-                for item in islice(waiting, 1):
+                for item in islice(remaining, 1):
                     flight.append(pool.submit(function, item))
                 yield done.result()
         finally:

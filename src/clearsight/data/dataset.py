@@ -156,7 +156,7 @@ class Dataset:
     labels (N,): index into classes; -1 where the data gives none. Where images are not of one class each, classes are
     groups of similar images, which are spread evenly over the splits.
     given, groups, metadata: as of `Listing`.
-    weights (N,): how far each label is believed, above 0 up to 1; None means all fully.
+    weights (N,): weight of each label, above 0 up to 1; None means 1 for all.
     names: of what is predicted; classes unless given. values (N, T): the targets in their own unit, or soft labels of
     classes (N, K), rows that add up to 1; None where labels say it all.
     origin: what the user asked for, in words that find it again.

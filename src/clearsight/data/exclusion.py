@@ -15,6 +15,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
 from clearsight.data.sample import Chosen
 from clearsight.errors import ConfigError, DataError, did_you_mean
+from clearsight.wording import count
 
 COLUMN = "image"
 
@@ -29,7 +30,7 @@ def without(data: Prepared, table: str) -> tuple[Prepared, str, str]:
     place = {data.dataset.source.name(i): i for i in range(len(data.dataset))}
     if unknown := [name for name in named if name not in place]:
         raise DataError(
-            f"{table} names {len(unknown)} image(s) that {data.dataset.name} does not have",
+            f"{table} names {count(len(unknown), 'image')} that {data.dataset.name} does not have",
             found=", ".join(unknown[:3]),
             expected=f"names such as {next(iter(place))}",
         )

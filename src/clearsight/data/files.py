@@ -22,7 +22,7 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
     text = os.fsdecode(path)
     place = local_path(text)
     if place.is_dir():
-        found = sorted(_inside(place))
+        found = sorted(_files_below(place))
         if not found:
             raise DataError(f"{printable(text)} holds no images", expected="files ending in .jpg, .png or the like")
         return found
@@ -36,7 +36,7 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
     return found
 
 
-def _inside(folder: Path) -> Iterator[str]:
+def _files_below(folder: Path) -> Iterator[str]:
     """The image files in a folder and below it."""
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Fit = Literal["squash", "pad", "crop"]
+ResizeMode = Literal["squash", "pad", "crop"]
 
 
 OVERSAMPLED = 2
@@ -30,19 +30,19 @@ class Geometry:
 
     height: int
     width: int
-    fit: Fit = "squash"
+    resize_mode: ResizeMode = "squash"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def scaled(self, width: int, height: int) -> tuple[int, int]:
         """Size (width, height) to which an image is scaled before it is padded or cut; at least one pixel a side."""
-        if self.fit == "squash":
+        if self.resize_mode == "squash":
             return self.width, self.height
-        pick = min if self.fit == "pad" else max
+        pick = min if self.resize_mode == "pad" else max
         factor = pick(self.width / width, self.height / height)
         fitted = round(width * factor), round(height * factor)
-        if self.fit == "pad":
+        if self.resize_mode == "pad":
             return max(1, min(fitted[0], self.width)), max(1, min(fitted[1], self.height))
         return max(fitted[0], self.width), max(fitted[1], self.height)
 
@@ -61,11 +61,11 @@ class Geometry:
         height, width, channels = image.shape
         if (height, width) == (self.height, self.width):
             return image
-        if self.fit == "crop":
+        if self.resize_mode == "crop":
             return resize(image, self.width, self.height, self._centre(width, height))
         new_width, new_height = self.scaled(width, height)
         image = resize(image, new_width, new_height)
-        if self.fit == "squash":
+        if self.resize_mode == "squash":
             return image
         framed = np.zeros((self.height, self.width, channels), image.dtype)
         top, left = (self.height - new_height) // 2, (self.width - new_width) // 2
@@ -74,9 +74,9 @@ class Geometry:
 
     def seen(self, width: int, height: int) -> Box:
         """The part of a (width, height) image that the frame shows, beyond its border where the image is padded."""
-        if (height, width) == (self.height, self.width) or self.fit == "squash":
+        if (height, width) == (self.height, self.width) or self.resize_mode == "squash":
             return 0.0, 0.0, float(width), float(height)
-        if self.fit == "crop":
+        if self.resize_mode == "crop":
             return self._centre(width, height)
         new_width, new_height = self.scaled(width, height)
         left, top = (self.width - new_width) // 2, (self.height - new_height) // 2

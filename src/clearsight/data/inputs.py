@@ -116,7 +116,7 @@ class ImageInputs:
         return item if isinstance(item, bytes) else None
 
     def inspect(self, i: int) -> tuple[str, Header, int]:
-        """(digest of the content, header, size in bytes) of image i; ImageError for what is no image."""
+        """(digest of the content, header, size in bytes) of image i; ImageError for what is not an image."""
         item, content = self.items[i], self.content(i)
         if content is not None:
             return digest(content), read_header(content, self.name(i)), len(content)
@@ -163,14 +163,15 @@ def as_images(images: Any, *, count: int | None = None, shape: Shape | None = No
 
     Args:
         images: the images. `ImageInputs` are returned as they are.
-        count: how many images there must be, the number of labels: it tells how an array's axes are meant.
+        count: number of images, which is that of the labels: it resolves the order of an array's axes.
         shape: (C, H, W) of the network that is to see them.
 
     Returns:
         The images with their names: paths, the file names of PIL images, and `#i` for all others.
 
     Raises:
-        ImageError: one item is no image. DataError: the images are not usable as a whole, or could mean several things.
+        ImageError: one item is not an image. DataError: the images are not usable as a whole, or could mean several
+        things.
 
     Example:
         >>> as_images([np.zeros((32, 48, 3), np.uint8), Image.new("L", (20, 20))]).names
@@ -204,7 +205,7 @@ def _read(images: Any, count: int | None, shape: Shape | None) -> ImageInputs:
     table = hasattr(images, "columns") and hasattr(images, "iloc")
     if table or not isinstance(images, Iterable) or isinstance(images, Mapping | AbstractSet):
         raise DataError(
-            "these are no images", found=_described(images), expected=ACCEPTED,
+            "these are not images", found=_described(images), expected=ACCEPTED,
             fix="pass its column of paths or images, such as `frame['image_path']`" if table else None,
         )  # fmt: skip
     return _listed(images)
@@ -257,7 +258,7 @@ def _item(one: Any, name: str) -> tuple[Any, str]:
     array = _as_array(one)
     if array is None or array.dtype.kind in "OUST":
         fix = "convert nested lists of numbers with `np.asarray(images, np.uint8)`" if isinstance(one, list) else None
-        raise ImageError(f"{name} is no image", found=_described(one), expected=ACCEPTED, fix=fix)
+        raise ImageError(f"{name} is not an image", found=_described(one), expected=ACCEPTED, fix=fix)
     return _read_array(array, 1, None, tensor=_is_tensor(one), name=name)[0], name
 
 
@@ -426,7 +427,7 @@ def _raise_unreadable(array: NDArray[Any], count: int | None, tensor: bool, name
     elif array.ndim in (1, 2):
         fix = "give rows of pixels their shape: `images.reshape(N, H, W)`"
     raise (ImageError if name else DataError)(
-        f"{name} is no image" if name else "an array holds no images",
+        f"{name} is not an image" if name else "an array holds no images",
         found=f"shape {array.shape}, {array.dtype}",
         expected=f"{'(H, W), (H, W, C) or (C, H, W)' if name else SHAPES}; {RANGES}",
         fix=fix,
@@ -466,16 +467,16 @@ def _check_values(array: NDArray[Any], name: str, images: int, tensor: bool) -> 
             fix="write " + ", or ".join(ways) if ways else "shift and scale them to floats in [0, 1]",
         )  # fmt: skip
     if kind != "f" or bits > 64:
-        raise error(f"{of}numbers of this type are no pixels", found=array.dtype, expected=RANGES)
+        raise error(f"{of}numbers of this type are not pixels", found=array.dtype, expected=RANGES)
     low, high = array.min(), array.max()
     if low >= 0 and high <= 1:
         return
     if not (np.isfinite(low) and np.isfinite(high)):
         rows = array if images == len(array) else array[None]
-        spoilt = [i for i in range(len(rows)) if not np.isfinite(rows[i]).all()]
+        invalid = [i for i in range(len(rows)) if not np.isfinite(rows[i]).all()]
         raise error(
-            f"{of}{len(spoilt)} of {images} images hold NaN or infinite values",
-            found=f"the first at index {spoilt[0]}", fix="replace or leave out these images",
+            f"{of}{len(invalid)} of {images} images hold NaN or infinite values",
+            found=f"the first at index {invalid[0]}", fix="replace or leave out these images",
         )  # fmt: skip
     raise error(
         f"{of}floating-point images leave the range of pixels", found=f"{low:g} to {high:g}", expected="[0, 1]",

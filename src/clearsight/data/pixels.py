@@ -112,7 +112,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def image_header(content: bytes, name: str) -> Header:
-    """Read size, mode and bit depth without decoding; ImageError for what is no image or too large to decode."""
+    """Read size, mode and bit depth without decoding; ImageError for what is not an image or too large to decode."""
     with _open(content, name) as image:
         _check_size(image, name, MAX_PIXELS)
         width, height = image.size
@@ -253,7 +253,7 @@ def from_array(array: NDArray[Any], name: str, form: PixelFormat, geometry: Geom
         array = array[None]
     if array.ndim != 3 or array.shape[0] not in (1, 3, 4) or array.dtype not in (np.uint8, np.uint16):
         raise ImageError(
-            f"{name} is no image",
+            f"{name} is not an image",
             found=f"an array of shape {array.shape}, {array.dtype}",
             expected="(H, W) or (C, H, W) with 1, 3 or 4 channels, uint8 or uint16",
         )
@@ -330,7 +330,7 @@ def _reason(error: Exception) -> str:
 
 
 def _true_mode(image: Image.Image, content: bytes = b"") -> str:
-    """The mode, telling gray from colour where Pillow does not: in gray palettes, which many GIFs have, and in PNGs
+    """The mode, also where Pillow does not distinguish gray from colour: gray palettes, which many GIFs have, and PNGs
     of 16-bit gray with alpha."""
     if image.mode == "P" and "transparency" not in image.info and image.palette is not None:
         raw = bytes(image.palette.getdata()[1])

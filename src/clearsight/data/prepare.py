@@ -34,7 +34,7 @@ class Prepared:
 
     @property
     def weights(self) -> NDArray[np.float32]:
-        """How far each label is believed (N,); ones where the data does not say."""
+        """The weight of each label (N,); ones if the data has none."""
         if self.dataset.weights is None:
             return np.ones(len(self.dataset), np.float32)
         return self.dataset.weights

@@ -93,7 +93,7 @@ def is_sound(content: bytes, name: str) -> bool:
 
 
 def sound_header(content: bytes, name: str) -> Header:
-    """The header of the image that a WAV file becomes; ImageError for what is no whole WAV file."""
+    """The header of the image that a WAV file becomes; ImageError for what is not a complete WAV file."""
     return Header(read_wave(content, name).columns, BANDS, "L", "WAV", 8)
 
 
@@ -127,7 +127,7 @@ def read_wave(content: bytes, name: str) -> Wave:
 
     if content[8:12] != b"WAVE":
         raise ImageError(
-            f"{name} is no WAV file",
+            f"{name} is not a WAV file",
             found=f"a file that begins with {content[:12]!r}",
             expected="RIFF and WAVE",
             fix="convert it, for instance with `ffmpeg -i FILE OUT.wav`",
@@ -166,11 +166,11 @@ def read_wave(content: bytes, name: str) -> Wave:
 
 
 def spectrogram(content: bytes, name: str) -> NDArray[np.uint8]:
-    """The image (BANDS, T) of a WAV file; ImageError for what is no whole WAV file, or holds no numbers."""
+    """The image (BANDS, T) of a WAV file; ImageError for what is not a complete WAV file, or holds no numbers."""
     wave = read_wave(content, name)
     sound = wave.samples()
     if not np.isfinite(sound).all():
-        raise ImageError(f"{name} holds samples that are no finite numbers", found="NaN or infinity")
+        raise ImageError(f"{name} holds samples that are not finite", found="NaN or infinity")
     up, down = wave.ratio
     if up != down:
         from scipy.signal import resample_poly

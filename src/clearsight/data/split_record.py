@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import Prepared
-from clearsight.disk import read_inside, write_table
+from clearsight.disk import read_within, write_table
 from clearsight.errors import BundleError
 
 FILE = "split.csv"
@@ -76,7 +76,7 @@ class SplitRecord:
         """The record in a folder, or None where it has none; BundleError for one that cannot be read."""
         if not (folder / FILE).exists():
             return None
-        text = read_inside(folder, FILE).decode(errors="replace")
+        text = read_within(folder, FILE).decode(errors="replace")
         rows = list(csv.reader(io.StringIO(text, newline="")))
         columns = tuple(rows[0]) if rows else ()
         if columns != COLUMNS or any(len(row) != len(COLUMNS) or row[3] not in PARTS for row in rows[1:]):

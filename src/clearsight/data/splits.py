@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.errors import DataError
+from clearsight.wording import count
 
 Indices = NDArray[np.int64]
 
@@ -30,7 +31,7 @@ MANY = 2000
 class Split:
     """Indices of the images of each part, sorted.
 
-    folds: pairs (fit, judge); every judge part is disjoint from its fit part. With carved validation the judge parts
+    folds: pairs (fit, val), disjoint. With carved validation the val parts
     together are all development images and the first pair is (train, val); with a stated validation split there is that
     one pair.
     """
@@ -54,7 +55,7 @@ class Split:
     def without(self, rows: Indices) -> Split:
         """The same without these images among those that may be learned from or validated on; the test split stays."""
         train, val = (np.setdiff1d(part, rows) for part in (self.train, self.val))
-        folds = tuple((np.setdiff1d(fit, rows), np.setdiff1d(judge, rows)) for fit, judge in self.folds)
+        folds = tuple((np.setdiff1d(fit, rows), np.setdiff1d(val_rows, rows)) for fit, val_rows in self.folds)
         return replace(self, train=train, val=val, folds=folds)
 
     def parts(self) -> dict[str, Indices]:
@@ -190,8 +191,8 @@ class _Units:
             number = np.zeros(len(among), dtype=np.int64)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # the audit says so
-                for k, (_, judge) in enumerate(splitter.split(among, label, self.unit[among])):
-                    number[judge] = k
+                for k, (_, val_rows) in enumerate(splitter.split(among, label, self.unit[among])):
+                    number[val_rows] = k
             return number
         units, first = np.unique(self.unit[among], return_index=True)
         label = self.labels[among][first]
@@ -242,7 +243,7 @@ def _require_sizes(units: _Units, among: Indices, classes: Sequence[str], needed
     ]
     if small:
         raise DataError(
-            f"{len(small)} class(es) in {where} have too few readable images to be split",
+            f"{count(len(small), 'class', 'classes')} in {where} with too few readable images to be split",
             found=", ".join(small[:5]) + (", ..." if len(small) > 5 else ""),
             expected=f"at least {needed} {what if units.grouped else 'images'} per class",
             fix="add images, or remove or merge these classes",

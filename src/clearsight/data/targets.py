@@ -203,6 +203,6 @@ def class_index(target: Any, names: Sequence[str], words: tuple[str, str] = ("cl
         return index
     if number or index >= 0:
         raise ConfigError(
-            f"there is no {word} {class_name(text)}", found=f"{len(names)} {many}, from 0 to {len(names) - 1}"
+            f"unknown {word} {class_name(text)}", found=f"{len(names)} {many}, from 0 to {len(names) - 1}"
         )
-    raise ConfigError(f"there is no {word} {class_name(text)!r}", fix=nearest(class_name(text), names))
+    raise ConfigError(f"unknown {word} {class_name(text)!r}", fix=nearest(class_name(text), names))

@@ -59,11 +59,11 @@ def convolution_matrix(kernel: Floats, shape: tuple[int, int, int], stride: int 
     rows, columns = (output_side(n, side, stride, padding) for n in (height, width))
     k, c, u, v, i, j = np.indices((outputs, channels, side, side, rows, columns)).reshape(6, -1)
     y, x = stride * i + u - padding, stride * j + v - padding  # the pixel that the kernel's u, v lies on
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)  # zeros beyond the border add nothing
+    valid = (y >= 0) & (y < height) & (x >= 0) & (x < width)  # zeros beyond the border add nothing
     row = (k * rows + i) * columns + j
     column = (c * height + y) * width + x
-    places = (row[inside], column[inside])
-    return csr_array((kernel[k, c, u, v][inside], places), shape=(outputs * rows * columns, channels * height * width))
+    places = (row[valid], column[valid])
+    return csr_array((kernel[k, c, u, v][valid], places), shape=(outputs * rows * columns, channels * height * width))
 
 
 def input_gradient(

@@ -15,7 +15,7 @@ from scipy.linalg import eigh_tridiagonal
 from clearsight.console import Advance
 
 FEWEST = 8
-"""Steps before a small error is believed: a start that misses the leading direction takes some to find it."""
+"""Steps before a small error is trusted: a start that misses the leading direction takes some to find it."""
 
 
 @dataclass(frozen=True)

@@ -116,18 +116,18 @@ class Landscape:
             first += f"; gradient descent is stable here up to a rate of {self.largest_rate:.3g}"
         if rates is None:
             return [first, "no rate was recorded: the head was not fitted by gradient descent"]
-        said = []
+        words = []
         for word, rate in (("where these weights were kept", rates.kept), ("at its peak", rates.peak)):
             bound = rates.stable(rate)
             if rate <= 0:
                 continue
             if bound is None:
-                said.append(f"{rate:.3g} {word} (2 / rate {2 / rate:.3g})")
+                words.append(f"{rate:.3g} {word} (2 / rate {2 / rate:.3g})")
             else:
                 share = c.largest / bound
                 state = "above the edge" if share > 1.1 else "at the edge" if share > 0.9 else "below the edge"
-                said.append(f"{rate:.3g} {word} stands {bound:.3g}: the curvature is {share:.2g} of it, {state}")
-        second = f"the run's rate with {rates.optimiser}: " + "; ".join(said)
+                words.append(f"{rate:.3g} {word} stands {bound:.3g}: the curvature is {share:.2g} of it, {state}")
+        second = f"the run's rate with {rates.optimiser}: " + "; ".join(words)
         if rates.stable(1.0) is None:
             second += (
                 f"; {rates.optimiser} scales each weight's step by itself, so gradient descent's bounds do not bind it"
@@ -291,7 +291,7 @@ def varied(predictor: Predictor, weights: str) -> tuple[nn.Module, tuple[str, ..
     if not predictor.has_gradients:
         raise ModelError(
             "a loss landscape needs gradients, which this model does not have",
-            fix="look at a network; `clearsight audit` examines any model",
+            fix="look at a network; `clearsight robustness` examines any model",
         )
     module: nn.Module = predictor.network
     if weights == "head":

@@ -56,10 +56,10 @@ class Objective:
         loss, right = 0.0, 0
         moved = dict(zip(self.vary, self.split(point), strict=True))
         with frozen(self.module), torch.no_grad():
-            for x, wanted in self._batches():
+            for x, targets in self._batches():
                 logits = functional_call(self.module, moved, (x,))
-                loss += float(LOSSES[self.loss](logits / self.temperature, wanted).double().sum())
-                right += int((logits.argmax(1) == wanted.argmax(1)).sum())
+                loss += float(LOSSES[self.loss](logits / self.temperature, targets).double().sum())
+                right += int((logits.argmax(1) == targets.argmax(1)).sum())
         return loss / len(self.labels), right / len(self.labels)
 
     def gradient(self, point: torch.Tensor) -> torch.Tensor:
@@ -96,8 +96,8 @@ class Objective:
         dtype = self._own()[0].dtype
         for start in range(0, len(self.labels), self.batch):
             some = slice(start, start + self.batch)
-            wanted = one_hot_targets(torch.from_numpy(self.labels[some]), self.classes, self.smoothing)
-            yield to_float(self.inputs[some]).to(dtype), wanted.to(dtype)
+            targets = one_hot_targets(torch.from_numpy(self.labels[some]), self.classes, self.smoothing)
+            yield to_float(self.inputs[some]).to(dtype), targets.to(dtype)
 
     def _slopes(
         self, point: torch.Tensor, *, twice: bool
@@ -107,12 +107,12 @@ class Objective:
         twice: gradients that can be differentiated again; PyTorch's fused attention cannot, so it is left out.
         """
         with frozen(self.module):
-            for x, wanted in self._batches():
+            for x, targets in self._batches():
                 parts = [p.detach().clone().requires_grad_() for p in self.split(point)]
                 moved = dict(zip(self.vary, parts, strict=True))
                 with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
                     logits = functional_call(self.module, moved, (x,))
-                    loss = LOSSES[self.loss](logits / self.temperature, wanted).sum() / len(self.labels)
+                    loss = LOSSES[self.loss](logits / self.temperature, targets).sum() / len(self.labels)
                     slopes = torch.autograd.grad(
                         loss, parts, create_graph=twice, allow_unused=True, materialize_grads=True
                     )

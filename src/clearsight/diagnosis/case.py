@@ -30,7 +30,7 @@ LEARNED = 0.5
 ENOUGH = 30
 """Steps below which it is too early to say that a run is healthy, or that it learned nothing."""
 
-JUDGED = 20
+MIN_VALIDATION_IMAGES = 20
 """Validation images below which an accuracy at chance proves nothing."""
 
 HEALTHY_RATIO = 3e-3
@@ -108,7 +108,7 @@ class Case:
         smooth = self.smooth_losses()
         if self.broke or not len(smooth) or not self.late:
             return 0.0
-        widest = max(look.spread for look in self.late)
+        widest = max(stats.spread for stats in self.late)
         seen = max(5, self.steps // 10) * self.optimization.images_per_step(int(self.counts.sum()))
         return max(0.0, self.end_loss - float(smooth.min()) - 3 * widest / math.sqrt(seen))
 
@@ -132,12 +132,12 @@ class Case:
         if self.regularization.class_weights == "balanced":
             prior = np.where(prior > 0, 1 / np.count_nonzero(prior), 0)
         expected = one_hot_targets(torch.arange(len(prior)), len(prior), self.regularization.label_smoothing).double()
-        belief = torch.from_numpy(prior) @ expected
+        expected_output = torch.from_numpy(prior) @ expected
         logits = {
-            "mse": belief,
-            "bce": belief.clamp(1e-9, 1 - 1e-9).logit(),
+            "mse": expected_output,
+            "bce": expected_output.clamp(1e-9, 1 - 1e-9).logit(),
             "hinge": torch.zeros(len(prior)),
-        }.get(self.optimization.loss, belief.clamp_min(1e-9).log())
+        }.get(self.optimization.loss, expected_output.clamp_min(1e-9).log())
         each = LOSSES[self.optimization.loss](logits.double().expand(len(prior), -1), expected)
         return float(each @ torch.from_numpy(prior).double())
 
@@ -180,7 +180,7 @@ class Case:
         """Of the last line of the history; of the last looks where there is none."""
         if self.vitals.epochs:
             return self.vitals.epochs[-1].train_accuracy
-        return float(np.mean([look.right for look in self.vitals.looks[-3:]])) if self.vitals.looks else 0.0
+        return float(np.mean([stats.right for stats in self.vitals.step_stats[-3:]])) if self.vitals.step_stats else 0.0
 
     @cached_property
     def val_accuracy(self) -> float:
@@ -216,38 +216,40 @@ class Case:
     # looks
 
     @property
-    def looks(self) -> list[StepStats]:
-        return self.vitals.looks
+    def step_stats(self) -> list[StepStats]:
+        return self.vitals.step_stats
 
     @property
     def late(self) -> list[StepStats]:
         """The looks of the second half of the steps."""
-        middle = self.looks[0].step + (self.looks[-1].step - self.looks[0].step) / 2 if self.looks else 0
-        return [look for look in self.looks if look.step >= middle]
+        middle = (
+            self.step_stats[0].step + (self.step_stats[-1].step - self.step_stats[0].step) / 2 if self.step_stats else 0
+        )
+        return [stats for stats in self.step_stats if stats.step >= middle]
 
     @property
     def from_start(self) -> bool:
         """Whether the first look saw the network before any update, which a resumed run's does not."""
-        return bool(self.looks) and self.looks[0].step == 1
+        return bool(self.step_stats) and self.step_stats[0].step == 1
 
     @cached_property
     def ratios(self) -> NDArray[np.float64]:
         """Per look the median over layers of update to weight (looks,)."""
-        return np.array([float(np.median(r)) if len(r := look.ratios()) else 0.0 for look in self.looks])
+        return np.array([float(np.median(r)) if len(r := stats.ratios()) else 0.0 for stats in self.step_stats])
 
     @cached_property
     def travel(self) -> float:
         """How many times their own length the weights would have moved, had all updates pointed one way."""
-        if not self.looks:
+        if not self.step_stats:
             return math.nan
-        at = np.array([look.step for look in self.looks], np.float64)
+        at = np.array([stats.step for stats in self.step_stats], np.float64)
         every = np.arange(at[0], at[0] + self.steps)
         return float(np.interp(every, at, self.ratios).sum())
 
-    def gradient_slope(self, look: StepStats) -> float:
+    def gradient_slope(self, stats: StepStats) -> float:
         """Gradient as a share of the weight: first third of the layers over the last, medians; nan below 4 layers."""
-        known = (look.weight > 0) & np.isfinite(look.gradient)
-        relative = look.gradient[known] / look.weight[known]
+        known = (stats.weight > 0) & np.isfinite(stats.gradient)
+        relative = stats.gradient[known] / stats.weight[known]
         third = len(relative) // 3
         if len(relative) < 4 or not (last := np.median(relative[-third:])) > 0:
             return math.nan
@@ -260,11 +262,11 @@ class Case:
 
         Without a usable look: a tenth of the rate.
         """
-        look = self.looks[0] if self.looks else None
-        if look is None or not look.lr or not self.ratios[0] > 0 or not math.isfinite(self.ratios[0]):
+        stats = self.step_stats[0] if self.step_stats else None
+        if stats is None or not stats.lr or not self.ratios[0] > 0 or not math.isfinite(self.ratios[0]):
             return rounded(self.vitals.rate / 10)
-        rate = HEALTHY_RATIO * look.lr / self.ratios[0]
-        if self.optimization.opt in ("momentum", "nesterov", "lars") and look.step == 1:
+        rate = HEALTHY_RATIO * stats.lr / self.ratios[0]
+        if self.optimization.opt in ("momentum", "nesterov", "lars") and stats.step == 1:
             rate *= 1 - self.optimization.momentum  # the velocity is still one gradient; it grows to 1 / (1 - momentum)
         return rounded(rate)
 
@@ -288,12 +290,12 @@ class Case:
         more = {"epochs": 3 * self.optimization.epochs}
         return {**more, "max_steps": 3 * self.optimization.max_steps} if self.optimization.max_steps else more
 
-    def knob(self, **wanted: Any) -> dict[str, Any]:
+    def model_arg(self, **options: Any) -> dict[str, Any]:
         """As `model_arg`, those of these options that the network has and that differ from what it was built with."""
         if self.model not in model_names():
             return {}
         known = entry(self.model).model_args
-        taken = {k: v for k, v in wanted.items() if k in known and self.model_args.get(k, known[k]) != v}
+        taken = {k: v for k, v in options.items() if k in known and self.model_args.get(k, known[k]) != v}
         return {"model_arg": taken} if taken else {}
 
     @property

@@ -57,9 +57,13 @@ class Diagnosis:
         return not self.verdicts
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """What there is to say where there is no verdict."""
-        return "nothing is wrong" if self.facts["steps"] >= ENOUGH else "too few steps to tell; train for more epochs"
+        return (
+            "nothing is wrong"
+            if self.facts["steps"] >= ENOUGH
+            else "too few steps for a diagnosis; train for more epochs"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that are not finite become None."""
@@ -88,7 +92,7 @@ def diagnose(
     model: str = "",
     model_args: Mapping[str, Any] | None = None,
 ) -> Diagnosis:
-    """Judge a run that ended, well or not.
+    """Diagnose a run that ended, successfully or not.
 
     config, data: as `train_network` was given them. findings: the audit's. options: those of the run not at defaults,
     by name; they return in the cure's command, changed. origin: where the data lies. model, model_args: the network's
@@ -99,12 +103,12 @@ def diagnose(
     given = dict(options or {})
     found = [_named(verdict, case, given) for verdict in _found(case)]
     verdicts = tuple(replace(verdict, command=train_command(origin, cured(given, verdict))) for verdict in found)
-    ends = (vitals.looks[0], vitals.looks[-1]) if vitals.looks else ()
+    ends = (vitals.step_stats[0], vitals.step_stats[-1]) if vitals.step_stats else ()
     return Diagnosis(
         verdicts,
         _facts(case),
         tuple(part.name for part in vitals.layers),
-        tuple(tuple(map(float, look.gradient)) for look in ends),
+        tuple(tuple(map(float, stats.gradient)) for stats in ends),
         vitals.to_dict(),
     )
 
@@ -119,7 +123,7 @@ def cured(options: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     """A run's options with the verdict's cure.
 
     The network's own options are joined; what was meant for another network, or contradicts the cure, is set to the
-    value at which it does nothing. `out`, `resume` and `heal` are left out.
+    value at which it does nothing. `out`, `resume` and `auto_fix` are left out.
     """
     cure = dict(verdict.options)
     undone = {
@@ -128,7 +132,7 @@ def cured(options: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
         "init": ("pretrained",),
         "mixup": ("cutmix",),
     }
-    new = {name: value for name, value in options.items() if name not in ("out", "resume", "heal")}
+    new = {name: value for name, value in options.items() if name not in ("out", "resume", "auto_fix")}
     for given in cure:
         new.update({name: NEUTRAL[name] for name in undone.get(given, ()) if name in new})
     if "model_arg" in cure:
@@ -166,7 +170,7 @@ def _facts(case: Case) -> dict[str, float]:
     """Numbers that describe the run."""
     return {
         "steps": float(case.steps),
-        "steps_looked_at": float(len(case.looks)),
+        "steps_looked_at": float(len(case.step_stats)),
         "rate": case.vitals.rate,
         "first_loss": float(case.losses[0]) if case.steps else math.nan,
         "end_loss": case.end_loss if case.steps else math.nan,
@@ -185,7 +189,7 @@ class _EnoughError(Exception):
 
 
 def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = None) -> Diagnosis:
-    """Train for a minute at most, a few hundred steps, from random weights, and judge.
+    """Train for a minute at most, a few hundred steps, from random weights, and diagnose.
 
     The schedule runs its whole course in these steps. `--model auto` is resnet8 here where training would take a
     pretrained network; the commands name the network that was trained. Raises what `fit` raises, but not when the loss
@@ -197,7 +201,7 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
 
     console = console or Silent()
     run, asked = config.run, config.optimization
-    idle = {"--out": run.out, "--resume": run.resume, "--heal": run.heal, "--budget": run.budget}
+    idle = {"--out": run.out, "--resume": run.resume, "--auto-fix": run.auto_fix, "--budget": run.budget}
     if given := [name for name, value in idle.items() if value]:
         raise ConfigError(
             f"a probe writes no run and takes a minute at most: {', '.join(given)} would be without effect",
@@ -214,14 +218,14 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
     check_names(config)
     prepared, recipe = planned(dataset, config, console)
     options = {**config.changed(), **network_options(recipe)}
-    job = TrainContext(prepared, recipe, config, device, console)
+    context = TrainContext(prepared, recipe, config, device, console)
     console.say(f"the probe trains {recipe.model} from random weights")
-    network = drawn_network(job)
-    examples = job.examples
+    network = drawn_network(context)
+    examples = context.examples
     rng = np.random.default_rng(run.seed)
     examples = replace(examples, val=np.sort(rng.permutation(examples.val)[:PROBE_IMAGES]))
     batch = 64 if len(examples.train) < 5000 else 128
-    resolved = job.resolved(network, batch=batch, fine_tuning=False, shape=examples.pixels.shape[1:])
+    resolved = context.resolved(network, batch=batch, fine_tuning=False, shape=examples.pixels.shape[1:])
     per_epoch = resolved.optimization.steps_per_epoch(len(examples.train))
     epochs = asked.epochs or math.ceil(PROBE_STEPS / per_epoch)
     steps = min(PROBE_STEPS, epochs * per_epoch, asked.max_steps or PROBE_STEPS)
@@ -235,9 +239,9 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
         if time.monotonic() - began > PROBE_SECONDS:
             raise _EnoughError
 
-    groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
+    groups = [{"params": list(network.parameters()), "lr": context.rate(fine_tuning=False)}]
     if asked.lr_find:
-        groups = job.found_rates(network, resolved, groups, examples)
+        groups = context.found_rates(network, resolved, groups, examples)
     try:
         with vitals:
             train_network(network, examples, resolved, groups, observer=vitals, on_step=on_step)

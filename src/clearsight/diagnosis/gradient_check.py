@@ -128,9 +128,9 @@ class _Probe:
         steepest = slope.flatten().abs().topk(min(n, TRIES * entries // 2)).indices.tolist()
         anywhere = torch.randperm(n, generator=noise)[: TRIES * entries].tolist()
         compared, kinks, error = 0, 0, 0.0
-        for wanted, places in ((entries // 2, steepest), (entries, anywhere)):
+        for required, places in ((entries // 2, steepest), (entries, anywhere)):
             for place in places:
-                if compared >= wanted:
+                if compared >= required:
                     break
                 direction = torch.zeros(n, dtype=tensor.dtype)
                 direction[place] = 1

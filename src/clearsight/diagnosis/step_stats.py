@@ -53,7 +53,7 @@ class StepStats:
     confidence: float
     spread: float
     predicted: NDArray[np.int64]
-    wanted: NDArray[np.int64]
+    targets: NDArray[np.int64]
     right: float
 
     def total_gradient(self) -> float:

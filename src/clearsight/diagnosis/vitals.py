@@ -52,7 +52,7 @@ class Vitals(Observer):
         self.sequence: list[tuple[str, str]] = []
         self.layers: list[Part] = []
         self.nonlinear: list[Part] = []
-        self.looks: list[StepStats] = []
+        self.step_stats: list[StepStats] = []
         self.epochs: list[Epoch] = []
         self.broken: Break | None = None
         self.losses, self.waits, self.seconds, self.rates = array("d"), array("f"), array("f"), array("f")
@@ -108,7 +108,7 @@ class Vitals(Observer):
         with torch.no_grad():
             moved = [norm(w - before) for w, before in zip(self._weights(), self._before, strict=True)]
         self._before = []
-        self.looks.append(self._read(step, moved))
+        self.step_stats.append(self._read(step, moved))
 
     def after_epoch(self, epoch: Epoch) -> None:
         """Keep the line of the history, or note that its validation loss is no number."""
@@ -147,16 +147,16 @@ class Vitals(Observer):
 
             return note
 
-        def see(part: Part) -> Any:
+        def hook(part: Part) -> Any:
             def note(module: nn.Module, inputs: Any, output: Any) -> None:
                 self._active[part.name] = activity(part, output)
 
             return note
 
         self._handles.append(self._network.register_forward_pre_hook(clear))
-        noted = self._all if not self.looks else self.layers
+        noted = self._all if not self.step_stats else self.layers
         self._handles += [part.module.register_forward_pre_hook(call(part)) for part in noted]
-        self._handles += [part.module.register_forward_hook(see(part)) for part in self.nonlinear]
+        self._handles += [part.module.register_forward_hook(hook(part)) for part in self.nonlinear]
 
     def _remove_hooks(self) -> None:
         for handle in self._handles:
@@ -165,7 +165,7 @@ class Vitals(Observer):
 
     @torch.no_grad()
     def _measure(self, step: Step) -> None:
-        if self.hooks and not self.looks:
+        if self.hooks and not self.step_stats:
             self._sort_by_call()
         weights = self._weights()
         self._before = [w.detach().clone() for w in weights]
@@ -219,7 +219,7 @@ class Vitals(Observer):
         mean, std, zeros, saturated = take(4 * len(seen)).reshape(-1, 4).T
         low_mean_etc = take(4)
         sums, low, high, confidence, spread, right = take(6)
-        predicted, wanted = take(k).astype(np.int64), take(k).astype(np.int64)
+        predicted, targets = take(k).astype(np.int64), take(k).astype(np.int64)
         return StepStats(
             step=step.number,
             lr=step.lr,
@@ -239,7 +239,7 @@ class Vitals(Observer):
             confidence=float(confidence),
             spread=float(spread),
             predicted=predicted,
-            wanted=wanted,
+            targets=targets,
             right=float(right),
         )
 
@@ -264,7 +264,7 @@ class Vitals(Observer):
             "layers": [part.name for part in self.layers],
             "nonlinearities": [part.name for part in self.nonlinear],
             "sequence": [list(pair) for pair in self.sequence],
-            "looks": [self._plain_look(look) for look in self.looks],
+            "step_stats": [self._plain_stats(stats) for stats in self.step_stats],
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "broken": asdict(self.broken) if self.broken else None,
         }
@@ -277,7 +277,7 @@ class Vitals(Observer):
         return sum(self.waits[skip:]) / total if total else math.nan
 
     @staticmethod
-    def _plain_look(look: StepStats) -> dict[str, Any]:
-        found = {name: value for name, value in vars(look).items() if name != "alive"}
-        found["dead"] = [float(1 - alive.mean()) if len(alive) else math.nan for alive in look.alive]
+    def _plain_stats(stats: StepStats) -> dict[str, Any]:
+        found = {name: value for name, value in vars(stats).items() if name != "alive"}
+        found["dead"] = [float(1 - alive.mean()) if len(alive) else math.nan for alive in stats.alive]
         return found

@@ -3,10 +3,10 @@
 from clearsight.evaluation.localisation import LocalisationEvaluation, evaluate_boxes
 from clearsight.evaluation.ood import OODCheck, check_ood
 from clearsight.evaluation.paired import ModelComparison, Paired, compare_paired, mean_of
-from clearsight.evaluation.views import VIEWS, views_of
+from clearsight.evaluation.tta import AUGMENTATIONS, tta_functions
 
 __all__ = [
-    "VIEWS",
+    "AUGMENTATIONS",
     "LocalisationEvaluation",
     "ModelComparison",
     "OODCheck",
@@ -15,5 +15,5 @@ __all__ = [
     "compare_paired",
     "evaluate_boxes",
     "mean_of",
-    "views_of",
+    "tta_functions",
 ]

@@ -65,7 +65,7 @@ def viewpoint(images: torch.Tensor, amount: float, generator: torch.Generator) -
 
 
 def deformation(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
-    """Pulled about as on rubber, by `amount` of the side (root mean square) [Simard, Steinkraus, Platt 2003]."""
+    """Elastic deformation by `amount` of the side (root mean square) [Simard, Steinkraus, Platt 2003]."""
     n, _, height, width = images.shape
     coarse = torch.randn(n, 2, 5, 5, generator=generator)
     field = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
@@ -84,9 +84,9 @@ def occlusion(images: torch.Tensor, amount: float, generator: torch.Generator) -
         (torch.rand(n, generator=generator) * (k - s + 1)).long() for k, s in zip((height, width), side, strict=True)
     )
     rows, columns = torch.arange(height), torch.arange(width)
-    inside = (rows >= top[:, None]) & (rows < top[:, None] + side[0])
+    in_rows = (rows >= top[:, None]) & (rows < top[:, None] + side[0])
     across = (columns >= left[:, None]) & (columns < left[:, None] + side[1])
-    return images.masked_fill((inside[:, None, :, None] & across[:, None, None, :]).to(images.device), 0.5)
+    return images.masked_fill((in_rows[:, None, :, None] & across[:, None, None, :]).to(images.device), 0.5)
 
 
 def background(images: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:

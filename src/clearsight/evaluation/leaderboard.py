@@ -1,8 +1,8 @@
-"""The ladder: models from colour histograms to fine-tuned networks on one split, ranked, and what to use.
+"""The leaderboard: models from colour histograms to fine-tuned networks on one split, ranked, with a recommendation.
 
-Every rung is trained by `train.fit` and kept as a bundle in FOLDER/rungs/NAME, so it can be asked, judged and served
-like any other; a comparison that was interrupted goes on with the rungs that are missing. The ranking and the advice
-rest on the validation images; the test images are looked at once, when every rung is there.
+Every candidate is trained by `train.fit` and kept as a bundle in FOLDER/candidates/NAME, so it is used like any other
+model; an interrupted comparison resumes with the missing candidates. The ranking and the recommendation use the
+validation images; the test images are evaluated once, when all candidates are trained.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from clearsight.data.prepare import prepare
 from clearsight.data.sample import sampled
 from clearsight.data.scan import Scan, scan
 from clearsight.data.temporary import TemporaryFolder
-from clearsight.disk import disk_errors, read_inside, write_json
+from clearsight.disk import disk_errors, read_within, write_json
 from clearsight.errors import CheckpointError, ClearsightError, ConfigError, OutputError
 from clearsight.metrics import accuracy, log_loss, wilson_interval
 from clearsight.metrics.comparison import holm, mcnemar
@@ -38,28 +38,28 @@ from clearsight.train.recipe import SMALL, check_names
 from clearsight.wording import short_duration, size_words
 
 APART = 0.05
-"""p-value, corrected for the number of rungs, below which two of them are called apart."""
+"""p-value, corrected for the number of candidates, below which two of them differ significantly."""
 
 WORTH = 1.5
-"""Times as fast as the best a rung must be to be advised in its place."""
+"""How many times faster than the best a candidate must be to be recommended instead."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A step of the ladder: its name, the options of its training, and whether it needs colour."""
+    """A model to compare: its name, its training options, and whether it needs colour."""
 
     name: str
     options: dict[str, Any]
     colour: bool = False
 
 
-def _place(folder: Path, rung: str) -> Path:
-    """A rung's own folder."""
-    return folder / "rungs" / rung.replace("/", "-").replace(" ", "-")
+def _place(folder: Path, candidate: str) -> Path:
+    """The folder of a candidate."""
+    return folder / "candidates" / candidate.replace("/", "-").replace(" ", "-")
 
 
 def default_candidates(short_side: int) -> tuple[Candidate, ...]:
-    """The rungs for images of a median short side in pixels, classical to deep."""
+    """The candidates for images of a median short side in pixels, classical to deep."""
     small = short_side < SMALL
     deep = {"img_size": 96} if small else {}
     shallow = {"img_size": min(64, max(8, short_side))}
@@ -86,9 +86,9 @@ def default_candidates(short_side: int) -> tuple[Candidate, ...]:
 
 @dataclass(frozen=True)
 class Standing:
-    """What became of a rung. Accuracies are shares; train_seconds of its whole training; image_seconds of one image,
-    from pixels to belief, in the batches of the test; size in bytes. p_best: of being no worse than the best rung on
-    the test images, corrected for the number of rungs; 1 for the best itself.
+    """The result of a candidate. Accuracies are shares; train_seconds of its whole training; image_seconds of one
+    image, from pixels to probabilities, in the batches of the test; size in bytes. p_best: of being no worse than the
+    best candidate on the test images, corrected for the number of candidates; 1 for the best itself.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Standing:
     size: int
 
     def apart_words(self, best: bool) -> str:
-        """Whether the test images tell it from the best one."""
+        """Whether it differs significantly from the best one on the test images."""
         if best:
             return "best on validation"
         return f"apart from it (p {self.p_best:.2g})" if self.p_best < APART else f"not apart (p {self.p_best:.2g})"
@@ -151,17 +151,17 @@ class Leaderboard(Result):
 def rank_models(
     data: Any,
     *,
-    rungs: Sequence[str] | None = None,
+    candidates: Sequence[str] | None = None,
     images: int | None = None,
     console: Console | None = None,
     **options: Any,
 ) -> Leaderboard:
-    """Climb the ladder on one data set: `rank_models("photos/", rungs=["hog+svm", "resnet8"])`.
+    """Train and rank models on one data set: `rank_models("photos/", candidates=["hog+svm", "resnet8"])`.
 
-    rungs: models to compare, by the names `train --model` knows (default: `default_candidates`). images: compare on
+    candidates: models to compare, by the names of `train --model` (default: `default_candidates`). images: compare on
     about so many of the data's images. options: seed, out, test_fraction, folds, data_dir, resume.
-    A rung that cannot be trained on these images is left out and said why. Raises ClearsightError where nothing can be
-    compared.
+    A candidate that cannot be trained on these images is left out, with the reason. Raises ClearsightError if nothing
+    can be compared.
     """
     console = console or Silent()
     config = TrainConfig.from_options(**options)
@@ -171,55 +171,57 @@ def rank_models(
     if images is not None:
         dataset = sampled(dataset, images, config.run.seed)
     scanned = scan(dataset, console.stage("looking at the files"))
-    chosen = _rungs(rungs, scanned)
-    folder = _folder(config, dataset, [rung.name for rung in chosen], images)
+    chosen = _candidates(candidates, scanned)
+    folder = _folder(config, dataset, [candidate.name for candidate in chosen], images)
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
-    for number, rung in enumerate(chosen):
-        place = _place(folder, rung.name)
-        if (place / "rung.json").is_file():
-            done[rung.name] = json.loads(read_inside(folder, f"{place.relative_to(folder)}/rung.json"))
+    for number, candidate in enumerate(chosen):
+        place = _place(folder, candidate.name)
+        if (place / "candidate.json").is_file():
+            done[candidate.name] = json.loads(read_within(folder, f"{place.relative_to(folder)}/candidate.json"))
             continue
-        console.say(f"rung {number + 1} of {len(chosen)}: {rung.name}")
+        console.say(f"model {number + 1} of {len(chosen)}: {candidate.name}")
         try:
-            done[rung.name] = _trained(rung, dataset, config, place, console)
+            done[candidate.name] = _trained(candidate, dataset, config, place, console)
         except (OutputError, CheckpointError):
             raise
         except ClearsightError as error:
-            failed[rung.name] = str(error)
+            failed[candidate.name] = str(error)
             console.say(f"left out: {error}")
     if not done:
-        raise ConfigError("no rung could be trained on these images", found="; ".join(failed.values()))
-    found = _judged(folder, dataset, scanned, config, done, failed, console)
+        raise ConfigError("no model could be trained on these images", found="; ".join(failed.values()))
+    found = _ranked(folder, dataset, scanned, config, done, failed, console)
     write_json(folder / "comparison.json", found.to_dict())
     return found
 
 
-def _rungs(names: Sequence[str] | None, scanned: Scan) -> tuple[Candidate, ...]:
-    """The rungs asked for, or those that suit the images."""
-    known = {rung.name: rung for rung in default_candidates(scanned.short_side)}
+def _candidates(names: Sequence[str] | None, scanned: Scan) -> tuple[Candidate, ...]:
+    """The candidates requested, or those that suit the images."""
+    known = {candidate.name: candidate for candidate in default_candidates(scanned.short_side)}
     if names is None:
-        return tuple(rung for rung in known.values() if scanned.form.channels == 3 or not rung.colour)
+        return tuple(candidate for candidate in known.values() if scanned.form.channels == 3 or not candidate.colour)
     chosen = tuple(known.get(name, Candidate(name, {"model": name})) for name in dict.fromkeys(names))
-    for rung in chosen:
-        check_names(TrainConfig.from_options(**rung.options))
+    for candidate in chosen:
+        check_names(TrainConfig.from_options(**candidate.options))
     return chosen
 
 
 def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int | None) -> Path:
     """The folder to write, new or to go on with; CheckpointError where it was begun with other data or options."""
     about = {
-        "data": dataset.origin, "rungs": names, "images": images, "seed": config.run.seed,
+        "data": dataset.origin, "candidates": names, "images": images, "seed": config.run.seed,
         "test_fraction": config.data.test_fraction, "folds": config.data.folds,
     }  # fmt: skip
-    folder = Path(config.run.out or f"runs/{dataset.name}-ladder").expanduser()
-    path = folder / "ladder.json"
+    folder = Path(config.run.out or f"runs/{dataset.name}-leaderboard").expanduser()
+    path = folder / "leaderboard.json"
     if path.is_file():
-        then = {key: value for key, value in json.loads(read_inside(folder, path.name)).items() if key != "versions"}
+        then = {key: value for key, value in json.loads(read_within(folder, path.name)).items() if key != "versions"}
         changed = [f"{key} {then.get(key)!r} then, {about[key]!r} now" for key in about if then.get(key) != about[key]]
         if changed:
             raise CheckpointError(
-                f"{folder} was begun otherwise", found="; ".join(changed), fix="choose another --out, or delete it"
+                f"options differ from those of the comparison in {folder}",
+                found="; ".join(changed),
+                fix="choose another --out, or delete it",
             )
         return folder
     if folder.is_dir() and any(folder.iterdir()):
@@ -230,36 +232,38 @@ def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int
     return folder
 
 
-def _trained(rung: Candidate, dataset: Dataset, config: TrainConfig, place: Path, console: Console) -> dict[str, Any]:
-    """Train a rung, keep its bundle, and return what the ranking needs of it."""
+def _trained(
+    candidate: Candidate, dataset: Dataset, config: TrainConfig, place: Path, console: Console
+) -> dict[str, Any]:
+    """Train a candidate, keep its bundle, and return what the ranking needs."""
     from clearsight.train.fit import fit
 
-    own = TrainConfig.from_options(**rung.options)
+    own = TrainConfig.from_options(**candidate.options)
     mine = replace(
         own, run=replace(own.run, seed=config.run.seed, device=config.run.device),
         data=replace(config.data, img_size=own.data.img_size),
     )  # fmt: skip
     place.mkdir(parents=True, exist_ok=True)
     fitted = fit(dataset, mine, console=console, checkpoints=place / "checkpoints", find_issues=False)
-    judged = {int(image): row for row, image in enumerate(fitted.judged)}
-    val = [judged[int(image)] for image in fitted.prepared.split.val]
-    belief = fitted.bundle.task.decode(fitted.val_logits[val])
+    validation_indices = {int(image): row for row, image in enumerate(fitted.validation_indices)}
+    val = [validation_indices[int(image)] for image in fitted.prepared.split.val]
+    probabilities = fitted.bundle.task.decode(fitted.val_logits[val])
     truth = fitted.prepared.labels[fitted.prepared.split.val]
     assert fitted.bundle.split is not None
     fitted.bundle.split.save(place)
     fitted.bundle.save(place / "model")
     facts = {
-        "val_accuracy": accuracy(truth, belief.argmax(1)),
-        "val_log_loss": log_loss(truth, belief),
-        "val_right": (belief.argmax(1) == truth).astype(int).tolist(),
+        "val_accuracy": accuracy(truth, probabilities.argmax(1)),
+        "val_log_loss": log_loss(truth, probabilities),
+        "val_right": (probabilities.argmax(1) == truth).astype(int).tolist(),
         "train_seconds": fitted.seconds,
         "decisions": [d.to_dict() for d in fitted.decisions],
     }
-    write_json(place / "rung.json", facts)
+    write_json(place / "candidate.json", facts)
     return facts
 
 
-def _judged(
+def _ranked(
     folder: Path,
     dataset: Dataset,
     scanned: Scan,
@@ -268,7 +272,7 @@ def _judged(
     failed: dict[str, str],
     console: Console,
 ) -> Leaderboard:
-    """Open the test split, once for all rungs, and rank."""
+    """Open the test split, once for all candidates, and rank."""
     right: dict[str, NDArray[np.bool_]] = {}
     found: dict[str, Standing] = {}
     bundles = {name: Bundle.load(_place(folder, name)) for name in done}
@@ -288,8 +292,8 @@ def _judged(
         began = time.perf_counter()
         logits = predictor.logits(prepared.pixels.view(rows), console.stage(f"testing {name}"))
         seconds = (time.perf_counter() - began) / len(rows)
-        belief, truth = bundle.task.decode(logits), prepared.labels[rows]
-        right[name] = belief.argmax(1) == truth
+        probabilities, truth = bundle.task.decode(logits), prepared.labels[rows]
+        right[name] = probabilities.argmax(1) == truth
         found[name] = Standing(
             name=name,
             folder=str(place.relative_to(folder)),
@@ -297,7 +301,7 @@ def _judged(
             val_log_loss=facts["val_log_loss"],
             test_accuracy=float(right[name].mean()),
             test_interval=wilson_interval(int(right[name].sum()), len(rows)),
-            test_log_loss=log_loss(truth, belief),
+            test_log_loss=log_loss(truth, probabilities),
             p_best=1.0,
             train_seconds=facts["train_seconds"],
             image_seconds=seconds,
@@ -313,7 +317,7 @@ def _judged(
 
 
 def _advice(ranked: Sequence[Standing], right: dict[str, NDArray[np.bool_]]) -> tuple[str, str]:
-    """The fastest rung that is as good as the best one to within a standard error, where that gains much."""
+    """The fastest candidate within a standard error of the best one, if it is much faster."""
     best = ranked[0]
     if len(ranked) == 1:
         return best.name, "no other model was compared"

@@ -1,4 +1,4 @@
-"""Boxes and masks judged against known ones."""
+"""Boxes and masks evaluated against ground truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clearsight.metrics.localisation import (
     matched,
     mean_iou,
     overlap_counts,
-    points_inside,
+    points_in_boxes,
 )
 
 Thing = tuple[Sequence[float], str]
@@ -41,8 +41,8 @@ class LocalisationEvaluation:
 
     n: images. things: known boxes. boxes: found ones. average_precision: of each class that occurs, at an overlap of
     `iou`; mean_average_precision over them. pointing: share of the classes of each image whose loudest place lies in a
-    box of theirs. mean_iou: over classes and background, of the labels of pixels. The last two are None where nothing
-    was given to judge them by.
+    box of theirs. mean_iou: over classes and background, of the labels of pixels. The last two are None without
+    ground truth for them.
     """
 
     n: int
@@ -66,7 +66,7 @@ def evaluate_boxes(
     peaks: Sequence[dict[str, tuple[float, float]]] | None = None,
     segments: Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]] | None = None,
 ) -> LocalisationEvaluation:
-    """Judge what was found in N images by what is there.
+    """Evaluate what was found in N images against ground truth.
 
     peaks: for each image, the loudest place (x, y) of each class; one that is missing is a miss. segments: for each
     image, known and given labels of its pixels (H, W), numbered alike, 0 for background. DataError where the lengths
@@ -111,7 +111,7 @@ def _pointing(peaks: Sequence[dict[str, tuple[float, float]]], things: Sequence[
     nowhere = (float("nan"), float("nan"))
     asked = [(i, label) for i, known in enumerate(things) for label in sorted({name for _, name in known})]
     points = np.array([peaks[i].get(label, nowhere) for i, label in asked], np.float64).reshape(-1, 2)
-    return points_inside(points, [_boxes(things[i], label) for i, label in asked])
+    return points_in_boxes(points, [_boxes(things[i], label) for i, label in asked])
 
 
 def _overlap(segments: Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]) -> float:

@@ -43,7 +43,7 @@ class OODCheck:
     allowed: float
     false_alarms: float
     false_alarms_interval: tuple[float, float]
-    strangest: tuple[int, ...]
+    most_ood: tuple[int, ...]
     calibrated_on: int = 0
 
     def summary(self) -> dict[str, Any]:
@@ -62,20 +62,20 @@ def check_ood(
     ood: of these images. truth: as the task evaluates it; where it has sets, positions of the true names (N,).
     """
     n = len(outputs)
-    inside = task.prediction_sets(outputs, ood, PredictOptions(coverage))
+    in_set = task.prediction_sets(outputs, ood, PredictOptions(coverage))
     return OODCheck(
         n=n,
-        sets=None if inside is None else _sets(inside, truth, coverage, task.calibration_images),
+        sets=None if in_set is None else _sets(in_set, truth, coverage, task.calibration_images),
         allowed=ood.detector.false_alarms,
         false_alarms=float(ood.flagged.mean()),
         false_alarms_interval=wilson_interval(int(ood.flagged.sum()), n),
-        strangest=tuple(int(i) for i in np.argsort(-ood.percentile, kind="stable") if ood.flagged[i]),
+        most_ood=tuple(int(i) for i in np.argsort(-ood.percentile, kind="stable") if ood.flagged[i]),
         calibrated_on=len(ood.detector.reference),
     )
 
 
-def _sets(inside: NDArray[np.bool_], truth: NDArray[np.integer], stated: float, calibrated_on: int) -> SetsCheck:
-    right, size = inside[np.arange(len(truth)), truth], inside.sum(1)
+def _sets(in_set: NDArray[np.bool_], truth: NDArray[np.integer], stated: float, calibrated_on: int) -> SetsCheck:
+    right, size = in_set[np.arange(len(truth)), truth], in_set.sum(1)
     return SetsCheck(
         stated=stated,
         coverage=float(right.mean()),

@@ -90,7 +90,7 @@ def compare_paired(
     targets: NDArray[np.integer],
     knows: bool = False,
 ) -> Paired:
-    """Compare beliefs (N, K) with beliefs (N, K) about the same images. knows: see `Paired`.
+    """Compare probabilities (N, K) with probabilities (N, K) for the same images. knows: see `Paired`.
 
     The interval is Bonett and Price's adjusted Wald interval [2012, "Adjusted Wald confidence interval for a difference
     of binomial proportions based on paired data"], the p-value McNemar's exact one.
@@ -114,6 +114,6 @@ def compare_paired(
     )
 
 
-def mean_of(beliefs: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """What several views or models believe together: the mean of their beliefs (N, K)."""
-    return np.asarray(np.mean(beliefs, axis=0))
+def mean_of(probabilities: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The mean of the probabilities (N, K) of several augmented images or models."""
+    return np.asarray(np.mean(probabilities, axis=0))

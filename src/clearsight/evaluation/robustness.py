@@ -1,7 +1,7 @@
 """How robust predictions are: accuracy under changes that keep the class, and the sensitivity test beside it.
 
-card = measure_robustness(predictor, images, labels)
-card.rows["rotation"][4].accuracy, card.fails["rotation"]
+report = measure_robustness(predictor, images, labels)
+report.rows["rotation"][4].accuracy, report.fails["rotation"]
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from clearsight.result import Result
 Floats = NDArray[np.float32]
 
 LOST = 0.1
-"""Accuracy lost from which a model is said to fail at a step."""
+"""Loss of accuracy from which a model fails at a step."""
 
 EXAMPLES = 5
 
@@ -74,8 +74,8 @@ class Sensitivity:
 class RobustnessReport(Result):
     """Accuracy under changes of the image.
 
-    rows: for each change its five steps; "a + b" is several changes at once, each at that step. fails: the first
-    step, from 1, at which more than LOST of the accuracy is gone; None where it holds. examples: for each change the
+    rows: for each change its five steps; "a + b" is several changes at once, each at that step. fails: the first step,
+    from 1, at which more than LOST of the accuracy is lost; None if it passes all steps. examples: for each change the
     same image unchanged and at every step, with the answers. name: of the model. run: whose own test split was
     measured; `save` also puts the verdicts into its report.
     """
@@ -101,15 +101,15 @@ class RobustnessReport(Result):
 
     def text(self) -> str:
         """A line for each change: accuracy at its five steps, and the step at which the model fails."""
-        width = max(len(name) for name in self.rows)
-        lines = [f"{self.images:,} images, {self.accuracy:.1%} right as they are\n"]
-        lines.append(f"  {'right at step':<{width}}      1      2      3      4      5  fails at")
+        width = max(len(name) for name in ("accuracy at step", *self.rows))
+        lines = [f"{self.images:,} images, accuracy {self.accuracy:.1%} unchanged\n"]
+        lines.append(f"  {'accuracy at step':<{width}}      1      2      3      4      5  fails at")
         for name, steps in self.rows.items():
             shares = " ".join(f"{s.accuracy:6.1%}" for s in steps)
             fails, worst = self.fails[name], steps[-1].confusion
-            said = f"; at 5 mostly {worst[0]} taken for {worst[1]}" if worst and worst[2] > 2 else ""
+            text = f"; at step 5 mostly {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
             amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
-            verdict = "holds" if fails is None else f"step {fails}{amount}{said}"
+            verdict = "never" if fails is None else f"step {fails}{amount}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
         lines += [f"  {s.edit}: {s.changed:.1%} of {s.images:,} images" for s in self.sensitivity]
         return "\n".join(lines)
@@ -136,9 +136,7 @@ def measure_robustness(
     parts = {name: [word.strip() for word in name.split("+")] for name in chosen}
     for word in (w for words in parts.values() for w in words):
         if word not in CHANGES:
-            raise ConfigError(
-                f"there is no change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES)
-            )
+            raise ConfigError(f"unknown change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES))
     if not parts:
         raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="leave it out for all")
     if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
@@ -148,7 +146,7 @@ def measure_robustness(
     inputs = predictor.inputs(images)
     called = list(inputs.names if names is None else names)
     if not called:
-        raise ConfigError("there are no images to audit")
+        raise ConfigError("there are no images")
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(inputs))))
     truth = np.asarray(labels, np.int64)
     classes, n = predictor.classes, len(x)
@@ -237,8 +235,8 @@ def _standing(
     confusion = None
     if new.any():
         pairs, counts = np.unique(np.stack([truth[new], after[new]]), axis=1, return_counts=True)
-        true, answer = pairs[:, counts.argmax()]
-        confusion = (classes[true], classes[answer], int(counts.max()))
+        true, predicted = pairs[:, counts.argmax()]
+        confusion = (classes[true], classes[predicted], int(counts.max()))
     return ChangeResult(amount, right / n, wilson_interval(right, n), same / n, wilson_interval(same, n), confusion)
 
 
@@ -286,13 +284,13 @@ def _sensitivity(
             console.say(f"{edit}: left out, as no image to edit is answered rightly")
             return
         edited = made(x[torch.from_numpy(rows)]).numpy()
-        answer = predictor.predict_proba(edited).argmax(1)
+        predicted = predictor.predict_proba(edited).argmax(1)
         if goal is not None:
-            changed = int((answer == goal).sum())
+            changed = int((predicted == goal).sum())
         else:
-            gone = answer != truth[rows]
-            if predictor.bundle.limits is not None:
-                gone |= predictor.strangeness(edited)[1]  # "none of these" is another answer too
+            gone = predicted != truth[rows]
+            if predictor.bundle.ood_detector is not None:
+                gone |= predictor.detect_ood(edited)[1]  # flagged as OOD counts as a change
             changed = int(gone.sum())
         found.append(Sensitivity(edit, len(rows), changed / len(rows), wilson_interval(changed, len(rows))))
 

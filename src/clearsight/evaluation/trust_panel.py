@@ -103,8 +103,8 @@ def _without_duplicates(entry: PanelEntry, test: Evaluation, without: Evaluation
     if entry.name != "accuracy":
         return entry
     other = next(e for e in without.promises() if e.name == "accuracy")
-    said = f"{other.words} on {without.n:,} images, without {test.n - without.n:,} near duplicates of training images"
-    return replace(other, words=f"{said}; with them {entry.words}")
+    text = f"{other.words} on {without.n:,} images, without {test.n - without.n:,} near duplicates of training images"
+    return replace(other, words=f"{text}; with them {entry.words}")
 
 
 def _some(images: Any, rows: NDArray[np.int64]) -> Any:

@@ -1,4 +1,4 @@
-"""Why an image got its answer: heatmaps, and what says whether to believe them."""
+"""Explanations of predictions: heatmaps, and measures of their faithfulness."""
 
 from clearsight.explanation.explain import (
     GRADIENT_METHODS,

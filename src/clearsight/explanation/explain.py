@@ -1,4 +1,4 @@
-"""Heatmaps of a predictor's answers by any method, with what says whether to believe them.
+"""Heatmaps of predictions by any method, with measures of their faithfulness.
 
     for found in explain(predictor, ["new.jpg"], method=["smoothgrad", "grad-cam"]):
         found.heat, found.faithfulness.score
@@ -36,7 +36,7 @@ METHODS: dict[str, str] = {
     "integrated-gradients": "gradient averaged on the way from a blurred image, times the difference",
     "guided": "gradient that passes rectifiers only where it is positive",
     "grad-cam": "maps of a layer, or of all depths a head sees, weighted by their gradients",
-    "occlusion": "how much the belief falls when a square is covered",
+    "occlusion": "how much the probability falls when a square is covered",
     "lime": "superpixels' weights in a linear model around the image",
     "shap": "Shapley values of superpixels",
 }
@@ -51,13 +51,13 @@ METHOD_WORDS = {**METHODS, OWN: "how much less normal than usual each place is, 
 GRADIENT_METHODS = ("saliency", "smoothgrad", "integrated-gradients", "guided", "grad-cam")
 
 QUESTIONS = 350
-"""About how many images judging the faithfulness of a map asks about."""
+"""Approximate number of images that measuring the faithfulness of a map predicts."""
 
 MOST_STEPS = 400
 """Steps of Integrated Gradients beyond which no more are taken to add up."""
 
 NEAR = 0.02
-"""Faithfulness whose distance from 0 is not told from chance."""
+"""Faithfulness within this distance of 0 is reported as chance."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,18 @@ class Explanation:
 
     heat (H, W): larger for places that speak for the class; only Integrated Gradients, occlusion, LIME and SHAP also
     have negative values, for places that speak against it. pixels (C, H, W) float32 in [0, 1], as the network sees
-    them. belief: calibrated, in `target`; where that is a number, the number. Of a plain number places speak for a
-    larger one, of an angle or direction for the answer. answered: whether `target` is the answer. opposite: of two
-    classes the other, else "". strangeness, none_of_these: as of a `Prediction`. randomised: see
-    `faithfulness.randomisation`; None for methods without gradients. facts: what else there is to say about this map,
-    such as the completeness of Integrated Gradients. line: what is explained, in words. faithfulness_measurable: places
-    may be blurred without changing what the task is about.
+    them. value: the calibrated probability of `target`, or the number for a target that is a number. For a plain number
+    positive values speak for a larger one, for an angle or direction for the prediction. answered: whether `target` is
+    the prediction. opposite: the other of two classes, else "". ood_percentile, is_ood: as of a `Prediction`.
+    randomised: see `faithfulness.randomisation`; None for methods without gradients. facts: what else there is to say
+    about this map, such as the completeness of Integrated Gradients. line: what is explained, in words.
+    faithfulness_measurable: places may be blurred without changing what the task is about.
     """
 
     image: str
     method: str
     target: str
-    belief: float
+    value: float
     heat: Floats
     pixels: Floats
     settings: dict[str, Any]
@@ -90,18 +90,18 @@ class Explanation:
     answered: bool = True
     line: str = ""
     faithfulness_measurable: bool = True
-    strangeness: float | None = None
-    none_of_these: bool | None = None
+    ood_percentile: float | None = None
+    is_ood: bool | None = None
     opposite: str = ""
 
     @property
-    def said(self) -> str:
+    def heading(self) -> str:
         """The target and its value, and whether the image is out of distribution, in words."""
         return self.line
 
     @property
     def verdict(self) -> str:
-        """How true to the model the map is, in words; "" where that was not judged."""
+        """How faithful the map is to the model, in words; "" if that was not measured."""
         if self.faithfulness is None:
             return ""
         if self.faithfulness.score > NEAR:
@@ -112,33 +112,35 @@ class Explanation:
 
     @property
     def remarks(self) -> str:
-        """What says whether to believe the map, in a line."""
-        said = []
+        """Limitations of the map, in a line."""
+        heading = []
         if np.ptp(self.heat) == 0:
-            said.append("the map is the same everywhere and says nothing")
+            heading.append("the map is the same everywhere and says nothing")
         if self.facts.get("rectifiers") == 0:
-            said.append("the network has no rectifiers to guide: this is the plain gradient")
+            heading.append("the network has no rectifiers to guide: this is the plain gradient")
         if self.facts.get("error", 0) > 0.01:
-            said.append(f"its sum misses the logit's difference by {self.facts['completeness']:.0%}: use more samples")
+            heading.append(
+                f"its sum misses the logit's difference by {self.facts['completeness']:.0%}: use more samples"
+            )
         if self.faithfulness:
             f = self.faithfulness
-            said.append(
+            heading.append(
                 f"faithfulness {f.score:+.2f}, {self.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
             )
         elif not self.faithfulness_measurable:
-            said.append("faithfulness cannot be measured: blurring a place changes the prediction by itself")
+            heading.append("faithfulness cannot be measured: blurring a place changes the prediction by itself")
         if self.randomised is not None:
-            said.append(
+            heading.append(
                 f"with shuffled weights it correlates {self.randomised:.2f}"
                 + (": it shows the image, not the model" if self.randomised > 0.7 else "")
             )
-        return "; ".join(said)
+        return "; ".join(heading)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the arrays."""
         return {
-            "image": self.image, "method": self.method, "target": self.target, "belief": self.belief,
-            "opposite": self.opposite, "strangeness": self.strangeness, "none_of_these": self.none_of_these,
+            "image": self.image, "method": self.method, "target": self.target, "value": self.value,
+            "opposite": self.opposite, "ood_percentile": self.ood_percentile, "is_ood": self.is_ood,
             "settings": self.settings, "facts": self.facts, "randomised": self.randomised,
             "faithfulness": self.faithfulness.to_dict() if self.faithfulness else None, "verdict": self.verdict,
             "engine_difference": self.engine_difference, "seconds": self.seconds,
@@ -189,28 +191,28 @@ def explain(
     method: str | Sequence[str] = "smoothgrad",
     target: str | int | None = None,
     settings: Settings | None = None,
-    judged: bool = True,
+    faithfulness: bool = True,
     console: Console | None = None,
 ) -> Iterator[Explanation]:
     """Explain each image's answer, or a class given as `target`, by one method or by several, one image after the
     other.
 
-    judged: say how faithful each map is. Raises ConfigError for an unknown method, class or setting, and ModelError
-    for a method the model does not have or a layer it has not.
+    faithfulness: measure how faithful each map is. Raises ConfigError for an unknown method, class or setting, and
+    ModelError for a method the model does not have or a layer it has not.
     """
     settings, console = settings or Settings(), console or Silent()
     methods = [method] if isinstance(method, str) else list(method)
     for each in methods:
         check(predictor, each, settings)
-    wanted = None if target is None else predictor.bundle.task.index_of(target)
+    target_index = None if target is None else predictor.bundle.task.index_of(target)
     given = predictor.inputs(images)
     names = given.names
     asked = sum(0 if each in (*GRADIENT_METHODS, OWN) else settings.samples or 500 for each in methods)
-    predictor.prepare(len(names) * (QUESTIONS * judged + asked))
+    predictor.prepare(len(names) * (QUESTIONS * faithfulness + asked))
     number = 0
     for pixels in predictor.pixels(given):
         for one in pixels:
-            question = _Question(predictor, names[number], one, wanted, settings, judged, console)
+            question = _Question(predictor, names[number], one, target_index, settings, faithfulness, console)
             for each in methods:
                 yield question.by(each)
             number += 1
@@ -219,9 +221,7 @@ def explain(
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
     """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
     if method not in METHOD_WORDS:
-        raise ConfigError(
-            f"there is no method {method!r}", expected=", ".join(METHODS), fix=did_you_mean(method, METHODS)
-        )
+        raise ConfigError(f"unknown method {method!r}", expected=", ".join(METHODS), fix=did_you_mean(method, METHODS))
     if method == OWN and not predictor.localises:
         raise ModelError(
             f"{OWN} is of detectors of anomalies that compare places of an image",
@@ -258,28 +258,28 @@ class _Question:
         predictor: Predictor,
         name: str,
         pixels: Floats,
-        wanted: int | None,
+        target_index: int | None,
         settings: Settings,
-        judged: bool,
+        faithfulness: bool,
         console: Console,
     ) -> None:
         self.predictor, self.name, self.pixels, self.settings, self.console = predictor, name, pixels, settings, console
         task, outputs = predictor.bundle.task, predictor.logits(pixels[None])[0]
-        self.explained = explained = task.explained(outputs, wanted)
+        self.explained = explained = task.explained(outputs, target_index)
         line = task.explained_line(explained.name, explained.value)
         self.known: dict[str, Any] = {
-            "image": name, "pixels": pixels, "target": explained.name, "belief": explained.value, "task": task.name,
+            "image": name, "pixels": pixels, "target": explained.name, "value": explained.value, "task": task.name,
             "answered": explained.predicted, "opposite": explained.opposite,
             "faithfulness_measurable": task.faithfulness,
         }  # fmt: skip
-        if predictor.bundle.limits is not None:
-            strangeness, strange = (values[0] for values in predictor.strangeness(pixels[None]))
-            self.known |= {"strangeness": float(strangeness), "none_of_these": bool(strange)}
-            line = task.unlike_line(line, float(strangeness), explained.predicted) if strange else line
+        if predictor.bundle.ood_detector is not None:
+            ood_percentile, flagged = (values[0] for values in predictor.detect_ood(pixels[None]))
+            self.known |= {"ood_percentile": float(ood_percentile), "is_ood": bool(flagged)}
+            line = task.unlike_line(line, float(ood_percentile), explained.predicted) if flagged else line
         self.known["line"] = line
-        self.judge: FaithfulnessEvaluator | None = None
-        if judged and task.faithfulness:
-            self.judge = FaithfulnessEvaluator(self.score, pixels, seed=settings.seed, batch=settings.batch)
+        self.evaluator: FaithfulnessEvaluator | None = None
+        if faithfulness and task.faithfulness:
+            self.evaluator = FaithfulnessEvaluator(self.score, pixels, seed=settings.seed, batch=settings.batch)
 
     def score(self, images: Floats) -> NDArray[np.floating]:
         """Probability of the target (B,), or what stands for it where numbers are predicted."""
@@ -307,7 +307,7 @@ class _Question:
             with torch.inference_mode():
                 own = network(torch.from_numpy(pixels[None]).to(predictor.device)).cpu().numpy()
             difference = float(np.abs(own - predictor.logits(pixels[None])).max())
-            if self.judge:
+            if self.evaluator:
                 randomised = randomisation(heat, again, network, seed=settings.seed)
         elif method == OWN:
             with torch.inference_mode():
@@ -315,8 +315,8 @@ class _Question:
         else:
             heat = _by_score(self.score, pixels, method, settings, used, progress)
         seconds = time.perf_counter() - began
-        advance = self.console.stage(f"judging {method} of {self.name}", "orders")
-        found = self.judge(heat, advance) if self.judge else None
+        advance = self.console.stage(f"faithfulness of {method} of {self.name}", "orders")
+        found = self.evaluator(heat, advance) if self.evaluator else None
         return Explanation(
             method=method, heat=heat, settings=used, facts=facts, faithfulness=found, randomised=randomised,
             engine_difference=difference, seconds=seconds, **self.known,
@@ -379,7 +379,7 @@ def _by_gradients(
                 network, x, classes, baseline=start, steps=steps, batch=batch, progress=progress
             )
             missed, all_of_it = abs(float(found.sum()) - gap), float(found.sum(1).abs().sum())
-            # where image and baseline are believed alike, what places say for and against all but cancels
+            # if image and baseline have similar outputs, positive and negative attributions nearly cancel
             if missed <= max(0.01 * abs(gap), 0.001 * all_of_it) or settings.samples or steps >= MOST_STEPS:
                 break
             steps *= 2

@@ -1,8 +1,8 @@
 """Is a heatmap true to the model? Deletion and insertion curves, and whether it depends on what the model learned.
 
-A map is a claim: these places decided. Deletion takes the places away, most important first, and a true map makes the
-belief fall soon; insertion puts them back onto a blurred image, and a true map makes it rise soon [Petsiuk, Das, Saenko
-2018]. A random order of the same places says what a map without any knowledge reaches.
+A map is a claim: these places decided. Deletion takes the places away, most important first, and a faithful map makes
+the probability fall soon; insertion puts them back onto a blurred image, and a faithful map makes it rise soon
+[Petsiuk, Das, Saenko 2018]. A random order of the same places says what a map without any knowledge reaches.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ RANDOM = 5
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Areas under the curves, in belief from 0 to 1; a low deletion and a high insertion are good.
+    """Areas under the curves of the probability, from 0 to 1; a low deletion and a high insertion are good.
 
     score: (insertion - deletion) less that of random orders, from -2 to 2; at or below 0 the map says no more than
-    chance. deletion_curve, insertion_curve: belief at equal steps of the share of places, from 0 to 1.
+    chance. deletion_curve, insertion_curve: probability at equal steps of the share of places, from 0 to 1.
     """
 
     deletion: float
@@ -56,7 +56,7 @@ class Faithfulness:
 
 
 class FaithfulnessEvaluator:
-    """Judges maps of one image (C, H, W) by a score from (B, C, H, W) to beliefs (B,).
+    """Measures the faithfulness of maps of one image (C, H, W) by a score from (B, C, H, W) to probabilities (B,).
 
     The random orders are tried with the first map and kept for the others. progress: called as orders are tried.
     """
@@ -88,7 +88,7 @@ class FaithfulnessEvaluator:
         )  # fmt: skip
 
     def _curves(self, order: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Beliefs as cells in this order are taken away, and put in."""
+        """The probabilities as cells are deleted, and inserted, in this order."""
         steps = min(STEPS, len(order))
         counts = np.round(np.linspace(0, len(order), steps + 1)).astype(int)
         rank = np.empty(len(order), int)

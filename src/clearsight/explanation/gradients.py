@@ -30,7 +30,7 @@ from clearsight.train.loop import layout_for
 Progress = Callable[[int, int], None]
 
 ENOUGH_PLACES = 16
-"""Places that a layer's maps should tell apart. On digits of 8x8 pixels the last maps are 2x2 and show next to nothing:
+"""Places that a layer's maps should resolve. On digits of 8x8 pixels the last maps are 2x2 and show next to nothing:
 faithfulness on training images 0.02, and 0.10 one stage earlier (two seeds, 60 images each).
 """
 
@@ -60,7 +60,7 @@ def smoothgrad(
     total = torch.zeros_like(x)
     deviation = noise * (x.amax((1, 2, 3)) - x.amin((1, 2, 3)))
     pairs = [(i, sample) for i in range(len(x)) for sample in range(samples)]
-    with swift(network, x[:1]):
+    with fast_gradients(network, x[:1]):
         for start in range(0, len(pairs), batch):
             chosen = pairs[start : start + batch]
             rows = torch.tensor([i for i, _ in chosen], device=x.device)
@@ -98,7 +98,7 @@ def integrated_gradients(
     alphas, shares = torch.tensor((nodes + 1) / 2).to(x), torch.tensor(weights / 2).to(x)
     total = torch.zeros_like(x)
     pairs = [(i, step) for i in range(len(x)) for step in range(steps)]
-    with swift(network, x[:1]):
+    with fast_gradients(network, x[:1]):
         for start in range(0, len(pairs), batch):
             rows, at = (torch.tensor(part, device=x.device) for part in zip(*pairs[start : start + batch], strict=True))
             alpha = alphas[at].view(-1, 1, 1, 1)
@@ -111,7 +111,7 @@ def integrated_gradients(
 
 
 @contextmanager
-def swift(network: nn.Module, image: torch.Tensor) -> Iterator[None]:
+def fast_gradients(network: nn.Module, image: torch.Tensor) -> Iterator[None]:
     """As `frozen`, and inside the block a pass costs less and gives the same up to rounding: channels last, batch
     normalisations folded into the convolutions before them, rectifiers out of place (in place, each keeps a copy of
     what it overwrites), memory kept from batch to batch. image (1, C, H, W): to check the folding on.
@@ -261,8 +261,8 @@ def last_maps(network: nn.Module, x: torch.Tensor, enough: int = ENOUGH_PLACES) 
         if isinstance(output, torch.Tensor) and output.ndim in (3, 4) and output.requires_grad:
             found.append((name, any(True for _ in module.children()), output))
 
-    inside = [(n, m) for n, m in network.named_modules() if n and "attn" not in n and not isinstance(m, InputLayer)]
-    with forward_hooks(inside, keep), torch.enable_grad():
+    layers = [(n, m) for n, m in network.named_modules() if n and "attn" not in n and not isinstance(m, InputLayer)]
+    with forward_hooks(layers, keep), torch.enable_grad():
         logits = network(x.clone().requires_grad_())
     # unequal shares: of two classes, one logit may be the other with the sign turned, and their sum says nothing
     asked = (logits * torch.linspace(1, 2, logits.shape[1], device=logits.device)).sum()

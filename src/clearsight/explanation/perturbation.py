@@ -1,7 +1,7 @@
 """Heatmaps from what an answer does when parts of the image are hidden: they need a score, no gradients.
 
-score maps images (B, C, H, W) float32 in [0, 1] to one number each (B,), such as the belief in a class; it is called
-with at most `batch` images. image is (C, H, W); results are (H, W).
+score maps images (B, C, H, W) float32 in [0, 1] to one number each (B,), such as the probability of a class; it is
+called with at most `batch` images. image is (C, H, W); results are (H, W).
 """
 
 from __future__ import annotations

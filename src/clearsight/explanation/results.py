@@ -58,7 +58,7 @@ def image_stems(names: Sequence[str]) -> tuple[str, ...]:
 
 def image_lines(maps: Sequence[Explanation]) -> list[str]:
     """What the terminal prints of the explanations of one image."""
-    lines = [f"{maps[0].image}  {maps[0].said}"]
+    lines = [f"{maps[0].image}  {maps[0].heading}"]
     for e in maps:
         lines.append(f"  {e.method} ({METHOD_WORDS[e.method]}), {e.seconds:.1f} s")
         lines += [f"    {e.remarks}"] if e.remarks else []

@@ -99,8 +99,8 @@ def export(
 ) -> Export:
     """Write a model as one file that other programs run: `cs.export("runs/photos", format="onnx")`.
 
-    The file takes raw images (N, C, H, W), uint8 or uint16. It gives calibrated `probabilities` (N, K) and `logits`
-    (N, K); of a model of labels `beliefs` (N, K) and `logits`; of numbers `values` (N, T) in the unit of the training
+    The file takes raw images (N, C, H, W), uint8 or uint16. It gives calibrated `probabilities` (N, K) and `logits` (N,
+    K); of a model of labels `probabilities` (N, K) and `logits`; of numbers `values` (N, T) in the unit of the training
     data, `deviations` (N, T) where the network gives any, and `outputs`; of an anomaly model `probabilities`,
     `p_values` and `scores` (N, 1).
 
@@ -243,7 +243,9 @@ def _check_beside(file: Path, card: dict[str, Any]) -> None:
 
 
 def _real_images(model: ModelSource, data: Any, images: int, data_dir: str | None, console: Console) -> HeldOut | None:
-    """Images to compare on; None, and said so, where the run's own are gone or changed and no others were named."""
+    """Images to compare on; None, with a message, if the images of the run are missing or changed and no others are
+    named.
+    """
     try:
         return held_out(model, data, console=console, data_dir=data_dir).sample(images, 0)
     except BundleError as error:
@@ -302,7 +304,7 @@ def _must_hold(parity: Parity | None, format: str) -> None:
     if parity and not parity.holds:
         raise ExportError(
             f"the {format} file does not say what the model says, and is not kept",
-            found=f"{parity.same_answer} of {parity.images} images with the same {parity.answer}, "
+            found=f"{parity.same_predictions} of {parity.images} images with the same {parity.predicted}, "
             f"{parity.quantity} up to {parity.largest:.1e} apart ({parity.worst})",
             expected=f"all of them, and at most {BAR:g}",
             fix="try another --format" + (f": {', '.join(f for f in FORMATS if f != format)}"),

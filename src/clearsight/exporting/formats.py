@@ -50,7 +50,7 @@ def format_named(name: str) -> Format:
         hint = (
             f"--format {meant} writes {FORMATS[meant].suffix} files" if meant else did_you_mean(name.lower(), FORMATS)
         )
-        raise ConfigError(f"there is no format {name!r}", expected=", ".join(FORMATS), fix=hint)
+        raise ConfigError(f"unknown format {name!r}", expected=", ".join(FORMATS), fix=hint)
     require(FORMATS[name].needs, f"the format {name}")
     return FORMATS[name]
 
@@ -68,7 +68,7 @@ def require(packages: tuple[str, ...], what: str) -> None:
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Within it, converters' remarks on their own inner workings are neither printed nor raised: deprecated ways in,
     constants found while tracing, progress on standard output.
     """
@@ -97,7 +97,7 @@ def _exported(module: Deployed, example: torch.Tensor) -> torch.export.ExportedP
 
 
 def _write_onnx(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
-    with hushed():
+    with silence():
         program = torch.onnx.export(
             _exported(module, example), (example,), input_names=["images"], output_names=list(module.output_names),
             dynamo=True, optimize=True, verbose=False,
@@ -109,7 +109,7 @@ def _write_onnx(module: Deployed, example: torch.Tensor, card: Card, path: Path)
 
 def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
     openvino = openvino_without_telemetry()
-    with hushed():  # torch.jit.trace is deprecated, and OpenVINO's own way in
+    with silence():  # torch.jit.trace is deprecated, and OpenVINO's own way in
         model = openvino_model(module, example.float())
     model.reshape([-1, *example.shape[1:]])
     raw = openvino.preprocess.PrePostProcessor(model)  # as its way in knows no uint16
@@ -124,7 +124,7 @@ def _write_openvino(module: Deployed, example: torch.Tensor, card: Card, path: P
 
 
 def _write_torch(module: Deployed, example: torch.Tensor, card: Card, path: Path) -> None:
-    with hushed():
+    with silence():
         torch.export.save(_exported(module, example), str(path), extra_files={"card.json": to_json(card, indent=None)})
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from clearsight.console import Console
 from clearsight.data.cache import PixelView
 from clearsight.errors import ConfigError
-from clearsight.exporting.formats import hushed, require
+from clearsight.exporting.formats import require, silence
 from clearsight.exporting.runtime import BATCH, Exported, Outputs
 from clearsight.runs.images import Development
 from clearsight.tasks import Task
@@ -40,8 +40,9 @@ HEADS = r"network(\.members\.\d+)?\.head"
 class Quantised:
     """int8 against float32 in the same engine, on the validation images and this machine.
 
-    measure: what predictions are evaluated by, and score its value for each; lost: how much worse int8 is. same_answer:
-    share of images whose `answer` stays. rate: images per second, the median of `repeats` in turn; bytes of each.
+    measure: what predictions are evaluated by, and score its value for each; lost: how much worse int8 is.
+    same_predictions: share of images whose `predicted` value stays the same. rate: images per second, the median of
+    `repeats` in turn; bytes of each.
     """
 
     images: int
@@ -50,8 +51,8 @@ class Quantised:
     score: float
     score_int8: float
     lost: float
-    answer: str
-    same_answer: float
+    predicted: str
+    same_predictions: float
     rate: float
     rate_int8: float
     repeats: int
@@ -70,7 +71,7 @@ class Quantised:
         """What the terminal prints of it."""
         found = [
             f"int8 against float32: {self.measure} {self._score(self.score_int8)} against {self._score(self.score)} on "
-            f"{self.images:,} validation images, same {self.answer} on {self.same_answer:.1%}",
+            f"{self.images:,} validation images, same {self.predicted} on {self.same_predictions:.1%}",
             f"  {self.rate_int8:,.0f} against {self.rate:,.0f} images/s on this machine ({self.speedup:.2f} times, "
             f"median of {self.repeats} in turn), {self.bytes_int8 / 1e6:.1f} MB against {self.bytes / 1e6:.1f} MB",
         ]
@@ -124,7 +125,7 @@ def _onnx(path: Path, to: Path, sample: Sample) -> None:
             image = next(self.images, None)
             return None if image is None else {"images": image}
 
-    with hushed():
+    with silence():
         quantize_static(
             str(path), str(to), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, op_types_to_quantize=["Conv"],
             reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
@@ -138,7 +139,7 @@ def _openvino(path: Path, to: Path, sample: Sample) -> None:
     from clearsight.models.execution import openvino_without_telemetry
 
     openvino = openvino_without_telemetry()
-    with hushed():
+    with silence():
         import nncf
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
@@ -161,7 +162,7 @@ def evaluate(
     """Both files on the validation images: the task's measure, agreement, and speed in turn."""
     assert task.int8_measure is not None
     measure, rises = task.int8_measure
-    truth, advance = data.truth, console.stage("judging float32 and int8")
+    truth, advance = data.truth, console.stage("evaluating float32 and int8")
     files = [Exported(path), Exported(int8)]
     parts: list[list[Outputs]] = [[], []]
     for start in range(0, len(truth), BATCH):
@@ -186,8 +187,8 @@ def evaluate(
         score=score,
         score_int8=score_int8,
         lost=score - score_int8 if rises else score_int8 - score,
-        answer=task.parity_words[0],
-        same_answer=float(task.same(plain, small).mean()),
+        predicted=task.parity_words[0],
+        same_predictions=float(task.same(plain, small).mean()),
         rate=rate,
         rate_int8=rate_int8,
         repeats=repeats,

@@ -16,24 +16,24 @@ from clearsight.tasks.task import BAR, Task
 @dataclass(frozen=True)
 class Parity:
     """Of so many images: how many get the same prediction from both, the largest difference, as the task measures it,
-    and the image that has it. answer, quantity: the task's words for what is the same and what is compared.
+    and the image that has it. predicted, quantity: the task's words for what is the same and what is compared.
     """
 
     images: int
-    same_answer: int
+    same_predictions: int
     largest: float
     worst: str
-    answer: str
+    predicted: str
     quantity: str
 
     @property
     def holds(self) -> bool:
-        return self.largest <= BAR and self.same_answer == self.images
+        return self.largest <= BAR and self.same_predictions == self.images
 
     def words(self) -> str:
         """It in words."""
         return (
-            f"same {self.answer} on {self.same_answer:,} of {self.images:,} images, "
+            f"same {self.predicted} on {self.same_predictions:,} of {self.images:,} images, "
             f"{self.quantity} at most {self.largest:.1e} apart (bar 1e-4)"
         )
 

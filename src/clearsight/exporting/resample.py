@@ -37,7 +37,7 @@ class Resample(nn.Module):
 
     def _axes(self, y: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights (height, H) and (width, W) for positions y (H,) and x (W,)."""
-        height, width, fit = self.geometry.height, self.geometry.width, self.geometry.fit
+        height, width, fit = self.geometry.height, self.geometry.width, self.geometry.resize_mode
         h, w = y[-1] + 1, x[-1] + 1
         if fit == "squash":
             return self._weights(y, height, h * 0, h), self._weights(x, width, w * 0, w)

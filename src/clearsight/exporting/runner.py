@@ -58,16 +58,16 @@ def is_runner(path: Path) -> bool:
 def packed_modules() -> dict[str, str]:
     """Source by path of the modules that `RUNTIME` imports, directly or not; the packages they stand in are empty."""
     found: dict[str, str] = {}
-    waiting = {RUNTIME}
-    while waiting:
-        module = waiting.pop()
+    pending = {RUNTIME}
+    while pending:
+        module = pending.pop()
         path = _path_of(module)
         if path in found:
             continue
         spec = find_spec(module)
         assert spec is not None
         found[path] = Path(str(spec.origin)).read_text()
-        waiting |= set(_imports(found[path]))
+        pending |= set(_imports(found[path]))
     folders = {folder for path in found for folder in Path(path).parents if folder.name}
     return {(folder / "__init__.py").as_posix(): "" for folder in folders} | found
 

@@ -113,12 +113,12 @@ def _read_hierarchy(card: Card, outputs: Outputs, images: list[str], coverage: f
 
 
 def _read_labels(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
-    task = card["answer"]
+    task = card["task_card"]
     return list(labels_predictions(outputs[0], task["names"], task["thresholds"], images, [{}] * len(images)))
 
 
 def _read_numbers(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
-    task = card["answer"]
+    task = card["task_card"]
     deviations = outputs[1] if task["spread"] else np.ones((len(images), len(task["errors"])))
     within = -np.inf if task["low"] is None else task["low"], np.inf if task["high"] is None else task["high"]
     values, widths = outputs[0].astype(np.float64), half_widths(task["errors"], coverage) * deviations
@@ -127,7 +127,7 @@ def _read_numbers(card: Card, outputs: Outputs, images: list[str], coverage: flo
 
 
 def _read_anomaly(card: Card, outputs: Outputs, images: list[str], coverage: float) -> list[Any]:
-    threshold = card["answer"]["threshold"]
+    threshold = card["task_card"]["threshold"]
     rows = zip(images, *(part[:, 0].tolist() for part in outputs), strict=True)
     return [AnomalyPrediction(image, score > threshold, p, p_value, score) for image, p, p_value, score in rows]
 
@@ -171,8 +171,8 @@ def _open_openvino(path: str, threads: int) -> tuple[Runner, str]:
     compiled = core.compile_model(model, "CPU", options)
 
     def run(images: NDArray[Any]) -> Outputs:
-        answer = compiled([images])
-        return tuple(answer[port].copy() for port in compiled.outputs)
+        outputs = compiled([images])
+        return tuple(outputs[port].copy() for port in compiled.outputs)
 
     return run, model.get_rt_info(["clearsight", "card"]).astype(str)
 

@@ -45,7 +45,7 @@ class Start:
 class ClassPicture:
     """An image (C, H, W) in [0, 1] that maximises a class's logit, and the start it came from.
 
-    logit, belief: of the image, in its class, before and after. images: as `Start.images`.
+    logit, probability: of the class, for the image, before and after. images: as `Start.images`.
     """
 
     label: str
@@ -53,15 +53,15 @@ class ClassPicture:
     start: Floats
     images: int
     logit: float
-    belief: float
+    probability: float
     logit_before: float
-    belief_before: float
+    probability_before: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pixels."""
         return {
-            "class": self.label, "images": self.images, "logit": self.logit, "belief": self.belief,
-            "logit_before": self.logit_before, "belief_before": self.belief_before,
+            "class": self.label, "images": self.images, "logit": self.logit, "probability": self.probability,
+            "logit_before": self.logit_before, "probability_before": self.probability_before,
         }  # fmt: skip
 
 
@@ -148,12 +148,12 @@ def class_pictures(
         done += list(x.numpy())
     before = np.stack([s.pixels for s in starts])
     logits = predictor.logits(np.stack(done)), predictor.logits(before)
-    beliefs = predictor.predict_proba(np.stack(done)), predictor.predict_proba(before)
+    probabilities = predictor.predict_proba(np.stack(done)), predictor.predict_proba(before)
     return [
         ClassPicture(
             label=predictor.classes[s.label], pixels=pixels, start=s.pixels, images=s.images,
-            logit=float(logits[0][i, s.label]), belief=float(beliefs[0][i, s.label]),
-            logit_before=float(logits[1][i, s.label]), belief_before=float(beliefs[1][i, s.label]),
+            logit=float(logits[0][i, s.label]), probability=float(probabilities[0][i, s.label]),
+            logit_before=float(logits[1][i, s.label]), probability_before=float(probabilities[1][i, s.label]),
         )
         for i, (s, pixels) in enumerate(zip(starts, done, strict=True))
     ]  # fmt: skip

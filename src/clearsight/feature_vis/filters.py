@@ -53,8 +53,8 @@ def first_filters(predictor: Predictor) -> Filters:
             )
         weight = weight.reshape(-1, channels, height, width)
     weighing = [m for m in predictor.network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    answers = len(weight) == len(predictor.classes) and weighing == [module]
-    return Filters(short_name(name), weight.numpy().copy(), predictor.classes if answers else ())
+    is_output = len(weight) == len(predictor.classes) and weighing == [module]
+    return Filters(short_name(name), weight.numpy().copy(), predictor.classes if is_output else ())
 
 
 def _first(predictor: Predictor) -> tuple[str, nn.Conv2d | nn.Linear]:

@@ -72,7 +72,5 @@ def checked_units(layer: MapLayer, units: Sequence[int]) -> NDArray[np.int64]:
     """Numbers of units as an array; ConfigError for one the layer does not have."""
     for unit in units:
         if not 0 <= unit < layer.units:
-            raise ConfigError(
-                f"there is no unit {unit} in {layer.short}", expected=f"a number from 0 to {layer.units - 1}"
-            )
+            raise ConfigError(f"unknown unit {unit} in {layer.short}", expected=f"a number from 0 to {layer.units - 1}")
     return np.array(units, np.int64)

@@ -130,10 +130,12 @@ def exciting_patches(
     if not units:
         chosen = np.sort(np.random.default_rng(seed).permutation(alive)[:most])
     view = views(predictor.network, predictor.shape).get(layer.name)
-    wanted = [(int(unit), int(i)) for unit in chosen for i in np.argsort(-peaks[:, unit], kind="stable")[:patches]]
+    chosen_patches = [
+        (int(unit), int(i)) for unit in chosen for i in np.argsort(-peaks[:, unit], kind="stable")[:patches]
+    ]
     made: dict[int, list[Patch]] = {int(unit): [] for unit in chosen}
-    for start in range(0, len(wanted), batch):
-        part = wanted[start : start + batch]
+    for start in range(0, len(chosen_patches), batch):
+        part = chosen_patches[start : start + batch]
         pixels = to_float(images.array[images.indices[[i for _, i in part]]])
         flat = torch.tensor([int(places[i, unit]) for unit, i in part])
         values, gradients = _gradients(predictor.network, layer, pixels, torch.tensor([u for u, _ in part]), flat)

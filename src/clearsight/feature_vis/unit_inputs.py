@@ -1,6 +1,6 @@
 """One unit of a network and what feeds it, for one image: the sum that its value is, term by term.
 
-    seen = unit_sight(predictor, pixels, wiring(predictor.network, predictor.shape), node=7, unit=3)
+    seen = unit_inputs(predictor, pixels, wiring(predictor.network, predictor.shape), node=7, unit=3)
     seen.feeders[0].amount + ... + seen.rest + seen.bias == seen.activation
 
 The terms are those of the layer itself, at the place where the unit is strongest: of a convolution or dense layer each
@@ -32,7 +32,7 @@ from clearsight.predictor import Predictor
 Floats = NDArray[np.float32]
 
 AGREE = 1e-3
-"""How far, relative to the sizes of the terms, their sum may lie from the unit's value to be told as its sum."""
+"""How far, relative to the sizes of the terms, their sum may lie from the unit's value to count as equal."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class UnitInputs:
 
     place: row and column of the largest absolute value. view: what the units at other places see, None where it is not
     known. looked_at: the middle 90 % of the unit's gradient, None without gradients. feeders: the `most` with the
-    largest amounts, `inputs` in all; rest: the sum of the others; how: what the layer does, in words.
+    largest amounts, `inputs` in all; rest: the sum of the others; operation: what the layer does, in words.
     """
 
     node: Node
@@ -68,7 +68,7 @@ class UnitInputs:
     inputs: int
     rest: float | None
     bias: float | None
-    how: str
+    operation: str
 
     @property
     def activation(self) -> float:
@@ -102,15 +102,15 @@ def unit_inputs(
     place = int(row), int(column)
     if chosen.inputs and chosen.kind in ("add", "multiply", "concat", "join"):
         outputs = [as_units(seen[s.name][1])[0] if s.name in seen else None for s in sources]
-        feeders, bias, how = _met(chosen, sources, outputs, unit, place)
+        feeders, bias, operation = _met(chosen, sources, outputs, unit, place)
     else:
         module = predictor.network.get_submodule(chosen.name)
         with torch.no_grad():
-            feeders, bias, how = _fed(module, chosen, sources, given[0], unit, place)
+            feeders, bias, operation = _fed(module, chosen, sources, given[0], unit, place)
     total = sum(f.amount for f in feeders if f.amount is not None) + (bias or 0.0)
     size = sum(abs(f.amount) for f in feeders if f.amount is not None) + abs(float(values[place])) + 1e-6
     if bias is not None and abs(total - float(values[place])) > AGREE * size:
-        bias, how = None, f"{how}, and more behind it"
+        bias, operation = None, f"{operation}, and more behind it"
     view = views(predictor.network, predictor.shape).get(chosen.name)
     window = window_of(view, *place, predictor.shape)
     order = sorted(feeders, key=lambda f: -abs(f.amount if f.amount is not None else f.value or 0.0))
@@ -119,14 +119,14 @@ def unit_inputs(
         node=chosen, unit=unit, values=values, place=place, window=window,
         looked_at=looked_at(predictor, layer, pixels, unit, place, window) if predictor.has_gradients else None,
         view=view if view and view.height.jump and not view.pooled else None, feeders=tuple(order[:most]),
-        inputs=len(order), rest=sum(left) if left else None, bias=bias, how=how,
+        inputs=len(order), rest=sum(left) if left else None, bias=bias, operation=operation,
     )  # fmt: skip
 
 
 def checked_node(nodes: Sequence[Node], node: int) -> Node:
     """The node of a number; ConfigError for one that is not there or cannot be looked at."""
     if not 0 <= node < len(nodes):
-        raise ConfigError(f"there is no layer number {node}", expected=f"a number from 0 to {len(nodes) - 1}")
+        raise ConfigError(f"unknown layer number {node}", expected=f"a number from 0 to {len(nodes) - 1}")
     chosen = nodes[node]
     if not chosen.visible:
         raise ConfigError(
@@ -163,8 +163,8 @@ def _fed(
         shift -= scale * float(module.running_mean[unit])
         return [Feeder(number, unit, scale * value, value)], shift, f"scales the same unit by {scale:.3g} and shifts it"
     spans = inputs.shape[1:] != torch.Size(node.places[1:])
-    how = "takes the same unit over a window" if spans else "changes each value of the same unit by itself"
-    return [Feeder(number, unit, None, None if spans else value)], None, how
+    operation = "takes the same unit over a window" if spans else "changes each value of the same unit by itself"
+    return [Feeder(number, unit, None, None if spans else value)], None, operation
 
 
 def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit: int, place: tuple[int, int]) -> Fed:

@@ -1,7 +1,7 @@
 """Every way to look into a model, in one go: which parts it has, and what each shows.
 
-sight = visualize(predictor, image, sample=sample)
-sight.filters.weights, sight.maps[0].values, sight.left_out
+found = visualize(predictor, image, sample=sample)
+found.filters.weights, found.maps[0].values, found.left_out
 """
 
 from __future__ import annotations
@@ -140,29 +140,29 @@ class Visualization(Result):
 
     def part_words(self) -> dict[str, str]:
         """A line about each part that is shown."""
-        said: dict[str, str] = {}
+        lines: dict[str, str] = {}
         if f := self.filters:
             count, _, height, width = f.weights.shape
-            said["filters"] = f"{count} of {height}x{width} in {f.layer}" + (
+            lines["filters"] = f"{count} of {height}x{width} in {f.layer}" + (
                 ", a template per class" if f.classes else ""
             )
         if self.maps:
-            said["maps"] = f"{', '.join(m.layer.short for m in self.maps)} of {self.image}"
+            lines["maps"] = f"{', '.join(m.layer.short for m in self.maps)} of {self.image}"
         if p := self.patches:
             units = ", ".join(str(u.unit) for u in p.units)
-            said["patches"] = f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are silent"
+            lines["patches"] = f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are silent"
         if self.classes:
             best: dict[str, list[float]] = {}
             for c in self.classes:
-                best.setdefault(c.label, []).append(c.belief)
-            said["classes"] = ", ".join(f"{c} ({len(b)}, belief {max(b):.1%})" for c, b in best.items())
+                best.setdefault(c.label, []).append(c.probability)
+            lines["classes"] = ", ".join(f"{c} ({len(b)}, probability {max(b):.1%})" for c, b in best.items())
         if self.inversion:
-            said["inversion"] = "relative error of features " + ", ".join(
+            lines["inversion"] = "relative error of features " + ", ".join(
                 f"{i.layer} {i.error:.2f}" for i in self.inversion
             )
         if g := self.gates:
-            said["gates"] = f"{len(g.blocks)} blocks, {len(g.classes)} classes, {sum(g.images):,} images"
-        return said
+            lines["gates"] = f"{len(g.blocks)} blocks, {len(g.classes)} classes, {sum(g.images):,} images"
+        return lines
 
 
 def layer_rows(predictor: Predictor) -> tuple[LayerRow, ...]:
@@ -213,12 +213,12 @@ def visualize(
     """
     settings = settings or Settings()
     check(predictor, what, settings)
-    looking = _Looking(predictor, pixels, sample, settings, console or Silent())
+    visualizer = _Visualizer(predictor, pixels, sample, settings, console or Silent())
     made: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     for part in PARTS if what == "all" else [what]:
         try:
-            made[part] = getattr(looking, part)()
+            made[part] = getattr(visualizer, part)()
         except (ModelError, DataError) as error:
             if what != "all":
                 raise
@@ -233,7 +233,7 @@ def visualize(
 
 
 @dataclass(frozen=True)
-class _Looking:
+class _Visualizer:
     """One method for each of `PARTS`."""
 
     predictor: Predictor
@@ -298,7 +298,7 @@ class _Looking:
 
     def _image(self) -> Floats:
         if self.pixels is None:
-            raise DataError("this needs an image", fix="name one: clearsight see RUN IMAGE")
+            raise DataError("this needs an image", fix="name one: clearsight visualize RUN IMAGE")
         return self.pixels
 
     def _sample(self) -> Sample:

@@ -85,7 +85,7 @@ class Trunk:
 
 def trunk_of(network: ModelNetwork, shape: tuple[int, int, int]) -> Trunk | None:
     """The network as a trunk for windows of a shape (C, h, w), or None where its logits follow from more than pooled
-    maps, which its answer for an image of noise tells: dense layers that know places, tokens, mirror images, several
+    maps, which is tested on an image of noise: dense layers that know places, tokens, mirror images, several
     networks.
     """
     if network.uses_tta:

@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Found:
-    """A box, what is in it, and how much is to be said for it, from 0 to 1."""
+    """A box, its class, and its score, from 0 to 1."""
 
     box: Box
     label: str
@@ -30,7 +30,7 @@ class Located:
     method: cam or window. found: best score first. labels (T,): the classes that were looked for. numbers (T,): their
     places among the model's classes. heat (T, H, W) in [0, 1]: the soft mask of each, 1 where most speaks for it.
     share: of its maximum from which a place belongs to the class. pixels (C, H, W): the image at its own size. facts:
-    what else there is to say, such as how windows were judged.
+    other facts, such as how windows were scored.
     """
 
     image: str
@@ -89,13 +89,13 @@ class Located:
 class Settings:
     """How to locate.
 
-    threshold: least belief in a class; unless given, the answer's is enough for cam, any for a class that is asked for,
+    threshold: least probability of a class; by default none for cam and for a class that is requested,
     1/2 for windows, and labels have their own. share: of a map's maximum from which a place belongs to the class.
     layer: whose maps are used; the last that has any unless given. background: a class that is no thing, where none is
     asked for. Of windows alone: iou: overlap from which two boxes are of one thing. scales: by which images are scaled
     before windows are laid on it; 1 and ever smaller ones unless given. stride: from window to window in pixels of the
     scaled image, an eighth of a window unless given. tight: draw boxes closer than their windows, by the map within;
-    for labels that is always so. strange: keep windows that are unlike all the model learned from.
+    for labels that is always so. keep_ood: keep windows that are out of distribution.
     """
 
     threshold: float | None = None
@@ -106,4 +106,4 @@ class Settings:
     stride: int | None = None
     background: str | None = None
     tight: bool = False
-    strange: bool = False
+    keep_ood: bool = False

@@ -59,7 +59,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
     if method not in (*METHODS, "auto"):
         known = ["auto", *METHODS]
-        raise ConfigError(f"there is no method {method!r}", expected=", ".join(known), fix=did_you_mean(method, known))
+        raise ConfigError(f"unknown method {method!r}", expected=", ".join(known), fix=did_you_mean(method, known))
     task = predictor.bundle.task
     if not task.localises:
         raise ModelError(
@@ -86,7 +86,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
 def _refuse_windows(method: str, settings: Settings) -> None:
     """ConfigError for settings of windows, which cam has no use for."""
     usual = Settings()
-    names = ("iou", "scales", "stride", "tight", "strange")
+    names = ("iou", "scales", "stride", "tight", "keep_ood")
     given = [f"--{name}" for name in names if getattr(settings, name) != getattr(usual, name)]
     if given:
         raise ConfigError(
@@ -136,7 +136,7 @@ def _ways(predictor: Predictor, settings: Settings, *, must: bool) -> list[Sourc
         return []
 
 
-Answer = tuple[list[int], list[Found], NDArray[np.float32], dict[str, Any]]
+ClassMaps = tuple[list[int], list[Found], NDArray[np.float32], dict[str, Any]]
 """Numbers of the classes looked for, what was found, their maps, facts."""
 
 
@@ -147,60 +147,60 @@ def _by_maps(
     asked: list[int] | None,
     settings: Settings,
     ways: list[Source],
-) -> Answer:
-    belief, strange = (None if a is None else a[0] for a in predictor.judged(pixels[None]))
-    assert belief is not None
-    wanted = _answered(predictor, belief, asked, settings)
+) -> ClassMaps:
+    probabilities, is_ood = (None if a is None else a[0] for a in predictor.probabilities_and_ood(pixels[None]))
+    assert probabilities is not None
+    targets = _predicted_classes(predictor, probabilities, asked, settings)
     height, width = original.shape[1:]
     facts: dict[str, Any] = {
         "layer": [way.layer for way in ways],
-        "belief": {predictor.classes[k]: float(belief[k]) for k in asked or wanted},
+        "probabilities": {predictor.classes[k]: float(probabilities[k]) for k in asked or targets},
     }
-    if strange is not None:
-        facts["none_of_these"] = bool(strange)
-    names = [predictor.classes[k] for k in wanted]
-    if not wanted:
-        return wanted, [], np.zeros((0, height, width), np.float32), facts
+    if is_ood is not None:
+        facts["is_ood"] = bool(is_ood)
+    names = [predictor.classes[k] for k in targets]
+    if not targets:
+        return targets, [], np.zeros((0, height, width), np.float32), facts
     # the middles of the image's own pixels, as places in what the network saw of it
     left, top, right, bottom = predictor.bundle.geometry.seen(width, height)
     columns = (np.arange(width) + 0.5 - left) / (right - left) * pixels.shape[2] - 0.5
     rows = (np.arange(height) + 0.5 - top) / (bottom - top) * pixels.shape[1] - 0.5
-    x = torch.from_numpy(pixels[None]).expand(len(wanted), -1, -1, -1)
-    heat = class_heat(ways, x, torch.tensor(wanted), rows, columns)
+    x = torch.from_numpy(pixels[None]).expand(len(targets), -1, -1, -1)
+    heat = class_heat(ways, x, torch.tensor(targets), rows, columns)
     unseen = [
         (places < -0.5) | (places > n - 0.5) for places, n in ((rows, pixels.shape[1]), (columns, pixels.shape[2]))
     ]
     heat[:, unseen[0]] = 0
     heat[:, :, unseen[1]] = 0
     found = [
-        Found(box, name, float(belief[k]) * mean)
-        for k, name, one in zip(wanted, names, heat, strict=True)
+        Found(box, name, float(probabilities[k]) * mean)
+        for k, name, one in zip(targets, names, heat, strict=True)
         for box, mean in regions(one, settings.share)
     ]
-    return wanted, sorted(found, key=lambda f: -f.score), heat, facts
+    return targets, sorted(found, key=lambda f: -f.score), heat, facts
 
 
-def _answered(
-    predictor: Predictor, belief: NDArray[np.float64], asked: list[int] | None, settings: Settings
+def _predicted_classes(
+    predictor: Predictor, probabilities: NDArray[np.float64], asked: list[int] | None, settings: Settings
 ) -> list[int]:
-    """The classes that a whole image's beliefs (K,) give it, likeliest first: of those asked for all that reach the
-    threshold, if there is one; else of labels all that reach their own thresholds, or the one given; of classes the
-    first, unless it is background or does not reach the threshold.
+    """The classes predicted for a whole image with probabilities (K,), most probable first: of those asked for all that
+    reach the threshold, if there is one; else of labels all that reach their own thresholds, or the one given; of
+    classes the first, unless it is background or does not reach the threshold.
     """
     if asked is not None:
-        return [k for k in asked if belief[k] >= (settings.threshold or 0)]
+        return [k for k in asked if probabilities[k] >= (settings.threshold or 0)]
     nothing = None if settings.background is None else predictor.bundle.task.index_of(settings.background)
     if predictor.bundle.task.exclusive:
-        best = int(belief.argmax())
-        chosen = [best] if belief[best] >= (settings.threshold or 0) else []
+        best = int(probabilities.argmax())
+        chosen = [best] if probabilities[best] >= (settings.threshold or 0) else []
     else:
-        given = belief >= _least(predictor, settings)
-        chosen = [int(k) for k in np.argsort(-belief, kind="stable") if given[k]]
+        given = probabilities >= _least(predictor, settings)
+        chosen = [int(k) for k in np.argsort(-probabilities, kind="stable") if given[k]]
     return [k for k in chosen if k != nothing]
 
 
 def _least(predictor: Predictor, settings: Settings) -> NDArray[np.float64]:
-    """The belief that each class needs (K,)."""
+    """The probability threshold of each class (K,)."""
     if settings.threshold is not None:
         return np.full(len(predictor.classes), settings.threshold)
     return predictor.bundle.task.thresholds_found()
@@ -208,7 +208,7 @@ def _least(predictor: Predictor, settings: Settings) -> NDArray[np.float64]:
 
 def _by_windows(
     predictor: Predictor, original: NDArray[Any], asked: list[int] | None, settings: Settings, console: Console
-) -> Answer:
+) -> ClassMaps:
     from clearsight.localisation.windows import Search, find
 
     every = set(range(len(predictor.classes)))
@@ -219,7 +219,7 @@ def _by_windows(
         _least(predictor, settings), settings, alone=predictor.bundle.task.exclusive and asked is None,
     )  # fmt: skip
     found, masks, facts = find(search, console)
-    wanted = sorted(masks) if asked is None else asked
+    targets = sorted(masks) if asked is None else asked
     nothing = np.zeros(original.shape[1:], np.float32)
-    heat = np.stack([masks.get(k, nothing) for k in wanted]) if wanted else nothing[None][:0]
-    return wanted, found, heat, facts
+    heat = np.stack([masks.get(k, nothing) for k in targets]) if targets else nothing[None][:0]
+    return targets, found, heat, facts

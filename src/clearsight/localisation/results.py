@@ -50,11 +50,11 @@ def picture_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def image_lines(one: Located) -> list[str]:
     """What the terminal prints of one image."""
-    how = f", windows judged by {one.facts['judged by']}" if "judged by" in one.facts else ""
-    lines = [f"{one.image}  {one.method}{how}, {one.seconds:.1f} s"]
+    scored = f", windows scored by {one.facts['scored by']}" if "scored by" in one.facts else ""
+    lines = [f"{one.image}  {one.method}{scored}, {one.seconds:.1f} s"]
     lines += [f"    {f.label} {f.score:.1%}  [{', '.join(f'{v:.0f}' for v in f.box)}]" for f in one.found]
     if not one.found:
         lines.append("    nothing found")
-    elif one.facts.get("none_of_these"):
+    elif one.facts.get("is_ood"):
         lines.append("    but the image is unlike all the model learned from")
     return lines

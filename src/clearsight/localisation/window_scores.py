@@ -1,6 +1,6 @@
-"""A classifier's belief in every window of an image: by one pass over it, or by crops, whichever can be trusted.
+"""The probabilities of a classifier in every window of an image: by one pass over it, or by crops if that differs.
 
-Shapes: image (H, W, C) uint8 or uint16 as it came; beliefs (rows, columns, K).
+Shapes: image (H, W, C) uint8 or uint16 as it came; probabilities (rows, columns, K).
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ PROBES = 12
 """Windows on which one pass is held against crops."""
 
 APART = 0.03
-"""Mean difference of a belief above which one pass is not trusted, and every window is judged as a crop."""
+"""Mean difference of probabilities above which every window is scored as a crop instead of by one pass."""
 
 BATCH = 512
 """Crops that are put together at once."""
 
 
 class WindowScorer:
-    """Beliefs in the windows of one image at any scale. By one pass, where the network is a trunk and its answers for
-    some windows are those it gives for them as crops; by crops else.
+    """Probabilities in the windows of one image at any scale. By one pass if the network is a trunk and its outputs for
+    some windows equal those for their crops; else by crops.
 
     step: from window to window, down and across, in pixels of the scaled image; known after the first call. facts: how
-    windows were judged.
+    windows were scored.
     """
 
     def __init__(self, predictor: Predictor, window: tuple[int, int], stride: int | None) -> None:
@@ -57,7 +57,7 @@ class WindowScorer:
         own, trunk = self.step, None
         if self.predictor.has_gradients and scale**2 * image[..., 0].size <= MOST:
             trunk = trunk_of(self.predictor.network, self.predictor.shape)
-        self.facts["judged by"] = "crops"
+        self.facts["scored by"] = "crops"
         if trunk is None:
             return
         # a pass answers on its own grid, so a stride between its steps becomes the next one up
@@ -76,7 +76,7 @@ class WindowScorer:
         )
         self.facts["difference from crops"] = float(gap.max(1).mean())
         if self.facts["difference from crops"] <= APART:
-            self.trunk, self.facts["judged by"] = trunk, "one pass"
+            self.trunk, self.facts["scored by"] = trunk, "one pass"
         else:
             self.step = own
 

@@ -1,5 +1,5 @@
 """A sliding-window detector made of a classifier: windows of the network's input size over an image at several scales,
-the sure ones thinned out and judged again as crops of their own.
+the probable ones filtered by non-maximum suppression and scored again as crops.
 
 Shapes: image (H, W, C) uint8 or uint16 as it came; boxes (P, 4) in its pixels.
 """
@@ -31,10 +31,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sure:
-    """Windows that a class reaches half its least belief in: boxes (P, 4), beliefs (P,), kinds (P,)."""
+    """Windows in which a class reaches half its threshold: boxes (P, 4), probabilities (P,), kinds (P,)."""
 
     boxes: Floats
-    beliefs: Floats
+    probabilities: Floats
     kinds: NDArray[np.int64]
 
 
@@ -53,14 +53,14 @@ class Things:
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for in an image (H, W, C): the wanted classes, with the belief that each class needs, least (K,).
+    """A search in an image (H, W, C): the target classes, and the probability threshold of each class, least (K,).
 
     alone: a place shows one class at most, so boxes of several classes compete.
     """
 
     predictor: Predictor
     image: NDArray[Any]
-    wanted: Sequence[int]
+    targets: Sequence[int]
     least: Floats
     settings: Settings
     alone: bool
@@ -92,8 +92,8 @@ def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArr
 
 def _one_each(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
     """Windows that show one thing each: thinned out, and drawn closer where that is asked for."""
-    kept = suppressed(seen.boxes, seen.beliefs, search.rivals(seen.kinds), search.settings.iou)
-    windows = voted(seen.boxes, seen.beliefs, seen.kinds, kept)
+    kept = suppressed(seen.boxes, seen.probabilities, search.rivals(seen.kinds), search.settings.iou)
+    windows = voted(seen.boxes, seen.probabilities, seen.kinds, kept)
     windows, kinds, own, pixels = _confirmed(search, windows, seen.kinds[kept], facts)
     maps = _within(search, pixels, kinds)
     boxes = windows
@@ -129,7 +129,7 @@ def _parts_of(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
 def _confirmed(
     search: Search, windows: Floats, kinds: NDArray[np.int64], facts: dict[str, Any]
 ) -> tuple[Floats, NDArray[np.int64], Floats, NDArray[np.float32]]:
-    """The windows (P, 4) and their kinds that hold when judged again as crops of their own, with the beliefs (P,) and
+    """The windows (P, 4) and their kinds that are confirmed when scored again as crops, with the probabilities (P,) and
     the crops (P, C, h, w).
     """
     predictor = search.predictor
@@ -137,14 +137,14 @@ def _confirmed(
         return windows, kinds, np.zeros(0), np.zeros((0, *predictor.shape), np.float32)
     places, row = np.unique(windows, axis=0, return_inverse=True)
     pixels = np.stack([_crop(search.image, box, predictor.shape) for box in places])
-    belief, strange = predictor.judged(pixels)
-    own = belief[row, kinds]
+    probabilities, is_ood = predictor.probabilities_and_ood(pixels)
+    own = probabilities[row, kinds]
     good = own >= search.least[kinds]
     if search.alone:
-        good &= own >= belief[row].max(1)
-    if strange is not None and not search.settings.strange:
-        facts["unlike all it learned from"] = int((good & strange[row]).sum())
-        good &= ~strange[row]
+        good &= own >= probabilities[row].max(1)
+    if is_ood is not None and not search.settings.keep_ood:
+        facts["unlike all it learned from"] = int((good & is_ood[row]).sum())
+        good &= ~is_ood[row]
     return windows[good], kinds[good], own[good], pixels[row[good]]
 
 
@@ -155,7 +155,7 @@ def pyramid(size: tuple[int, int], window: tuple[int, int]) -> tuple[float, ...]
 
 
 def _scan(search: Search, console: Console) -> tuple[Sure, dict[str, Any]]:
-    """Judge the windows of every scale, and keep the sure ones; what was done beside them."""
+    """Score the windows of every scale, and keep the probable ones; also the facts about the scan."""
     predictor, image, settings = search.predictor, search.image, search.settings
     height, width = size = image.shape[0], image.shape[1]
     window = predictor.shape[1], predictor.shape[2]
@@ -168,27 +168,27 @@ def _scan(search: Search, console: Console) -> tuple[Sure, dict[str, Any]]:
             expected=f"{window[1]}x{window[0]} or more",
             fix="use --method cam, or enlarge it with --scales 2,4",
         )
-    judge = WindowScorer(predictor, window, settings.stride)
-    boxes, beliefs, kinds, count = [], [], [], 0
+    scorer = WindowScorer(predictor, window, settings.stride)
+    boxes, probabilities, kinds, count = [], [], [], 0
     advance = console.stage("windows", "scales")
     for number, scale in enumerate(scales, 1):
-        belief, step = judge(image, scale)
-        rows, columns, classes = belief.shape
+        grid, step = scorer(image, scale)
+        rows, columns, classes = grid.shape
         count += rows * columns
-        chosen = belief >= np.maximum(search.least / 2, 1e-6)
+        chosen = grid >= np.maximum(search.least / 2, 1e-6)
         if search.alone:
-            chosen &= belief >= belief.max(2, keepdims=True)
-        chosen[..., np.setdiff1d(np.arange(classes), search.wanted)] = False
+            chosen &= grid >= grid.max(2, keepdims=True)
+        chosen[..., np.setdiff1d(np.arange(classes), search.targets)] = False
         y, x, kind = np.nonzero(chosen)
         scaled = (rows - 1) * step[0] + window[0], (columns - 1) * step[1] + window[1]
         down, across = height / scaled[0], width / scaled[1]
         corner = np.stack([x * step[1] * across, y * step[0] * down], axis=1)
         boxes.append(np.concatenate([corner, corner + np.array([window[1] * across, window[0] * down])], axis=1))
-        beliefs.append(belief[y, x, kind])
+        probabilities.append(grid[y, x, kind])
         kinds.append(kind)
         advance(number, len(scales))
-    facts = {"windows": count, "scales": [round(s, 4) for s in scales], "stride": list(judge.step), **judge.facts}
-    return Sure(np.concatenate(boxes), np.concatenate(beliefs), np.concatenate(kinds).astype(np.int64)), facts
+    facts = {"windows": count, "scales": [round(s, 4) for s in scales], "stride": list(scorer.step), **scorer.facts}
+    return Sure(np.concatenate(boxes), np.concatenate(probabilities), np.concatenate(kinds).astype(np.int64)), facts
 
 
 def _crop(image: NDArray[Any], box: Floats, shape: tuple[int, int, int]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Does a stated belief of 80 % come true in 80 % of cases?"""
+"""Calibration: whether predictions with a confidence of 80 % are correct in 80 % of cases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Images whose top belief lies in (lower, upper]: how many, their mean belief, how often they were right."""
+    """Images whose confidence lies in (lower, upper]: how many, their mean confidence, their accuracy."""
 
     lower: float
     upper: float
@@ -22,7 +22,7 @@ class ReliabilityBin:
 def reliability_bins(
     targets: NDArray[np.integer], probabilities: NDArray[np.floating], bins: int = 15
 ) -> list[ReliabilityBin]:
-    """The non-empty bins of equal width over the belief in the predicted class [Guo 2017, eq. 2]."""
+    """The non-empty bins of equal width over the confidence [Guo 2017, eq. 2]."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == targets
     edges = np.arange(1, bins) / bins  # compared, not multiplied: 0.7 x 10 is more than 7 in floating point
@@ -46,7 +46,7 @@ def reliability_bins(
 def expected_calibration_error(
     targets: NDArray[np.integer], probabilities: NDArray[np.floating], bins: int = 15
 ) -> float:
-    """ECE: the gap between belief and accuracy per bin, averaged by count, in [0, 1] [Guo 2017, eq. 3]."""
+    """ECE: the gap between confidence and accuracy per bin, averaged by count, in [0, 1] [Guo 2017, eq. 3]."""
     n = len(targets)
     return float(
         sum(b.count / n * abs(b.accuracy - b.confidence) for b in reliability_bins(targets, probabilities, bins))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """Exact two-sided p-value of McNemar's test [McNemar 1947]: first, second (N,): which images each got right.
 
-    Only images that one got right and the other wrong tell them apart; were both as good, each would win half of those.
+    Only images that one got right and the other wrong count; were both as good, each would win half of those.
     """
     from scipy.stats import binomtest  # here, not above: it loads as slowly as PyTorch
 
@@ -42,21 +42,21 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     return float(interval.low), float(interval.high)
 
 
-def auroc_interval(auroc: float, known: int, strange: int, confidence: float = 0.95) -> tuple[float, float]:
+def auroc_interval(auroc: float, known: int, anomalies: int, confidence: float = 0.95) -> tuple[float, float]:
     """Score interval of an area under the ROC curve between so many images of two kinds [Newcombe 2006, Statistics in
     Medicine 25, method 5]: areas t whose distance is at most z deviations, of which the variance is
 
-        t (1 - t) (1 + s (1 - t) / (2 - t) + s t / (1 + t)) / (known strange),  s = (known + strange) / 2 - 1
+        t (1 - t) (1 + s (1 - t) / (2 - t) + s t / (1 + t)) / (known anomalies),  s = (known + anomalies) / 2 - 1
 
     Unlike one from resampling it does not shrink to a point at 0 and 1.
     """
     from scipy.optimize import brentq
     from scipy.special import ndtri
 
-    z, s = float(ndtri(0.5 + confidence / 2)), (known + strange) / 2 - 1
+    z, s = float(ndtri(0.5 + confidence / 2)), (known + anomalies) / 2 - 1
 
     def excess(t: float) -> float:
-        variance = t * (1 - t) * (1 + s * (1 - t) / (2 - t) + s * t / (1 + t)) / (known * strange)
+        variance = t * (1 - t) * (1 + s * (1 - t) / (2 - t) + s * t / (1 + t)) / (known * anomalies)
         return (auroc - t) ** 2 - z * z * variance
 
     # 0 and 1 solve the equation for an area of 0 and 1, but the other end lies further in

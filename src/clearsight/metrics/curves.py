@@ -141,7 +141,9 @@ def _mean_interval(
     norms = np.linalg.norm(parts, axis=0)
     scaled = parts / np.where(norms > 0, norms, 1)
     correlation = scaled.T @ scaled
-    correlation[norms == 0] = correlation[:, norms == 0] = 1  # all images ranked rightly: nothing tells, so the widest
+    correlation[norms == 0] = correlation[:, norms == 0] = (
+        1  # all images ranked correctly: the correlation is unknown, so the widest
+    )
     np.fill_diagonal(correlation, 1)
     ends = []
     for side in (0, 1):

@@ -52,7 +52,7 @@ def detection_average_precision(right: NDArray[np.bool_], scores: Floats, total:
     return float(np.sum(np.diff(recall, prepend=0) * highest))
 
 
-def points_inside(points: Floats, boxes: list[Floats]) -> float:
+def points_in_boxes(points: Floats, boxes: list[Floats]) -> float:
     """The pointing game: the share of points (Q, 2), x and y, that lie in any of the boxes (M_q, 4) of what they point
     at [Zhang et al. 2016, section 4]. A point that is not a number is a miss. NaN without points.
     """

@@ -78,7 +78,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 class Design:
     """Base of every family's options; checks each value against `RULES` when it is made.
 
-    rules: values a family takes beyond or instead of the shared rule. senseless: why an ablation is not an
+    rules: values a family takes beyond or instead of the shared rule. unsupported: why an ablation is not an
     option here. A field whose default is None may be None. Raises ModelError.
     """
 

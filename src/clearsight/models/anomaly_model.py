@@ -9,7 +9,7 @@
                  PatchCore [Roth et al. 2022] without the reweighting of its equation 7
 
 The distance at each place is standardised by its level and spread over held-out normal images, so that places whose
-look varies more do not count for more; an image's score is the mean of its strangest few places.
+look varies more do not count for more; an image's score is the mean of its few most anomalous places.
 
 Shapes: x (N, C, H, W) float32 in [0, 1]; maps (N, D, h, w); distances (N, P); scores (N, 1).
 """
@@ -30,7 +30,7 @@ from torch.nn import functional
 from clearsight.errors import ModelError
 from clearsight.models.base import Component, ModelNetwork, capture, from_spec, register_kind
 
-STRANGEST = 0.01
+TOP_SHARE = 0.01
 """Share of the places whose mean is an image's score; one place at least."""
 
 LEAST_VARIANCE = 1e-4
@@ -41,7 +41,7 @@ silent band of a sound, the least difference would outweigh all others.
 
 @register_kind("detector")
 class AnomalyModel(ModelNetwork):
-    """What gives an image a score of how strange it is, built from a spec.
+    """A network that gives an image an anomaly score, built from a spec.
 
     spec["trunk"]: the spec of the network whose features are used, or None for pixels. spec["taps"]: its layers whose
     maps are joined; none for features of the whole image. spec["grid"]: (h, w). spec["keep"]: how many of the channels
@@ -109,7 +109,7 @@ class AnomalyModel(ModelNetwork):
         return joined[:, self.kept] if self.spec["keep"] else joined
 
     def standardised(self, maps: torch.Tensor) -> torch.Tensor:
-        """How strange each place is (N, P): its distance less the usual, over how much that varies."""
+        """The deviation of each place (N, P): its distance less the usual one, divided by the spread of that."""
         assert self.head is not None
         away: torch.Tensor = self.head(maps)
         return (away - self.level) / self.spread
@@ -123,15 +123,15 @@ class AnomalyModel(ModelNetwork):
         return self.with_features(x)[0]
 
     def anomaly_map(self, x: torch.Tensor) -> torch.Tensor:
-        strange = self.standardised(self.backbone_outputs(x)[0]).clamp_min(0)
-        grid = strange.reshape(len(x), 1, *self.spec["grid"])
+        deviation = self.standardised(self.backbone_outputs(x)[0]).clamp_min(0)
+        grid = deviation.reshape(len(x), 1, *self.spec["grid"])
         return functional.interpolate(grid, x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
-def score_of(strange: torch.Tensor) -> torch.Tensor:
-    """The score (N, 1) of images whose places are so strange (N, P)."""
-    few = max(1, round(STRANGEST * int(strange.shape[1])))
-    return strange.topk(few, dim=1).values.mean(1, keepdim=True)
+def score_of(deviation: torch.Tensor) -> torch.Tensor:
+    """The score (N, 1) of images from the deviations of their places (N, P)."""
+    few = max(1, round(TOP_SHARE * int(deviation.shape[1])))
+    return deviation.topk(few, dim=1).values.mean(1, keepdim=True)
 
 
 class OneClassHead(Component):

@@ -263,7 +263,7 @@ def check_classical(name: str, options: dict[str, Any]) -> tuple[str, str]:
     for word, known, what in ((descriptor, DESCRIPTORS, "descriptor"), (classifier, CLASSIFIERS, "classifier")):
         if word not in known:
             raise ModelError(
-                f"there is no {what} {word!r} in the model {name!r}",
+                f"unknown {what} {word!r} in the model {name!r}",
                 expected="DESCRIPTOR+CLASSIFIER, such as hog+svm",
                 fix=nearest(word, known),
             )

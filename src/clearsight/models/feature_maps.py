@@ -167,10 +167,10 @@ def each_layer(network: nn.Module, x: torch.Tensor, takes: Mapping[str, Take]) -
     """Run the network once, and hand each named module's tensors to its function. Of one that runs several times in a
     pass, those of the first.
     """
-    waiting = dict(takes)
+    pending = dict(takes)
 
     def hand_over(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        take = waiting.pop(name, None)
+        take = pending.pop(name, None)
         tensors = [i for i in inputs if isinstance(i, torch.Tensor)]
         if take and tensors and isinstance(output, torch.Tensor):
             take(tensors[0], output)

@@ -101,7 +101,7 @@ class ForestHead(Component):
     """Decision trees as arrays: T trees of up to M nodes, leaves holding V numbers that are added up over the trees.
 
     At an inner node x[feature] <= threshold goes left, else right; a leaf points to itself. V = K: every tree holds a
-    share of belief per class, and the logits are the logarithm of the mean (random forest [Breiman 2001]). V = 1: tree
+    probability per class, and the logits are the logarithm of the mean (random forest [Breiman 2001]). V = 1: tree
     t adds to the logit of class t mod K (gradient boosting [Friedman 2001]); for two classes all add to class 1.
     """
 

@@ -72,7 +72,7 @@ class InitChoice:
 
 def initialise(
     network: nn.Module,
-    how: str,
+    rule: str,
     *,
     batches: Iterable[Batch] | None = None,
     steps: int = 5,
@@ -81,22 +81,22 @@ def initialise(
 ) -> InitChoice:
     """Draw a network's weights anew, in place.
 
-    how: xavier, he, uniform, orthogonal, or best-of: and a list of them. Best-of draws each, takes `steps` of
+    rule: xavier, he, uniform, orthogonal, or best-of: and a list of them. Best-of draws each, takes `steps` of
     gradient descent at `learning_rate` over the batches, and keeps the initial weights of the method with the
     lowest mean loss after them (steps=0: at the start). A loss that is not a number loses. Random numbers are
     PyTorch's global ones. Raises ModelError for an unknown method, and for best-of without batches.
     """
-    if not how.startswith(BEST_OF):
-        _draw(network, _method(how))
-        return InitChoice(how, {})
-    names = [name.strip() for name in how.removeprefix(BEST_OF).split(",") if name.strip()]
+    if not rule.startswith(BEST_OF):
+        _draw(network, _method(rule))
+        return InitChoice(rule, {})
+    names = [name.strip() for name in rule.removeprefix(BEST_OF).split(",") if name.strip()]
     if not names:
-        raise ModelError(f"{how!r} names no initialisation", expected=f"{BEST_OF}xavier,he,orthogonal")
+        raise ModelError(f"{rule!r} names no initialisation", expected=f"{BEST_OF}xavier,he,orthogonal")
     methods = {name: _method(name) for name in names}
     data = list(batches or ())
     if not data:
         raise ModelError(
-            f"{how!r} compares losses and has no images to compare them on",
+            f"{rule!r} compares losses and has no images to compare them on",
             fix="pass batches=[(images, classes), ...], or name one initialisation",
         )
     own = copy.deepcopy(network.state_dict())
@@ -115,7 +115,7 @@ def initialise(
 
 def _method(name: str) -> Callable[[torch.Tensor], None]:
     if name not in METHODS:
-        raise ModelError(f"there is no initialisation {name!r}", fix=nearest(name, METHODS))
+        raise ModelError(f"unknown initialisation {name!r}", fix=nearest(name, METHODS))
     return METHODS[name]
 
 

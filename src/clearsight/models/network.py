@@ -119,7 +119,7 @@ class Network(Augmented):
             classes=spec["classes"],
             channels=self.input.channels,
             img_size=spec["img_size"],
-            model_args=spec["knobs"],
+            model_args=spec["model_args"],
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -153,7 +153,7 @@ class Probe(Augmented):
         super().__init__(spec)
         self.taps: list[str] = list(spec["taps"])
         self.input = InputLayer(**spec["input"])
-        self.backbone = headless(spec["name"], self.input.channels, spec["img_size"], spec["knobs"])
+        self.backbone = headless(spec["name"], self.input.channels, spec["img_size"], spec["model_args"])
         missing = set(self.taps) - {name for name, _ in self.backbone.named_modules()}
         if missing:
             raise ModelError(f"{spec['name']} has no layer {', '.join(sorted(missing))}")
@@ -229,7 +229,7 @@ def layer_name(network: nn.Module, layer: str) -> str:
         if prefix + layer in names:
             return prefix + layer
     short = [short_name(name) for name in names]
-    raise ModelError(f"there is no layer {layer!r} in this model", fix=nearest(layer, short))
+    raise ModelError(f"unknown layer {layer!r} in this model", fix=nearest(layer, short))
 
 
 PREFIXES = tuple(outer + inner for outer in ("", "members.0.", "trunk.") for inner in ("", "body.", "backbone."))
@@ -290,13 +290,13 @@ class Ensemble(ModelNetwork):
     def with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (N, K), and the features of the first member (N, D)."""
         found = [member.with_features(x) for member in self.member_networks]
-        return mean_belief([z for z, _ in found], self.spec["temperatures"]), found[0][1]
+        return log_mean_probability([z for z, _ in found], self.spec["temperatures"]), found[0][1]
 
 
-def mean_belief(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -> torch.Tensor:
+def log_mean_probability(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -> torch.Tensor:
     """Logarithm of the mean of softmax(z / T) over several logits (N, K)."""
-    beliefs = [(z / t).log_softmax(dim=1) for z, t in zip(logits, temperatures, strict=True)]
-    return torch.stack(beliefs).logsumexp(dim=0) - math.log(len(beliefs))
+    log_probabilities = [(z / t).log_softmax(dim=1) for z, t in zip(logits, temperatures, strict=True)]
+    return torch.stack(log_probabilities).logsumexp(dim=0) - math.log(len(log_probabilities))
 
 
 def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]) -> nn.Module:

@@ -26,7 +26,7 @@ def imagenet_network(name: str = DEFAULT_BACKBONE) -> tuple[Network, tuple[str, 
         "name": name,
         "classes": 1000,
         "img_size": facts.img_size,
-        "knobs": {},
+        "model_args": {},
         "input": {"mean": list(facts.mean), "std": list(facts.std), "mode": "fixed"},
     }
     network = Network(spec)

@@ -42,7 +42,7 @@ def entry(name: str) -> Entry:
     if name in DESCRIPTORS:
         raise ModelError(f"{name!r} is a descriptor and needs a classifier to be a model", fix=f"such as {name}+svm")
     raise ModelError(
-        f"there is no network {name!r}",
+        f"unknown network {name!r}",
         fix=nearest(name, ENTRIES) + " `clearsight models` lists all; timm/NAME reaches timm's",
     )
 
@@ -123,7 +123,7 @@ def _build_ours(
 
 
 def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, model_args: dict[str, Any]) -> None:
-    """A border can only be reflected where the map is larger than the padding; a pass without data tells."""
+    """A border can only be reflected where the map is larger than the padding; tested by a pass without data."""
     try:
         with torch.device("meta"):
             trial = known.build(classes=classes, channels=channels, img_size=img_size, **model_args).eval()

@@ -18,8 +18,8 @@ FALSE_ALARMS = 0.05
 """Share of the images that belong which may be flagged as out of distribution."""
 
 USUAL = 1.5
-"""-ln p up to which pixels and the outlier classifier do not count: four of five known images lie below it, and there it
-is chance, which would only blur what the features say of near classes."""
+"""-ln p up to which pixels and the outlier classifier do not count: four of five known images lie below it, and what
+they differ by there is chance, which would only blur what the features say of near classes."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class OODDetector:
     false_alarms: float
     left_out: LeftOut
 
-    def judge(
+    def detect(
         self, logits: NDArray[np.floating], features: Floats, statistics: Floats
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
         """Of N images the share of held-out images with a lower OOD score (N,), whether they are out of distribution
@@ -140,8 +140,8 @@ def threshold_for(held_out: NDArray[np.float64], changed: Mapping[str, NDArray[n
     """
     usual = conformal_threshold(held_out, FALSE_ALARMS)
     most = max(usual, conformal_threshold(held_out, LEAST))
-    wanted = [conformal_threshold(scores, 2 * FALSE_ALARMS) for scores in changed.values() if len(scores)]
-    threshold = min(most, max([usual, *wanted]))
+    required = [conformal_threshold(scores, 2 * FALSE_ALARMS) for scores in changed.values() if len(scores)]
+    threshold = min(most, max([usual, *required]))
     if threshold == usual:
         return usual, FALSE_ALARMS
     return threshold, (int((held_out > threshold).sum()) + 1) / (len(held_out) + 1)

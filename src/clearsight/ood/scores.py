@@ -28,7 +28,7 @@ from clearsight.ood.outliers import OutlierClassifier
 Floats = NDArray[np.float32]
 
 NEAR = {"knn": 0.45, "mahalanobis": 0.45, "max-softmax": 0.1}
-"""Scores by what the network makes of an image, which tell near classes apart, and their weights. The largest
+"""Scores by what the network makes of an image, which separate near classes, and their weights. The largest
 probability falls most of all when a known image is moved a little."""
 
 SCORES = (*NEAR, "pixels")
@@ -47,8 +47,8 @@ STATISTICS = 4000
 """Pixel statistics that are remembered at most, those of changed copies among them."""
 
 MILD = 0.1
-"""By how much every pixel statistic may change at no account, in its own unit (gray values, logarithms, shares): that
-all backgrounds are white, and so have no deviation, makes no picture strange that is a tenth darker."""
+"""Deviation of a pixel statistic at least, in its own unit (gray values, logarithms, shares). Where all backgrounds are
+white, their gray value has no deviation; a picture that is a tenth darker is no outlier for that."""
 
 AXES = 64
 """Principal axes that neighbours and covariance are taken over; what lies outside them counts by its length."""
@@ -56,7 +56,7 @@ AXES = 64
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Training vectors by which others are judged: the distance to the k-th nearest.
+    """Training vectors to which the distance of others is measured: that to the k-th nearest.
 
     Kept in few numbers: centre (D,), axes (D, A) orthonormal, points (M, A + 1), the last of which is the length of
     what the axes leave out. With all axes distances are exact, with fewer they are bounded from below.
@@ -150,7 +150,7 @@ class Bank:
     """What the scores remember of the training images.
 
     features: neighbours. classes: Gaussians of the features. scale (2, S): mean and deviation of each pixel statistic,
-    and pixels: neighbours among these at deviation 1. outliers: what images of no class look like, where some are given.
+    and pixels: neighbours among these at deviation 1. outliers: a classifier of images of no class, if some are given.
     """
 
     features: Neighbours
@@ -254,9 +254,9 @@ def unit(vectors: Floats) -> Floats:
 def _within(vectors: Floats, centre: Floats, axes: Floats) -> Floats:
     """Coordinates along the axes, and the length of the rest (N, A + 1)."""
     spread = vectors - centre
-    inside = spread @ axes
-    rest = np.sqrt(np.maximum((spread**2).sum(1) - (inside**2).sum(1), 0))
-    return np.asarray(np.concatenate([inside, rest[:, None]], axis=1), np.float32)
+    along = spread @ axes
+    rest = np.sqrt(np.maximum((spread**2).sum(1) - (along**2).sum(1), 0))
+    return np.asarray(np.concatenate([along, rest[:, None]], axis=1), np.float32)
 
 
 def _main_axes(spread: Floats) -> Floats:

@@ -31,7 +31,7 @@ class AttackRenderer(Renderer[AttackReport]):
 
     def write(self, folder: Path) -> Path:
         if fooling := self.result.fooling:
-            np.savez_compressed(folder / "fooling.npz", pixels=fooling.pixels, beliefs=fooling.beliefs)
+            np.savez_compressed(folder / "fooling.npz", pixels=fooling.pixels, probabilities=fooling.probabilities)
         return super().write(folder)
 
     def values(self) -> dict[str, Any]:
@@ -56,19 +56,19 @@ class AttackRenderer(Renderer[AttackReport]):
             "fooling": [
                 {
                     "name": name,
-                    "belief": probability(float(belief)),
+                    "probability": probability(float(confidence)),
                     "uri": data_uri(pixels),
-                    "caught": fooling.strange is not None and bool(fooling.strange[k]),
+                    "caught": fooling.is_ood is not None and bool(fooling.is_ood[k]),
                 }
-                for k, (name, belief, pixels) in enumerate(
-                    zip(fooling.classes, fooling.beliefs, fooling.pixels, strict=True)
+                for k, (name, confidence, pixels) in enumerate(
+                    zip(fooling.classes, fooling.probabilities, fooling.pixels, strict=True)
                 )
             ]
             if fooling
             else [],
             "caught": ""
-            if fooling is None or fooling.strange is None
-            else f"{int(fooling.strange[fooling.fooled].sum())} of the {int(fooling.fooled.sum())} that fool it",
+            if fooling is None or fooling.is_ood is None
+            else f"{int(fooling.is_ood[fooling.fooled].sum())} of the {int(fooling.fooled.sum())} that fool it",
         }
 
     def figure(self) -> Any:
@@ -86,8 +86,8 @@ def _examples(found: AttackCurve) -> list[dict[str, Any]]:
     """Images before and after the attack."""
     return [
         {
-            "before": f"{e.before} {probability(e.belief_before)}",
-            "after": f"{e.after} {probability(e.belief_after)}",
+            "before": f"{e.before} {probability(e.probability_before)}",
+            "after": f"{e.after} {probability(e.probability_after)}",
             "epsilon": f"{e.epsilon:g}",
             "image": e.image,
             "pictures": [
@@ -122,5 +122,5 @@ def robust_chart(found: AttackCurve) -> Markup:
     drawn.append(
         polyline([(frame.x(i), frame.y(p.accuracy)) for i, p in zip(places, found.points, strict=True)], "curve val")
     )
-    said = "; ".join(f"{p.epsilon:g}: {percent(p.accuracy)}" for p in found.points)
-    return chart("robust", WIDTH, frame.bottom + 46, "Robust accuracy against epsilon", said, *drawn)
+    description = "; ".join(f"{p.epsilon:g}: {percent(p.accuracy)}" for p in found.points)
+    return chart("robust", WIDTH, frame.bottom + 46, "Robust accuracy against epsilon", description, *drawn)

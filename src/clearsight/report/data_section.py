@@ -106,7 +106,7 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
     yield "Colour", f"{'gray' if form.channels == 1 else 'colour'}, {form.bits} bits per channel"
     if set(pixels["formats"]) != {"array"}:
         yield "Files", ", ".join(f"{n:,} {name}" for name, n in pixels["formats"].items())
-    fitting = "" if prepared.scan.all_square else FITS[geometry.fit]
+    fitting = "" if prepared.scan.all_square else FITS[geometry.resize_mode]
     yield "Seen by the network", f"{geometry.width}\u00a0×\u00a0{geometry.height} pixels{fitting}"
     yield "Read from", audit.origin
 

@@ -19,7 +19,7 @@ Colour = tuple[int, int, int]
 COLOURS: tuple[Colour, ...] = (
     (86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0), (0, 114, 178),
 )  # fmt: skip
-"""One for each class in turn, told apart by all kinds of eyes too [Okabe, Ito 2008]."""
+"""Colours of the classes in turn, safe for colour-blind readers [Okabe, Ito 2008]."""
 
 LEAST, MOST = 480, 1280
 """Longer side of the drawn image in pixels: small ones are enlarged by a whole number, large ones made smaller."""
@@ -46,11 +46,11 @@ def located_sheet(found: Located) -> NDArray[np.float64]:
     sheet.paste(drawn, (size[0] + 2 * GAP, head))
     words = ImageDraw.Draw(sheet)
     own = ImageFont.load_default(15)
-    words.text((GAP, 7), fitting(words, said(found), sheet.width - 2 * GAP, own), fill="black", font=own)
+    words.text((GAP, 7), fitting(words, caption(found), sheet.width - 2 * GAP, own), fill="black", font=own)
     return np.asarray(sheet) / 255
 
 
-def said(found: Located) -> str:
+def caption(found: Located) -> str:
     """What was found, in a line."""
     if not found.found:
         nothing = "nothing found" if not found.labels else f"no {', '.join(found.labels)} found"

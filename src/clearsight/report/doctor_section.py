@@ -43,7 +43,9 @@ def doctor_section(diagnosis: Diagnosis | None) -> DoctorSection | None:
 
 def _summary(diagnosis: Diagnosis) -> str:
     if diagnosis.healthy:
-        return f"Signals, gradients, updates, losses and loading times were watched while it trained: {diagnosis.said}."
+        return (
+            f"Signals, gradients, updates, losses and loading times were watched while it trained: {diagnosis.summary}."
+        )
     faults = sum(v.severity == "fault" for v in diagnosis.verdicts)
     warnings = len(diagnosis.verdicts) - faults
     parts = [count(n, thing) for n, thing in ((faults, "fault"), (warnings, "warning")) if n]

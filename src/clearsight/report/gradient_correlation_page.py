@@ -22,7 +22,7 @@ SHOWN = 4
 class GradientCorrelationRenderer(Renderer[GradientCorrelation]):
     """Autocorrelation against the lag, and the gradients along the line."""
 
-    template, page, numbers = "shattered.html", "shattered.html", "shattered.json"
+    template, page, numbers = "gradient_correlation.html", "gradient_correlation.html", "gradient_correlation.json"
 
     def values(self) -> dict[str, Any]:
         found = self.result
@@ -88,8 +88,8 @@ def _correlations(ident: str, rows: Sequence[Row], found: GradientCorrelation) -
         x, y = frame.left + 150 * (place % 2), 12 + 18 * (place // 2 % 2)
         drawn.append(polyline([(x, y), (x + 22, y)], style))
         drawn.append(label(words, x + 28, y + 4, "start", "name"))
-    said = "; ".join(f"{row.kind}, {row.depth} layers: {row.autocorrelation[1]:.2f} at lag 1" for row in rows)
-    return chart(ident, 350, frame.bottom + 44, "Autocorrelation of gradients", said, *drawn)
+    description = "; ".join(f"{row.kind}, {row.depth} layers: {row.autocorrelation[1]:.2f} at lag 1" for row in rows)
+    return chart(ident, 350, frame.bottom + 44, "Autocorrelation of gradients", description, *drawn)
 
 
 def _points(frame: Frame, values: NDArray[np.float64]) -> list[tuple[float, float]]:

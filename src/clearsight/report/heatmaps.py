@@ -1,4 +1,4 @@
-"""Heatmaps as pictures: the image, the map, and the map laid over the image, with what says whether to believe it."""
+"""Heatmaps as pictures: the image, the map, and the map laid over the image, with its faithfulness."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def heat_sheet(found: Sequence[Explanation]) -> Colours:
     tall, wide = parts[0][0].size[1], parts[0][0].size[0]
     width = max(3 * wide + 4 * GAP, 620)
     blank = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    heading = wrapped(blank, found[0].said, width - 2 * GAP, LARGE)
+    heading = wrapped(blank, found[0].heading, width - 2 * GAP, LARGE)
     captions = [wrapped(blank, e.remarks, width - 2 * GAP, SMALL) for e in found]
     height = 22 * len(heading) + sum(24 + 15 * len(lines) + tall + 2 * GAP for lines in captions) + 3 * GAP
     sheet = Image.new("RGB", (width, height), "white")

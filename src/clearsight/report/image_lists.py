@@ -29,7 +29,7 @@ class CardsRenderer(SectionsRenderer[R]):
     """Shows a result by cards."""
 
     def cards(self) -> Cards:
-        """The images and what is said of each."""
+        """The images with their captions."""
         raise NotImplementedError
 
     def sections(self) -> Sequence[Section]:

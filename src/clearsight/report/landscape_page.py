@@ -128,7 +128,7 @@ def line_chart(ident: str, one: Landscape, decades: tuple[int, int]) -> Markup:
         drawn.append(line(frame.left, frame.y(chance), frame.right, frame.y(chance), "diagonal"))
         drawn.append(label("chance", frame.right, frame.y(chance) - 5, "end", "note"))
     drawn.append(line(frame.x(0), frame.top, frame.x(0), frame.bottom, "best"))
-    said = []
+    description = []
     curves = (("training", "train", one.train), ("validation", "val", one.val))
     for place, (name, style, part) in enumerate(curves):
         points = [
@@ -138,11 +138,11 @@ def line_chart(ident: str, one: Landscape, decades: tuple[int, int]) -> Markup:
         ]
         drawn.append(polyline(points, f"curve {style}"))
         drawn += frame.key(place, name, style)
-        said.append(
+        description.append(
             f"{name}: {part.line_loss[0]:.3g} at -1, {part.loss:.3g} at the weights, {part.line_loss[-1]:.3g} at 1"
         )
     drawn.append(label("distance, in lengths of the filters", frame.left + 144, frame.bottom + 36, class_="name"))
-    return chart(ident, 350, frame.bottom + 44, f"Loss along a line, {one.name}", "; ".join(said), *drawn)
+    return chart(ident, 350, frame.bottom + 44, f"Loss along a line, {one.name}", "; ".join(description), *drawn)
 
 
 def plane_chart(ident: str, steps: Floats, loss: Floats, levels: Floats, word: str) -> Markup:
@@ -155,8 +155,8 @@ def plane_chart(ident: str, steps: Floats, loss: Floats, levels: Floats, word: s
     drawn.append(element("image", href=uri, preserveAspectRatio="none", **place))
     drawn.append(element("circle", cx=frame.x(0), cy=frame.y(0), r=4, class_="here"))
     middle = len(steps) // 2
-    said = f"{word}: {loss[middle, middle]:.3g} in the middle, at most {np.nanmax(loss):.3g}"
-    return chart(ident, 340, frame.bottom + 24, f"Loss over a plane, {word}", said, *drawn)
+    description = f"{word}: {loss[middle, middle]:.3g} in the middle, at most {np.nanmax(loss):.3g}"
+    return chart(ident, 340, frame.bottom + 24, f"Loss over a plane, {word}", description, *drawn)
 
 
 def bands(loss: Floats, levels: Floats) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The page of a comparison: the ladder ranked, drawn against what an image costs, and what to use."""
+"""The page of a comparison: the models ranked, accuracy against time per image, and the recommendation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDTH = 720
 class LeaderboardRenderer(Renderer[Leaderboard]):
     """The ranking, what accuracy costs, and what to use."""
 
-    template, page, numbers = "ladder.html", "ladder.html", "comparison.json"
+    template, page, numbers = "leaderboard.html", "leaderboard.html", "comparison.json"
 
     def values(self) -> dict[str, Any]:
         found = self.result
@@ -48,7 +48,7 @@ class LeaderboardRenderer(Renderer[Leaderboard]):
             "images were looked at once, after all training.",
             "advice": found.advice,
             "why": found.why,
-            "plot": ladder_chart(found.standings, found.advice),
+            "plot": leaderboard_chart(found.standings, found.advice),
             "rows": rows,
             "failed": found.failed,
             "level": APART,
@@ -63,7 +63,7 @@ class LeaderboardRenderer(Renderer[Leaderboard]):
         )  # fmt: skip
 
 
-def ladder_chart(standings: tuple[Standing, ...], advice: str) -> Markup:
+def leaderboard_chart(standings: tuple[Standing, ...], advice: str) -> Markup:
     """Test accuracy, with its interval, against the time for one image on a logarithmic axis."""
     times = [math.log10(max(s.image_seconds, 1e-7)) for s in standings]
     low, high = math.floor(min(times)), math.ceil(max(times))
@@ -88,4 +88,4 @@ def ladder_chart(standings: tuple[Standing, ...], advice: str) -> Markup:
         drawn.append(label(s.name, frame.right + 12, place, "start", "name" if s.name == advice else "tick"))
     described = "; ".join(f"{s.name} {percent(s.test_accuracy)}" for s in standings)
     height = max(frame.bottom + 46, max(taken) + 10)
-    return chart("ladder", WIDTH, height, "Accuracy against time", described, *drawn)
+    return chart("leaderboard", WIDTH, height, "Accuracy against time", described, *drawn)

@@ -48,7 +48,7 @@ class OODSection:
 
 def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSection:
     """Collect the section. words: what the task says where it has no detector."""
-    detector, prepared = fitted.bundle.limits, fitted.prepared
+    detector, prepared = fitted.bundle.ood_detector, fitted.prepared
     if detector is None or check is None:
         return OODSection(words or "This model has no detector of out-of-distribution images.")
     rows, dataset = prepared.split.test, prepared.dataset
@@ -72,9 +72,9 @@ def ood_section(fitted: Fitted, check: OODCheck | None, words: str) -> OODSectio
             {
                 "picture": picture(prepared, i, SIDE, dataset.source.name(i)),
                 "name": dataset.source.name(i),
-                "words": f"labelled {said}" if (said := dataset.words(i)) else "",
+                "words": f"labelled {description}" if (description := dataset.words(i)) else "",
             }
-            for i in rows[list(check.strangest[:FLAGGED])].tolist()
+            for i in rows[list(check.most_ood[:FLAGGED])].tolist()
         ),
         _sets(check.sets, check.n, fitted.bundle.task.words_used.names) if check.sets else None,
     )

@@ -62,15 +62,15 @@ def write_report(
     validation: Evaluation,
     config: TrainConfig,
     diagnosis: Diagnosis | None = None,
-    limits: OODCheck | None = None,
+    ood_check: OODCheck | None = None,
     panel: TrustPanel | None = None,
 ) -> None:
     """Write the report of a run, whole or not at all.
 
     evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
-    diagnosis: what the doctor says of the training, None where there was none. limits: false alarms of the OOD detector
-    and prediction sets on the test split. panel: what the model promises, and whether it is kept. Raises OSError when
-    the disk refuses.
+    diagnosis: what the doctor says of the training, None where there was none. ood_check: false alarms of the OOD
+    detector and prediction sets on the test split. panel: what the model promises, and whether it is kept. Raises
+    OSError when the disk refuses.
     """
     audit, task, words = fitted.prepared.audit, fitted.bundle.task, option_words()
     parts = evaluation.report(fitted.bundle.thing, validation)
@@ -86,9 +86,9 @@ def write_report(
         doctor=doctor_section(diagnosis),
         sections=tuple(_sections(parts)),
         label_issues=label_issues_section(fitted),
-        ood=ood_section(fitted, limits, parts.ood_words),
+        ood=ood_section(fitted, ood_check, parts.ood_words),
         robustness=task.needs_classes,
-        robustness_command=f"clearsight audit {shlex.quote(str(path.parent))}",
+        robustness_command=f"clearsight robustness {shlex.quote(str(path.parent))}",
         speed=tuple(_speed(fitted)),
         versions=tuple(versions().items()),
         command=train_command(audit.origin, config.changed()),

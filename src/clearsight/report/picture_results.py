@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clearsight.disk import disk_errors, own_name, write_json
 from clearsight.explanation import Explanation, Explanations
 from clearsight.localisation import Located, Locations
-from clearsight.report.detections import located_sheet, said
+from clearsight.report.detections import caption, located_sheet
 from clearsight.report.drawings import draw_neighbours, save_picture
 from clearsight.report.heatmaps import heat_sheet
 from clearsight.report.renderer import PicturesRenderer
@@ -31,7 +31,7 @@ FIX = "free some space or choose another --out"
 
 
 class ExplanationsRenderer(PicturesRenderer[Explanations]):
-    """For each image the map of each method, and whether to believe it."""
+    """For each image the map of each method, and its faithfulness."""
 
     title = "Explanations"
 
@@ -45,7 +45,7 @@ class ExplanationsRenderer(PicturesRenderer[Explanations]):
 
     def sheets(self) -> Sheets:
         return [
-            (heat_sheet(maps), f"{maps[0].image}, {maps[0].said}: " + "; ".join(_heat_words(m) for m in maps))
+            (heat_sheet(maps), f"{maps[0].image}, {maps[0].heading}: " + "; ".join(_heat_words(m) for m in maps))
             for maps in self.result.by_image[:SHOWN]
         ]
 
@@ -94,7 +94,7 @@ class LocationsRenderer(PicturesRenderer[Locations]):
         return folder
 
     def sheets(self) -> Sheets:
-        return [(located_sheet(one), f"{one.image}: {said(one)}") for one in self.result[:SHOWN]]
+        return [(located_sheet(one), f"{one.image}: {caption(one)}") for one in self.result[:SHOWN]]
 
 
 def write_located(one: Located, file: Path) -> Path:

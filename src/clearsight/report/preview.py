@@ -91,9 +91,9 @@ def _versions(
     chance = torch.Generator().manual_seed(seed)
     for _ in range(VERSIONS):
         images = augment(to_float(stored), how.augment, chance)
-        images, wanted = mix(images, target, chance, mixup=how.mixup, cutmix=how.cutmix)
+        images, targets = mix(images, target, chance, mixup=how.mixup, cutmix=how.cutmix)
         whole = (images * (65535 if stored.dtype == np.uint16 else 255)).round().numpy().astype(stored.dtype)
-        yield [(pixels, _target_words(row.tolist(), classes)) for pixels, row in zip(whole, wanted, strict=True)]
+        yield [(pixels, _target_words(row.tolist(), classes)) for pixels, row in zip(whole, targets, strict=True)]
 
 
 def _target_words(target: list[float], classes: tuple[str, ...]) -> str:

@@ -24,13 +24,13 @@ CANDIDATES = 12
 
 QUESTIONS = {
     "network": "Which network?",
-    "fit": "How does an image meet the network's input?",
+    "resize mode": "How does an image meet the network's input?",
     "epochs": "How many passes over the images?",
     "stop": "When did training stop?",
     "head": "Which features and which head?",
     "folds agree": "How far do heads fitted on other folds agree?",
     "networks of the folds agree": "How far do the networks of the folds agree?",
-    "detector": "What tells anomalies?",
+    "detector": "How are anomalies detected?",
     "threshold": "From where on is an image an anomaly?",
     "fine-tuning": "Should the pretrained layers be trained too?",
 }

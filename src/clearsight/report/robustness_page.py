@@ -1,4 +1,4 @@
-"""The invariance card as a page: accuracy against each change, one image under all of them, groups, sensitivity."""
+"""The page of a robustness report: accuracy against each change, one image under all, groups, sensitivity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clearsight.disk import read_inside, whole_file
+from clearsight.disk import read_within, whole_file
 from clearsight.evaluation.image_changes import CHANGES
 from clearsight.evaluation.robustness import LOST, RobustnessReport
 from clearsight.report.components.charts import percent0
@@ -25,7 +25,7 @@ CLUSTERS = 8
 class RobustnessRenderer(Renderer[RobustnessReport]):
     """Accuracy under each change, with one image under all of them."""
 
-    template, page, numbers = "card.html", "card.html", "robustness.json"
+    template, page, numbers = "robustness.html", "robustness.html", "robustness.json"
 
     def write(self, folder: Path) -> Path:
         page = super().write(folder)
@@ -91,22 +91,22 @@ def _row(card: RobustnessReport, number: int, change: str) -> dict[str, Any]:
 
 
 def add_to_report(report: Path, card: RobustnessReport, link: str) -> bool:
-    """Put the card's verdicts into a run's report, in the place of earlier ones; False where the page has no place for
-    them. link: to the whole card. OSError when the disk refuses.
+    """Write the verdicts into a run's report, replacing earlier ones; False if the page has no section for them. link:
+    to the whole robustness report. OSError when the disk refuses.
     """
-    text = read_inside(report.parent, report.name).decode()
+    text = read_within(report.parent, report.name).decode()
     start, end = text.find(START), text.find(END)
     if start < 0 or end < start:
         return False
     rows = [_verdict(card, change) for change in card.rows]
-    summary = environment().get_template("card_summary.html").render(**_facts(card), rows=rows, link=link)
+    summary = environment().get_template("robustness_summary.html").render(**_facts(card), rows=rows, link=link)
     with whole_file(report) as stream:
         stream.write((text[: start + len(START)] + summary + text[end:]).encode(errors="replace"))
     return True
 
 
 START, END = "<!-- card -->", "<!-- /card -->"
-"""What stands around the card's place in a report."""
+"""The comments around the section of the verdicts in a report."""
 
 
 def _verdict(card: RobustnessReport, change: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _verdict(card: RobustnessReport, change: str) -> dict[str, Any]:
     return {
         "name": change,
         "words": CHANGES[change].words if change in CHANGES else "all of them, each at the same step",
-        "fails": f"fails at step {fails} of 5{amount}" if fails else "holds through all steps",
+        "fails": f"fails at step {fails} of 5{amount}" if fails else "passes all steps",
         "failed": fails is not None,
         "confusion": f"at the last step, most often {worst[0]} taken for {worst[1]} ({worst[2]})" if worst else "",
     }
@@ -161,5 +161,5 @@ def change_chart(ident: str, card: RobustnessReport, change: str) -> Markup:
     drawn.append(polyline([(x, frame.y(v)) for x, (v, _) in zip(places, accuracy, strict=True)], "curve val"))
     same = [1.0, *(s.consistency for s in steps)]
     drawn.append(polyline([(x, frame.y(v)) for x, v in zip(places, same, strict=True)], "curve train"))
-    said = "; ".join(f"{s.amount:g}: {percent(s.accuracy)} right" for s in steps)
-    return chart(ident, 366, frame.bottom + 42, f"Accuracy under {change}", said, *drawn)
+    description = "; ".join(f"{s.amount:g}: {percent(s.accuracy)} right" for s in steps)
+    return chart(ident, 366, frame.bottom + 42, f"Accuracy under {change}", description, *drawn)

@@ -31,7 +31,7 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
     """Write the page; it opens from disk and loads nothing."""
     best, (loss, right) = search.best, scores_words(search.best)
     cut = sum(t.state == "cut short" for t in search.trials)
-    judged = "the validation images" if search.folds == 1 else f"{search.folds} folds in turn"
+    scored_on = "the validation images" if search.folds == 1 else f"{search.folds} folds in turn"
     columns = sorted({option for t in search.trials for option in t.options})
     ranked = sorted(search.trials, key=lambda t: (t.log_loss is None, t.log_loss or 0))
     rows = [
@@ -50,8 +50,8 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
         path,
         "search.html",
         name=name,
-        summary=f"{len(search.trials)} trials, {cut} of them cut short, scored on {judged}; the test images were not "
-        f"touched. Trial {best.number} has the lowest log loss, {loss}, at an accuracy of {right}"
+        summary=f"{len(search.trials)} trials, {cut} of them pruned, scored on {scored_on}; the test images were not "
+        f"used. Trial {best.number} has the lowest log loss, {loss}, at an accuracy of {right}"
         + (" (mean and standard deviation over the folds)." if best.deviations() else "."),
         command=best_command(search, origin),
         importance=[(option, f"{share:.0%}", share_bar([("right", share)])) for option, share in shares],

@@ -88,8 +88,8 @@ def _drawn(tile: Tile, side: int) -> Image.Image:
     longer = max(height, width)
     factor = float(max(1, round(side / longer))) if longer <= side else side / longer
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    how = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
-    picture = picture.resize(size, how)
+    resampling = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
+    picture = picture.resize(size, resampling)
     pen = ImageDraw.Draw(picture)
     for top, left, bottom, right in tile.boxes:
         corners = (round(left * factor), round(top * factor), round(right * factor) - 1, round(bottom * factor) - 1)

@@ -26,19 +26,19 @@ from clearsight.report.visualization_sheets import (
 )
 
 TITLES = {
-    "filters": "The first weights",
-    "maps": "What each layer makes of an image",
-    "patches": "What excites a unit",
-    "classes": "What a class looks like to it",
-    "inversion": "What a layer keeps",
-    "gates": "Which channels each class opens",
+    "filters": "First-layer weights",
+    "maps": "Feature maps",
+    "patches": "Patches that excite a unit most",
+    "classes": "Class images",
+    "inversion": "Inversion of features",
+    "gates": "Squeeze-and-excitation gates",
 }
 
 
 class VisualizationRenderer(Renderer[Visualization]):
     """A sheet for each part, and the page that shows them all."""
 
-    template, page, numbers = "inside.html", "see.html", "see.json"
+    template, page, numbers = "visualization.html", "visualization.html", "visualization.json"
 
     def files(self) -> tuple[str, ...]:
         return (*super().files(), *(f"{part}.png" for part in self._sheets))
@@ -50,7 +50,7 @@ class VisualizationRenderer(Renderer[Visualization]):
 
     def values(self) -> dict[str, Any]:
         return {
-            "name": self.result.name, "sight": self.result, "parts": PARTS, "titles": TITLES,
+            "name": self.result.name, "found": self.result, "parts": PARTS, "titles": TITLES,
             "uris": {part: image_uri(sheet_image(sheet)) for part, sheet in self._sheets.items()},
         }  # fmt: skip
 
@@ -63,16 +63,16 @@ class VisualizationRenderer(Renderer[Visualization]):
         return dict(_sheets(self.result, self.result.deep))
 
 
-def _sheets(sight: Visualization, deep: bool) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    if sight.filters:
-        yield "filters", filter_sheet(sight.filters)
-    if sight.maps and sight.pixels is not None:
-        yield "maps", map_sheet(sight.maps, sight.pixels, deep)
-    if sight.patches:
-        yield "patches", patch_sheet(sight.patches, deep)
-    if sight.classes:
-        yield "classes", class_sheet(sight.classes, deep)
-    if sight.inversion and sight.pixels is not None:
-        yield "inversion", inversion_sheet(sight.inversion, sight.pixels, deep)
-    if sight.gates:
-        yield "gates", gate_sheet(sight.gates)
+def _sheets(found: Visualization, deep: bool) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    if found.filters:
+        yield "filters", filter_sheet(found.filters)
+    if found.maps and found.pixels is not None:
+        yield "maps", map_sheet(found.maps, found.pixels, deep)
+    if found.patches:
+        yield "patches", patch_sheet(found.patches, deep)
+    if found.classes:
+        yield "classes", class_sheet(found.classes, deep)
+    if found.inversion and found.pixels is not None:
+        yield "inversion", inversion_sheet(found.inversion, found.pixels, deep)
+    if found.gates:
+        yield "gates", gate_sheet(found.gates)

@@ -117,9 +117,11 @@ def class_sheet(found: Sequence[ClassPicture], deep: bool) -> NDArray[np.float64
         for p in found:
             if p.label == label:
                 of = f"mean of {p.images} alike" if p.images else "noise"
-                tiles.append(Tile(shown(p.start, deep), (f"start: {of}", f"belief {probability(p.belief_before)}")))
+                tiles.append(
+                    Tile(shown(p.start, deep), (f"start: {of}", f"probability {probability(p.probability_before)}"))
+                )
                 logits = f"logit {p.logit_before:.1f} to {p.logit:.1f}"
-                tiles.append(Tile(shown(p.pixels, deep), (f"belief {probability(p.belief)}", logits)))
+                tiles.append(Tile(shown(p.pixels, deep), (f"probability {probability(p.probability)}", logits)))
         rows.append(Row(label, tiles))
     return tile_sheet(rows, side=176)
 

@@ -1,4 +1,4 @@
-"""Similar images: embeddings of any layer, indexed exactly or in a few bytes each, searched and judged."""
+"""Similar images: embeddings of any layer, indexed exactly or in a few bytes each, searched and evaluated."""
 
 from clearsight.retrieval.index import Index, Retrieval, build_index, evaluate_index, search_images
 from clearsight.retrieval.originals import Originals

@@ -154,7 +154,7 @@ def _list_sizes(walk: _Walk, lists: int, count: int) -> list[int]:
     elif layout == b"sprs":
         length = walk.number("Q")
         if length % 2 or length > 2 * lists:
-            raise ValueError(f"{length:,} numbers that tell the sizes of {lists:,} lists")
+            raise ValueError(f"{length:,} numbers for the sizes of {lists:,} lists")
         pairs = walk.plain("<u8", length).reshape(-1, 2).tolist()
         places = [place for place, _ in pairs]
         if places != sorted(set(places)) or (places and places[-1] >= lists):

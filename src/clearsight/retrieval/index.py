@@ -22,9 +22,9 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from clearsight.bundle import Bundle
+from clearsight.bundle import Bundle, format1
 from clearsight.data.dataset import Dataset
-from clearsight.disk import disk_errors, read_inside, write_json
+from clearsight.disk import disk_errors, read_within, write_json
 from clearsight.errors import BundleError, ConfigError, DataError
 from clearsight.metrics.retrieval import mean_average_precision, precision_at, recall_at
 from clearsight.predictor import Predictor
@@ -45,9 +45,9 @@ CHUNK = 10_000
 
 @dataclass(frozen=True)
 class IndexCard:
-    """What an index is of. model: digest of the model's weights. layer: "" is the features below the head. said: what
-    each image shows in words, where that is not one class. task: as which the data is read again. digests: of each
-    image's content, as `Source.inspect` gives them; the index's pictures are those of images that still have it.
+    """What an index is of. model: digest of the model's weights. layer: "" is the features below the head.
+    descriptions: what each image shows, if that is not one class. task: as which the data is read again. digests: of
+    each image's content, as `Source.inspect` gives them; the index's pictures are those of images that still have it.
     """
 
     model: str
@@ -59,19 +59,20 @@ class IndexCard:
     rows: tuple[int, ...]
     classes: tuple[str, ...]
     width: int
-    said: tuple[str, ...] = ()
+    descriptions: tuple[str, ...] = ()
     task: str = "auto"
     digests: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, found: Any) -> IndexCard:
         """A card from what `card.json` holds, which may come from someone else; ValueError where it is none."""
+        found = format1.index_from(found)
         if not isinstance(found, dict) or (missing := sorted(REQUIRED - set(found))):
             raise ValueError(f"no {', '.join(missing)}" if isinstance(found, dict) else "no card")
         kinds = {"labels": int, "rows": int}
         lists: dict[str, Any] = {
             name: _listed(name, found.get(name, []), kinds.get(name, str))
-            for name in ("names", "labels", "rows", "classes", "said", "digests")
+            for name in ("names", "labels", "rows", "classes", "descriptions", "digests")
         }
         words = {name: found[name] for name in ("model", "layer", "kind", "origin")}
         words["task"] = found.get("task", "auto")
@@ -80,7 +81,7 @@ class IndexCard:
             raise ValueError("values of other kinds")
         card = cls(**words, **lists, width=width)
         count = len(card.names)
-        if not len(card.labels) == len(card.rows) == count or {len(card.said), len(card.digests)} - {0, count}:
+        if not len(card.labels) == len(card.rows) == count or {len(card.descriptions), len(card.digests)} - {0, count}:
             raise ValueError("lists of different lengths")
         if not all(-1 <= label < len(card.classes) for label in card.labels) or min(card.rows, default=0) < 0:
             raise ValueError("numbers out of range")
@@ -88,8 +89,8 @@ class IndexCard:
 
     def words(self, place: int) -> str:
         """What the image at a position shows: its class, labels or numbers; "" where the data does not say."""
-        if self.said:
-            return self.said[place]
+        if self.descriptions:
+            return self.descriptions[place]
         return self.classes[self.labels[place]] if self.labels[place] >= 0 else ""
 
 
@@ -152,7 +153,7 @@ class Index:
                 f"{folder} is a symbolic link out of the run", found=f"a link to {folder.resolve()}",
                 fix="if you trust it, name the index: --index FOLDER",
             )  # fmt: skip
-        content, vectors = read_inside(folder, "card.json"), read_inside(folder, "index.faiss")
+        content, vectors = read_within(folder, "card.json"), read_within(folder, "index.faiss")
         try:
             card = IndexCard.from_dict(json.loads(content))
             return cls(card, read_faiss(vectors, card.kind, card.width, len(card.names)))
@@ -233,7 +234,7 @@ def build_index(
             rows=tuple(int(i) for i in rows),
             classes=dataset.classes,
             width=int(stored.shape[1]),
-            said=() if dataset.task.needs_classes else tuple(dataset.words(int(i)) for i in rows),
+            descriptions=() if dataset.task.needs_classes else tuple(dataset.words(int(i)) for i in rows),
             task=dataset.task.name,
             digests=tuple(digests[i] if digests is not None else dataset.source.inspect(int(i))[0] for i in rows),
         )

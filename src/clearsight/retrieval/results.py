@@ -33,19 +33,19 @@ class IndexResult(Result):
         """Plain values for JSON."""
         return {
             "images": len(self.index), "width": self.index.card.width, "bytes": self.bytes, "folder": str(self.folder),
-            "judged": self.scores.to_dict() if self.scores else None,
+            "scores": self.scores.to_dict() if self.scores else None,
         }  # fmt: skip
 
     def text(self) -> str:
         """Size and scores."""
         size = f"{self.bytes / 1e6:.1f} MB"
-        said = f"{len(self.index):,} images, {self.index.card.width} numbers each, {size}: {self.folder}"
+        text = f"{len(self.index):,} images, {self.index.card.width} numbers each, {size}: {self.folder}"
         if s := self.scores:
-            said += (
+            text += (
                 f"\nof {s.queries:,} queries' {s.k} neighbours {s.precision:.1%} are of the query's class; "
                 f"recall {s.recall:.1%}, mAP {s.mean_average_precision:.1%}"
             )
-        return said
+        return text
 
 
 @dataclass(frozen=True)

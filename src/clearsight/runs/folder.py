@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.arguments import flag
+from clearsight.bundle import format1
 from clearsight.data.audit import near_duplicates_of
 from clearsight.data.dataset import Dataset
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.read import recorded_place
 from clearsight.data.split_record import targets_digest
-from clearsight.disk import disk_errors, read_inside
+from clearsight.disk import disk_errors, read_within
 from clearsight.errors import BundleError, CheckpointError, OutputError
 from clearsight.train.config import TrainConfig
 
@@ -113,10 +114,10 @@ def resumed(config: TrainConfig, given: dict[str, Any], dataset: Dataset) -> Tra
 
 def _about(folder: Path) -> dict[str, Any]:
     """What config.json of a run says."""
-    content = read_inside(folder, "config.json")
+    content = read_within(folder, "config.json")
     try:
-        return dict(json.loads(content))
-    except (ValueError, TypeError) as error:
+        return format1.run_from(json.loads(content))
+    except (ValueError, TypeError, AttributeError) as error:
         path = folder / "config.json"
         raise BundleError(f"{path} cannot be read", found=str(error), fix="put it back, or train anew") from error
 
@@ -180,6 +181,6 @@ def near_duplicates(model: object) -> frozenset[str]:
         return frozenset()
     folder = Path(place).expanduser()
     try:
-        return near_duplicates_of(json.loads(read_inside(folder, "audit.json")))
+        return near_duplicates_of(json.loads(read_within(folder, "audit.json")))
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise BundleError(f"{folder / 'audit.json'} cannot be read", found=str(error), fix="train again") from error

@@ -31,7 +31,7 @@ def history(path: Path) -> Iterator[Callable[[Epoch], None]]:
 def events(folder: Path, *, by_step: bool = False) -> Iterator[Callable[[Epoch], None]]:
     """A function that hands an epoch to TensorBoard; the event file is begun with the first epoch.
 
-    by_step: count steps, as an epoch may be validated several times. What folds after the first tell is called
+    by_step: count steps, as an epoch may be validated several times. Folds after the first are recorded as
     `fold-2/val_loss` and so on. A resumed run hands over its earlier epochs again, so the files of the interrupted one
     make room.
     """

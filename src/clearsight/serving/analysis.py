@@ -91,7 +91,7 @@ class Looker:
         checks: dict[str, Callable[[], None]] = {
             "attack": lambda: check_attack(one, "pgd", "linf"),
             "network": lambda: check(one, "maps", Settings()),
-            "card": lambda: one.classifies("the robustness report"),
+            "robustness": lambda: one.classifies("the robustness report"),
         }
         found = {}
         for name, checked in checks.items():
@@ -110,7 +110,7 @@ class Looker:
         pixels = await self._pixels(image)
 
         def work(deadline: Deadline) -> Attacked:
-            found = attack_one(self._twin, pixels, epsilon, method=method, norm=norm, steps=steps, target=goal)
+            found = attack_one(self._shared_copy, pixels, epsilon, method=method, norm=norm, steps=steps, target=goal)
             return replace(found, before=replace(found.before, image=image.name))
 
         return await self._do(self._outputs, request, work)
@@ -131,7 +131,7 @@ class Looker:
             nodes = self._graph.nodes
             if layer is None:
                 shown = [node for node in nodes if node.visible]
-                found = feature_maps(self._twin, pixels, [node.layer() for node in shown], most=most)
+                found = feature_maps(self._shared_copy, pixels, [node.layer() for node in shown], most=most)
                 by_name = {f.layer.name: f for f in found}
                 return [by_name[n.name] for n in shown if n.name in by_name], [
                     n.number for n in shown if n.name in by_name
@@ -139,7 +139,7 @@ class Looker:
             node = checked_node(nodes, layer).layer()
             checked_units(node, [start])
             units = range(start, min(node.units, start + most))
-            return feature_maps(self._twin, pixels, [node], units=units), [layer]
+            return feature_maps(self._shared_copy, pixels, [node], units=units), [layer]
 
         return await self._do(self._outputs, request, work)
 
@@ -148,7 +148,9 @@ class Looker:
         check(self.worker.predictor, "maps", Settings())
         pixels = await self._pixels(image)
         return await self._do(
-            self._outputs, request, lambda deadline: unit_inputs(self._twin, pixels, self._graph.nodes, layer, unit)
+            self._outputs,
+            request,
+            lambda deadline: unit_inputs(self._shared_copy, pixels, self._graph.nodes, layer, unit),
         )
 
     async def patches(self, request: Request, layer: int, unit: int) -> ExcitingPatches:
@@ -189,7 +191,7 @@ class Looker:
                 raise overloaded("others are looking into the network", 2) from None
 
     @cached_property
-    def _twin(self) -> Predictor:
+    def _shared_copy(self) -> Predictor:
         return self._own()
 
     @cached_property

@@ -134,8 +134,8 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
     ) -> Response:
         """The prediction for each image; its form is that of the model's task.
 
-        Send files of a form, the bytes of one image, or JSON with base64. An image that cannot be read is told in its
-        place; only where none can, the answer is 422.
+        Send files of a form, the bytes of one image, or JSON with base64. An image that cannot be read has an
+        error in its entry; if none can be read, the status is 422.
         """
         sent = await images_of(request, worker.config.max_images)
         found = await worker.predict(sent, coverage)
@@ -144,7 +144,7 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
             first = next(f for f in found if isinstance(f, ImageError))
             error = first if len(found) == 1 else ImageError("none of the images can be read")
             raise RefusedError(422, error, images=failed)
-        answers = [
+        predictions = [
             {"image": image.name, "error": str(f)}
             if isinstance(f, ImageError)
             else prediction(
@@ -156,7 +156,7 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
             )
             for image, f in zip(sent, found, strict=True)
         ]
-        return json_response({"predictions": answers})
+        return json_response({"predictions": predictions})
 
 
 def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
@@ -175,15 +175,15 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
             str | None, Query(description="class, label or number to explain (default: the answer)")
         ] = None,
         samples: Annotated[int | None, Query(ge=2, le=MAX_SAMPLES, description="copies, steps or coalitions")] = None,
-        judged: Annotated[bool, Query(description="measure how faithful the map is, which takes longer")] = False,
+        faithfulness: Annotated[bool, Query(description="measure how faithful the map is, which takes longer")] = False,
         picture: Annotated[bool, Query(description="the map over the image, as a PNG data URI")] = True,
         apart: Annotated[bool, Query(description="the image and the map as two PNG data URIs")] = False,
         heat: Annotated[bool, Query(description="the map as numbers")] = False,
     ) -> Response:
-        """A heatmap of one image's answer, and on request whether to believe it. Few run at once."""
+        """A heatmap of the prediction for one image, and on request its faithfulness. Few run at once."""
         image = one_image(await images_of(request, 2))
         async with leaving(request) as left:
-            found = await worker.explain(image, method, target, Settings(samples=samples), judged, left)
+            found = await worker.explain(image, method, target, Settings(samples=samples), faithfulness, left)
         made = await asyncio.to_thread(
             explanation, found, probabilistic=task.probabilistic, picture=picture, heat=heat, apart=apart, deep=deep
         )
@@ -265,14 +265,16 @@ def _add_errors(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         found = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
-        told = ConfigError("an option has a value it cannot have", found=found, fix="/docs lists the options")
-        return problem_response(422, told, request.state.request_id)
+        error_found = ConfigError("an option has a value it cannot have", found=found, fix="/docs lists the options")
+        return problem_response(422, error_found, request.state.request_id)
 
     async def by_status(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         happened = {404: "there is nothing at this address", 405: "this address takes other methods"}
-        told = ClearsightError(happened.get(error.status_code, "the request cannot be answered"), fix="see /docs")
-        return problem_response(error.status_code, told, request.state.request_id, headers=error.headers)
+        error_found = ClearsightError(
+            happened.get(error.status_code, "the request cannot be answered"), fix="see /docs"
+        )
+        return problem_response(error.status_code, error_found, request.state.request_id, headers=error.headers)
 
     app.add_exception_handler(RefusedError, problem)
     app.add_exception_handler(ClearsightError, ours)

@@ -21,9 +21,9 @@ Other = TypeVar("Other")
 class Batcher(Generic[Item, Result]):
     """Runs a function of batches in threads of its own.
 
-    run: maps up to `most` items to as many results; told whether no other batch is at work. linger: in
-    seconds. seconds_per_item: a running mean, None before the first batch. observe: called
-    with each batch's size and seconds.
+    run: maps up to `most` items to as many results; its second argument says whether no other batch is running. linger:
+    in seconds. seconds_per_item: a running mean, None before the first batch. observe: called with each batch's size
+    and seconds.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Batcher(Generic[Item, Result]):
     ) -> None:
         self.run, self.most, self.linger, self.observe = run, most, linger, observe
         self.seconds_per_item: float | None = None
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._pending: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._arrived = asyncio.Event()
         self._last = (0, 0.0)  # size of the batch that ended last, and when
         self._at_work: set[asyncio.Task[None]] = set()
@@ -53,16 +53,16 @@ class Batcher(Generic[Item, Result]):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _, future in self._waiting:
+        for _, future in self._pending:
             future.cancel()
-        self._waiting.clear()
+        self._pending.clear()
         if self._threads:
             self._threads.shutdown()
 
     async def submit(self, item: Item) -> Result:
         """The result of one item, whatever batch it goes into."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._pending.append((item, future))
         self._arrived.set()
         return await future
 
@@ -77,13 +77,13 @@ class Batcher(Generic[Item, Result]):
             while not batch:
                 await self._arrived.wait()
                 await self._gather()
-                while self._waiting and len(batch) < self.most:
-                    item, future = self._waiting.popleft()
+                while self._pending and len(batch) < self.most:
+                    item, future = self._pending.popleft()
                     if not future.done():  # else whoever asked has given up
                         batch.append((item, future))
-                if not self._waiting:
+                if not self._pending:
                     self._arrived.clear()
-            task = asyncio.get_running_loop().create_task(self._answer(batch, not self._at_work))
+            task = asyncio.get_running_loop().create_task(self._run_batch(batch, not self._at_work))
             self._at_work.add(task)
             task.add_done_callback(self._at_work.discard)
             task.add_done_callback(lambda _: lanes.release())
@@ -92,10 +92,10 @@ class Batcher(Generic[Item, Result]):
         """Wait for more, where more is to be expected."""
         size, ended = self._last
         pressed = size > 1 and time.perf_counter() - ended < self.linger
-        if pressed and len(self._waiting) < min(size, self.most):
+        if pressed and len(self._pending) < min(size, self.most):
             await asyncio.sleep(self.linger)
 
-    async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]], alone: bool) -> None:
+    async def _run_batch(self, batch: list[tuple[Item, asyncio.Future[Result]]], alone: bool) -> None:
         began = time.perf_counter()
         try:
             results = await self.call(lambda: self.run([item for item, _ in batch], alone))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from clearsight.data.cache import PixelView
-from clearsight.disk import file_inside, read_inside
+from clearsight.disk import file_within, read_within
 from clearsight.errors import BundleError, ClearsightError, OutputError
 from clearsight.feature_vis import Sample
 from clearsight.predictor import Predictor
@@ -30,7 +30,7 @@ SEARCHED = 300
 SIDE = 112
 """Of a thumbnail in pixels."""
 
-FILES = {"report": "report.html", "card": "audit/card.html"}
+FILES = {"report": "report.html", "robustness": "robustness/robustness.html"}
 """The pages of a run that are served as they are."""
 
 
@@ -51,16 +51,16 @@ class RunFolder:
         return longer if longer <= PIXEL_ART else SIDE
 
     def page(self, name: str) -> bytes:
-        """The report or the card; BundleError tells the command that makes it, or why it is not shown."""
-        return read_inside(self._with_file(name), FILES[name])
+        """The report or the robustness report; BundleError names the command that writes it, or the reason."""
+        return read_within(self._with_file(name), FILES[name])
 
     def _with_file(self, name: str) -> Path:
         """The run's folder, if it holds a page."""
         if self.path is None or not (self.path / FILES[name]).is_file():
             raise BundleError(
-                {"report": "this model has no report", "card": "this model has no audit card"}[name],
+                {"report": "this model has no report", "robustness": "this model has no robustness report"}[name],
                 fix={"report": "`clearsight train DATA` writes one beside the model",
-                     "card": "run `clearsight audit RUN`"}[name],
+                     "robustness": "run `clearsight robustness RUN`"}[name],
             )  # fmt: skip
         return self.path
 
@@ -77,7 +77,7 @@ class RunFolder:
             found["pictures"] = str(no_digests())
         for name in FILES:
             try:
-                file_inside(self._with_file(name), FILES[name])
+                file_within(self._with_file(name), FILES[name])
             except BundleError as error:
                 found[name] = str(error)
         return found

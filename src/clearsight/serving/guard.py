@@ -60,7 +60,7 @@ class Guard:
         scope.setdefault("state", {})["request_id"] = identity
         status = 0
 
-        async def answer(message: Message) -> None:
+        async def respond(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -83,19 +83,21 @@ class Guard:
                 elif not await _discard(headers, receive):  # a body that nothing here reads
                     headers = Headers()
                     raise too_large(self.config, close=True)
-                await self.app(scope, receive, answer)
+                await self.app(scope, receive, respond)
             except RefusedError as problem:  # refused before the application saw it
                 whole = await _discard(headers, receive)
                 extra = problem.headers if whole else {**problem.headers, "Connection": "close"}
                 response = problem_response(problem.status, problem.error, identity, headers=extra)
-                await response(scope, receive, answer)
+                await response(scope, receive, respond)
         except ClientDisconnect:
             status = 499  # nobody is left to be answered; nginx's number for it
         except Exception as error:
             event("defect", level=40, error=error, request_id=identity)
             if not status:
-                sorry = ClearsightError("the server met a defect of its own", fix=f"tell its keeper: {identity}")
-                await problem_response(500, sorry, identity)(scope, receive, answer)
+                sorry = ClearsightError(
+                    "internal error of the server", fix=f"report it to the operator with the number {identity}"
+                )
+                await problem_response(500, sorry, identity)(scope, receive, respond)
         finally:
             if admitted:
                 self.in_progress -= 1
@@ -128,7 +130,7 @@ class Guard:
             )  # fmt: skip
 
     def _admit(self, headers: Headers) -> None:
-        """Raise RefusedError 429 where enough requests are at work, 413 for a body said to be too large."""
+        """Raise RefusedError 429 for too many requests in progress, 413 for a body whose stated length is too large."""
         if self.in_progress >= self.config.max_requests:
             self.metrics.refused.labels("requests").inc()
             raise overloaded("too many requests are at work", 1)

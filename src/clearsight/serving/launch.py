@@ -1,4 +1,4 @@
-"""`serve`: a model behind HTTP until the process is told to stop."""
+"""`serve`: a model behind HTTP until the process is stopped."""
 
 from __future__ import annotations
 

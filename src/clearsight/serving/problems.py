@@ -72,7 +72,7 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     images: list[str] | None = None,
 ) -> JSONResponse:
-    """The answer that tells of an error."""
+    """The response for an error."""
     parts = {name: getattr(error, name) for name in ("happened", "found", "expected", "fix")}
     content: dict[str, Any] = {
         "type": "about:blank",

@@ -56,7 +56,7 @@ class Turns:
     def __init__(self, name: str, most: int) -> None:
         self.most = most
         self._pool = ThreadPoolExecutor(1, name)
-        self._waiting: set[Future[object]] = set()
+        self._pending: set[Future[object]] = set()
 
     def stop(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -65,7 +65,7 @@ class Turns:
         """The result. TimeoutError where it takes longer; OverflowError where too many wait; ClientDisconnect as soon
         as `left` is done.
         """
-        if len(self._waiting) > self.most:
+        if len(self._pending) > self.most:
             raise OverflowError
         gone = threading.Event()
         deadline = Deadline(time.perf_counter() + seconds, gone)
@@ -75,10 +75,10 @@ class Turns:
             return work(deadline)
 
         future = self._pool.submit(guarded)
-        waiting: Future[object] = future  # type: ignore[assignment]
-        self._waiting.add(waiting)
+        pending: Future[object] = future  # type: ignore[assignment]
+        self._pending.add(pending)
         loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._waiting.discard, waiting))
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._pending.discard, pending))
         result = asyncio.wrap_future(future)
         try:
             await asyncio.wait((result, left), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

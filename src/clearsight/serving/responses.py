@@ -63,8 +63,8 @@ def explanation(
     drawn = overlay(found.pixels, found.heat).transpose(2, 0, 1) if picture else None
     return {
         "image": found.image, "method": found.method, "task": found.task, "target": found.target,
-        "opposite": found.opposite, "belief": found.belief if probabilistic else None,
-        "value": None if probabilistic else found.belief,
+        "opposite": found.opposite, "probability": found.value if probabilistic else None,
+        "value": None if probabilistic else found.value,
         "strongest": float(found.heat.flat[np.abs(found.heat).argmax()]),
         "shape": list(found.heat.shape), "picture": None if drawn is None else data_uri(drawn),
         "below": png(shown(found.pixels, deep)) if apart else None,
@@ -139,7 +139,7 @@ def unit(found: UnitInputs) -> dict[str, Any]:
         "place": list(found.place), "window": list(found.window),
         "looked_at": list(found.looked_at) if found.looked_at else None, "view": _view(found.view),
         "picture": png(unit_colours(found.values)), "inputs": found.inputs, "rest": found.rest, "bias": found.bias,
-        "how": found.how,
+        "operation": found.operation,
         "feeders": [
             {
                 "layer": f.node, "unit": f.unit, "amount": f.amount, "value": f.value,

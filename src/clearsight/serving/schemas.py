@@ -1,4 +1,4 @@
-"""What requests may hold and answers do hold, as OpenAPI tells it. Pictures are PNG data URIs."""
+"""The content of requests and responses, as described by OpenAPI. Pictures are PNG data URIs."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Unreadable(BaseModel):
 
 
 class FaithfulnessBody(BaseModel):
-    """Areas under the curves of belief as places are taken away and put back; score at or below 0: no more than
-    chance; verdict: which it is, in words.
+    """Areas under the curves of the probability under deletion and insertion; score at or below 0: not better than
+    chance; verdict: the score in words.
     """
 
     verdict: str
@@ -39,12 +39,12 @@ class FaithfulnessBody(BaseModel):
 
 class ExplanationBody(BaseModel):
     """A heatmap. target: the class, label or number that places speak for, or "anomaly". opposite: of two classes the
-    other, else "". belief: in the target, null for a number; value: the number, null for the others; faithfulness is
-    in beliefs, or in the number's spread, and never measured for anomalies. strongest: the value of the map farthest
-    from 0, of anomaly-map in deviations. picture: a PNG data URI of the image in gray under the map's colours. below,
-    above: the image as the network sees it, and the map in colours as opaque as it is strong, to lay over it, where
-    asked for. signed: places may speak against the target. heat: rows of the map, where asked for; shape: its height
-    and width. verdict: what says whether to believe it, in words.
+    other, else "". probability: of the target, null for a number; value: the number, null for the others; faithfulness
+    is in probabilities, or in the number's spread, and never measured for anomalies. strongest: the value of the map
+    farthest from 0, of anomaly-map in deviations. picture: a PNG data URI of the image in gray under the map's colours.
+    below, above: the image as the network sees it, and the map in colours as opaque as it is strong, to lay over it,
+    where asked for. signed: places may speak against the target. heat: rows of the map, where asked for; shape: its
+    height and width. verdict: its faithfulness and limitations, in words.
     """
 
     image: str
@@ -52,7 +52,7 @@ class ExplanationBody(BaseModel):
     task: str
     target: str
     opposite: str
-    belief: float | None
+    probability: float | None
     value: float | None
     strongest: float
     shape: tuple[int, int]
@@ -87,24 +87,24 @@ class Neighbours(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """The model in service. task: its name, such as classification. classes: names of what is predicted. answer: what
-    else there is to know to read predictions, such as thresholds; null for classes. studio: the view of predictions in
+    """The model in service. task: its name, such as classification. classes: names of what is predicted. task_card:
+    what else is needed to read predictions, such as thresholds; null for classes. studio: the view of predictions in
     the studio. sounds: it learned from WAV files. methods: those `explain` takes. search: whether it has an index.
-    left_out: what this model or its folder does not have, each with the reason and what would bring it: search, attack,
-    network, patches, report, card. unsuited: those that no model of this task has. accepts: limits of a request.
+    left_out: what this model or its folder lacks, each with the reason and the command that adds it: search, attack,
+    network, patches, report, robustness. unsuited: those that no model of this task has. accepts: limits of a request.
     """
 
     name: str
     task: str
     classes: list[str]
-    answer: dict[str, Any] | None
+    task_card: dict[str, Any] | None
     studio: str
     network: str
     input: dict[str, Any]
     temperature: float
     sounds: bool
     images: int | None
-    limits: dict[str, Any] | None
+    ood_detector: dict[str, Any] | None
     scores: dict[str, Any]
     versions: dict[str, str]
     engine: str
@@ -239,7 +239,7 @@ class UnitBody(BaseModel):
     looked_at: Box | None
     view: ViewBody | None
     picture: str
-    how: str
+    operation: str
     feeders: list[FeederBody]
     inputs: int
     rest: float | None

@@ -88,7 +88,7 @@ class Connection(HttpToolsProtocol):
             piece = bytes(self._unparsed[:PIECE_BYTES])
             del self._unparsed[:PIECE_BYTES]
             if not self._in_body and "head" not in self._timers:
-                self._await_head()  # also for empty lines between messages, of which the parser tells nothing
+                self._await_head()  # also for empty lines between messages, which the parser does not report
             self._ended = False
             self._overhead += len(piece)
             super().data_received(piece)
@@ -194,9 +194,9 @@ class Server(uvicorn.Server):
         self._stopping = stopping
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        waiting = len(self.server_state.tasks)
-        event("stopping", requests=waiting)
-        self._stopping(waiting)
+        pending = len(self.server_state.tasks)
+        event("stopping", requests=pending)
+        self._stopping(pending)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -206,7 +206,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(app: FastAPI, config: ServeConfig, stopping: Callable[[int], None] = lambda waiting: None) -> Server:
+def make_server(app: FastAPI, config: ServeConfig, stopping: Callable[[int], None] = lambda pending: None) -> Server:
     """A server of the application, not started."""
     return Server(
         uvicorn.Config(

@@ -102,7 +102,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
 
     for path, name, words in (
         ("/v1/report.html", "report", "The report of the model's training"),
-        ("/v1/audit/card.html", "card", "The card of what the model's answers stand"),
+        ("/v1/robustness/robustness.html", "robustness", "The robustness report"),
     ):
         app.add_api_route(
             path, _page(looker, name), methods=["GET"], summary=words, response_class=Response, tags=["studio"],
@@ -116,8 +116,8 @@ def _page(looker: Looker, name: str):  # type: ignore[no-untyped-def]
         try:
             content = await asyncio.to_thread(looker.folder.page, name)
         except (BundleError, OSError) as error:
-            told = error if isinstance(error, BundleError) else BundleError(f"the {name} cannot be read")
-            raise RefusedError(404, told) from None
+            problem = error if isinstance(error, BundleError) else BundleError(f"the {name} cannot be read")
+            raise RefusedError(404, problem) from None
         return Response(content, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 
     page.__name__ = name

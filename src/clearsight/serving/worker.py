@@ -4,8 +4,8 @@ On a CPU the engine is there twice. A batch that comes while no other is at work
 several batches run side by side, a core each, which takes less of the processor in all (measured on two cores: 18 ms of
 a core per image of EfficientNet-Lite0 in place of 23) and does not stall when decoding needs a core.
 
-Counted as taken on is an image until its work has truly ended, even where whoever asked has been told to come again; so
-what runs at once is bounded whatever clients do.
+An image counts as accepted until its work has ended, even if the client has received a 429; so the work in progress
+is bounded whatever clients do.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Worker:
 
     async def predict(self, images: Sequence[Upload], coverage: float) -> list[Seen | ImageError]:
         """What each image's answer is, or why it cannot be read."""
-        return await self._in_time([self._take(self._see(image, coverage)) for image in self._admit(images)])
+        return await self._in_time([self._take(self._predict_one(image, coverage)) for image in self._admit(images)])
 
     async def search(self, image: Upload, k: int) -> list[dict[str, Any]]:
         """The k indexed images most similar to one, best first."""
@@ -108,7 +108,7 @@ class Worker:
         return found[0]
 
     async def explain(
-        self, image: Upload, method: str | None, target: str | None, settings: Settings, judged: bool, left: Left
+        self, image: Upload, method: str | None, target: str | None, settings: Settings, faithfulness: bool, left: Left
     ) -> Explanation:
         """A heatmap of one image, given up when `left` is done. RefusedError 422 where it takes longer than it may, 429
         where others wait.
@@ -122,7 +122,7 @@ class Worker:
         def work(deadline: Deadline) -> Explanation:
             found = explain(
                 self._explained_predictor(), pixels[None], method=chosen, target=target, settings=settings,
-                judged=judged, console=deadline,
+                faithfulness=faithfulness, console=deadline,
             )  # fmt: skip
             return replace(next(iter(found)), image=image.name)
 
@@ -132,7 +132,7 @@ class Worker:
             self.metrics.refused.labels("explanations").inc()
             raise overloaded("other explanations are waiting", self.config.explain_timeout / 4) from None
         except TimeoutError:
-            fix = "ask for fewer samples, for judged=false, for grad-cam, or raise --explain-timeout"
+            fix = "use fewer samples, faithfulness=false or grad-cam, or raise --explain-timeout"
             raise too_slow("the explanation", self.config.explain_timeout, fix) from None
 
     def _admit(self, images: Sequence[Upload]) -> Sequence[Upload]:
@@ -170,7 +170,7 @@ class Worker:
             raise overloaded("the answer takes too long", (self._batcher.seconds_per_item or 0.0) * self.taken)
         return [task.result() for task in tasks]
 
-    async def _see(self, image: Upload, coverage: float) -> Seen | ImageError:
+    async def _predict_one(self, image: Upload, coverage: float) -> Seen | ImageError:
         began = time.perf_counter()
         try:
             pixels = await self.decoded(image)
@@ -199,7 +199,7 @@ class Worker:
             pixels, layer = await self.decoded(image), index.card.layer
             features = await self._batcher.call(lambda: next(iter(self.predictor.embeddings(pixels[None], layer))))
         else:
-            seen = await self._see(image, 0.9)
+            seen = await self._predict_one(image, 0.9)
             if isinstance(seen, ImageError):
                 raise seen
             features = seen.features[None]
@@ -245,7 +245,7 @@ class Worker:
         for coverage in {q.coverage for q in questions}:
             rows = [i for i, q in enumerate(questions) if q.coverage == coverage]
             part = ModelOutput(output.logits[rows], output.features[rows], output.statistics[rows])
-            predictions = self.predictor.answers(part, [questions[i].name for i in rows], coverage)
+            predictions = self.predictor.predictions_of(part, [questions[i].name for i in rows], coverage)
             for i, prediction in zip(rows, predictions, strict=True):
                 found[i] = Seen(prediction, output.features[i], questions[i].pixels)
         return [seen for seen in found if seen is not None]

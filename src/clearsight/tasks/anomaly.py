@@ -8,13 +8,13 @@ is a p-value: among normal images it falls below any a in at most the share a, w
 [Vovk et al. 2005; Bates et al. 2023]. An image is called an anomaly where p is at most the share of false alarms asked
 for; with V images no share below 1 / (V + 1) can be promised.
 
-What anomalies look like nobody has said, so the probability of one rests on two assumptions, both kept in the card:
+No anomaly was seen in training, so the probability of one rests on two assumptions, both stored in the card:
 the share PRIOR of all images are anomalies, and their p-values crowd near 0 as Beta(SHAPE, 1) does, the usual family
 for p-values under an alternative [Sellke, Bayarri, Berger 2001]. Then
 
     probability = prior f / (prior f + 1 - prior),  f = shape p^(shape - 1)
 
-SHAPE = 0.1 stands for a model that tells the two apart with AUROC 1 / (1 + SHAPE) = 0.91.
+SHAPE = 0.1 corresponds to a model that separates the two with AUROC 1 / (1 + SHAPE) = 0.91.
 
 Normal are the classes that the user names; else the one class there is; else, where the data states splits, the one
 class in its training folder, as in the layout of MVTec AD (train/good, test/good, test/broken) [Bergmann et al. 2019].
@@ -92,7 +92,7 @@ class Anomaly(Task):
         data="normal images, in a class of their own where there are others",
         names=("answer", "answers"),
         group="class",
-        score_curve=("Accuracy", "accuracy how often it told the normal classes apart"),
+        score_curve=("Accuracy", "accuracy on the normal classes"),
         recipe="Images, scaled to {size}, are compared with normal ones, by the features of a network ({model}) or by "
         "their pixels. Only normal images were learned from, and no anomaly took part in any choice.",
         issues="{n} {thing}{s} to learn from may be anomalies",
@@ -102,7 +102,7 @@ class Anomaly(Task):
     training: ClassVar[Training] = Training(
         head="one-class",
         losses=LOSSES,
-        unsupported=frozenset({"class_weights", "adversarial", "freeze", "heal", "fit"}),
+        unsupported=frozenset({"class_weights", "adversarial", "freeze", "auto_fix", "resize_mode"}),
         ood=None,
         small_from_scratch=False,
         tries_sizes=False,
@@ -135,13 +135,13 @@ class Anomaly(Task):
             )
         names = normal_classes(dataset, options)
         usual = np.array([name in names for name in dataset.classes])
-        strange = (~usual)[dataset.labels]
+        anomalous = (~usual)[dataset.labels]
         notes = dataset.notes
-        stated = strange & np.isin(dataset.given, _learned_from(dataset))
+        stated = anomalous & np.isin(dataset.given, _learned_from(dataset))
         if stated.any() and not options.evaluating:
             left = f"{int(stated.sum())} images of other classes stand in the splits to learn from, and are left out"
             notes = tuple(dict.fromkeys((*notes, left)))
-        return replace(dataset, task=cls, names=NAMES, values=strange[:, None].astype(np.float32), notes=notes)
+        return replace(dataset, task=cls, names=NAMES, values=anomalous[:, None].astype(np.float32), notes=notes)
 
     @classmethod
     def words(cls, dataset: Dataset, i: int) -> str:
@@ -172,7 +172,7 @@ class Anomaly(Task):
         normal = normal_classes(dataset, TaskOptions(normal=config.data.normal))
         if config.model.model != "auto" and config.model.pretrained is False and len(normal) == 1:
             raise ConfigError(
-                f"{config.model.model} would start from random weights and learn to tell normal classes apart",
+                f"{config.model.model} would start from random weights and learn to classify the normal classes",
                 found=f"one normal class, {normal[0]}",
                 fix="leave out --model, or name a network with published weights",
             )
@@ -199,7 +199,7 @@ class Anomaly(Task):
         return 1
 
     def training_score(self, outputs: Tensor, encoded: Tensor, loss: str) -> Tensor:
-        """How often normal classes are told apart, which a network learns where it starts from random weights."""
+        """Accuracy on the normal classes, which a network learns if it starts from random weights."""
         return (outputs.argmax(1) == encoded.argmax(1)).float()
 
     def calibrated(self, outputs: Outputs, truth: NDArray[Any]) -> Anomaly:
@@ -313,7 +313,7 @@ def normal_classes(dataset: Dataset, options: TaskOptions) -> tuple[str, ...]:
     names = _asked(options.normal, dataset.classes) if options.normal is not None else _only(dataset)
     if unknown := [] if options.evaluating else [name for name in names if name not in dataset.classes]:
         raise DataError(
-            f"there is no class {unknown[0]!r} that could be normal",
+            f"unknown normal class {unknown[0]!r}",
             found=", ".join(dataset.classes[:8]) + (", ..." if len(dataset.classes) > 8 else ""),
             fix=nearest(unknown[0], dataset.classes),
         )
@@ -345,7 +345,7 @@ def _only(dataset: Dataset) -> tuple[str, ...]:
     if len(present) != 1:
         some = ", ".join(dataset.classes[i] for i in present[:8]) + (", ..." if len(present) > 8 else "")
         raise DataError(
-            "which classes are normal is not said",
+            "the normal classes are not stated",
             found=f"{len(present)} classes: {some}",
             fix=f"name them, such as --normal {_likely(dataset, labels)}",
         )

@@ -29,7 +29,7 @@ SHOWN = 24
 @dataclass(frozen=True)
 class GroupScore:
     """Images of one class. auroc: of an anomalous class against all normal images; None for a normal one. called: the
-    share that is called an anomaly. belief: mean probability of one.
+    share that is called an anomaly. mean_probability: of an anomaly.
     """
 
     name: str
@@ -37,7 +37,7 @@ class GroupScore:
     images: int
     auroc: float | None
     called: float
-    belief: float
+    mean_probability: float
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class AnomalyEvaluation(Evaluation):
     """Scores of N images. auroc: the probability that an anomaly scores above a normal image, with a bootstrap interval
     of 95 %; None where the images are all of one kind, as is average_precision. false_alarms: the share of normal
     images called anomalies, with its interval; promised: the share they were to keep to. found: of anomalies called so.
-    belief_in_anomalies, belief_in_normal: mean probability of an anomaly among either.
+    probability_in_anomalies, probability_in_normal: mean probability of an anomaly among either.
     """
 
     task: ClassVar[str] = "anomaly"
@@ -67,8 +67,8 @@ class AnomalyEvaluation(Evaluation):
     false_alarms: float | None
     false_alarms_interval: tuple[float, float] | None
     found: float | None
-    belief_in_anomalies: float | None
-    belief_in_normal: float | None
+    probability_in_anomalies: float | None
+    probability_in_normal: float | None
     per_group: tuple[GroupScore, ...]
     mistakes: tuple[AnomalyMistake, ...]
     scores: NDArray[np.float64]
@@ -98,7 +98,7 @@ class AnomalyEvaluation(Evaluation):
         """The numbers that go into metrics.json."""
         about = (
             "n", "anomalies", "auroc", "auroc_interval", "average_precision", "promised", "false_alarms",
-            "false_alarms_interval", "found", "belief_in_anomalies", "belief_in_normal",
+            "false_alarms_interval", "found", "probability_in_anomalies", "probability_in_normal",
         )  # fmt: skip
         each = {g.name: {k: v for k, v in vars(g).items() if k != "name"} for g in self.per_group}
         return {**{name: getattr(self, name) for name in about}, "per_group": each}
@@ -140,31 +140,31 @@ class AnomalyEvaluation(Evaluation):
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """AUROC, false alarms and anomalies found, a row for each class, the scores, and what went wrong."""
         normal = self.n - self.anomalies
-        said = []
+        sentences = []
         if self.false_alarms is not None:
-            said.append(
+            sentences.append(
                 f"Of **{count(normal, f'normal test {thing}')}**, **{percent(self.false_alarms)}** are called "
                 "anomalies."
             )
         if self.found is not None:
-            said.append(f"Of **{count(self.anomalies, 'anomaly', 'anomalies')}**, **{percent(self.found)}** are.")
+            sentences.append(f"Of **{count(self.anomalies, 'anomaly', 'anomalies')}**, **{percent(self.found)}** are.")
         cards = Cards(tuple(self._cards(thing)), none=f"None of the test {thing}s.")
         return ReportParts(
-            verdict=" ".join(said) or f"There were no test {thing}s.",
+            verdict=" ".join(sentences) or f"There were no test {thing}s.",
             tiles=tuple(self._tiles(thing)),
             table=Table(
                 ("Class", f"{thing.capitalize()}s", "AUROC", "Called anomalies", "Mean probability"),
                 tuple(
                     (
                         g.name + (" (normal)" if g.normal else ""), f"{g.images:,}",
-                        "–" if g.auroc is None else f"{g.auroc:.3f}", percent(g.called), percent(g.belief),
+                        "–" if g.auroc is None else f"{g.auroc:.3f}", percent(g.called), percent(g.mean_probability),
                     )
                     for g in self.per_group
                 ),
                 "AUROC is the chance that one of the class scores above a normal one. The probability of an "
-                f"anomaly assumes that {percent(self.prior)} of all {thing}s are anomalies, and that they are told "
-                f"from normal ones with an AUROC of {1 / (1 + self.shape):.2f}. No anomaly was learned from, so it is "
-                "only a scale; the share of false alarms is what holds.",
+                f"anomaly assumes that {percent(self.prior)} of all {thing}s are anomalies, and that they are "
+                f"separated from normal ones with an AUROC of {1 / (1 + self.shape):.2f}. No "
+                "anomaly was seen in training, so it is only a scale; the share of false alarms is the guarantee.",
             ),
             charts=Charts(
                 (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
@@ -228,12 +228,12 @@ def evaluate_anomalies(
     groups: the class of each image.
     """
     truth, scores = targets[:, 0] > 0, np.asarray(outputs, np.float64)[:, 0]
-    called, belief, p = task.given(outputs), task.decode(outputs)[:, 0], task.p_values(outputs)
+    called, probabilities, p = task.given(outputs), task.decode(outputs)[:, 0], task.p_values(outputs)
     area = auroc(scores[~truth], scores[truth]) if truth.any() and not truth.all() else None
     alarms = int((called & ~truth).sum())
     where = np.arange(len(truth)) if indices is None else indices
     wrong = np.flatnonzero(called != truth)
-    surest = wrong[np.argsort(-np.where(truth, p, belief)[wrong], kind="stable")]
+    surest = wrong[np.argsort(-np.where(truth, p, probabilities)[wrong], kind="stable")]
     return AnomalyEvaluation(
         n=len(truth),
         anomalies=int(truth.sum()),
@@ -244,15 +244,15 @@ def evaluate_anomalies(
         false_alarms=_mean(called[~truth]),
         false_alarms_interval=None if truth.all() else wilson_interval(alarms, int((~truth).sum())),
         found=_mean(called[truth]),
-        belief_in_anomalies=_mean(belief[truth]),
-        belief_in_normal=_mean(belief[~truth]),
-        per_group=_per_group(groups, truth, scores, called, belief),
+        probability_in_anomalies=_mean(probabilities[truth]),
+        probability_in_normal=_mean(probabilities[~truth]),
+        per_group=_per_group(groups, truth, scores, called, probabilities),
         mistakes=tuple(
             AnomalyMistake(
                 int(where[i]),
                 images[i] if images is not None else f"#{where[i]}",
                 "missed" if truth[i] else "false alarm",
-                float(belief[i]),
+                float(probabilities[i]),
                 float(p[i]),
             )
             for i in surest.tolist()
@@ -271,18 +271,18 @@ def _per_group(
     truth: NDArray[np.bool_],
     scores: NDArray[np.float64],
     called: NDArray[np.bool_],
-    belief: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
 ) -> tuple[GroupScore, ...]:
     names = np.array(groups if groups is not None else np.where(truth, "anomaly", "normal"))
     found = []
     for name in dict.fromkeys(names.tolist()):
         own = names == name
-        strange = bool(truth[own].any())
+        anomalous = bool(truth[own].any())
         found.append(
             GroupScore(
-                str(name), not strange, int(own.sum()),
-                auroc(scores[~truth], scores[own]) if strange and not truth.all() else None,
-                float(called[own].mean()), float(belief[own].mean()),
+                str(name), not anomalous, int(own.sum()),
+                auroc(scores[~truth], scores[own]) if anomalous and not truth.all() else None,
+                float(called[own].mean()), float(probabilities[own].mean()),
             )
         )  # fmt: skip
     return tuple(sorted(found, key=lambda g: (not g.normal, g.name)))

@@ -123,8 +123,8 @@ class ClassTree:
         found = np.zeros((count, count), np.int64)
         for k in range(count):
             above = np.flatnonzero(self.members[count:, k]) + count
-            inside = self.members[above[np.argsort(-self.depths[above])]]
-            outside = np.cumsum(inside, 0) == 0  # levels below the first that holds each class
+            in_level = self.members[above[np.argsort(-self.depths[above])]]
+            outside = np.cumsum(in_level, 0) == 0  # levels below the first that holds each class
             found[k] = outside.sum(0) + 1
             found[k, k] = 0
         return found
@@ -161,7 +161,7 @@ class HierarchyPrediction(Prediction):
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
         """As of a model of classes; where no class is probable enough, the parent stands first."""
         line = super().line(top, coverage, thing)
-        if self.none_of_these:
+        if self.is_ood:
             return line
         if self.back_off_probability is None:
             return f"no class or parent is probable enough; {line}"

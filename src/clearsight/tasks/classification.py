@@ -41,6 +41,7 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
+from clearsight.wording import count
 
 SMOOTHING = 0.1
 """Label smoothing where many small images are seen a few times each: without it Muon has them by heart before the rate
@@ -192,10 +193,10 @@ class Classification(Task):
         self, outputs: Outputs, images: Sequence[str], ood: OODScores | None, options: PredictOptions
     ) -> list[Prediction]:
         """The most probable class of each image, and its prediction set."""
-        inside = self.prediction_sets(outputs, ood, options)
+        in_set = self.prediction_sets(outputs, ood, options)
         facts: list[dict[str, Any]] = [{} if ood is None else ood.facts(i) for i in range(len(images))]
-        if inside is not None:
-            facts = [{"set": inside[i], **facts[i]} for i in range(len(images))]
+        if in_set is not None:
+            facts = [{"set": in_set[i], **facts[i]} for i in range(len(images))]
         probabilities = self.decode(outputs)
         return class_predictions(probabilities, self.names, images, facts, self.decided(probabilities))
 
@@ -244,7 +245,7 @@ class Classification(Task):
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:
         """The predicted class is only the nearest one."""
         if predicted:
-            return f"none of these, {unlike_words(percentile)}; nearest {line}"
+            return f"unknown: {unlike_words(percentile)}; nearest class {line}"
         return super().unlike_line(line, percentile, predicted)
 
     def thresholds_found(self) -> Floats:
@@ -340,7 +341,7 @@ def classes_in_columns(stated: Stated) -> tuple[NDArray[np.intp], NDArray[Any] |
         )
     if never := [name for k, name in enumerate(stated.columns) if not (likeliest == k).any()]:
         raise DataError(
-            f"soft labels in {stated.origin}: {len(never)} class(es) are never the likeliest",
+            f"soft labels in {stated.origin}: {count(len(never), 'class', 'classes')} never the most probable",
             found=", ".join(map(repr, never[:5])),
             fix="leave these columns out and let the others add up to 1, or --task regression for shares to predict",
         )

@@ -40,7 +40,7 @@ from clearsight.wording import percent, points, probability
 @dataclass(frozen=True)
 class ClassScore:
     """One class: how many images it has, how often it is found (recall) and how often its name is right (precision).
-    auroc, average_precision: of its probability, against all other classes; None where the images do not tell.
+    auroc, average_precision: of its probability, against all other classes; None if undefined on these images.
     """
 
     name: str
@@ -85,7 +85,7 @@ class ClassEvaluation(Evaluation):
     ece: float
     ece_uncalibrated: float
     mean_confidence: float
-    mean_doubt: float
+    mean_uncertainty: float
     macro_f1: float
     macro_f1_interval: tuple[float, float]
     auroc: float | None
@@ -220,9 +220,9 @@ class ClassEvaluation(Evaluation):
 
     def mistake_line(self, mistake: ClassMistake) -> str:
         """A mistake in a line."""
-        how = "sure and wrong" if mistake.probability > 0.8 else "wrong"
+        kind = "sure and wrong" if mistake.probability > 0.8 else "wrong"
         sure = probability(mistake.probability)
-        return f"{how}: {mistake.image} is {mistake.label}, called {mistake.predicted} with {sure}"
+        return f"{kind}: {mistake.image} is {mistake.label}, called {mistake.predicted} with {sure}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Accuracy and calibration, every score beside that of validation, confusions, classes, mistakes."""
@@ -230,7 +230,7 @@ class ClassEvaluation(Evaluation):
 
 
 def evaluate_classes(
-    belief: NDArray[np.floating],
+    probabilities: NDArray[np.floating],
     raw: NDArray[np.floating],
     targets: NDArray[np.integer],
     classes: Sequence[str],
@@ -250,26 +250,26 @@ def evaluate_classes(
     None takes the most probable ones.
     """
     n, k = len(targets), len(classes)
-    predicted = belief.argmax(axis=1) if predicted is None else predicted
+    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
     wrong = np.flatnonzero(predicted != targets)
-    wrong = wrong[np.argsort(-belief[wrong, predicted[wrong]], kind="stable")]
+    wrong = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
     where = np.arange(n) if indices is None else indices
     present = np.eye(k, dtype=bool)[targets]
-    ranking = ranking_scores(present, belief)
+    ranking = ranking_scores(present, probabilities)
     constant = np.tile(present.mean(0) if frequencies is None else np.asarray(frequencies, float), (n, 1))
-    calibrated = CalibrationScores.of(belief, targets)
+    calibrated = CalibrationScores.of(probabilities, targets)
     return ClassEvaluation(
         n=n,
         accuracy=accuracy(targets, predicted),
         accuracy_interval=wilson_interval(int((predicted == targets).sum()), n),
         balanced_accuracy=balanced_accuracy(targets, predicted),
-        top5=top_k_accuracy(targets, belief, 5) if k >= 6 else None,
+        top5=top_k_accuracy(targets, probabilities, 5) if k >= 6 else None,
         log_loss=calibrated.log_loss,
         brier=calibrated.brier,
-        ece=expected_calibration_error(targets, belief),
+        ece=expected_calibration_error(targets, probabilities),
         ece_uncalibrated=expected_calibration_error(targets, raw),
-        mean_confidence=float(belief.max(axis=1).mean()),
-        mean_doubt=float(entropy(belief).mean() / np.log(max(2, k))),
+        mean_confidence=float(probabilities.max(axis=1).mean()),
+        mean_uncertainty=float(entropy(probabilities).mean() / np.log(max(2, k))),
         macro_f1=macro_f1(targets, predicted, k),
         macro_f1_interval=macro_f1_interval(targets, predicted, k),
         auroc=_known(ranking.macro_auroc),
@@ -281,7 +281,7 @@ def evaluate_classes(
         frequency_brier=brier_score(targets, constant),
         per_class=_per_class(targets, predicted, classes, ranking),
         confusion=confusion_matrix(targets, predicted, k),
-        reliability=tuple(reliability_bins(targets, belief)),
+        reliability=tuple(reliability_bins(targets, probabilities)),
         reliability_uncalibrated=tuple(reliability_bins(targets, raw)),
         mistakes=tuple(
             ClassMistake(
@@ -289,15 +289,15 @@ def evaluate_classes(
                 images[int(i)] if images is not None else f"#{where[i]}",
                 classes[int(targets[i])],
                 classes[int(predicted[i])],
-                float(belief[i, predicted[i]]),
-                float(belief[i, targets[i]]),
+                float(probabilities[i, predicted[i]]),
+                float(probabilities[i, targets[i]]),
             )
             for i in wrong
         ),
         classes=tuple(classes),
         calibration=calibration,
-        roc=roc_curves(present, belief, classes),
-        precision_recall=precision_recall_curves(present, belief, classes),
+        roc=roc_curves(present, probabilities, classes),
+        precision_recall=precision_recall_curves(present, probabilities, classes),
         rule=rule,
     )
 

@@ -1,6 +1,6 @@
 """How far an evaluation of classes can be trusted: calibration, the weakest class, and what speaks against the numbers.
 
-What is said of calibration follows from the entry of the trust panel, so that no words claim more than that.
+The statement on calibration follows the entry of the trust panel, so that it never claims more.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def _calibration(test: ClassEvaluation, thing: str) -> tuple[Literal["good", "po
     entry = next(entry for entry in test.promises() if entry.name == "calibration")
     if entry.status == "kept":
         return "good", "its probabilities are calibrated"
-    if entry.status == "too few images to tell":
-        return "unknown", f"these are too few {thing}s to tell whether its probabilities are calibrated"
+    if entry.status == "too few images":
+        return "unknown", f"there are too few {thing}s to measure the calibration of its probabilities"
     if test.log_loss >= test.frequency_log_loss:
         return "poor", "its probabilities are no better than the class frequencies"
     return "poor", f"it is {'overconfident' if test.mean_confidence > test.accuracy else 'underconfident'}"

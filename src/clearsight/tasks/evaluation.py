@@ -17,7 +17,7 @@ from clearsight.tasks.sections import ReportParts
 from clearsight.tasks.subgroups import SubgroupTable
 
 NEW = " it had never seen"
-"""What is said of test images."""
+"""Added to the number of test images in the headline."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Evaluation(Result):
     @staticmethod
     @abstractmethod
     def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
-        """What a summary says, in a line or two. thing: image or sound. new: what is said of images never seen."""
+        """A summary in a line or two. thing: image or sound. new: added to the number of images."""
 
     def text(self, thing: str = "image", new: str = "") -> str:
         """What the terminal prints of an evaluation."""

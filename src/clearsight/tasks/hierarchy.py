@@ -129,7 +129,7 @@ class Hierarchy(Classification):
 @prediction_card.register
 def _(prediction: HierarchyPrediction, index: int) -> Card:
     card = prediction_card.dispatch(Prediction)(prediction, index)
-    if prediction.back_off in ("", prediction.label) or prediction.none_of_these:
+    if prediction.back_off in ("", prediction.label) or prediction.is_ood:
         return card
     line = (f"parent {prediction.back_off} {probability(prediction.back_off_probability or 0.0)}", "")
     return replace(card, lines=(*card.lines[:1], line, *card.lines[1:]))

@@ -58,7 +58,7 @@ class BackOffScores:
         """Whether answers are right as often as stated, by the interval."""
         interval = self.answered.interval
         if interval is None or interval[0] < self.stated <= interval[1]:
-            return "too few images to tell"
+            return "too few images"
         return "kept" if interval[0] >= self.stated else "not kept"
 
 

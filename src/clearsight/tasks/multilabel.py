@@ -40,6 +40,7 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
+from clearsight.wording import count
 
 SEPARATORS = ("|", ";", ",")
 """What joins the labels of an image in one cell."""
@@ -67,7 +68,7 @@ class Multilabel(Task):
     training: ClassVar[Training] = Training(
         head="regression",
         losses={"bce": binary_cross_entropy, "mse": mean_squared_error},
-        unsupported=frozenset({"class_weights", "adversarial", "freeze", "heal"}),
+        unsupported=frozenset({"class_weights", "adversarial", "freeze", "auto_fix"}),
     )
     prediction: ClassVar[type[Any]] = LabelsPrediction
     evaluation: ClassVar[type[Evaluation]] = LabelsEvaluation
@@ -77,8 +78,8 @@ class Multilabel(Task):
     localises: ClassVar[bool] = True
     studio: ClassVar[str] = "labels"
     reader: ClassVar[str] = "labels"
-    output_names: ClassVar[tuple[str, ...]] = ("beliefs", "logits")
-    parity_words: ClassVar[tuple[str, str]] = ("labels", "beliefs")
+    output_names: ClassVar[tuple[str, ...]] = ("probabilities", "logits")
+    parity_words: ClassVar[tuple[str, str]] = ("labels", "probabilities")
     int8_measure: ClassVar[tuple[str, bool] | None] = ("mean average precision", True)
 
     @classmethod
@@ -157,7 +158,7 @@ class Multilabel(Task):
             return None
         always = [name for name in constant if dataset.targets[0, dataset.names.index(name)] == 1]
         return DataError(
-            f"{len(constant)} label(s) of {dataset.name} tell no images apart",
+            f"{count(len(constant), 'constant label')} in {dataset.name}",
             found=f"{(always or constant)[0]!r} {'holds for every image' if always else 'is never positive'}",
             fix="leave these labels out, or add images of the other kind",
         )

@@ -81,7 +81,7 @@ class Ordinal(Task):
     training: ClassVar[Training] = Training(
         head="regression",
         losses={"bce": binary_cross_entropy},
-        unsupported=frozenset({"class_weights", "adversarial", "label_smoothing", "freeze", "heal"}),
+        unsupported=frozenset({"class_weights", "adversarial", "label_smoothing", "freeze", "auto_fix"}),
     )
     prediction: ClassVar[type[Any]] = Prediction
     evaluation: ClassVar[type[Evaluation]] = GradesEvaluation
@@ -106,7 +106,7 @@ class Ordinal(Task):
             cells = _as_numbers(stated, cells) or cells
         if not given and not all(map(_is_number, cells)):
             raise DataError(
-                f"the order of the grades in {stated.origin} is not said",
+                f"the order of the grades in {stated.origin} is not stated",
                 found=", ".join(sorted(set(cells), key=natural_key)[:8]),
                 fix="name them, lowest first, such as --grades none,mild,severe",
             )

@@ -2,7 +2,7 @@
 
 Each entry states numbers with the range that is required of them. Its status follows from these alone, so that no entry
 can claim more than its own numbers: kept where every number lies inside its range with its whole confidence interval,
-not kept where one lies outside with all of it, and too few images to tell where an interval reaches across the bound or
+not kept where one lies outside with all of it, and too few images where an interval reaches across the bound or
 a number could not be measured.
 """
 
@@ -17,7 +17,7 @@ from clearsight.calibration.prediction_sets import coverage_band
 from clearsight.metrics import wilson_interval
 from clearsight.wording import count, percent, points
 
-Status = Literal["kept", "not kept", "too few images to tell"]
+Status = Literal["kept", "not kept", "too few images"]
 Name = Literal["accuracy", "calibration", "coverage", "ood", "label_issues", "robustness"]
 
 TITLES: dict[str, str] = {
@@ -44,7 +44,7 @@ MORE_IMAGES = "test on more images: `clearsight evaluate RUN DATA`, or train wit
 """What to do where the test images are too few."""
 
 WIDEST = 0.1
-"""Distance from the stated coverage or false alarm rate that a band may reach and still tell something."""
+"""Largest distance of an informative band from the stated coverage or false alarm rate."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Check:
 
     value: None where it was not measured. interval: confidence interval of the value; None for a number that is
     compared as it is, with a band that holds sampling error already. beyond: `low` itself is not enough. enough: there
-    are images enough for the comparison to tell something.
+    are enough images for an informative comparison.
     """
 
     what: str
@@ -68,19 +68,19 @@ class Check:
     def status(self) -> Status:
         """Follows from the numbers alone."""
         if self.value is None or not math.isfinite(self.value):
-            return "too few images to tell"
+            return "too few images"
         least, most = self.interval or (self.value, self.value)
         above = least > self.low if self.beyond else least >= self.low
         if above and most <= self.high:
-            return "kept" if self.enough else "too few images to tell"
+            return "kept" if self.enough else "too few images"
         below = most <= self.low if self.beyond else most < self.low
-        return "not kept" if below or least > self.high else "too few images to tell"
+        return "not kept" if below or least > self.high else "too few images"
 
 
 @dataclass(frozen=True)
 class PanelEntry:
-    """One promise. words: its numbers. required: what they must be. fix: what to do where it is not kept, or cannot be
-    told; a command in `backquotes`.
+    """One promise. words: its numbers. required: what they must be. fix: what to do if it is not kept, or cannot be
+    measured; a command in `backquotes`.
     """
 
     name: Name
@@ -96,7 +96,7 @@ class PanelEntry:
         found = {check.status for check in self.checks}
         if "not kept" in found:
             return "not kept"
-        return "too few images to tell" if "too few images to tell" in found or not found else "kept"
+        return "too few images" if "too few images" in found or not found else "kept"
 
     @property
     def title(self) -> str:
@@ -167,12 +167,12 @@ class TrustPanel:
 
     def headline(self) -> str:
         """How many promises are kept, and which are not."""
-        said = f"{self.kept} of {count(len(self.entries), 'promise')} kept"
-        for status in ("not kept", "too few images to tell"):
+        words = f"{self.kept} of {count(len(self.entries), 'promise')} kept"
+        for status in ("not kept", "too few images"):
             names = [entry.title.lower() for entry in self.entries if entry.status == status]
             if names:
-                said += f"; {status}: {', '.join(names)}"
-        return said
+                words += f"; {status}: {', '.join(names)}"
+        return words
 
     def lines(self) -> list[str]:
         """A line for each entry; of those that are not kept also what is required, and what to do."""
@@ -343,12 +343,12 @@ def label_issues_entry(flagged: int, examined: int, false_share: float | None) -
     without flags it is 0.
     """
     share = 0.0 if not flagged else false_share
-    said = "not known" if share is None else percent(share)
+    expected = "not known" if share is None else percent(share)
     return PanelEntry(
         "label_issues",
         (Check("expected share of false flags", share, None, low=0.0, high=FALSE_FLAGS, enough=examined > 0),),
         f"{count(flagged, 'label')} of {examined:,} flagged"
-        + (f", expected share of false flags {said}" * bool(flagged)),
+        + (f", expected share of false flags {expected}" * bool(flagged)),
         f"at most {percent(FALSE_FLAGS)} of the flags are false",
         "look at the flagged images before you leave any out",
     )
@@ -361,11 +361,11 @@ def robustness_entry(right_before: int, right_after: float, changes: int) -> Pan
     share = right_after / right_before if right_before else None
     # a mean over several changes varies less than one change, so the interval is on the safe side
     interval = None if share is None else _around(share, right_before)
-    said = "not measured" if share is None or interval is None else f"{percent(share)} ({_span(interval)})"
+    measured = "not measured" if share is None or interval is None else f"{percent(share)} ({_span(interval)})"
     return PanelEntry(
         "robustness",
         (Check("accuracy retained", share, interval, low=RETAINED, high=1.0),),
-        f"{said} of the images predicted rightly still are under {count(changes, 'mild change')}",
+        f"{measured} of the images predicted rightly still are under {count(changes, 'mild change')}",
         f"at least {percent(RETAINED)}",
         "`clearsight robustness RUN` names the changes; train with --augment strong",
     )

@@ -27,13 +27,13 @@ NOTHING = 0.0005
 """Probability below which only the likeliest class is listed: it would read as none."""
 
 COLUMNS = {
-    "doubt": "uncertainty", "strangeness": "ood_percentile", "none_of_these": "is_ood", "set": "prediction_set",
+    "uncertainty": "uncertainty", "ood_percentile": "ood_percentile", "is_ood": "is_ood", "set": "prediction_set",
     "probabilities": "probability",
 }  # fmt: skip
 """Names of columns, where a field of a prediction is called otherwise."""
 
 UNKNOWN = "unknown"
-"""What is said of an image that is out of distribution."""
+"""The label shown for an image that is out of distribution."""
 
 
 def prediction_row(prediction: Any, names: Sequence[str] = ()) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def prediction_card(prediction: Any, index: int) -> Card:
 
 @prediction_card.register
 def _(prediction: Prediction, index: int) -> Card:
-    lines = [("nearest class" if prediction.none_of_these else "", prediction.label)]
+    lines = [("nearest class" if prediction.is_ood else "", prediction.label)]
     if prediction.set is not None:
         lines.append((f"prediction set: {listed(list(prediction.set)) if prediction.set else 'empty'}", ""))
     return _known(prediction, index, lines, _likeliest(prediction.probabilities))
@@ -113,7 +113,7 @@ def _(prediction: OutputsPrediction, index: int) -> Card:
 def _known(
     prediction: Any, index: int, lines: Sequence[tuple[str, str]], shares: tuple[tuple[str, float], ...] = ()
 ) -> Card:
-    flag = UNKNOWN if prediction.none_of_these else ""
+    flag = UNKNOWN if prediction.is_ood else ""
     return Card(index, prediction.image, tuple(lines), shares=shares, flag=flag)
 
 

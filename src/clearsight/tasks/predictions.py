@@ -30,20 +30,20 @@ def _in(low: float | None, high: float | None, **more: Any) -> Any:
 class Prediction:
     """The prediction for one image of a model of classes: the most probable one, or what an operating point decides.
 
-    probabilities: class to calibrated probability, likeliest first. doubt: their entropy over log K, 0 = sure, 1 = no
-    idea. set: the classes that, together, hold the true one with the coverage asked for, the most probable always among
-    them; None without calibration. strangeness: the share of known images that look less strange. none_of_these: out of
-    distribution. The last two are None where no detector was fitted.
+    probabilities: class to calibrated probability, most probable first. uncertainty: normalised entropy, the entropy of
+    the probabilities over log K, 0 to 1. set: the prediction set, which holds the true class with the given coverage
+    and always the most probable class; None without calibration. ood_percentile: the share of known images with a lower
+    OOD score. is_ood: whether the image is out of distribution. The last two are None without an OOD detector.
     """
 
     image: str
     label: str
     probability: float = _in(0, 1)
-    doubt: float = _in(None, None)
+    uncertainty: float = _in(None, None)
     probabilities: dict[str, float] = field(default_factory=dict)
     set: tuple[str, ...] | None = None
-    strangeness: float | None = None
-    none_of_these: bool | None = None
+    ood_percentile: float | None = None
+    is_ood: bool | None = None
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
         """The prediction in words. top: classes to list. coverage: of the set to name, if any. thing: image or
@@ -52,9 +52,9 @@ class Prediction:
         words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
         if self.probability < max(self.probabilities.values(), default=0.0):  # by costs, or a precision or recall
             words = f"{self.label} by its operating point; {words}"
-        if self.none_of_these:
-            words = f"none of these, {unlike_words(self.strangeness or 0.0, thing)}; nearest {words}"
-        line = f"{words}  (doubt {self.doubt:.2f})"
+        if self.is_ood:
+            words = f"unknown: {unlike_words(self.ood_percentile or 0.0, thing)}; nearest class {words}"
+        line = f"{words}  (uncertainty {self.uncertainty:.2f})"
         if coverage is None:
             return line
         if self.set is None:
@@ -64,23 +64,23 @@ class Prediction:
 
 @dataclass(frozen=True)
 class LabelsPrediction:
-    """The prediction for one image of a model of labels. labels: those given, likeliest first. probabilities: of every
-    label, likeliest first; they do not sum to 1. doubt: the mean over labels of the entropy of each, 0 = sure, 1 = no
-    idea. strangeness, none_of_these: as for classes.
+    """The prediction for one image of a model of labels. labels: the predicted ones, most probable first.
+    probabilities: of every label, most probable first; they do not sum to 1. uncertainty: normalised entropy, the mean
+    over labels, 0 to 1. ood_percentile, is_ood: as for classes.
     """
 
     image: str
     labels: tuple[str, ...]
     probabilities: dict[str, float]
-    doubt: float
-    strangeness: float | None = None
-    none_of_these: bool | None = None
+    uncertainty: float
+    ood_percentile: float | None = None
+    is_ood: bool | None = None
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
         """The labels given, and the probabilities of the likeliest `top`."""
         words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
-        line = f"{', '.join(self.labels) or 'none of its labels'}  (of {words}; doubt {self.doubt:.2f})"
-        return line + _beside(self.strangeness, self.none_of_these, thing)
+        line = f"{', '.join(self.labels) or 'no label'}  (of {words}; uncertainty {self.uncertainty:.2f})"
+        return line + _beside(self.ood_percentile, self.is_ood, thing)
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class NumbersPrediction:
     values: dict[str, float]
     intervals: dict[str, tuple[float, float]] | None = field(metadata={"infinite": True})
     within: float | None = None
-    strangeness: float | None = None
-    none_of_these: bool | None = None
+    ood_percentile: float | None = None
+    is_ood: bool | None = None
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
         """The numbers and their intervals. coverage: of these."""
@@ -106,14 +106,14 @@ class NumbersPrediction:
         )
         within = f"  within {self.within:.3g} degrees" if self.within is not None else ""
         line = f"{words}{within}  at {0.9 if coverage is None else coverage:.0%}"
-        return line + _beside(self.strangeness, self.none_of_these, thing)
+        return line + _beside(self.ood_percentile, self.is_ood, thing)
 
 
 @dataclass(frozen=True)
 class AnomalyPrediction:
     """The prediction for one image of an anomaly model. anomaly: its p-value is at most the share of false alarms asked
-    for. p_value: of normal images, the share that look at least so strange. probability: of an anomaly, if the share
-    `prior` of all images are anomalies. score: the model's own, larger for stranger.
+    for. p_value: the share of normal images with a score at least as high. probability: of an anomaly, if the share
+    `prior` of all images are anomalies. score: the anomaly score of the model.
     """
 
     image: str
@@ -125,20 +125,19 @@ class AnomalyPrediction:
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
         """Whether it is an anomaly. thing: what it was asked of, an image or a sound."""
         word = "anomaly" if self.anomaly else "normal"
-        normal = "images look" if thing == "image" else f"{thing}s are"
-        return f"{word}  (anomaly {probability(self.probability)}; {self.p_value:.1%} of normal {normal} as strange)"
+        return f"{word}  (anomaly {probability(self.probability)}; {self.p_value:.1%} of normal {thing}s score as high)"
 
 
 @dataclass(frozen=True)
 class OutputsPrediction:
     """The prediction for one image of a task without a kind of its own. outputs: of each output, its values by name, or
-    by number where they are not one for each name. strangeness, none_of_these: as for classes.
+    by number if they are not one for each name. ood_percentile, is_ood: as for classes.
     """
 
     image: str
     outputs: dict[str, dict[str, float]]
-    strangeness: float | None = None
-    none_of_these: bool | None = None
+    ood_percentile: float | None = None
+    is_ood: bool | None = None
 
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
         """Every output and its values."""
@@ -146,7 +145,7 @@ class OutputsPrediction:
             f"{output}: {', '.join(f'{name} {value:.4g}' for name, value in values.items())}"
             for output, values in self.outputs.items()
         )
-        return line + _beside(self.strangeness, self.none_of_these, thing)
+        return line + _beside(self.ood_percentile, self.is_ood, thing)
 
 
 def class_predictions(
@@ -161,7 +160,7 @@ def class_predictions(
     ones where there is none.
     """
     p = np.asarray(probabilities, np.float64)
-    doubt = -(p * np.log(np.maximum(p, 1e-300))).sum(1) / np.log(max(2, len(names)))
+    uncertainty = -(p * np.log(np.maximum(p, 1e-300))).sum(1) / np.log(max(2, len(names)))
     found = []
     for i, image in enumerate(images):
         order = np.argsort(-p[i], kind="stable").tolist()
@@ -170,7 +169,7 @@ def class_predictions(
         if facts.get("set") is not None:
             facts["set"] = tuple(names[k] for k in order if facts["set"][k])
         k = order[0] if decided is None else int(decided[i])
-        found.append(Prediction(image, names[k], float(p[i, k]), float(doubt[i]), ranked, **facts))
+        found.append(Prediction(image, names[k], float(p[i, k]), float(uncertainty[i]), ranked, **facts))
     return found
 
 
@@ -200,7 +199,7 @@ def labels_predictions(
     known: Sequence[dict[str, Any]],
 ) -> list[LabelsPrediction]:
     """The prediction for each image, from probabilities (N, K) and thresholds (K,). known: its other fields."""
-    given, doubt = probabilities >= np.array(thresholds), binary_entropy(probabilities).mean(1)
+    given, uncertainty = probabilities >= np.array(thresholds), binary_entropy(probabilities).mean(1)
     found = []
     for i, image in enumerate(images):
         order = np.argsort(-probabilities[i], kind="stable")
@@ -209,7 +208,7 @@ def labels_predictions(
                 image,
                 tuple(names[k] for k in order if given[i, k]),
                 {names[k]: float(probabilities[i, k]) for k in order},
-                float(doubt[i]),
+                float(uncertainty[i]),
                 **known[i],
             )
         )
@@ -257,15 +256,15 @@ def half_widths(errors: Sequence[Sequence[float]], coverage: float) -> NDArray[n
 
 
 def binary_entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Entropy of a yes-or-no question over log 2, in [0, 1]."""
+    """Entropy of a binary prediction over log 2, in [0, 1]."""
     q = np.clip(np.asarray(p, np.float64), 1e-12, 1 - 1e-12)
     return np.asarray(-(q * np.log2(q) + (1 - q) * np.log2(1 - q)))
 
 
 def unlike_words(percentile: float, thing: str = "image") -> str:
-    """How unlike the training images an image is, in words: by the share of known images that look less so."""
-    return f"stranger than {'all' if percentile > 0.995 else f'{percentile:.0%} of'} known {thing}s"
+    """The OOD percentile of an image in words."""
+    return f"OOD score above {'all' if percentile > 0.995 else f'{percentile:.0%} of'} known {thing}s"
 
 
 def _beside(percentile: float | None, flagged: bool | None, thing: str) -> str:
-    return f"  (unlike the training {thing}s: {unlike_words(percentile or 0.0, thing)})" if flagged else ""
+    return f"  (out of distribution: {unlike_words(percentile or 0.0, thing)})" if flagged else ""

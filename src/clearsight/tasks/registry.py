@@ -32,7 +32,7 @@ def task_names() -> tuple[str, ...]:
 def task_named(name: str) -> type[Task]:
     """The task of a name; ConfigError suggests near names for an unknown one."""
     if name not in _REGISTRY.tasks:
-        raise ConfigError(f"there is no task {name!r}", expected=", ".join(task_names()))
+        raise ConfigError(f"unknown task {name!r}", expected=", ".join(task_names()))
     return _REGISTRY.tasks[name]
 
 

@@ -44,6 +44,7 @@ from clearsight.tasks.task import (
     Training,
     Words,
 )
+from clearsight.wording import count
 
 Kind = Literal["number", "angle", "direction"]
 
@@ -61,7 +62,7 @@ MOSTLY = 0.1
 """Share of other values up to which columns of 0 and 1 look like labels."""
 
 ENOUGH_ANGLES = 20
-"""Angles that tell their unit: fewer may all happen to be small."""
+"""Angles needed to infer their unit: fewer may all happen to be small."""
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Of the intervals whose widths an exported file's card gives."""
@@ -113,7 +114,7 @@ class Regression(Task):
         losses={"huber": huber, "mse": mean_squared_error, "gaussian-nll": gaussian_nll},
         light_augmentation=False,
         muon_from=MUON_FROM,
-        unsupported=frozenset({"class_weights", "adversarial", "label_smoothing", "freeze", "heal"}),
+        unsupported=frozenset({"class_weights", "adversarial", "label_smoothing", "freeze", "auto_fix"}),
     )
     prediction: ClassVar[type[Any]] = NumbersPrediction
     evaluation: ClassVar[type[Evaluation]] = NumbersEvaluation
@@ -187,7 +188,7 @@ class Regression(Task):
         if not constant:
             return None
         return DataError(
-            f"{len(constant)} target(s) of {dataset.name} never change",
+            f"{count(len(constant), 'constant target')} in {dataset.name}",
             found=f"{constant[0]!r} is {dataset.targets[0, dataset.names.index(constant[0])]:g} for all images",
             fix="leave these columns out",
         )
@@ -208,7 +209,7 @@ class Regression(Task):
         low, high = options.within or (-math.inf, math.inf)
         if values.min() < low or values.max() > high:
             raise DataError(
-                "targets lie outside the range they are said to have",
+                "targets lie outside the stated range",
                 found=f"{values.min():g} to {values.max():g}",
                 expected=f"{low:g} to {high:g}, as --within says",
             )

@@ -33,8 +33,8 @@ DOTS = 800
 @dataclass(frozen=True)
 class NumberScore:
     """One number, or a direction. Errors in its own unit, of a direction in degrees. explained: R^2, None for angles
-    and directions. usual_error: the median error of what always says the same: the mean of the training numbers, or the
-    mean angle or direction of those judged. covered: share of intervals that hold the truth; width: half of an
+    and directions. usual_error: the median error of a constant prediction: the mean of the training numbers, or the
+    mean angle or direction of the evaluated images. covered: share of intervals that hold the truth; width: half of an
     interval's, median.
     """
 
@@ -51,17 +51,17 @@ class NumberScore:
 
 @dataclass(frozen=True)
 class NumberMistake(Mistake):
-    """An image far off. said, truth (T,)."""
+    """An image with a large error. predicted, truth (T,)."""
 
-    said: tuple[float, ...]
+    predicted: tuple[float, ...]
     truth: tuple[float, ...]
     error: float
 
 
 @dataclass(frozen=True, repr=False)
 class NumbersEvaluation(Evaluation):
-    """Scores of N images, and what they stand on: said, truth (N, T), errors (N, E) with sign, widths (N, E).
-    calibrated_on: images whose errors the intervals follow from.
+    """Scores of N images, and what they are computed from: predicted, truth (N, T), errors (N, E) with sign, widths (N,
+    E). calibrated_on: images whose errors the intervals follow from.
     """
 
     task: ClassVar[str] = "regression"
@@ -71,7 +71,7 @@ class NumbersEvaluation(Evaluation):
     per_number: tuple[NumberScore, ...]
     mistakes: tuple[NumberMistake, ...]
     names: tuple[str, ...]
-    said: NDArray[np.float64]
+    predicted: NDArray[np.float64]
     truth: NDArray[np.float64]
     errors: NDArray[np.float64]
     widths: NDArray[np.float64]
@@ -120,8 +120,8 @@ class NumbersEvaluation(Evaluation):
 
     def mistake_line(self, mistake: NumberMistake) -> str:
         """The truth and what was predicted."""
-        said, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.said, mistake.truth))
-        return f"furthest off: {mistake.image} is {truth}, said {said}"
+        predicted, truth = (", ".join(f"{v:.4g}" for v in row) for row in (mistake.predicted, mistake.truth))
+        return f"furthest off: {mistake.image} is {truth}, predicted {predicted}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Errors and intervals, predictions against the truth, and the images furthest off."""
@@ -187,18 +187,18 @@ class NumbersEvaluation(Evaluation):
 
     def _charts(self) -> Iterator[ParityChart]:
         """Predictions against the truth, a chart for each number; of a direction, its angle."""
-        said, truth, names = self.said, self.truth, list(self.names)
+        predicted, truth, names = self.predicted, self.truth, list(self.names)
         if len(names) != self.errors.shape[1]:
-            said, truth = (np.degrees(np.arctan2(x[:, 1], x[:, 0]))[:, None] for x in (said, truth))
+            predicted, truth = (np.degrees(np.arctan2(x[:, 1], x[:, 0]))[:, None] for x in (predicted, truth))
             names = ["direction in degrees"]
-        some = np.linspace(0, len(said) - 1, min(DOTS, len(said))).round().astype(int)
+        some = np.linspace(0, len(predicted) - 1, min(DOTS, len(predicted))).round().astype(int)
         for k, name in enumerate(names):
             width = float(np.median(self.widths[:, k]))
-            yield ParityChart(name, truth[some, k], said[some, k], self.errors[:, k], width)
+            yield ParityChart(name, truth[some, k], predicted[some, k], self.errors[:, k], width)
 
 
 def _card(mistake: NumberMistake) -> Card:
-    lines = [("predicted", mistake.said), ("true", mistake.truth)]
+    lines = [("predicted", mistake.predicted), ("true", mistake.truth)]
     return Card(
         mistake.index, mistake.image, tuple((word, ", ".join(f"{v:.4g}" for v in values)) for word, values in lines)
     )
@@ -215,8 +215,8 @@ def evaluate_numbers(
 ) -> NumbersEvaluation:
     """Metrics of outputs (N, O). indices, images: positions and names, for the list of the furthest off."""
     truth = targets.astype(np.float64)
-    said = task.decode(outputs)
-    errors, widths = task.differences(said, truth), task.widths(outputs, coverage)
+    predicted = task.decode(outputs)
+    errors, widths = task.differences(predicted, truth), task.widths(outputs, coverage)
     names = task.names if task.kind != "direction" else (" and ".join(task.names),)
     scores = []
     for k, name in enumerate(names):
@@ -228,7 +228,7 @@ def evaluate_numbers(
                 float(wrong.mean()),
                 float(np.median(wrong)),
                 float(np.sqrt(np.square(wrong).mean())),
-                r_squared(truth[:, k], said[:, k]) if task.kind == "number" else None,
+                r_squared(truth[:, k], predicted[:, k]) if task.kind == "number" else None,
                 _usual(task, truth, k),
                 held / len(wrong),
                 wilson_interval(held, len(wrong)),
@@ -248,14 +248,14 @@ def evaluate_numbers(
             NumberMistake(
                 int(where[i]),
                 images[i] if images is not None else f"#{where[i]}",
-                tuple(said[i].tolist()),
+                tuple(predicted[i].tolist()),
                 tuple(truth[i].tolist()),
                 float(np.abs(errors[i]).max()),
             )
             for i in worst.tolist()
         ),
         names=task.names,
-        said=said,
+        predicted=predicted,
         truth=truth,
         errors=errors,
         widths=widths,

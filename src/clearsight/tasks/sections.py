@@ -144,7 +144,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Cards:
-    """Images side by side. words: which these are. none: what is said where there are none. wrong: their first lines
+    """Images side by side. words: which these are. none: the text if there are none. wrong: their first lines
     are mistakes, and drawn so.
     """
 
@@ -196,8 +196,8 @@ class Caveat:
 class ReportParts:
     """The parts of the report that are about the task. In all words, `code` and **bold** stand out.
 
-    verdict: the first sentences. table, charts: of the scores. sections: what follows them. ood_words: what is said of
-    out-of-distribution images where the task has no detector of them.
+    verdict: the first sentences. table, charts: of the scores. sections: what follows them. ood_words: the text on
+    out-of-distribution images for a task without an OOD detector.
     """
 
     verdict: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from clearsight.wording import percent, points
+from clearsight.wording import count, percent, points
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class SubgroupScore:
-    """Images of one value. score: accuracy, or what the task has in its place. calibration: debiased calibration error.
-    coverage: of prediction sets or intervals. false_alarms: share flagged as out of distribution. None where it is not
-    measured.
+    """Images of one value. score: accuracy, or the measure of the task instead. calibration: debiased calibration
+    error. coverage: of prediction sets or intervals. false_alarms: share flagged as out of distribution. None where it
+    is not measured.
     """
 
     value: str
@@ -57,7 +57,7 @@ class SubgroupTable:
             cells = [shown(r.score), shown(r.calibration, in_points=True), shown(r.coverage), shown(r.false_alarms)]
             found.append(f"{r.value:<{width}}  {r.n:6d}  " + "  ".join(f"{cell:<24}" for cell in cells).rstrip())
         if self.few:
-            found.append(f"{self.few} more value(s) with fewer than {self.least} images")
+            found.append(f"{count(self.few, 'more value')} with fewer than {self.least} images")
         if (worst := self.worst) and len(self.rows) > 1:
             found.append(f"worst: {worst.value}, {self.score_name.lower()} {shown(worst.score)}")
         return found

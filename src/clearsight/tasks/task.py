@@ -88,7 +88,7 @@ class OODScores:
 
     def facts(self, i: int) -> dict[str, Any]:
         """Of image i, as fields of its prediction."""
-        return {"strangeness": float(self.percentile[i]), "none_of_these": bool(self.flagged[i])}
+        return {"ood_percentile": float(self.percentile[i]), "is_ood": bool(self.flagged[i])}
 
 
 @dataclass(frozen=True)
@@ -423,7 +423,7 @@ class Task(ABC):
 
     def unlike_line(self, line: str, percentile: float, predicted: bool) -> str:
         """A line about an image that is out of distribution."""
-        return f"{line}  (unlike the training images: {unlike_words(percentile)})"
+        return f"{line}  (out of distribution: {unlike_words(percentile)})"
 
     def index_of(self, target: str | bytes | int) -> int:
         """The index of a name, given as itself or as an index; ConfigError as `class_index`."""

@@ -10,8 +10,8 @@ class Words:
     """How a task is spoken of.
 
     data: what data of the task holds. names: what the names are, one and several. group: what images are spread over.
-    score_curve: title of the second learning curve, and what it says. head_scores: titles of the two scores of heads.
-    head_choice: how the best head was chosen. issues: what is said of label issues, with {n} of them, {thing} and
+    score_curve: title of the second learning curve, and its meaning. head_scores: titles of the two scores of heads.
+    head_choice: how the best head was chosen. issues: the text on label issues, with {n} of them, {thing} and
     plural {s}; issues_meaning: what they are. recipe: how a model comes about, with {model} and {size} of the images,
     where that is not by training a network or a head.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from clearsight.disk import disk_errors, read_inside, whole_file
+from clearsight.disk import disk_errors, read_within, whole_file
 from clearsight.errors import CheckpointError
 
 SHARE = 0.05
@@ -18,7 +18,7 @@ SHARE = 0.05
 
 
 DIGEST = 16
-"""Bytes at the head of the file that tell whether the others are as they were written."""
+"""Bytes at the start of the file: the digest of the rest."""
 
 
 class Checkpoint:
@@ -54,7 +54,7 @@ class Checkpoint:
         """The saved state, or None where nothing was saved. CheckpointError when it is damaged or of another run."""
         if not self.path.is_file():
             return None
-        content = read_inside(self.path.parent, self.path.name)
+        content = read_within(self.path.parent, self.path.name)
         try:
             if content[:DIGEST] != _digest(memoryview(content)[DIGEST:]):
                 raise ValueError("the digest is another")

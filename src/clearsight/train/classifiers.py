@@ -81,18 +81,18 @@ class Task:
 
 
 def fit_classifier(
-    name: str, x: Floats, targets: Targets, setting: Setting, *, seed: int, together: bool = False
+    name: str, x: Floats, targets: Targets, setting: Setting, *, seed: int, same_scale: bool = False
 ) -> Made:
     """A head's spec and the head, fitted to features (N, D) of labelled images.
 
-    together: the features are in one unit and keep their proportions when they are standardised. That of principal
+    same_scale: the features are in one unit and keep their proportions when they are standardised. That of principal
     axes: brought to one deviation, the last axes would count as much as the first, and distances would be noise.
     """
     x = np.asarray(x, np.float32)
     if name in ("rbf", "nystroem", "knn", "boosting") and x.shape[1] > AXES:
         return _reduced(name, x, targets, setting, seed)
     variance = x.var(0, dtype=np.float64)
-    variance = np.full_like(variance, variance.mean()) if together else variance
+    variance = np.full_like(variance, variance.mean()) if same_scale else variance
     scale = np.where(variance > 1e-12, np.sqrt(variance), 1)
     mean = x.mean(0, dtype=np.float64)
     task = Task(x, mean.astype(np.float32), scale.astype(np.float32), targets, setting, seed)
@@ -111,7 +111,7 @@ def _reduced(name: str, x: Floats, targets: Targets, setting: Setting, seed: int
     axes = min(AXES, len(x), x.shape[1])
     solver = "covariance_eigh" if axes < x.shape[1] < min(len(x), 4000) else "randomized"
     found = PCA(axes, svd_solver=solver, random_state=seed).fit(x)
-    spec, head = fit_classifier(name, found.transform(x), targets, setting, seed=seed, together=True)
+    spec, head = fit_classifier(name, found.transform(x), targets, setting, seed=seed, same_scale=True)
     whole = {"kind": "reduced", "features": x.shape[1], "to": axes, "head": spec}
     made = Reduced(x.shape[1], axes, spec)
     with torch.no_grad():

@@ -27,6 +27,7 @@ from clearsight.train.head_search import Targets
 from clearsight.train.label_issues import ConfusedClasses, LabelConflict, LabelIssue, LabelIssues
 from clearsight.train.label_noise import label_noise, select
 from clearsight.train.strategies.probe import new_probe
+from clearsight.wording import count
 
 Floats = NDArray[np.float32]
 Probabilities = NDArray[np.float64]
@@ -62,24 +63,26 @@ PAIRS = 10
 """Pairs of classes listed, at most."""
 
 
-def find_label_issues(job: TrainContext) -> LabelIssues | None:
+def find_label_issues(context: TrainContext) -> LabelIssues | None:
     """Examine the labels that training may see; None where there are too few images."""
-    data, split = job.data, job.data.split
+    data, split = context.data, context.data.split
     rows = np.sort(np.concatenate([split.train, split.val]))
-    counts = np.bincount(data.labels[rows], minlength=job.classes)
-    if job.classes < 2 or counts.min() < 2:
+    counts = np.bincount(data.labels[rows], minlength=context.classes)
+    if context.classes < 2 or counts.min() < 2:
         least = data.dataset.classes[int(counts.argmin())]
-        job.console.say(f"label issues: not searched for, as {least!r} has {counts.min()} image(s) to learn from")
+        context.console.say(
+            f"label issues: not searched for, as {least!r} has {count(int(counts.min()), 'training image')}"
+        )
         return None
-    rows = np.sort(np.random.default_rng(job.config.run.seed).permutation(rows)[:EXAMINED])
+    rows = np.sort(np.random.default_rng(context.config.run.seed).permutation(rows)[:EXAMINED])
     number = _fold_numbers(rows, split)
-    numbers, on = _numbers(job)
+    numbers, on = _numbers(context)
     features = _reduced(numbers, rows)
-    targets = Targets(data.labels[rows], data.weights[rows], job.classes)
-    advance = job.console.stage("looking for label issues", "fits")
-    p = out_of_fold(features, targets, number, seed=job.config.run.seed, progress=advance)
+    targets = Targets(data.labels[rows], data.weights[rows], context.classes)
+    advance = context.console.stage("looking for label issues", "fits")
+    p = out_of_fold(features, targets, number, seed=context.config.run.seed, progress=advance)
     labels, names = targets.labels, data.dataset.classes
-    wrong, shown, false_share, noise = _judged(labels, p)
+    wrong, shown, false_share, noise = _evaluated(labels, p)
     found = [
         LabelIssue(
             int(rows[i]), data.dataset.source.name(int(rows[i])), names[labels[i]], names[other],
@@ -89,16 +92,16 @@ def find_label_issues(job: TrainContext) -> LabelIssues | None:
     ]  # fmt: skip
     return LabelIssues(
         rows, f"a kernel machine and nearest neighbours on {on}", tuple(found), false_share, noise,
-        _confused(labels, p, names), _conflicts(job, rows, p), labels, p,
+        _confused(labels, p, names), _conflicts(context, rows, p), labels, p,
     )  # fmt: skip
 
 
 def label_issues(labels: Rows, probabilities: Probabilities) -> Rows:
     """Positions of labels (N,) that are probably wrong by out-of-fold probabilities (N, K), the most probable first."""
-    return _judged(labels, probabilities)[1]
+    return _evaluated(labels, probabilities)[1]
 
 
-def _judged(labels: Rows, probabilities: Probabilities) -> tuple[Probabilities, Rows, float, float]:
+def _evaluated(labels: Rows, probabilities: Probabilities) -> tuple[Probabilities, Rows, float, float]:
     """How probably each label is wrong (N,), positions of those to show, the expected share of these that are right,
     and the expected share of wrong labels. Classes without images do not matter.
     """
@@ -129,11 +132,11 @@ def _confused(labels: Rows, p: Probabilities, names: tuple[str, ...]) -> tuple[C
     return tuple(sorted(found, key=lambda pair: -pair.confused / pair.images)[:PAIRS])
 
 
-def _conflicts(job: TrainContext, rows: Rows, p: Probabilities) -> tuple[LabelConflict, ...]:
+def _conflicts(context: TrainContext, rows: Rows, p: Probabilities) -> tuple[LabelConflict, ...]:
     """Duplicates with different labels. One of the two labels at least is improbable, as both images look alike and
     exact copies are in one fold: only those are compared with the others.
     """
-    data = job.data
+    data = context.data
     labels, dataset = data.labels[rows], data.dataset
     improbable = rows[p[np.arange(len(rows)), labels] <= 0.6]
     found = []
@@ -148,8 +151,8 @@ def _conflicts(job: TrainContext, rows: Rows, p: Probabilities) -> tuple[LabelCo
 def _fold_numbers(rows: Rows, split: Split) -> Rows:
     """The fold of each image (M,). Copies and groups stay together; more folds than `FOLDS` are joined."""
     number = np.zeros(len(rows), np.int64)
-    for k, (_, judge) in enumerate(split.folds):
-        number[np.isin(rows, judge)] = k % FOLDS
+    for k, (_, val_rows) in enumerate(split.folds):
+        number[np.isin(rows, val_rows)] = k % FOLDS
     return number
 
 
@@ -167,15 +170,15 @@ def _reduced(numbers: Numbers, rows: NDArray[np.int64]) -> Floats:
     return np.concatenate([axes.transform(numbers(part)).astype(np.float32) for part in parts])
 
 
-def _numbers(job: TrainContext) -> tuple[Numbers, str]:
-    """What gives numbers that a kernel machine can judge images by, and what they are: never those of a network that
-    was trained on these labels, which has learned the wrong ones too.
+def _numbers(context: TrainContext) -> tuple[Numbers, str]:
+    """The source of features for a kernel machine, and its name: never a network that was trained on these labels,
+    which has learned the wrong ones too.
     """
-    data = job.data
-    if job.recipe.kind == "probe":
-        probe = new_probe(job.recipe)
+    data = context.data
+    if context.recipe.kind == "probe":
+        probe = new_probe(context.recipe)
         everyone = np.sort(np.concatenate([data.split.train, data.split.val]))
-        parts = extract(probe, data.pixels, everyone, device=job.device)
+        parts = extract(probe, data.pixels, everyone, device=context.device)
 
         def features(rows: NDArray[np.int64]) -> Floats:
             places = np.searchsorted(everyone, rows)
@@ -238,11 +241,11 @@ def _ridges(
     for start in range(0, len(x), 2000):
         kernel = np.exp(-gamma * _distances(x[start : start + 2000], landmarks))
         maps[start : start + 2000, :-1] = solve_triangular(root, kernel.T, lower=True).T
-    wanted = np.eye(targets.classes)[targets.labels]
+    one_hot = np.eye(targets.classes)[targets.labels]
     weighted = maps * targets.weights[:, None]
     folds = [np.flatnonzero(number == k) for k in np.unique(number)]
     products = [weighted[rows].T @ maps[rows] for rows in folds]
-    sums = [weighted[rows].T @ wanted[rows] for rows in folds]
+    sums = [weighted[rows].T @ one_hot[rows] for rows in folds]
     product, total = np.sum(products, axis=0), np.sum(sums, axis=0)
     for strength in strengths:
         scores = np.zeros((len(x), targets.classes))

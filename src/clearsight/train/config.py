@@ -46,11 +46,11 @@ ANOMALIES = {
 }
 
 LOSSES = {
-    "cross-entropy": "minus log belief in the true class, from a stable log-softmax",
-    "bce": "one yes-or-no question per class: binary cross-entropy, summed",
+    "cross-entropy": "negative log probability of the true class",
+    "bce": "binary cross-entropy of each class, summed",
     "focal": "cross-entropy that forgets what is easy: (1 - p)^2 weighs each image",
     "hinge": "multi-class hinge: the true class must lead by a margin of 1",
-    "kl": "divergence of the belief from the target; with soft targets not the cross-entropy",
+    "kl": "Kullback-Leibler divergence of the output from the target",
     "mse": "squared distance of the outputs from the one-hot target, mean over classes",
 }
 
@@ -88,9 +88,9 @@ OPTIMISERS = {
     "adadelta": "rates from running averages of gradients and steps",
     "rmsprop": "rates from a running average of squared gradients",
     "adam": "momentum and RMSProp together; weight decay as L2",
-    "adamw": "Adam with weight decay apart from the gradient",
+    "adamw": "Adam with decoupled weight decay",
     "radam": "Adam whose first steps are rectified",
-    "adabelief": "Adam whose rates follow how far gradients surprise",
+    "adabelief": "Adam whose rates follow the deviation of gradients from their average",
     "muon": "momentum whose steps move every direction of a weight matrix alike",
     "lars": "momentum with a rate per layer, for large batches",
     "lbfgs": "quasi-Newton with line search; takes large batches",
@@ -99,7 +99,7 @@ OPTIMISERS = {
 
 
 WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "armijo")
-"""Optimisers that --momentum says nothing to."""
+"""Optimisers without momentum, for which --momentum has no effect."""
 
 
 SCHEDULES = {
@@ -141,13 +141,13 @@ INITIALISATIONS = {
 class DataConfig:
     """How files become pixels and splits."""
 
-    fit: str = option(
+    resize_mode: str = option(
         "squash",
-        "how an image meets the input size",
+        "how images are resized to the input size",
         choices={
-            "squash": "all of it, stretched",
-            "pad": "all of it, bordered",
-            "crop": "its centre",
+            "squash": "the whole image, stretched",
+            "pad": "the whole image, padded",
+            "crop": "the centre",
             "auto": "whichever validates best",
         },
     )
@@ -155,50 +155,49 @@ class DataConfig:
         None, "side of the square input in pixels (default: the network's own)", within="[1, 4096]"
     )
     test_fraction: float = option(
-        0.25, "share of the images held out for the test, where no test split is given", within="(0, 1)"
+        0.25, "share of the images for the test split if the data states none, 0 to 1", within="(0, 1)"
     )
-    task: str = option("auto", "what is to be predicted", choices=known_tasks)
+    task: str = option("auto", "what to predict", choices=known_tasks)
     angle: str | None = option(
-        None,
-        "the numbers to predict are angles, in this unit: 359 and 1 degrees are near",
-        choices=("degrees", "radians"),
+        None, "unit of targets that are angles, for which 359 and 1 degrees are near", choices=("degrees", "radians")
     )
-    within: str | None = option(None, "range of the numbers to predict, such as -30,30; answers stay inside")
+    within: str | None = option(None, "range of the predicted numbers, such as -30,30 (default: none)")
     normal: str | None = option(
-        None, "classes that are normal, such as good or 0,1,2, for --task anomaly (default: the only one there is)"
+        None, "normal classes, such as good or 0,1,2, for --task anomaly (default: the only class)"
     )
     grades: str | None = option(
-        None, "names of the grades, lowest first, joined by commas, for --task ordinal (default: by number)"
+        None, "names of the grades, lowest first, such as low,mid,high, for --task ordinal (default: by number)"
     )
     folds: int | None = option(
-        None, "parts the development images are cut into; one of them validates (default: 5, 10 of many images)",
+        None, "number of cross-validation folds; the first validates (default: 5, or 10 for many images)",
         within="[2, inf)",
     )  # fmt: skip
     leave_out: str | None = option(
-        None, "table whose column `image` names images not to learn from, such as label_issues.csv of an earlier run"
+        None,
+        "table whose column `image` names images to exclude from training, such as label_issues.csv (default: none)",
     )
-    other: str | None = option(None, "class of images that belong to no class; images like them are flagged as unknown")
-    data_dir: str | None = option(None, "folder that holds the files of a built-in data set (mnist, ...)")
+    other: str | None = option(None, "class of out-of-distribution examples, flagged as unknown (default: none)")
+    data_dir: str | None = option(
+        None, "folder with the files of a built-in data set such as mnist (default: the cache)"
+    )
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Which network, and where its weights come from."""
 
-    model: str = option("auto", "a name from `clearsight models`, timm/NAME, or auto")
-    model_arg: dict[str, Any] = option(
-        {}, "an option of the network, such as residual=false or dropout=0.5; may be given several times"
-    )
+    model: str = option("auto", "name of the network: one of `clearsight models`, timm/NAME, or auto")
+    model_arg: dict[str, Any] = option({}, "option of the network, such as residual=false or dropout=0.5; repeatable")
     init: str | None = option(
         None,
-        "how random weights are drawn, or best-of:xavier,he,... to try some (default: the network's own rule)",
+        "initialisation of random weights, or best-of:xavier,he,... to try several (default: that of the network)",
         choices=INITIALISATIONS,
         best_of=True,
     )
-    pretrained: bool | None = option(None, "start from published weights (default: if they are on this machine)")
+    pretrained: bool | None = option(None, "start from published weights (default: if available on this machine)")
     freeze: str = option(
         "auto",
-        "which pretrained weights stay as they are",
+        "pretrained weights to keep fixed",
         choices={
             "auto": "decided from what validates best and the budget",
             "all": "all of them; a head is trained on their features",
@@ -206,9 +205,9 @@ class ModelConfig:
             "none": "none; deeper layers move less than the last ones",
         },
     )
-    anomaly: str = option("auto", "how anomalies are told, for --task anomaly", choices=ANOMALIES)
+    anomaly: str = option("auto", "method of anomaly detection, for --task anomaly", choices=ANOMALIES)
     false_alarms: float = option(
-        0.05, "share of normal images that may be called anomalies, for --task anomaly", within="(0, 1)"
+        0.05, "share of false alarms among normal images, 0 to 1, for --task anomaly", within="(0, 1)"
     )
 
 
@@ -217,38 +216,36 @@ class OptimizationConfig:
     """What gradient descent minimises, by which steps, and for how long."""
 
     epochs: int | Auto = option(
-        None, "passes over the training images (default: from data, network and budget)", within="[1, inf)"
+        None, "number of passes over the training images (default: from data, network and budget)", within="[1, inf)"
     )
-    max_steps: int | None = option(None, "steps after which training ends, whatever the epochs", within="[1, inf)")
+    max_steps: int | None = option(
+        None, "number of steps after which training ends (default: no limit)", within="[1, inf)"
+    )
     batch_size: int | Auto = option(
         None, "images per batch (default: 128, 256 with muon, smaller for little data or memory)", within="[1, inf)"
     )
-    accumulate: int = option(1, "batches whose gradients are summed before each step", within="[1, inf)")
+    accumulate: int = option(1, "number of batches whose gradients are accumulated for a step", within="[1, inf)")
     loss: str | Auto = option(
-        None,
-        "what is minimised (default: cross-entropy; bce for several labels, huber for numbers)",
-        choices=known_losses,
+        None, "loss function (default: cross-entropy, bce for several labels, huber for numbers)", choices=known_losses
     )
     opt: str | Auto = option(
         None,
-        "the optimiser (default: adamw; muon for many small images, or many numbers, from scratch)",
+        "optimiser (default: adamw, or muon from scratch for many small images or many numbers)",
         choices=OPTIMISERS,
     )
     lr: float | None = option(None, "peak learning rate (default: the optimiser's own)", within="(0, inf)")
-    lr_find: bool = option(False, "set the rate by a range test before training")
-    sched: str = option("one-cycle", "how the rate changes over the run", choices=SCHEDULES)
-    warm_up: float = option(0.0, "share of the run in which the rate rises from zero", within="[0, 1)")
-    momentum: float = option(0.9, "of the optimisers that have one", within="[0, 1)")
+    lr_find: bool = option(False, "set the learning rate by a range test (default: off)")
+    sched: str = option("one-cycle", "learning rate schedule", choices=SCHEDULES)
+    warm_up: float = option(0.0, "share of the run in which the learning rate rises from zero, 0 to 1", within="[0, 1)")
+    momentum: float = option(0.9, "momentum of optimisers that have one, 0 to 1", within="[0, 1)")
     clip: float | Auto = option(
-        None,
-        "largest norm of the whole gradient, 0 for no limit (default: 1; none for line searches)",
-        within="[0, inf)",
+        None, "maximum norm of the gradient, 0 for no limit (default: 1, no limit for line searches)", within="[0, inf)"
     )
     patience: int = option(10, "epochs without a better validation loss before training stops", within="[1, inf)")
     val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
     amp: str = option(
         "auto",
-        "number format of the passes",
+        "number format of mixed precision",
         choices={
             "auto": "bf16 where the processor has it",
             "bf16": "bfloat16, weights float32",
@@ -256,7 +253,7 @@ class OptimizationConfig:
             "off": "float32",
         },
     )
-    compile: bool = option(False, "compile the network first; pays in long runs")
+    compile: bool = option(False, "compile the network with torch.compile (default: off)")
     freeze_bn: bool | Auto = None
     """Batch normalisation keeps its running statistics; no option: training decides it, yes for pretrained weights."""
 
@@ -274,24 +271,26 @@ class RegularizationConfig:
     """What keeps weights small and predictions cautious."""
 
     weight_decay: float | Auto = option(
-        None,
-        "apart from the gradient for adamw and muon, L2 for the others (default: the optimiser's own)",
-        within="[0, inf)",
+        None, "weight decay, decoupled (adamw, muon) or L2 (others) (default: that of the optimiser)", within="[0, inf)"
     )
-    l1: float = option(0.0, "weight of the sum of absolute weights in the loss", within="[0, inf)")
-    max_norm: float | None = option(None, "largest norm of a unit's incoming weights", within="(0, inf)")
+    l1: float = option(0.0, "coefficient of the L1 penalty on the weights", within="[0, inf)")
+    max_norm: float | None = option(
+        None, "maximum norm of the incoming weights of a unit (default: no limit)", within="(0, inf)"
+    )
     label_smoothing: float | Auto = option(
         None,
-        "share of belief spread evenly over all classes in the target (default: 0; 0.1 for many small images)",
+        "share of the target spread over all classes, 0 to 1 (default: 0, or 0.1 for many small images)",
         within="[0, 1)",
     )
     class_weights: str = option(
         "none",
-        "how much each class counts",
+        "weights of the classes in the loss",
         choices={"none": "every image the same", "balanced": "every class the same"},
     )
     ema: float | None = option(
-        None, "keep the running average of the weights with this decay, such as 0.99", within="(0, 1)"
+        None,
+        "decay of the exponential moving average of the weights, such as 0.99 (default: no average)",
+        within="(0, 1)",
     )
 
 
@@ -301,44 +300,40 @@ class AugmentationConfig:
 
     augment: str | Auto = option(
         None,
-        "changes to training images, or several joined by + (default: light; where many images are seen a few times "
-        "each, none, or mirror if that does no harm)",
+        "augmentation of training images, or several joined by + (default: light; for many images none, or mirror "
+        "if it does not lower the validation accuracy)",
         choices=AUGMENTATIONS,
         joined=True,
     )
-    mixup: float = option(0.0, "strength of mixing pairs of images, alpha of its Beta distribution", within="[0, inf)")
-    cutmix: float = option(0.0, "strength of pasting parts of images into others, alpha", within="[0, inf)")
+    mixup: float = option(0.0, "strength of mixup, alpha of its Beta distribution; 0 is off", within="[0, inf)")
+    cutmix: float = option(0.0, "strength of CutMix, alpha of its Beta distribution; 0 is off", within="[0, inf)")
     adversarial: str = option(
         "none",
-        "train on attacked images, so that the network is harder to break",
+        "adversarial training",
         choices={"none": "images as they are", "pgd": "projected gradient descent within --adversarial-epsilon"},
     )
     adversarial_epsilon: float = option(
-        0.03, "largest change of a pixel, of pixels in [0, 1], in adversarial training", within="(0, 1]"
+        0.03, "maximum change of a pixel in adversarial training, of pixels from 0 to 1", within="(0, 1]"
     )
-    adversarial_steps: int = option(7, "of each attack in adversarial training", within="[1, inf)")
+    adversarial_steps: int = option(7, "number of steps of each attack in adversarial training", within="[1, inf)")
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Where a run is written and what it may cost."""
 
-    out: str | None = option(None, "folder to write (default: runs/NAME, numbered when taken)")
-    resume: bool = option(False, "go on with an unfinished run (the one of --out, or the last of this data)")
+    out: str | None = option(None, "folder to write (default: runs/NAME, numbered if it exists)")
+    resume: bool = option(False, "resume an unfinished run, that of --out or the last of this data (default: off)")
     checkpoint_every: float = option(
-        5.0, "seconds between saves of the training's state, from which --resume goes on", within="[0, inf)"
+        5.0, "seconds between checkpoints, from which --resume continues", within="[0, inf)"
     )
-    heal: bool = option(
-        False,
-        "when the doctor finds why it does not learn, apply the cure and train again, up to three times",
-    )
+    auto_fix: bool = option(False, "apply the fix of the diagnosis and train again, up to three times (default: off)")
     budget: str | None = option(
-        None, "time training may take, such as 90s, 5m or 1h; layers of a pretrained network are trained within it"
+        None,
+        "time limit of training, such as 90s, 5m or 1h, within which pretrained layers are fine-tuned (default: none)",
     )
-    seed: int = option(
-        0, "number that fixes the splits, the initial weights and the order of the data", within="[0, 4294967295]"
-    )
-    device: str = option("auto", "processor that trains", choices=("auto", "cpu", "cuda"))
+    seed: int = option(0, "random seed of splits, initial weights and data order", within="[0, 4294967295]")
+    device: str = option("auto", "device for training", choices=("auto", "cpu", "cuda"))
 
 
 @dataclass(frozen=True)

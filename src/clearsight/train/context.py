@@ -22,7 +22,7 @@ from clearsight.console import Console
 from clearsight.data.augment import augment
 from clearsight.data.loader import Images, to_float
 from clearsight.data.prepare import Prepared
-from clearsight.disk import read_inside
+from clearsight.disk import read_within
 from clearsight.errors import ConfigError
 from clearsight.models.base import ModelNetwork
 from clearsight.scale.distributed import ALONE, World
@@ -56,12 +56,12 @@ Watch = Callable[[nn.Module, TrainConfig, Examples], Observer]
 class TrainResult:
     """What a strategy leaves; see `fit.Fitted` for the fields. task: calibrated. label_issues: images that training
     itself took for anomalies. unseen (U,), unseen_logits (U, O): images that no weight was fitted to, and the network's
-    own outputs of them, where these are others than `judged` and `logits`, as for networks of several folds.
+    outputs for them, if they differ from `validation_indices` and `logits`, as for networks of several folds.
     """
 
     network: ModelNetwork
     task: Task
-    judged: NDArray[np.int64]
+    validation_indices: NDArray[np.int64]
     logits: NDArray[np.float64]
     history: tuple[Epoch, ...]
     candidates: tuple[Candidate, ...]
@@ -76,7 +76,7 @@ class TrainResult:
     def for_calibration(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Images that no weight was fitted to, and the network's outputs of them."""
         if self.unseen is None or self.unseen_logits is None:
-            return self.judged, self.logits
+            return self.validation_indices, self.logits
         return self.unseen, self.unseen_logits
 
 
@@ -137,19 +137,19 @@ class TrainContext:
         self.notes.append(Decision(what, choice, why))
         self.console.say(f"{what}: {choice} ({why})")
 
-    def note_folds(self, what: str, judged: NDArray[np.int64], scores: NDArray[Any], of: str) -> None:
+    def note_folds(self, what: str, validation_indices: NDArray[np.int64], scores: NDArray[Any], of: str) -> None:
         """Record how far fits without different folds agree, if there are several.
 
-        judged (M,): images, each judged by the fit without its fold. scores (M,): how right that was, 1 at best. of:
-        what the mean of scores is.
+        validation_indices (M,): images, each evaluated by the fit without its fold. scores (M,): 1 at best. of: name of
+        the mean score.
         """
-        parts = [np.isin(judged, judge) for _, judge in self.data.split.folds]
+        parts = [np.isin(validation_indices, val_rows) for _, val_rows in self.data.split.folds]
         means = [float(scores[part].mean()) for part in parts if part.any()]
         if len(means) > 1:
             self.note(
                 what,
                 f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}",
-                f"{of} of {len(means)} fits, each without one fold and judged on that; {np.mean(means):.1%} on average",
+                f"{of} of {len(means)} fits, each evaluated on the fold left out; {np.mean(means):.1%} on average",
             )
 
     def resolved(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> TrainConfig:
@@ -215,7 +215,7 @@ class TrainContext:
         examples: Examples | None = None,
         fold: int = 1,
     ) -> Trained:
-        """Run the loop, with a checkpoint if the job has a folder. fold: whose lines `on_epoch` is told."""
+        """Run the loop, with a checkpoint if the run has a folder. fold: name of the fold for `on_epoch`."""
         examples = examples or self.examples
         if config.optimization.lr_find:
             groups = self.found_rates(network, config, groups, examples)
@@ -261,7 +261,7 @@ class TrainContext:
         value = None
         if self.world.rank == 0:
             path = self.folder / "decided.json" if self.folder is not None else None
-            known = json.loads(read_inside(path.parent, path.name)) if path is not None and path.is_file() else {}
+            known = json.loads(read_within(path.parent, path.name)) if path is not None and path.is_file() else {}
             if name not in known:
                 known[name] = decide()
                 if path is not None:
@@ -278,7 +278,9 @@ class TrainContext:
         return seconds(self.config.run.budget) if self.config.run.budget else None
 
     def left(self, what: str) -> float | None:
-        """Seconds of the budget left for a part of the run, None for no limit; a resumed run is told what they were."""
+        """Seconds of the budget left for a part of the run, None for no limit; a resumed run gets those of the first
+        start.
+        """
         total = self.budget
         if total is None:
             return None

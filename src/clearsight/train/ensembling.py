@@ -1,8 +1,8 @@
 """What there was, what training made of it, or both as an ensemble: decided on images that neither had seen.
 
-The mean of two beliefs is seldom worse than the better of the two, and a few hundred images cannot tell networks apart
-that differ by a percent. So both answer, unless one alone is right more often by over one standard error of the
-difference, image by image.
+The mean of two probabilities is seldom worse than the better of the two, and a few hundred images cannot rank networks
+that differ by a percent. So both are kept as an ensemble, unless one alone is right more often by over one standard
+error of the difference, image by image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BEFORE, AFTER, BOTH = "not kept", "kept", "kept, beside what there was"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of images that both were judged on (n): whether each answer was right (n,), by what gave it."""
+    """Of images that both were validated on (n): whether each prediction was right (n,), by model."""
 
     right: Mapping[str, NDArray[np.bool_]]
 
@@ -43,44 +43,46 @@ class Comparison:
 
 
 def better(
-    job: TrainContext, before: TrainResult, after: TrainResult | None, what: str, *, forced: bool
+    context: TrainContext, before: TrainResult, after: TrainResult | None, what: str, *, forced: bool
 ) -> TrainResult:
     """The choice between both, noted. forced: what training made of it, however it does."""
     if after is None:
         return before
-    both, comparison = together(job, before, after)
+    both, comparison = average_outputs(context, before, after)
     word = AFTER if forced else comparison.choice
     old, new, joined = (f"{comparison.accuracy(name):.1%}" for name in (BEFORE, AFTER, BOTH))
-    job.note(
+    context.note(
         f"training {what}",
         word,
-        f"validation accuracy {new} against {old} before, and {joined} when both answer, which costs their time "
-        f"together and is preferred unless one alone is better by over one standard error, on {len(both.judged):,} "
-        "images" + (", as --freeze asks" if word != comparison.choice else ""),
+        f"validation accuracy {new}, {old} before, and {joined} for the ensemble, which costs the time of both and is "
+        f"preferred unless one alone is better by over one standard error, on {len(both.validation_indices):,} images"
+        + (", as --freeze asks" if word != comparison.choice else ""),
     )
     chosen = {BEFORE: before, AFTER: after, BOTH: both}[word]
     return replace(chosen, history=chosen.history or after.history, training=after.training)
 
 
-def together(job: TrainContext, before: TrainResult, after: TrainResult) -> tuple[TrainResult, Comparison]:
-    """An ensemble of both with the same say each, and how it and they do on the images that both were judged on."""
-    judged, first, second = np.intersect1d(before.judged, after.judged, return_indices=True)
-    truth = job.data.labels[judged]
+def average_outputs(context: TrainContext, before: TrainResult, after: TrainResult) -> tuple[TrainResult, Comparison]:
+    """An ensemble of both with equal weights, and the results of all three on the images validated by both."""
+    validation_indices, first, second = np.intersect1d(
+        before.validation_indices, after.validation_indices, return_indices=True
+    )
+    truth = context.data.labels[validation_indices]
     logits_of = {BEFORE: before.logits[first], AFTER: after.logits[second]}
     temperatures = {name: fit_temperature(z, truth) for name, z in logits_of.items()}
-    beliefs = {name: softmax(z, temperatures[name]) for name, z in logits_of.items()}
-    beliefs[BOTH] = (beliefs[BEFORE] + beliefs[AFTER]) / 2
+    probabilities = {name: softmax(z, temperatures[name]) for name, z in logits_of.items()}
+    probabilities[BOTH] = (probabilities[BEFORE] + probabilities[AFTER]) / 2
     unseen, *places = np.intersect1d(before.for_calibration[0], after.for_calibration[0], return_indices=True)
     parts = [result.for_calibration[1][place] for result, place in zip((before, after), places, strict=True)]
     joint = np.mean([softmax(z, t) for z, t in zip(parts, temperatures.values(), strict=True)], axis=0)
     unseen_logits = np.log(np.maximum(joint, 1e-30))
-    outcome = replace(
+    averaged = replace(
         after,
         network=Ensemble.of([before.network, after.network], list(temperatures.values())),
-        task=job.task.calibrated(unseen_logits, job.data.labels[unseen]),
-        judged=judged,
-        logits=np.log(np.maximum(beliefs[BOTH], 1e-30)),
+        task=context.task.calibrated(unseen_logits, context.data.labels[unseen]),
+        validation_indices=validation_indices,
+        logits=np.log(np.maximum(probabilities[BOTH], 1e-30)),
         unseen=unseen,
         unseen_logits=unseen_logits,
     )
-    return outcome, Comparison({name: belief.argmax(1) == truth for name, belief in beliefs.items()})
+    return averaged, Comparison({name: p.argmax(1) == truth for name, p in probabilities.items()})

@@ -19,7 +19,7 @@ from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.dataset import Dataset
 from clearsight.data.exclusion import other_class
-from clearsight.data.geometry import Fit, Geometry
+from clearsight.data.geometry import Geometry, ResizeMode
 from clearsight.data.prepare import Prepared, prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sound import FACTS
@@ -57,25 +57,24 @@ STRATEGIES: dict[str, dict[str, Strategy]] = {
 class Fitted:
     """What `fit` gives: the bundle, the prepared data, and the evidence for every choice.
 
-    judged (M,): positions of the validation images; val_logits (M, K): their logits by weights that had not seen them.
-    history is empty where no network was trained by gradient descent. tuned: a pretrained network was trained further
-    and kept. seconds: of training; limits_seconds: of finding out what the model does not know and which labels to
-    doubt. images_per_second: of training or of features. training: the
-    resolved config, where a network was trained by gradient descent. label_issues: labels that
-    are probably wrong.
+    validation_indices (M,): positions of the validation images; val_logits (M, K): their logits by weights that had not
+    seen them. history is empty where no network was trained by gradient descent. tuned: a pretrained network was
+    trained further and kept. seconds: of training; ood_seconds: of fitting the OOD detector and finding label issues.
+    images_per_second: of training or of features. training: the resolved config, where a network was trained by
+    gradient descent. label_issues: labels that are probably wrong.
     """
 
     bundle: Bundle
     prepared: Prepared
     recipe: Recipe
     decisions: tuple[Decision, ...]
-    judged: NDArray[np.int64]
+    validation_indices: NDArray[np.int64]
     val_logits: NDArray[np.float64]
     history: tuple[Epoch, ...]
     candidates: tuple[Candidate, ...]
     tuned: bool
     seconds: float
-    limits_seconds: float
+    ood_seconds: float
     images_per_second: float
     training: TrainConfig | None = None
     label_issues: LabelIssues | None = None
@@ -83,7 +82,7 @@ class Fitted:
     @property
     def whole_seconds(self) -> float:
         """From images to a model that knows unknown images, label issues included."""
-        return self.seconds + self.limits_seconds
+        return self.seconds + self.ood_seconds
 
 
 def fit(
@@ -102,7 +101,7 @@ def fit(
 
     on_epoch, watch: look on while a network is trained by gradient descent. checkpoints: a folder for its state,
     from which training goes on if something lies there. hold_out_test: carve a test split where the data states none;
-    off where the caller holds one out already. doubt_labels: look for labels that are probably wrong. Raises DataError,
+    off where the caller holds one out already. find_issues: look for labels that are probably wrong. Raises DataError,
     ConfigError, ModelError, OutputError, CheckpointError or TrainingError, each with what to do.
     """
     console = console or Silent()
@@ -133,47 +132,47 @@ def fit(
     for finding in prepared.audit.findings:
         if finding.severity == "warning":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
-    job = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
-    outcome = _train(job)
+    context = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
+    result = _train(context)
     task, decided = with_operating_point(
-        outcome.task, outcome.logits, outcome.task.truth(dataset)[outcome.judged], wishes
+        result.task, result.logits, result.task.truth(dataset)[result.validation_indices], wishes
     )  # fmt: skip
     for decision in decided:
         console.say(f"{decision.what}: {decision.choice}")
-    outcome = replace(outcome, task=task)
+    result = replace(result, task=task)
     trained = time.perf_counter()
-    bundle = _bundle(outcome, prepared, geometry, scanned)
+    bundle = _bundle(result, prepared, geometry, scanned)
     label_issues = None
     if world.rank == 0:
-        alone = replace(job, world=ALONE)
-        bundle = replace(bundle, limits=fit_ood_detector(alone, outcome, bundle, other))
-        label_issues = outcome.label_issues
-        if outcome.task.training.label_issues and find_issues:
+        alone = replace(context, world=ALONE)
+        bundle = replace(bundle, ood_detector=fit_ood_detector(alone, result, bundle, other))
+        label_issues = result.label_issues
+        if result.task.training.label_issues and find_issues:
             label_issues = find_label_issues(alone)
     return Fitted(
         bundle=bundle,
         prepared=prepared,
         recipe=recipe,
-        decisions=(*decisions, *left_out, *job.notes, *decided),
-        judged=outcome.judged,
-        val_logits=outcome.logits,
-        history=outcome.history,
-        candidates=outcome.candidates,
-        tuned=outcome.tuned,
+        decisions=(*decisions, *left_out, *context.notes, *decided),
+        validation_indices=result.validation_indices,
+        val_logits=result.logits,
+        history=result.history,
+        candidates=result.candidates,
+        tuned=result.tuned,
         seconds=trained - began,
-        limits_seconds=time.perf_counter() - trained,
-        images_per_second=outcome.images_per_second,
-        training=outcome.training,
+        ood_seconds=time.perf_counter() - trained,
+        images_per_second=result.images_per_second,
+        training=result.training,
         label_issues=label_issues,
     )
 
 
-def _bundle(outcome: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:
+def _bundle(result: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:
     """The trained model with the facts of its data; how unusual an image may be is not known yet."""
     dataset, record = prepared.dataset, SplitRecord.of(prepared)
     return Bundle(
-        network=outcome.network.eval(),
-        task=outcome.task,
+        network=result.network.eval(),
+        task=result.task,
         form=prepared.form,
         geometry=geometry,
         data={
@@ -203,7 +202,7 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     task.check(dataset, config.with_options(pretrained=False) if recipe.kind == "scratch" else config)
     if recipe.kind not in STRATEGIES[task.training.head]:
         raise ConfigError(
-            f"the classical model {recipe.model} tells classes apart",
+            f"the classical model {recipe.model} is for classification",
             found=task.name,
             fix="leave out --model, or name a network",
         )
@@ -212,8 +211,8 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
         "adversarial": ("--adversarial", config.augmentation.adversarial != "none"),
         "label_smoothing": ("--label-smoothing", bool(config.regularization.label_smoothing)),
         "freeze": ("--freeze none or lower", config.model.freeze in ("none", "lower") and recipe.kind == "probe"),
-        "heal": ("--heal", config.run.heal),
-        "fit": ("--fit auto", config.data.fit == "auto"),
+        "auto_fix": ("--auto-fix", config.run.auto_fix),
+        "resize_mode": ("--resize-mode auto", config.data.resize_mode == "auto"),
     }
     if given := [option for name, (option, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
@@ -223,7 +222,7 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
 
 @dataclass(frozen=True)
 class Trials:
-    """Short trainings that tell which geometry validates best, and what they are made with."""
+    """Short trainings that find the geometry that validates best."""
 
     dataset: Dataset
     scanned: Scan
@@ -233,17 +232,19 @@ class Trials:
     console: Console
 
     def geometry(self, recipe: Recipe) -> tuple[Recipe, Geometry, list[Decision]]:
-        """The size and the fit asked for. Of what --fit auto and a budget leave open, what validates best."""
-        side, fit = recipe.img_size, self.config.data.fit
+        """The size and the fit asked for. Of what --resize-mode auto and a budget leave open, what validates best."""
+        side, mode = recipe.img_size, self.config.data.resize_mode
         decisions = []
-        if fit != "auto":
-            geometry = Geometry(side, side, cast(Fit, fit))
+        if mode != "auto":
+            geometry = Geometry(side, side, cast(ResizeMode, mode))
         elif self.scanned.all_square:
             geometry = Geometry(side, side)
-            decisions.append(Decision("fit", "squash", "every image is square, so squash, pad and crop are one"))
+            decisions.append(
+                Decision("resize mode", "squash", "every image is square, so squash, pad and crop are one")
+            )
         else:
-            fits = {name: Geometry(side, side, name) for name in get_args(Fit)}
-            geometry, decision = self._best("fit", recipe, fits)
+            modes = {name: Geometry(side, side, name) for name in get_args(ResizeMode)}
+            geometry, decision = self._best("resize mode", recipe, modes)
             decisions.append(decision)
         larger = larger_size(recipe, self.config, self.scanned, self.dataset.task)
         if larger is not None:
@@ -273,19 +274,21 @@ class Trials:
             short = config.with_options(epochs=config.optimization.epochs or 8, budget=None, freeze="auto")
             own = replace(recipe, img_size=geometry.height)
             data, _ = self.prepared(geometry, self.console)
-            job = TrainContext(data, own, short, self.device, Silent())
-            scores[name] = _score(job, _train(job))
+            context = TrainContext(data, own, short, self.device, Silent())
+            scores[name] = _score(context, _train(context))
         best = max(scores, key=lambda name: scores[name])
         words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
         of = "validation accuracy" if self.dataset.task.needs_classes else "how right it is in validation"
         return tried[best], Decision(what, best, f"{of}: {words}")
 
 
-def _train(job: TrainContext) -> TrainResult:
-    return STRATEGIES[job.task.training.head][job.recipe.kind](job)
+def _train(context: TrainContext) -> TrainResult:
+    return STRATEGIES[context.task.training.head][context.recipe.kind](context)
 
 
-def _score(job: TrainContext, outcome: TrainResult) -> tuple[float, float]:
+def _score(context: TrainContext, result: TrainResult) -> tuple[float, float]:
     """What validation says of a training: of two, the larger is better."""
-    loss = outcome.training.optimization.loss if outcome.training else ""
-    return outcome.task.validation_score(outcome.logits, job.examples.targets_of(outcome.judged), loss or "")
+    loss = result.training.optimization.loss if result.training else ""
+    return result.task.validation_score(
+        result.logits, context.examples.targets_of(result.validation_indices), loss or ""
+    )

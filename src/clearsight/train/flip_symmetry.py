@@ -1,4 +1,5 @@
-"""Whether a network that learns from random weights should see mirror images too: a quick machine on gradients tells.
+"""Whether a network that is trained from random weights should see mirror images too, by a fast classifier on
+gradients.
 
 Left and right exchanged, a shirt stays a shirt and a 2 becomes no digit at all. Which it is shows on validation images
 that are not mirrored: a machine that learned from mirror images as well knows digits worse, and clothes as well.
@@ -17,7 +18,7 @@ from clearsight.data.prepare import Prepared
 from clearsight.ood.scores import pooled
 
 IMAGES = 2000
-"""Training images at most; twice as many validation images judge."""
+"""Training images at most; twice as many validation images."""
 
 TOO_MUCH = 0.005
 """Loss of accuracy from which mirror images harm: less may be the machine's, which has to learn twice as much.
@@ -84,7 +85,7 @@ def _named(known: NDArray[np.float32], labels: NDArray[np.int64], asked: NDArray
     """Classes (M,) of vectors (M, D), learned from others (N, D) with their labels (N,)."""
     from sklearn.kernel_ridge import KernelRidge  # here, not above: it loads as slowly as PyTorch
 
-    wanted = 2.0 * (labels[:, None] == np.arange(labels.max() + 1)) - 1
-    machine = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=WIDTH / known.shape[1]).fit(known, wanted)
+    targets = 2.0 * (labels[:, None] == np.arange(labels.max() + 1)) - 1
+    machine = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=WIDTH / known.shape[1]).fit(known, targets)
     parts = np.array_split(asked, 1 + len(asked) // 512)
     return np.concatenate([machine.predict(part).argmax(1) for part in parts])

@@ -74,7 +74,7 @@ def training_bytes(network: nn.Module, shape: Sequence[int]) -> int:
 
 
 def free_memory(device: str) -> int | None:
-    """Bytes that can be had without swapping, or None where the system does not tell."""
+    """Bytes that can be had without swapping, or None if the system does not report them."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info()[0])
     meminfo = Path("/proc/meminfo")

@@ -1,9 +1,9 @@
 """A head on frozen features, chosen by cross-validation: the fast road from a pretrained network to a classifier.
 
 Candidates are pairs of a feature set (the last features; all depths) and a head: softmax with several strengths of L2,
-and, for up to KERNEL_LIMIT images, a support vector machine with the radial basis kernel. Each is judged on the folds;
-the winner's out-of-fold logits are the validation logits that calibration and scores are taken from, and the winner is
-then fitted on all development images.
+and, for up to KERNEL_LIMIT images, a support vector machine with the radial basis kernel. Each is evaluated on the
+folds; the winner's out-of-fold logits are the validation logits that calibration and scores are taken from, and the
+winner is then fitted on all development images.
 
 Shapes: N images, D features, K classes. Features stay memory-mapped and are read in chunks, so memory does not grow
 with N, but for the kernel heads, whose N is limited.
@@ -48,7 +48,7 @@ KERNEL_GRID = ((3.0, 1.0), (10.0, 1.0), (10.0, 0.3))
 
 @dataclass(frozen=True)
 class Targets:
-    """What heads learn: labels (N,), how far each is believed (N,), and the number of classes."""
+    """Targets of heads: labels (N,), their weights (N,), and the number of classes."""
 
     labels: NDArray[np.int64]
     weights: Floats
@@ -81,14 +81,15 @@ class Candidate:
 class ProbeResult:
     """The chosen head, fitted on all development images, and the evidence.
 
-    judged (M,): positions of the images judged; logits (M, K): their logits by heads that had not seen them.
+    validation_indices (M,): positions of the validation images; logits (M, K): their logits by heads that had not seen
+    them.
     """
 
     candidates: tuple[Candidate, ...]
     chosen: Candidate
     head_spec: dict[str, Any]
     head: nn.Module
-    judged: NDArray[np.int64]
+    validation_indices: NDArray[np.int64]
     logits: NDArray[np.float64]
 
 
@@ -113,7 +114,7 @@ def choose_head(
     """
     sample = _sample(everything, targets.labels, SELECT_LIMIT, seed)
     trial = folds if len(everything) <= SELECT_LIMIT else folds[:1]
-    trial = [(np.intersect1d(fit, sample), np.intersect1d(judge, sample)) for fit, judge in trial]
+    trial = [(np.intersect1d(fit, sample), np.intersect1d(val_rows, sample)) for fit, val_rows in trial]
     kernels = kernels and len(everything) <= KERNEL_LIMIT
     plans = [
         (name, sets, head, setting)
@@ -123,17 +124,19 @@ def choose_head(
     ]
     found: list[Candidate] = []
     logits_of: list[NDArray[np.float64]] = []
-    judged = np.concatenate([judge for _, judge in trial])
+    validation_indices = np.concatenate([val_rows for _, val_rows in trial])
     features: StandardFeatures | None = None
     views = views or {}
 
-    def judge_candidate(features: StandardFeatures, like: tuple[Any, ...], names: tuple[str, ...] = AS_IT_IS) -> None:
+    def evaluate_candidate(
+        features: StandardFeatures, like: tuple[Any, ...], names: tuple[str, ...] = AS_IT_IS
+    ) -> None:
         name, numbers, head, setting = like
-        heads = [(_fitted(features, fit, targets, head, setting), judge) for fit, judge in trial]
-        z = np.concatenate([fitted.outputs(features, judge) for fitted, judge in heads])
-        truth = targets.labels[judged]
-        belief = softmax(z, fit_temperature(z, truth))
-        scores = accuracy(truth, z.argmax(1)), log_loss(truth, belief)
+        heads = [(_fitted(features, fit, targets, head, setting), val_rows) for fit, val_rows in trial]
+        z = np.concatenate([fitted.outputs(features, val_rows) for fitted, val_rows in heads])
+        truth = targets.labels[validation_indices]
+        probabilities = softmax(z, fit_temperature(z, truth))
+        scores = accuracy(truth, z.argmax(1)), log_loss(truth, probabilities)
         found.append(Candidate(name, numbers, head, setting, *scores, names))
         logits_of.append(z)
         if progress:
@@ -142,30 +145,32 @@ def choose_head(
     for number, plan in enumerate(plans):
         if features is None or plan[0] != plans[number - 1][0]:
             features = StandardFeatures([parts[i] for i in plan[1]], sample)
-        judge_candidate(features, plan)
+        evaluate_candidate(features, plan)
     best = _best(found)
     for _ in range(BEYOND):
         further = _beyond(found[best], found)
         if further is None:
             break
         plans.append((found[best].features, found[best].parts, "softmax", {"L2": further}))
-        judge_candidate(StandardFeatures([parts[i] for i in found[best].parts], sample), plans[-1])
+        evaluate_candidate(StandardFeatures([parts[i] for i in found[best].parts], sample), plans[-1])
         best = _best(found)
     winner = best
     seen: dict[tuple[str, ...], Sequence[Rows]] = {AS_IT_IS: parts}
     for names, compute in views.items():
         seen[names] = compute()
-        judge_candidate(StandardFeatures([seen[names][i] for i in plans[best][1]], sample), plans[best], names)
+        evaluate_candidate(StandardFeatures([seen[names][i] for i in plans[best][1]], sample), plans[best], names)
         winner = min(winner, len(found) - 1, key=lambda i: found[i].log_loss)
     chosen, logits = found[winner], logits_of[winner]
     features = StandardFeatures([seen[chosen.views][i] for i in chosen.parts], everything)
     if len(everything) > SELECT_LIMIT:
-        judged = folds[0][1]
-        logits = _fitted(features, folds[0][0], targets, chosen.head, chosen.setting).outputs(features, judged)
+        validation_indices = folds[0][1]
+        logits = _fitted(features, folds[0][0], targets, chosen.head, chosen.setting).outputs(
+            features, validation_indices
+        )
     spec, head = _fitted(features, everything, targets, chosen.head, chosen.setting).module(features)
     if progress:
         progress(len(plans) + len(views) + 1, len(plans) + len(views) + 1)
-    return ProbeResult(tuple(found), chosen, spec, head, judged, logits)
+    return ProbeResult(tuple(found), chosen, spec, head, validation_indices, logits)
 
 
 def at_edge(chosen: Candidate, found: Sequence[Candidate]) -> bool:

@@ -34,7 +34,7 @@ class Step:
     """One step as an observer sees it.
 
     number counts from 1, total is how many are planned. images (N, C, H, W) in [0, 1] as the network got them,
-    changed by augmentation; targets (N, K) the belief asked for; logits (N, K), detached. With accumulated batches
+    changed by augmentation; targets (N, K); logits (N, K), detached. With accumulated batches
     these are of the last one. wait_seconds: until the data was there; seconds: of the step so far, the wait included.
     batch: images that are normalised together, those of all processes; None: `images` are all of them.
     """

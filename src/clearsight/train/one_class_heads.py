@@ -30,8 +30,8 @@ FEW = 0.2
 """Share of the images that are set aside at most."""
 
 LEAST_SPREAD = 0.1
-"""Smallest spread of a place's distances, as a share of the mean one: where normal images never differ, rounding alone
-would be strange."""
+"""Smallest spread of a place's distances, as a share of the mean one: where normal images never differ, rounding errors
+would be anomalies."""
 
 CHUNK = 128
 

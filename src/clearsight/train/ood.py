@@ -6,7 +6,7 @@ Copies of some are changed as in training, shifted and brightened a little: they
 
 How well near classes are separated is measured on the user's own data where that is cheap, by leaving classes out of
 what is fitted on frozen features. A network from random weights would have to be trained anew; nothing is chosen by the
-outcome, so it is not.
+result, so it is not.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class _Material:
 
 
 def fit_ood_detector(
-    job: TrainContext, outcome: TrainResult, bundle: Bundle, other: Dataset | None = None
+    context: TrainContext, result: TrainResult, bundle: Bundle, other: Dataset | None = None
 ) -> OODDetector | None:
     """The OOD detector of a trained model; None for one class, or where no image was kept from training, and for a
     detector of anomalies, whose answer that is.
@@ -130,17 +130,17 @@ def fit_ood_detector(
     other: images that belong to no class, where the data has some. A quarter of them is not fitted to, and says how
     many like them are flagged.
     """
-    data, choice = job.data, outcome.task.training.ood
-    if choice is None or job.classes < 2 or len(data.split.train) < 2 or not len(data.split.val):
+    data, choice = context.data, result.task.training.ood
+    if choice is None or context.classes < 2 or len(data.split.train) < 2 or not len(data.split.val):
         return None
-    predictor = Predictor(bundle, device=job.device)
+    predictor = Predictor(bundle, device=context.device)
     with_logits = choice == "scores"
-    material = _material(job, outcome, predictor, with_logits)
+    material = _material(context, result, predictor, with_logits)
     exposed = None
     if other is not None:
-        fitted_to, exposed = _exposed(job, predictor, other)
+        fitted_to, exposed = _exposed(context, predictor, other)
         material = replace(material, other=fitted_to.features)
-    plain, changed, kinds = _held_out_scores(material, job.config.run.seed)
+    plain, changed, kinds = _held_out_scores(material, context.config.run.seed)
     tails: Tails = {name: tuple(Tail.fit(s[name]) for s in (plain, changed) if len(s[name])) for name in plain}
     reference = combined(surprises(plain, tails))
     of_copies = combined(surprises(changed, tails))
@@ -149,9 +149,9 @@ def fit_ood_detector(
     )
     left_out = LeftOut({}, (), "there are no classes to leave out")
     if with_logits:
-        left_out = _left_out(job, material)
+        left_out = _left_out(context, material)
     if left_out.auroc:
-        job.note(
+        context.note(
             "OOD detection",
             "all scores combined",
             f"separates images of classes left out from known ones with AUROC {left_out.auroc['combined']:.3f}; "
@@ -160,22 +160,22 @@ def fit_ood_detector(
     bank = material.bank(material.remembered)
     detector = OODDetector(bank, tails, np.sort(reference), threshold, false_alarms, left_out)
     if exposed is not None:
-        _, flagged, _ = detector.judge(exposed.logits, exposed.features, exposed.statistics)
-        words = f"{int(flagged.sum())} of {len(flagged)} images of {job.config.data.other} that were not fitted to"
-        job.note("other", f"{flagged.mean():.1%} flagged as unknown", words)
+        _, flagged, _ = detector.detect(exposed.logits, exposed.features, exposed.statistics)
+        words = f"{int(flagged.sum())} of {len(flagged)} images of {context.config.data.other} that were not fitted to"
+        context.note("other", f"{flagged.mean():.1%} flagged as unknown", words)
     return detector
 
 
-def _exposed(job: TrainContext, predictor: Predictor, other: Dataset) -> tuple[ModelOutput, ModelOutput]:
+def _exposed(context: TrainContext, predictor: Predictor, other: Dataset) -> tuple[ModelOutput, ModelOutput]:
     """The model's output for images that belong to no class: for those to fit to, and for the others."""
-    rows = np.random.default_rng(job.config.run.seed).permutation(len(other))[:OTHERS]
+    rows = np.random.default_rng(context.config.run.seed).permutation(len(other))[:OTHERS]
     decoded = []
     for row in rows.tolist():
-        with contextlib.suppress(ImageError):  # the audit tells of those of known classes alone
-            decoded.append(to_float(other.source.decode(row, job.data.form, job.data.geometry)).numpy())
+        with contextlib.suppress(ImageError):  # the audit reports those of known classes alone
+            decoded.append(to_float(other.source.decode(row, context.data.form, context.data.geometry)).numpy())
     if len(decoded) < 4:
         raise DataError(
-            f"--other {job.config.data.other} has too few images", found=f"{len(decoded)}", expected="4 or more"
+            f"--other {context.config.data.other} has too few images", found=f"{len(decoded)}", expected="4 or more"
         )
     output, aside = predictor.forward(np.stack(decoded)), np.arange(len(decoded)) % 4 == 0
     parts = ("logits", "features", "statistics")
@@ -183,23 +183,23 @@ def _exposed(job: TrainContext, predictor: Predictor, other: Dataset) -> tuple[M
     return fitted_to, kept
 
 
-def _material(job: TrainContext, outcome: TrainResult, predictor: Predictor, with_logits: bool) -> _Material:
+def _material(context: TrainContext, result: TrainResult, predictor: Predictor, with_logits: bool) -> _Material:
     """Features, pixel statistics and logits of the images to remember, of held-out ones, and of changed copies."""
-    data, split, draw = job.data, job.data.split, np.random.default_rng(job.config.run.seed)
-    frozen = job.recipe.kind != "scratch" and not outcome.tuned
-    advance = job.console.stage("fitting the OOD detector", "steps")
+    data, split, draw = context.data, context.data.split, np.random.default_rng(context.config.run.seed)
+    frozen = context.recipe.kind != "scratch" and not result.tuned
+    advance = context.console.stage("fitting the OOD detector", "steps")
     remembered = np.sort(draw.permutation(split.development if frozen else split.train)[:BANK])
-    held_out = np.sort(draw.permutation(np.unique(outcome.judged) if frozen else split.val)[:KNOWN])
+    held_out = np.sort(draw.permutation(np.unique(result.validation_indices) if frozen else split.val)[:KNOWN])
     rows = np.union1d(remembered, held_out)
-    features = _features(job, outcome, predictor.bundle, rows)
+    features = _features(context, result, predictor.bundle, rows)
     advance(1, 3)
     logits = None
     if with_logits:
-        logits = np.full((len(rows), outcome.logits.shape[1]), np.nan)  # of images only remembered they are not asked
-        logits[np.searchsorted(rows, held_out)] = _logits(outcome, predictor, job, held_out)
-    part = _Part(features, _statistics(job, rows), data.labels[rows], logits)
+        logits = np.full((len(rows), result.logits.shape[1]), np.nan)  # of images only remembered they are not asked
+        logits[np.searchsorted(rows, held_out)] = _logits(result, predictor, context, held_out)
+    part = _Part(features, _statistics(context, rows), data.labels[rows], logits)
     plain = _Images(rows, part, np.full(len(rows), ""))
-    policy = outcome.training.augmentation.augment if outcome.training else None
+    policy = result.training.augmentation.augment if result.training else None
     kinds = _KINDS if policy and policy != "none" else _KINDS[len(AUGMENTED) :]
     most = int(min(COPIES, COPIED_VALUES / np.prod(data.pixels.array.shape[1:])))
     if frozen:  # each copy of a large image takes its time: one kind each
@@ -274,51 +274,51 @@ def _held_out_scores(material: _Material, seed: int) -> tuple[dict[str, Floats],
     return plain, changed, np.concatenate(kinds)
 
 
-def _statistics(job: TrainContext, rows: NDArray[np.int64]) -> Floats:
-    pixels = job.data.pixels.array
+def _statistics(context: TrainContext, rows: NDArray[np.int64]) -> Floats:
+    pixels = context.data.pixels.array
     return np.concatenate(
         [pixel_statistics(to_float(pixels[rows[i : i + 64]]).numpy()) for i in range(0, len(rows), 64)]
     )
 
 
-def _features(job: TrainContext, outcome: TrainResult, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
+def _features(context: TrainContext, result: TrainResult, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
     """Features below the head (N, D): for a head on a frozen backbone those in the cache, which it was chosen on."""
-    split, levels = job.data.split, bundle.network.feature_levels
-    if levels and not outcome.tuned and not bundle.network.uses_tta:
+    split, levels = context.data.split, bundle.network.feature_levels
+    if levels and not result.tuned and not bundle.network.uses_tta:
         everyone = np.sort(np.concatenate([split.train, split.val]))
-        bare = new_probe(replace(job.recipe, model=bundle.network.spec["name"]))  # a classical recipe names both
-        parts = extract(bare, job.data.pixels, everyone, device=job.device)
+        bare = new_probe(replace(context.recipe, model=bundle.network.spec["name"]))  # a classical recipe names both
+        parts = extract(bare, context.data.pixels, everyone, device=context.device)
         places = np.searchsorted(everyone, rows)
         return np.concatenate([parts[i][places] for i in levels.chosen], axis=1)
-    predictor = Predictor(bundle, device=job.device)
-    return predictor.embed(job.data.pixels.view(rows), job.console.stage("features of known images"))
+    predictor = Predictor(bundle, device=context.device)
+    return predictor.embed(context.data.pixels.view(rows), context.console.stage("features of known images"))
 
 
 def _logits(
-    outcome: TrainResult, predictor: Predictor, job: TrainContext, rows: NDArray[np.int64]
+    result: TrainResult, predictor: Predictor, context: TrainContext, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Logits of held-out images by weights that had not seen them (N, K)."""
-    order = np.argsort(outcome.judged)
-    places = np.searchsorted(outcome.judged, rows, sorter=order).clip(max=len(order) - 1)
-    if (outcome.judged[order[places]] == rows).all():
-        own: NDArray[np.float64] = outcome.logits[order[places]]
+    order = np.argsort(result.validation_indices)
+    places = np.searchsorted(result.validation_indices, rows, sorter=order).clip(max=len(order) - 1)
+    if (result.validation_indices[order[places]] == rows).all():
+        own: NDArray[np.float64] = result.logits[order[places]]
         return own
-    return np.asarray(predictor.logits(job.data.pixels.view(rows)), np.float64)
+    return np.asarray(predictor.logits(context.data.pixels.view(rows)), np.float64)
 
 
 def _joined(first: NDArray[np.generic], second: NDArray[np.generic]) -> NDArray:  # type: ignore[type-arg]
     return np.concatenate([first, second])
 
 
-def _left_out(job: TrainContext, material: _Material) -> LeftOut:
+def _left_out(context: TrainContext, material: _Material) -> LeftOut:
     """Leave groups of classes out of what is fitted on frozen features, and see how high their images score."""
     if material.shaped:
         return LeftOut({}, (), "the network would have to be trained again without them")
-    names = job.data.dataset.classes
+    names = context.data.dataset.classes
     rounds: list[dict[str, float]] = []
     left: list[tuple[str, ...]] = []
-    advance = job.console.stage("leaving classes out", "rounds")
-    groups = _groups(job.classes, ROUNDS, job.config.run.seed)
+    advance = context.console.stage("leaving classes out", "rounds")
+    groups = _groups(context.classes, ROUNDS, context.config.run.seed)
     for number, group in enumerate(groups):
         advance(number, len(groups))
         found = _without(material, group)

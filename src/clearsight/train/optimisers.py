@@ -88,8 +88,8 @@ def build_optimiser(
         case "adabelief":  # as in the paper's own experiments on CIFAR; timm's defaults add RAdam's rectification
             from timm.optim import AdaBelief  # imported late: timm is slow to import
 
-            belief = AdaBelief(own, betas=betas, eps=1e-8, weight_decay=decay, decoupled_decay=False, rectify=False)
-            return cast(optim.Optimizer, belief)
+            adabelief = AdaBelief(own, betas=betas, eps=1e-8, weight_decay=decay, decoupled_decay=False, rectify=False)
+            return cast(optim.Optimizer, adabelief)
         case "muon":
             return Muon(own, momentum=momentum, weight_decay=decay)
         case "lars":  # always_adapt: timm would else leave layers without weight decay to plain momentum
@@ -249,5 +249,5 @@ class Armijo(optim.Optimizer):
 
 def _known(name: str) -> str:
     if name not in OPTIMISERS:
-        raise ConfigError(f"there is no optimiser {name!r}", fix=nearest(name, OPTIMISERS))
+        raise ConfigError(f"unknown optimiser {name!r}", fix=nearest(name, OPTIMISERS))
     return name

@@ -82,7 +82,7 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
                 return f"{flag(f.name)} {word!r} is not one of {', '.join(choices)}"
     if within and math.isinf(value):
         return f"{flag(f.name)} {value} must be a finite number"
-    if within and not _inside(value, within):
+    if within and not _in_interval(value, within):
         return f"{flag(f.name)} {value} must " + _range_words(within)
     return None
 
@@ -95,7 +95,7 @@ def _range_words(interval: str) -> str:
     return f"be {low} or more" if interval[0] == "[" else f"be above {low}"
 
 
-def _inside(value: float, interval: str) -> bool:
+def _in_interval(value: float, interval: str) -> bool:
     """Whether a number lies in an interval such as "(0, 1]"."""
     low, high = (float(x) for x in interval[1:-1].split(","))
     if math.isnan(value):

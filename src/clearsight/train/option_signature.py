@@ -14,9 +14,12 @@ from typing import Any, TypedDict, TypeVar
 from clearsight.train.config import option_types, options_by_name
 
 
-class SharedOptions(TypedDict, total=False):
-    """Options of training that have the same name everywhere; paths and lists become text, as on the command line."""
+class EstimatorOptions(TypedDict, total=False):
+    """Options of training except `model`, the first parameter of `ImageClassifier`. Paths and lists are converted to
+    text, as on the command line.
+    """
 
+    resize_mode: str
     img_size: int | None
     test_fraction: float
     task: str
@@ -69,30 +72,29 @@ class SharedOptions(TypedDict, total=False):
     out: str | Path | None
     resume: bool
     checkpoint_every: float
-    heal: bool
+    auto_fix: bool
     budget: str | None
     seed: int
     device: str
 
 
-class Options(SharedOptions, total=False):
+class Options(EstimatorOptions, total=False):
     """All options of training, as `cs.fit` takes them."""
 
     model: str
-    fit: str
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def options_in_signature(function: Function, *, without: Sequence[str] = ()) -> Function:
+def options_in_signature(function: Function) -> Function:
     """Give a function that takes **options the options as keyword parameters in its signature.
 
-    Options that are parameters of the function already keep their place. without: options it has no parameter for.
+    Options that are parameters of the function already keep their place.
     """
     signature, types = inspect.signature(function), option_types()
     parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    taken = {*without, *(p.name for p in parameters)}
+    taken = {p.name for p in parameters}
     parameters += [
         inspect.Parameter(
             name,

@@ -83,6 +83,6 @@ def _suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
 def _smooth(losses: Sequence[float]) -> NDArray[np.float64]:
     """Means over a bell of neighbours on both sides: unlike a running average it does not lag behind the rates."""
     bell = np.hanning(2 * WINDOW + 3)[1:-1]
-    inside = slice(WINDOW, WINDOW + len(losses))
-    weights = np.convolve(np.ones(len(losses)), bell)[inside]
-    return np.asarray(np.convolve(losses, bell)[inside] / weights)
+    valid = slice(WINDOW, WINDOW + len(losses))
+    weights = np.convolve(np.ones(len(losses)), bell)[valid]
+    return np.asarray(np.convolve(losses, bell)[valid] / weights)

@@ -1,4 +1,4 @@
-"""Which way to a classifier: decided from the images, the options and what is on the machine, and said why."""
+"""The training recipe: decided from the images, the options and the machine, with reasons."""
 
 from __future__ import annotations
 

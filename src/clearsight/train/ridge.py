@@ -30,58 +30,59 @@ KERNELS = ((0.1, 1.0), (0.1, 0.3), (1.0, 0.3), (0.01, 0.3))
 """Pairs (s, g D) of the head with a kernel."""
 
 
-def ridge_head(job: TrainContext) -> TrainResult:
+def ridge_head(context: TrainContext) -> TrainResult:
     """Choose the head with the lowest squared error in cross-validation, and calibrate its answers there."""
-    data, split, task = job.data, job.data.split, job.task
+    data, split, task = context.data, context.data.split, context.task
     encoded = task.encode(data.dataset)
     assert encoded is not None
-    probe, began = new_probe(job.recipe), time.perf_counter()
+    probe, began = new_probe(context.recipe), time.perf_counter()
     rows = np.sort(np.concatenate([split.train, split.val]))
-    parts = extract(probe, data.pixels, rows, device=job.device, progress=job.console.stage("features"))
+    parts = extract(probe, data.pixels, rows, device=context.device, progress=context.console.stage("features"))
     speed = len(rows) / (time.perf_counter() - began)
-    wanted = task.head_targets(encoded[rows])
+    targets = task.head_targets(encoded[rows])
     folds = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds]
     everything = np.searchsorted(rows, split.development)
-    found, outputs = _judged(
-        parts, feature_sets(probe), wanted, folds, everything, job.console.stage("choosing the head", "candidates")
+    found, outputs = _evaluated(
+        parts, feature_sets(probe), targets, folds, everything, context.console.stage("choosing the head", "candidates")
     )
     best = min(range(len(found)), key=lambda i: found[i].log_loss)
     chosen = found[best]
     features = StandardFeatures([parts[i] for i in chosen.parts], everything)
-    spec, head = _fitted(features, everything, wanted, chosen).module(features)
+    spec, head = _fitted(features, everything, targets, chosen).module(features)
     probe.set_head(spec, head, chosen.parts)
-    judged = rows[np.concatenate([judge for _, judge in folds])]
-    truth = task.truth(data.dataset)[judged]
+    validation_indices = rows[np.concatenate([val_rows for _, val_rows in folds])]
+    truth = task.truth(data.dataset)[validation_indices]
     ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
-    job.note(
+    context.note(
         "head",
         chosen.words(),
         f"explains the most of what varies in validation images, {chosen.accuracy:.1%}, of {len(found)} candidates; "
         f"the best on the last features alone {ends.accuracy:.1%}",
     )
-    learned = wanted[np.concatenate([judge for _, judge in folds])]
+    learned = targets[np.concatenate([val_rows for _, val_rows in folds])]
     errors = ((outputs[best] - learned) ** 2).mean(1) / float(np.mean((learned - learned.mean(0)) ** 2))
-    job.note_folds("folds agree", judged, 1 - errors, "share explained")
+    context.note_folds("folds agree", validation_indices, 1 - errors, "share explained")
     why = "for labels and numbers a head is fitted in closed form, and the network's weights stay as they are"
-    say_idle(job, why)
-    if job.config.run.budget is not None:
-        job.note("without effect", "--budget", why)
+    say_idle(context, why)
+    if context.config.run.budget is not None:
+        context.note("without effect", "--budget", why)
     return TrainResult(
-        network=probe, task=task.calibrated(outputs[best], truth), judged=judged, logits=outputs[best], history=(),
+        network=probe, task=task.calibrated(outputs[best], truth), validation_indices=validation_indices,
+        logits=outputs[best], history=(),
         candidates=tuple(found), images_per_second=speed,
     )  # fmt: skip
 
 
-def _judged(
+def _evaluated(
     parts: Sequence[Rows],
     sets: dict[str, tuple[int, ...]],
-    wanted: Floats,
+    targets: Floats,
     folds: Sequence[Fold],
     everything: NDArray[np.int64],
     advance: Callable[[int, int], None],
 ) -> tuple[list[Candidate], list[Floats]]:
-    """Every candidate and its outputs for the images judged. A candidate's `accuracy` is the share of the variance it
-    explains, its `log_loss` the mean squared error.
+    """Every candidate and its outputs for the validation images. A candidate's `accuracy` is the share of the variance
+    it explains, its `log_loss` the mean squared error.
     """
     kernels = KERNELS if len(everything) <= KERNEL_LIMIT else ()
     plans = [
@@ -92,13 +93,15 @@ def _judged(
         )
         for setting in settings
     ]  # fmt: skip
-    judged = np.concatenate([judge for _, judge in folds])
-    truth, found, outputs = wanted[judged], [], []
+    validation_indices = np.concatenate([val_rows for _, val_rows in folds])
+    truth, found, outputs = targets[validation_indices], [], []
     features, of = None, ""
     for number, plan in enumerate(plans):
         if features is None or plan.features != of:
             features, of = StandardFeatures([parts[i] for i in plan.parts], everything), plan.features
-        out = np.concatenate([_fitted(features, fit, wanted, plan).outputs(features, judge) for fit, judge in folds])
+        out = np.concatenate(
+            [_fitted(features, fit, targets, plan).outputs(features, val_rows) for fit, val_rows in folds]
+        )
         error = float(np.mean((out - truth) ** 2))
         explained = 1 - error / float(np.mean((truth - truth.mean(0)) ** 2))
         found.append(Candidate(plan.features, plan.parts, plan.head, plan.setting, explained, error))
@@ -107,11 +110,11 @@ def _judged(
     return found, outputs
 
 
-def _fitted(features: StandardFeatures, fit: NDArray[np.int64], wanted: Floats, plan: Candidate) -> FittedHead:
+def _fitted(features: StandardFeatures, fit: NDArray[np.int64], targets: Floats, plan: Candidate) -> FittedHead:
     from sklearn.kernel_ridge import KernelRidge  # here, not above: it loads as slowly as PyTorch
 
-    bias = wanted[fit].mean(0)
-    y = wanted[fit] - bias
+    bias = targets[fit].mean(0)
+    y = targets[fit] - bias
     if plan.head == "ridge":
         gram, moment, start = np.zeros((features.width, features.width)), np.zeros((features.width, y.shape[1])), 0
         for x in features.chunks(fit):

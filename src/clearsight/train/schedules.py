@@ -30,7 +30,7 @@ def rate_factor(
     validation so far, patience: validations; `plateau` drops whenever a third of them brought nothing better.
     """
     if name not in SCHEDULES:
-        raise ConfigError(f"there is no schedule {name!r}", fix=nearest(name, SCHEDULES))
+        raise ConfigError(f"unknown schedule {name!r}", fix=nearest(name, SCHEDULES))
     if name == "one-cycle":
         return one_cycle(progress, warm_up=warm_up) if warm_up else one_cycle(progress)
     if progress < warm_up:

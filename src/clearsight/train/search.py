@@ -32,7 +32,7 @@ from clearsight.train.strategies.transfer import transfer
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting and its score: mean calibrated log loss and accuracy over the folds judged, None when cut short.
+    """One setting and its score: mean calibrated log loss and accuracy over the validation folds, None if pruned.
 
     log_losses, accuracies: those of each fold.
     """
@@ -101,10 +101,10 @@ def search(
 
     console = console or Silent()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if config.run.resume or config.run.heal:
+    if config.run.resume or config.run.auto_fix:
         raise ConfigError(
-            "a search goes on by itself when its command is repeated, and tries settings instead of healing one",
-            found="--resume" if config.run.resume else "--heal",
+            "a search resumes when its command is repeated, and tries settings instead of fixing one",
+            found="--resume" if config.run.resume else "--auto-fix",
             fix="leave that out",
         )
     data, recipe = planned(dataset, config, console)
@@ -134,10 +134,10 @@ def search(
         scores: list[tuple[float, float]] = []
         for k in range(folds):
             try:
-                outcome = _outcome(data, recipe, config, options, k, trial if k == 0 else None)
+                result = _result(data, recipe, config, options, k, trial if k == 0 else None)
             except TrainingError:
                 raise optuna.TrialPruned from None  # a loss that is not a number: no setting to keep
-            scores.append(_score(data, outcome))
+            scores.append(_score(data, result))
         trial.set_user_attr("scores", scores)
         return float(np.mean([s[0] for s in scores]))
 
@@ -204,14 +204,14 @@ def space(
     return suggest
 
 
-def _outcome(
+def _result(
     data: Prepared, recipe: Recipe, config: TrainConfig, options: Mapping[str, Any], fold: int, trial: Any
 ) -> TrainResult:
     """Train one setting on one fold; a trial that looks worse than the others is cut short."""
     import optuna
 
-    fit, judge = data.split.folds[fold]
-    here = replace(data, split=replace(data.split, train=fit, val=judge))
+    fit, val_rows = data.split.folds[fold]
+    here = replace(data, split=replace(data.split, train=fit, val=val_rows))
     mine = {name: value for name, value in options.items() if name not in ("model", "model_arg")}  # are the recipe's
     chosen = config.with_options(**mine, budget=None)
     changed = _changed(recipe, options)
@@ -222,8 +222,8 @@ def _outcome(
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-    job = TrainContext(here, changed, chosen, device_of(config.run.device), Silent(), on_epoch=on_epoch)
-    return transfer(job) if recipe.kind == "probe" else from_scratch(job)
+    context = TrainContext(here, changed, chosen, device_of(config.run.device), Silent(), on_epoch=on_epoch)
+    return transfer(context) if recipe.kind == "probe" else from_scratch(context)
 
 
 def _changed(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
@@ -232,10 +232,10 @@ def _changed(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     return replace(recipe, model=options.get("model", recipe.model), model_args=model_args)
 
 
-def _score(data: Prepared, outcome: TrainResult) -> tuple[float, float]:
-    """Calibrated log loss and accuracy on the images judged."""
-    target = data.labels[outcome.judged]
-    return log_loss(target, outcome.task.decode(outcome.logits)), accuracy(target, outcome.logits.argmax(1))
+def _score(data: Prepared, result: TrainResult) -> tuple[float, float]:
+    """Calibrated log loss and accuracy on the validation images."""
+    target = data.labels[result.validation_indices]
+    return log_loss(target, result.task.decode(result.logits)), accuracy(target, result.logits.argmax(1))
 
 
 def _summary(study: Any, recipe: Recipe, folds: int, base: dict[str, Any]) -> Search:
@@ -260,7 +260,7 @@ def _summary(study: Any, recipe: Recipe, folds: int, base: dict[str, Any]) -> Se
     if len(complete) >= 4:
         try:
             importance = dict(optuna.importance.get_param_importances(study))
-        except (ValueError, RuntimeError):  # too few different values to tell
+        except (ValueError, RuntimeError):  # too few different values
             importance = {}
     best = min(complete, key=lambda t: t.log_loss or 0)
     network = network_options(_changed(recipe, best.options)) if recipe.kind == "scratch" else {}

@@ -15,10 +15,10 @@ from clearsight.errors import DataError
 
 def read_pair(images: Any, labels: Any) -> Listing:
     """Images in any form that `clearsight.data.inputs` recognises, with one label each, or a row of numbers (N, T), or
-    a list of labels. The number of labels tells how the axes of an array are meant.
+    a list of labels. The number of labels resolves the order of an array's axes.
     """
     if not hasattr(labels, "__len__"):
-        raise DataError("labels are no list", found=repr(labels)[:60], expected="one label per image")
+        raise DataError("labels are not a list", found=repr(labels)[:60], expected="one label per image")
     if not len(labels):
         raise DataError("there are no images", found="no labels")
     given = np.full(len(labels), "", dtype="<U5")

@@ -140,7 +140,7 @@ def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[s
 
 
 def _download(name: str, fetch: Callable[[], Any], where: Path) -> Any:
-    """Run torchvision's download; DataError tells what to do without a network."""
+    """Run torchvision's download; DataError says what to do without a network."""
     import contextlib
     import sys
 

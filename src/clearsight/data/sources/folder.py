@@ -24,6 +24,7 @@ from clearsight.data.sources.idx import is_idx_folder, read_idx_folder
 from clearsight.data.sources.imagenet import is_imagenet, read_imagenet
 from clearsight.data.targets import Stated
 from clearsight.errors import DataError
+from clearsight.wording import count
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -60,11 +61,13 @@ class ClassFolders:
         if self.empty:
             found.append(f"{_some(self.empty)} without images: no class")
         if self.loose:
-            found.append(f"{len(self.loose)} image(s) in no class folder are left out, such as {_some(self.loose[:1])}")
+            found.append(
+                f"{count(len(self.loose), 'image')} in no class folder, left out, such as {_some(self.loose[:1])}"
+            )
         if self.passed:
             kinds = ", ".join(sorted({p.suffix.lower() or "no suffix" for p in self.passed})[:5])
             some = _some(self.passed[:1])
-            found.append(f"{len(self.passed)} file(s) not named as images ({kinds}) are left out, such as {some}")
+            found.append(f"{count(len(self.passed), 'file')} not named as images ({kinds}), left out, such as {some}")
         return found
 
 

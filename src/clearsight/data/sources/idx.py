@@ -26,7 +26,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             head = stream.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08":
                 raise DataError(
-                    f"{path} is no IDX file of bytes",
+                    f"{path} is not an IDX file of bytes",
                     found=f"magic {head.hex()}",
                     expected="0000 08 and a rank",
                 )
@@ -48,8 +48,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _wrong_size(path: Path, have: int, shape: tuple[int, ...]) -> DataError:
     size = math.prod(shape)
-    how = "holds nothing" if not size else "is cut short" if have < size else "is longer than it says"
-    return DataError(f"{path} {how}", found=f"{have} bytes", expected=f"{size} for {shape}")
+    state = "holds nothing" if not size else "is cut short" if have < size else "is longer than it says"
+    return DataError(f"{path} {state}", found=f"{have} bytes", expected=f"{size} for {shape}")
 
 
 def is_idx_folder(root: Path) -> bool:

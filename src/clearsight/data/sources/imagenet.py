@@ -37,18 +37,18 @@ def read_imagenet(root: Path) -> Listing:
         if folder.is_dir() and _WNID.fullmatch(folder.name)
         for path in sorted(folder.glob("*.JPEG"))
     ]
-    answers = _answers(root, base)
+    validation_classes = _validation_classes(root, base)
     for path in sorted((base / "val").glob("*.JPEG")):
-        if path.stem not in answers:
+        if path.stem not in validation_classes:
             raise DataError(f"{path.name} has no answer in ImageNet's validation solution")
-        rows.append((path, answers[path.stem], "val"))
-    taught, judged = ({name for _, name, split in rows if split == s} for s in ("train", "val"))
-    if taught != judged:
+        rows.append((path, validation_classes[path.stem], "val"))
+    train, val = ({name for _, name, split in rows if split == s} for s in ("train", "val"))
+    if train != val:
         raise DataError(
-            f"the classes of {base}/train and {base}/val differ in {len(taught ^ judged)}",
+            f"the classes of {base}/train and {base}/val differ in {len(train ^ val)}",
             found="; ".join(
                 f"only in {where}: {', '.join(sorted(names)[:8])}{', ...' if len(names) > 8 else ''}"
-                for where, names in (("train", taught - judged), ("val", judged - taught))
+                for where, names in (("train", train - val), ("val", val - train))
                 if names
             ),
             expected="the same classes in both",
@@ -67,7 +67,7 @@ def _base(root: Path) -> Path:
     return root
 
 
-def _answers(root: Path, base: Path) -> dict[str, str]:
+def _validation_classes(root: Path, base: Path) -> dict[str, str]:
     places = [root, *(base.parents[i] for i in range(3) if base != root and len(base.parents) > i), base]
     for place in places:
         table = place / "LOC_val_solution.csv"

@@ -38,7 +38,7 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
         if hasattr(data, "columns") and hasattr(data, "iloc"):
             return read_frame(data, root=Path(), name="frame", origin="a DataFrame")
         raise DataError(
-            "this is no data set",
+            "this is not a data set",
             found=f"a {type(data).__name__}",
             expected="a name, a path, a DataFrame, or a pair (images, labels)",
         )

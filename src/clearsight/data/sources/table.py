@@ -15,6 +15,7 @@ import numpy as np
 from clearsight.data.dataset import Files, Listing, encode_labels
 from clearsight.data.targets import Stated, number_in
 from clearsight.errors import DataError
+from clearsight.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,21 +172,21 @@ def _resolve(text: str, root: Path) -> Path:
     return path if path.is_absolute() else root / path
 
 
-def _without_repeats(paths: list[Path], said: list[tuple[str, str]], where: list[str], origin: str) -> list[int]:
+def _without_repeats(paths: list[Path], stated: list[tuple[str, str]], where: list[str], origin: str) -> list[int]:
     """Row numbers with every image once; DataError when two rows give one image different labels or splits.
 
-    said: label and split of each row. where: what to call each row.
+    stated: label and split of each row. where: what to call each row.
     """
     seen: dict[Path, int] = {}
     conflicts = []
     for i, path in enumerate(paths):
         first = seen.setdefault(path, i)
-        for one, other in zip(said[first], said[i], strict=True):
+        for one, other in zip(stated[first], stated[i], strict=True):
             if one != other:
                 conflicts.append(f"{path.name} is {one!r} in {where[first]} and {other!r} in {where[i]}")
     if conflicts:
         raise DataError(
-            f"{origin} says two things of {len(conflicts)} image(s)",
+            f"{origin} has contradicting rows for {count(len(conflicts), 'image')}",
             found="; ".join(conflicts[:3]),
             expected="one label and one split per image",
             fix="remove the wrong rows",

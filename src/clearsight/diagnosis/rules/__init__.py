@@ -1,7 +1,7 @@
 """Every rule in the order of causes, and which verdicts each makes superfluous.
 
 A rule that speaks silences what it explains: a rate that is too high also kills units, swings the loss and breaks it;
-said once, at its root, it has one cure.
+reported once, at its cause, it has one fix.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def tiny_batch_with_norm(case: Case) -> Verdict | None:
         "use batches of 32 images (accumulating gradients does not help: each batch is normalised by itself)"
         if room
         else f"leave batch normalisation out: there are only {images} images to learn from",
-        {"batch_size": 32} if room else case.knob(norm=False),
+        {"batch_size": 32} if room else case.model_arg(norm=False),
     )
 
 
@@ -46,5 +46,5 @@ def dropout_before_norm(case: Case) -> Verdict | None:
         "in training: the running variance that evaluation uses does not fit [Li et al. 2018, arXiv:1801.05134].",
         {"dropout_layers": float(kinds.count("dropout")), "normalisation_layers_after": float(after)},
         "use dropout only after the last normalisation, or not at all",
-        case.knob(dropout=0.0),
+        case.model_arg(dropout=0.0),
     )

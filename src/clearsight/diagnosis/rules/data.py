@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.diagnosis.case import JUDGED, Case, Verdict
+from clearsight.diagnosis.case import MIN_VALIDATION_IMAGES, Case, Verdict
 
 STEPS = 50
 """Steps a run must have before its failure to generalise means something."""
@@ -37,21 +37,21 @@ def collapsed_at_birth(case: Case) -> Verdict | None:
     """
     if case.learns or not case.from_start:
         return None
-    look = case.looks[0]
-    share, favourite = float(look.predicted.max() / look.predicted.sum()), int(look.predicted.argmax())
-    if share < ONE_CLASS or look.loss < SURE * case.chance_loss:
+    stats = case.step_stats[0]
+    share, favourite = float(stats.predicted.max() / stats.predicted.sum()), int(stats.predicted.argmax())
+    if share < ONE_CLASS or stats.loss < SURE * case.chance_loss:
         return None
     return Verdict(
         "one-class-collapse",
         "fault",
         f"Before the first update {share:.0%} of the answers were one class (number {favourite}), and the loss was "
-        f"{look.loss:.3g}, where {case.chance_loss:.3g} is chance: the initial weights prefer it whatever they see.",
+        f"{stats.loss:.3g}, where {case.chance_loss:.3g} is chance: the initial weights prefer it whatever they see.",
         {
             "share_of_answers": share,
             "share_of_labels": float(case.shares[favourite]),
-            "first_loss": look.loss,
+            "first_loss": stats.loss,
             "loss_of_chance": case.chance_loss,
-            "confidence": look.confidence,
+            "confidence": stats.confidence,
         },
         "draw the weights anew, with biases of zero",
         case.initialisable,
@@ -63,7 +63,7 @@ def one_class_collapse(case: Case) -> Verdict | None:
     late = case.late
     if case.broke or case.best_skill > 0.1 or len(late) < 2 or case.steps < STEPS:
         return None
-    predicted = np.sum([look.predicted for look in late], axis=0)
+    predicted = np.sum([stats.predicted for stats in late], axis=0)
     share, favourite = float(predicted.max() / predicted.sum()), int(predicted.argmax())
     rare = case.majority >= 2 / len(case.counts) or case.majority > 0.7
     if share < ONE_CLASS or not (rare or case.end_loss > 1.1 * case.chance_loss):
@@ -103,7 +103,7 @@ def shuffled_labels(case: Case) -> Verdict | None:
     At chance: within two standard errors of what answers drawn like the labels reach, or of the commonest class, and
     less than a tenth of the way to perfect.
     """
-    if case.broke or case.val_images < JUDGED or case.steps < STEPS or not case.vitals.epochs:
+    if case.broke or case.val_images < MIN_VALIDATION_IMAGES or case.steps < STEPS or not case.vitals.epochs:
         return None
     reached, known = case.val_accuracy, case.train_accuracy
     least = max(0.1, 3 * case.noise(case.drawn))

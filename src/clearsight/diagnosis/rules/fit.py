@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clearsight.diagnosis.case import ENOUGH, JUDGED, LEARNED, Case, Verdict
+from clearsight.diagnosis.case import ENOUGH, LEARNED, MIN_VALIDATION_IMAGES, Case, Verdict
 from clearsight.models.catalogue import catalogue
 
 GAP = 0.1
@@ -64,9 +64,9 @@ def overfit(case: Case) -> Verdict | None:
 def held_down(case: Case) -> Verdict | None:
     """An L1 penalty or a limit on the weights keeps them so small that nothing can be learned."""
     l1, max_norm = case.regularization.l1, case.regularization.max_norm
-    if case.broke or case.learns or len(case.looks) < 2 or not (l1 or max_norm):
+    if case.broke or case.learns or len(case.step_stats) < 2 or not (l1 or max_norm):
         return None
-    first, last = case.looks[0].weight, case.looks[-1].weight
+    first, last = case.step_stats[0].weight, case.step_stats[-1].weight
     left = float(np.median(last[first > 0] / first[first > 0])) if (first > 0).any() else 1.0
     if left > HELD:
         return None
@@ -88,7 +88,7 @@ def held_down(case: Case) -> Verdict | None:
 
 def no_better_than_chance(case: Case) -> Verdict | None:
     """Validation ended at chance. For where no rule has found a fault: a run that learned nothing is not healthy."""
-    if case.broke or case.val_images < JUDGED or case.steps < ENOUGH or not case.vitals.epochs:
+    if case.broke or case.val_images < MIN_VALIDATION_IMAGES or case.steps < ENOUGH or not case.vitals.epochs:
         return None
     reached, chance = case.val_accuracy, case.val_majority
     if reached > chance + 2 * case.noise(chance) or reached - chance > 0.2 * (1 - chance):
@@ -145,7 +145,7 @@ def _regularised(case: Case) -> dict[str, Any]:
         return {"augment": "strong"}
     if not augmentation.mixup and not augmentation.cutmix and case.optimization.loss not in ("hinge", "focal"):
         return {"mixup": 0.2}
-    return {**case.knob(dropout=0.5), "weight_decay": max(10 * case.regularization.weight_decay, 5e-4)}
+    return {**case.model_arg(dropout=0.5), "weight_decay": max(10 * case.regularization.weight_decay, 5e-4)}
 
 
 def _freed(case: Case) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _freed(case: Case) -> dict[str, Any]:
     if case.regularization.max_norm is not None:
         freed["max_norm"] = 3.0
     if case.model_args.get("dropout", 0) > 0.3:
-        freed |= case.knob(dropout=0.1)
+        freed |= case.model_arg(dropout=0.1)
     if case.augmentation.augment not in ("none", "light", "mirror", "flip"):
         freed["augment"] = "light"
     return freed or _larger(case)

@@ -39,7 +39,7 @@ straight line gives 0.33, a run that has converged nearly 0."""
 SWING = 3.0
 """Factor between the loss's change from step to step and what drawing different images explains. The mean of B images
 whose losses deviate by s changes by 0.95 s / sqrt(B) (median of |N(0, 2 s^2 / B)|). Healthy runs of 2 to 4 images a
-step reach 2.5, as few images tell little of s; where the change is three times what is noticeable, 1.5 will do."""
+step reach 2.5, as s is estimated from few images; where the change is three times what is noticeable, 1.5 will do."""
 
 WAVES = 4
 """Turns of the smoothed loss, each by more than chance explains, from which it rises and falls in waves, as underdamped
@@ -73,27 +73,27 @@ def broken_pixels(case: Case) -> Verdict | None:
 def weight_decay_too_high(case: Case) -> Verdict | None:
     """Weight decay pulls the weights to zero faster than the loss can build them up."""
     decay = case.regularization.weight_decay
-    if case.learns or not decay or len(case.looks) < 2:
+    if case.learns or not decay or len(case.step_stats) < 2:
         return None
-    pull = decay * float(sum(case.vitals.rates))
-    first, last = case.looks[0], case.looks[-1]
+    shrinkage = decay * float(sum(case.vitals.rates))
+    first, last = case.step_stats[0], case.step_stats[-1]
     known = first.weight > 0
     left = float(np.median(last.weight[known] / first.weight[known])) if known.any() else 1.0
     if case.optimization.opt in ("adamw", "muon", "gd", "sgd", "momentum", "nesterov"):
         share = decay * first.lr / case.ratios[0] if case.ratios[0] > 0 else 0.0
     else:  # coupled with a rate per weight: what counts is whose gradient is larger
         known &= np.isfinite(last.gradient)
-        pulls = decay * last.weight[known]
-        share = float(np.median(pulls / (pulls + last.gradient[known] + 1e-30))) if known.any() else 0.0
+        shrinkages = decay * last.weight[known]
+        share = float(np.median(shrinkages / (shrinkages + last.gradient[known] + 1e-30))) if known.any() else 0.0
     usual = default_weight_decay(case.optimization.opt)
-    if decay <= 2 * usual or pull < DECAYED or not (left < 0.5 or share > 0.5):
+    if decay <= 2 * usual or shrinkage < DECAYED or not (left < 0.5 or share > 0.5):
         return None  # where the decay is the usual one and the pull is not, the rate is the cause
     return Verdict(
         "weight-decay-too-high",
         "fault",
         f"Weight decay ({decay:g}) eats the weights: the median layer has {left:.2g} of its first length left, and "
         f"{min(share, 1.0):.0%} of an update is decay rather than learning.",
-        {"weight_decay": decay, "sum_of_rate_times_decay": pull, "weight_left": left, "share_of_update": share},
+        {"weight_decay": decay, "sum_of_rate_times_decay": shrinkage, "weight_left": left, "share_of_update": share},
         f"use the usual weight decay of {case.optimization.opt}, {usual:g}",
         {"weight_decay": usual},
     )
@@ -191,7 +191,7 @@ def oscillating_loss(case: Case) -> Verdict | None:
     if loss not in ("cross-entropy", "kl") or mixed:
         return None
     swing = float(np.median(np.abs(np.diff(case.losses[case.steps // 2 :]))))
-    spread = float(np.mean([look.spread for look in case.late]))
+    spread = float(np.mean([stats.spread for stats in case.late]))
     images = case.optimization.images_per_step(int(case.counts.sum()))
     whole = images >= int(case.counts.sum())  # the same images in every step: nothing is drawn
     expected = 0.0 if whole else 0.954 * spread / math.sqrt(max(1, images))
@@ -199,7 +199,7 @@ def oscillating_loss(case: Case) -> Verdict | None:
     swings = swing > max(SWING * expected, noticeable) or swing > max(1.5 * expected, 3 * noticeable)
     smooth = case.smooth_losses()
     held = max(4, math.ceil(128 / max(1, case.vitals.batch))) * images  # images behind one smoothed loss
-    widest = max(look.spread for look in case.late)
+    widest = max(stats.spread for stats in case.late)
     waves = reversals(smooth[len(smooth) // 2 :], max(noticeable, SWING * 1.4 * widest / math.sqrt(held)))
     relapsed = case.relapse > RELAPSE * case.scale
     if not relapsed and waves < WAVES and not swings:

@@ -41,7 +41,7 @@ CUT = 0.9
 """Share of a layer's units whose death cuts the network in two."""
 
 UNITS = 8
-"""Layers of fewer ReLU units, such as those in gates, are judged only where all of them are dead."""
+"""Layers of fewer ReLU units, such as those in gates, are reported only if all of them are dead."""
 
 SATURATED = 0.5
 """Share of a layer's outputs on the flat ends from which the layer counts as saturated."""
@@ -49,7 +49,7 @@ SATURATED = 0.5
 
 def unnormalised_input(case: Case) -> Verdict | None:
     """The first layer's input is far from mean 0 and deviation 1."""
-    seen = [look.inputs for look in case.looks if math.isfinite(look.inputs[0])]
+    seen = [stats.inputs for stats in case.step_stats if math.isfinite(stats.inputs[0])]
     if not seen:
         return None
     mean, std, low, high = (float(v) for v in np.median(np.array(seen), axis=0))
@@ -74,10 +74,10 @@ def unnormalised_input(case: Case) -> Verdict | None:
 
 def softmax_twice(case: Case) -> Verdict | None:
     """The network already returns probabilities, and the loss takes their softmax again."""
-    if case.optimization.loss == "mse" or len(case.looks) < 3:
+    if case.optimization.loss == "mse" or len(case.step_stats) < 3:
         return None
-    sums = max(look.sums for look in case.looks)
-    low, high = min(look.low for look in case.looks), max(look.high for look in case.looks)
+    sums = max(stats.sums for stats in case.step_stats)
+    low, high = min(stats.low for stats in case.step_stats), max(stats.high for stats in case.step_stats)
     if sums > PROBABILITY or low < 0 or high > 1 + PROBABILITY:
         return None
     k = len(case.counts)
@@ -100,26 +100,26 @@ def exploding_gradients(case: Case) -> Verdict | None:
     """
     if not case.from_start:
         return None
-    look = case.looks[0]
-    total, slope = look.total_gradient(), case.gradient_slope(look)
+    stats = case.step_stats[0]
+    total, slope = stats.total_gradient(), case.gradient_slope(stats)
     limit = LARGE_GRADIENT * (math.sqrt(len(case.counts)) if case.optimization.loss == "bce" else 1)
-    blatant = total > 10 * limit and look.loss > 10 * case.chance_loss
+    blatant = total > 10 * limit and stats.loss > 10 * case.chance_loss
     if not (blatant or (not case.learns and (total > limit or slope > STEEP))):
         return None
-    spread = look.std[np.isfinite(look.std)]
-    evidence = {"first_gradient_norm": total, "first_loss": look.loss, "loss_of_chance": case.chance_loss}
+    spread = stats.std[np.isfinite(stats.std)]
+    evidence = {"first_gradient_norm": total, "first_loss": stats.loss, "loss_of_chance": case.chance_loss}
     if math.isfinite(slope):
         evidence["first_layers_over_last_layers"] = slope
     if len(spread) > 1:
         evidence["activation_std_first"], evidence["activation_std_last"] = float(spread[0]), float(spread[-1])
-    options = {**case.initialisable, **case.knob(norm=True)}
+    options = {**case.initialisable, **case.model_arg(norm=True)}
     if not case.optimization.clip:
         options["clip"] = 1.0
     return Verdict(
         "exploding-gradients",
         case.severity,
-        f"The gradients explode. Before the first update their norm is {total:.3g} and the loss {look.loss:.3g}, where "
-        f"a network that knows nothing yet has a loss of {case.chance_loss:.3g}: the initial weights are too large, so "
+        f"The gradients explode. Before the first update their norm is {total:.3g} and the loss {stats.loss:.3g}, "
+        f"where an untrained network has a loss of {case.chance_loss:.3g}: the initial weights are too large, so "
         "that signals grow from layer to layer.",
         evidence,
         "draw the initial weights by He's rule, normalise batches, and limit the gradient's norm",
@@ -133,42 +133,42 @@ def born_dead(case: Case) -> Verdict | None:
     Where the gradient fades by a factor of a thousand without being cut off, that is named instead: weights too small
     leave the biases to decide which units live.
     """
-    if case.learns or len(case.looks) < 3 or not case.from_start:
+    if case.learns or len(case.step_stats) < 3 or not case.from_start:
         return None
-    first, last = dead_shares(case, case.looks[:1]), dead_shares(case, case.looks[-3:])
+    first, last = dead_shares(case, case.step_stats[:1]), dead_shares(case, case.step_stats[-3:])
     stayed = {name: min(first.get(name, 0.0), share) for name, share in last.items()}
     if not stayed or (most := max(stayed.values())) < DEAD:
         return None
-    if most < CUT and 0 < case.gradient_slope(case.looks[0]) < 1 / STEEP:
+    if most < CUT and 0 < case.gradient_slope(case.step_stats[0]) < 1 / STEEP:
         return None
     return _dead(
         stayed,
         "They were so before the first update.",
         "draw the initial weights by He's rule, with biases of zero, or use leaky ReLU",
-        {**case.initialisable, **case.knob(activation="leaky_relu")},
+        {**case.initialisable, **case.model_arg(activation="leaky_relu")},
     )
 
 
 def died(case: Case) -> Verdict | None:
     """ReLU units that lived and are zero for every image of the last three looks."""
-    if case.learns or len(case.looks) < 3:
+    if case.learns or len(case.step_stats) < 3:
         return None
-    last = dead_shares(case, case.looks[-3:])
+    last = dead_shares(case, case.step_stats[-3:])
     if not last or max(last.values()) < DEAD:
         return None
     return _dead(
         last,
         "They died during training.",
         "lower the rate, or use leaky ReLU, which never dies",
-        {"lr": case.slower(), **case.knob(activation="leaky_relu")},
+        {"lr": case.slower(), **case.model_arg(activation="leaky_relu")},
     )
 
 
-def dead_shares(case: Case, looks: list[StepStats]) -> dict[str, float]:
-    """Per ReLU layer that can be judged the share of units dead in all of these looks."""
+def dead_shares(case: Case, step_stats: list[StepStats]) -> dict[str, float]:
+    """The share of units of each large enough ReLU layer that are dead in all of these steps."""
     found = {}
     for i, part in enumerate(case.vitals.nonlinear):
-        masks = [look.alive[i] for look in looks]
+        masks = [stats.alive[i] for stats in step_stats]
         if not len(masks[0]) or any(len(m) != len(masks[0]) for m in masks):
             continue
         share = float(1 - np.logical_or.reduce(masks).mean())
@@ -193,9 +193,9 @@ def _dead(shares: dict[str, float], when: str, fix: str, options: dict[str, Any]
 
 def saturated_units(case: Case) -> Verdict | None:
     """Outputs of sigmoid or tanh on the flat ends of the curve, where the slope is nearly zero."""
-    if case.learns or not case.looks:
+    if case.learns or not case.step_stats:
         return None
-    shares = np.array([look.saturated for look in case.looks])
+    shares = np.array([stats.saturated for stats in case.step_stats])
     known = np.isfinite(shares).any(axis=0)
     if not known.any():
         return None
@@ -215,7 +215,7 @@ def saturated_units(case: Case) -> Verdict | None:
             "saturated_layers": float((typical >= SATURATED).sum()),
         },
         "draw the initial weights by Xavier's rule, normalise batches, or use ReLU",
-        {**({"init": "xavier"} if case.initialisable else {}), **case.knob(norm=True)},
+        {**({"init": "xavier"} if case.initialisable else {}), **case.model_arg(norm=True)},
     )
 
 
@@ -223,11 +223,11 @@ def vanishing_gradients(case: Case) -> Verdict | None:
     """The first layers get hardly any gradient compared with the last."""
     if case.learns:
         return None
-    slopes = np.array([case.gradient_slope(look) for look in case.looks])
+    slopes = np.array([case.gradient_slope(stats) for stats in case.step_stats])
     slopes = slopes[np.isfinite(slopes)]
     if len(slopes) < 2 or not (typical := float(np.median(slopes))) < 1 / STEEP:
         return None
-    look = case.looks[0]
+    stats = case.step_stats[0]
     return Verdict(
         "vanishing-gradients",
         "fault",
@@ -236,10 +236,10 @@ def vanishing_gradients(case: Case) -> Verdict | None:
         + ", so the first layers hardly move.",
         {
             "first_layers_over_last_layers": typical,
-            "gradient_norm_first_layer": float(look.gradient[0]),
-            "gradient_norm_last_layer": float(look.gradient[-1]),
-            "layers": float(len(look.gradient)),
+            "gradient_norm_first_layer": float(stats.gradient[0]),
+            "gradient_norm_last_layer": float(stats.gradient[-1]),
+            "layers": float(len(stats.gradient)),
         },
         "use ReLU for sigmoid or tanh, batch normalisation, shortcuts around blocks, or fewer layers",
-        case.knob(activation="relu", norm=True, residual=True) or {"model": "resnet8"},
+        case.model_arg(activation="relu", norm=True, residual=True) or {"model": "resnet8"},
     )

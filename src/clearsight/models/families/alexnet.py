@@ -66,7 +66,7 @@ GROUPED = AlexNetDesign(width=96)
 
 
 class AlexNet(nn.Module):
-    """Five convolutions and three dense layers; `widths`, `groups` and `padding` tell the two forms apart.
+    """Five convolutions and three dense layers; `widths`, `groups` and `padding` distinguish the two forms.
 
     widths, groups: filters and groups of each convolution. padding: of the first. response_norm: local
     response normalisation after the first two activations (left out where batch normalisation takes its

@@ -32,7 +32,7 @@ BORDERS = {
 
 @dataclass(frozen=True)
 class LeNetDesign(ConvDesign):
-    """kernel: side of both filters. downsample: 2x2 max pooling, or convolutions of stride 2 in its place.
+    """kernel: side of both filters. downsample: 2x2 max pooling, or convolutions of stride 2 instead.
 
     dropout: of the hidden dense layers' units. dropconnect: of their weights.
     """

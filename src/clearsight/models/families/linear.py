@@ -55,7 +55,7 @@ class LinearClassifier(nn.Module):
         return self.fc(self.dropout(x.flatten(1)))  # type: ignore[no-any-return]
 
     def templates(self) -> torch.Tensor:
-        """The weights as one image a class, (classes, channels, S, S): what each class looks for."""
+        """The weights as one image a class, (classes, channels, S, S): the template of each class."""
         return self.fc.weight.detach().reshape(-1, *self.image)
 
 

@@ -65,8 +65,10 @@ def learning_curve(
         if best in epochs and math.isfinite(at_best := curve.values[list(epochs).index(best)]):
             drawn.append(element("circle", cx=x_best, cy=frame.y(at_best), r=3.5, class_=f"dot {curve.style}"))
         drawn += frame.key(place, curve.name, curve.style)
-    said = "; ".join(f"{c.name} from {_value(c.values[0], shares)} to {_value(c.values[-1], shares)}" for c in curves)
-    description = f"{len(epochs)} epochs: {said}. Best epoch: {best}."
+    changes = "; ".join(
+        f"{c.name} from {_value(c.values[0], shares)} to {_value(c.values[-1], shares)}" for c in curves
+    )
+    description = f"{len(epochs)} epochs: {changes}. Best epoch: {best}."
     return chart(ident, WIDTH, frame.bottom + 44, title, description, *drawn)
 
 
@@ -82,15 +84,15 @@ def depth_curve(ident: str, title: str, layers: Sequence[str], gradients: Sequen
     x_ticks = [v for v in ticks(0, len(layers) - 1) if v == int(v) and v <= len(layers) - 1]
     drawn = frame.axes(x_ticks, list(range(low, high + 1, step)), lambda v: f"{v + 1:g}", lambda v: f"1e{v:g}")
     drawn.append(label("layer, from the image on", frame.left + frame.width / 2, frame.bottom + 36, class_="name"))
-    said = []
+    layers = []
     curves = zip(("first step", "last look"), ("val", "train"), gradients, strict=True)
     for place, (name, style, row) in enumerate(curves):
         points = [(frame.x(i), frame.y(math.log10(g))) for i, g in enumerate(row) if math.isfinite(g) and g > 0]
         if points:
             drawn.append(polyline(points, f"curve {style}"))
-            said.append(f"{name}: {row[0]:.2g} in the first layer, {row[-1]:.2g} in the last")
+            layers.append(f"{name}: {row[0]:.2g} in the first layer, {row[-1]:.2g} in the last")
         drawn += frame.key(place, name, style)
-    return chart(ident, WIDTH, frame.bottom + 44, title, "; ".join(said) + ".", *drawn)
+    return chart(ident, WIDTH, frame.bottom + 44, title, "; ".join(layers) + ".", *drawn)
 
 
 def reliability(ident: str, title: str, bins: Sequence[ReliabilityBin]) -> Markup:
@@ -119,10 +121,10 @@ def reliability(ident: str, title: str, bins: Sequence[ReliabilityBin]) -> Marku
     below = Frame(frame.left, frame.bottom + 44, frame.width, 44, y_range=(0, most))
     drawn += _histogram(below, bins)
     drawn.append(label("confidence", below.left + below.width / 2, below.bottom + 20, class_="name"))
-    said = "; ".join(
+    description = "; ".join(
         f"confidence {percent0(b.confidence)}, accuracy {percent0(b.accuracy)}, {count(b.count, 'image')}" for b in bins
     )
-    return chart(ident, WIDTH, below.bottom + 28, title, said, *drawn)
+    return chart(ident, WIDTH, below.bottom + 28, title, description, *drawn)
 
 
 def threshold_curves(
@@ -145,8 +147,8 @@ def threshold_curves(
     if curves:
         area = f"{curves[0].name}: area {curves[0].area:.3f}"
         drawn.append(label(area, frame.x(0.97), frame.y(0.05), "end", "name"))
-    said = f"{y_name} over {x_name}. " + "; ".join(f"{c.name}: area {c.area:.3f}" for c in curves)
-    return chart(ident, WIDTH, frame.bottom + 44, title, said, *drawn)
+    description = f"{y_name} over {x_name}. " + "; ".join(f"{c.name}: area {c.area:.3f}" for c in curves)
+    return chart(ident, WIDTH, frame.bottom + 44, title, description, *drawn)
 
 
 def _thinned(x: NDArray[np.floating], y: NDArray[np.floating], least: float = 0.004) -> list[tuple[float, float]]:
@@ -210,18 +212,18 @@ def parity(
 
 
 def score_heaps(
-    ident: str, title: str, normal: NDArray[np.floating], strange: NDArray[np.floating], threshold: float
+    ident: str, title: str, normal: NDArray[np.floating], anomalies: NDArray[np.floating], threshold: float
 ) -> Markup:
     """Shares of normal images (above) and of anomalies (below) by score, and a line at the threshold. Either may be
     empty. The highest hundredth of the scores is drawn together.
     """
-    both = np.concatenate([normal, strange])
+    both = np.concatenate([normal, anomalies])
     low, high = float(both.min()), float(np.quantile(both, 0.99))
     high = max(high, threshold) if np.isfinite(threshold) else high
     high = high if high > low else low + 1.0
     drawn: list[Markup] = []
     top = 14.0
-    for name, style, scores in (("normal images", "val", normal), ("anomalies", "test", strange)):
+    for name, style, scores in (("normal images", "val", normal), ("anomalies", "test", anomalies)):
         if not len(scores):
             continue
         counts, edges = np.histogram(np.clip(scores, low, high), bins=BINS, range=(low, high))
@@ -232,7 +234,7 @@ def score_heaps(
         if np.isfinite(threshold) and low <= threshold <= high:
             drawn.append(line(heap.x(threshold), heap.top, heap.x(threshold), heap.bottom, "diagonal"))
         top = heap.bottom + 30
-    above = [int((scores > threshold).sum()) for scores in (normal, strange)]
+    above = [int((scores > threshold).sum()) for scores in (normal, anomalies)]
     words = f"{count(above[0], 'normal image')} and {count(above[1], 'anomaly', 'anomalies')} lie above the line."
     return chart(ident, WIDTH, top, title, words, *drawn)
 

@@ -42,10 +42,10 @@ def picture(prepared: Prepared, index: int, side: int, alt: str, *, pixels: NDAr
 def data_thumbnail(prepared: Prepared, index: int, side: int, *, pixels: NDArray[Any] | None = None) -> Thumbnail:
     """Image `index` of the data set with no side above `side` pixels; a squashed one gets its own proportions back.
 
-    pixels: a changed version of it (C, H, W), of the same type, to show in its place.
+    pixels: a changed version of it (C, H, W), of the same type, to show instead.
     """
     own = prepared.pixels.array[index]
-    header = prepared.scan.headers[index] if prepared.geometry.fit == "squash" else None
+    header = prepared.scan.headers[index] if prepared.geometry.resize_mode == "squash" else None
     return thumbnail(eight_bits(own if pixels is None else pixels, like=own), side, header)
 
 

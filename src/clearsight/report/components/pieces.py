@@ -78,7 +78,7 @@ def run_thumbnail(fitted: Fitted, card: Card) -> Thumbnail:
 
 
 def under_map(network: ModelNetwork, pixels: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """An image (C, H, W) under the model's own map of where it is strange; None where the model has no such map."""
+    """An image (C, H, W) under the model's anomaly map; None for a model without one."""
     if not network.localises:
         return None
     image = to_float(pixels[None])

@@ -29,28 +29,28 @@ SEEN = 3000
 """Training images whose local descriptors words and mixtures are learned from."""
 
 
-def classical(job: TrainContext) -> TrainResult:
+def classical(context: TrainContext) -> TrainResult:
     """Describe the images, try the classifier's settings, and keep the one that validates best.
 
     That one is fitted once more on all development images; its validation logits remain those of the fit that had not
     seen them.
     """
-    data, split = job.data, job.data.split
-    descriptor, _, classifier = job.recipe.model.partition("+")
+    data, split = context.data, context.data.split
+    descriptor, _, classifier = context.recipe.model.partition("+")
     usual = TrainConfig().training()
-    idle = [name for name, value in job.config.training().items() if value != usual[name]]
+    idle = [name for name, value in context.config.training().items() if value != usual[name]]
     if idle:
         options = ", ".join("--" + name.replace("_", "-") for name in idle)
-        job.note("without effect", options, "a classical model has no training by gradient descent")
+        context.note("without effect", options, "a classical model has no training by gradient descent")
     rows = np.sort(np.concatenate([split.train, split.val]))
     began = time.perf_counter()
-    network, features = _described(job, descriptor, rows)
+    network, features = _described(context, descriptor, rows)
     speed = len(rows) / (time.perf_counter() - began)
-    targets = Targets(data.labels[rows], data.weights[rows], job.classes)
-    fit, judge = np.searchsorted(rows, split.train), np.searchsorted(rows, split.val)
+    targets = Targets(data.labels[rows], data.weights[rows], context.classes)
+    fit, val_rows = np.searchsorted(rows, split.train), np.searchsorted(rows, split.val)
     settings, truth = settings_of(classifier, len(fit)), data.labels[split.val]
-    advance = job.console.stage(f"fitting {CLASSIFIERS[classifier]}", "fits")
-    seed, x, held = job.config.run.seed, features[fit], torch.from_numpy(features[judge])
+    advance = context.console.stage(f"fitting {CLASSIFIERS[classifier]}", "fits")
+    seed, x, held = context.config.run.seed, features[fit], torch.from_numpy(features[val_rows])
     tried = []
 
     def whole(setting: Setting) -> Made:
@@ -62,15 +62,15 @@ def classical(job: TrainContext) -> TrainResult:
         for number, setting in enumerate(settings):
             _, head = fit_classifier(classifier, x, targets.of(fit), setting, seed=seed)
             logits = _logits(head, held)
-            belief = softmax(logits, fit_temperature(logits, truth))
-            scores = accuracy(truth, logits.argmax(1)), log_loss(truth, belief)
+            probabilities = softmax(logits, fit_temperature(logits, truth))
+            scores = accuracy(truth, logits.argmax(1)), log_loss(truth, probabilities)
             tried.append((Candidate(DESCRIPTORS[descriptor], (), CLASSIFIERS[classifier], setting, *scores), logits))
             advance(number + 1, len(settings) + 1)
         best, logits = min(tried, key=lambda pair: (-pair[0].accuracy, pair[0].log_loss))
         spec, head = early.result() if early else whole(best.setting)
     advance(len(settings) + 1, len(settings) + 1)
     numbers = ", ".join(f"{k} {v:g}" for k, v in best.setting.items())
-    job.note(
+    context.note(
         "classifier",
         f"{best.head} ({numbers})",
         f"validation accuracy {best.accuracy:.1%}" + (f", the best of {len(tried)} settings" if len(tried) > 1 else ""),
@@ -78,8 +78,8 @@ def classical(job: TrainContext) -> TrainResult:
     network.set_head(spec, head)
     return TrainResult(
         network=network,
-        task=job.task.calibrated(logits, truth),
-        judged=split.val,
+        task=context.task.calibrated(logits, truth),
+        validation_indices=split.val,
         logits=logits,
         history=(),
         candidates=tuple(candidate for candidate, _ in tried),
@@ -88,24 +88,24 @@ def classical(job: TrainContext) -> TrainResult:
 
 
 def _described(
-    job: TrainContext, descriptor: str, rows: NDArray[np.int64]
+    context: TrainContext, descriptor: str, rows: NDArray[np.int64]
 ) -> tuple[Classical | Probe, NDArray[np.float32]]:
     """The network without its head, and the descriptors (len(rows), D) of some images, memory-mapped."""
-    data, stage = job.data, job.console.stage
+    data, stage = context.data, context.console.stage
     if descriptor == "features":
-        probe = new_probe(replace(job.recipe, model=DEFAULT_BACKBONE))
-        return probe, extract(probe, data.pixels, rows, device=job.device, progress=stage("features"))[-1]
-    options = job.recipe.model_args
-    network = Classical({"kind": "classical", "name": job.recipe.model, "options": options})
-    seed = job.config.run.seed
+        probe = new_probe(replace(context.recipe, model=DEFAULT_BACKBONE))
+        return probe, extract(probe, data.pixels, rows, device=context.device, progress=stage("features"))[-1]
+    options = context.recipe.model_args
+    network = Classical({"kind": "classical", "name": context.recipe.model, "options": options})
+    seed = context.config.run.seed
     chosen = np.sort(np.random.default_rng(seed).permutation(data.split.train)[:SEEN])
 
     def images() -> Iterator[torch.Tensor]:
         for number, (batch, _) in enumerate(batches(data.pixels.array, chosen, 32)):
-            look(min(len(chosen), 32 * number + 32), len(chosen))
+            advance(min(len(chosen), 32 * number + 32), len(chosen))
             yield batch
 
-    look = stage("descriptors to learn from")
+    advance = stage("descriptors to learn from")
     network.describe.learn(images, seed, stage(f"learning {DESCRIPTORS[descriptor]}", "rounds"))
     about = f"{descriptor} {__version__} {sorted(options.items())}"
     parts = outputs(network.describe, about, data.pixels, rows, device="cpu", progress=stage(DESCRIPTORS[descriptor]))

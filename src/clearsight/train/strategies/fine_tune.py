@@ -3,10 +3,10 @@
     upper    the lower blocks stay frozen and run once per image and view; the blocks above are trained on their outputs
     all      every layer is trained, deeper ones at smaller rates
 
-Where the budget allows, the upper blocks are trained once per fold. Then every development image is judged by a network
-that had not seen it, which tells small differences apart, and the networks of all folds answer together. Half of the
-validation split is kept from all of them, and their joint probabilities are calibrated on it: those of single networks
-say little of them.
+Where the budget allows, the upper blocks are trained once per fold. Then every development image is validated by a
+network that had not seen it, which resolves small differences, and the networks of all folds form an ensemble. Half of
+the validation split is kept from all of them, and their joint probabilities are calibrated on it: those of single
+networks say little of them.
 """
 
 from __future__ import annotations
@@ -57,110 +57,112 @@ class _Plan:
     left: float | None = None
 
 
-def train_upper(job: TrainContext, frozen: Frozen) -> TrainResult | None:
+def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch."""
-    data, split, title = job.data, job.data.split, "training the upper blocks"
-    place = _place_of_cut(job, frozen)
+    data, split, title = context.data, context.data.split, "training the upper blocks"
+    place = _place_of_cut(context, frozen)
     at = frozen.probe.taps[place]
-    views, answering = _training_views(job, frozen), len(frozen.probe.views)
+    views, answering = _training_views(context, frozen), len(frozen.probe.views)
     lower, _ = cut(frozen.probe, at)
     maps = [
         outputs(
-            lower, f"maps at {at}", data.pixels, frozen.rows, device=job.device, view=view,
-            progress=job.console.stage(f"lower blocks, {view}"),
+            lower, f"maps at {at}", data.pixels, frozen.rows, device=context.device, view=view,
+            progress=context.console.stage(f"lower blocks, {view}"),
         )[0]
         for view in views
     ]  # fmt: skip
     parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(frozen.probe.taps)]
-    n, every = len(frozen.rows), job.examples
+    n, every = len(frozen.rows), context.examples
     soft = None if every.targets is None else np.tile(every.targets[frozen.rows], (len(views), 1))
 
-    def examples(fit: NDArray[np.int64], judge: NDArray[np.int64]) -> Examples:
+    def examples(fit: NDArray[np.int64], val_rows: NDArray[np.int64]) -> Examples:
         return Examples(
             pixels=Stacked(maps),  # type: ignore[arg-type]
             labels=np.tile(every.labels[frozen.rows], len(views)),
             weights=np.tile(every.weights[frozen.rows], len(views)),
             train=np.concatenate([frozen.positions(fit) + k * n for k in range(len(views))]),
-            val=frozen.positions(judge),
-            task=job.task,
+            val=frozen.positions(val_rows),
+            task=context.task,
             targets=soft,
         )
 
     def new(fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
         probe = copy.deepcopy(frozen.probe)
         upper = cut(probe, at)[1]
-        spec, head = _softmax_head(job, frozen, parts, fit)
+        spec, head = _softmax_head(context, frozen, parts, fit)
         upper.chosen, upper.head = [i - place for i in parts], head
-        rates = [{"params": [p for p in upper.parameters() if p.requires_grad], "lr": job.rate(fine_tuning=True)}]
+        rates = [{"params": [p for p in upper.parameters() if p.requires_grad], "lr": context.rate(fine_tuning=True)}]
         return probe, upper, spec, rates
 
     _, upper, _, groups = new(split.train)
-    config = job.resolved(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
+    config = context.resolved(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
     config = config.with_options(augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
     folds = split.folds if split.carved_validation else split.folds[:1]
     first = examples(split.train, split.val)
     enough = max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / config.optimization.steps_per_epoch(len(first.train))))
-    plan = _plan(job, upper, config, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
+    plan = _plan(context, upper, config, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
     if plan is None:
         return None
     why = "the upper blocks are trained on what the lower ones make of images and of their mirror images, once"
-    say_idle(job, why, ("augment", "mixup", "cutmix"))
+    say_idle(context, why, ("augment", "mixup", "cutmix"))
     config = config.with_options(epochs=plan.epochs)
-    unwatched = replace(job, watch=None)  # the doctor knows pixels and whole networks
-    unseen = job.validation_halves[1]
+    unwatched = replace(context, watch=None)  # the doctor knows pixels and whole networks
+    unseen = context.validation_halves[1]
     if plan.folds > 1 and len(unseen) == len(split.val):  # the other folds learn from what is left of it
         unseen = split.val[::2]
-    members, judged, logits, runs, of_unseen = [], [], [], [], []
-    for number, (fit, judge) in enumerate(folds[: plan.folds]):
+    members, validation_indices, logits, runs, of_unseen = [], [], [], [], []
+    for number, (fit, val_rows) in enumerate(folds[: plan.folds]):
         if number and plan.left is not None:
-            left = job.left(f"fold {number + 1} of {title}") or 0.0
+            left = context.left(f"fold {number + 1} of {title}") or 0.0
             each = (plan.left - left) / number
             if left < each:
                 words = f"each takes {each:.0f} s, more than was expected, and {left:.0f} s of the budget are left"
-                job.note("folds", f"{number} of {plan.folds}", words)
+                context.note("folds", f"{number} of {plan.folds}", words)
                 break
         fit = np.setdiff1d(fit, unseen)
         probe, upper, spec, groups = new(fit)
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
-        seen = examples(fit, np.setdiff1d(judge, unseen) if len(unseen) < len(judge) else judge)
+        seen = examples(fit, np.setdiff1d(val_rows, unseen) if len(unseen) < len(val_rows) else val_rows)
         runs.append(unwatched.train(upper, config, groups, title + of, seen, fold=number + 1))
         probe.set_head(spec, upper.head, parts)
         members.append(probe.eval())
-        judged.append(judge)
+        validation_indices.append(val_rows)
         size = config.optimization.batch_size
-        rows = frozen.positions(np.concatenate([judge, unseen]))
-        of_views = [job.logits(upper, rows + k * n, size, seen.pixels) for k in range(answering)]
+        rows = frozen.positions(np.concatenate([val_rows, unseen]))
+        of_views = [context.logits(upper, rows + k * n, size, seen.pixels) for k in range(answering)]
         found = np.mean(of_views, axis=0)  # of the mean features: the head is linear
-        logits.append(found[: len(judge)])
-        of_unseen.append(found[len(judge) :])
-    job.note(
+        logits.append(found[: len(val_rows)])
+        of_unseen.append(found[len(val_rows) :])
+    context.note(
         "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
     )
-    outcome = _outcome(job, frozen, members[0], np.concatenate(judged), np.concatenate(logits), runs[0], config)
-    return _jointly(job, outcome, members, unseen, of_unseen) if len(members) > 1 else outcome
+    fitted = _result(
+        context, frozen, members[0], np.concatenate(validation_indices), np.concatenate(logits), runs[0], config
+    )
+    return _jointly(context, fitted, members, unseen, of_unseen) if len(members) > 1 else fitted
 
 
-def train_all(job: TrainContext, frozen: Frozen) -> TrainResult | None:
+def train_all(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     """Train every layer, deeper ones at smaller rates; None where the budget allows no epoch."""
-    title, split = "fine-tuning", job.data.split
+    title, split = "fine-tuning", context.data.split
     probe = copy.deepcopy(frozen.probe)
     probe.set_views(AS_IT_IS)
     parts = list(frozen.result.chosen.parts)
-    spec, head = _softmax_head(job, frozen, parts, split.train)
+    spec, head = _softmax_head(context, frozen, parts, split.train)
     probe.set_head(spec, head, parts)
-    config = job.resolved(probe, batch=32, fine_tuning=True, shape=job.data.pixels.array.shape[1:])
-    groups = layer_groups(probe, job.rate(fine_tuning=True))
-    plan = _plan(job, probe, config, groups, title, job.examples, MOST_EPOCHS, folds=1)
+    config = context.resolved(probe, batch=32, fine_tuning=True, shape=context.data.pixels.array.shape[1:])
+    groups = layer_groups(probe, context.rate(fine_tuning=True))
+    plan = _plan(context, probe, config, groups, title, context.examples, MOST_EPOCHS, folds=1)
     if plan is None:
         return None
     config = config.with_options(epochs=plan.epochs)
-    trained = job.train(probe, config, groups, title, replace(job.examples, val=job.validation_halves[0]))
-    logits = job.logits(probe, split.val, config.optimization.batch_size)
-    return _outcome(job, frozen, probe, split.val, logits, trained, config)
+    trained = context.train(probe, config, groups, title, replace(context.examples, val=context.validation_halves[0]))
+    logits = context.logits(probe, split.val, config.optimization.batch_size)
+    return _result(context, frozen, probe, split.val, logits, trained, config)
 
 
 def _plan(
-    job: TrainContext,
+    context: TrainContext,
     network: torch.nn.Module,
     config: TrainConfig,
     groups: list[dict[str, Any]],
@@ -172,58 +174,58 @@ def _plan(
     """The epochs asked for, or those the budget allows, at most `most`, on as many folds as get enough; None where it
     allows none.
     """
-    asked = job.config.optimization.epochs
-    if job.budget is None:
+    asked = context.config.optimization.epochs
+    if context.budget is None:
         return _Plan(asked or 5, 1)
-    each = job.decided(f"seconds of {title}", lambda: job.epoch_seconds(network, config, groups, examples))
-    left = job.left(title) or 0.0
+    each = context.decided(f"seconds of {title}", lambda: context.epoch_seconds(network, config, groups, examples))
+    left = context.left(title) or 0.0
     words = f"one takes {each:.1f} s here, and {left:.0f} s may be spent"
     count = min(folds, int(left // (each * (asked or min(most, FEWEST_EPOCHS)))))
     if count > 1:
         epochs = asked or min(most, int(left // (each * count)))
         of = f"{count} of {folds}" if count < folds else str(folds)
-        job.note(f"epochs of {title}", f"{epochs} for each of {of} folds", words)
+        context.note(f"epochs of {title}", f"{epochs} for each of {of} folds", words)
         return _Plan(epochs, count, left)
     epochs = asked or min(most, int(left // each))
     if epochs < 1:
-        job.note(title, "left out", f"one epoch would take {each:.0f} s and {left:.0f} s of the budget are left")
+        context.note(title, "left out", f"one epoch would take {each:.0f} s and {left:.0f} s of the budget are left")
         return None
     if asked is None:
-        job.note(f"epochs of {title}", str(epochs), words)
+        context.note(f"epochs of {title}", str(epochs), words)
     return _Plan(epochs, 1)
 
 
-def _training_views(job: TrainContext, frozen: Frozen) -> tuple[str, ...]:
+def _training_views(context: TrainContext, frozen: Frozen) -> tuple[str, ...]:
     """Views that the upper blocks are trained on: those of the head, which answers are averaged over, where mirror
     images were tried; else left and right exchanged as well, unless nothing is to be augmented.
     """
     tried = any(c.views != AS_IT_IS for c in frozen.result.candidates)
-    if tried or job.config.augmentation.augment == "none":
+    if tried or context.config.augmentation.augment == "none":
         return frozen.probe.views
     return MIRRORED[0]
 
 
-def _outcome(
-    job: TrainContext,
+def _result(
+    context: TrainContext,
     frozen: Frozen,
     network: Probe,
-    judged: NDArray[np.int64],
+    validation_indices: NDArray[np.int64],
     logits: NDArray[np.float64],
     trained: Trained,
     config: TrainConfig,
 ) -> TrainResult:
     """A trained network, calibrated on images that neither its weights nor the choice of the epoch have seen."""
-    unseen = job.validation_halves[1]
-    places = np.flatnonzero(np.isin(judged, unseen))
+    unseen = context.validation_halves[1]
+    places = np.flatnonzero(np.isin(validation_indices, unseen))
     return TrainResult(
         network=network,
-        task=job.task.calibrated(logits[places], job.data.labels[judged[places]]),
-        unseen=judged[places],
+        task=context.task.calibrated(logits[places], context.data.labels[validation_indices[places]]),
+        unseen=validation_indices[places],
         unseen_logits=logits[places],
-        judged=judged,
+        validation_indices=validation_indices,
         logits=logits,
         history=trained.history,
-        candidates=frozen.outcome.candidates,
+        candidates=frozen.trained.candidates,
         images_per_second=trained.images_per_second,
         tuned=True,
         training=config,
@@ -231,8 +233,8 @@ def _outcome(
 
 
 def _jointly(
-    job: TrainContext,
-    outcome: TrainResult,
+    context: TrainContext,
+    fitted: TrainResult,
     members: Sequence[Probe],
     unseen: NDArray[np.int64],
     of_unseen: Sequence[NDArray[np.float64]],
@@ -242,44 +244,46 @@ def _jointly(
 
     of_unseen: for each member, logits (U, K) of those images.
     """
-    right = outcome.logits.argmax(1) == job.data.labels[outcome.judged]
-    job.note(
+    right = fitted.logits.argmax(1) == context.data.labels[fitted.validation_indices]
+    context.note(
         FOLDS,
         f"{len(members)}, their probabilities averaged",
-        f"each was trained without one fold, on which it was judged: {right.mean():.1%} of {len(right):,} images",
+        f"each was trained without one fold, on which it was validated: {right.mean():.1%} of {len(right):,} images",
     )
-    job.note_folds(f"{FOLDS} agree", outcome.judged, right, "accuracy")
+    context.note_folds(f"{FOLDS} agree", fitted.validation_indices, right, "accuracy")
     joint = np.log(np.maximum(np.mean([softmax(z) for z in of_unseen], axis=0), 1e-30))
     return replace(
-        outcome, network=Ensemble.of(members, [1.0] * len(members)),
-        task=job.task.calibrated(joint, job.data.labels[unseen]), unseen=unseen, unseen_logits=joint,
+        fitted, network=Ensemble.of(members, [1.0] * len(members)),
+        task=context.task.calibrated(joint, context.data.labels[unseen]), unseen=unseen, unseen_logits=joint,
     )  # fmt: skip
 
 
 def _softmax_head(
-    job: TrainContext, frozen: Frozen, parts: list[int], fit: NDArray[np.int64]
+    context: TrainContext, frozen: Frozen, parts: list[int], fit: NDArray[np.int64]
 ) -> tuple[dict[str, Any], torch.nn.Module]:
     """A softmax head on some parts of the features of some images: where training layers starts from."""
     softmaxes = [c for c in frozen.result.candidates if c.head == "softmax"]
     best = min(softmaxes, key=lambda c: (c.features != frozen.result.chosen.features, c.log_loss))
-    return fit_softmax([frozen.parts[i] for i in parts], frozen.positions(fit), frozen.targets(job), best.setting["L2"])
+    return fit_softmax(
+        [frozen.parts[i] for i in parts], frozen.positions(fit), frozen.targets(context), best.setting["L2"]
+    )
 
 
-def _place_of_cut(job: TrainContext, frozen: Frozen) -> int:
+def _place_of_cut(context: TrainContext, frozen: Frozen) -> int:
     """Number of the tap behind which training begins: the depth whose features do best on their own, the last left out.
 
     Below it the network's general features are as good as they get; above it they turn to what ImageNet asked.
     """
     taps = len(frozen.probe.taps)
-    split = job.data.split
+    split = context.data.split
     result = choose_head(
         frozen.parts,
         {str(i): (i,) for i in range(taps)},
-        frozen.targets(job),
+        frozen.targets(context),
         [(frozen.positions(split.folds[0][0]), frozen.positions(split.folds[0][1]))],
         frozen.positions(split.development),
         kernels=False,
-        progress=job.console.stage("looking for the cut", "candidates"),
+        progress=context.console.stage("looking for the cut", "candidates"),
     )
     best = [max(c.accuracy for c in result.candidates if c.features == str(i)) for i in range(taps)]
     return int(np.argmax(best[:-1])) if taps > 1 else 0
@@ -288,15 +292,15 @@ def _place_of_cut(job: TrainContext, frozen: Frozen) -> int:
 def layer_groups(probe: Probe, rate: float, decay: float = LAYER_DECAY) -> list[dict[str, Any]]:
     """Parameter groups from the input to the head: each stage learns `decay` times as fast as the next deeper one."""
     stages: list[list[torch.nn.Parameter]] = [[]]
-    waiting = list(probe.taps)
-    inside = False
+    remaining = list(probe.taps)
+    in_block = False
     for name, parameter in probe.backbone.named_parameters():
-        mine = bool(waiting) and name.startswith(waiting[0] + ".")
-        if inside and not mine:  # the tapped stage is over
-            waiting.pop(0)
+        mine = bool(remaining) and name.startswith(remaining[0] + ".")
+        if in_block and not mine:  # the tapped stage is over
+            remaining.pop(0)
             stages.append([])
-            mine = bool(waiting) and name.startswith(waiting[0] + ".")
-        inside = mine
+            mine = bool(remaining) and name.startswith(remaining[0] + ".")
+        in_block = mine
         stages[-1].append(parameter)
     stages.append(list(probe.head.parameters()))
     filled = [stage for stage in stages if stage]

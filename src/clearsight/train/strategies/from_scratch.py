@@ -29,36 +29,36 @@ OFTEN = 30
 """Epochs from which images are shifted, turned and zoomed a little however many there are."""
 
 
-def from_scratch(job: TrainContext) -> TrainResult:
+def from_scratch(context: TrainContext) -> TrainResult:
     """Train the recipe's network from random weights; how long follows from the work and the budget."""
-    data, asked = job.data, job.config.optimization
+    data, asked = context.data, context.config.optimization
     split, shape = data.split, data.pixels.array.shape[1:]
-    network = drawn_network(job)
-    size = 256 if job.optimiser == "muon" else 64 if len(split.train) < 5000 else 128
-    config = job.resolved(network, batch=size, fine_tuning=False, shape=shape)
-    groups = [{"params": list(network.parameters()), "lr": job.rate(fine_tuning=False)}]
-    flips = job.config.augmentation.augment is None and job.task.training.flips_checked
+    network = drawn_network(context)
+    size = 256 if context.optimiser == "muon" else 64 if len(split.train) < 5000 else 128
+    config = context.resolved(network, batch=size, fine_tuning=False, shape=shape)
+    groups = [{"params": list(network.parameters()), "lr": context.rate(fine_tuning=False)}]
+    flips = context.config.augmentation.augment is None and context.task.training.flips_checked
     if flips:
-        planned, _ = _epochs(job, network, config, groups, job.left("a plan"))
-        config = config.with_options(augment=_augmentation(job, planned))
-    epochs, why = _epochs(job, network, config, groups, job.left("training"))
+        planned, _ = _epochs(context, network, config, groups, context.left("a plan"))
+        config = config.with_options(augment=_augmentation(context, planned))
+    epochs, why = _epochs(context, network, config, groups, context.left("training"))
     if asked.epochs is None:
-        job.note("epochs", str(epochs), why)
-    elif job.budget is not None:
-        job.note("without effect", "--budget", "--epochs says how long training takes")
+        context.note("epochs", str(epochs), why)
+    elif context.budget is not None:
+        context.note("without effect", "--budget", "--epochs says how long training takes")
     config = config.with_options(epochs=epochs)
-    stopping, unseen = job.validation_halves
-    trained = job.train(network, config, groups, "training", replace(job.examples, val=stopping))
+    stopping, unseen = context.validation_halves
+    trained = context.train(network, config, groups, "training", replace(context.examples, val=stopping))
     if trained.stopped_early:
         why = f"no better validation loss in {asked.patience} epochs"
-        job.note("stop", f"after epoch {trained.history[-1].epoch}", why)
-    logits = job.logits(network, split.val, config.optimization.batch_size)
+        context.note("stop", f"after epoch {trained.history[-1].epoch}", why)
+    logits = context.logits(network, split.val, config.optimization.batch_size)
     if config.augmentation.augment == "mirror" and flips:
-        logits = _with_mirror_image(job, network, logits)
+        logits = _with_mirror_image(context, network, logits)
     return TrainResult(
         network=network,
-        task=job.task.calibrated(logits[np.isin(split.val, unseen)], job.task.truth(data.dataset)[unseen]),
-        judged=split.val,
+        task=context.task.calibrated(logits[np.isin(split.val, unseen)], context.task.truth(data.dataset)[unseen]),
+        validation_indices=split.val,
         logits=logits,
         unseen=unseen,
         unseen_logits=logits[np.isin(split.val, unseen)],
@@ -70,30 +70,32 @@ def from_scratch(job: TrainContext) -> TrainResult:
 
 
 def _epochs(
-    job: TrainContext, network: Network, config: TrainConfig, groups: list[dict[str, Any]], left: float | None
+    context: TrainContext, network: Network, config: TrainConfig, groups: list[dict[str, Any]], left: float | None
 ) -> tuple[int, str]:
     """How many epochs: those asked for, or those that `left` seconds or else `WORK` allow; and why."""
-    if job.config.optimization.epochs is not None:
-        return job.config.optimization.epochs, "asked for"
+    if context.config.optimization.epochs is not None:
+        return context.config.optimization.epochs, "asked for"
     if left is not None:
-        per_epoch = job.decided("epoch seconds", lambda: job.epoch_seconds(network, config, groups))
+        per_epoch = context.decided("epoch seconds", lambda: context.epoch_seconds(network, config, groups))
         epochs = int(np.clip(left // per_epoch, 1, 60))
         return (
             epochs,
-            f"one takes {per_epoch:.1f} s here, and {left:.0f} s of --budget {job.config.run.budget} are left",
+            f"one takes {per_epoch:.1f} s here, and {left:.0f} s of --budget {context.config.run.budget} are left",
         )
-    images = len(job.data.split.train)
-    cost = 3 * operations(network, job.data.pixels.array.shape[1:]) * images  # backward costs twice as much as forward
+    images = len(context.data.split.train)
+    cost = (
+        3 * operations(network, context.data.pixels.array.shape[1:]) * images
+    )  # backward costs twice as much as forward
     return int(
         np.clip(WORK // cost, 8, 40)
     ), f"a pass over {images:,} images costs {cost / 1e9:,.0f} billion operations"
 
 
-def _with_mirror_image(job: TrainContext, network: Network, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Let the network look at every image's mirror image too, if that makes validation better; its logits then."""
-    rows, labels = job.data.split.val, job.data.labels[job.data.split.val]
+    rows, labels = context.data.split.val, context.data.labels[context.data.split.val]
     network.set_views(("as it is", "left-right"))
-    both = job.logits(network, rows, 256)
+    both = context.logits(network, rows, 256)
     losses = [log_loss(labels, softmax(z, fit_temperature(z, labels))) for z in (logits, both)]
     words = (
         f"the mean over an image and its mirror image has a validation log loss of {losses[1]:.3f} ("
@@ -101,22 +103,22 @@ def _with_mirror_image(job: TrainContext, network: Network, logits: NDArray[np.f
         f"{accuracy(labels, logits.argmax(1)):.1%}); it takes twice the time in prediction"
     )
     if losses[1] < losses[0]:
-        job.note("views", "as it is, left-right", words)
+        context.note("views", "as it is, left-right", words)
         return both
     network.set_views(AS_IT_IS)
-    job.note("views", "as it is", words)
+    context.note("views", "as it is", words)
     return logits
 
 
-def _augmentation(job: TrainContext, epochs: int) -> str:
+def _augmentation(context: TrainContext, epochs: int) -> str:
     """Changes to training images where the user names none, noted where they are not the usual ones."""
-    images = len(job.data.split.train)
+    images = len(context.data.split.train)
     if images < MANY_SMALL or epochs >= OFTEN:
         return "light"
 
-    trial = mirror_trial(job.data, job.config.run.seed)
+    trial = mirror_trial(context.data, context.config.run.seed)
     chosen = "mirror" if trial.advised else "none"
-    job.note(
+    context.note(
         "augmentation",
         chosen,
         f"each of {images:,} images is seen {epochs} times only, too seldom for shifts and turns to pay; mirror images "
@@ -129,7 +131,7 @@ def _augmentation(job: TrainContext, epochs: int) -> str:
 def new_network(recipe: Recipe, data: Prepared, seed: int, outputs: int | None = None) -> Network:
     """A network with random weights whose input layer has the training split's mean and deviation.
 
-    outputs: how many numbers it gives, one per class of the data unless said.
+    outputs: number of outputs, by default one per class.
     """
     mean, std = channel_statistics(data)
     torch.manual_seed(seed)
@@ -139,31 +141,33 @@ def new_network(recipe: Recipe, data: Prepared, seed: int, outputs: int | None =
             "name": recipe.model,
             "classes": outputs or len(data.dataset.classes),
             "img_size": recipe.img_size,
-            "knobs": recipe.model_args,
+            "model_args": recipe.model_args,
             "input": {"mean": mean, "std": std, "mode": "fixed"},
         }
     )
 
 
-def drawn_network(job: TrainContext) -> Network:
+def drawn_network(context: TrainContext) -> Network:
     """The recipe's network with random weights, drawn as --init says."""
-    network = new_network(job.recipe, job.data, job.config.run.seed, job.task.outputs)
-    how = job.config.model.init
-    if how is None:
+    network = new_network(context.recipe, context.data, context.config.run.seed, context.task.outputs)
+    init = context.config.model.init
+    if init is None:
         return network
-    each = job.task.training.losses[job.loss]
-    torch.manual_seed(job.config.run.seed)
-    chosen = initialise(network, how, batches=_first_batches(job), loss=lambda z, targets: each(z, targets).mean())
-    if how.startswith(BEST_OF):
+    each = context.task.training.losses[context.loss]
+    torch.manual_seed(context.config.run.seed)
+    chosen = initialise(network, init, batches=_first_batches(context), loss=lambda z, targets: each(z, targets).mean())
+    if init.startswith(BEST_OF):
         losses = ", ".join(f"{name} {loss:.3f}" for name, loss in chosen.losses.items())
-        job.note("initialisation", chosen.method, f"lowest loss after five steps each: {losses}")
+        context.note("initialisation", chosen.method, f"lowest loss after five steps each: {losses}")
     return network
 
 
-def _first_batches(job: TrainContext, count: int = 5, size: int = 64) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _first_batches(
+    context: TrainContext, count: int = 5, size: int = 64
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Some batches of the training split with what their outputs are compared with."""
-    data, examples, smoothing = job.data, job.examples, job.config.regularization.label_smoothing or 0.0
-    rows = np.random.default_rng(job.config.run.seed).permutation(data.split.train)[: count * size]
+    data, examples, smoothing = context.data, context.examples, context.config.regularization.label_smoothing or 0.0
+    rows = np.random.default_rng(context.config.run.seed).permutation(data.split.train)[: count * size]
     for images, chosen in batches(data.pixels.array, rows, size):
         yield images, examples.targets_of(chosen, smoothing)
 

@@ -42,84 +42,90 @@ class Frozen:
     result: ProbeResult
     parts: list[NDArray[np.float32]]
     rows: NDArray[np.int64]
-    outcome: TrainResult
+    trained: TrainResult
 
     def positions(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places of some images among the rows of the features."""
         return np.searchsorted(self.rows, images)
 
-    def targets(self, job: TrainContext) -> Targets:
+    def targets(self, context: TrainContext) -> Targets:
         """What heads on these features learn."""
-        return weighted_targets(job, self.rows)
+        return weighted_targets(context, self.rows)
 
 
-def weighted_targets(job: TrainContext, rows: NDArray[np.int64]) -> Targets:
-    """What heads on features of some images learn; a label counts as it is believed, and as --class-weights says."""
-    data = job.data
+def weighted_targets(context: TrainContext, rows: NDArray[np.int64]) -> Targets:
+    """What heads on features of some images learn; labels are weighted by their confidence and by --class-weights."""
+    data = context.data
     labels, weights = data.labels[rows], data.weights[rows]
-    if job.config.regularization.class_weights == "balanced":
-        weights = weights * class_weights(data.labels[data.split.train], job.classes).numpy()[labels]
-    return Targets(labels, weights, job.classes)
+    if context.config.regularization.class_weights == "balanced":
+        weights = weights * class_weights(data.labels[data.split.train], context.classes).numpy()[labels]
+    return Targets(labels, weights, context.classes)
 
 
-def frozen_head(job: TrainContext) -> Frozen:
+def frozen_head(context: TrainContext) -> Frozen:
     """Choose a head on frozen features by cross-validation."""
-    data, split = job.data, job.data.split
-    probe = new_probe(job.recipe)
+    data, split = context.data, context.data.split
+    probe = new_probe(context.recipe)
     rows = np.sort(np.concatenate([split.train, split.val]))
     began = time.perf_counter()
-    parts = extract(probe, data.pixels, rows, device=job.device, progress=job.console.stage("features"))
+    parts = extract(probe, data.pixels, rows, device=context.device, progress=context.console.stage("features"))
     speed = len(rows) / (time.perf_counter() - began)
 
     def seen_from(views: tuple[str, ...]) -> list[Averaged]:
         of_each = [parts]
         for view in views[1:]:
-            advance = job.console.stage(f"features, {view}")
-            of_each.append(extract(probe, data.pixels, rows, device=job.device, view=view, progress=advance))
+            advance = context.console.stage(f"features, {view}")
+            of_each.append(extract(probe, data.pixels, rows, device=context.device, view=view, progress=advance))
         return [Averaged(same) for same in zip(*of_each, strict=True)]
 
-    asked = job.config.run.budget is not None and job.config.augmentation.augment != "none" and len(rows) <= VIEWS_LIMIT
+    asked = (
+        context.config.run.budget is not None
+        and context.config.augmentation.augment != "none"
+        and len(rows) <= VIEWS_LIMIT
+    )
     result = choose_head(
         parts,
         feature_sets(probe),
-        weighted_targets(job, rows),
+        weighted_targets(context, rows),
         [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds],
         np.searchsorted(rows, split.development),
         views={views: partial(seen_from, views) for views in MIRRORED} if asked else None,
-        seed=job.config.run.seed,
-        progress=job.console.stage("choosing the head", "candidates"),
+        seed=context.config.run.seed,
+        progress=context.console.stage("choosing the head", "candidates"),
     )
     probe.set_views(result.chosen.views)
     probe.set_head(result.head_spec, result.head, result.chosen.parts)
-    _say_head(job, result)
-    judged = rows[result.judged]
-    job.note_folds("folds agree", judged, result.logits.argmax(1) == data.labels[judged], "accuracy")
-    outcome = TrainResult(
+    _say_head(context, result)
+    validation_indices = rows[result.validation_indices]
+    context.note_folds(
+        "folds agree", validation_indices, result.logits.argmax(1) == data.labels[validation_indices], "accuracy"
+    )
+    trained = TrainResult(
         network=probe,
-        task=job.task.calibrated(result.logits, data.labels[judged]),
-        judged=judged,
+        task=context.task.calibrated(result.logits, data.labels[validation_indices]),
+        validation_indices=validation_indices,
         logits=result.logits,
         history=(),
         candidates=result.candidates,
         images_per_second=speed,
     )
-    return Frozen(probe, result, parts, rows, outcome)
+    return Frozen(probe, result, parts, rows, trained)
 
 
-def say_idle(job: TrainContext, why: str, names: Sequence[str] = NO_LAYER) -> None:
+def say_idle(context: TrainContext, why: str, names: Sequence[str] = NO_LAYER) -> None:
     """Say which of these options of training the user gave for nothing; to change no image needs no saying."""
-    given, usual = job.config.training(), TrainConfig().training()
+    given, usual = context.config.training(), TrainConfig().training()
     idle = [flag(name) for name in names if given[name] not in (usual[name], "none")]
     if idle:
-        job.note("without effect", ", ".join(idle), why)
+        context.note("without effect", ", ".join(idle), why)
 
 
-def _say_head(job: TrainContext, result: ProbeResult) -> None:
+def _say_head(context: TrainContext, result: ProbeResult) -> None:
     alone = [c for c in result.candidates if c.views == AS_IT_IS]
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
     tie = f", and of the {equals} that share it the lowest log loss" if equals > 1 else ""
-    job.note(
+    context.note(
         "head",
         chosen.words(),
         f"highest validation accuracy, {chosen.accuracy:.1%}, of {len(alone)} candidates{tie}; "
@@ -127,7 +133,7 @@ def _say_head(job: TrainContext, result: ProbeResult) -> None:
     )
     if at_edge(chosen, alone):
         strengths = sorted({c.setting["L2"] for c in alone if c.head == "softmax" and c.features == chosen.features})
-        job.note(
+        context.note(
             "warning",
             f"the L2 strength of the head, {chosen.setting['L2']:g}, is at the edge of those tried",
             f"from {strengths[0]:g} to {strengths[-1]:g}; a better one may lie beyond",
@@ -136,7 +142,7 @@ def _say_head(job: TrainContext, result: ProbeResult) -> None:
         return
     same = [chosen, *(c for c in result.candidates if c.views != AS_IT_IS)]
     scores = ", ".join(f"{len(c.views)}: {c.log_loss:.3f} ({c.accuracy:.1%})" for c in same)
-    job.note(
+    context.note(
         "views",
         ", ".join(result.chosen.views),
         f"features are the mean over mirror images, each of which costs its time in prediction, where that lowers the "
@@ -154,7 +160,7 @@ def new_probe(recipe: Recipe) -> Probe:
             "kind": "probe",
             "name": recipe.model,
             "img_size": recipe.img_size,
-            "knobs": recipe.model_args,
+            "model_args": recipe.model_args,
             "input": {"mean": list(facts.mean), "std": list(facts.std), "mode": "fixed"},
             "taps": taps,
             "parts": [len(taps)],

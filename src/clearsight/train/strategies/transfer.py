@@ -20,42 +20,42 @@ MANY = 1000
 """Training images from which a network's own layers are worth training, rather than a head alone."""
 
 
-def transfer(job: TrainContext) -> TrainResult:
+def transfer(context: TrainContext) -> TrainResult:
     """Fit a head on frozen features; train layers where options or budget ask for it. The budget is for all of this."""
-    frozen = frozen_head(job)
-    how, budget = job.config.model.freeze, job.config.run.budget
+    frozen = frozen_head(context)
+    how, budget = context.config.model.freeze, context.config.run.budget
     if how == "all" or (how == "auto" and budget is None):
         more = "as --freeze all asks" if how == "all" else "and --budget or --freeze none trains them"
-        say_idle(job, f"the network's weights stay as they are, {more}")
-        return frozen.outcome
-    _say_recipe(job, frozen)
-    best = frozen.outcome
+        say_idle(context, f"the network's weights stay as they are, {more}")
+        return frozen.trained
+    _say_recipe(context, frozen)
+    best = frozen.trained
     if how in ("lower", "auto") and frozen.probe.taps:
-        best = better(job, best, train_upper(job, frozen), "the upper blocks", forced=how == "lower")
+        best = better(context, best, train_upper(context, frozen), "the upper blocks", forced=how == "lower")
     elif how in ("none", "auto"):
-        best = better(job, best, train_all(job, frozen), "all layers", forced=how == "none")
+        best = better(context, best, train_all(context, frozen), "all layers", forced=how == "none")
     return best
 
 
-def _say_recipe(job: TrainContext, frozen: Frozen) -> None:
+def _say_recipe(context: TrainContext, frozen: Frozen) -> None:
     """Where the data stands in the table of transfer recipes: little or more of it, similar to the source or not.
 
-    Similar: the features that ImageNet was told apart by, the last ones, do as well here as any depth, within one
+    Similar: the last features, which classify ImageNet, do as well here as any depth, within one
     standard error.
     """
     last, best = best_of(frozen.result, "last features"), frozen.result.chosen
-    error = (best.accuracy * (1 - best.accuracy) / max(1, len(frozen.outcome.judged))) ** 0.5
-    similar, many = last.accuracy >= best.accuracy - error, len(job.data.split.train) >= MANY
+    error = (best.accuracy * (1 - best.accuracy) / max(1, len(frozen.trained.validation_indices))) ** 0.5
+    similar, many = last.accuracy >= best.accuracy - error, len(context.data.split.train) >= MANY
     advice = {
         (False, True): "a linear head on the last features",
         (False, False): "a head on the depths that validate best",
         (True, True): "training from the top down",
         (True, False): "training every layer",
     }[many, similar]
-    job.note(
+    context.note(
         "transfer",
         f"{'more' if many else 'little'} data, {'similar to' if similar else 'different from'} the source, for which "
         f"the usual advice is {advice}",
-        f"{len(job.data.split.train):,} training images ({MANY:,} count as more); the last features reach "
+        f"{len(context.data.split.train):,} training images ({MANY:,} count as more); the last features reach "
         f"{last.accuracy:.1%}, the best depths {best.accuracy:.1%}, one standard error is {error:.1%}",
     )

@@ -1,4 +1,4 @@
-// The training images that look most alike to the model.
+// The most similar training images, by the features of the model.
 import { ask, latest } from "./api.js";
 import { at, h, put } from "./dom.js";
 import { kind } from "./kinds.js";
@@ -28,21 +28,21 @@ export function alikeView() {
   }
 
   function draw(list) {
-    const { agrees, said, lead } = kind().alike(state.card, state.answer, list);
+    const { agrees, summary, lead } = kind().alike(state.card, state.answer, list);
     const tiny = Math.max(state.card.input.height, state.card.input.width) <= 48;
-    say(said);
+    say(summary);
     put(root,
       h("p", { class: "lead" }, lead),
       h("ol", { class: "alike" }, list.map((one) => h("li", { class: agrees(one) ? "" : "other" },
         one.picture
           ? h("img", { src: one.picture, class: tiny ? "pixelated" : "", alt: `known image ${one.image}` })
-          : h("div", { class: "gone" }, "not there any more"),
+          : h("div", { class: "gone" }, "no longer available"),
         h("p", {}, h("strong", {}, one.label || "no label"), h("span", { class: "soft" }, one.likeness.toFixed(3))),
         h("p", { class: "soft small file" }, one.image)))),
-      h("p", { class: "soft small" }, "The number at the right is the cosine between what the network makes of the two images: 1 is the same."));
+      h("p", { class: "soft small" }, "The number on the right is the cosine similarity of the features: 1 is identical."));
   }
 
-  const wait = () => absent(root, state.image ? "There is no answer to compare." : "Give an image, and the known images most like it appear here.");
+  const wait = () => absent(root, state.image ? "There is no prediction to compare." : "Open an image to see the most similar known images.");
   on("image", () => { shown = null; });
   on("answer", request);
   on("failed", () => { if (!missing) wait(); });

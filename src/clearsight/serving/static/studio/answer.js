@@ -1,9 +1,9 @@
-// The answer beside the image: asked for, drawn by its kind, and asked again where another coverage is chosen.
+// The prediction beside the image: requested, drawn by its kind, and requested again for another coverage.
 import { ask, latest } from "./api.js";
 import { at, put } from "./dom.js";
 import { kind } from "./kinds.js";
 import { busy, say, trouble } from "./say.js";
-import { on, state, tell } from "./state.js";
+import { emit, on, state } from "./state.js";
 
 export function answerView() {
   const once = latest();
@@ -11,7 +11,7 @@ export function answerView() {
   const view = kind().view(state.card, cover);
   let coverage = 0.9;
 
-  /** The answer for the image on the page; null where it failed, or is no longer wanted. */
+  /** The prediction for the image on the page; null if it failed or a later request replaced it. */
   async function request() {
     try {
       const found = await once((signal) => ask("/v1/predict", state.image, { coverage, picture: true, ...kind().options }, signal));
@@ -19,21 +19,21 @@ export function answerView() {
     } catch (error) {
       document.body.classList.add("failed");
       trouble(place, error, begin);
-      tell("failed");
+      emit("failed");
       return null;
     }
   }
 
   async function begin() {
     at("answer").hidden = false;
-    busy(place, "Asking the model");
+    busy(place, "Predicting");
     const answer = await request();
     if (!answer) return;
     document.body.classList.remove("failed");
     put(place, ...view.draw(answer, coverage));
     view.settle(answer, coverage);
     state.answer = answer;
-    tell("answer", answer);
+    emit("answer", answer);
     say(kind().headline(answer));
   }
 

@@ -2,11 +2,11 @@
 const KEY = "clearsight-token";
 
 export class Problem extends Error {
-  constructor(told, status) {
-    super(told.detail ?? told.happened);
-    Object.assign(this, { happened: told.happened ?? told.title, found: told.found, expected: told.expected, fix: told.fix });
+  constructor(details, status) {
+    super(details.detail ?? details.happened);
+    Object.assign(this, { happened: details.happened ?? details.title, found: details.found, expected: details.expected, fix: details.fix });
     this.status = status;
-    this.request = told.request_id;
+    this.request = details.request_id;
   }
 }
 
@@ -36,13 +36,13 @@ async function answered(path, options) {
       continue;
     }
     if (found.ok) return found;
-    let told = {};
+    let details = {};
     try {
-      told = await found.json();
+      details = await found.json();
     } catch {
-      told = { happened: `the server answered ${found.status}` };
+      details = { happened: `the server answered ${found.status}` };
     }
-    throw new Problem(told, found.status);
+    throw new Problem(details, found.status);
   }
 }
 

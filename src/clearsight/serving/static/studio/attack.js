@@ -1,6 +1,6 @@
-// How little it takes to turn the answer: the image attacked as far as the slider says, while it is moved.
+// Adversarial attack on the image, with the epsilon of the slider.
 import { ask, latest } from "./api.js";
-import { bars, byBelief } from "./bars.js";
+import { bars, byProbability } from "./bars.js";
 import { choice, segments, slider } from "./controls.js";
 import { at, h, put } from "./dom.js";
 import { picture } from "./picture.js";
@@ -26,10 +26,10 @@ export function attackView() {
   let timer = 0;
   let shown = null;
   const epsilon = (position = chosen.at) => most[chosen.norm] * (position / STEPS) ** 2;
-  const told = (position) => (chosen.norm === "linf"
+  const label = (position) => (chosen.norm === "linf"
     ? `${number(epsilon(position))}, ${number(255 * epsilon(position))} of 255 levels`
     : `${number(epsilon(position))} in length`);
-  const strength = slider("Epsilon", { min: 0, max: STEPS, step: 1, value: chosen.at }, told, (value) => {
+  const strength = slider("Epsilon", { min: 0, max: STEPS, step: 1, value: chosen.at }, label, (value) => {
     chosen.at = value;
     soon();
   });
@@ -37,7 +37,7 @@ export function attackView() {
   put(root,
     h("div", { class: "controls" },
       h("div", { class: "wide" }, strength.element),
-      choice("Towards", [["", "anything but the answer"], ...state.card.classes.map((name) => [name, name])], "", set("target")),
+      choice("Towards", [["", "any other class"], ...state.card.classes.map((name) => [name, name])], "", set("target")),
       segments("Method", [["pgd", "PGD", "many small steps"], ["fgsm", "FGSM", "one step"]], "pgd", set("method")),
       segments("Measured as", [["linf", "largest change", "L-infinity"], ["l2", "length of all", "L2"]], "linf", set("norm"))),
     place);
@@ -45,7 +45,7 @@ export function attackView() {
   function set(name) {
     return (value) => {
       chosen[name] = value;
-      strength.tell();
+      strength.refresh();
       soon();
     };
   }
@@ -75,16 +75,16 @@ export function attackView() {
     const { before, after } = found;
     const turned = before.label !== after.label;
     const size = [height, width];
-    const rows = byBelief(Object.entries(after.probabilities).map(([name, value]) => ({ name, value, before: before.probabilities[name] ?? 0 })));
+    const rows = byProbability(Object.entries(after.probabilities).map(([name, value]) => ({ name, value, before: before.probabilities[name] ?? 0 })));
     const first = [after.label, before.label, found.target];
     rows.sort((a, b) => first.includes(b.name) - first.includes(a.name));
     const words = turned
-      ? [h("strong", {}, "Turned: "), `“${before.label}” (${percent(before.probability)}) became “${after.label}” (${percent(after.probability)}).`]
-      : [h("strong", {}, "It stands: "), `still “${after.label}”, ${percent(before.probability)} before and ${percent(after.probability)} after.`];
-    const noticed = after.none_of_these === null ? "" : before.none_of_these
-      ? ` It was none of these before, and ${after.none_of_these ? "still is" : "no longer is"}.`
-      : after.none_of_these ? " The model noticed: it says none of these." : turned ? " The model did not notice." : "";
-    say(`Epsilon ${told(chosen.at)}. ${turned ? "Turned" : "Stands"}: ${after.label}, ${percent(after.probability)}`);
+      ? [h("strong", {}, "Changed: "), `“${before.label}” (${percent(before.probability)}) became “${after.label}” (${percent(after.probability)}).`]
+      : [h("strong", {}, "Unchanged: "), `still “${after.label}”, ${percent(before.probability)} before and ${percent(after.probability)} after.`];
+    const noticed = after.is_ood === null ? "" : before.is_ood
+      ? ` The image was out of distribution before, and ${after.is_ood ? "still is" : "no longer is"}.`
+      : after.is_ood ? " The attacked image is flagged as out of distribution." : turned ? " The attacked image is not flagged as out of distribution." : "";
+    say(`Epsilon ${label(chosen.at)}. ${turned ? "Changed" : "Unchanged"}: ${after.label}, ${percent(after.probability)}`);
     place.classList.remove("old");
     put(place,
       h("p", { class: `lead ${turned ? "turned" : ""}` }, words, noticed),
@@ -92,14 +92,14 @@ export function attackView() {
         figure("the image", picture(found.picture, "the image before the attack", size)),
         figure("attacked", picture(found.attacked, "the image after the attack", size)),
         figure(`what changed, ${number(found.gain)} times enlarged`, picture(found.difference, "the difference around gray", size))),
-      h("h3", {}, "Belief before and after"),
-      bars(rows, { few: 5, label: "belief before and after the attack" }),
+      h("h3", {}, "Probabilities before and after"),
+      bars(rows, { few: 5, label: "probabilities before and after the attack" }),
       h("p", { class: "soft small" },
         `Largest change ${number(found.largest)} (${number(255 * found.largest)} of 255 levels), `,
         `length ${number(found.length)}; ${several(found.steps, "step")} along the gradient.`));
   }
 
-  const wait = () => absent(place, state.image ? "There is no answer to turn." : "Give an image, and move the slider.");
+  const wait = () => absent(place, state.image ? "There is no prediction to attack." : "Open an image and move the slider.");
   on("image", () => { shown = null; });
   on("answer", request);
   on("failed", wait);

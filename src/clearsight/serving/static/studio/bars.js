@@ -1,11 +1,11 @@
-// Beliefs as bars. rows: { name, value, before?, mark?, inside?, note? }; `before` and `mark` are drawn as marks on the bar;
-// note: what a screen reader hears after the name.
+// Probabilities as bars. rows: { name, value, before?, mark?, inside?, note? }; `before` and `mark` are drawn as marks on the bar;
+// note: what a screen reader reads after the name.
 import { h, put } from "./dom.js";
 import { percent, several } from "./words.js";
 
 const FEW = 5;
 
-export function bars(rows, { few = FEW, label = "belief per class", inShort = together } = {}) {
+export function bars(rows, { few = FEW, label = "probability per class", inShort = together } = {}) {
   const list = h("ul", { class: "bars", "aria-label": label });
   const draw = (count) => put(list, ...rows.slice(0, count).map(bar));
   const rest = rows.length - few;
@@ -26,14 +26,14 @@ export function bars(rows, { few = FEW, label = "belief per class", inShort = to
   return h("div", {}, list, more);
 }
 
-/** Yes-or-no questions as bars, each with its threshold as a mark. rows: { name, value, threshold, holds }. */
+/** Independent labels as bars, each with its threshold as a mark. rows: { name, value, threshold, holds }. */
 export function questions(rows, { few = 8 } = {}) {
   const asked = rows.map((row) => ({ ...row, inside: row.holds, mark: row.threshold, note: row.holds ? " (given)" : " (not given)" }));
-  return bars(asked, { few, label: "belief per label", inShort: (left) => several(left.length, "label") });
+  return bars(asked, { few, label: "probability per label", inShort: (left) => several(left.length, "label") });
 }
 
 /** Strongest first. A plain object does not keep the order of names that are numbers. */
-export const byBelief = (rows) => rows.sort((a, b) => b.value - a.value);
+export const byProbability = (rows) => rows.sort((a, b) => b.value - a.value);
 
 function bar(row) {
   return h("li", { class: row.inside ? "inside" : "" },

@@ -20,15 +20,15 @@ export function slider(label, range, shown, change) {
   const output = h("output", { for: id }, shown(range.value));
   const input = h("input", {
     type: "range", id, min: range.min, max: range.max, step: range.step, value: range.value,
-    on: { input: () => { tell(); change(Number(input.value)); } },
+    on: { input: () => { refresh(); change(Number(input.value)); } },
   });
-  const tell = () => {
+  const refresh = () => {
     output.textContent = shown(Number(input.value));
     input.setAttribute("aria-valuetext", output.textContent);
     input.style.setProperty("--at", (input.value - range.min) / (range.max - range.min));
   };
-  tell();
-  return { element: h("div", { class: "slider" }, h("label", { for: id }, label), output, input), input, tell };
+  refresh();
+  return { element: h("div", { class: "slider" }, h("label", { for: id }, label), output, input), input, refresh };
 }
 
 export function choice(label, options, chosen, change) {

@@ -1,11 +1,11 @@
-// Predictions of any task: in the server's own words, probabilities as bars, every other field in a table.
-import { bars, byBelief } from "./bars.js";
+// Predictions of any task: the line of the server, probabilities as bars, all other fields in a table.
+import { bars, byProbability } from "./bars.js";
 import { named } from "./classes.js";
 import { h, put } from "./dom.js";
-import { strange, unlike } from "./known.js";
+import { oodNote, unlike } from "./known.js";
 import { number, percent, several } from "./words.js";
 
-const SHOWN_ELSEWHERE = ["task", "image", "picture", "line", "probabilities", "strangeness", "none_of_these"];
+const SHOWN_ELSEWHERE = ["task", "image", "picture", "line", "probabilities", "ood_percentile", "is_ood"];
 
 export const generic = {
   options: { words: true },
@@ -23,26 +23,26 @@ export const generic = {
     const fields = h("dl", { class: "facts" });
     return {
       draw: (answer) => [
-        h("p", { class: "looks soft" }, "The prediction"),
+        h("p", { class: "looks soft" }, "Prediction"),
         h("p", { class: "label many" }, answer.line),
-        unlike(answer), likely, fields, strange(answer),
+        unlike(answer), likely, fields, oodNote(answer),
       ],
       settle(answer) {
         const rows = Object.entries(answer.probabilities ?? {}).map(([name, value]) => ({ name, value, note: "" }));
-        put(likely, rows.length > 0 && bars(byBelief(rows), { label: "probabilities" }));
+        put(likely, rows.length > 0 && bars(byProbability(rows), { label: "probabilities" }));
         const others = Object.entries(answer).filter(([name]) => !SHOWN_ELSEWHERE.includes(name));
         put(fields, others.map(([name, value]) => h("div", {}, h("dt", {}, spaced(name)), h("dd", {}, text(value)))));
       },
     };
   },
 
-  explained: (card) => ({ targets: [["", "the answer"], ...named(card)], away: "the answer gives way", back: "comes back" }),
-  strength: (found) => `${found.target}: ${found.belief === null ? number(found.value) : percent(found.belief)}`,
-  sign: (target) => [`speaks for ${target}`, "speaks against"],
+  explained: (card) => ({ targets: [["", "the prediction"], ...named(card)], away: "the prediction changes", back: "returns" }),
+  strength: (found) => `${found.target}: ${found.probability === null ? number(found.value) : percent(found.probability)}`,
+  sign: (target) => [`evidence for ${target}`, "evidence against it"],
 
   alike: (card, answer, list) => ({
-    agrees: () => true, said: `The ${list.length} most similar known images are there`,
-    lead: ["The known images most like it, with what they are known to show."],
+    agrees: () => true, summary: `${list.length} most similar known images`,
+    lead: ["The most similar known images, with their labels."],
   }),
 };
 

@@ -1,4 +1,4 @@
-// Where the model looked: a map by any method it has, over the image, with what says whether to believe it.
+// A heatmap by any method of the model, over the image, with its faithfulness.
 import { ask, latest } from "./api.js";
 import { choice, slider } from "./controls.js";
 import { at, h, put, s } from "./dom.js";
@@ -9,17 +9,17 @@ import { on, state } from "./state.js";
 import { signed } from "./words.js";
 
 const NAMES = {
-  "anomaly-map": "Anomaly map: how far each place lies from normal",
+  "anomaly-map": "Anomaly map: how far each region lies from normal",
   "grad-cam": "Grad-CAM: a layer's maps, weighted by their gradients",
-  saliency: "Saliency: the gradient of the answer",
+  saliency: "Saliency: the gradient of the prediction",
   smoothgrad: "SmoothGrad: the gradient, averaged over noisy copies",
   "integrated-gradients": "Integrated Gradients: on the way from a blurred image",
   guided: "Guided backpropagation: only positive gradients pass",
-  occlusion: "Occlusion: how belief falls when a square is covered",
+  occlusion: "Occlusion: how the probability falls when a square is covered",
   lime: "LIME: superpixels in a linear model around the image",
   shap: "SHAP: Shapley values of superpixels",
 };
-const SLOW = ["lime", "shap", "occlusion"]; // what asks the model often is asked once, and judged at the same time
+const SLOW = ["lime", "shap", "occlusion"]; // slow methods: map and faithfulness in one request
 
 export function heatmapView() {
   const root = at("heatmap");
@@ -28,15 +28,15 @@ export function heatmapView() {
   const once = latest();
   let shown = null; // what the map on the screen is of
   const stage = h("div", { class: "heat-stage" });
-  const judged = h("div", { class: "judged" });
-  const { targets, away, back, unjudged } = kind().explained(state.card);
+  const quality = h("div", { class: "quality" });
+  const { targets, away, back, unmeasured } = kind().explained(state.card);
   const chosen = { method: methods[0], target: targets[0]?.[0], opacity: 0.75 };
   const opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, value: chosen.opacity }, (v) => `${Math.round(100 * v)}%`, fade);
   put(root,
     h("div", { class: "controls" },
       choice("Method", methods.map((m) => [m, NAMES[m]]), chosen.method, (value) => { chosen.method = value; request(); }),
-      targets.length > 1 && choice("What speaks for", targets, chosen.target, (value) => { chosen.target = value; request(); })),
-    h("div", { class: "heat" }, h("div", {}, stage, opacity.element), judged));
+      targets.length > 1 && choice("Target", targets, chosen.target, (value) => { chosen.target = value; request(); })),
+    h("div", { class: "heat" }, h("div", {}, stage, opacity.element), quality));
 
   function fade(value) {
     chosen.opacity = value;
@@ -48,24 +48,24 @@ export function heatmapView() {
     const { method, target } = chosen;
     const image = (shown = state.image);
     const slow = SLOW.includes(method);
-    if (!stage.querySelector(".over")) busy(stage, "Making the map");
+    if (!stage.querySelector(".over")) busy(stage, "Computing the map");
     stage.classList.add("old");
-    busy(judged, slow ? "Covering and asking again: some seconds" : "Making the map");
-    const options = { method, target, apart: true, picture: false, judged: slow && !unjudged };
+    busy(quality, slow ? "Computing the map: some seconds" : "Computing the map");
+    const options = { method, target, apart: true, picture: false, faithfulness: slow && !unmeasured };
     try {
       const found = await once(async (signal) => {
         const first = await ask("/v1/explain", image, options, signal);
         if (signal.aborted) return first;
         draw(first);
-        if (slow || unjudged) return first;
-        busy(judged, "Judging the map: is it true to the model?");
-        return ask("/v1/explain", image, { ...options, apart: false, judged: true }, signal);
+        if (slow || unmeasured) return first;
+        busy(quality, "Measuring faithfulness");
+        return ask("/v1/explain", image, { ...options, apart: false, faithfulness: true }, signal);
       });
-      if (found) judge(found);
+      if (found) describe(found);
     } catch (error) {
       shown = null;
       stage.classList.remove("old");
-      trouble(judged, error, request);
+      trouble(quality, error, request);
     }
   }
 
@@ -79,35 +79,35 @@ export function heatmapView() {
     fade(chosen.opacity);
   }
 
-  function judge(found) {
+  function describe(found) {
     if (found.faithfulness) {
-      believe(found);
+      drawFaithfulness(found);
       return;
     }
     say(`Map of ${found.target}`);
-    put(judged, h("h3", {}, "How to read it"), read(found), h("p", { class: "soft small" }, unjudged ?? found.verdict));
+    put(quality, h("h3", {}, "How to read it"), read(found), h("p", { class: "soft small" }, unmeasured ?? found.verdict));
   }
 
-  function believe(found) {
+  function drawFaithfulness(found) {
     const f = found.faithfulness;
     const bad = f.verdict !== "better than chance";
     say(`Map of ${found.target}: faithfulness ${signed(f.score)}, ${f.verdict}`);
-    put(judged,
-      h("h3", {}, "Is it true to the model?"),
+    put(quality,
+      h("h3", {}, "Is it faithful to the model?"),
       h("p", { class: `verdict ${bad ? "bad" : ""}` }, `${signed(Number(f.score.toFixed(2)))}, ${f.verdict}`),
       gauge(f.score),
       h("p", { class: "soft small" },
-        `Faithfulness: how much sooner ${away} when the marked places are taken away, `,
-        `and ${back} when they are put back, than in a random order.`),
+        `Faithfulness: how much sooner ${away} when the marked regions are removed, `,
+        `and ${back} when they are restored, than in a random order.`),
       h("dl", { class: "figures" },
-        figure("taken away", f.deletion, f.random_deletion), figure("put back", f.insertion, f.random_insertion)),
+        figure("deletion", f.deletion, f.random_deletion), figure("insertion", f.insertion, f.random_insertion)),
       found.randomised !== null && h("p", { class: found.randomised > 0.7 ? "warning" : "soft small" },
         `With shuffled weights the map correlates ${signed(Number(found.randomised.toFixed(2)))} with this one`,
-        found.randomised > 0.7 ? ": it shows the image, not the model." : ", so it depends on what the model learned."),
+        found.randomised > 0.7 ? ": it shows the image, not the model." : ", so it depends on the trained weights."),
       read(found));
   }
 
-  /** What the colours mean, and the answer that the map is of. */
+  /** What the colours mean, and the target of the map. */
   const read = (found) => [
     h("p", { class: "key soft small" }, found.signed
       ? kind().sign(found.target).map((words, i) => [h("span", { class: `swatch ${i ? "against" : "for"}` }), words])
@@ -116,9 +116,9 @@ export function heatmapView() {
   ];
 
   function wait() {
-    put(judged);
+    put(quality);
     stage.classList.remove("old");
-    absent(stage, state.image ? "There is no answer to explain." : "Give an image, and what the model looked at appears here.");
+    absent(stage, state.image ? "There is no prediction to explain." : "Open an image to see its heatmap.");
   }
 
   on("image", () => { shown = null; });

@@ -2,7 +2,7 @@
 import { at, fresh, h, put } from "./dom.js";
 import { pad } from "./draw.js";
 import { say } from "./say.js";
-import { on, state, tell } from "./state.js";
+import { emit, on, state } from "./state.js";
 
 const SMALL = 64;
 
@@ -58,7 +58,7 @@ export function take(blob, kept = false) {
   document.body.classList.add("asked");
   state.image = blob;
   state.answer = null;
-  tell("image", blob);
+  emit("image", blob);
 }
 
 function preview(blob) {

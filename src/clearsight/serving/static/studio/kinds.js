@@ -1,4 +1,4 @@
-// What depends on the kind of prediction, in one object for each: how it is said, drawn, explained and compared.
+// What depends on the kind of prediction, in one object for each: its text, drawing, explanation and comparison.
 import { anomalies } from "./anomalies.js";
 import { classes } from "./classes.js";
 import { generic } from "./generic.js";

@@ -1,19 +1,19 @@
-// What answers of every kind say beside themselves: how strange the image is, and what the coverage promises.
+// Parts that several kinds of predictions share: the OOD percentile, the OOD warning and the coverage.
 import { h } from "./dom.js";
 import { percent } from "./words.js";
 
 /** Choices of a coverage, as `segments` takes them. */
 export const COVERAGES = [0.5, 0.8, 0.9, 0.95, 0.99].map((c) => [c, `${Math.round(100 * c)}%`]);
 
-export const strange = (answer) => answer.strangeness !== null && h("p", { class: "strange soft" },
-  `${percent(answer.strangeness)} of known images look less strange to the model than this one.`);
+export const oodNote = (answer) => answer.ood_percentile !== null && h("p", { class: "note soft" },
+  `${percent(answer.ood_percentile)} of known images have a lower OOD score than this one.`);
 
-/** Of labels and numbers, where the image is unlike all that the model knows. */
-export const unlike = (answer) => answer.none_of_these && h("div", { class: "warning" },
-  h("strong", {}, "Unlike its images. "), "The image is stranger to the model than nearly all that it knows, so its answer may be a guess.");
+/** The warning for out-of-distribution images. */
+export const unlike = (answer) => answer.is_ood && h("div", { class: "warning" },
+  h("strong", {}, "Out of distribution. "), "The image is unlike the training images, so the prediction is not reliable.");
 
-/** A line that says what a coverage promises. */
+/** A line that explains the coverage. */
 export function promise() {
   const element = h("p", { class: "soft small" });
-  return { element, tell: (text) => { element.textContent = text; } };
+  return { element, show: (text) => { element.textContent = text; } };
 }

@@ -1,9 +1,9 @@
-// Answers of any number of labels: each a bar of its own, with the threshold from which it is given.
+// Predictions of several labels: a bar for each, with its threshold.
 import { questions } from "./bars.js";
 import { calibrated, named } from "./classes.js";
 import { h, put } from "./dom.js";
-import { strange, unlike } from "./known.js";
-import { doubt, percent, several } from "./words.js";
+import { oodNote, unlike } from "./known.js";
+import { uncertainty, percent, several } from "./words.js";
 
 export const labels = {
   facts(card) {
@@ -15,42 +15,42 @@ export const labels = {
     ];
   },
 
-  headline: (answer) => `${given(answer) || "none of its labels"}, ${doubt(answer.doubt)}`,
+  headline: (answer) => `${given(answer) || "no label"}, ${uncertainty(answer.uncertainty)}`,
 
   view(card) {
-    const beliefs = h("div", {});
+    const probabilities = h("div", {});
     return {
       draw: (answer) => [
-        h("p", { class: "looks soft" }, answer.labels.length ? "It shows" : "It shows none of its labels"),
+        h("p", { class: "looks soft" }, answer.labels.length ? "Predicted labels" : "No label predicted"),
         answer.labels.length > 0 && h("p", { class: answer.labels.length > 3 ? "label many" : "label" }, given(answer)),
-        h("p", { class: "sure" }, doubt(answer.doubt), h("span", { class: "soft" }, ` (${answer.doubt.toFixed(2)})`)),
-        unlike(answer), beliefs,
-        h("p", { class: "strange soft" }, "Each label is a question of its own. It is given where belief reaches the mark, its threshold."),
-        calibrated(card), strange(answer),
+        h("p", { class: "sure" }, uncertainty(answer.uncertainty), h("span", { class: "soft" }, ` (${answer.uncertainty.toFixed(2)})`)),
+        unlike(answer), probabilities,
+        h("p", { class: "note soft" }, "Each label is an independent binary prediction, made where its probability reaches the threshold (the mark)."),
+        calibrated(card), oodNote(answer),
       ],
       settle(answer) {
         const holds = new Set(answer.labels);
         const rows = Object.entries(answer.probabilities).map(([name, value]) => (
-          { name, value, holds: holds.has(name), threshold: card.answer.thresholds[name] }));
+          { name, value, holds: holds.has(name), threshold: card.task_card.thresholds[name] }));
         rows.sort((a, b) => b.holds - a.holds || b.value - a.value);
-        put(beliefs, questions(rows, { few: Math.max(8, holds.size) }));
+        put(probabilities, questions(rows, { few: Math.max(8, holds.size) }));
       },
     };
   },
 
-  explained: (card) => ({ targets: [["", "the likeliest label"], ...named(card)], away: "belief falls", back: "rises" }),
-  strength: (found) => `Belief in ${found.target}: ${percent(found.belief)}`,
-  sign: (target) => [`speaks for ${target}`, "speaks against"],
+  explained: (card) => ({ targets: [["", "the most probable label"], ...named(card)], away: "the probability falls", back: "rises" }),
+  strength: (found) => `Probability of ${found.target}: ${percent(found.probability)}`,
+  sign: (target) => [`evidence for ${target}`, "evidence against it"],
 
-  /** Known images agree that show exactly the labels given; the server joins an image's labels in their order. */
+  /** Which of the known images have exactly the predicted labels; the server joins labels in their order. */
   alike(card, answer, list) {
     const own = card.classes.filter((name) => answer.labels.includes(name)).join(", ") || "no label";
     const agrees = (one) => one.label === own;
     const count = list.filter(agrees).length;
     return {
-      agrees, said: `${count} of the ${list.length} most similar show exactly these labels`,
-      lead: [h("strong", {}, `${count} of ${list.length}`), " most similar known images show exactly ",
-        answer.labels.length ? `“${own}”, the answer.` : "none of the labels, as the answer says."],
+      agrees, summary: `${count} of the ${list.length} most similar have exactly these labels`,
+      lead: [h("strong", {}, `${count} of ${list.length}`), " most similar known images have exactly ",
+        answer.labels.length ? `“${own}”, as predicted.` : "none of the labels, as predicted."],
     };
   },
 };

@@ -1,8 +1,8 @@
-// Answers that are numbers: each with its interval on an axis, an angle as a dial, a direction as an arrow.
+// Predicted numbers: each with its interval on an axis, an angle on a dial, a direction as an arrow.
 import { named } from "./classes.js";
 import { segments } from "./controls.js";
 import { h, put } from "./dom.js";
-import { COVERAGES, promise, strange, unlike } from "./known.js";
+import { COVERAGES, promise, oodNote, unlike } from "./known.js";
 import { arrow, axis, dial } from "./scales.js";
 import { state } from "./state.js";
 import { number, several } from "./words.js";
@@ -10,7 +10,7 @@ import { number, several } from "./words.js";
 export const numbers = {
   facts(card) {
     const test = card.scores.test ?? {};
-    const { kind, unit } = card.answer;
+    const { kind, unit } = card.task_card;
     const what = { number: "number", angle: "angle", direction: "direction" }[kind];
     const one = kind === "direction" ? 1 : card.classes.length;
     const off = test.median_error;
@@ -20,53 +20,53 @@ export const numbers = {
     ];
   },
 
-  headline: (answer) => `${said(answer)}${answer.none_of_these ? ", a guess: the image is unlike all it learned from" : ""}`,
+  headline: (answer) => `${summary(answer)}${answer.is_ood ? ", out of distribution" : ""}`,
 
   view(card, cover) {
     const scales = h("div", { class: "scales" });
     const words = promise();
     return {
       draw: (answer, coverage) => [
-        h("p", { class: "looks soft" }, card.answer.kind === "direction" ? "It points" : "It says"),
-        unlike(answer), scales, strange(answer),
-        h("div", { class: "set" }, segments("How often the interval should hold", COVERAGES, coverage, cover), words.element),
+        h("p", { class: "looks soft" }, "Prediction"),
+        unlike(answer), scales, oodNote(answer),
+        h("div", { class: "set" }, segments("Coverage of the interval", COVERAGES, coverage, cover), words.element),
       ],
       settle(answer, coverage) {
         put(scales, ...drawn(card, answer));
-        words.tell(open(answer)
-          ? `The model was tried on too few images to promise ${Math.round(100 * coverage)} of 100.`
-          : `Intervals made like this hold the truth for ${Math.round(100 * coverage)} of 100 images.`);
+        words.show(open(answer)
+          ? `Too few validation images for a coverage of ${Math.round(100 * coverage)}%.`
+          : `Coverage ${Math.round(100 * coverage)}%: the true value is in the interval for ${Math.round(100 * coverage)} of 100 images.`);
       },
-      settled: (answer) => said(answer),
+      settled: (answer) => summary(answer),
     };
   },
 
-  /** A direction is explained as a whole, whichever of its two numbers is asked about. */
+  /** A direction is explained as a whole, whichever of its two numbers is the target. */
   explained: (card) => ({
-    targets: named(card).slice(0, card.answer.kind === "direction" ? 1 : undefined), away: "the answer gives way", back: "comes back",
+    targets: named(card).slice(0, card.task_card.kind === "direction" ? 1 : undefined), away: "the prediction changes", back: "returns",
   }),
   strength: (found) => `${found.target}: ${number(found.value)}`,
-  sign: (target) => (state.card.answer.kind === "number" ? [`for more ${target}`, `for less ${target}`] : [`for this ${target}`, "against it"]),
+  sign: (target) => (state.card.task_card.kind === "number" ? [`for more ${target}`, `for less ${target}`] : [`for this ${target}`, "against it"]),
 
   alike: (card, answer, list) => ({
-    agrees: () => true, said: `The ${list.length} most similar known images are there`,
-    lead: ["The known images most like it, with the numbers they were given. Where these lie far apart, so may the answer."],
+    agrees: () => true, summary: `${list.length} most similar known images`,
+    lead: ["The most similar known images, with their numbers. If these differ much, the prediction is less certain."],
   }),
 };
 
 function drawn(card, answer) {
-  const { kind, unit } = card.answer;
+  const { kind, unit } = card.task_card;
   if (kind === "direction") return [arrow(answer.values, answer.within)];
   return Object.entries(answer.values).map(([name, value]) => {
     const span = answer.intervals[name];
-    return kind === "angle" ? dial(name, value, span, unit) : axis(name, value, span, card.answer);
+    return kind === "angle" ? dial(name, value, span, unit) : axis(name, value, span, card.task_card);
   });
 }
 
 const open = (answer) => (answer.intervals
   ? Object.values(answer.intervals).some((span) => span.includes(null)) : answer.within === null);
 
-const said = (answer) => Object.entries(answer.values).map(([name, value]) => `${name} ${number(value)}${between(answer.intervals?.[name])}`)
+const summary = (answer) => Object.entries(answer.values).map(([name, value]) => `${name} ${number(value)}${between(answer.intervals?.[name])}`)
   .join(", ") + (answer.within !== null ? `, within ${number(answer.within)} degrees` : "");
 
 const between = (span) => (span && !span.includes(null) ? `, between ${number(span[0])} and ${number(span[1])}` : "");

@@ -1,4 +1,4 @@
-// The run's own pages, as they stand in its folder: the report of the training and the audit card.
+// The pages in the folder of the run: the training report and the robustness report.
 import { hasToken, page } from "./api.js";
 import { segments } from "./controls.js";
 import { at, h, put } from "./dom.js";
@@ -7,7 +7,7 @@ import { state } from "./state.js";
 
 const PAGES = {
   report: ["Report", "/v1/report.html", "how it was trained, and how good it is"],
-  card: ["Audit card", "/v1/audit/card.html", "what its answers stand: turned, scaled, darkened"],
+  robustness: ["Robustness", "/v1/robustness/robustness.html", "accuracy on rotated, scaled and darkened images"],
 };
 
 export function reportView() {

@@ -1,4 +1,4 @@
-// What goes on, told to eyes and to screen readers: work under way, and what went wrong in the server's own words.
+// Messages, on the page and for screen readers: work in progress, and errors in the words of the server.
 import { at, h, put } from "./dom.js";
 import { sentence } from "./words.js";
 
@@ -6,13 +6,13 @@ export function say(text) {
   at("live").textContent = text;
 }
 
-/** A line that says what is being done, in place of what was there unless `keep`. */
+/** Replace the content of an element by a line on the work in progress. */
 export function busy(place, text) {
   say(text);
   put(place, h("p", { class: "busy" }, h("span", { class: "spin", "aria-hidden": "true" }), text));
 }
 
-const PASSING = [0, 408, 429, 500, 503]; // what may be gone at the next try
+const PASSING = [0, 408, 429, 500, 503]; // errors that may not occur again
 
 export function trouble(place, error, again) {
   if (!error.happened) throw error;
@@ -26,7 +26,7 @@ export function trouble(place, error, again) {
       again && PASSING.includes(error.status) && h("button", { type: "button", on: { click: again } }, "Try again")));
 }
 
-/** What this model or its folder does not have, and what would bring it. */
+/** What the model or its folder lacks, and the command that adds it. */
 export function absent(place, text) {
   const parts = sentence(text).split(/(`[^`]+`)/).map((part) => (part.startsWith("`") ? h("code", {}, part.slice(1, -1)) : part));
   put(place, h("p", { class: "absent" }, parts));

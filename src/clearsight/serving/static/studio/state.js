@@ -1,6 +1,6 @@
-// What the page knows, and who wants to hear of a change: "image", "answer".
+// The state of the page, and listeners for its changes: "image", "answer".
 export const state = { card: null, image: null, answer: null };
 
-const ears = new EventTarget();
-export const on = (name, hear) => ears.addEventListener(name, (event) => hear(event.detail));
-export const tell = (name, detail) => ears.dispatchEvent(new CustomEvent(name, { detail }));
+const target = new EventTarget();
+export const on = (name, listener) => target.addEventListener(name, (event) => listener(event.detail));
+export const emit = (name, detail) => target.dispatchEvent(new CustomEvent(name, { detail }));

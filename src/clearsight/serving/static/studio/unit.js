@@ -139,7 +139,7 @@ function sum(graph, node, found) {
   if (found.bias) rows.push(term(node.kind.includes("Norm") ? "shift" : "bias", found.bias, most, true));
   const whole = found.bias !== null && amounts.length > 0;
   return h("div", { class: "sum-of" },
-    h("p", { class: "soft small" }, `This layer ${found.how}${whole ? "; the terms below add up to the value at the strongest place" : ""}.`),
+    h("p", { class: "soft small" }, `This layer ${found.operation}${whole ? "; the terms below add up to the value at the strongest place" : ""}.`),
     rows.length > 0 && h("ul", { class: "terms" }, rows),
     whole && h("p", { class: "total" }, h("span", {}, "together"), h("strong", {}, signed(found.activation))));
 }

@@ -1,4 +1,4 @@
-// Numbers and judgements in words.
+// Numbers and levels in words.
 export function percent(share) {
   if (share > 0 && share < 0.001) return "<0.1%";
   if (share > 0.999 && share < 1) return ">99.9%";
@@ -21,11 +21,11 @@ export function large(count) {
   return String(count);
 }
 
-export function doubt(value) {
-  if (value < 0.05) return "hardly any doubt";
-  if (value < 0.25) return "some doubt";
-  if (value < 0.6) return "much doubt";
-  return "it does not know";
+export function uncertainty(value) {
+  if (value < 0.05) return "very low uncertainty";
+  if (value < 0.25) return "low uncertainty";
+  if (value < 0.6) return "high uncertainty";
+  return "very high uncertainty";
 }
 
 /** With a capital, unless it begins with a name such as that of a file. */

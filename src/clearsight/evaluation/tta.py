@@ -1,4 +1,4 @@
-"""Several views of one image at test time: each is judged, and the beliefs are averaged."""
+"""Test-time augmentation: the predictions for several versions of each image are averaged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clearsight.errors import ConfigError, did_you_mean
 Floats = NDArray[np.float32]
 View = Callable[[Floats], Floats]
 
-VIEWS = {
+AUGMENTATIONS = {
     "mirror": "as it is, and left to right",
     "flips": "as it is, left to right, top to bottom, and both",
     "turns": "as it is, and turned by 90, 180 and 270 degrees (square images)",
@@ -21,9 +21,9 @@ VIEWS = {
 }
 
 
-def views_of(name: str) -> list[View]:
-    """Functions from images (N, C, H, W) to one view of each; the first leaves them as they are. ConfigError for a
-    name that does not exist.
+def tta_functions(name: str) -> list[View]:
+    """Functions from images (N, C, H, W) to one augmented version of each; the first leaves them as they are.
+    ConfigError for a name that does not exist.
     """
     plain: list[View] = [lambda x: x]
     if name == "mirror":
@@ -37,7 +37,11 @@ def views_of(name: str) -> list[View]:
     if name == "ten":
         five = [*plain, *_shifts()]
         return [*five, *(_after(view) for view in five)]
-    raise ConfigError(f"there are no views {name!r}", expected=", ".join(VIEWS), fix=did_you_mean(name, VIEWS))
+    raise ConfigError(
+        f"unknown test-time augmentation {name!r}",
+        expected=", ".join(AUGMENTATIONS),
+        fix=did_you_mean(name, AUGMENTATIONS),
+    )
 
 
 def _mirrored(x: Floats) -> Floats:

@@ -1,8 +1,8 @@
-"""What a model knows of its limits: outlier scores, coverage of prediction sets, wrong labels found.
+"""Trust in predictions: OOD scores, coverage of prediction sets, label issues found.
 
-Strange images: two classes are left out of training and validation; their images are compared with the test images of
+OOD images: two classes are left out of training and validation; their images are compared with the test images of
 the others, by every score and by all of them combined. Coverage: 20 splits of the digits. Wrong
-labels: 5 % of the digits' labels are changed to another class, and the suspects compared with them.
+labels: 5 % of the digits' labels are changed to another class, and the label issues compared with them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ BARS = {
 def measure() -> dict[str, Any]:
     return {
         "bars": BARS,
-        "digits": _strange("digits"),
+        "digits": _ood("digits"),
         "coverage": _coverage(20),
         "wrong labels": [_labels(seed) for seed in range(3)],
-        "fashion-mnist": _strange("fashion-mnist", IMAGES, epochs=EPOCHS),
+        "fashion-mnist": _ood("fashion-mnist", IMAGES, epochs=EPOCHS),
     }
 
 
-def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, Any]:
+def _ood(name: str, images: int | None = None, **options: Any) -> dict[str, Any]:
     """AUROC of every score, and of all combined, by pair of classes left out."""
     from clearsight.api.fit import fit
     from clearsight.metrics.ranking import auroc
@@ -56,13 +56,13 @@ def _strange(name: str, images: int | None = None, **options: Any) -> dict[str, 
             known = ~np.isin(labels, pair)
             words = [str(label) for label in labels[known]]
             run = fit(pixels[known], words, out=f"{folder}/run", **options)
-            limits = run.predictor.bundle.limits
-            assert limits is not None
+            detector = run.predictor.bundle.ood_detector
+            assert detector is not None
             held = held_out(run.predictor, (pixels[known], words))
-            looks = [run.predictor.forward(held.images), run.predictor.forward(pixels[~known])]
-            single = [limits.bank.scores(k.logits, k.features, k.statistics) for k in looks]
+            outputs = [run.predictor.forward(held.images), run.predictor.forward(pixels[~known])]
+            single = [detector.bank.scores(k.logits, k.features, k.statistics) for k in outputs]
             scores = {score: auroc(*(one[score] for one in single)) for score in SCORES}
-            scores["combined"] = auroc(*(limits.judge(k.logits, k.features, k.statistics)[2] for k in looks))
+            scores["combined"] = auroc(*(detector.detect(k.logits, k.features, k.statistics)[2] for k in outputs))
             found[f"without {pair}"] = {score: round(value, 4) for score, value in scores.items()}
     means = {s: float(np.mean([row[s] for row in found.values()])) for s in (*SCORES, "combined")}
     return {**found, "mean": {score: round(value, 4) for score, value in means.items()}}
@@ -75,7 +75,7 @@ def _coverage(splits: int) -> dict[str, Any]:
     checks = []
     for seed in range(splits):
         with fresh_cache(), tempfile.TemporaryDirectory() as folder:
-            checks.append(fit("digits", out=f"{folder}/run", seed=seed).metrics["test"]["limits"])
+            checks.append(fit("digits", out=f"{folder}/run", seed=seed).metrics["test"]["ood_check"])
     return {
         name: {**spread([c[name] for c in checks]), "mean": float(np.mean([c[name] for c in checks]))}
         for name in ("coverage", "mean_size", "empty", "false_alarms")
@@ -83,7 +83,7 @@ def _coverage(splits: int) -> dict[str, Any]:
 
 
 def _labels(seed: int) -> dict[str, Any]:
-    """Precision and recall of the suspects when 5 % of the labels are changed."""
+    """Precision and recall of the label issues when 5 % of the labels are changed."""
     from clearsight.api.fit import fit
     from clearsight.tasks import read
 
@@ -95,8 +95,8 @@ def _labels(seed: int) -> dict[str, Any]:
     with fresh_cache(), tempfile.TemporaryDirectory() as folder:
         run = fit(replace(dataset, labels=labels, origin="arrays in memory"), out=f"{folder}/run", seed=seed, epochs=2)
         assert run.label_issues is not None
-        looked = set(run.label_issues.rows.tolist())
-        suspects = {s.index for s in run.label_issues.found}
-    wrong = {int(i) for i in changed} & looked
-    hits = len(suspects & wrong)
-    return {"suspects": len(suspects), "precision": hits / max(1, len(suspects)), "recall": hits / len(wrong)}
+        examined = set(run.label_issues.rows.tolist())
+        issues = {s.index for s in run.label_issues.found}
+    wrong = {int(i) for i in changed} & examined
+    hits = len(issues & wrong)
+    return {"label_issues": len(issues), "precision": hits / max(1, len(issues)), "recall": hits / len(wrong)}

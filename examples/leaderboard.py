@@ -6,7 +6,7 @@ looking at those. With so few, gradients laid out by hand are hard to beat; what
 Source: Rosenblatt 1958 (perceptron); Cover, Hart 1967 (nearest neighbours); Rumelhart et al. 1986 (hidden layers);
 LeCun et al. 1998 (convolutions); Dalal, Triggs 2005 (oriented gradients) with Cortes, Vapnik 1995 (support vectors);
 He et al. 2015 (residual networks). On part of Fashion-MNIST, and the second half of the claim on nothing else;
-`clearsight compare` climbs the whole ladder on any data.
+`clearsight compare` does so on any data.
 """
 
 import torch

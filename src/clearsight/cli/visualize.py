@@ -1,6 +1,6 @@
 """Look into a network: what its first weights, its layers and its classes look like.
 
-  filters    the weights that meet the pixels; a linear classifier's are a template per class
+  filters    first-layer weights; one template per class for a linear classifier
   maps       what layers make of an image
   patches    the image patches that excite a unit most
   classes    images that maximise a class, several for each
@@ -21,27 +21,35 @@ from clearsight.console import terminal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("image", metavar="IMAGE", nargs="?", help="for maps and inversion (default: one of its own)")
+    parser.add_argument(
+        "image", metavar="IMAGE", nargs="?", help="image for maps and inversion (default: a training image)"
+    )
     parser.add_argument(
         "--what", default="all", metavar="PART",
         help="filters, maps, patches, classes, inversion, gates, or all that the model has (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--layer", default="", metavar="NAME",
-        help="of maps, patches and inversion; `list` shows the names (default: a few over the depth)",
+        help="layer of maps, patches and inversion; `list` shows the names (default: several)",
     )  # fmt: skip
-    parser.add_argument("--unit", type=int, action="append", default=[], metavar="N", help="of the layer; repeatable")
+    parser.add_argument(
+        "--unit", type=int, action="append", default=[], metavar="N", help="unit of the layer, by number; repeatable"
+    )
     parser.add_argument(
         "--class", dest="classes", action="append", default=[], metavar="CLASS",
-        help="class to picture; repeatable (default: all, or those likeliest for the image)",
+        help="class to visualise; repeatable (default: all, or the most probable for the image)",
     )  # fmt: skip
-    parser.add_argument("--modes", type=int, default=3, metavar="N", help="pictures for each class (default: 3)")
-    parser.add_argument("--steps", type=int, metavar="N", help="of class pictures (default: 64), inversion (100)")
+    parser.add_argument("--modes", type=int, default=3, metavar="N", help="images per class (default: 3)")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="optimisation steps (default: 64 for class images, 100 for inversion)"
+    )
     parser.add_argument("--data", metavar="DATA", help="labelled images to search (default: its training images)")
-    parser.add_argument("--images", type=int, default=500, metavar="N", help="search at most so many (default: 500)")
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="images in memory (default: 16)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all chance (default: 0)")
-    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/see)")
+    parser.add_argument(
+        "--images", type=int, default=500, metavar="N", help="maximum number of images to search (default: 500)"
+    )
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="batch size, in images (default: 16)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
+    parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/visualize)")
     parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
 
 
@@ -63,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.run, arguments.image, what=arguments.what, data=arguments.data, images=arguments.images,
             settings=settings, data_dir=arguments.data_dir, console=console,
         )  # fmt: skip
-        page = found.save(result_folder(arguments.run, "see", arguments.out), overwrite=True)
+        page = found.save(result_folder(arguments.run, "visualize", arguments.out), overwrite=True)
     parts = found.part_words()
     if arguments.json:
         files = {part: str(page.with_name(f"{part}.png")) for part in parts}

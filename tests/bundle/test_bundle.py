@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import clearsight as cs
-from clearsight.bundle import Bundle
+from clearsight.bundle import FORMAT, Bundle
 from clearsight.data.sources.builtin import digits
 from clearsight.disk import write_json
 from clearsight.errors import BundleError, OutputError
@@ -41,7 +41,7 @@ def test_a_trained_predictor_and_its_reload_agree_bit_for_bit(tmp_path):
 def test_the_folder_holds_no_pickle(digits_run):
     assert sorted(p.name for p in (digits_run / "model").iterdir()) == [
         "card.json",
-        "limits.safetensors",
+        "ood.safetensors",
         "weights.safetensors",
     ]
     card = json.loads((digits_run / "model" / "card.json").read_text())
@@ -66,9 +66,9 @@ def test_others_may_read_it(digits_run):
         (lambda m: (m / "weights.safetensors").write_bytes(b"x" * 40), "holds a broken model"),
         (
             lambda m: (m / "card.json").write_text(
-                (m / "card.json").read_text().replace('"format": 1', '"format": 99')
+                (m / "card.json").read_text().replace(f'"format": {FORMAT}', '"format": 99')
             ),
-            "newer Clearsight; found format 99; expected at most 1",
+            "newer Clearsight; found format 99; expected at most 2",
         ),
         (
             lambda m: (m / "weights.safetensors").write_bytes((m / "weights.safetensors").read_bytes()[:-100]),
@@ -76,14 +76,14 @@ def test_others_may_read_it(digits_run):
         ),
     ],
 )
-def test_a_spoilt_folder_is_named(digits_run, tmp_path, spoil, text):
+def test_a_damaged_folder_is_named(digits_run, tmp_path, spoil, text):
     Bundle.load(digits_run).save(tmp_path / "run" / "model")
     spoil(tmp_path / "run" / "model")
     with pytest.raises(BundleError, match=text):
         Bundle.load(tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ["card.json", "weights.safetensors", "limits.safetensors"])
+@pytest.mark.parametrize("name", ["card.json", "weights.safetensors", "ood.safetensors"])
 @pytest.mark.parametrize("by", ["link", "pipe", "device", "folder"])
 def test_files_of_a_model_lie_in_its_folder(digits_run, tmp_path, name, by):
     """A run may come from someone else: a link in it does not have other files read, and a pipe does not block."""
@@ -100,11 +100,11 @@ def test_files_of_a_model_lie_in_its_folder(digits_run, tmp_path, name, by):
         shutil.copy(digits_run / "model" / name, tmp_path / "elsewhere" / name)
     else:
         file.symlink_to(outside if by == "link" else "/dev/zero")
-    with pytest.raises(BundleError) as told:
+    with pytest.raises(BundleError) as message:
         Bundle.load(run)
     if by in ("link", "folder"):
-        assert "is a symbolic link out of its folder" in str(told.value)
-        assert "put a copy of the file in the link's place" in str(told.value)
+        assert "is a symbolic link out of its folder" in str(message.value)
+        assert "put a copy of the file in the link's place" in str(message.value)
 
 
 def test_a_run_that_is_a_link_itself_is_loaded(digits_run, tmp_path):

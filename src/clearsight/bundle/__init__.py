@@ -1,4 +1,4 @@
-"""One folder that is the model: `weights.safetensors`, `limits.safetensors` and `card.json`, read without running
+"""One folder that is the model: `weights.safetensors`, `ood.safetensors` and `card.json`, read without running
 foreign code.
 
 The card holds everything that turns an image file into an answer: the network's spec, the pixel format, the geometry,
@@ -28,10 +28,11 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
+from clearsight.bundle import format1
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.data.split_record import SplitRecord
-from clearsight.disk import disk_errors, file_inside, read_inside
+from clearsight.disk import disk_errors, file_within, read_within
 from clearsight.errors import BundleError, ClearsightError, ConfigError, ModelError
 from clearsight.json_values import to_json
 from clearsight.models.base import ModelNetwork
@@ -39,8 +40,8 @@ from clearsight.models.network import from_spec
 from clearsight.ood.detector import OODDetector
 from clearsight.tasks import Task, task_named
 
-FORMAT = 1
-"""Version of the card. A reader refuses a higher one."""
+FORMAT = 2
+"""Version of the card. A reader refuses a higher one; `format1` maps the names of format 1."""
 
 
 def going_on(folder: Path) -> str | None:
@@ -54,9 +55,8 @@ class Bundle:
     """A network and everything needed to use it.
 
     network maps pixels in [0, 1] (N, form.channels, geometry.height, geometry.width) to outputs (N, task.outputs).
-    task: what these mean, calibration included. limits: the detector of out-of-distribution images; None for a network
-    that was not trained here. split: which images it was trained, validated and tested on, by content; None where that
-    is not known.
+    task: what the outputs mean, with the calibration. ood_detector: None for a network that was not trained here.
+    split: which images it was trained, validated and tested on, by content; None if that is not known.
     """
 
     network: ModelNetwork
@@ -65,7 +65,7 @@ class Bundle:
     geometry: Geometry
     data: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
-    limits: OODDetector | None = None
+    ood_detector: OODDetector | None = None
     split: SplitRecord | None = None
 
     @property
@@ -97,8 +97,8 @@ class Bundle:
             "pixels": self.form.to_dict(),
             "geometry": self.geometry.to_dict(),
             "temperature": self.temperature,
-            "answer": self.task.card(),
-            "limits": self.limits.card() if self.limits else None,
+            "task_card": self.task.card(),
+            "ood_detector": self.ood_detector.card() if self.ood_detector else None,
             "precision": "float32",
             "data": self.data,
             "scores": self.scores,
@@ -115,9 +115,9 @@ class Bundle:
                 tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
                 try:
                     save_file(tensors, str(temporary / "weights.safetensors"))
-                    if self.limits:
-                        arrays = {k: np.ascontiguousarray(v) for k, v in self.limits.to_arrays().items()}
-                        save_arrays(arrays, str(temporary / "limits.safetensors"))  # which ignores strides
+                    if self.ood_detector:
+                        arrays = {k: np.ascontiguousarray(v) for k, v in self.ood_detector.to_arrays().items()}
+                        save_arrays(arrays, str(temporary / "ood.safetensors"))  # which ignores strides
                 except SafetensorError as error:  # how safetensors reports a full disk
                     raise OSError(errno.EIO, str(error)) from error
                 (temporary / "card.json").write_text(to_json(self.card()))
@@ -169,7 +169,7 @@ class Bundle:
                 fix=going_on(folder) or ("train again" if folder.exists() else None),
             )
         try:
-            card = json.loads(read_inside(folder, card_name))
+            card = json.loads(read_within(folder, card_name))
             if card["format"] > FORMAT:
                 raise BundleError(
                     f"{folder} was written by a newer Clearsight",
@@ -177,6 +177,9 @@ class Bundle:
                     expected=f"at most {FORMAT}",
                     fix="update Clearsight",
                 )
+            weights_of_detector = "ood.safetensors"
+            if card["format"] < FORMAT:
+                card, weights_of_detector = format1.card_from(card), format1.WEIGHTS_OF_DETECTOR
             try:
                 network = from_spec(card["network"])
             except (ConfigError, ModelError) as error:
@@ -184,23 +187,25 @@ class Bundle:
                     f"{folder} names a network that cannot be built: {error.happened}",
                     found=error.found, expected=error.expected, fix="train again, or ask who made the model",
                 ) from error  # fmt: skip
-            network.load_state_dict(load_file(str(file_inside(folder, weights_name))))
-            known = card.get("limits")
+            network.load_state_dict(load_file(str(file_within(folder, weights_name))))
+            known = card.get("ood_detector")
             split = SplitRecord.load(folder)
             if split is not None and split.digest != card["data"].get("split"):
                 raise BundleError(
                     f"{folder / 'split.csv'} is not that of this model", found="entries that were changed",
                     fix="restore it from a copy, or train again",
                 )  # fmt: skip
-            limits = load_arrays(str(file_inside(folder, f"{place}limits.safetensors"))) if known else {}
+            arrays = load_arrays(str(file_within(folder, f"{place}{weights_of_detector}"))) if known else {}
             return cls(
                 network=network.eval(),
-                task=task_named(card["task"]).load(card["answer"], tuple(card["classes"]), float(card["temperature"])),
+                task=task_named(card["task"]).load(
+                    card["task_card"], tuple(card["classes"]), float(card["temperature"])
+                ),
                 form=PixelFormat(**card["pixels"]),
                 geometry=Geometry(**card["geometry"]),
                 data=card["data"],
                 scores=card["scores"],
-                limits=OODDetector.load(known, limits) if known else None,
+                ood_detector=OODDetector.load(known, arrays) if known else None,
                 split=split,
             )
         except ClearsightError:
