@@ -24,7 +24,7 @@ def test_parameters_of_the_estimator():
 
 @pytest.mark.parametrize(("name", "why"), NOT_NEEDED.items())
 def test_options_that_nothing_needs(name, why):
-    with pytest.raises(ConfigError, match=f"no option '{name}', as {why}"):
+    with pytest.raises(ConfigError, match=f"unknown option '{name}', as {why}"):
         TrainConfig.from_options(**{name: 1})
 
 

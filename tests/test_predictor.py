@@ -123,7 +123,7 @@ def test_bad_images(digits_run, images, error, text):
 
 
 def test_an_unknown_engine_is_refused(digits_run):
-    with pytest.raises(ConfigError, match="no engine 'tpu'"):
+    with pytest.raises(ConfigError, match="unknown engine 'tpu'"):
         cs.load(digits_run, engine="tpu")
 
 

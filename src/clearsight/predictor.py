@@ -108,20 +108,22 @@ class Predictor:
         sets: Method = "lac",
         by_class: bool = False,
         back_off: float = PredictOptions.back_off,
+        group: tuple[str, str] | None = None,
     ) -> list[Any]:
         """The answer for each image; ImageError for an image that cannot be read.
 
         coverage: the share of prediction sets, or of intervals around numbers, that hold the truth; ConfigError outside
         (0, 1). sets: method of prediction sets, see `calibration.prediction_sets`. by_class: sets hold the truth with
         this probability within each class, not only on average over all images. back_off: the probability that the
-        predicted class or parent of it reaches, where classes stand in a tree.
+        predicted class or parent of it reaches, where classes stand in a tree. group: a metadata column and the value
+        of all these images, within which sets hold the truth.
         """
         given = self.inputs(images)
         names = given.names
         predictions: list[Any] = []
         for output in self._outputs(given):
             own = names[len(predictions) : len(predictions) + len(output.logits)]
-            predictions += self.predictions_of(output, own, coverage, sets, by_class, back_off)
+            predictions += self.predictions_of(output, own, coverage, sets, by_class, back_off, group)
             if progress:
                 progress(len(predictions), len(names))
         return predictions
@@ -134,11 +136,12 @@ class Predictor:
         sets: Method = "lac",
         by_class: bool = False,
         back_off: float = PredictOptions.back_off,
+        group: tuple[str, str] | None = None,
     ) -> list[Any]:
         """The predictions for images, so named, from the model's output; the options are those of `predict`."""
         if not 0 < coverage < 1:
             raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
-        options = PredictOptions(coverage, sets, by_class, back_off)
+        options = PredictOptions(coverage, sets, by_class, back_off, group)
         return self.bundle.task.predictions(output.logits, list(names), self.ood(output), options)
 
     def ood(self, output: ModelOutput) -> OODScores | None:

@@ -89,8 +89,8 @@ def test_all_ten_digits_from_noise(predictor):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "pdg"}, "no attack 'pdg'"),
-        ({"norm": "l1"}, "no norm 'l1'"),
+        ({"method": "pdg"}, "unknown attack 'pdg'"),
+        ({"norm": "l1"}, "unknown norm 'l1'"),
         ({"epsilons": (8,)}, "epsilon is 8"),
         ({"epsilons": (0.01, 8)}, "epsilon is 8"),
         ({"batch": 0}, "--batch-size 0 must be 1 or more"),
@@ -131,6 +131,6 @@ def test_command(digits_run, tmp_path, capsys):
     assert main([*words[:3], "some", *words[4:]]) == 2
     assert "numbers with commas" in capsys.readouterr().err
     assert main([*words, "--target", "dog"]) == 2
-    assert "no class 'dog'" in capsys.readouterr().err
+    assert "unknown class 'dog'" in capsys.readouterr().err
     assert main([*words[:4], "--images", "0"]) == 2
     assert "--images 0" in capsys.readouterr().err

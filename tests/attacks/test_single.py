@@ -40,7 +40,7 @@ def test_the_probability_of_the_target_grows(predictor, pixels):
 
 
 def test_options_that_cannot_be(predictor, pixels):
-    with pytest.raises(ConfigError, match="no attack 'x'"):
+    with pytest.raises(ConfigError, match="unknown attack 'x'"):
         attack_one(predictor, pixels, 0.1, method="x")
     with pytest.raises(ConfigError, match="epsilon is 2"):
         attack_one(predictor, pixels, 2)

@@ -66,7 +66,7 @@ def test_an_unreachable_precision_is_reported():
 @pytest.mark.parametrize("wishes", [Wishes(precision={"x": 0.9}), Wishes(costs={"a": {"x": 2}})])
 def test_unknown_classes_are_refused(wishes):
     p, labels = sample(60, np.random.default_rng(0))
-    with pytest.raises(ConfigError, match="no class 'x'"):
+    with pytest.raises(ConfigError, match="unknown class 'x'"):
         operating_point(p, labels, NAMES, wishes)
 
 

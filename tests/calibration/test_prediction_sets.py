@@ -129,6 +129,44 @@ def test_coverage_within_each_class():
     assert np.mean(plain) < 0.85 < 0.88 < np.mean(by_class)
 
 
+def test_coverage_within_each_group():
+    """A fifth of the images come from a site where predictions are worse; by group they are covered as well."""
+
+    def sites(n, seed):
+        rng = np.random.default_rng(seed)
+        site, labels = np.where(rng.random(n) < 0.2, "far", "near"), rng.integers(0, 3, n)
+        logits = rng.normal(size=(n, 3)) + np.where(site == "far", 0.3, 3)[:, None] * np.eye(3)[labels]
+        return np.exp(logits) / np.exp(logits).sum(1, keepdims=True), labels, site
+
+    plain, by_group = [], []
+    for seed in range(10):
+        p, labels, site = sites(1000, seed)
+        id_of_each = np.arange(1000).astype(str)  # as many values as images, and so no groups
+        scores = ConformalScores.of(p, labels).with_groups({"site": site, "id": id_of_each})
+        assert list(scores.groups) == ["site"]
+        again = ConformalScores.load(scores.card())
+        new, truth, where = sites(2000, 100 + seed)
+        far, hers = new[where == "far"], truth[where == "far"]
+        plain.append(held(scores.sets(far, 0.9), hers).mean())
+        by_group.append(held(again.sets(far, 0.9, group=("site", "far")), hers).mean())
+    assert np.mean(plain) < 0.85 < 0.88 < np.mean(by_group) < 0.93
+
+
+def test_unknown_groups_are_refused():
+    p, labels = drawn(100, 0)
+    scores = ConformalScores.of(p, labels).with_groups({"site": np.array(["A", "B"] * 50)})
+    with pytest.raises(ConfigError, match="no groups by 'sit'; found site"):
+        scores.sets(p, 0.9, group=("sit", "A"))
+    with pytest.raises(ConfigError, match="no calibration image has site 'C'; found A, B"):
+        scores.sets(p, 0.9, group=("site", "C"))
+
+
+def test_groups_stay_with_their_images_where_only_some_are_kept():
+    p, labels = drawn(5000, 0)
+    scores = ConformalScores.of(p, labels).with_groups({"class": np.array(list("abcdef"))[labels]})
+    assert all("abcdef"[k] == group for k, group in zip(scores.labels, scores.groups["class"], strict=True))
+
+
 def test_a_class_without_calibration_images_is_always_in_the_set():
     p, labels = drawn(200, 0)
     assert ConformalScores.of(p[labels != 2], labels[labels != 2]).sets(p, 0.8, by_class=True)[:, 2].all()

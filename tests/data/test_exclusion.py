@@ -50,7 +50,7 @@ def test_a_run_learns_without_them_and_says_so(digits, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "column", "text"),
     [
-        ([99999], "image", "names 1 image.s. that digits does not have; found #99999; expected names such as #0"),
+        ([99999], "image", "names 1 image that digits does not have; found #99999; expected names such as #0"),
         ([1], "file", "has no column image; found label, file"),
         ("all", "image", "too little is left to learn from; found no training image of '0'"),
     ],

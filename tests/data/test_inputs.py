@@ -606,9 +606,9 @@ def test_a_target_is_a_name_or_an_index(model: Predictor) -> None:
 
     assert [index(t) for t in ("dog", b"dog", np.str_("dog"), 1, np.int64(1), "1")] == [1] * 6
     for wrong, text in (
-        (3, "no class 3; found 3 classes, from 0 to 2"),
+        (3, "unknown class 3; found 3 classes, from 0 to 2"),
         ("dgo", r"'dgo'. Did you mean dog\?"),
-        (-1, "no class -1"),
+        (-1, "unknown class -1"),
     ):
         with pytest.raises(ConfigError, match=text):
             index(wrong)

@@ -164,7 +164,7 @@ PLAIN = written(np.rint(tone() * 32767).astype(np.int16))
         (b"RIFX" + PLAIN[4:], "is not a WAV file that can be read; found Unknown wave file format"),
         (PLAIN[:4] + struct.pack("<I", 28) + PLAIN[8:36], "is not a WAV file that can be read; found a damaged header"),
         (written(np.zeros(0, np.int16)), "x.wav holds no sound"),
-        (written(np.full(2000, np.nan, np.float32)), "no finite numbers"),
+        (written(np.full(2000, np.nan, np.float32)), "samples that are not finite"),
         (PLAIN[:20] + struct.pack("<H", 6) + PLAIN[22:], "found Unknown wave file format: ALAW"),
         (written(np.zeros(99, np.float32), 10), "impossible sampling rate; found 10 samples a second"),
         (written(np.zeros(1000 * 3600 * 2, np.uint8), 1000), "x.wav is too long; found 120 minutes"),

@@ -117,7 +117,7 @@ def test_gray_images_have_no_colour_candidates():
 def test_bad_input(tmp_path, climbed):
     with pytest.raises(ConfigError, match="20 or more"):
         rank_models("digits", images=5)
-    with pytest.raises(ModelError, match=r"no descriptor 'hug'.*Did you mean hu or hog"):
+    with pytest.raises(ModelError, match=r"unknown descriptor 'hug'.*Did you mean hu or hog"):
         rank_models("digits", candidates=["hug+svm"], out=str(tmp_path / "a"))
     with pytest.raises(CheckpointError, match=r"options differ from those of the comparison.*seed 0 then, 1 now"):
         rank_models("digits", candidates=CANDIDATES, images=600, seed=1, out=str(climbed.folder))

@@ -75,7 +75,7 @@ def test_models_without_gradients_have_a_card_too(classical_run, some):
 
 
 def test_bad_input(predictor, some):
-    with pytest.raises(ConfigError, match=r"no change 'rotaton'.*rotation"):
+    with pytest.raises(ConfigError, match=r"unknown change 'rotaton'.*rotation"):
         measure_robustness(predictor, *some, changes=["rotaton"])
     with pytest.raises(DataError, match="there are no images"):
         measure_robustness(predictor, some[0][:0].reshape(0, 1, 8, 8), some[1][:0])
@@ -143,7 +143,7 @@ def test_command(digits_run, tmp_path, capsys):
     assert main([*words, "--turns", "6=9"]) == 2
     assert "CLASS:DEGREES:CLASS" in capsys.readouterr().err
     assert main([*words, "--turns", "6:180:x"]) == 2
-    assert "no class 'x'" in capsys.readouterr().err
+    assert "unknown class 'x'" in capsys.readouterr().err
     assert main([*words, "--changes", ","]) == 2
     assert "no changes to make" in capsys.readouterr().err
     assert main([*words, "--seed", "-1"]) == 2

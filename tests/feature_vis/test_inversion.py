@@ -60,7 +60,7 @@ def test_priors_by_hand():
 
 def test_what_cannot_be_inverted(made, small):
     image = np.zeros((1, 16, 16), np.float32)
-    with pytest.raises(ModelError, match=r"no layer 'layer9'"):
+    with pytest.raises(ModelError, match=r"unknown layer 'layer9'"):
         invert(small, image, ["layer9"])
     with pytest.raises(ConfigError, match="0 steps"):
         invert(small, image, ["layer1"], steps=0)

@@ -65,7 +65,7 @@ def test_tokens_are_laid_on_their_grid(made):
 
 
 def test_names_and_numbers_that_are_wrong(made, small):
-    with pytest.raises(ModelError, match=r"no layer 'layr1'.*Did you mean layer1"):
+    with pytest.raises(ModelError, match=r"unknown layer 'layr1'.*Did you mean layer1"):
         named(small, "layr1")
     with pytest.raises(ModelError, match="'fc' gives out no maps; found 3 numbers"):
         named(small, "fc")

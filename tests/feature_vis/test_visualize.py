@@ -170,9 +170,9 @@ def test_command(digits_run, tmp_path, capsys):
     ("words", "complaint"),
     [
         (["--what", "filtres"], "nothing called 'filtres' to see; expected filters, maps"),
-        (["--layer", "layr2"], "no layer 'layr2'"),
-        (["--layer", "layer2", "--unit", "999"], "no unit 999"),
-        (["--class", "dog"], "no class 'dog'"),
+        (["--layer", "layr2"], "unknown layer 'layr2'"),
+        (["--layer", "layer2", "--unit", "999"], "unknown unit 999"),
+        (["--class", "dog"], "unknown class 'dog'"),
         (["--what", "gates"], "no squeeze-and-excitation gates"),
         (["--steps", "0"], "--steps 0"),
         (["--batch-size", "0"], "--batch-size 0"),

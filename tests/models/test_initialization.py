@@ -107,9 +107,9 @@ def test_a_loss_that_is_not_a_number_loses() -> None:
 
 def test_bad_requests_are_explained() -> None:
     network = build_model("linear", classes=2)
-    with pytest.raises(ModelError, match=r"no initialisation 'xavir'. Did you mean xavier"):
+    with pytest.raises(ModelError, match=r"unknown initialisation 'xavir'. Did you mean xavier"):
         initialise(network, "xavir")
-    with pytest.raises(ModelError, match="no initialisation 'hee'"):
+    with pytest.raises(ModelError, match="unknown initialisation 'hee'"):
         initialise(network, "best-of:hee", batches=problem())
     with pytest.raises(ModelError, match="has no images to compare them on"):
         build_model("linear", classes=2, init="best-of:xavier,he")

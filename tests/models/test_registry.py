@@ -13,7 +13,7 @@ from clearsight.models.zoo import build_model, entry, model_names
 
 
 def test_unknown_name_suggests_near_ones() -> None:
-    with pytest.raises(ModelError, match=r"no network 'resnet19'. Did you mean .*resnet18"):
+    with pytest.raises(ModelError, match=r"unknown network 'resnet19'. Did you mean .*resnet18"):
         build_model("resnet19", classes=2)
 
 

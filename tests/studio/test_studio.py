@@ -128,9 +128,9 @@ def test_similar_images_and_the_run_s_pages(visit, studio, five):
     open_tab(page, "Report")
     frame = page.frame_locator("#report iframe")
     assert "training did not use" in frame.locator("#verdict").inner_text()
-    page.locator("label", has_text="Audit card").click()
-    expect(page.get_by_label("Audit card")).to_be_checked()
-    page.frame_locator("#report iframe[title^='Audit']").locator("h1").wait_for()
+    page.locator("label", has_text="Robustness").click()
+    expect(page.get_by_label("Robustness")).to_be_checked()
+    page.frame_locator("#report iframe[title^='Robustness']").locator("h1").wait_for()
 
 
 def test_a_walk_through_the_network(visit, studio, five):
@@ -210,7 +210,7 @@ def test_a_file_that_is_no_image_shows_the_error_of_the_server(visit, studio, fi
     message = text(page, "#answer .trouble")
     assert "notes.txt is not an image" in message
     assert "BMP, GIF, JPEG" in message
-    assert "no answer to explain" in text(page, "#heatmap")
+    assert "no prediction to explain" in text(page, "#heatmap")
     assert "notes.txt" in page.locator("#live").inner_text()
     made.complaints = [c for c in made.complaints if "422" not in c]
     give(page, five)

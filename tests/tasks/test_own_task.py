@@ -64,7 +64,7 @@ def test_it_is_explained(own_run, files):
     value = cs.load(own_run, engine="torch").predictor.values(paths[0])[0, 0]
     assert (found.target, found.task) == ("value", "counts")
     assert found.value == pytest.approx(value, rel=1e-4)
-    assert found.text.startswith(f"value {value:.4g}")
+    assert found.line.startswith(f"value {value:.4g}")
     assert np.isfinite(found.faithfulness.score)
 
 

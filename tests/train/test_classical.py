@@ -122,9 +122,9 @@ def test_deep_features_take_any_classifier(tmp_path, scenes):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("hogg+svm", {}, "no descriptor 'hogg' in the model 'hogg\\+svm'; .* Did you mean hog"),
-        ("hog+swm", {}, "no classifier 'swm' .* Did you mean svm"),
-        ("hog+", {}, "no classifier ''"),
+        ("hogg+svm", {}, "unknown descriptor 'hogg' in the model 'hogg\\+svm'; .* Did you mean hog"),
+        ("hog+swm", {}, "unknown classifier 'swm' .* Did you mean svm"),
+        ("hog+", {}, "unknown classifier ''"),
         (
             "hog+svm",
             {"cel": 4},

@@ -174,9 +174,9 @@ def test_each_group_has_its_rate_and_the_callers_dicts_stay(name: str) -> None:
 
 def test_bad_requests_are_explained() -> None:
     groups = [{"params": [torch.ones(1, requires_grad=True)], "lr": 0.1}]
-    with pytest.raises(ConfigError, match=r"no optimiser 'adm'. Did you mean .*adam"):
+    with pytest.raises(ConfigError, match=r"unknown optimiser 'adm'. Did you mean .*adam"):
         build_optimiser("adm", groups, momentum=0.9, weight_decay=0.0)
-    with pytest.raises(ConfigError, match=r"no optimiser 'adm'"):
+    with pytest.raises(ConfigError, match=r"unknown optimiser 'adm'"):
         default_lr("adm")
     with pytest.raises(ConfigError, match=r"lbfgs has no weight decay; found 0.1"):
         build_optimiser("lbfgs", groups, momentum=0.9, weight_decay=0.1)

@@ -86,5 +86,5 @@ def test_a_drop_stays() -> None:
 
 
 def test_an_unknown_name_is_explained() -> None:
-    with pytest.raises(ConfigError, match=r"no schedule 'cosin'. Did you mean cosine\?"):
+    with pytest.raises(ConfigError, match=r"unknown schedule 'cosin'. Did you mean cosine\?"):
         rate_factor("cosin", 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from clearsight.api.visualize import visualize as _visualize
 from clearsight.calibration.prediction_sets import Method
 from clearsight.console import Console, usual_console
 from clearsight.data.temporary import TemporaryFolder
+from clearsight.errors import ConfigError
 from clearsight.exporting import export as _export
 from clearsight.predictor import Images, Predictor
 from clearsight.runs.load import load_predictor
@@ -90,6 +92,7 @@ class Model:
         sets: Method = "lac",
         by_class: bool = False,
         back_off: float = PredictOptions.back_off,
+        group: Mapping[str, str] | None = None,
         console: Console | None = None,
     ) -> Predictions:
         """Predict what images show.
@@ -101,6 +104,8 @@ class Model:
             by_class: sets hold the truth with this probability within each class, not only on average.
             back_off: of a model with a tree of classes, the probability that the predicted class or parent reaches, in
                 (0.5, 1).
+            group: a column of the table that the model was trained on and the value that all N images have, such as
+                `{"site": "A"}`: sets hold the truth with this probability within that group.
             console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
         Returns:
@@ -109,7 +114,7 @@ class Model:
         Raises:
             ImageError: an image cannot be read.
             DataError: there are no images.
-            ConfigError: the coverage or `back_off` is out of range.
+            ConfigError: the coverage or `back_off` is out of range, or the model does not know the group.
 
         Example:
             >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
@@ -117,9 +122,12 @@ class Model:
         """
         given, bundle = self.predictor.inputs(images), self.predictor.bundle
         advance = (console or usual_console()).stage("predicting")
+        if group is not None and len(group) != 1:
+            raise ConfigError("group has one column", found=f"{len(group)}", expected='such as {"site": "A"}')
         rows = self.predictor.predict(
-            given, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off
-        )
+            given, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off,
+            group=None if group is None else next(iter(group.items())),
+        )  # fmt: skip
         names, items = bundle.task.names, kept_items(given)
         return Predictions(tuple(rows), names, bundle.thing, items, bundle.form, bundle.geometry)
 

@@ -12,8 +12,8 @@ set is empty, and coverage is above the stated one where the model is right more
     raps   as aps, and a penalty for each class beyond the first, which keeps sets small [Angelopoulos et al. 2021]
 
 The random part of an image follows from its probabilities, so that one image always has the same set. With
-`by_class`, the threshold of each class comes from images of that class alone, and coverage holds within each class
-[Vovk 2012].
+`by_class`, the threshold of each class comes from images of that class alone, and coverage holds within each class;
+with a group, such as a site or a camera, from the images of that group [Vovk 2012].
 
 Shapes: probabilities (N, K), rows summing to 1; labels (N,).
 """
@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -39,6 +39,9 @@ METHODS: tuple[str, ...] = get_args(Method)
 KEPT = 2000
 """Scores and errors of calibration images that the card of a model keeps at most."""
 
+GROUPS = 50
+"""Values of a metadata column at most, for groups."""
+
 PENALTY = 0.1
 """Of raps, for each class beyond the first."""
 
@@ -47,11 +50,13 @@ PENALTY = 0.1
 class ConformalScores:
     """Scores of the true classes of M calibration images, from which sets of any coverage follow.
 
-    labels (M,): their classes. scores: of each method (M,).
+    labels (M,): their classes. scores: of each method (M,). groups: by the name of a metadata column the value (M,) of
+    each image, for coverage within a group.
     """
 
     labels: tuple[int, ...]
     scores: Mapping[str, tuple[float, ...]]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, probabilities: Floats, labels: NDArray[np.integer], seed: int = 0) -> ConformalScores:
@@ -63,29 +68,66 @@ class ConformalScores:
                 "prediction sets need images of two classes or more",
                 found=f"{len(labels)} images, {probabilities.shape[1]} classes",
             )
-        rows = np.sort(np.random.default_rng(seed).permutation(len(labels))[:KEPT])
+        rows = kept_rows(len(labels), seed)
         p, own = probabilities[rows], labels[rows]
         scores = {method: tuple(_short(class_scores(p, method)[np.arange(len(own)), own])) for method in METHODS}
         return cls(tuple(own.tolist()), scores)
+
+    def with_groups(self, metadata: Mapping[str, NDArray[np.str_]], seed: int = 0) -> ConformalScores:
+        """The same, and the groups of the images that it was made of: columns of metadata (M,) with several values, but
+        few, such as a site or a camera.
+        """
+        groups = {}
+        for name, column in metadata.items():
+            values = np.unique(column[column != ""])
+            if 2 <= len(values) <= GROUPS:
+                groups[name] = tuple(str(value) for value in column[kept_rows(len(column), seed)])
+        return replace(self, groups=groups)
 
     def threshold(self, coverage: float, method: str = "lac") -> float:
         """The largest score that a class in a set may have; infinite where so few images cannot promise so much."""
         return threshold_of(np.sort(self._of(method)), coverage)
 
     def sets(
-        self, probabilities: Floats, coverage: float, method: str = "lac", by_class: bool = False
+        self,
+        probabilities: Floats,
+        coverage: float,
+        method: str = "lac",
+        by_class: bool = False,
+        group: tuple[str, str] | None = None,
     ) -> NDArray[np.bool_]:
-        """Which classes the set of each image holds (N, K)."""
-        if not by_class:
-            limits = np.full(probabilities.shape[1], self.threshold(coverage, method))
+        """Which classes the set of each image holds (N, K). group: the column of metadata, and the value in it that all
+        of these images have; ConfigError for one that no calibration image has.
+        """
+        member = np.ones(len(self.labels), bool) if group is None else self._in_group(*group)
+        own, labels = self._of(method)[member], np.array(self.labels)[member]
+        classes = range(probabilities.shape[1])
+        if by_class:
+            limits = np.array([threshold_of(np.sort(own[labels == k]), coverage) for k in classes])
         else:
-            own, labels = self._of(method), np.array(self.labels)
-            limits = np.array(
-                [threshold_of(np.sort(own[labels == k]), coverage) for k in range(probabilities.shape[1])]
-            )
+            limits = np.full(len(classes), threshold_of(np.sort(own), coverage))
         in_set = class_scores(probabilities, method) <= limits
         in_set[np.arange(len(probabilities)), probabilities.argmax(1)] = True
         return in_set
+
+    def _in_group(self, column: str, value: str) -> NDArray[np.bool_]:
+        """Which calibration images belong to a group (M,)."""
+        if column not in self.groups:
+            raise ConfigError(
+                f"the model knows no groups by {column!r}",
+                found=", ".join(self.groups)
+                or "no column of metadata with 2 to 50 values in the data it was trained on",
+                expected="a column of the table that the model was trained on",
+                fix=did_you_mean(column, self.groups),
+            )
+        member: NDArray[np.bool_] = np.array(self.groups[column]) == value
+        if not member.any():
+            known = sorted(set(self.groups[column]) - {""})
+            raise ConfigError(
+                f"no calibration image has {column} {value!r}", found=", ".join(known), expected="one of these",
+                fix=did_you_mean(value, known),
+            )  # fmt: skip
+        return member
 
     def _of(self, method: str) -> Floats:
         if method not in METHODS:
@@ -97,12 +139,19 @@ class ConformalScores:
 
     def card(self) -> dict[str, Any]:
         """Plain values, which `load` takes."""
-        return {"labels": list(self.labels), **{method: list(row) for method, row in self.scores.items()}}
+        groups = {"groups": {name: list(row) for name, row in self.groups.items()}} if self.groups else {}
+        return {"labels": list(self.labels), **{method: list(row) for method, row in self.scores.items()}, **groups}
 
     @classmethod
     def load(cls, card: Mapping[str, Any]) -> ConformalScores:
         """From what `card` gave; KeyError where something is missing."""
-        return cls(tuple(card["labels"]), {method: tuple(card[method]) for method in METHODS})
+        groups = {name: tuple(row) for name, row in card.get("groups", {}).items()}
+        return cls(tuple(card["labels"]), {method: tuple(card[method]) for method in METHODS}, groups)
+
+
+def kept_rows(count: int, seed: int = 0) -> NDArray[np.int64]:
+    """Which of so many calibration images a card keeps: all, or `KEPT` drawn at random."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:KEPT])
 
 
 def class_scores(probabilities: Floats, method: str = "lac") -> Floats:

@@ -21,7 +21,7 @@ from clearsight.cli.options import image_files, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError, ImageError
 
-OPTIONS = ("top", "coverage", "sets", "by_class", "back_off")
+OPTIONS = ("top", "coverage", "sets", "by_class", "group", "back_off")
 """Options that not every task has a use for."""
 
 
@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by-class", action="store_const", const=True,
         help="print prediction sets whose coverage holds within each class, not only on average",
+    )  # fmt: skip
+    parser.add_argument(
+        "--group", metavar="COLUMN=VALUE",
+        help="print prediction sets whose coverage holds within a group that all images belong to: a column of the "
+        "table that the model was trained on and a value in it, such as site=A",
     )  # fmt: skip
     parser.add_argument(
         "--back-off", type=float, metavar="X",
@@ -81,19 +86,19 @@ def run(arguments: argparse.Namespace) -> int:
         sets: Method = arguments.sets or "lac"
         by_class = bool(arguments.by_class)
         back_off = PredictOptions.back_off if arguments.back_off is None else arguments.back_off
-        sets_asked = any(getattr(arguments, name) is not None for name in ("coverage", "sets", "by_class"))
+        sets_asked = any(getattr(arguments, name) is not None for name in ("coverage", "sets", "by_class", "group"))
         asked = coverage if sets_asked else None
+        options: dict[str, Any] = {
+            "coverage": coverage, "sets": sets, "by_class": by_class, "back_off": back_off,
+            "group": _group(arguments.group),
+        }  # fmt: skip
         failed: dict[str, str] = {}
         try:
-            predictions = predictor.predict(
-                paths, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off
-            )
+            predictions = predictor.predict(paths, advance, **options)
         except ImageError:  # at least one is unreadable: say which, answer for the others
             for path in paths:
                 try:
-                    predictions += predictor.predict(
-                        path, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off
-                    )
+                    predictions += predictor.predict(path, **options)
                 except ImageError as error:
                     failed[path] = str(error)
     if arguments.json:
@@ -105,3 +110,13 @@ def run(arguments: argparse.Namespace) -> int:
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _group(words: str | None) -> tuple[str, str] | None:
+    """The column and the value of --group."""
+    if words is None:
+        return None
+    column, sign, value = words.partition("=")
+    if not (sign and column and value):
+        raise ConfigError(f"--group {words} names no group", expected="COLUMN=VALUE, such as site=A")
+    return column, value

@@ -87,7 +87,7 @@ def _refuse_windows(method: str, settings: Settings) -> None:
     """ConfigError for settings of windows, which cam has no use for."""
     usual = Settings()
     names = ("iou", "scales", "stride", "tight", "keep_ood")
-    given = [f"--{name}" for name in names if getattr(settings, name) != getattr(usual, name)]
+    given = ["--" + name.replace("_", "-") for name in names if getattr(settings, name) != getattr(usual, name)]
     if given:
         raise ConfigError(
             f"{', '.join(given)}: of windows alone",

@@ -81,7 +81,7 @@ class Classification(Task):
     evaluation: ClassVar[type[Evaluation]] = ClassEvaluation
     counted: ClassVar[tuple[str, str]] = ("class", "classes")
     needs_classes: ClassVar[bool] = True
-    predict_options: ClassVar[frozenset[str]] = frozenset({"top", "coverage", "sets", "by_class"})
+    predict_options: ClassVar[frozenset[str]] = frozenset({"top", "coverage", "sets", "by_class", "group"})
     exclusive: ClassVar[bool] = True
     localises: ClassVar[bool] = True
     studio: ClassVar[str] = "classes"
@@ -207,6 +207,10 @@ class Classification(Task):
         found = operating_point(self.decode(outputs), truth, self.names, wishes)
         return replace(self, operating_point=found), (found.rule,)
 
+    def with_groups(self, metadata: Mapping[str, NDArray[np.str_]]) -> Classification:
+        """For prediction sets that hold within a group."""
+        return self if self.conformal is None else replace(self, conformal=self.conformal.with_groups(metadata))
+
     def decided(self, probabilities: Floats) -> NDArray[np.int64]:
         """The most probable class, or what the operating point decides."""
         return (
@@ -221,7 +225,9 @@ class Classification(Task):
         """Conformal sets; None before calibration."""
         if self.conformal is None:
             return None
-        return self.conformal.sets(self.decode(outputs), options.coverage, options.sets, options.by_class)
+        return self.conformal.sets(
+            self.decode(outputs), options.coverage, options.sets, options.by_class, options.group
+        )
 
     def evaluate(
         self,

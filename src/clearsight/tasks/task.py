@@ -29,6 +29,8 @@ from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.targets import Stated, class_index, require_finite
 from clearsight.errors import ConfigError, DataError, ModelError
 from clearsight.tasks.error_evaluation import ErrorEvaluation, evaluate_errors
+from clearsight.tasks.predict_options import COVERAGE as COVERAGE
+from clearsight.tasks.predict_options import PredictOptions as PredictOptions
 from clearsight.tasks.predictions import OutputsPrediction, outputs_predictions, unlike_words
 from clearsight.tasks.strata import tenths
 from clearsight.tasks.words import Words as Words
@@ -42,9 +44,6 @@ Floats = NDArray[np.float64]
 Outputs = NDArray[np.floating]
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(outputs (N, O), target (N, E)) -> losses (N,)."""
-
-COVERAGE = 0.9
-"""Probability with which prediction sets and intervals hold the truth, unless another is asked for."""
 
 BAR = 1e-4
 """Largest difference between two computations of one output that counts as rounding."""
@@ -89,18 +88,6 @@ class OODScores:
     def facts(self, i: int) -> dict[str, Any]:
         """Of image i, as fields of its prediction."""
         return {"ood_percentile": float(self.percentile[i]), "is_ood": bool(self.flagged[i])}
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """coverage: probability with which sets and intervals hold the truth. sets: method of prediction sets. by_class:
-    sets hold the truth with this probability within each class. back_off: that a class or its parent reaches.
-    """
-
-    coverage: float = COVERAGE
-    sets: Literal["lac", "aps", "raps"] = "lac"
-    by_class: bool = False
-    back_off: float = 0.9
 
 
 @dataclass(frozen=True)
@@ -343,6 +330,10 @@ class Task(ABC):
             "--costs, --min-precision and --min-recall decide between classes or labels",
             found=f"a model of {self.words_used.names[1]}", fix="leave them out",
         )  # fmt: skip
+
+    def with_groups(self, metadata: Mapping[str, NDArray[np.str_]]) -> Self:
+        """The same, knowing the metadata (M,) of the images that it was calibrated on, where it has a use for it."""
+        return self
 
     def decided(self, probabilities: Floats) -> NDArray[np.int64]:
         """Which name is predicted of each image (N,), from probabilities (N, K) of exclusive names."""

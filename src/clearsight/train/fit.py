@@ -139,6 +139,8 @@ def fit(
     )  # fmt: skip
     for decision in decided:
         console.say(f"{decision.what}: {decision.choice}")
+    calibrated_on = result.for_calibration[0]
+    task = task.with_groups({name: column[calibrated_on] for name, column in dataset.metadata.items()})
     result = replace(result, task=task)
     trained = time.perf_counter()
     bundle = _bundle(result, prepared, geometry, scanned)
