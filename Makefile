@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Python compiles a module when it is first imported: most of PyTorch's never are, and compiling them takes a minute.
+# One more than there are cores: tests in a browser and of servers wait for other processes.
+WORKERS = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: demo test test-long gallery check bench promises docs clean
@@ -24,7 +26,7 @@ demo: $(BIN)/clearsight  ## install, train on the embedded digits, show where th
 
 test: $(VENV)/.dev  ## run the tests that every commit must pass, in a real browser too
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-long: $(VENV)/.dev  ## many seeds, fuzzing, kills, versions: hours; goes on where it was interrupted
 	$(BIN)/python tests/browser.py
