@@ -49,9 +49,9 @@ COPIES, COPIED_VALUES = 8000, 2e7
 """Changed copies at most, and their pixel values: 132 colour images at 224 pixels."""
 
 AUGMENTED = ("augmented", "augmented again")
-LIGHT = "light"
+LIGHT = {"darker": -1.0, "brighter": 1.0}
 SHIFTS = {"down": (-1, 0), "up": (1, 0), "right": (0, -1), "left": (0, 1)}
-_KINDS = (*AUGMENTED, *SHIFTS, LIGHT)
+_KINDS = (*AUGMENTED, *SHIFTS, *LIGHT)
 """How copies are changed: as in training, where that changes images; moved; with a little more or less light."""
 
 SHIFT, BRIGHTNESS = 1 / 56, 0.15
@@ -221,8 +221,9 @@ def _material(context: TrainContext, result: TrainResult, predictor: Predictor, 
     )
     copies = _Part(found, statistics, data.labels[sources], logits if with_logits else None)
     advance(3, 3)
-    shifts = np.array(["shifted" if kind in SHIFTS else "light" if kind == LIGHT else "augmented" for kind in kinds])
-    return _Material(remembered, held_out, plain, _Images(sources, copies, shifts[chosen]), shaped=not frozen)
+    groups = {**dict.fromkeys(AUGMENTED, "augmented"), **dict.fromkeys(SHIFTS, "shifted")}
+    named = np.array([groups.get(kind, kind) for kind in kinds])
+    return _Material(remembered, held_out, plain, _Images(sources, copies, named[chosen]), shaped=not frozen)
 
 
 def _in_one_batch(predictor: Predictor, images: Floats) -> ModelOutput:
@@ -246,8 +247,9 @@ def _changed(images: torch.Tensor, kinds: Sequence[str], policy: str | None, see
         wide = np.pad(changed[chosen], ((0, 0), (0, 0), (by, by), (by, by)), mode="edge")
         top, left = by * (1 + down), by * (1 + right)
         changed[chosen] = wide[:, :, top : top + height, left : left + width]
-    light = 1 + draw.uniform(-BRIGHTNESS, BRIGHTNESS, (len(images), 1, 1, 1))
-    changed = np.where((names == LIGHT)[:, None, None, None], changed * light, changed)
+    for name, sign in LIGHT.items():
+        chosen = names == name
+        changed[chosen] *= 1 + sign * draw.uniform(0, BRIGHTNESS, (int(chosen.sum()), 1, 1, 1)).astype(np.float32)
     return np.asarray(changed.clip(0, 1), np.float32)
 
 
