@@ -225,3 +225,9 @@ def test_what_a_killed_process_left_is_removed_and_what_is_used_is_not(here):
     assert not first.path.exists()
     assert pickle.loads(pickle.dumps(second)) is None
     shutil.rmtree(second.path)  # by someone else: nothing to do at the end
+
+
+@pytest.mark.parametrize("group", ["site=A", {}, {"site": "A", "camera": "B"}])
+def test_a_group_is_one_column_and_a_value(digits_run, group):
+    with pytest.raises(ConfigError, match="group names one column and a value; found"):
+        cs.load(digits_run).predict(np.zeros((8, 8), np.uint8), group=group)

@@ -99,7 +99,7 @@ def _facts(prepared: Prepared) -> Iterator[tuple[str, str]]:
     yield "Images", f"{audit.images:,}" + (f", of which {unusable:,} set aside" if unusable else "")
     yield prepared.dataset.task.words_used.names[1].capitalize(), f"{len(prepared.dataset.names):,}"
     if pixels["width"][0] == pixels["width"][2] and pixels["height"][0] == pixels["height"][2]:
-        yield "Size", f"{pixels['width'][0]:,}\u00a0×\u00a0{pixels['height'][0]:,} pixels, all alike"
+        yield "Size", f"{pixels['width'][0]:,}\u00a0×\u00a0{pixels['height'][0]:,} pixels, all the same"
     else:
         yield "Width", _extent(pixels["width"])
         yield "Height", _extent(pixels["height"])

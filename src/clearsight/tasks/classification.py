@@ -70,7 +70,7 @@ class Classification(Task):
         score_curve=("Accuracy", "accuracy how often it was right"),
         head_scores=("Accuracy", "Log loss"),
         head_choice=(
-            "The most accurate was chosen; of equals, the one with the lower log loss (which punishes sure mistakes)."
+            "The most accurate was chosen, or of equals the one with the lower log loss: confident mistakes cost most."
         ),
     )
     training: ClassVar[Training] = Training(

@@ -365,7 +365,7 @@ def robustness_entry(right_before: int, right_after: float, changes: int) -> Pan
     return PanelEntry(
         "robustness",
         (Check("accuracy retained", share, interval, low=RETAINED, high=1.0),),
-        f"{measured} of the images predicted rightly still are under {count(changes, 'mild change')}",
+        f"{measured} of the correct predictions stay correct under {count(changes, 'mild change')}",
         f"at least {percent(RETAINED)}",
         "`clearsight robustness RUN` names the changes; train with --augment strong",
     )
