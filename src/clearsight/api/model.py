@@ -122,7 +122,7 @@ class Model:
         """
         given, bundle = self.predictor.inputs(images), self.predictor.bundle
         advance = (console or usual_console()).stage("predicting")
-        if group is not None and (isinstance(group, str) or len(group) != 1):
+        if group is not None and not (isinstance(group, Mapping) and len(group) == 1):
             raise ConfigError("group names one column and a value", found=repr(group), expected='{"site": "A"}')
         rows = self.predictor.predict(
             given, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off,
