@@ -11,6 +11,7 @@ from PIL import Image
 
 import clearsight as cs
 from clearsight.api.model import Model
+from clearsight.cli.main import main
 from clearsight.errors import ConfigError
 from clearsight.tasks.prediction_cards import card_words
 from clearsight.tasks.prediction_list import PICTURES, Predictions
@@ -231,3 +232,26 @@ def test_what_a_killed_process_left_is_removed_and_what_is_used_is_not(here):
 def test_a_group_is_one_column_and_a_value(digits_run, group):
     with pytest.raises(ConfigError, match="group names one column and a value; found"):
         cs.load(digits_run).predict(np.zeros((8, 8), np.uint8), group=group)
+
+
+def test_groups_of_the_table_are_known_after_training(tmp_path, capsys):
+    draw = np.random.default_rng(0)
+    lines = ["image,label,site"]
+    for i in range(120):
+        label, site = i % 2, "AB"[i % 3 == 0]
+        Image.fromarray((100 * label + draw.integers(0, 100, (12, 12))).astype(np.uint8)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{'dark' if label == 0 else 'light'},{site}")
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    run = cs.fit(tmp_path / "table.csv", model="pixels+softmax", out=tmp_path / "run")
+    image = str(tmp_path / "0.png")
+    assert run.model.predict(image, group={"site": "A"})[0].set == ("dark",)
+    assert main(["predict", str(tmp_path / "run"), image, "--group", "site=B"]) == 0
+    assert "at 90%: dark" in capsys.readouterr().out
+    assert main(["predict", str(tmp_path / "run"), image, "--group", "site=C"]) == 2
+    assert "no calibration image has site 'C'; found A, B" in capsys.readouterr().err
+
+
+def test_a_group_has_no_effect_without_classes(tmp_path, noise):
+    run = cs.fit(noise(40), np.linspace(0, 1, 40), model="linear", epochs=1, folds=2, out=tmp_path / "run")
+    with pytest.raises(ConfigError, match="group has no effect with this model; found a model of regression"):
+        run.model.predict(noise(1), group={"site": "A"})

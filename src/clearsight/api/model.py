@@ -120,16 +120,25 @@ class Model:
             >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
             >>> model.predict("new/*.jpg").to_frame()  # doctest: +SKIP
         """
+        member_of = None if group is None else self._group(group)
         given, bundle = self.predictor.inputs(images), self.predictor.bundle
         advance = (console or usual_console()).stage("predicting")
-        if group is not None and not (isinstance(group, Mapping) and len(group) == 1):
-            raise ConfigError("group names one column and a value", found=repr(group), expected='{"site": "A"}')
         rows = self.predictor.predict(
-            given, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off,
-            group=None if group is None else next(iter(group.items())),
-        )  # fmt: skip
+            given, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off, group=member_of
+        )
         names, items = bundle.task.names, kept_items(given)
         return Predictions(tuple(rows), names, bundle.thing, items, bundle.form, bundle.geometry)
+
+    def _group(self, group: Mapping[str, str]) -> tuple[str, str]:
+        """The column and the value of a group; ConfigError where it is none, or has no effect."""
+        if not (isinstance(group, Mapping) and len(group) == 1):
+            raise ConfigError("group names one column and a value", found=repr(group), expected='{"site": "A"}')
+        task = self.predictor.bundle.task
+        if "group" not in task.predict_options:
+            raise ConfigError(
+                "group has no effect with this model", found=f"a model of {task.name}", fix="leave it out"
+            )
+        return next(iter(group.items()))
 
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
         """Calibrated probabilities.
