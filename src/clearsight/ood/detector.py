@@ -120,7 +120,7 @@ class OODDetector:
         images: the model works on, and says that it has no detector. KeyError where something is missing.
         """
         about = card["outliers"]
-        if "scores" not in about or "pixels.points" not in arrays:
+        if "scores" not in about or "whitened.points" not in arrays:
             return None
         left_out = LeftOut(about["auroc"], tuple(tuple(c) for c in about["left_out"]), about["why"])
         tails = {

@@ -1,8 +1,8 @@
 """How unlike the training data an image is, by what the model makes of it; larger is further away.
 
     knn           distance of the features, at length 1, to their k-th nearest training features [Sun et al. 2022]
-    mahalanobis   distance of the features to the nearest class mean under one covariance [Lee et al. 2018], what the
-                  principal axes leave out by its length [Wang et al. 2022]
+    mahalanobis   the same by the covariance within classes [Lee et al. 2018], what the principal axes leave out by its
+                  length [Wang et al. 2022]
     max-softmax   minus the log of the largest probability [Hendrycks, Gimpel 2017]
     pixels        distance of simple statistics of the pixels to their k-th nearest among training images
     other         log-odds of being one of the images of no class, where the data has some
@@ -27,7 +27,7 @@ from clearsight.ood.outliers import OutlierClassifier
 
 Floats = NDArray[np.float32]
 
-NEAR = {"knn": 0.45, "mahalanobis": 0.45, "max-softmax": 0.1}
+NEAR = {"knn": 0.4, "mahalanobis": 0.4, "max-softmax": 0.2}
 """Scores by what the network makes of an image, which separate near classes, and their weights. The largest
 probability falls most of all when a known image is moved a little."""
 
@@ -50,8 +50,12 @@ MILD = 0.1
 """Deviation of a pixel statistic at least, in its own unit (gray values, logarithms, shares). Where all backgrounds are
 white, their gray value has no deviation; a picture that is a tenth darker is no outlier for that."""
 
-AXES = 64
-"""Principal axes that neighbours and covariance are taken over; what lies outside them counts by its length."""
+AXES, AXES_OF_COPIES = 64, 128
+"""Principal axes that neighbours are taken over, what lies outside them counts by its length; and those of the
+covariance within classes where features were learned from the images."""
+
+WHITENED = 6000
+"""Vectors that are remembered for Mahalanobis distances at most, those of changed copies among them."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +63,53 @@ class Neighbours:
     """Training vectors to which the distance of others is measured: that to the k-th nearest.
 
     Kept in few numbers: centre (D,), axes (D, A) orthonormal, points (M, A + 1), the last of which is the length of
-    what the axes leave out. With all axes distances are exact, with fewer they are bounded from below.
+    what the axes leave out. With all axes distances are exact, with fewer they are bounded from below. metric (A + 1,
+    A + 1): coordinates times it are those in which distances are measured, the points among them.
     """
 
     centre: Floats
     axes: Floats
+    metric: Floats
     points: Floats
     k: int
 
     @classmethod
     def fit(cls, vectors: Floats, k: int = NEIGHBOURS) -> Self:
-        """Remember vectors (M, D)."""
-        centre = vectors.mean(0)
-        axes = _main_axes(vectors - centre)
-        k = max(1, min(k, len(vectors) - 1))
-        points = _within(vectors, centre, axes).astype(np.float16)  # which bundles keep, and so what is compared
-        return cls(centre, axes, np.asarray(points, np.float32), k)
+        """Remember vectors (M, D), to measure Euclidean distances."""
+        centre, axes, inner = _coordinates(vectors, AXES)
+        return cls._of(centre, axes, np.eye(inner.shape[1]), inner, k)
+
+    @classmethod
+    def whitened(
+        cls, vectors: Floats, labels: NDArray[np.integer], k: int = NEIGHBOURS, *, axes: int = AXES, rest: bool = True
+    ) -> Self:
+        """Remember at most `WHITENED` of vectors (M, D) with labels (M,), to measure Mahalanobis distances by the
+        shrunk covariance within classes. rest: what the axes leave out counts, by its deviation.
+        """
+        from sklearn.covariance import LedoitWolf
+
+        centre, turned, inner = _coordinates(vectors, axes)
+        classes, number = np.unique(labels, return_inverse=True)
+        means = np.stack([inner[number == c, :-1].mean(0) for c in range(len(classes))])
+        within = (inner[:, :-1] - means[number]).astype(np.float64)
+        values, principal = np.linalg.eigh(LedoitWolf(assume_centered=True).fit(within).covariance_)
+        metric = np.zeros([inner.shape[1]] * 2)
+        metric[:-1, :-1] = principal / np.sqrt(np.maximum(values, 1e-9))
+        left = vectors.shape[1] - turned.shape[1]
+        deviation = np.sqrt((inner[:, -1].astype(np.float64) ** 2).mean() / left) if rest and left else 0.0
+        metric[-1, -1] = 1 / deviation if deviation > 1e-12 else 0.0
+        some = np.random.default_rng(0).permutation(len(inner))[:WHITENED]
+        return cls._of(centre, turned, metric, inner[some], k)
+
+    @classmethod
+    def _of(cls, centre: Floats, axes: Floats, metric: NDArray[np.float64], inner: Floats, k: int) -> Self:
+        metric32 = np.asarray(metric, np.float32)
+        points = (inner @ metric32).astype(np.float16)  # which bundles keep, and so what is compared
+        return cls(centre, axes, metric32, np.asarray(points, np.float32), max(1, min(k, len(inner) - 1)))
 
     def distance(self, vectors: Floats) -> Floats:
         """Distance of each (N, D) to its k-th nearest (N,)."""
-        points = _within(vectors, self.centre, self.axes)
+        points = _within(vectors, self.centre, self.axes) @ self.metric
         parts = [
             np.partition(_distances(points[i : i + 512], self.points), self.k - 1, axis=1)[:, self.k - 1]
             for i in range(0, len(points), 512)
@@ -92,69 +123,21 @@ class Neighbours:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """What `to_arrays` gave; KeyError where something is missing."""
-        return cls(arrays["centre"], arrays["axes"], np.asarray(arrays["points"], np.float32), int(arrays["k"][0]))
-
-
-@dataclass(frozen=True)
-class Gaussians:
-    """One Gaussian per class with a common covariance: the Mahalanobis distance to the nearest.
-
-    centre (D,), axes (D, A) orthonormal, white (A, A): coordinates along the axes to those in which the shrunk
-    covariance within classes is the identity; means (K, A): the classes there. rest (1,): deviation of each coordinate
-    that the axes leave out, 0 where there is none.
-    """
-
-    centre: Floats
-    axes: Floats
-    white: Floats
-    means: Floats
-    rest: Floats
-
-    @classmethod
-    def fit(cls, vectors: Floats, labels: NDArray[np.integer], *, rest: bool = True) -> Self:
-        """Learn from vectors (M, D) with labels (M,). rest: what the axes leave out counts."""
-        from sklearn.covariance import LedoitWolf
-
-        centre = vectors.mean(0)
-        axes = _main_axes(vectors - centre)
-        inner = _within(vectors, centre, axes)
-        inner, beyond = inner[:, :-1], inner[:, -1].astype(np.float64)
-        classes, number = np.unique(labels, return_inverse=True)
-        means = np.stack([inner[number == k].mean(0) for k in range(len(classes))])
-        covariance = LedoitWolf(assume_centered=True).fit((inner - means[number]).astype(np.float64)).covariance_
-        values, turned = np.linalg.eigh(covariance)
-        white = np.asarray(turned / np.sqrt(np.maximum(values, 1e-9)), np.float32)
-        left = vectors.shape[1] - axes.shape[1]
-        deviation = np.sqrt((beyond**2).mean() / left) if rest and left else 0.0
-        return cls(centre, axes, white, np.asarray(means @ white, np.float32), np.asarray([deviation], np.float32))
-
-    def distance(self, vectors: Floats) -> Floats:
-        """Distance of each (N, D) to the nearest class (N,)."""
-        inner = _within(vectors, self.centre, self.axes)
-        near = _distances(inner[:, :-1] @ self.white, self.means).min(1)
-        rest = inner[:, -1] / self.rest[0] if self.rest[0] > 1e-12 else np.zeros(len(near))
-        return np.asarray(np.hypot(near, rest), np.float32)
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it as named arrays, for a file."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """What `to_arrays` gave; KeyError where something is missing."""
-        return cls(*(arrays[name] for name in ("centre", "axes", "white", "means", "rest")))
+        points = np.asarray(arrays["points"], np.float32)
+        return cls(arrays["centre"], arrays["axes"], arrays["metric"], points, int(arrays["k"][0]))
 
 
 @dataclass(frozen=True)
 class Bank:
     """What the scores remember of the training images.
 
-    features: neighbours. classes: Gaussians of the features. scale (2, S): mean and deviation of each pixel statistic,
-    and pixels: neighbours among these at deviation 1. outliers: a classifier of images of no class, if some are given.
+    features: neighbours by the features at length 1, and whitened by the covariance within classes. scale (2, S): mean
+    and deviation of each pixel statistic, and pixels: neighbours among these at deviation 1. outliers: a classifier of
+    images of no class, if some are given.
     """
 
     features: Neighbours
-    classes: Gaussians
+    whitened: Neighbours
     scale: Floats
     pixels: Neighbours
     outliers: OutlierClassifier | None = None
@@ -181,9 +164,10 @@ class Bank:
             raise DataError("OOD scores learn from training images", found=f"{len(features)}", expected="2 or more")
         scale = np.stack([statistics.mean(0), np.hypot(statistics.std(0), MILD)])
         some = np.random.default_rng(0).permutation(len(statistics))[:STATISTICS]
+        k, axes = (1, AXES_OF_COPIES) if copies else (NEIGHBOURS, AXES)
         return cls(
-            Neighbours.fit(unit(features), 1 if copies else NEIGHBOURS),
-            Gaussians.fit(features, labels, rest=not copies),
+            Neighbours.fit(unit(features), k),
+            Neighbours.whitened(features, labels, k, axes=axes, rest=not copies),
             np.asarray(scale, np.float32),
             Neighbours.fit(_scaled(statistics[some], scale)),
             None if other is None else OutlierClassifier.fit(features, other),
@@ -193,7 +177,7 @@ class Bank:
         """Every score of N images (N,) by name; without logits those that need none."""
         found = {
             "knn": self.features.distance(unit(features)),
-            "mahalanobis": self.classes.distance(features),
+            "mahalanobis": self.whitened.distance(features),
             "pixels": self.pixels.distance(_scaled(statistics, self.scale)),
         }
         if logits is not None:
@@ -204,9 +188,7 @@ class Bank:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, for a file."""
-        parts: dict[str, Neighbours | Gaussians] = {
-            "features": self.features, "classes": self.classes, "pixels": self.pixels,
-        }  # fmt: skip
+        parts = {"features": self.features, "whitened": self.whitened, "pixels": self.pixels}
         named = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.to_arrays().items()}
         return {**named, "scale": self.scale, **(self.outliers.to_arrays() if self.outliers else {})}
 
@@ -219,7 +201,7 @@ class Bank:
 
         return cls(
             Neighbours.from_arrays(part("features")),
-            Gaussians.from_arrays(part("classes")),
+            Neighbours.from_arrays(part("whitened")),
             arrays["scale"],
             Neighbours.from_arrays(part("pixels")),
             OutlierClassifier.from_arrays(arrays),
@@ -259,15 +241,18 @@ def _within(vectors: Floats, centre: Floats, axes: Floats) -> Floats:
     return np.asarray(np.concatenate([along, rest[:, None]], axis=1), np.float32)
 
 
-def _main_axes(spread: Floats) -> Floats:
-    """At most AXES orthonormal directions of the largest spread (D, A) [Halko, Martinsson, Tropp 2011]: of features by
-    the thousand a fifteenth of an exact decomposition's time, for 1 % less of the spread.
+def _coordinates(vectors: Floats, axes: int) -> tuple[Floats, Floats, Floats]:
+    """The centre (D,) of vectors (M, D), at most `axes` orthonormal directions of the largest spread (D, A) [Halko,
+    Martinsson, Tropp 2011], and the coordinates along them (M, A + 1). Of features by the thousand a fifteenth of an
+    exact decomposition's time, for 1 % less of the spread.
     """
     from sklearn.utils.extmath import randomized_svd
 
-    some = spread[:BANK]
-    _, _, turned = randomized_svd(some, min(AXES, *some.shape), random_state=0)
-    return np.asarray(turned.T, np.float32)
+    centre = vectors.mean(0)
+    some = vectors[np.random.default_rng(0).permutation(len(vectors))[:BANK]] - centre
+    _, _, turned = randomized_svd(some, min(axes, *some.shape), random_state=0)
+    directions = np.asarray(turned.T, np.float32)
+    return centre, directions, _within(vectors, centre, directions)
 
 
 def _distances(a: Floats, b: Floats) -> Floats:

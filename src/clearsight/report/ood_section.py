@@ -15,7 +15,7 @@ from clearsight.wording import count, listed, percent
 SCORE_WORDS = {
     "combined": "all of these, each by how rare it is among known images",
     "knn": "how far its features are from those of training images",
-    "mahalanobis": "how far its features are from every class, by the spread within classes",
+    "mahalanobis": "the same, in units of the spread within classes",
     "max-softmax": "how small the largest probability is",
     "pixels": "how unusual its contrast, sharpness and colours are",
     "other": "how much its features are like those of images of no class",

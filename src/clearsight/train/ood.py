@@ -56,7 +56,7 @@ _KINDS = (*AUGMENTED, *SHIFTS, *LIGHT)
 
 SHIFT, BRIGHTNESS = 1 / 56, 0.15
 """Pixels that copies are moved by, as a share of the side, one at least and two from 28 pixels on; and share of the
-light."""
+light at most, half of it at least."""
 
 OTHERS = 1000
 """Images of no class at most."""
@@ -249,7 +249,9 @@ def _changed(images: torch.Tensor, kinds: Sequence[str], policy: str | None, see
         changed[chosen] = wide[:, :, top : top + height, left : left + width]
     for name, sign in LIGHT.items():
         chosen = names == name
-        changed[chosen] *= 1 + sign * draw.uniform(0, BRIGHTNESS, (int(chosen.sum()), 1, 1, 1)).astype(np.float32)
+        changed[chosen] *= 1 + sign * draw.uniform(BRIGHTNESS / 2, BRIGHTNESS, (int(chosen.sum()), 1, 1, 1)).astype(
+            np.float32
+        )
     return np.asarray(changed.clip(0, 1), np.float32)
 
 
