@@ -177,7 +177,9 @@ def test_finished_runs_are_not_run_again(tmp_path, monkeypatch, capsys):
 def test_a_full_run_has_twenty_seeds_of_digits_and_eight_of_the_others():
     wanted = command.jobs(list(SETS), ["calibration"], None)
     assert sum(job.set == "digits" for job in wanted) == 20
-    assert all(sum(job.set == name for job in wanted) == 8 for name in SETS if name != "digits")
+    assert all(sum(job.set == name for job in wanted) == 8 for name in SETS if name not in ("digits", "mnist"))
+    assert not [job for job in wanted if job.set == "mnist"], "wrong labels alone are looked for there"
+    assert {job.kind for job in command.jobs(["mnist"], ["ood", "issues"], 1)} == {"symmetric", "confusable"}
     kinds = {job.kind for job in command.jobs(["elpv"], ["ood", "issues", "ensembles"], 1)}
     assert kinds == {"clean", "symmetric", "ensemble"}  # of two classes, none can be left out
 

@@ -13,7 +13,7 @@ from benchmarks.promises.panel import contradictions, status_of
 
 Line = dict[str, Any]
 
-LABEL_NOISE_BARS = ("digits", "patches")
+LABEL_NOISE_BARS = ("digits", "mnist", "patches")
 """Sets whose label issues have bars of precision and recall; elsewhere cleanlab is the bar."""
 
 

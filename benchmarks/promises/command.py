@@ -69,6 +69,8 @@ def jobs(sets: Sequence[str], only: Sequence[str], seeds: int | None) -> list[Jo
 def _applies(name: str, kind: str) -> bool:
     """Whether a kind of run means something for a set."""
     which = SETS[name]
+    if which.labels_alone:
+        return kind in ("symmetric", "confusable")
     if kind == "clean":
         return True
     if which.task != "classification":

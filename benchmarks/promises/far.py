@@ -33,7 +33,7 @@ def far_images(
         "text pages": [_page(draw) for _ in range(50)],
     }
     for other in sets.values():
-        if other.family != own.family:
+        if other.family != own.family and not other.labels_alone:
             try:
                 found[other.name] = sample_of(other.make(0), 100, seed)
             except MissingError:

