@@ -1,5 +1,5 @@
-"""The ten data sets that promises are checked on, each as Clearsight trains on it by default, and an eleventh, MNIST, for
-wrong labels alone.
+"""The ten data sets that promises are checked on, each as Clearsight trains on it by default, and MNIST, in which wrong
+labels alone are looked for.
 
 A seed draws the images where a set is a sample of more, and the splits of every set. Sets of one family share source
 images or classes, so that none of them is far from another. A source that is not on this machine is a `MissingError`.
@@ -45,8 +45,8 @@ class MissingError(Exception):
 @dataclass(frozen=True)
 class BenchmarkSet:
     """make: from a seed to the data. small: images are learned from scratch, not on published features. family: sets of
-    one share images or classes. options: of `cs.fit`, beyond its defaults, that say what the data is. labels_alone: wrong
-    labels are looked for, and nothing else.
+    one share images or classes. options: of `cs.fit`, beyond its defaults, that say what the data is. labels_alone:
+    wrong labels are looked for, and nothing else.
     """
 
     name: str
