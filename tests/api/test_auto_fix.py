@@ -25,8 +25,10 @@ def few(digits_arrays):
 
 @pytest.mark.parametrize(
     ("broken", "fault"),
-    [({"lr": 1e-9}, "rate-too-low"), ({"lr": 1e6, "opt": "sgd", "clip": 0.0}, "rate-too-high")],
-    ids=["a rate too low", "a rate that breaks the run"],
+    [
+        pytest.param({"lr": 1e-9}, "rate-too-low", id="a rate too low", marks=pytest.mark.long),
+        pytest.param({"lr": 1e6, "opt": "sgd", "clip": 0.0}, "rate-too-high", id="a rate that breaks the run"),
+    ],
 )
 def test_the_fixed_run_lies_where_it_was_asked_for(few, tmp_path, broken, fault):
     out = tmp_path / "run"
