@@ -30,7 +30,8 @@ spec = {"kind": "network", "name": name, "classes": 10, "img_size": 8,
 torch.manual_seed(0)
 network = Network(spec).to(getattr(torch, precision))
 weights = np.linspace(0.5, 1, len(labels), dtype=np.float32)
-data = Examples(pixels, labels, weights, np.arange(int(os.environ["IMAGES"])), np.arange(700, 800), Classification(tuple("0123456789")))
+seen, unseen = np.arange(int(os.environ["IMAGES"])), np.arange(700, 800)
+data = Examples(pixels, labels, weights, seen, unseen, Classification(tuple("0123456789")))
 losses = []
 class Look:
     def start(self, network, groups): pass
