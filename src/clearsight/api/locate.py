@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.errors import ConfigError
 from clearsight.localisation import Locations, Settings
@@ -13,6 +14,7 @@ from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource, predictor_of
 
 
+@known_arguments
 def locate(
     model: ModelSource,
     images: Any,

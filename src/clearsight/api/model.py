@@ -21,6 +21,7 @@ from clearsight.api.retrieve import index as _index
 from clearsight.api.retrieve import search as _search
 from clearsight.api.robustness import robustness as _robustness
 from clearsight.api.visualize import visualize as _visualize
+from clearsight.arguments import known_arguments
 from clearsight.calibration.prediction_sets import Method
 from clearsight.console import Console, usual_console
 from clearsight.data.temporary import TemporaryFolder
@@ -84,6 +85,7 @@ class Model:
     serve = _serve
     visualize = _visualize
 
+    @known_arguments
     def predict(
         self,
         images: Images,
@@ -140,6 +142,7 @@ class Model:
             )
         return next(iter(group.items()))
 
+    @known_arguments
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
         """Calibrated probabilities.
 
@@ -154,6 +157,7 @@ class Model:
         """
         return self.predictor.predict_proba(images)
 
+    @known_arguments
     def values(self, images: Images) -> NDArray[np.float64]:
         """The numbers (N, T) that a model of numbers predicts, in the unit of the training data.
 
@@ -165,6 +169,7 @@ class Model:
         """
         return self.predictor.values(images)
 
+    @known_arguments
     def embed(self, images: Images) -> NDArray[np.float32]:
         """Features below the head (N, D).
 
@@ -207,6 +212,7 @@ class Model:
         return str(import_module(DISPLAY).renderer(self).fragment())
 
 
+@known_arguments
 def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = "auto") -> Model:
     """Load a trained model: `cs.load("runs/photos")`.
 
