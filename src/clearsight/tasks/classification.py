@@ -30,6 +30,7 @@ from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import LOSSES
 from clearsight.tasks.predictions import Prediction, class_predictions, unlike_words
 from clearsight.tasks.registry import register_task
+from clearsight.tasks.set_notes import few_calibration_images
 from clearsight.tasks.task import (
     BAR,
     Floats,
@@ -228,6 +229,10 @@ class Classification(Task):
         return self.conformal.sets(
             self.decode(outputs), options.coverage, options.sets, options.by_class, options.group
         )
+
+    def set_notes(self, options: PredictOptions) -> tuple[str, ...]:
+        """Classes, or all of them, that are in every set, as too few calibration images can exclude them."""
+        return () if self.conformal is None else few_calibration_images(self.conformal, self.names, options)
 
     def evaluate(
         self,
