@@ -62,7 +62,7 @@ def explain(
         from clearsight.report.picture_results import heat_files, write_heatmaps
 
         if not overwrite:
-            refuse_existing(folder, heat_files(stems, called))
+            refuse_existing(folder, heat_files(stems, called), "add --overwrite (in Python overwrite=True)")
     run = explained(
         predictor,
         given,

@@ -56,7 +56,8 @@ def locate(
         from clearsight.report.picture_results import write_located
 
         if not overwrite:
-            refuse_existing("", [str(path) for file in files for path in (file, file.with_suffix(".npz"))])
+            there = [str(path) for file in files for path in (file, file.with_suffix(".npz"))]
+            refuse_existing("", there, "add --overwrite (in Python overwrite=True)")
     found = []
     for number, one in enumerate(
         located(predictor, given, method=method, target=target, settings=settings, console=console or usual_console())
