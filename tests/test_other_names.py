@@ -49,7 +49,7 @@ def test_methods_of_models(digits_run):
 
 
 VERBS = (
-    "attack", "audit", "compare_models", "evaluate", "explain", "export", "gradient_correlation", "index", "landscape",
+    "attack", "compare_models", "evaluate", "explain", "export", "gradient_correlation", "index", "landscape",
     "load", "locate", "robustness", "search", "serve", "visualize",
 )  # fmt: skip
 
@@ -62,7 +62,7 @@ def test_arguments_of_verbs_that_do_not_exist(verb):
         getattr(cs, verb)("a", "b", enigne=3)
 
 
-@pytest.mark.parametrize("verb", ["fit", "compare"])
+@pytest.mark.parametrize("verb", ["fit", "compare", "audit"])
 def test_options_of_training_that_do_not_exist(verb):
     with pytest.raises(ConfigError, match=r"unknown option 'epoch' \(did you mean epochs"):
         getattr(cs, verb)("digits", epoch=3)
@@ -78,4 +78,4 @@ def test_arguments_of_methods_that_do_not_exist(verb, digits_run):
 
 def test_every_verb_is_tested_here():
     classes = {"ClearsightError", "ImageClassifier", "Model", "Run"}
-    assert {*VERBS, "fit", "compare", "build_model"} | classes == set(cs.__all__)
+    assert {*VERBS, "fit", "compare", "audit", "build_model"} | classes == set(cs.__all__)

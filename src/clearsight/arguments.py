@@ -98,6 +98,7 @@ class ArgumentError(ConfigError, TypeError):
 def known_arguments(function: Function) -> Function:
     """A decorator: an argument that the function does not have raises an ArgumentError that gives the nearest name."""
     parameters = inspect.signature(function).parameters
+    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values()), "what takes any option checks it itself"
     known = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     options = [name for name in known if name != "self"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.data.audit import Audit
 from clearsight.tasks import read
@@ -12,7 +11,6 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.task_options import task_options
 
 
-@known_arguments
 def audit(data: Any, *, console: Console | None = None, **options: Any) -> Audit:
     """Audit a data set without training: what `fit` would find, at the size it would use: `cs.audit("photos/")`.
 

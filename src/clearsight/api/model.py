@@ -127,7 +127,12 @@ class Model:
         """
         console, task = console or usual_console(), self.predictor.bundle.task
         member_of = None if group is None else _group(group)
-        about_sets = {"coverage": coverage, "sets": sets, "by_class": by_class or None, "group": member_of}
+        about_sets: dict[str, Any] = {
+            "coverage": coverage,
+            "sets": sets,
+            "by_class": by_class or None,
+            "group": member_of,
+        }
         given = {name: value for name, value in {**about_sets, "back_off": back_off}.items() if value is not None}
         if idle := [name for name in given if name not in task.predict_options]:
             raise ConfigError(

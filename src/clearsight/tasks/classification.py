@@ -23,7 +23,7 @@ from clearsight.calibration.prediction_sets import ConformalScores
 from clearsight.calibration.selection import calibrate
 from clearsight.data.dataset import Dataset, Listing, encode_labels
 from clearsight.data.targets import Stated, is_direction, one_hot
-from clearsight.errors import DataError
+from clearsight.errors import BundleError, DataError
 from clearsight.metrics import accuracy, log_loss
 from clearsight.tasks.classification_evaluation import ClassEvaluation, evaluate_classes
 from clearsight.tasks.evaluation import Evaluation
@@ -319,9 +319,28 @@ class Classification(Task):
         return cls(
             names,
             None if calibrator is None else Calibrator.load(calibrator),
-            None if conformal is None else ConformalScores.load(conformal),
+            None if conformal is None else _conformal(conformal, len(names)),
             None if point is None else OperatingPoint.load(point),
         )
+
+
+def _conformal(card: Mapping[str, Any], classes: int) -> ConformalScores:
+    """Scores of calibration images from a card; BundleError where its lists are not of the same images."""
+    found = ConformalScores.load(card)
+    images = len(found.labels)
+    lists = {**found.scores, **{f"groups by {name}": row for name, row in found.groups.items()}}
+    if wrong := [f"{len(row)} for {name}" for name, row in lists.items() if len(row) != images]:
+        raise BundleError(
+            "the model's card is inconsistent: its calibration images differ in number", found=", ".join(wrong),
+            expected=f"{images}, as many as labels", fix="restore the folder from a copy, or train again",
+        )  # fmt: skip
+    if outside := sorted({k for k in found.labels if not (isinstance(k, int) and 0 <= k < classes)}, key=str):
+        raise BundleError(
+            "the model's card is inconsistent: calibration images of classes that it does not have",
+            found=", ".join(map(str, outside[:5])), expected=f"0 to {classes - 1}",
+            fix="restore the folder from a copy, or train again",
+        )  # fmt: skip
+    return found
 
 
 class _Probabilities(CalibratedSoftmax):

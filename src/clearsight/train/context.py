@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -286,6 +287,14 @@ class TrainContext:
             return None
         return float(
             self.decided(f"seconds left for {what}", lambda: max(0.0, total - (time.perf_counter() - self.began)))
+        )
+
+    def used_up(self, each: float, left: float) -> str:
+        """That the budget was spent before training, and what to do. each: seconds of an epoch. left: of the budget."""
+        spent = time.perf_counter() - self.began
+        return (
+            f"one epoch takes {each:.1f} s here and {left:.0f} s of --budget {self.config.run.budget} are left: "
+            f"reading the images and choosing the recipe took {spent:.0f} s; give --budget {math.ceil(spent + each)}s or more"
         )
 
     def epoch_seconds(

@@ -188,7 +188,7 @@ def _plan(
         return _Plan(epochs, count, left)
     epochs = asked or min(most, int(left // each))
     if epochs < 1:
-        context.note(title, "left out", f"one epoch would take {each:.0f} s and {left:.0f} s of the budget are left")
+        context.note(title, "left out", context.used_up(each, left))
         return None
     if asked is None:
         context.note(f"epochs of {title}", str(epochs), words)
@@ -283,7 +283,7 @@ def _place_of_cut(context: TrainContext, frozen: Frozen) -> int:
         [(frozen.positions(split.folds[0][0]), frozen.positions(split.folds[0][1]))],
         frozen.positions(split.development),
         kernels=False,
-        progress=context.console.stage("looking for the cut", "candidates"),
+        progress=context.console.stage("comparing depths to train from", "heads"),
     )
     best = [max(c.accuracy for c in result.candidates if c.features == str(i)) for i in range(taps)]
     return int(np.argmax(best[:-1])) if taps > 1 else 0
