@@ -294,7 +294,8 @@ class TrainContext:
         spent = time.perf_counter() - self.began
         return (
             f"one epoch takes {each:.1f} s here and {left:.0f} s of --budget {self.config.run.budget} are left: "
-            f"reading the images and choosing the recipe took {spent:.0f} s; give --budget {math.ceil(spent + each)}s or more"
+            f"reading the images and choosing the recipe took {spent:.0f} s; "
+            f"give --budget {math.ceil(spent + each)}s or more"
         )
 
     def epoch_seconds(
