@@ -74,18 +74,18 @@ class Check:
     needed: int | None = None
 
     @property
-    def doubt(self) -> str:
+    def reason(self) -> str:
         """Why the images are too few, and how many would do; nothing where they are enough."""
         if self.status != "too few images":
             return ""
         if self.value is None or not math.isfinite(self.value):
             return f"the {self.what} could not be measured"
         if self.interval is None:
-            what, condition = "the range that counts of so few images fall into is too wide to tell", ""
+            what, condition = "the range that counts of so few images fall into is too wide to decide", ""
             number = None if self.needed is None else f"{self.needed:,} calibration and {self.needed:,} test images"
         else:
             what, condition = (
-                f"the 95% interval of the {self.what} is too wide to tell",
+                f"the 95% interval of the {self.what} is too wide to decide",
                 ", if the value stays as it is",
             )
             number = None if self.needed is None else f"{self.needed:,} images"
@@ -132,8 +132,10 @@ class PanelEntry:
 
     @property
     def why(self) -> str:
-        """Why there are too few images to tell, and about how many would do; nothing for another status."""
-        return "; ".join(check.doubt for check in self.checks if check.doubt) if self.status == "too few images" else ""
+        """Why there are too few images to decide, and about how many would do; nothing for another status."""
+        return (
+            "; ".join(check.reason for check in self.checks if check.reason) if self.status == "too few images" else ""
+        )
 
     @property
     def action(self) -> str:
