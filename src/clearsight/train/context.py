@@ -289,13 +289,15 @@ class TrainContext:
             self.decided(f"seconds left for {what}", lambda: max(0.0, total - (time.perf_counter() - self.began)))
         )
 
-    def used_up(self, each: float, left: float) -> str:
-        """That the budget was spent before training, and what to do. each: seconds of an epoch. left: of the budget."""
+    def used_up(self, left: float, each: float | None = None) -> str:
+        """That the budget was spent before training, and what to do. left: seconds of the budget. each: of an epoch, if
+        that was measured.
+        """
         spent = time.perf_counter() - self.began
+        epoch = "" if each is None else f"one epoch takes {each:.1f} s here and "
         return (
-            f"one epoch takes {each:.1f} s here and {left:.0f} s of --budget {self.config.run.budget} are left: "
-            f"reading the images and choosing the recipe took {spent:.0f} s; "
-            f"give --budget {math.ceil(spent + each)}s or more"
+            f"{epoch}{left:.0f} s of --budget {self.config.run.budget} are left: reading the images and choosing the "
+            f"recipe took {spent:.0f} s; give --budget {math.ceil(spent + (each or 1.0))}s or more"
         )
 
     def epoch_seconds(
