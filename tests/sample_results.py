@@ -22,6 +22,7 @@ from clearsight.retrieval import IndexResult, Neighbour, Retrieval, SearchResult
 from clearsight.tasks import Classification
 from clearsight.tasks.prediction_list import Predictions
 from clearsight.tasks.predictions import Prediction
+from clearsight.tasks.subgroups import Measured, SubgroupScore, SubgroupTable
 from clearsight.train.label_issues import LabelIssue, LabelIssues
 
 RNG = np.random.default_rng(0)
@@ -52,6 +53,14 @@ def robustness_report():
         sensitivity=(Sensitivity("object painted out: another answer", 30, 0.7, INTERVAL),),
         examples={name: tuple((pixels(), "cat") for _ in range(6)) for name in ("blur", "noise + blur")}, name="pets",
     )  # fmt: skip
+
+
+def subgroup_table():
+    rows = tuple(
+        SubgroupScore(f"site <{k}>", 40 - k, Measured(0.8 - 0.1 * k, INTERVAL), None, Measured(0.9, INTERVAL), None)
+        for k in range(3)
+    )
+    return SubgroupTable("site", "Accuracy", rows, least=5, few=2)
 
 
 def audit():
@@ -190,6 +199,6 @@ MADE = {
     "gradient_correlation": gradient_correlation, "leaderboard": leaderboard, "models": model_comparison,
     "visualization": visualization,
     "export": export, "predictions": predictions, "label_issues": label_issues,
-    "pictured_evaluation": pictured_evaluation,
+    "pictured_evaluation": pictured_evaluation, "subgroups": subgroup_table,
 }  # fmt: skip
 """A function for each result, without those that need a folder."""

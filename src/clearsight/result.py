@@ -76,14 +76,14 @@ class Result(ABC):
         return str(_renderer(self).fragment())
 
 
-def refuse_existing(folder: str | Path, names: Iterable[str]) -> None:
-    """Raise OutputError that names the first of these files that is in the folder."""
+def refuse_existing(folder: str | Path, names: Iterable[str], allow: str = "pass overwrite=True to `save`") -> None:
+    """Raise OutputError that names the first of these files that is in the folder. allow: how to have it replaced."""
     place = Path(folder).expanduser()
     for name in names:
         if (place / name).exists():
             raise OutputError(
                 f"{place / name} exists and is not overwritten",
-                fix="choose another folder, or pass overwrite=True to `save`",
+                fix=f"choose another folder, or {allow}",
             )
 
 

@@ -224,3 +224,19 @@ def test_groups_that_take_a_class_away_are_refused():
             assert "no training image of 'class 1'" in str(error)  # noqa: PT017
         else:
             assert 1 in labels[found.train]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, "of each class it is a whole number of images, at least one"),
+        ({"duplicates": np.arange(24)}, "of each class it is a whole number of images, at least one"),
+        ({"duplicates": np.repeat(np.arange(12), 2)}, "copies stay whole"),
+        ({"groups": np.repeat(np.arange(12), 4)}, "groups stay whole"),
+        ({"groups": np.repeat(np.arange(12), 4), "duplicates": np.repeat(np.arange(24), 2)}, "groups and copies stay"),
+    ],
+)
+def test_the_reason_for_another_share_names_only_what_is_there(options, reason):
+    labels = np.repeat([0, 1], 24 if "groups" in options else 12)
+    rule = split(labels, test_fraction=0.04, folds=2, **options)
+    assert f"were meant; {reason}" in rule.rule

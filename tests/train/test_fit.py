@@ -159,7 +159,7 @@ def test_every_fold_gives_a_network_validated_on_unseen_images(few_photos):
 @pytest.mark.long
 def test_folds_that_the_budget_does_not_last_for_are_left_out(few_photos, monkeypatch):
     title = "training the upper blocks"
-    left = {title: 3600.0, f"fold 2 of {title}": 3000.0, f"fold 3 of {title}": 500.0}
+    left = {"the upper blocks": 3600.0, title: 3600.0, f"fold 2 of {title}": 3000.0, f"fold 3 of {title}": 500.0}
     monkeypatch.setattr(TrainContext, "left", lambda self, what: left[what])
     fitted = fit(
         read(few_photos), TrainConfig.from_options(img_size=64, freeze="lower", budget="1h", epochs=1, folds=3)
@@ -177,6 +177,18 @@ def test_a_budget_too_small_for_an_epoch_is_reported(tmp_path, few_photos):
     run = cs.fit(few_photos, out=str(tmp_path / "run"), img_size=64, budget="0.01s")
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     assert decisions["training the upper blocks"]["choice"] == "left out"
+    why = r"^0 s of --budget 0.01s are left: reading .* took .* s; give --budget \d+s or more$"
+    assert re.search(why, decisions["training the upper blocks"]["why"])
+
+
+def test_a_budget_that_preparation_used_up_is_reported(noise, capsys):
+    labels = np.repeat(["a", "b"], 20)
+    run = cs.fit(noise(40), labels, budget="0.01s")
+    decisions = {d["what"]: d for d in run.metrics["recipe"]}
+    assert decisions["epochs"]["choice"] == "1"
+    assert re.search(r"the least there can be: .*give --budget \d+s or more", decisions["epochs"]["why"])
+    run = cs.fit(noise(40), labels, budget="1m", model="pixels+softmax")
+    assert {d["what"]: d["choice"] for d in run.metrics["recipe"]}["without effect"] == "--budget"
 
 
 @pytest.mark.parametrize("freeze", ["lower", pytest.param("none", marks=pytest.mark.long)])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.api.results import evaluation_images, saved
-from clearsight.arguments import at_least
+from clearsight.arguments import at_least, known_arguments
 from clearsight.attacks import AttackReport
 from clearsight.attacks.gradient import Norm
 from clearsight.console import Console, usual_console
@@ -15,6 +15,7 @@ from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource
 
 
+@known_arguments
 def attack(
     model: ModelSource,
     data: Any = None,

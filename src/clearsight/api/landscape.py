@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.api.results import saved
-from clearsight.arguments import at_least
+from clearsight.arguments import at_least, known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.derivatives import Landscape, Landscapes, Rates, survey
 from clearsight.disk import read_within
@@ -21,6 +21,7 @@ from clearsight.runs.images import known_images
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
 
 
+@known_arguments
 def landscape(
     model: ModelSource,
     data: Any = None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.errors import ConfigError
 from clearsight.localisation import Locations, Settings
@@ -13,6 +14,7 @@ from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource, predictor_of
 
 
+@known_arguments
 def locate(
     model: ModelSource,
     images: Any,
@@ -54,7 +56,8 @@ def locate(
         from clearsight.report.picture_results import write_located
 
         if not overwrite:
-            refuse_existing("", [str(path) for file in files for path in (file, file.with_suffix(".npz"))])
+            there = [str(path) for file in files for path in (file, file.with_suffix(".npz"))]
+            refuse_existing("", there, "add --overwrite (in Python overwrite=True)")
     found = []
     for number, one in enumerate(
         located(predictor, given, method=method, target=target, settings=settings, console=console or usual_console())

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.api.results import evaluation_images, saved
+from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.evaluation.robustness import RobustnessReport
 from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource, folder_of
 
 
+@known_arguments
 def robustness(
     model: ModelSource,
     data: Any = None,

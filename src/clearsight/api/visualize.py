@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.api.results import model_name, saved
-from clearsight.arguments import at_least
+from clearsight.arguments import at_least, known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.data.cache import PixelView
 from clearsight.errors import BundleError
@@ -23,6 +23,7 @@ from clearsight.runs.images import (
 from clearsight.runs.load import ModelSource, predictor_of
 
 
+@known_arguments
 def visualize(
     model: ModelSource,
     image: Any = None,

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the noise (default: 0)")
     parser.add_argument("--fast", action="store_true", help="do not measure faithfulness")
     parser.add_argument("--out", metavar="FOLDER", default="explained", help="folder to write (default: explained)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files of an earlier result in that folder")
 
 
 USES = {
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         settings = Settings(batch=arguments.batch_size, seed=arguments.seed, **given)
         found = explain(
             arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
-            faithfulness=not arguments.fast, out=arguments.out, overwrite=True, console=console,
+            faithfulness=not arguments.fast, out=arguments.out, overwrite=arguments.overwrite, console=console,
         )  # fmt: skip
     folder = Path(arguments.out).expanduser()
     pictures = [folder / f"{stem}.{found.method}.png" for stem in found.stems]

@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tight", action="store_true", help="windows: draw boxes closer, by the map within")
     parser.add_argument("--keep-ood", action="store_true", help="windows: also keep those that are out of distribution")
     parser.add_argument("--out", metavar="FILE.png", help="picture to write, or a folder (default: IMAGE.located.png)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files of an earlier result there")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         out = arguments.out or "."
         found = locate(
             arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
-            out=out, overwrite=True, console=console,
+            out=out, overwrite=arguments.overwrite, console=console,
         )  # fmt: skip
     pictures = picture_files([one.image for one in found], out)
     if arguments.json:

@@ -101,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
                     predictions += predictor.predict(path, **options)
                 except ImageError as error:
                     failed[path] = str(error)
+        for note in task.set_notes(PredictOptions(**options)) if sets_asked else ():
+            console.say(f"prediction sets: {note}")
     if arguments.json:
         print_json({"predictions": [asdict(a) for a in predictions], "failed": failed})
     else:

@@ -82,7 +82,7 @@ def _label_issues(run: Run, thing: str) -> str:
     """Label issues, in a line."""
     text = ""
     if run.label_issues and not run.label_issues.found:
-        text += "no label issues found\n"
+        text += "no label flagged as wrong, which is no proof that all are right\n"
     elif run.label_issues:
         n, file = len(run.label_issues.found), os.path.relpath(run.folder / "label_issues.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))

@@ -114,7 +114,7 @@ def assign(
         rest = np.setdiff1d(rest, test)
         whole = " in whole groups" if groups is not None else ""
         share = len(test) / (len(test) + len(rest))
-        asked = f" ({test_fraction:.0%} were meant; copies and groups stay whole)"
+        asked = f" ({test_fraction:.0%} were meant; {_why_not_exactly(rest, groups, duplicates)})"
         meant = "" if abs(share - test_fraction) < 0.01 else asked
         rules.append(f"{share:.0%} of the images{meant}, drawn by class{whole} with seed {seed}, are the test split")
     if len(val):
@@ -128,6 +128,17 @@ def assign(
     pairs = tuple((rest[number != k], rest[number == k]) for k in range(folds) if (number == k).any())
     rules.append(f"validation is the first of {folds} folds of the rest")
     return Split(pairs[0][0], pairs[0][1], test, pairs, True, "; ".join(rules))
+
+
+def _why_not_exactly(among: Indices, groups: Indices | None, duplicates: Indices | None) -> str:
+    """Why a part of the images is not as large as it was meant to be: what may not be separated, if anything is there
+    that may not.
+    """
+    whole = {"groups": groups, "copies": duplicates}
+    there = [name for name, of in whole.items() if of is not None and len(np.unique(of[among])) < len(among)]
+    if there:
+        return f"{' and '.join(there)} stay whole"
+    return "of each class it is a whole number of images, at least one"
 
 
 class _Units:

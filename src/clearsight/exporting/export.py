@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.arguments import known_arguments
 from clearsight.bundle import Bundle
 from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
@@ -85,6 +86,7 @@ class Export(Result):
         return "\n".join([*lines, f"\n  file     {os.path.relpath(self.path)}  ({self.bytes / 1e6:.1f} MB)"])
 
 
+@known_arguments
 def export(
     model: ModelSource,
     data: Any = None,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from clearsight.arguments import known_arguments
 from clearsight.errors import ConfigError
 from clearsight.serving.settings import ServeConfig
 
@@ -31,6 +32,7 @@ class Address:
     made: bool
 
 
+@known_arguments
 def serve(
     model: ModelSource,
     *,

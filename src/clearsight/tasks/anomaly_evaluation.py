@@ -82,7 +82,7 @@ class AnomalyEvaluation(Evaluation):
         """Anomalies are ranked above normal images better than by chance, and false alarms keep to the stated rate."""
         found = []
         if self.auroc is not None:
-            found.append(chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance"))
+            found.append(chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance", self.n))
         if self.false_alarms is not None:
             normal = self.n - self.anomalies
             flagged = round(self.false_alarms * normal)

@@ -212,9 +212,15 @@ class ClassEvaluation(Evaluation):
         commonest = max(range(len(images)), key=images.__getitem__)
         scores = self.calibrated
         return (
-            accuracy_entry(self.accuracy, self.accuracy_interval, images[commonest] / self.n, self.classes[commonest]),
+            accuracy_entry(
+                self.accuracy,
+                self.accuracy_interval,
+                images[commonest] / self.n,
+                self.classes[commonest],
+                images=self.n,
+            ),
             calibration_entry(
-                scores.debiased_ece, scores.debiased_ece_interval, scores.log_loss, self.frequency_log_loss
+                scores.debiased_ece, scores.debiased_ece_interval, scores.log_loss, self.frequency_log_loss, self.n
             ),
         )
 

@@ -99,8 +99,10 @@ class LabelsEvaluation(Evaluation):
     def promises(self) -> tuple[PanelEntry, ...]:
         """Labels are ranked better than by chance, and calibration."""
         return (
-            chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance"),
-            calibration_entry(self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies),
+            chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance", self.n),
+            calibration_entry(
+                self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies, self.n
+            ),
         )
 
     @staticmethod

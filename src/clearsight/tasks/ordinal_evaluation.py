@@ -77,8 +77,12 @@ class GradesEvaluation(Evaluation):
         images = self.confusion.sum(1)
         most = int(images.argmax())
         return (
-            accuracy_entry(self.accuracy, self.accuracy_interval, float(images[most] / self.n), self.names[most]),
-            calibration_entry(self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies),
+            accuracy_entry(
+                self.accuracy, self.accuracy_interval, float(images[most] / self.n), self.names[most], images=self.n
+            ),
+            calibration_entry(
+                self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies, self.n
+            ),
         )
 
     @staticmethod

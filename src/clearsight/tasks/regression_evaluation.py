@@ -87,7 +87,8 @@ class NumbersEvaluation(Evaluation):
             value, k = min(explained)
             deviations = self.truth[:, k] - self.truth[:, k].mean()
             interval = explained_interval(self.errors[:, k], deviations)
-            found.append(chance_entry(value, interval, "Explained variance", 0.0, "that of always predicting the mean"))
+            meaning = "that of always predicting the mean"
+            found.append(chance_entry(value, interval, "Explained variance", 0.0, meaning, self.n))
         if self.calibrated_on:
             worst = max(self.per_number, key=lambda s: abs(s.covered - self.coverage))
             covered = round(worst.covered * self.n)

@@ -378,6 +378,10 @@ class Task(ABC):
         """Which names the prediction set of each image holds (N, K); None where the task has no sets."""
         return None
 
+    def set_notes(self, options: PredictOptions) -> tuple[str, ...]:
+        """What a user should know of prediction sets with these options: those that are large for want of images."""
+        return ()
+
     def evaluate(
         self,
         outputs: Outputs,

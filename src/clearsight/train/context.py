@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -286,6 +287,17 @@ class TrainContext:
             return None
         return float(
             self.decided(f"seconds left for {what}", lambda: max(0.0, total - (time.perf_counter() - self.began)))
+        )
+
+    def used_up(self, left: float, each: float | None = None) -> str:
+        """That the budget was spent before training, and what to do. left: seconds of the budget. each: of an epoch, if
+        that was measured.
+        """
+        spent = time.perf_counter() - self.began
+        epoch = "" if each is None else f"one epoch takes {each:.1f} s here and "
+        return (
+            f"{epoch}{left:.0f} s of --budget {self.config.run.budget} are left: reading the images and choosing the "
+            f"recipe took {spent:.0f} s; give --budget {math.ceil(spent + (each or 1.0))}s or more"
         )
 
     def epoch_seconds(

@@ -130,7 +130,7 @@ def fit(
     for decision in left_out:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     for finding in prepared.audit.findings:
-        if finding.severity == "warning":
+        if finding.severity == "warning" or finding.code == "source":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
     context = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
     result = _train(context)

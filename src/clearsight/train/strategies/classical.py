@@ -42,6 +42,9 @@ def classical(context: TrainContext) -> TrainResult:
     if idle:
         options = ", ".join("--" + name.replace("_", "-") for name in idle)
         context.note("without effect", options, "a classical model has no training by gradient descent")
+    if context.budget is not None:
+        why = "a classical model is fitted once with each setting, however long that takes"
+        context.note("without effect", "--budget", why)
     rows = np.sort(np.concatenate([split.train, split.val]))
     began = time.perf_counter()
     network, features = _described(context, descriptor, rows)

@@ -60,6 +60,10 @@ class _Plan:
 def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch."""
     data, split, title = context.data, context.data.split, "training the upper blocks"
+    left = context.left("the upper blocks")
+    if left == 0 and context.config.optimization.epochs is None:  # their inputs would cost time for nothing
+        context.note(title, "left out", context.used_up(left))
+        return None
     place = _place_of_cut(context, frozen)
     at = frozen.probe.taps[place]
     views, answering = _training_views(context, frozen), len(frozen.probe.views)
@@ -188,7 +192,7 @@ def _plan(
         return _Plan(epochs, count, left)
     epochs = asked or min(most, int(left // each))
     if epochs < 1:
-        context.note(title, "left out", f"one epoch would take {each:.0f} s and {left:.0f} s of the budget are left")
+        context.note(title, "left out", context.used_up(left, each))
         return None
     if asked is None:
         context.note(f"epochs of {title}", str(epochs), words)
@@ -283,7 +287,7 @@ def _place_of_cut(context: TrainContext, frozen: Frozen) -> int:
         [(frozen.positions(split.folds[0][0]), frozen.positions(split.folds[0][1]))],
         frozen.positions(split.development),
         kernels=False,
-        progress=context.console.stage("looking for the cut", "candidates"),
+        progress=context.console.stage("comparing depths to train from", "heads"),
     )
     best = [max(c.accuracy for c in result.candidates if c.features == str(i)) for i in range(taps)]
     return int(np.argmax(best[:-1])) if taps > 1 else 0

@@ -78,6 +78,8 @@ def _epochs(
     if left is not None:
         per_epoch = context.decided("epoch seconds", lambda: context.epoch_seconds(network, config, groups))
         epochs = int(np.clip(left // per_epoch, 1, 60))
+        if left < per_epoch:
+            return epochs, f"the least there can be: {context.used_up(left, per_epoch)}"
         return (
             epochs,
             f"one takes {per_epoch:.1f} s here, and {left:.0f} s of --budget {context.config.run.budget} are left",

@@ -125,10 +125,12 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
     tie = f", and of the {equals} that share it the lowest log loss" if equals > 1 else ""
+    others = len(result.candidates) - len(alone)
+    more = f" on single views ({others} more average over views)" if others else ""
     context.note(
         "head",
         chosen.words(),
-        f"highest validation accuracy, {chosen.accuracy:.1%}, of {len(alone)} candidates{tie}; "
+        f"highest validation accuracy, {chosen.accuracy:.1%}, of {len(alone)} candidates{more}{tie}; "
         f"the best on the last features alone reached {best_of(result, 'last features').accuracy:.1%}",
     )
     if at_edge(chosen, alone):
