@@ -30,8 +30,8 @@ from clearsight.exporting import export as _export
 from clearsight.predictor import Images, Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.serving.launch import serve as _serve
+from clearsight.tasks.predict_options import PredictOptions, check_effect
 from clearsight.tasks.prediction_list import Predictions, kept_items
-from clearsight.tasks.task import PredictOptions
 
 DISPLAY = "clearsight.api.run_display"
 """The module that knows how models and runs are shown, loaded by name at the first display."""
@@ -134,11 +134,7 @@ class Model:
             "group": member_of,
         }
         given = {name: value for name, value in {**about_sets, "back_off": back_off}.items() if value is not None}
-        if idle := [name for name in given if name not in task.predict_options]:
-            raise ConfigError(
-                f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect with this model",
-                found=f"a model of {task.name}", fix="leave that out",
-            )  # fmt: skip
+        check_effect(given, task.predict_options, task.name)
         options = PredictOptions(**given)
         inputs, bundle = self.predictor.inputs(images), self.predictor.bundle
         rows = self.predictor.predict(inputs, console.stage("predicting"), **vars(options))

@@ -69,17 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
         from clearsight.calibration.prediction_sets import Method
         from clearsight.runs.load import load_predictor
-        from clearsight.tasks.task import COVERAGE, PredictOptions
+        from clearsight.tasks.predict_options import COVERAGE, PredictOptions, check_effect, group_of
 
         predictor = load_predictor(arguments.run, engine=arguments.engine)
         task = predictor.bundle.task
-        given = [name for name in OPTIONS if getattr(arguments, name) is not None]
-        if idle := ["--" + name.replace("_", "-") for name in given if name not in task.predict_options]:
-            raise ConfigError(
-                f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect with this model",
-                found=f"a model of {task.name}",
-                fix="leave that out",
-            )
+        given = ["--" + name.replace("_", "-") for name in OPTIONS if getattr(arguments, name) is not None]
+        check_effect(given, task.predict_options, task.name)
         advance = console.stage("predicting") if len(paths) > 16 else None
         predictions: list[Any] = []
         coverage = COVERAGE if arguments.coverage is None else arguments.coverage
@@ -90,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         asked = coverage if sets_asked else None
         options: dict[str, Any] = {
             "coverage": coverage, "sets": sets, "by_class": by_class, "back_off": back_off,
-            "group": _group(arguments.group),
+            "group": None if arguments.group is None else group_of(arguments.group, "--group"),
         }  # fmt: skip
         failed: dict[str, str] = {}
         try:
@@ -112,13 +107,3 @@ def run(arguments: argparse.Namespace) -> int:
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0
-
-
-def _group(words: str | None) -> tuple[str, str] | None:
-    """The column and the value of --group."""
-    if words is None:
-        return None
-    column, sign, value = words.partition("=")
-    if not (sign and column and value):
-        raise ConfigError(f"--group {words} names no group", expected="COLUMN=VALUE, such as site=A")
-    return column, value

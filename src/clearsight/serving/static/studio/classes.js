@@ -28,7 +28,7 @@ export const classes = {
         h("p", { class: "label" }, answer.label),
         h("p", { class: "sure" }, h("strong", {}, percent(answer.probability)), " probability, ", uncertainty(answer.uncertainty),
           h("span", { class: "soft" }, ` (${answer.uncertainty.toFixed(2)})`)),
-        unlike(answer),
+        unlike(answer), parent(answer),
         probabilities, calibrated(card), oodNote(answer),
         answer.set === null
           ? h("p", { class: "note soft" }, "No prediction sets: the model was not calibrated.")
@@ -62,6 +62,10 @@ export const classes = {
     };
   },
 };
+
+/** In a tree of classes the deepest parent that is probable enough, where the class itself is not. */
+const parent = (answer) => answer.back_off && answer.back_off !== answer.label && !answer.is_ood
+  && h("p", { class: "parent" }, "Probable enough: the parent ", h("strong", {}, answer.back_off), `, ${percent(answer.back_off_probability)}`);
 
 const name = (answer) => (answer.is_ood ? `unknown; nearest ${answer.label}` : answer.label);
 
