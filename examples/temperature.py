@@ -14,6 +14,7 @@ from clearsight.data.loader import Images
 from clearsight.metrics import accuracy, expected_calibration_error, reliability_bins, softmax
 from clearsight.models.zoo import build_model
 from clearsight.train.loop import logits_of
+from clearsight.wording import percent
 from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 
@@ -57,8 +58,8 @@ def study(short: bool, seed: int) -> Found:
         figure,
         {
             "temperature": f"{temperature:.3f}",
-            "right, before and after": f"{right[0]:.1%}, {right[1]:.1%}",
-            "expected calibration error, before and after": f"{before:.2%}, {after:.2%}",
+            "right, before and after": f"{percent(right[0])}, {percent(right[1])}",
+            "expected calibration error, before and after": f"{percent(before, 2)}, {percent(after, 2)}",
         },
         {
             "the network was too sure, its temperature is above 1": temperature > 1.1,

@@ -246,7 +246,7 @@ def test_groups_of_the_table_are_known_after_training(tmp_path, capsys):
     image = str(tmp_path / "0.png")
     assert run.model.predict(image, group={"site": "A"})[0].set == ("dark",)
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=B"]) == 0
-    assert "at 90%: dark" in capsys.readouterr().out
+    assert "at 90 %: dark" in capsys.readouterr().out
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=C"]) == 2
     assert "no calibration image has site 'C'; found A, B" in capsys.readouterr().err
 

@@ -23,6 +23,7 @@ from clearsight.train.recipe import plan
 from clearsight.train.strategies.fine_tune import layer_groups
 from clearsight.train.strategies.from_scratch import new_network
 from clearsight.train.strategies.probe import new_probe, weighted_targets
+from clearsight.wording import percent, points
 
 fit = partial(fit_and_check, find_issues=False)
 
@@ -65,7 +66,7 @@ def test_photographs_get_a_head_on_pretrained_features(photos):
     right = fitted.val_logits.argmax(1) == fitted.prepared.labels[fitted.validation_indices]
     means = [right[np.isin(fitted.validation_indices, val_rows)].mean() for _, val_rows in fitted.prepared.split.folds]
     assert len(means) == 5
-    assert agree.choice == f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}"
+    assert agree.choice == f"{percent(min(means))} to {percent(max(means))}, deviation {points(np.std(means, ddof=1))}"
 
 
 def test_soft_labels_teach_a_network_how_sure_to_be():

@@ -17,6 +17,7 @@ from clearsight.console import terminal
 from clearsight.disk import read_within
 from clearsight.errors import BundleError, ConfigError
 from clearsight.train.config import TrainConfig
+from clearsight.wording import percent
 
 if TYPE_CHECKING:
     from clearsight.diagnosis import Diagnosis
@@ -93,7 +94,7 @@ def words_of(diagnosis: Diagnosis) -> str:
     lines = [
         f"{facts['steps']:.0f} steps"
         + (f", loss {loss:.3g} (chance {facts['loss_of_chance']:.3g})" if _known(loss) else ", loss not a number")
-        + (f", validation accuracy {accuracy:.1%} (chance {chance:.1%})" if _known(accuracy) else "")
+        + (f", validation accuracy {percent(accuracy)} (chance {percent(chance)})" if _known(accuracy) else "")
     ]
     if diagnosis.healthy:
         lines.append(diagnosis.summary)

@@ -14,6 +14,7 @@ from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig, seconds
+from clearsight.wording import percent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +70,6 @@ def run(arguments: argparse.Namespace) -> None:
     on = "validation" if found.folds == 1 else f"{found.folds} folds (mean and standard deviation)"
     print(
         f"\nbest of {len(found.trials)}: log loss {loss}, accuracy {right} on {on}\n"
-        + "".join(f"  {share:4.0%}  {option}\n" for option, share in list(found.importance.items())[:5])
+        + "".join(f"  {percent(share, 0):>5}  {option}\n" for option, share in list(found.importance.items())[:5])
         + f"\n  report   {page}\n  next     {command}"
     )

@@ -80,7 +80,7 @@ def crop(shape: Sequence[int], generator: torch.Generator, *, least: float, rati
     """A part of `least` to all of the area, enlarged to the whole [Szegedy 2014, section 6]: matrices (N, 3, 3).
 
     Its sides, each as a share of the image's own, are to each other as up to `ratio` to 1 either way, less where the
-    part would not fit. The paper takes 8% to 100%; such small parts often miss what the label names.
+    part would not fit. The paper takes 8 % to 100 %; such small parts often miss what the label names.
     """
     n = shape[0]
     u = torch.rand(n, 4, generator=generator)

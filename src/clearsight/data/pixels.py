@@ -187,17 +187,16 @@ def opened_content(image: Image.Image) -> bytes | None:
         return None
     try:
         with _PILLOW:
-            if image.tell():
-                return None
-            place = stream.tell()
+            place = stream.seek(0, io.SEEK_CUR)
             stream.seek(0)
             content = bytes(stream.read())
             stream.seek(place)
         with Image.open(io.BytesIO(content), formats=FORMATS) as again:
-            as_opened = (again.format, again.size, again.mode) == (image.format, image.size, image.mode)
-    except (OSError, ValueError, AttributeError):  # a stream that is closed or does not seek
+            # a tile is a part of the file still to be decoded: another frame has others
+            opened, given = ((one.format, one.size, one.mode, one.tile) for one in (again, image))
+    except (OSError, ValueError, AttributeError, TypeError):  # a stream that is closed or does not seek
         return None
-    return content if as_opened else None
+    return content if given == opened else None
 
 
 def pillow_header(image: Image.Image, name: str) -> Header:

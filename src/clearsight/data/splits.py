@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.errors import DataError
-from clearsight.wording import count
+from clearsight.wording import count, percent
 
 Indices = NDArray[np.int64]
 
@@ -114,9 +114,11 @@ def assign(
         rest = np.setdiff1d(rest, test)
         whole = " in whole groups" if groups is not None else ""
         share = len(test) / (len(test) + len(rest))
-        asked = f" ({test_fraction:.0%} were meant; copies and groups stay whole)"
+        asked = f" ({percent(test_fraction, 0)} were meant; copies and groups stay whole)"
         meant = "" if abs(share - test_fraction) < 0.01 else asked
-        rules.append(f"{share:.0%} of the images{meant}, drawn by class{whole} with seed {seed}, are the test split")
+        rules.append(
+            f"{percent(share, 0)} of the images{meant}, drawn by class{whole} with seed {seed}, are the test split"
+        )
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
         return Split(rest, val, test, pairs, False, "; ".join(rules) or "as the data states")

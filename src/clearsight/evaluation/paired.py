@@ -13,6 +13,7 @@ from scipy.stats import norm
 from clearsight.metrics import accuracy, log_loss, wilson_interval
 from clearsight.metrics.comparison import mcnemar
 from clearsight.result import Result
+from clearsight.wording import percent
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class ModelComparison(Result, Sequence[Paired]):
         lines = [f"{'':<{width}}  accuracy  log loss  against the model alone"]
         for number, row in enumerate(self):
             words = row.words() if number else ""
-            lines.append(f"{row.name:<{width}}  {row.accuracy:8.1%}  {row.log_loss:8.3f}  {words}".rstrip())
+            lines.append(f"{row.name:<{width}}  {percent(row.accuracy):>9}  {row.log_loss:8.3f}  {words}".rstrip())
         return "\n".join(lines)
 
 

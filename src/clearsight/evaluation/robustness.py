@@ -23,6 +23,7 @@ from clearsight.evaluation.image_changes import CHANGES, painted_out, turned
 from clearsight.metrics import wilson_interval
 from clearsight.predictor import Images, Predictor
 from clearsight.result import Result
+from clearsight.wording import percent
 
 Floats = NDArray[np.float32]
 
@@ -102,16 +103,16 @@ class RobustnessReport(Result):
     def text(self) -> str:
         """A line for each change: accuracy at its five steps, and the step at which the model fails."""
         width = max(len(name) for name in ("accuracy at step", *self.rows))
-        lines = [f"{self.images:,} images, accuracy {self.accuracy:.1%} unchanged\n"]
+        lines = [f"{self.images:,} images, accuracy {percent(self.accuracy)} unchanged\n"]
         lines.append(f"  {'accuracy at step':<{width}}      1      2      3      4      5  fails at")
         for name, steps in self.rows.items():
-            shares = " ".join(f"{s.accuracy:6.1%}" for s in steps)
+            shares = " ".join(f"{percent(s.accuracy):>7}" for s in steps)
             fails, worst = self.fails[name], steps[-1].confusion
             text = f"; at step 5 mostly {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
             amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
             verdict = "never" if fails is None else f"step {fails}{amount}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
-        lines += [f"  {s.edit}: {s.changed:.1%} of {s.images:,} images" for s in self.sensitivity]
+        lines += [f"  {s.edit}: {percent(s.changed)} of {s.images:,} images" for s in self.sensitivity]
         return "\n".join(lines)
 
 

