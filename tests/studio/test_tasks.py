@@ -151,7 +151,7 @@ def test_an_anomaly_is_shown(visit, detector_studio, plates, tmp_path, scheme, w
     assert page.get_by_role("button", name="Draw one").count() == 1, "the images are small and gray"
     give(page, tmp_path / "whole.png")
     assert text(page, "#answer .label") == "normal"
-    assert re.match(r"\d+\.\d% of normal images score as high\.", text(page, "#answer .sure"))
+    assert re.match(r"\d+\.\d % of normal images score as high\.", text(page, "#answer .sure"))
     share = float(text(page, "#answer .bar-value").strip("<>%"))
     give(page, tmp_path / "spot.png")
     expect(page.locator("#answer .label")).to_have_text("an anomaly")

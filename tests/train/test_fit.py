@@ -120,7 +120,7 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     kept = decisions["training the upper blocks"]
     assert "validation accuracy" in kept["why"]
-    new, old, joined = (float(share) for share in re.findall(r"([\d.]+)%", kept["why"])[:3])
+    new, old, joined = (float(share) for share in re.findall(r"([\d.]+) %", kept["why"])[:3])
     alone = {"kept": new, "not kept": old}
     assert alone.get(kept["choice"], joined) >= joined, "one alone only where it is better than both"
     decided = json.loads((run.folder / "config.json").read_text())["recipe"]

@@ -27,7 +27,7 @@ SAVED = "diagnosis.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", nargs="?", help="a run's folder, or labelled images")
+    parser.add_argument("target", metavar="TARGET", nargs="?", help="folder of a run, or labelled images")
     add_config(parser)
 
 

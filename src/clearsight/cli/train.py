@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", nargs="?", help="the labelled images")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help="labelled images: a folder, a table, an archive or a built-in name"
+    )
     add_config(parser)
 
 

@@ -18,13 +18,15 @@ from clearsight.wording import percent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", nargs="?", help="the labelled images")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help="labelled images: a folder, a table, an archive or a built-in name"
+    )
     parser.add_argument(
         "--trials",
         type=int,
         default=30,
         metavar="N",
-        help="settings in the study, those of earlier searches with the same options included (default: 30)",
+        help="number of trials, those of earlier searches with the same options included (default: 30)",
     )
     add_config(parser)
 

@@ -193,7 +193,7 @@ def opened_content(image: Image.Image) -> bytes | None:
             stream.seek(place)
         with Image.open(io.BytesIO(content), formats=FORMATS) as again:
             # a tile is a part of the file still to be decoded: another frame has others
-            opened, given = ((one.format, one.size, one.mode, one.tile) for one in (again, image))
+            opened, given = ((one.format, one.size, one.mode, getattr(one, "tile", None)) for one in (again, image))
     except (OSError, ValueError, AttributeError, TypeError):  # a stream that is closed or does not seek
         return None
     return content if given == opened else None

@@ -143,7 +143,7 @@ class DataConfig:
 
     resize_mode: str = option(
         "squash",
-        "how images are resized to the input size",
+        "method of resizing images to the input size",
         choices={
             "squash": "the whole image, stretched",
             "pad": "the whole image, padded",
@@ -155,11 +155,13 @@ class DataConfig:
         None, "side of the square input in pixels (default: the network's own)", within="[1, 4096]"
     )
     test_fraction: float = option(
-        0.25, "share of the images for the test split if the data states none, 0 to 1", within="(0, 1)"
+        0.25, "share of the images for the test split if the data has none, 0 to 1", within="(0, 1)"
     )
     task: str = option("auto", "what to predict", choices=known_tasks)
     angle: str | None = option(
-        None, "unit of targets that are angles, for which 359 and 1 degrees are near", choices=("degrees", "radians")
+        None,
+        "unit of targets that are angles, of which 359 and 1 degrees are close (default: no angles)",
+        choices=("degrees", "radians"),
     )
     within: str | None = option(None, "range of the predicted numbers, such as -30,30 (default: none)")
     normal: str | None = option(
@@ -187,7 +189,9 @@ class ModelConfig:
     """Which network, and where its weights come from."""
 
     model: str = option("auto", "name of the network: one of `clearsight models`, timm/NAME, or auto")
-    model_arg: dict[str, Any] = option({}, "option of the network, such as residual=false or dropout=0.5; repeatable")
+    model_arg: dict[str, Any] = option(
+        {}, "option of the network, such as residual=false or dropout=0.5, may be given several times (default: none)"
+    )
     init: str | None = option(
         None,
         "initialisation of random weights, or best-of:xavier,he,... to try several (default: that of the network)",
@@ -245,7 +249,7 @@ class OptimizationConfig:
     val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
     amp: str = option(
         "auto",
-        "number format of mixed precision",
+        "number format for mixed precision",
         choices={
             "auto": "bf16 where the processor has it",
             "bf16": "bfloat16, weights float32",

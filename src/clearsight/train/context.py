@@ -149,8 +149,9 @@ class TrainContext:
         if len(means) > 1:
             self.note(
                 what,
-                f"{percent(min(means))} to {percent(max(means))}, deviation {points(np.std(means, ddof=1))}",
-                f"{of} of {len(means)} fits, each evaluated on the fold left out; {percent(np.mean(means))} on average",
+                f"{percent(min(means))} to {percent(max(means))}, deviation {points(float(np.std(means, ddof=1)))}",
+                f"{of} of {len(means)} fits, each evaluated on the fold left out; "
+                f"{percent(float(np.mean(means)))} on average",
             )
 
     def resolved(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> TrainConfig:
