@@ -125,7 +125,17 @@ def _surveyed(
 
 
 def recorded_rates(run: Path) -> Rates | None:
-    """The rates in a run's history.csv; None where no network was trained by gradient descent."""
+    """The rates in a run's history.csv; None where no network was trained by gradient descent.
+
+    Args:
+        run: folder of the run.
+
+    Returns:
+        The learning rates, or None.
+
+    Raises:
+        BundleError: history.csv cannot be read.
+    """
     path = run / "history.csv"
     content = read_within(run, path.name) if path.is_file() else b""
     try:

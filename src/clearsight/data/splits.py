@@ -49,11 +49,25 @@ class Split:
         return np.sort(np.concatenate([self.train, self.val])) if self.carved_validation else self.train
 
     def also_tested(self, more: Indices) -> Split:
-        """The same with more images in the test split."""
+        """The same with more images in the test split.
+
+        Args:
+            more: indices of images.
+
+        Returns:
+            A new split.
+        """
         return replace(self, test=np.sort(np.concatenate([self.test, more])))
 
     def without(self, rows: Indices) -> Split:
-        """The same without these images among those that may be learned from or validated on; the test split stays."""
+        """The same without these images among those that may be learned from or validated on; the test split stays.
+
+        Args:
+            rows: indices of images.
+
+        Returns:
+            A new split.
+        """
         train, val = (np.setdiff1d(part, rows) for part in (self.train, self.val))
         folds = tuple((np.setdiff1d(fit, rows), np.setdiff1d(val_rows, rows)) for fit, val_rows in self.folds)
         return replace(self, train=train, val=val, folds=folds)
