@@ -1,4 +1,4 @@
-"""A network trained to the end is too sure; dividing its logits by one number mends that and changes no answer.
+"""A network trained to the end is too sure; dividing its logits by one number corrects that and changes no prediction.
 
 Training goes on lowering the loss of images that are right already, by making logits larger. One temperature, fitted
 on images held out, calibrates the probabilities: predictions with a confidence of 80 % are correct in 80 % of cases.

@@ -1,4 +1,4 @@
-"""Desert or beach: the two commonest colours of a picture may be enough to say where it was taken.
+"""Desert or beach: the two most common colours of an image may be enough to recognise where it was taken.
 
 Each picture becomes eight numbers, its two commonest colours and their shares; the nearest neighbour among those
 known answers. It works as long as the scenes differ in colour, and knows nothing else: in half the light, in gray, or

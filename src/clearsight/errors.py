@@ -20,8 +20,8 @@ class ClearsightError(Exception):
         fix: what the user can do now, such as a command.
 
     Example:
-        >>> str(ClearsightError("the image is damaged", found="a.jpg", fix="leave it out"))
-        'the image is damaged; found a.jpg. Leave it out.'
+        >>> str(ClearsightError("the image is damaged", found="a.jpg", fix="omit it"))
+        'the image is damaged; found a.jpg. Omit it.'
     """
 
     def __init__(self, happened: str, *, found: object = None, expected: object = None, fix: str | None = None) -> None:

@@ -122,7 +122,7 @@ def test_the_verdict_states_the_numbers_of_the_evaluation(page: Callable[..., Pa
     test = evaluated([[18, 2], [2, 18]], ("cat", "dog"), indices=np.zeros(40, int), images=["#0"] * 40)
     assert f"{test.accuracy:.3f} {test.ece:.3f}" == "0.900 0.000"
     text = page(evaluation=test).text
-    assert "Accuracy 90.0 % on 40 test images that training did not use (95 % interval 76.9 % to 96.0 %)" in text
+    assert "Accuracy 90.0 % on 40 test images that were not used in training (95 % interval 76.9 % to 96.0 %)" in text
     assert "Its mean confidence is 90.0 %, and" in text
     assert "the calibration error is 0.0 points (95 % interval 0.0 to" in text
     assert "0.0 points before calibration)" in text

@@ -36,7 +36,7 @@ def compare(
 
     Raises:
         ConfigError: no model could be trained on these images.
-        CheckpointError: `out` was begun with other data or options.
+        CheckpointError: `out` was started with other data or options.
         OutputError: `out` is in use.
     """
     from clearsight.evaluation.leaderboard import rank_models

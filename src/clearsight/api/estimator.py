@@ -119,9 +119,7 @@ def _require_effect(config: TrainConfig) -> None:
     if config.data.task not in ("auto", "classification"):
         idle.append(f"--task {config.data.task}")
     if idle:
-        raise ConfigError(
-            f"{', '.join(idle)}: without effect in ImageClassifier", fix="leave that out, or use `cs.fit(X, y)`"
-        )
+        raise ConfigError(f"{', '.join(idle)}: no effect in ImageClassifier", fix="omit it, or use `cs.fit(X, y)`")
 
 
 def _require_distinct(classes: NDArray[Any]) -> None:

@@ -135,9 +135,7 @@ class Model:
             raise ConfigError("group names one column and a value", found=repr(group), expected='{"site": "A"}')
         task = self.predictor.bundle.task
         if "group" not in task.predict_options:
-            raise ConfigError(
-                "group has no effect with this model", found=f"a model of {task.name}", fix="leave it out"
-            )
+            raise ConfigError("group has no effect with this model", found=f"a model of {task.name}", fix="omit it")
         return next(iter(group.items()))
 
     def predict_proba(self, images: Images) -> NDArray[np.float64]:

@@ -46,7 +46,9 @@ def match(image: ArrayLike, template: ArrayLike, *, normalised: bool = True) -> 
     """
     f, t = np.asarray(image, np.float32), np.asarray(template, np.float32)
     if f.ndim != t.ndim or f.ndim not in (2, 3) or (f.ndim == 3 and f.shape[2] != t.shape[2]):
-        raise DataError("image and template are of different kinds", found=f"shapes {f.shape} and {t.shape}")
+        raise DataError(
+            "image and template have different numbers of channels", found=f"shapes {f.shape} and {t.shape}"
+        )
     if t.shape[0] > f.shape[0] or t.shape[1] > f.shape[1]:
         raise DataError(
             "the template is larger than the image",

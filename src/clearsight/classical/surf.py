@@ -39,7 +39,7 @@ def surf(
         threshold: smallest determinant of the Hessian, of an image in [0, 1].
         octaves: number of octaves, at least 1.
         upright: leave out the orientation (U-SURF), for pictures that are not turned.
-        limit: keep the strongest so many, 0 for all. An image without any gives K = 0. Scales are the paper's, 1.2 for
+        limit: number of the strongest to keep, 0 for all. An image without any gives K = 0. Scales: the paper's, 1.2 is
             the filter of 9 pixels: three quarters of a blob's standard deviation.
 
     Returns:

@@ -1,7 +1,7 @@
 """Train models from colour histograms to fine-tuned networks on one split, rank them, and recommend one.
 
 The ranking uses the validation images; the test images are evaluated once, when all models are trained. The same
-command goes on with a comparison that was interrupted. Every model is kept in OUT/candidates/NAME
+command resumes a comparison that was interrupted. Every model is kept in OUT/candidates/NAME
 and used like any other run.
 """
 

@@ -1,4 +1,4 @@
-"""Say why a run does not learn: verdict, evidence, and the command that cures it.
+"""Say why a run does not learn: verdict, evidence, and the command that fixes it.
 
 TARGET is a folder written by `clearsight train`, whose saved diagnosis is shown, or labelled images, on which a network
 is then trained for a minute at most. The exit code is 0 with or without faults; `--json` lists them.

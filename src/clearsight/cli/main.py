@@ -2,7 +2,7 @@
 
 Nothing heavy is imported here; `clearsight --help` starts without torch. What is imported at all is imported inside
 `main`, where Ctrl-C is answered in one line. Exit codes: 0 done, 1 a defect of ours (with
-its traceback), 2 something the user can mend, 130 interrupted.
+its traceback), 2 something the user can correct, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(
             "clearsight: interrupted; what was finished is kept, nothing is half-written. "
-            "The same command goes on with a comparison or a search for settings; a training goes on with --resume.",
+            "The same command resumes a comparison or a search for settings; --resume resumes a training.",
             file=sys.stderr,
         )
         return 130

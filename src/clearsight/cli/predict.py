@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigError(
                 f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect with this model",
                 found=f"a model of {task.name}",
-                fix="leave that out",
+                fix="omit it",
             )
         advance = console.stage("predicting") if len(paths) > 16 else None
         predictions: list[Any] = []

@@ -1,7 +1,7 @@
 """Search for better training options by trying them: rate, batch, decay, optimiser, augmentation, width, depth.
 
 Options given here are fixed and not searched. --folds K scores each trial on K folds in turn instead of on validation
-alone. The study is kept in OUT/study.db: the same command goes on with it. The test images are not touched.
+alone. The study is kept in OUT/study.db: the same command resumes it. The test images are not touched.
 """
 
 from __future__ import annotations

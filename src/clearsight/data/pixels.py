@@ -128,7 +128,7 @@ def image_header(content: bytes, name: str) -> Header:
                 alpha=_has_alpha(image),
             )
         except Exception as error:  # a broken header can fail anywhere inside a plug-in
-            raise ImageError(f"{name} does not open", found=_reason(error)) from error
+            raise ImageError(f"{name} cannot be opened", found=_reason(error)) from error
 
 
 def decode_image(
@@ -144,7 +144,7 @@ def decode_image(
         try:
             bits = _bits(image, content)
         except Exception as error:  # a broken header can fail anywhere inside a plug-in
-            raise ImageError(f"{name} does not open", found=_reason(error)) from error
+            raise ImageError(f"{name} cannot be opened", found=_reason(error)) from error
         kind = image.format
         try:
             if kind in ("JPEG", "MPO"):  # decode at 1/2, 1/4 or 1/8 scale where that still exceeds the need
@@ -296,7 +296,7 @@ def _open(content: bytes, name: str) -> Image.Image:
             expected="BMP, GIF, JPEG, PNG, PPM, TIFF or WebP of 8 or 16 bits",
         ) from error
     except Exception as error:  # a broken header can fail anywhere inside a plug-in
-        raise ImageError(f"{name} does not open", found=_reason(error)) from error
+        raise ImageError(f"{name} cannot be opened", found=_reason(error)) from error
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:

@@ -170,7 +170,7 @@ def rank_models(
     dataset = read_exclusive(data, "compare", data_dir=config.data.data_dir)
     if images is not None:
         dataset = sampled(dataset, images, config.run.seed)
-    scanned = scan(dataset, console.stage("looking at the files"))
+    scanned = scan(dataset, console.stage("inspecting the files"))
     chosen = _candidates(candidates, scanned)
     folder = _folder(config, dataset, [candidate.name for candidate in chosen], images)
     done: dict[str, dict[str, Any]] = {}
@@ -207,7 +207,7 @@ def _candidates(names: Sequence[str] | None, scanned: Scan) -> tuple[Candidate, 
 
 
 def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int | None) -> Path:
-    """The folder to write, new or to go on with; CheckpointError where it was begun with other data or options."""
+    """The folder to write, new or to go on with; CheckpointError where it was started with other data or options."""
     about = {
         "data": dataset.origin, "candidates": names, "images": images, "seed": config.run.seed,
         "test_fraction": config.data.test_fraction, "folds": config.data.folds,

@@ -50,7 +50,7 @@ class Paired:
         return (
             f"{100 * self.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {self.gained} won, "
             f"{self.lost} lost, p = {self.p_value:.2g}"
-            + ("; not to be trusted, as some of these images were trained on" if self.knows else "")
+            + ("; biased, as some of these images were used in training" if self.knows else "")
         )
 
 

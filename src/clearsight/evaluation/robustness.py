@@ -139,7 +139,7 @@ def measure_robustness(
         if word not in CHANGES:
             raise ConfigError(f"unknown change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES))
     if not parts:
-        raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="leave it out for all")
+        raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="omit it for all")
     if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
         raise ConfigError(f"{doubled!r} names a change twice", fix="name each once")
     if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):

@@ -210,7 +210,7 @@ def visualize(
 
     pixels: an image (C, H, W) in [0, 1] for maps and inversion, called `image`. sample: for patches and gates, and as
     starts of class pictures. Raises ConfigError as `check`, ModelError for a part asked for that the model does not
-    have, DataError for one that needs an image or a sample that is not there.
+    have, DataError for one that needs an image or a sample that does not exist.
     """
     settings = settings or Settings()
     check(predictor, what, settings)

@@ -110,8 +110,8 @@ class AnomalyEvaluation(Evaluation):
         if summary["auroc"] is not None:
             low, high = summary["auroc_interval"]
             lines.append(
-                f"AUROC {summary['auroc']:.3f} ({low:.3f} to {high:.3f}): how often an anomaly is stranger than a "
-                f"normal {thing}{', neither of which it had ever seen' if new else ''}"
+                f"AUROC {summary['auroc']:.3f} ({low:.3f} to {high:.3f}): probability that an anomaly scores higher "
+                f"than a normal {thing}{'; neither was used in training' if new else ''}"
             )
             lines.append(f"{percent(summary['found'])} of {summary['anomalies']} anomalies are called so")
         if summary["false_alarms"] is not None:

@@ -39,12 +39,12 @@ def class_report(test: ClassEvaluation, thing: str, validation: ClassEvaluation 
     found = verdict(test, thing)
     return ReportParts(
         verdict=(
-            f"Accuracy **{percent(test.accuracy)}** on **{count(test.n, f'test {thing}')}** that training did not use "
-            f"(95 % interval {_span(test.accuracy_interval)}). Its mean confidence is {percent(test.mean_confidence)}, "
-            f"and {found.calibration_words}: the calibration error is **{points(test.calibrated.debiased_ece)}** (95 % "
-            f"interval {_points_span(test.calibrated.debiased_ece_interval)}; "
-            f"{points(test.uncalibrated.debiased_ece)} before calibration)."
-            + (f" Predicted classes are decided by {test.rule}." if test.rule else "")
+            f"Accuracy **{percent(test.accuracy)}** on **{count(test.n, f'test {thing}')}** that were not used in "
+            f"training (95 % interval {_span(test.accuracy_interval)}). Its mean confidence is "
+            f"{percent(test.mean_confidence)}, and {found.calibration_words}: the calibration error is "
+            f"**{points(test.calibrated.debiased_ece)}** (95 % interval "
+            f"{_points_span(test.calibrated.debiased_ece_interval)}; {points(test.uncalibrated.debiased_ece)} before "
+            "calibration)." + (f" Predicted classes are decided by {test.rule}." if test.rule else "")
         ),
         tiles=_tiles(test, found, thing),
         table=_scores(test, validation),

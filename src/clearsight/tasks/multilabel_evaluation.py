@@ -141,7 +141,8 @@ class LabelsEvaluation(Evaluation):
             Tile(
                 "Macro F1",
                 f"{self.macro_f1:.3f}",
-                f"mean F1 of the labels; with a threshold of 1/2 for all it would be {self.macro_f1_at_half:.3f}",
+                "mean F1 of the labels; with a threshold of 1/2 for all labels it would be "
+                f"{self.macro_f1_at_half:.3f}",
             ),
             Tile(
                 "Calibration error",

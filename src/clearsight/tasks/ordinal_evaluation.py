@@ -112,8 +112,8 @@ class GradesEvaluation(Evaluation):
         )
         return ReportParts(
             verdict=f"Off by **{self.mean_absolute_error:.2f}** grades on average on "
-            f"**{count(self.n, f'test {thing}')}** that training did not use; **{percent(self.accuracy)}** exactly "
-            "right.",
+            f"**{count(self.n, f'test {thing}')}** that were not used in training; **{percent(self.accuracy)}** "
+            "exactly right.",
             tiles=(
                 Tile(
                     "Agreement", f"{self.kappa:.3f}",

@@ -183,7 +183,7 @@ class NumbersEvaluation(Evaluation):
                 for s in self.per_number
             ),
             "Errors are in the unit of the data"
-            + (f", {self.unit}, the short way round" if self.unit else "")
+            + (f", {self.unit}, the shorter way around the circle" if self.unit else "")
             + ". Error of the mean: the median error of always predicting the mean.",
         )  # fmt: skip
 

@@ -113,7 +113,7 @@ SCHEDULES = {
 
 
 AUGMENTATIONS = {
-    "none": "images as they are",
+    "none": "no adversarial examples",
     "light": "shift, turn, zoom a little",
     "strong": "mirror, then more of light, colour and erasing",
     "mirror": "left to right, every other image",
@@ -314,7 +314,7 @@ class AugmentationConfig:
     adversarial: str = option(
         "none",
         "adversarial training",
-        choices={"none": "images as they are", "pgd": "projected gradient descent within --adversarial-epsilon"},
+        choices={"none": "no adversarial examples", "pgd": "projected gradient descent within --adversarial-epsilon"},
     )
     adversarial_epsilon: float = option(
         0.03, "maximum change of a pixel in adversarial training, of pixels from 0 to 1", within="(0, 1]"
@@ -432,9 +432,9 @@ class TrainConfig:
         if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
             faults.append(f"--loss {o.loss} has no meaning for the mixed targets of --mixup and --cutmix")
         if a.adversarial == "none" and (a.adversarial_epsilon != 0.03 or a.adversarial_steps != 7):
-            faults.append("--adversarial-epsilon and --adversarial-steps are of --adversarial pgd: add that")
+            faults.append("--adversarial-epsilon and --adversarial-steps need --adversarial pgd: add it")
         if o.opt in ("lbfgs", "armijo") and o.amp == "fp16":
-            faults.append(f"--opt {o.opt} searches along the loss, which --amp fp16 rescales")
+            faults.append(f"--opt {o.opt} uses a line search on the loss, which --amp fp16 rescales")
         if o.opt in WITHOUT_MOMENTUM and o.momentum != 0.9:
             faults.append(f"--opt {o.opt} has no --momentum: drop it, or use --opt momentum")
         if o.opt == "gd" and o.accumulate > 1:

@@ -112,7 +112,7 @@ def fit(
     device = device_of(config.run.device)
     dataset, other = other_class(dataset, config.data.other) if config.data.other else (dataset, None)
     test_fraction = config.data.test_fraction if hold_out_test else None
-    scanned = scan(dataset, console.stage("looking at the files"))
+    scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task)
     _check_task(dataset, config, recipe)
     trials = Trials(dataset, scanned, config, test_fraction, device, console)
@@ -125,7 +125,7 @@ def fit(
         raise DataError(
             "every test image is also a training or validation image",
             found=prepared.split.rule.rpartition("; ")[2],
-            expected="test images that the model has not seen",
+            expected="test images that were not used in training",
             fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
         )
     for decision in left_out:
@@ -219,7 +219,7 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     }
     if given := [option for name, (option, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
-            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="leave that out"
+            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="omit it"
         )
 
 

@@ -45,8 +45,8 @@ def collapsed_at_birth(case: Case) -> Verdict | None:
     return Verdict(
         "one-class-collapse",
         "fault",
-        f"Before the first update {percent(share, 0)} of the answers were one class (number {favourite}), and the "
-        f"loss was {stats.loss:.3g}, where {case.chance_loss:.3g} is chance: the initial weights prefer it whatever "
+        f"Before the first update {percent(share, 0)} of the predictions were one class (number {favourite}), and the "
+        f"loss was {stats.loss:.3g}, where {case.chance_loss:.3g} is chance: the initial weights favour it whatever "
         "they see.",
         {
             "share_of_answers": share,
@@ -73,7 +73,8 @@ def one_class_collapse(case: Case) -> Verdict | None:
     options: dict[str, Any]
     if rare and favourite == int(case.counts.argmax()):
         cause = (
-            f"It is the commonest, with {percent(case.majority, 0)} of the training images: always naming it is cheap."
+            f"It is the most common, with {percent(case.majority, 0)} of the training images: always predicting it is "
+            "cheap."
         )
         fix, options = "let every class count the same", {"class_weights": "balanced"}
     else:
@@ -88,7 +89,7 @@ def one_class_collapse(case: Case) -> Verdict | None:
     return Verdict(
         "one-class-collapse",
         "fault",
-        f"{percent(share, 0)} of the answers are one class (number {favourite}). {cause}",
+        f"{percent(share, 0)} of the predictions are one class (number {favourite}). {cause}",
         {
             "share_of_answers": share,
             "share_of_labels": float(case.shares[favourite]),
@@ -119,7 +120,7 @@ def shuffled_labels(case: Case) -> Verdict | None:
     if not memorised and not (case.travel > MOVED and case.end_loss < 1.1 * case.chance_loss):
         return None
     learned = (
-        f"It learns its training images by heart, {percent(case.train_accuracy, 0)} so far"
+        f"It memorises its training images, accuracy {percent(case.train_accuracy, 0)} so far"
         if memorised
         else f"Its weights move and gradients flow, yet the loss stays near that of chance ({case.chance_loss:.3g})"
     )
@@ -128,7 +129,7 @@ def shuffled_labels(case: Case) -> Verdict | None:
         "fault",
         f"{learned}, and on validation images it is right on {percent(reached, 0)}, as chance is "
         f"({percent(chance, 0)}): the labels do not follow from the images. Either they were mixed up, or what they "
-        "say cannot be seen.",
+        "describe is not visible in the images.",
         {
             "train_accuracy": case.train_accuracy,
             "val_accuracy": reached,

@@ -48,7 +48,7 @@ def overfit(case: Case) -> Verdict | None:
         "warning",
         f"It overfits: right on {percent(last.train_accuracy, 0)} of its training images and "
         f"{percent(last.val_accuracy, 0)} of the validation images; the validation loss is {risen:.1f} times its "
-        f"least. It learns {int(case.counts.sum()):,} images by heart.",
+        f"least. It memorises {int(case.counts.sum()):,} images.",
         {
             "train_accuracy": last.train_accuracy,
             "val_accuracy": last.val_accuracy,
@@ -75,7 +75,7 @@ def held_down(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "fault",
-        f"It underfits, held down by {what}: the median layer has {left:.2g} of its first length left.",
+        f"It underfits because of {what}: the median layer has {left:.2g} of its first length left.",
         {
             "weight_left": left,
             "l1": l1,
@@ -97,8 +97,8 @@ def no_better_than_chance(case: Case) -> Verdict | None:
     return Verdict(
         "no-better-than-chance",
         "fault",
-        f"After {case.steps:,} steps it is right on {percent(reached, 0)} of the validation images, as always naming "
-        f"the commonest class is ({percent(chance, 0)}): nothing was learned that holds for other images. It had too "
+        f"After {case.steps:,} steps it is right on {percent(reached, 0)} of the validation images, like always "
+        f"predicting the most common class ({percent(chance, 0)}): nothing was learned that generalises. It had too "
         "few steps, or the labels do not follow from the images.",
         {
             "train_accuracy": case.train_accuracy,

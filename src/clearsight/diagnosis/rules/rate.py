@@ -101,7 +101,7 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
 
 
 def rate_too_high(case: Case) -> Verdict | None:
-    """Long updates, and a loss that rose, broke, or never fell."""
+    """Long updates, and a loss that rose, broke, or never decreased."""
     if case.learns or not len(case.ratios):
         return None
     hottest = float(np.nanmax(np.where(np.isfinite(case.ratios), case.ratios, np.inf)))
@@ -170,7 +170,7 @@ def rate_too_low(case: Case) -> Verdict | None:
         "rate-too-low",
         "fault",
         f"The learning rate ({case.vitals.rate:g}) is too low: no update changed the median layer by more than "
-        f"{longest:.1g} of its length, so all {case.steps} steps together could move it by {percent(case.travel)} at "
+        f"{longest:.1g} of its length, so all {case.steps} steps together could change it by {percent(case.travel)} at "
         "most.",
         {
             "rate": case.vitals.rate,
@@ -217,8 +217,8 @@ def oscillating_loss(case: Case) -> Verdict | None:
             if relapsed
             else f"The loss rises and falls in waves, turning {waves} times"
             if waves >= WAVES
-            else f"The loss swings: from one step to the next it changes by {swing:.2g}, "
-            f"{swing / max(expected, 1e-9):.0f} times what drawing different images explains"
+            else f"The loss oscillates: from one step to the next it changes by {swing:.2g}, "
+            f"{swing / max(expected, 1e-9):.0f} times what the choice of images explains"
         )
         + ". Steps are so long that they jump over the valley they should descend.",
         {
@@ -271,10 +271,10 @@ def too_slow(case: Case) -> Verdict | None:
         "warning",
         f"Training is too slow for its {case.steps} steps: "
         + (
-            f"{percent(late, 0)} of the fall of the loss fell in the last third, so it was still learning when it "
-            "ended."
+            f"{percent(late, 0)} of the decrease of the loss occurred in the last third, so it was still learning "
+            "when it ended."
             if late >= FALLING
-            else f"all updates together could move the median layer by {percent(case.travel, 0)} of its length at most."
+            else f"all updates together could change the median layer by at most {percent(case.travel, 0)} of its norm."
         ),
         {
             "share_of_fall_in_last_third": late,

@@ -60,7 +60,7 @@ def unnormalised_input(case: Case) -> Verdict | None:
     what = (
         f"numbers of {size:.3g} on average (from {low:.3g} to {high:.3g})"
         if size > PIXEL_SCALE
-        else f"hardly any contrast (a standard deviation of {std:.2g})"
+        else f"very low contrast (a standard deviation of {std:.2g})"
     )
     return Verdict(
         "unnormalised-input",
@@ -159,7 +159,7 @@ def died(case: Case) -> Verdict | None:
         return None
     return _dead(
         last,
-        "They died during training.",
+        "They became inactive during training.",
         "lower the rate, or use leaky ReLU, which never dies",
         {"lr": case.slower(), **case.model_arg(activation="leaky_relu")},
     )

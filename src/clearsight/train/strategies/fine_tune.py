@@ -135,7 +135,9 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
         logits.append(found[: len(val_rows)])
         of_unseen.append(found[len(val_rows) :])
     context.note(
-        "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
+        "frozen",
+        f"up to {at}",
+        f"depth {place + 1} of {len(frozen.probe.taps)}: features from this depth on score best alone",
     )
     fitted = _result(
         context, frozen, members[0], np.concatenate(validation_indices), np.concatenate(logits), runs[0], config

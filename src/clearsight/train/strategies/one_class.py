@@ -278,7 +278,7 @@ def _say(context: TrainContext, method: str, trunk: _Trunk, task: Anomaly, set_a
     context.note(
         "threshold",
         f"{percent(task.alarm_rate)} false alarms",
-        f"from the scores of {len(task.known):,} normal images by detectors that had not seen them{more}",
+        f"from the scores of {len(task.known):,} normal images by detectors that were not trained on them{more}",
     )
     if set_aside:
         context.note(

@@ -49,7 +49,7 @@ def _say_recipe(context: TrainContext, frozen: Frozen) -> None:
     similar, many = last.accuracy >= best.accuracy - error, len(context.data.split.train) >= MANY
     advice = {
         (False, True): "a linear head on the last features",
-        (False, False): "a head on the depths that validate best",
+        (False, False): "a head on the depths with the best validation score",
         (True, True): "training from the top down",
         (True, False): "training every layer",
     }[many, similar]
