@@ -99,4 +99,4 @@ def test_no_command_is_given_where_no_option_cures(tmp_path, monkeypatch, capsys
     assert main(["train", "digits"]) == 0
     text = capsys.readouterr().out
     assert "fault: Numbers of 100.\n  fix: scale the pixels\n\nfault: Too high." in text
-    assert f"cure: lower the rate\n  {command} --lr 0.1\n" in text
+    assert f"fix: lower the rate\n  {command} --lr 0.1\n" in text

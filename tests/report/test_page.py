@@ -359,7 +359,7 @@ def test_scores_and_mistakes_of_every_task(page: Callable[..., Page], task: str)
     assert [a["id"] for a in made.all("section")][3:5] == ["scores", "mistakes"]
     ids = [a["id"] for _, a in made.elements if "id" in a]
     assert len(ids) == len(set(ids))
-    assert re.search(CARDS[task], made.text[made.text.index("All of this holds") :])
+    assert re.search(CARDS[task], made.text[made.text.index("These results apply") :])
     keys = [a["data-sort"] for a in made.all("td") if "data-sort" in a]
     assert keys
     assert all(np.isfinite(float(key)) for key in keys)
@@ -372,7 +372,7 @@ def test_warnings_of_the_audit_are_caveats(page: Callable[..., Page]) -> None:
     )
     text = page(findings=findings).text
     assert "Reasons to trust it less" in text
-    caveats = text[text.index("Reasons to trust it less") : text.index("All of this holds")]
+    caveats = text[text.index("Reasons to trust it less") : text.index("These results apply")]
     assert "2 images occur twice. Remove them." in caveats
     assert "EXIF" not in caveats
 
