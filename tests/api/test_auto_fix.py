@@ -75,7 +75,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_needs_no_data_named(digit_fold
     capsys.readouterr()
     for words in (["predict", str(out), str(tmp_path / "none.png")], ["doctor", str(out)]):
         assert main(words) == 2
-        assert f"go on with `clearsight train --resume --out {out}`" in capsys.readouterr().err
+        assert f"resume it with `clearsight train --resume --out {out}`" in capsys.readouterr().err
     assert main(["train", "--resume", "--out", str(out)]) == 0
     assert (out / "model" / "weights.safetensors").read_bytes() == whole
     assert main(["train", "--resume"]) == 2
