@@ -85,7 +85,7 @@ def explanations():
         faithful = Faithfulness(0.3, 0.8, 0.5, 0.5, (0.9, 0.3), (0.1, 0.8))
         heat = RNG.random((8, 8), np.float32)
         return Explanation(
-            image, method, "cat", 0.9, heat, pixels(), {}, {}, faithful, 0.1, 1e-6, 0.5, line="cat 90.0%"
+            image, method, "cat", 0.9, heat, pixels(), {}, {}, faithful, 0.1, 1e-6, 0.5, line="cat 90.0 %"
         )
 
     names = ("one/a.png", "two/a.png")  # the same base name

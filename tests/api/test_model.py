@@ -246,7 +246,7 @@ def test_groups_of_the_table_are_known_after_training(tmp_path, capsys):
     image = str(tmp_path / "0.png")
     assert run.model.predict(image, group={"site": "A"})[0].set == ("dark",)
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=B"]) == 0
-    assert "at 90%: dark" in capsys.readouterr().out
+    assert "at 90 %: dark" in capsys.readouterr().out
     small = run.model.predict(image, group={"site": "B"}, by_class=True, coverage=0.99)
     assert small[0].set == ("dark", "light")
     assert "note: 2 classes (dark and light) have fewer calibration images with site B than the 99" in repr(small)
@@ -254,7 +254,7 @@ def test_groups_of_the_table_are_known_after_training(tmp_path, capsys):
     assert "are in every set" in small._repr_html_()
     capsys.readouterr()
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=B", "--coverage", "0.99"]) == 0
-    assert "fewer than the 99 that a coverage of 99% needs: every set holds all classes" in capsys.readouterr().err
+    assert "fewer than the 99 that a coverage of 99 % needs: every set holds all classes" in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=C"]) == 2
     assert "no calibration image has site 'C'; found A, B" in capsys.readouterr().err
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clearsight.data.splits import Split, assign
 from clearsight.errors import DataError
+from clearsight.wording import percent
 
 
 def split(labels, *, stated=None, unusable=(), **options) -> Split:
@@ -91,7 +92,7 @@ def test_proportions():
     assert np.bincount(labels[found.val]).tolist() == [120, 24, 6]
     assert np.bincount(labels[found.train]).tolist() == [480, 96, 24]
     assert found.rule == (
-        "25% of the images, drawn by class with seed 0, are the test split; "
+        "25 % of the images, drawn by class with seed 0, are the test split; "
         "validation is the first of 5 folds of the rest"
     )
 
@@ -103,7 +104,7 @@ def test_proportions_with_groups(fraction):
     found = split(labels, groups=groups, test_fraction=fraction)
     assert len(found.test) / 2000 == pytest.approx(fraction, abs=0.04)
     assert "in whole groups" in found.rule
-    assert found.rule.startswith(f"{len(found.test) / 2000:.0%} of the images")
+    assert found.rule.startswith(f"{percent(len(found.test) / 2000, 0)} of the images")
     assert ("were meant" in found.rule) == (abs(len(found.test) / 2000 - fraction) >= 0.01)
 
 

@@ -177,7 +177,7 @@ def test_an_explanation_that_cannot_be_had(client, predictor, pngs, serving):
         assert found.status_code == 422
         assert words.lower() in found.json()["detail"].lower()
     two = client.post("/v1/explain", files=form(pngs[:2]))
-    assert "this asks about one image; found 2 images" in two.json()["detail"]
+    assert "this request takes one image; found 2 images" in two.json()["detail"]
     with serving(predictor, config=ServeConfig(explain_timeout=0.1)) as hasty:
         late = hasty.post("/v1/explain?method=smoothgrad&samples=2000", content=pngs[0])
     assert late.status_code == 422

@@ -23,6 +23,7 @@ from clearsight.train.recipe import plan
 from clearsight.train.strategies.fine_tune import layer_groups
 from clearsight.train.strategies.from_scratch import new_network
 from clearsight.train.strategies.probe import new_probe, weighted_targets
+from clearsight.wording import percent, points
 
 fit = partial(fit_and_check, find_issues=False)
 
@@ -65,7 +66,7 @@ def test_photographs_get_a_head_on_pretrained_features(photos):
     right = fitted.val_logits.argmax(1) == fitted.prepared.labels[fitted.validation_indices]
     means = [right[np.isin(fitted.validation_indices, val_rows)].mean() for _, val_rows in fitted.prepared.split.folds]
     assert len(means) == 5
-    assert agree.choice == f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}"
+    assert agree.choice == f"{percent(min(means))} to {percent(max(means))}, deviation {points(np.std(means, ddof=1))}"
 
 
 def test_soft_labels_teach_a_network_how_sure_to_be():
@@ -119,7 +120,7 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     kept = decisions["training the upper blocks"]
     assert "validation accuracy" in kept["why"]
-    new, old, joined = (float(share) for share in re.findall(r"([\d.]+)%", kept["why"])[:3])
+    new, old, joined = (float(share) for share in re.findall(r"([\d.]+) %", kept["why"])[:3])
     alone = {"kept": new, "not kept": old}
     assert alone.get(kept["choice"], joined) >= joined, "one alone only where it is better than both"
     decided = json.loads((run.folder / "config.json").read_text())["recipe"]

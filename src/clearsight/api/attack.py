@@ -43,7 +43,7 @@ def attack(
         epsilons: sizes of the change to try; None tries the usual ones of the norm.
         steps: steps of PGD.
         target: class to reach, by name or number; None is any wrong one.
-        images: attack at most so many, drawn at random by `seed`.
+        images: maximum number of images to attack, drawn at random by `seed`.
         fool: also make an image from noise for each class that the model takes for it.
         batch: images in memory at once.
         seed: random seed.

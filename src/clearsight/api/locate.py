@@ -69,7 +69,18 @@ def locate(
 
 
 def picture_files(names: Sequence[str], out: str | Path) -> list[Path]:
-    """The picture of each image: `out` itself where it names a file, or in the folder `out`."""
+    """The picture of each image: `out` itself where it names a file, or in the folder `out`.
+
+    Args:
+        names: names of the images.
+        out: file or folder to write.
+
+    Returns:
+        Paths of the pictures, one per image.
+
+    Raises:
+        ConfigError: one file is named for several images.
+    """
     from clearsight.localisation.results import picture_names
 
     place = Path(out).expanduser()

@@ -170,6 +170,9 @@ class Model:
         Args:
             images: N images, as `predict` takes them.
 
+        Returns:
+            float64 (N, T).
+
         Raises:
             ModelError: the model predicts classes; see `predict_proba`.
         """
@@ -181,6 +184,9 @@ class Model:
 
         Args:
             images: N images, as `predict` takes them.
+
+        Returns:
+            float32 (N, D).
         """
         return self.predictor.embed(images)
 
@@ -200,7 +206,11 @@ class Model:
         raise AttributeError(f"a Model has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
-        """What it predicts, from what images, and how good it was on its test split."""
+        """What it predicts, from what images, and how good it was on its test split.
+
+        Returns:
+            Text of several lines.
+        """
         bundle, (channels, height, width) = self.predictor.bundle, self.shape
         shown = ", ".join(bundle.classes[:5]) + (", ..." if len(bundle.classes) > 5 else "")
         spec = bundle.network.spec

@@ -45,7 +45,7 @@ def visualize(
         what: a name of `feature_vis.PARTS`, or "all" that this model and data have.
         data: labelled images to search for patches, gates and starts of class pictures; None is the model's own
             training images.
-        images: search at most so many, drawn at random by the seed.
+        images: maximum number of images to search, drawn at random by the seed.
         settings: layer, units, classes, steps and seed.
         out: folder to save the result to, as `save` does; None writes nothing.
         data_dir: folder that holds the files of a built-in data set.

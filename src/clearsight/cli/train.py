@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", nargs="?", help="the labelled images")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help="labelled images: a folder, a table, an archive or a built-in name"
+    )
     add_config(parser)
 
 
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     for verdict in finished.diagnosis.verdicts if finished.diagnosis else ():
         command = f"\n  {verdict.command}" if verdict.options else ""
-        print(f"\n{verdict.severity}: {verdict.words}\n  cure: {verdict.fix}{command}")
+        print(f"\n{verdict.severity}: {verdict.words}\n  fix: {verdict.fix}{command}")
     panel = finished.panel
     print(
         f"\n{task.evaluation.headline(finished.metrics['test'], thing, NEW)}\n"

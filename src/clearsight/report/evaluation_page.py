@@ -74,7 +74,7 @@ class SubgroupsRenderer(SectionsRenderer[SubgroupTable]):
 def _subgroups(table: SubgroupTable) -> Table:
     """A row for each value of a column of metadata."""
     worst = table.worst
-    words = "Each with its 95% interval." + (
+    words = "Each with its 95 % interval." + (
         f" {count(table.few, 'value has', 'values have')} fewer than {table.least} images and no row."
         if table.few
         else ""

@@ -440,7 +440,7 @@ class Task(ABC):
         """The truth of a data set as this model numbers or orders its names; DataError for names it does not know."""
         if set(dataset.names) != set(self.names):
             raise DataError(
-                "the data names other things than the model predicts",
+                "the targets of the data differ from those of the model",
                 found=", ".join(dataset.names[:8]),
                 expected=", ".join(self.names[:8]),
             )

@@ -42,6 +42,7 @@ from clearsight.train.recipe import Decision, Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
 from clearsight.train.resolve import resolve
 from clearsight.train.task_options import task_options
+from clearsight.wording import percent, points
 
 FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
@@ -149,8 +150,9 @@ class TrainContext:
         if len(means) > 1:
             self.note(
                 what,
-                f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}",
-                f"{of} of {len(means)} fits, each evaluated on the fold left out; {np.mean(means):.1%} on average",
+                f"{percent(min(means))} to {percent(max(means))}, deviation {points(float(np.std(means, ddof=1)))}",
+                f"{of} of {len(means)} fits, each evaluated on the fold left out; "
+                f"{percent(float(np.mean(means)))} on average",
             )
 
     def resolved(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> TrainConfig:

@@ -280,7 +280,7 @@ def check_task(dataset: Dataset, config: TrainConfig) -> None:
 def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Prepared, Recipe]:
     """The recipe, and the data at its size: what every job but `fit` itself begins with."""
     check_task(dataset, config)
-    scanned = scan(dataset, console.stage("looking at the files"))
+    scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task)
     prepared = prepare(
         dataset,

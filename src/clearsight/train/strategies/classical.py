@@ -24,6 +24,7 @@ from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract, outputs
 from clearsight.train.head_search import Candidate, Targets
 from clearsight.train.strategies.probe import new_probe
+from clearsight.wording import percent
 
 SEEN = 3000
 """Training images whose local descriptors words and mixtures are learned from."""
@@ -76,7 +77,8 @@ def classical(context: TrainContext) -> TrainResult:
     context.note(
         "classifier",
         f"{best.head} ({numbers})",
-        f"validation accuracy {best.accuracy:.1%}" + (f", the best of {len(tried)} settings" if len(tried) > 1 else ""),
+        f"validation accuracy {percent(best.accuracy)}"
+        + (f", the best of {len(tried)} settings" if len(tried) > 1 else ""),
     )
     network.set_head(spec, head)
     return TrainResult(

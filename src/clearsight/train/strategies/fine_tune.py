@@ -30,6 +30,7 @@ from clearsight.train.features import Stacked, outputs
 from clearsight.train.head_search import choose_head, fit_softmax
 from clearsight.train.loop import Examples, Trained
 from clearsight.train.strategies.probe import MIRRORED, Frozen, say_idle
+from clearsight.wording import percent
 
 LAYER_DECAY = 0.6
 """Rate of a stage as a share of the next deeper one's, when every layer is trained."""
@@ -138,7 +139,9 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
         logits.append(found[: len(val_rows)])
         of_unseen.append(found[len(val_rows) :])
     context.note(
-        "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
+        "frozen",
+        f"up to {at}",
+        f"depth {place + 1} of {len(frozen.probe.taps)}: features from this depth on score best alone",
     )
     fitted = _result(
         context, frozen, members[0], np.concatenate(validation_indices), np.concatenate(logits), runs[0], config
@@ -252,7 +255,8 @@ def _jointly(
     context.note(
         FOLDS,
         f"{len(members)}, their probabilities averaged",
-        f"each was trained without one fold, on which it was validated: {right.mean():.1%} of {len(right):,} images",
+        f"each was trained without one fold, on which it was validated: {percent(right.mean())} of {len(right):,} "
+        "images",
     )
     context.note_folds(f"{FOLDS} agree", fitted.validation_indices, right, "accuracy")
     joint = np.log(np.maximum(np.mean([softmax(z) for z in of_unseen], axis=0), 1e-30))

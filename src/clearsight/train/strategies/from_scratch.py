@@ -21,6 +21,7 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.flip_symmetry import TOO_MUCH, mirror_trial
 from clearsight.train.recipe import MANY_SMALL, Recipe
+from clearsight.wording import percent
 
 WORK = 4e12
 """Operations that training from scratch may cost before epochs are cut, about two minutes on two cores."""
@@ -101,8 +102,8 @@ def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[
     losses = [log_loss(labels, softmax(z, fit_temperature(z, labels))) for z in (logits, both)]
     words = (
         f"the mean over an image and its mirror image has a validation log loss of {losses[1]:.3f} ("
-        f"{accuracy(labels, both.argmax(1)):.1%} right), the image alone {losses[0]:.3f} ("
-        f"{accuracy(labels, logits.argmax(1)):.1%}); it takes twice the time in prediction"
+        f"{percent(accuracy(labels, both.argmax(1)))} right), the image alone {losses[0]:.3f} ("
+        f"{percent(accuracy(labels, logits.argmax(1)))}); it takes twice the time in prediction"
     )
     if losses[1] < losses[0]:
         context.note("views", "as it is, left-right", words)

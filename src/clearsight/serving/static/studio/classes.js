@@ -42,7 +42,7 @@ export const classes = {
         put(members, answer.set?.length
           ? answer.set.map((label) => h("span", { class: "chip" }, label))
           : h("span", { class: "soft" }, "empty: no class is probable enough"));
-        words.show(`Coverage ${Math.round(100 * coverage)}%: the true class is in the set for ${Math.round(100 * coverage)} of 100 images.`);
+        words.show(`Coverage ${percent(coverage, 0)}: the true class is in the set for ${Math.round(100 * coverage)} of 100 images.`);
       },
       settled: (answer) => `Prediction set: ${answer.set.length ? answer.set.join(", ") : "empty"}`,
     };
@@ -76,5 +76,5 @@ export const named = (card) => card.classes.map((one) => [one, one]);
 export function calibrated(card) {
   const { debiased_ece: gap, debiased_ece_interval: ends } = card.scores.test ?? {};
   return typeof gap === "number" && h("p", { class: "note soft" },
-    `Calibration error on the test images: ${(100 * gap).toFixed(1)} points (95% interval ${ends.map((end) => (100 * end).toFixed(1)).join(" to ")}).`);
+    `Calibration error on the test images: ${(100 * gap).toFixed(1)} points (95 % interval ${ends.map((end) => (100 * end).toFixed(1)).join(" to ")}).`);
 }
