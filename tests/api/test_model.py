@@ -274,7 +274,7 @@ def test_options_of_sets_have_no_effect_where_there_are_none(answering, noise, a
 def test_all_options_without_effect_are_named_at_once(answering, noise):
     with pytest.raises(ConfigError, match=r"sets, by_class have no effect with this model; found a model of regress"):
         Model(answering("numbers")).predict(noise(1), by_class=True, sets="lac")
-    assert "intervals: coverage 80%" in repr(Model(answering("numbers")).predict(noise(1), coverage=0.8))
+    assert "intervals: coverage 80 %" in repr(Model(answering("numbers")).predict(noise(1), coverage=0.8))
 
 
 def test_sets_that_are_asked_for_are_printed_and_in_the_table(model, digits_arrays):
@@ -282,16 +282,16 @@ def test_sets_that_are_asked_for_are_printed_and_in_the_table(model, digits_arra
     plain, asked = model.predict(images), model.predict(images, coverage=0.99, sets="aps")
     assert "%:" not in repr(plain)
     assert "coverage" not in plain.to_frame()
-    assert "prediction sets: coverage 99%, method aps" in repr(asked)
-    assert repr(asked).count("at 99%: ") == 3
+    assert "prediction sets: coverage 99 %, method aps" in repr(asked)
+    assert repr(asked).count("at 99 %: ") == 3
     row = asked[1:].to_frame().iloc[0]
     assert (row["coverage"], row["method"], row["by_class"], row["group"]) == (0.99, "aps", False, None)
-    assert "Prediction sets: coverage 99%, method aps." in asked._repr_html_()
+    assert "Prediction sets: coverage 99 %, method aps." in asked._repr_html_()
     assert asked.to_dict()["asked"]["coverage"] == 0.99
     assert model.predict(images, sets="lac").asked["coverage"] == 0.9
 
 
-@pytest.mark.parametrize(("coverage", "fix"), [(95, "Write 0.95 for 95%"), (1.0, "such as 0.9"), (0, "such as 0.9")])
+@pytest.mark.parametrize(("coverage", "fix"), [(95, "Write 0.95 for 95 %"), (1.0, "such as 0.9"), (0, "such as 0.9")])
 def test_a_coverage_is_a_share(model, digits_arrays, coverage, fix):
     with pytest.raises(ConfigError, match=f"coverage is out of range; found {coverage:g}; expected a share.*{fix}"):
         model.predict(digits_arrays[0][:1], coverage=coverage)

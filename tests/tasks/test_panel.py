@@ -161,7 +161,7 @@ def test_so_many_images_decide_as_the_panel_says(n, right, commonest):
     assert bool(entry.why) == (entry.status == TOO_FEW)
     if not entry.why:
         return
-    assert "95% interval of the accuracy is too wide to decide" in entry.why
+    assert "95 % interval of the accuracy is too wide to decide" in entry.why
     assert check.needed is None or f"about {check.needed:,} images would be needed" in entry.why
     if check.needed and n >= 100 and 0.2 < right < 0.8:  # the square root rule is that of large samples
         more = 2 * check.needed
@@ -185,8 +185,8 @@ def test_the_panel_explains_its_words():
     ))  # fmt: skip
     text, page = panel.text(), panel._repr_html_()
     assert "about 100 images would be needed, if the value stays as it is" in text
-    assert "93.8% of 160 far images (built-in noise, constants, patterns and text pages)" in text
+    assert "93.8 % of 160 far images (built-in noise, constants, patterns and text pages)" in text
     assert "no label of 100 flagged, which is no proof that all are right" in text
     assert "About 100 images" not in page
-    assert "The 95% interval of the accuracy is too wide to decide: about 100 images would be needed" in page
+    assert "The 95 % interval of the accuracy is too wide to decide: about 100 images would be needed" in page
     assert TrustPanel.from_dict(json.loads(json.dumps(panel.to_dict()))) == panel

@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the noise (default: 0)")
     parser.add_argument("--fast", action="store_true", help="skip the measurement of faithfulness (default: no)")
     parser.add_argument("--out", metavar="FOLDER", default="explained", help="folder to write (default: explained)")
-    parser.add_argument("--overwrite", action="store_true", help="replace files of an earlier result in that folder")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files of an earlier result there (default: no)"
+    )
 
 
 USES = {

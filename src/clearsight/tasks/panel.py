@@ -85,7 +85,7 @@ class Check:
             number = None if self.needed is None else f"{self.needed:,} calibration and {self.needed:,} test images"
         else:
             what, condition = (
-                f"the 95% interval of the {self.what} is too wide to decide",
+                f"the 95 % interval of the {self.what} is too wide to decide",
                 ", if the value stays as it is",
             )
             number = None if self.needed is None else f"{self.needed:,} images"

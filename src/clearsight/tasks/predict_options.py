@@ -59,5 +59,5 @@ def check_coverage(coverage: float) -> None:
     if not 0 < coverage < 1:
         raise ConfigError(
             "the coverage is out of range", found=f"{coverage:g}", expected="a share between 0 and 1, such as 0.9",
-            fix=f"write {coverage / 100:g} for {coverage:g}%" if 1 < coverage < 100 else None,
+            fix=f"write {coverage / 100:g} for {coverage:g} %" if 1 < coverage < 100 else None,
         )  # fmt: skip

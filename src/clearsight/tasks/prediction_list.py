@@ -103,7 +103,7 @@ class Predictions(Result, Sequence[Any]):
         if not self.asked:
             return []
         asked = self.asked
-        parts = [f"coverage {100 * asked['coverage']:g}%"]
+        parts = [f"coverage {100 * asked['coverage']:g} %"]
         parts += [f"method {asked['sets']}"] if "sets" in asked else []
         parts += ["by class"] if asked.get("by_class") else []
         parts += [f"within {' '.join(asked['group'])}"] if asked.get("group") else []

@@ -30,7 +30,7 @@ def few_calibration_images(scores: ConformalScores, names: Sequence[str], option
         column, value = options.group
         labels = labels[np.array(scores.groups[column]) == value]
         among = f" with {column} {value}"
-    enough = f"than the {needed} that a coverage of {100 * options.coverage:g}% needs"
+    enough = f"than the {needed} that a coverage of {100 * options.coverage:g} % needs"
     if not options.by_class:
         if len(labels) >= needed:
             return ()
