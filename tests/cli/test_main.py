@@ -65,7 +65,7 @@ def test_train_predict_evaluate_audit_in_json(tmp_path, capsys, photos, monkeypa
     assert answer["set"] == ["cat"]
     assert answer["is_ood"] is False
     assert main(["predict", "runs/photos", image, "--coverage", "0.9"]) == 0
-    assert "at 90%: cat" in capsys.readouterr().out
+    assert "at 90 %: cat" in capsys.readouterr().out
 
     assert main(["evaluate", "runs/photos", "--json"]) == 0
     evaluated = json.loads(capsys.readouterr().out)

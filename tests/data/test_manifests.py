@@ -174,3 +174,28 @@ def test_frame_paths_are_relative_to_where_one_stands(root, monkeypatch):
     monkeypatch.chdir(root)
     found = read(pd.DataFrame({"path": ["a.png", "deep/e f.png"], "class": ["x", "y"]}))
     assert [found.source.name(i) for i in range(2)] == ["a.png", "deep/e f.png"]
+
+
+@pytest.mark.parametrize(
+    ("header", "note"),
+    [
+        ("image_path,label", None),
+        ("Image_Path, LABEL", None),
+        ("image,class", "the images are taken from the column 'image', the labels are taken from the column 'class'"),
+        ("image_path,target", "the labels are taken from the column 'target'"),
+        ("path,label", "the images are taken from the column 'path'"),
+    ],
+)
+def test_columns_taken_by_another_name_are_noted(root, header, note):
+    found = read(table(root, f"{header}\na.png,x\nb.png,y\n"))
+    assert found.notes == (() if note is None else (note,))
+
+
+def test_of_several_columns_the_one_that_is_taken_is_noted(root):
+    found = read(table(root, "file,category,image_path,label\nc,p,a.png,x\nd,q,b.png,y\n"))
+    assert facts(found) == [("a.png", "x", ""), ("b.png", "y", "")]
+    (note,) = found.notes
+    assert "images are taken from the column 'image_path', the labels are taken from the column 'label'" in note
+    assert "not used for this: 'file', 'category'" in note
+    numbers = read(table(root, "image_path,size,age\na.png,1.5,3\nb.png,2.5,4\n"))
+    assert numbers.notes == ("the numbers to predict are the columns 'size', 'age'",)

@@ -248,7 +248,7 @@ def test_a_picture_and_the_numbers_for_every_image(photos_run, photos, tmp_path,
     maps = np.load(out / "0-0.npz")
     assert maps["grad-cam"].shape == (96, 96)
     assert maps["pixels"].shape == (3, 96, 96)
-    assert main([*words[:3], *options]) == 0
+    assert main([*words[:3], *options, "--overwrite"]) == 0
     assert "faithfulness" in capsys.readouterr().out
 
 
@@ -263,6 +263,9 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     assert heading[0].startswith(f"{image}  unknown: OOD score above all known images; nearest class ")
     assert heading[0].split("  ")[1] in predicted
     assert sum("white" in line for line in heading) == 2  # the image and the picture, once each
+    assert main([*words, "--json"]) == 2  # what is there is not replaced unless that is asked for
+    assert "exists and is not overwritten. Choose another folder, or add --overwrite" in capsys.readouterr().err
+    words.append("--overwrite")
     assert main([*words, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["explanations"]
     assert found["is_ood"] is True

@@ -35,8 +35,8 @@ def test_a_prediction_has_probability_uncertainty_and_a_set(visit, studio, five)
     page.get_by_role("button", name=re.compile("Show all 10")).click()
     assert page.locator("#answer .bars li").count() == 10
     few = page.locator(".members .chip").count()
-    page.locator(".set label", has_text="99%").click()
-    expect(page.get_by_label("99%")).to_be_checked()
+    page.locator(".set label", has_text="99 %").click()
+    expect(page.get_by_label("99 %")).to_be_checked()
     expect(page.locator(".set .small")).to_contain_text("99 of 100")
     assert page.locator(".members .chip").count() >= few
     assert page.locator("#shown img").get_attribute("alt") == "the image as the network sees it"

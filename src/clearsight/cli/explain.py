@@ -17,7 +17,7 @@ from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
     parser.add_argument(
         "--method", metavar="NAME",
@@ -27,19 +27,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
     parser.add_argument(
-        "--layer", metavar="NAME", help="layer of grad-cam (default: the last with 16 places, or all that a head sees)"
+        "--layer",
+        metavar="NAME",
+        help="layer of grad-cam (default: the last with at least 16 positions, or the input of the head)",
     )
     parser.add_argument(
-        "--samples", type=int, metavar="N", help="noisy copies or steps (default: 50), coalitions (default: 500)"
+        "--samples",
+        type=int,
+        metavar="N",
+        help="number of noisy copies or steps (default: 50) or of coalitions (default: 500)",
     )
     parser.add_argument(
         "--noise", type=float, metavar="X", help="noise of smoothgrad, as a share of the pixel range (default: 0.1)"
     )
-    parser.add_argument("--window", type=int, metavar="N", help="side of the square of occlusion in pixels")
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="side of the occluding square in pixels (default: an eighth of the image)",
+    )
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="batch size, in images (default: 16)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the noise (default: 0)")
-    parser.add_argument("--fast", action="store_true", help="do not measure faithfulness")
+    parser.add_argument("--fast", action="store_true", help="skip the measurement of faithfulness (default: no)")
     parser.add_argument("--out", metavar="FOLDER", default="explained", help="folder to write (default: explained)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files of an earlier result there (default: no)"
+    )
 
 
 USES = {
@@ -66,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
         settings = Settings(batch=arguments.batch_size, seed=arguments.seed, **given)
         found = explain(
             arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
-            faithfulness=not arguments.fast, out=arguments.out, overwrite=True, console=console,
+            faithfulness=not arguments.fast, out=arguments.out, overwrite=arguments.overwrite, console=console,
         )  # fmt: skip
     folder = Path(arguments.out).expanduser()
     pictures = [folder / f"{stem}.{found.method}.png" for stem in found.stems]

@@ -14,10 +14,14 @@ from clearsight.cli.options import print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", metavar="IMAGE", help="the picture to look in")
-    parser.add_argument("template", metavar="TEMPLATE", help="the picture to look for")
-    parser.add_argument("--raw", action="store_true", help="the sum of products, not normalised")
-    parser.add_argument("--out", metavar="FILE", help="picture to write (default: beside IMAGE)")
+    parser.add_argument("image", metavar="IMAGE", help="image to search")
+    parser.add_argument("template", metavar="TEMPLATE", help="image to search for")
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="use the plain sum of products instead of the normalised correlation (default: no)",
+    )
+    parser.add_argument("--out", metavar="FILE", help="image file to write (default: next to IMAGE)")
 
 
 def run(arguments: argparse.Namespace) -> None:

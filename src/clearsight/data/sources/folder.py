@@ -104,7 +104,7 @@ def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
         return _from_paths(root, inner, paths, replace(listing, loose=[]).losses())
     if not listing.classes:
         raise DataError(
-            f"{root} holds no labelled images",
+            f"there are no labelled images in the folder {root}",
             found=f"{len(listing.loose)} images that lie in no class folder" if listing.loose else _contents(root),
             expected="one folder per class with its images, such as photos/cat/1.jpg",
         )
@@ -297,4 +297,4 @@ def _by_name(path: Path) -> Any:
 
 def _contents(root: Path) -> str:
     names = sorted(p.name for p in root.iterdir())
-    return ("nothing at all" if not names else ", ".join(names[:6])) + (", ..." if len(names) > 6 else "")
+    return ("an empty folder" if not names else ", ".join(names[:6])) + (", ..." if len(names) > 6 else "")

@@ -1,5 +1,7 @@
 """Tables that name images: CSV, JSONL and pandas frames with `image_path`, `label` and perhaps `split` and `group`.
 
+Other usual names are taken too, the first there is of `_PATH` and `_LABEL`, and a note says which.
+
 A label may hold several names, "cat|dog"; in place of a label there may be columns of numbers (`data.targets`).
 """
 
@@ -132,7 +134,27 @@ def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: 
         str(frame.columns[i]).strip(): np.array(_texts(frame, i))[rows] for i in columns.values() if i not in used
     }
     source = Files(tuple(paths[i] for i in rows), root)
-    return Listing(name, source, given, stated.rows(rows), groups, metadata=metadata)
+    notes = _columns_taken(frame, path_column, label_column, others, columns)
+    return Listing(name, source, given, stated.rows(rows), groups, notes, metadata)
+
+
+def _columns_taken(
+    frame: pd.DataFrame, path: int, label: int | None, others: list[int], columns: dict[str, int]
+) -> tuple[str, ...]:
+    """Which columns hold the images and what is to be predicted, where that is not plain from their names."""
+    named = [str(name).strip() for name in frame.columns]
+    taken, passed = [], []
+    for column, what, names in ((path, "the images", _PATH), (label, "the labels", _LABEL)):
+        if column is None:
+            continue
+        same = [named[columns[word]] for word in names if word in columns and columns[word] != column]
+        if named[column].lower() != names[0] or same:
+            taken.append(f"{what} are taken from the column {named[column]!r}")
+        passed += same
+    if label is None:
+        taken.append(f"the numbers to predict are the columns {', '.join(repr(named[i]) for i in others)}")
+    beside = f"; not used for this: {', '.join(map(repr, passed))}" if passed else ""
+    return (", ".join(taken) + beside,) if taken else ()
 
 
 def _stated(frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str]) -> Stated:
