@@ -109,7 +109,9 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
                 {"files": [dataset.source.name(i) for i in sorted(set_aside)][:50]},
             )
         )
-    findings += [Finding("left-out", "warning", loss, "move or rename it, if it belongs to the data") for loss in dataset.losses]
+    findings += [
+        Finding("left-out", "warning", loss, "move or rename it, if it belongs to the data") for loss in dataset.losses
+    ]
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
     findings += dataset.task.findings(dataset)
     findings += _balance(dataset, known)

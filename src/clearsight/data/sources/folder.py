@@ -179,7 +179,9 @@ def _splits_in_classes(root: Path, classes: dict[str, list[Path]]) -> list[tuple
         )
     if not divided:
         return [(p, name, "") for name, images in classes.items() for p in images]
-    return [row for name, images in classes.items() for row in zip(images, [name] * len(images), parts[name], strict=True)]
+    return [
+        row for name, images in classes.items() for row in zip(images, [name] * len(images), parts[name], strict=True)
+    ]
 
 
 def _read_splits(
