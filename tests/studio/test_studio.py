@@ -127,7 +127,7 @@ def test_similar_images_and_the_run_s_pages(visit, studio, five):
     assert "of 12" in text(page, "#alike .lead")
     open_tab(page, "Report")
     frame = page.frame_locator("#report iframe")
-    assert "training did not use" in frame.locator("#verdict").inner_text()
+    assert "not used in training" in frame.locator("#verdict").inner_text()
     page.locator("label", has_text="Robustness").click()
     expect(page.get_by_label("Robustness")).to_be_checked()
     page.frame_locator("#report iframe[title^='Robustness']").locator("h1").wait_for()
