@@ -60,7 +60,7 @@ class ClassFolders:
     loose: list[Path]
 
     def losses(self) -> list[str]:
-        """What was left out, in words."""
+        """Images, and folders that may be classes, that were left out, in words."""
         found = []
         if self.empty:
             found.append(f"{_some(self.empty)} without images: no class")
@@ -68,11 +68,18 @@ class ClassFolders:
             found.append(
                 f"{count(len(self.loose), 'image')} in no class folder, left out, such as {_some(self.loose[:1])}"
             )
-        if self.passed:
-            kinds = ", ".join(sorted({p.suffix.lower() or "no suffix" for p in self.passed})[:5])
-            some = _some(self.passed[:1])
-            found.append(f"{count(len(self.passed), 'file')} not named as images ({kinds}), left out, such as {some}")
-        return found
+        return found + _left_out([p for p in self.passed if _shows(p)], "image")
+
+    def notes(self) -> list[str]:
+        """Files that are no images, in words."""
+        return _left_out([p for p in self.passed if not _shows(p)], "file")
+
+
+def _left_out(paths: list[Path], thing: str) -> list[str]:
+    if not paths:
+        return []
+    kinds = ", ".join(sorted({p.suffix.lower() or "no suffix" for p in paths})[:5])
+    return [f"{count(len(paths), thing)} not named as images ({kinds}), left out, such as {_some(paths[:1])}"]
 
 
 def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
@@ -101,7 +108,7 @@ def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
         raise DataError(f"{error.filename or root} cannot be listed", found=error.strerror) from error
     if not listing.classes and listing.loose and any_classes:
         paths = [(p, any_classes.loose, "") for p in listing.loose]
-        return _from_paths(root, inner, paths, replace(listing, loose=[]).losses())
+        return _from_paths(root, inner, paths, replace(listing, loose=[]).losses(), listing.notes())
     if not listing.classes:
         raise DataError(
             f"there are no labelled images in the folder {root}",
@@ -115,18 +122,25 @@ def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
             expected="train/CLASS/image",
             fix="if a table holds the labels, name that table",
         )
-    return _from_paths(root, inner, _splits_in_classes(inner, listing.classes), listing.losses())
+    paths = _splits_in_classes(inner, listing.classes)
+    return _from_paths(root, inner, paths, listing.losses(), listing.notes())
 
 
 def _unwrapped(root: Path) -> Path:
-    """The folder itself, or the one it holds where that is all it holds: a name between the data set and its classes."""
+    """The folder itself, or the one in it where that is all there is: a name between the data set and its classes, or
+    the folder's own name again, as archives hold it.
+    """
     while True:
         folders = _folders(root)
-        if len(folders) != 1 or _split_in(folders[0].name) or any(_is_image(p) for p in _visible(root)):
+        if len(folders) != 1 or any(_is_image(p) for p in _visible(root)):
             return root
-        if any(_is_image(p) for p in _visible(folders[0])) or len(_folders(folders[0])) < 2:
+        only = folders[0]
+        inner = _folders(only)
+        if (_split_in(only.name) and only.name != root.name) or any(_is_image(p) for p in _visible(only)):
             return root
-        root = folders[0]
+        if len(inner) < 2 and not any(_split_in(p.name) for p in inner):
+            return root
+        root = only
 
 
 def _split_in(name: str) -> tuple[str, tuple[str, ...]] | None:
@@ -190,9 +204,11 @@ def _read_splits(
     paths: list[tuple[Path, str, str]] = []
     classes: dict[str, set[str]] = {}
     losses: list[str] = []
+    notes: list[str] = []
     for folder, split in splits.items():
         found = listed[folder]
         losses += [f"{folder.name}: {loss}" for loss in found.losses()]
+        notes += [f"{folder.name}: {note}" for note in found.notes()]
         if not found.classes and found.loose:
             continue  # images without labels, as in competitions
         classes.setdefault(split, set()).update(found.classes)
@@ -215,15 +231,18 @@ def _read_splits(
                 expected="the same class folders in every split",
                 fix="rename, add or remove the folders named",
             )
-    return _from_paths(root, inner, paths, losses)
+    return _from_paths(root, inner, paths, losses, notes)
 
 
-def _from_paths(root: Path, inner: Path, paths: list[tuple[Path, str, str]], losses: Iterable[str]) -> Listing:
+def _from_paths(
+    root: Path, inner: Path, paths: list[tuple[Path, str, str]], losses: Iterable[str], notes: Iterable[str]
+) -> Listing:
     return Listing(
         name=printable(root.resolve().name),
         source=Files(tuple(p for p, _, _ in paths), inner),
         given=np.array([split for _, _, split in paths], dtype="<U5"),
         stated=Stated(str(root.resolve()), tuple(name for _, name, _ in paths)),
+        notes=tuple(notes),
         losses=tuple(losses),
     )
 

@@ -133,7 +133,8 @@ def _stated(
             words = tuple(class_name(str(one[0])) for one in lists)
             note = f"the column {column!r} has lists of one name each, which are read as classes"
             return Stated(origin, words, column=column, where=tuple(where)), [note]
-        if all(isinstance(x, float) for one in lists for x in one) and len({len(one) for one in lists}) == 1:
+        kinds = {type(x) for one in lists for x in one}
+        if float in kinds <= {float, int} and len({len(one) for one in lists}) == 1:
             names = tuple(f"{column} {k}" for k in range(len(lists[0])))
             return Stated(origin, columns=names, numbers=np.array(lists, np.float64), where=tuple(where)), []
         cells = tuple("|".join(class_name(str(x)) for x in one) for one in lists)
