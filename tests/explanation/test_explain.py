@@ -278,6 +278,20 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     assert known.heading == f"{known.target} {probability(known.value)}"
 
 
+def test_one_unreadable_image_does_not_end_the_rest(digits_run, tmp_path, capsys):
+    for name, value in (("a", 0), ("b", 200)):
+        Image.new("L", (8, 8), value).save(tmp_path / f"{name}.png")
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(60))
+    out = tmp_path / "maps"
+    words = ["explain", str(digits_run), str(tmp_path), "--fast", "--method", "saliency", "--out", str(out)]
+    assert main([*words, "--json"]) == 2
+    said = capsys.readouterr()
+    assert len(list(out.glob("*.png"))) == len(json.loads(said.out)["explanations"]) == 2
+    assert list(json.loads(said.out)["failed"]) == [str(tmp_path / "bad.png")]
+    assert "bad.png" in said.err
+    assert main([*words[:2], str(tmp_path / "bad.png"), *words[3:]]) == 2
+
+
 def test_long_captions_are_wrapped_not_cut():
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     font = ImageFont.load_default(12)

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clearsight.cli.options import image_files, print_json
 from clearsight.console import terminal
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from clearsight.predictor import Predictor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +69,7 @@ USES = {
 """Options, and the methods they say something to."""
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     for option, methods in USES.items():
         if getattr(arguments, option) is not None and arguments.method not in (None, *methods, "all"):
             ways = " or ".join((*methods, "all"))
@@ -74,11 +79,14 @@ def run(arguments: argparse.Namespace) -> None:
         from clearsight.api.explain import explain
         from clearsight.explanation import Settings
         from clearsight.explanation.results import image_lines
+        from clearsight.runs.load import load_predictor
 
         given = {name: getattr(arguments, name) for name in USES if getattr(arguments, name) is not None}
         settings = Settings(batch=arguments.batch_size, seed=arguments.seed, **given)
+        predictor = load_predictor(arguments.run)
+        paths, failed = _readable(predictor, paths)
         found = explain(
-            arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
+            predictor, paths, method=arguments.method, target=arguments.target, settings=settings,
             faithfulness=not arguments.fast, out=arguments.out, overwrite=arguments.overwrite, console=console,
         )  # fmt: skip
     folder = Path(arguments.out).expanduser()
@@ -89,8 +97,27 @@ def run(arguments: argparse.Namespace) -> None:
             for maps, picture in zip(found.by_image, pictures, strict=True)
             for one in maps
         ]
-        print_json({"explanations": rows})
-        return
-    for maps, picture in zip(found.by_image, pictures, strict=True):
+        print_json({"explanations": rows, "failed": failed})
+    for maps, picture in () if arguments.json else zip(found.by_image, pictures, strict=True):
         first, *others = image_lines(maps)
         print("\n".join([first, f"    drawn in {os.path.relpath(picture)}", *others]))
+    for why in failed.values():
+        print(f"clearsight: {why}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _readable(predictor: Predictor, paths: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The files that the model can read, and of the others why it cannot; ImageError where it can read none."""
+    from clearsight.data.pixels import read_bytes
+
+    good, failed = [], {}
+    for path in paths:
+        try:
+            predictor.decoded(read_bytes(Path(path)), path)
+            good.append(path)
+        except ImageError as error:
+            failed[path] = str(error)
+            first = error
+    if not good:
+        raise first
+    return good, failed

@@ -90,6 +90,9 @@ def _run(argv: list[str]) -> int:
     from clearsight.cli.renamed import renamed_command
     from clearsight.errors import ClearsightError, nearest
 
+    for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding lacks is written as \\u732b, not refused
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if argv and argv[0] in COMMANDS:
             module = import_module(f"clearsight.cli.{argv[0].replace('-', '_')}")
