@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import multiprocessing
 import os
+import re
 import shutil
 import threading
 import time
@@ -17,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from clearsight.cli.main import main
 from clearsight.data import cached_pixels as cached_pixels_module
 from clearsight.data import dataset
 from clearsight.data.cache import cache_limit, cache_root, entry, threaded
@@ -329,6 +332,31 @@ def test_the_least_recently_used_go_first(monkeypatch):
     assert not middle.exists()
     assert new.is_dir()
     assert not leftovers()
+
+
+def test_the_command_shows_and_prunes(capsys):
+    for number, (kind, size, age) in enumerate(
+        [("pixels", 3000, 400_000), ("features", 500, 200_000), ("pixels", 70, 9)]
+    ):
+        put(kind, number, size, age)
+
+    def told(*words: str) -> dict:
+        assert main(["cache", *words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    found = told()
+    assert found["bytes"] == 3570
+    assert {kind: (one["entries"], one["bytes"]) for kind, one in found["kinds"].items()} == {
+        "pixels": (2, 3070), "features": (1, 500),
+    }  # fmt: skip
+    assert found["removed"] == {"entries": 0, "bytes": 0}
+    assert told("--unused-for", "3")["removed"] == {"entries": 1, "bytes": 3000}
+    assert told("--prune", "0.0000001")["kinds"].keys() == {"pixels"}
+    assert main(["cache"]) == 0
+    assert re.search(r"cache\S*: 70 B of 20 GB\n  pixels +70 B  1 entry", capsys.readouterr().out)
+    assert told("--prune", "0")["bytes"] == 0
+    assert main(["cache", "--prune", "-1"]) == 2
+    assert "expected 0 or more" in capsys.readouterr().err
 
 
 def test_what_is_not_ours_is_never_removed(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -113,32 +114,54 @@ def entry(kind: str, key: str, build: Callable[[Path], None], expected_bytes: in
     return final
 
 
-def _make_room(needed: int) -> None:
-    """Remove the entries used longest ago until what is needed fits the cache's limit, and half-built ones left behind.
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the cache: its folder, its size in bytes, and when it was used last, in seconds since 1970."""
 
-    Only folders named as `entry` names them, beside our own CACHEDIR.TAG, are ever removed: $CLEARSIGHT_CACHE may point
-    anywhere, at a home directory too.
+    folder: Path
+    size: int
+    used: float
+
+
+def entries() -> list[Entry]:
+    """All entries, those used longest ago first; half-built ones that were left behind are removed.
+
+    Only folders named as `entry` names them, beside our own CACHEDIR.TAG, count: $CLEARSIGHT_CACHE may point anywhere,
+    at a home directory too.
     """
-    limit = cache_limit()
-    entries = []
+    found = []
     for tag in cache_root().glob("*/CACHEDIR.TAG"):
         for folder in tag.parent.iterdir():
-            found = re.fullmatch(r"[0-9a-f]{16,64}(\..+\.partial)?", folder.name)
+            named = re.fullmatch(r"[0-9a-f]{16,64}(\..+\.partial)?", folder.name)
             with contextlib.suppress(OSError):  # another process may be removing it
-                if not found or folder.is_symlink() or not folder.is_dir():
+                if not named or folder.is_symlink() or not folder.is_dir():
                     continue
                 facts = [f.stat() for f in folder.iterdir()]
                 used = folder.stat().st_mtime
-                if not found[1]:
-                    entries.append((used, sum(f.st_size for f in facts), folder))
+                if not named[1]:
+                    found.append(Entry(folder, sum(f.st_size for f in facts), used))
                 elif max([used, *(f.st_mtime for f in facts)]) < time.time() - ABANDONED:
                     shutil.rmtree(folder, ignore_errors=True)
-    total = sum(size for _, size, _ in entries) + needed
-    for _, size, folder in sorted(entries):
-        if total <= limit:
-            break
-        discard(folder)
-        total -= size
+    return sorted(found, key=lambda one: one.used)
+
+
+def prune(limit: int, *, unused_since: float | None = None) -> list[Entry]:
+    """Remove the entries used longest ago until the cache holds at most `limit` bytes, and those not used since a time
+    in seconds since 1970; which they were.
+    """
+    every, gone = entries(), []
+    total = sum(one.size for one in every)
+    for one in every:
+        if total > limit or (unused_since is not None and one.used < unused_since):
+            discard(one.folder)
+            total -= one.size
+            gone.append(one)
+    return gone
+
+
+def _make_room(needed: int) -> None:
+    """Remove the entries used longest ago until what is needed fits the cache's limit."""
+    prune(cache_limit() - needed)
 
 
 def discard(folder: Path) -> None:

@@ -187,7 +187,7 @@ def _opened(folder: Path, wanted: Sequence[str] | None = None) -> Segment | None
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The array at the end of a .npy file, whose header may be damaged and is not read. ValueError if it is too short."""
+    """The array at the end of a .npy file, whose header is not read: it may be damaged. ValueError if it is short."""
     header = path.stat().st_size - math.prod(shape) * dtype.itemsize
     if header <= 0 or header % ALIGNED:
         raise ValueError(header)
