@@ -30,6 +30,7 @@ OTHER_OPTIONS = {
     **dict.fromkeys(("fp16", "mixed_precision", "half"), "amp"),
     **dict.fromkeys(("weights", "pretrain"), "pretrained"),
     **dict.fromkeys(("resize", "fit", "fit_mode"), "resize_mode"),
+    **dict.fromkeys(("from_", "init_from", "base_run", "resume_from"), "from_run"),
     **dict.fromkeys(("gradient_clip_val", "max_grad_norm", "grad_clip"), "clip"),
     **dict.fromkeys(("accumulate_grad_batches", "gradient_accumulation_steps"), "accumulate"),
 }
@@ -54,9 +55,13 @@ OTHER_NETWORK_ARGUMENTS = {
 """Arguments of `build_model` as timm and torchvision call them, and as they are called here."""
 
 
+TYPED_OTHERWISE = {"from_run": "from"}
+"""Options that have another name on the command line, as theirs is a word of Python."""
+
+
 def flag(name: str) -> str:
     """An option's name as it is typed: img_size is --img-size."""
-    return "--" + name.replace("_", "-")
+    return "--" + TYPED_OTHERWISE.get(name, name).replace("_", "-")
 
 
 def at_least(least: int, **options: int | None) -> None:

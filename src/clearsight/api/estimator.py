@@ -108,7 +108,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 options_in_signature(ImageClassifier.__init__)
 
-NO_EFFECT = ("out", "resume", "checkpoint_every", "auto_fix", "test_fraction", "data_dir")
+NO_EFFECT = ("out", "resume", "checkpoint_every", "auto_fix", "test_fraction", "data_dir", "from_run", "old_images")
 """Options of a run's folder, its test split and its data, none of which an estimator has."""
 
 

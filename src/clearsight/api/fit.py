@@ -23,24 +23,28 @@ from clearsight.data.split_record import targets_digest
 from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis, Vitals, diagnose
 from clearsight.disk import disk_errors, read_within, write_json
-from clearsight.errors import ConfigError, TrainingError
+from clearsight.errors import ConfigError, DataError, TrainingError
 from clearsight.evaluation import OODCheck, check_ood
+from clearsight.evaluation.run_comparison import RunComparison, compare_runs
 from clearsight.evaluation.trust_panel import trust_panel
 from clearsight.models.execution import device_of
-from clearsight.predictor import Predictor
+from clearsight.predictor import ModelOutput, Predictor
 from clearsight.report.components.label_issues import issue_cards
 from clearsight.report.components.pictures import Thumbnail
 from clearsight.report.components.pieces import cards_of, run_thumbnail
 from clearsight.report.label_issues_section import write_label_issues
 from clearsight.report.page import write_report
-from clearsight.runs.folder import resumed, run_folder
+from clearsight.runs.continuation import Continuation, continuation
+from clearsight.runs.folder import require_targets, resumed, run_folder
+from clearsight.runs.images import all_pixels
 from clearsight.runs.load import load_predictor
 from clearsight.runs.records import events, history
 from clearsight.scale.distributed import ALONE, World, processes
-from clearsight.tasks import read
+from clearsight.tasks import origin_of, read
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import Card
 from clearsight.train.config import TrainConfig
+from clearsight.train.features import model_output
 from clearsight.train.fit import Fitted
 from clearsight.train.loop import Examples
 from clearsight.train.observer import Epoch
@@ -99,38 +103,52 @@ def train(
     """
     config = TrainConfig.from_options(**options)
     console = console or usual_console()
-    dataset = read(
-        data if labels is None else (data, labels), data_dir=config.data.data_dir, task=config.data.task,
-        options=task_options(config),
-    )  # fmt: skip
+    data = data if labels is None else (data, labels)
+    given = dict(options)
     if config.run.resume:
-        config = resumed(config, dict(options), dataset)
+        config = resumed(config, given, origin_of(data, data_dir=config.data.data_dir, task=config.data.task))
+        given = config.options()
+    begun = None
+    if config.run.from_run is not None:
+        begun = continuation(data, config, given, console)
+        config, dataset = begun.config, begun.dataset
+    else:
+        dataset = read(data, data_dir=config.data.data_dir, task=config.data.task, options=task_options(config))
+    if config.run.resume:
+        require_targets(config, dataset)
     with processes() as world:
         if config.run.auto_fix and world.size > 1:
             raise ConfigError("--auto-fix works in a single process", fix="drop it, or start one process")
         if world.rank > 0:
-            return _follow(dataset, config, world)
+            return _follow(dataset, config, world, begun)
         if config.run.auto_fix:
-            return auto_fix(lambda changed: _fit(dataset, changed, console, ALONE, home), config, console)
-        return _fit(dataset, config, console, world, home if world.size == 1 else home or Path("runs"))
+            return auto_fix(lambda changed: _fit(dataset, changed, console, ALONE, home, begun), config, console)
+        return _fit(dataset, config, console, world, home if world.size == 1 else home or Path("runs"), begun)
 
 
-def _follow(dataset: Dataset, config: TrainConfig, world: World) -> Run:
+def _follow(dataset: Dataset, config: TrainConfig, world: World, begun: Continuation | None) -> Run:
     """What every process but the first does: its share of the training, and nothing on the disk."""
     from clearsight.train.fit import fit as learn
 
-    folder = Path(world.broadcast(None))
-    learn(dataset, config, checkpoints=folder / "checkpoints", world=world)
+    folder, previous = Path(world.broadcast(None)), begun.previous if begun else None
+    learn(dataset, config, checkpoints=folder / "checkpoints", world=world, previous=previous)
     test = world.broadcast(None)  # once the first has written the run
     metrics = json.loads(read_within(folder, "metrics.json"))
     return Run(folder, load_predictor(folder), metrics, folder / "report.html", test=test)
 
 
-def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World, home: Path | None) -> Run:
-    """Train, evaluate and write the run's folder; home as for `train`."""
+def _fit(
+    dataset: Dataset,
+    config: TrainConfig,
+    console: Console,
+    world: World,
+    home: Path | None,
+    begun: Continuation | None = None,
+) -> Run:
+    """Train, evaluate and write the run's folder; home as for `train`. begun: the run that is continued."""
     temporary = TemporaryFolder() if home is None and config.run.out is None else None
     try:
-        return _written(dataset, config, console, world, home or Path("runs"), temporary)
+        return _written(dataset, config, console, world, home or Path("runs"), temporary, begun)
     except BaseException:
         if temporary is not None:
             temporary.remove()
@@ -138,7 +156,13 @@ def _fit(dataset: Dataset, config: TrainConfig, console: Console, world: World, 
 
 
 def _written(
-    dataset: Dataset, config: TrainConfig, console: Console, world: World, home: Path, temporary: TemporaryFolder | None
+    dataset: Dataset,
+    config: TrainConfig,
+    console: Console,
+    world: World,
+    home: Path,
+    temporary: TemporaryFolder | None,
+    begun: Continuation | None,
 ) -> Run:
     with run_folder(config, dataset.name, temporary.path if temporary else home) as folder:
         world.broadcast(str(folder))
@@ -149,12 +173,16 @@ def _written(
             "versions": versions(),
         }  # fmt: skip
         write_json(folder / "config.json", about)
-        fitted, diagnosis = _trained(folder, dataset, config, console, world)
+        fitted, diagnosis = _trained(folder, dataset, config, console, world, begun)
         if diagnosis is not None:
             write_json(folder / "diagnosis.json", diagnosis.to_dict())
         write_json(folder / "audit.json", fitted.prepared.audit.to_dict())
         predictor = Predictor(fitted.bundle, device=device_of(config.run.device))
-        test, val, ood = _evaluate(predictor, fitted, console)
+        output = model_output(
+            predictor, fitted.prepared.pixels, fitted.prepared.split.test, console.stage("evaluating on the test split")
+        )
+        test, val, ood = _evaluate(predictor, fitted, output)
+        compared = None if begun is None else _compared(begun, fitted, output, console)
         assert test.panel is not None
         checked = {} if ood is None else {"ood_check": ood.summary()}
         metrics = {
@@ -167,11 +195,12 @@ def _written(
             "images_per_second": fitted.images_per_second,
             "model": fitted.recipe.model,
             "recipe": [d.to_dict() for d in fitted.decisions],
+            **({} if compared is None else {"from": compared.to_dict()}),
         }
         write_json(folder / "config.json", {**about, "recipe": _recipe(fitted)})
         write_report(
             folder / "report.html", fitted=fitted, evaluation=test, validation=val, config=config, diagnosis=diagnosis,
-            ood_check=ood, panel=test.panel,
+            ood_check=ood, panel=test.panel, compared=compared,
         )  # fmt: skip
         if fitted.label_issues:
             write_label_issues(folder, fitted.prepared, fitted.label_issues)
@@ -195,6 +224,7 @@ def _written(
         issues,
         replace(test, pictures=_pictures(fitted, cards_of(test.report(fitted.bundle.thing).sections))),
         temporary,
+        compared,
     )
 
 
@@ -204,7 +234,7 @@ def _pictures(fitted: Fitted, cards: Sequence[Card]) -> dict[int, Thumbnail]:
 
 
 def _trained(
-    folder: Path, dataset: Dataset, config: TrainConfig, console: Console, world: World
+    folder: Path, dataset: Dataset, config: TrainConfig, console: Console, world: World, begun: Continuation | None
 ) -> tuple[Fitted, Diagnosis | None]:
     """Train, with history and events written as it goes on, and diagnose the last training by gradient descent."""
     from clearsight.train.fit import fit as learn
@@ -243,6 +273,7 @@ def _trained(
                 watch=watch,
                 checkpoints=folder / "checkpoints",
                 world=world,
+                previous=begun.previous if begun else None,
             )
         except TrainingError as error:
             diagnosis = examined()
@@ -272,13 +303,44 @@ def _recipe(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _evaluate(predictor: Predictor, fitted: Fitted, console: Console) -> tuple[Evaluation, Evaluation, OODCheck | None]:
-    """The evaluation of the test split, which is opened here, with the trust panel, and that of validation; and whether
-    flags and sets hold.
+def _compared(begun: Continuation, fitted: Fitted, output: ModelOutput, console: Console) -> RunComparison:
+    """The run that is continued against the new one, on those of its test images that are still there. output: of the
+    new model for the test split.
+    """
+    prepared, old, new = fitted.prepared, begun.predictor.bundle, fitted.bundle.task
+    dataset, test = prepared.dataset, prepared.split.test
+    assert dataset.known_part is not None
+    assert old.split is not None
+    shared = dataset.known_part[test] == "test"
+    truth = new.truth(dataset)
+    try:
+        truths = (truth, truth) if new.exclusive else (old.task.aligned(dataset), truth)
+    except DataError as error:  # other labels or numbers than the run predicts
+        console.say(f"not compared with {begun.folder}: {error}")
+        truths, shared = (truth, truth), np.zeros(len(test), bool)
+    rows = test[shared]
+    pixels = prepared.pixels
+    if (old.form, old.geometry) != (prepared.form, prepared.geometry):
+        pixels, _ = all_pixels(old, dataset, prepared.scan, console)
+    before = (
+        output if not len(rows) else model_output(begun.predictor, pixels, rows, console.stage("asking the old model"))
+    )
+    after = ModelOutput(output.logits[shared], output.features[shared], output.statistics[shared])
+    return compare_runs(
+        old.task, new, before, after, shown=np.array([dataset.words(int(i)) for i in rows]),
+        truth=(truths[0][rows], truths[1][rows]), renamed=begun.changes.renamed, run=str(begun.folder),
+        changes=begun.changes.to_dict(), tested=old.split.count("test"),
+    )  # fmt: skip
+
+
+def _evaluate(
+    predictor: Predictor, fitted: Fitted, output: ModelOutput
+) -> tuple[Evaluation, Evaluation, OODCheck | None]:
+    """The evaluation of the test split, whose labels are opened here, with the trust panel, and that of validation; and
+    whether flags and sets hold. output: of the model for the test split.
     """
     prepared, task = fitted.prepared, fitted.bundle.task
     rows, dataset = prepared.split.test, prepared.dataset
-    output = predictor.forward(prepared.pixels.view(rows), console.stage("evaluating on the test split"))
     names = [dataset.source.name(int(i)) for i in rows]
     groups = [dataset.classes[k] for k in prepared.labels[rows]]
     truth = task.truth(dataset)

@@ -15,6 +15,7 @@ from clearsight.data.temporary import TemporaryFolder
 from clearsight.diagnosis import Diagnosis
 from clearsight.disk import disk_errors
 from clearsight.errors import OutputError
+from clearsight.evaluation.run_comparison import RunComparison
 from clearsight.predictor import Predictor
 from clearsight.result import Result
 from clearsight.tasks.evaluation import NEW, Evaluation
@@ -29,7 +30,8 @@ class Run(Result):
     folder: where it lies; in the cache, for as long as the run or its model is used, where no folder was named.
     predictor: what gives the model's outputs. metrics: the scores of metrics.json. report: the page. diagnosis: what
     the doctor says of the training, None where only a head was fitted. label_issues: labels that are probably wrong,
-    None where they were not examined. test: the evaluation of the test split, which was opened once.
+    None where they were not examined. test: the evaluation of the test split, which was opened once. compared: the run
+    that was continued against this one, None where none was.
 
     Example:
         >>> run = cs.fit("digits")  # doctest: +SKIP
@@ -45,6 +47,7 @@ class Run(Result):
     label_issues: LabelIssues | None = None
     test: Evaluation | None = None
     temporary: TemporaryFolder | None = None
+    compared: RunComparison | None = None
 
     display: ClassVar[str] = DISPLAY
 
@@ -91,8 +94,9 @@ class Run(Result):
         """
         bundle = self.predictor.bundle
         panel = f"\n{self.panel.text()}\n\n" if self.panel else ""
+        compared = f"{self.compared.text()}\n\n" if self.compared else ""
         return (
-            f"{bundle.task.evaluation.headline(self.metrics['test'], bundle.thing, NEW)}\n{panel}"
+            f"{bundle.task.evaluation.headline(self.metrics['test'], bundle.thing, NEW)}\n{panel}{compared}"
             f"trained in {self.seconds:.0f} s\n\n"
             f"  report   {os.path.relpath(self.report)}\n"
             f"  model    {os.path.relpath(self.folder)}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from clearsight.api.model import Model
 from clearsight.api.run import Run
+from clearsight.report.comparison_section import comparison_section
 from clearsight.report.components.pictures import Thumbnail
 from clearsight.report.evaluation_page import EvaluationRenderer
 from clearsight.report.renderer import Renderer, SectionsRenderer
@@ -78,6 +79,8 @@ class RunRenderer(SectionsRenderer[Run]):
         for section in self._parts.sections if self._parts else ():
             if pieces := tuple(piece for piece in section.pieces if in_summary(piece)):
                 yield Section(section.ident, section.title, pieces)
+        if self.result.compared is not None:
+            yield comparison_section(self.result.compared)
         yield decisions_section(self.result.metrics["recipe"])
         if text := list(self._remarks()):
             yield Section("remarks", "What to look at", tuple(Text(words) for words in text))

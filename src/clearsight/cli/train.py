@@ -52,11 +52,12 @@ def run(arguments: argparse.Namespace) -> None:
     from clearsight.tasks.evaluation import NEW
     from clearsight.train.task_options import task_options
 
-    dataset = read(data, data_dir=about.data.data_dir, task=about.data.task, options=task_options(about))
+    if about.run.from_run is None and not about.run.resume:  # its data is read by the options of the run
+        data = read(data, data_dir=about.data.data_dir, task=about.data.task, options=task_options(about))
     with terminal() as console:
         from clearsight.api.fit import train
 
-        finished = train(dataset, home=Path("runs"), console=console, **chosen(arguments))
+        finished = train(data, home=Path("runs"), console=console, **chosen(arguments))
     if int(os.environ.get("RANK", "0")):  # of several processes, the first one speaks
         return
     folder, bundle = os.path.relpath(finished.folder), finished.predictor.bundle
@@ -73,6 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(
         f"\n{task.evaluation.headline(finished.metrics['test'], thing, NEW)}\n"
         + (f"\n{panel.text()}\n\n" if panel else "")
+        + (f"{finished.compared.text()}\n\n" if finished.compared else "")
         + f"trained in {finished.seconds:.0f} s\n{_label_issues(finished, thing)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"

@@ -108,7 +108,8 @@ class Listing:
     """N images as a source lists them, and what it states about them; `clearsight.tasks.read` makes a `Dataset` of it.
 
     given (N,): the split the data itself states: "train", "val", "test", or "" where it states none.
-    groups (N,): images of one group never stand on both sides of a split; None where nothing is grouped.
+    groups (N,): images of one group never stand on both sides of a split; None where nothing is grouped. group_names
+    (N,): what the groups are called, where they have names.
     notes: what the user should know of it. losses: what was left out, which the audit warns of.
     metadata: what else is known of each image, such as its site or camera, by name (N,).
     """
@@ -121,6 +122,9 @@ class Listing:
     notes: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    group_names: NDArray[np.str_] | None = None
+    added_to: tuple[str, ...] = ()
+    """Origins of images that those of the stated origin were added to."""
 
 
 class TaskKind(Protocol):
@@ -161,7 +165,10 @@ class Dataset:
     weights (N,): weight of each label, above 0 up to 1; None means 1 for all.
     names: of what is predicted; classes unless given. values (N, T): the targets in their own unit, or soft labels of
     classes (N, K), rows that add up to 1; None where labels say it all.
-    origin: what the user asked for, in words that find it again.
+    origin: what the user asked for, in words that find it again. added_to: the same of images that those of `origin`
+    were added to.
+    known_part (N,): "train", "val", "test" or "unused", the part of each image in the run that a training continues, ""
+    for a new image; None where none is continued.
     """
 
     name: str
@@ -178,6 +185,8 @@ class Dataset:
     names: tuple[str, ...] = ()
     values: NDArray[np.float32] | None = None
     metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    added_to: tuple[str, ...] = ()
+    known_part: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -209,7 +218,7 @@ class Dataset:
 
         return replace(
             self, source=source, labels=self.labels[chosen], given=self.given[chosen], groups=of(self.groups),
-            weights=of(self.weights), values=of(self.values),
+            weights=of(self.weights), values=of(self.values), known_part=of(self.known_part),
             metadata={name: column[chosen] for name, column in self.metadata.items()},
         )  # fmt: skip
 

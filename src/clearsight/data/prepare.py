@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from clearsight.data.audit import Audit, audit, duplicate_groups
 from clearsight.data.cache import Progress
 from clearsight.data.cached_pixels import CachedPixels, cached_pixels
+from clearsight.data.continued_split import assign_added
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
@@ -49,13 +51,15 @@ def prepare(
     seed: int = 0,
     test_fraction: float | None = 0.25,
     folds: int | None = None,
+    form: PixelFormat | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Decode (or find in the cache), set aside what does not decode, split, audit.
 
-    Raises DataError when what is left cannot be split, OutputError when the cache cannot be written.
+    form: of the pixels; None for the one that holds every image without loss. Raises DataError when what is left cannot
+    be split, OutputError when the cache cannot be written.
     """
-    form = scanned.form
+    form = form or scanned.form
     skip = frozenset(scanned.failed)
     pixels = cached_pixels(dataset.source, scanned.digests, form, geometry, skip=skip, progress=progress)
     set_aside = {**scanned.failed, **pixels.failed}
@@ -63,7 +67,8 @@ def prepare(
     usable[list(set_aside)] = False
     usable &= dataset.labels >= 0
     learnable = dataset.learnable
-    split = assign(
+    known = dataset.known_part
+    split = (assign if known is None else partial(assign_added, known=known))(
         dataset.labels,
         dataset.given,
         dataset.classes,
@@ -76,7 +81,10 @@ def prepare(
         strata=not dataset.task.needs_classes,
     )
     if not learnable.all():
-        split = split.also_tested(np.flatnonzero(usable & dataset.task.only_tested(dataset)))
+        more = usable & dataset.task.only_tested(dataset)
+        if known is not None:  # nothing that the run learned from is tested
+            more &= ~np.isin(known, ("train", "val", "unused"))
+        split = split.also_tested(np.flatnonzero(more))
     examined = audit(dataset, scanned, pixels, split, set_aside)  # which names the images on both sides of the split
     split = _without_known(split, pixels)
     counts = {**examined.counts, "test": {"images": len(split.test)}}

@@ -33,10 +33,13 @@ def target_digest(dataset: Dataset, i: int) -> str:
     """Names what image i shows, or the values to predict of it, whatever the order of the classes."""
     if dataset.values is None:
         label = int(dataset.labels[i])
-        text = dataset.classes[label] if label >= 0 else ""
-    else:
-        pairs = zip(dataset.names, dataset.values[i].tolist(), strict=True)
-        text = "\n".join(f"{name}={value!r}" for name, value in sorted(pairs))
+        return class_digest(dataset.classes[label] if label >= 0 else "")
+    pairs = zip(dataset.names, dataset.values[i].tolist(), strict=True)
+    return class_digest("\n".join(f"{name}={value!r}" for name, value in sorted(pairs)))
+
+
+def class_digest(text: str) -> str:
+    """Names a target by its text: the name of a class, or all values."""
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 

@@ -9,6 +9,7 @@ training once and cross-validating look at the same parts.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -101,7 +102,7 @@ def assign(
     everything = np.flatnonzero(usable)
     stated = set(np.unique(given[everything])) - {""}
     if not strata:
-        _require_classes(labels[everything], classes)
+        require_classes(labels[everything], classes)
     rules = []
 
     test = everything[given[everything] == "test"]
@@ -112,19 +113,19 @@ def assign(
     rest = np.setdiff1d(everything, np.concatenate([test, val]))
     carve_test = not len(test) and test_fraction is not None
     needed = 1 + carve_test + (not len(val))
-    units = _Units(labels, groups, duplicates)
+    units = Units(labels, groups, duplicates)
     where = "train" if stated else "the data"
     if strata:
-        alike = _Units(np.zeros_like(labels), groups, duplicates)
-        _require_sizes(alike, rest, ("images that differ",), needed, where)
+        alike = Units(np.zeros_like(labels), groups, duplicates)
+        require_sizes(alike, rest, ("images that differ",), needed, where)
         labels = _joined(units, rest, len(classes), needed)
-        units = _Units(labels, groups, duplicates)
+        units = Units(labels, groups, duplicates)
     else:
-        _require_sizes(units, rest, classes, needed, where)
+        require_sizes(units, rest, classes, needed, where)
 
     if carve_test and test_fraction is not None:
         test = units.fraction(rest, test_fraction, rng)
-        _require_classes_in_train(labels, np.setdiff1d(rest, test), rest, classes)
+        require_classes_in_train(labels, np.setdiff1d(rest, test), rest, classes)
         rest = np.setdiff1d(rest, test)
         whole = " in whole groups" if groups is not None else ""
         share = len(test) / (len(test) + len(rest))
@@ -140,7 +141,7 @@ def assign(
         _require_folds(int(units.count(rest, len(classes)).max()), folds)
     folds = folds or (10 if len(rest) >= 10 * MANY else 5)
     number = units.folds(rest, folds, rng)
-    _require_classes_in_train(labels, rest[number != 0], rest, classes)
+    require_classes_in_train(labels, rest[number != 0], rest, classes)
     pairs = tuple((rest[number != k], rest[number == k]) for k in range(folds) if (number == k).any())
     rules.append(f"validation is the first of {folds} folds of the rest")
     return Split(pairs[0][0], pairs[0][1], test, pairs, True, "; ".join(rules))
@@ -157,7 +158,7 @@ def _why_not_exactly(among: Indices, groups: Indices | None, duplicates: Indices
     return "of each class it is a whole number of images, at least one"
 
 
-class _Units:
+class Units:
     """Images that may not be separated, as one unit each; most units are single images."""
 
     def __init__(self, labels: Indices, groups: Indices | None, duplicates: Indices | None) -> None:
@@ -177,6 +178,12 @@ class _Units:
             size = offset + links[1].max() + 1
             graph = coo_array((np.ones(n, np.int8), (links[0], offset + links[1])), shape=(size, size))
             self.unit = connected_components(graph, directed=False)[1][links[0]].astype(np.int64)
+
+    def renamed(self, number: Indices) -> Units:
+        """The same units with labels by other numbers. number (K,): of each label."""
+        other = copy.copy(self)
+        other.labels = number[self.labels]
+        return other
 
     def count(self, among: Indices, classes: int) -> Indices:
         """Units of each class (K,); a unit of two classes counts in both."""
@@ -240,7 +247,7 @@ def _require_folds(largest: int, folds: int) -> None:
         )
 
 
-def _joined(units: _Units, among: Indices, classes: int, needed: int) -> Indices:
+def _joined(units: Units, among: Indices, classes: int, needed: int) -> Indices:
     """Labels (N,) in which groups of fewer units than `needed` have joined the largest one."""
     counts = units.count(among, classes)
     labels = units.labels.copy()
@@ -248,7 +255,7 @@ def _joined(units: _Units, among: Indices, classes: int, needed: int) -> Indices
     return labels
 
 
-def _require_classes(labels: Indices, classes: Sequence[str]) -> None:
+def require_classes(labels: Indices, classes: Sequence[str]) -> None:
     present = np.unique(labels[labels >= 0])
     if len(present) < 2:
         raise DataError(
@@ -259,7 +266,7 @@ def _require_classes(labels: Indices, classes: Sequence[str]) -> None:
         )
 
 
-def _require_sizes(units: _Units, among: Indices, classes: Sequence[str], needed: int, where: str) -> None:
+def require_sizes(units: Units, among: Indices, classes: Sequence[str], needed: int, where: str) -> None:
     images = np.bincount(units.labels[among], minlength=len(classes))
     counts = units.count(among, len(classes))
     what = "groups" if units.grouped else "different images"
@@ -277,7 +284,7 @@ def _require_sizes(units: _Units, among: Indices, classes: Sequence[str], needed
         )
 
 
-def _require_classes_in_train(labels: Indices, train: Indices, among: Indices, classes: Sequence[str]) -> None:
+def require_classes_in_train(labels: Indices, train: Indices, among: Indices, classes: Sequence[str]) -> None:
     """Groups and copies with two labels can take all images of a class to one side."""
     lost = np.setdiff1d(labels[among], labels[train])
     if len(lost):

@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
+from scipy.stats import t as student
 
 from clearsight.metrics import accuracy, log_loss, wilson_interval
 from clearsight.metrics.comparison import mcnemar
@@ -120,8 +121,6 @@ def compare_paired(
     """
     right, now = first.argmax(1) == targets, second.argmax(1) == targets
     n, gained, lost = len(targets), int((now & ~right).sum()), int((right & ~now).sum())
-    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = float(norm.ppf(0.975)) * float(np.sqrt((up + down - (up - down) ** 2) / (n + 2)))
     return Paired(
         name=name,
         n=n,
@@ -129,12 +128,55 @@ def compare_paired(
         accuracy_interval=wilson_interval(int(now.sum()), n),
         log_loss=log_loss(targets, second),
         difference=(gained - lost) / n,
-        interval=(up - down - half, up - down + half),
+        interval=share_interval(gained, lost, n),
         gained=gained,
         lost=lost,
         p_value=mcnemar(right, now),
         knows=knows,
     )
+
+
+def share_interval(gained: int, lost: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of the difference of two shares of the same n images: Bonett and Price's, as above.
+
+    Args:
+        gained: images that only the second is right about.
+        lost: images that only the first is right about.
+        n: all images.
+
+    Returns:
+        Lower and upper end, between -1 and 1.
+    """
+    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = float(norm.ppf(0.975)) * float(np.sqrt((up + down - (up - down) ** 2) / (n + 2)))
+    return max(-1.0, up - down - half), min(1.0, up - down + half)
+
+
+def paired_difference(
+    before: NDArray[np.floating], after: NDArray[np.floating]
+) -> tuple[float, tuple[float, float], float]:
+    """The mean difference of two scores of the same images, its 95 % interval, and its p-value.
+
+    Scores that are 0 or 1 are compared as shares, by `share_interval` and McNemar's test, others by the t distribution
+    of their differences.
+
+    Args:
+        before: scores (N,).
+        after: scores (N,).
+
+    Returns:
+        The difference, lower and upper end of the interval, and the two-sided p-value.
+    """
+    difference = np.asarray(after, np.float64) - before
+    mean, n = float(difference.mean()), len(difference)
+    if np.isin(before, (0, 1)).all() and np.isin(after, (0, 1)).all():
+        interval = share_interval(int((difference > 0).sum()), int((difference < 0).sum()), n)
+        return mean, interval, mcnemar(before > 0, after > 0)
+    deviation = float(difference.std(ddof=1)) / n**0.5 if n > 1 else float("inf")
+    if deviation == 0:
+        return mean, (mean, mean), 1.0 if mean == 0 else 0.0
+    low, high = student.interval(0.95, max(1, n - 1), loc=mean, scale=deviation)
+    return mean, (float(low), float(high)), float(2 * student.sf(abs(mean) / deviation, max(1, n - 1)))
 
 
 def mean_of(probabilities: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from clearsight.arguments import flag
 from clearsight.bundle import versions
 from clearsight.diagnosis import Diagnosis
 from clearsight.diagnosis.command import train_command
 from clearsight.disk import whole_file
 from clearsight.evaluation import OODCheck
+from clearsight.evaluation.run_comparison import RunComparison
 from clearsight.report.command import option_words, run_commands
+from clearsight.report.comparison_section import comparison_section
 from clearsight.report.components.pieces import PieceFilters, run_thumbnail
 from clearsight.report.data_section import DataSection, data_section
 from clearsight.report.doctor_section import DoctorSection, doctor_section
@@ -64,13 +67,14 @@ def write_report(
     diagnosis: Diagnosis | None = None,
     ood_check: OODCheck | None = None,
     panel: TrustPanel | None = None,
+    compared: RunComparison | None = None,
 ) -> None:
     """Write the report of a run, whole or not at all.
 
     evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
     diagnosis: what the doctor says of the training, None where there was none. ood_check: false alarms of the OOD
-    detector and prediction sets on the test split. panel: what the model promises, and whether it is kept. Raises
-    OSError when the disk refuses.
+    detector and prediction sets on the test split. panel: what the model promises, and whether it is kept. compared: the
+    run that was continued against this one, if one was. Raises OSError when the disk refuses.
     """
     audit, task, words = fitted.prepared.audit, fitted.bundle.task, option_words()
     parts = evaluation.report(fitted.bundle.thing, validation)
@@ -84,7 +88,7 @@ def write_report(
         data=data_section(fitted.prepared),
         recipe=recipe_section(fitted, config.run.seed),
         doctor=doctor_section(diagnosis),
-        sections=tuple(_sections(parts)),
+        sections=(*([] if compared is None else [comparison_section(compared)]), *_sections(parts)),
         label_issues=label_issues_section(fitted),
         ood=ood_section(fitted, ood_check, parts.ood_words),
         robustness=task.needs_classes,
@@ -92,7 +96,7 @@ def write_report(
         speed=tuple(_speed(fitted)),
         versions=tuple(versions().items()),
         command=train_command(audit.origin, config.changed()),
-        options=tuple((f"--{k.replace('_', '-')}", str(v), words[k]) for k, v in config.changed().items()),
+        options=tuple((flag(k), str(v), words[k]) for k, v in config.changed().items()),
         uses=tuple(run_commands(path.parent).items()),
     )
     templates = environment(trim_blocks=True, lstrip_blocks=True)

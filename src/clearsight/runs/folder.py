@@ -72,11 +72,10 @@ def _is_unfinished(folder: Path) -> bool:
     return (folder / "config.json").is_file() and not (folder / "metrics.json").exists()
 
 
-def resumed(config: TrainConfig, given: dict[str, Any], dataset: Dataset) -> TrainConfig:
+def resumed(config: TrainConfig, given: dict[str, Any], origin: str) -> TrainConfig:
     """The options of the run to go on with: that of --out, or the last unfinished one of this data. What the user gives
-    again must be the same.
+    again must be the same. origin: what the data is called.
     """
-    origin = dataset.origin
     if config.run.out is not None:
         folder = Path(config.run.out).expanduser()
         if not _is_unfinished(folder):
@@ -86,7 +85,7 @@ def resumed(config: TrainConfig, given: dict[str, Any], dataset: Dataset) -> Tra
         runs = [f for f in Path("runs").glob("*") if _is_unfinished(f) and _about(f).get("data") == origin]
         if not runs:
             raise OutputError(
-                f"there is no unfinished run of {dataset.name} in runs/", fix="drop --resume to start one"
+                f"there is no unfinished run of {Path(origin).name} in runs/", fix="drop --resume to start one"
             )
         folder = max(runs, key=lambda f: (f / "config.json").stat().st_mtime)
     about = _about(folder)
@@ -99,18 +98,23 @@ def resumed(config: TrainConfig, given: dict[str, Any], dataset: Dataset) -> Tra
     ]
     if about["data"] != origin:
         changed.insert(0, f"data {about['data']} then, {origin} now")
-    elif about.get("targets", targets_digest(dataset)) != targets_digest(dataset):
-        raise CheckpointError(
-            f"{folder} cannot be resumed: the data has other images or labels than when it was started",
-            found=f"other labels, or images in another order, in {origin}", expected="the labels it was started with",
-            fix="restore them, or start a new run: drop --resume",
-        )  # fmt: skip
     if changed:
         raise CheckpointError(
             f"options differ from those of the run to resume, {folder}", found="; ".join(changed),
             fix="leave these options out",
         )  # fmt: skip
     return TrainConfig.from_options(**{**then, **given, "out": str(folder), "resume": True})
+
+
+def require_targets(config: TrainConfig, dataset: Dataset) -> None:
+    """CheckpointError where the data of a run to go on with has other targets than when it was begun."""
+    folder, now = Path(str(config.run.out)), targets_digest(dataset)
+    if _about(folder).get("targets", now) != now:
+        raise CheckpointError(
+            f"{folder} cannot be resumed: the data has other images or labels than when it was started",
+            found=f"other labels, or images in another order, in {dataset.origin}",
+            expected="the labels it was started with", fix="restore them, or start a new run: drop --resume",
+        )  # fmt: skip
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ order: images that the model was trained or validated on are never scored unless
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
 from clearsight.data.cached_pixels import CachedPixels, PixelView, cached_pixels
-from clearsight.data.dataset import Dataset
+from clearsight.data.dataset import Dataset, Listing
+from clearsight.data.joined import joined
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import Scan, scan
 from clearsight.data.sources.builtin import BUILTIN
@@ -25,11 +27,13 @@ from clearsight.errors import BundleError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
-from clearsight.tasks import read
+from clearsight.tasks import list_images, read
 from clearsight.tasks.image_counts import ImageCounts
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+WHAT = "the images this model was trained on"
 
 
 @dataclass(frozen=True)
@@ -184,11 +188,11 @@ def known_images(
     """
     where = data_dir
     if dataset is None:
-        named = own_data(bundle) if data is None else data
+        named, earlier = (own_data(bundle), own_added_to(bundle)) if data is None else (data, ())
         folder = folder_of(model)
         if where is None and folder is not None:
-            where = recorded_data_dir(folder, named)
-        dataset = as_learned(bundle, named, where)
+            where = next(filter(None, (recorded_data_dir(folder, one) for one in (*earlier, named))), None)
+        dataset = as_learned(bundle, named, where, earlier)
     scanned = scan(dataset, console.stage("inspecting the files"))
     pixels, rows = all_pixels(bundle, dataset, scanned, console)
     readable = np.zeros(len(dataset), bool)
@@ -280,11 +284,27 @@ def development(model: ModelSource, *, console: Console | None = None, data_dir:
     )
 
 
-def as_learned(bundle: Bundle, data: Any, data_dir: str | None) -> Dataset:
-    """A data set whose targets are read as a model learned them."""
-    if isinstance(data, str) and data == bundle.data.get("origin") and data in BUILTIN:
-        data = f"{PREFIX}{data}"  # whatever lies under that name here
-    return read(data, data_dir=data_dir, task=bundle.task.name, options=bundle.task.read_options())
+def as_learned(bundle: Bundle, data: Any, data_dir: str | None, added_to: Sequence[str] = ()) -> Dataset:
+    """A data set whose targets are read as a model learned them. added_to: other data that it is added to."""
+    listing = data if isinstance(data, Dataset) else listed(bundle, data, data_dir, added_to)
+    return read(listing, task=bundle.task.name, options=bundle.task.read_options())
+
+
+def listed(bundle: Bundle, data: Any, data_dir: str | None, added_to: Sequence[str] = ()) -> Listing:
+    """The images of a data set, behind those of other data that it is added to."""
+    own = (bundle.data.get("origin"), *bundle.data.get("added_to", ()))
+    found = []
+    for one in (*added_to, data):
+        named = isinstance(one, str) and one in own and one in BUILTIN  # whatever lies under that name here
+        found.append(list_images(f"{PREFIX}{one}" if named else one, data_dir=data_dir, task=bundle.task.name))
+    return joined(found)
+
+
+def own_added_to(bundle: Bundle) -> tuple[str, ...]:
+    """The earlier data that a model was trained on, where its run added images to that of another; BundleError as of
+    `own_data`.
+    """
+    return tuple(recorded_place(one, WHAT) for one in bundle.data.get("added_to", ()))
 
 
 def own_data(bundle: Bundle) -> str:
@@ -292,7 +312,7 @@ def own_data(bundle: Bundle) -> str:
     origin = bundle.data.get("origin")
     if not origin:
         raise BundleError("this model does not say what it was trained on", fix="name the data")
-    return recorded_place(origin, "the images this model was trained on")
+    return recorded_place(origin, WHAT)
 
 
 def all_pixels(bundle: Bundle, dataset: Dataset, scanned: Scan, console: Console) -> tuple[CachedPixels, Indices]:

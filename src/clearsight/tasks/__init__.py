@@ -8,7 +8,7 @@ from clearsight.tasks.classification import Classification
 from clearsight.tasks.hierarchy import Hierarchy
 from clearsight.tasks.multilabel import Multilabel
 from clearsight.tasks.ordinal import Ordinal
-from clearsight.tasks.reading import read, read_exclusive
+from clearsight.tasks.reading import list_images, origin_of, read, read_exclusive
 from clearsight.tasks.registry import register_task, registered_tasks, task_named, task_names
 from clearsight.tasks.regression import Regression
 from clearsight.tasks.task import (
@@ -29,6 +29,8 @@ __all__ = [
     "Regression",
     "Task",
     "TaskOptions",
+    "list_images",
+    "origin_of",
     "read",
     "read_exclusive",
     "register_task",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clearsight.data.dataset import Dataset
+from clearsight.data.dataset import Dataset, Listing
 from clearsight.data.sources.folder import AnyClasses
 from clearsight.data.sources.read import find
 from clearsight.data.targets import Stated
@@ -23,7 +23,7 @@ def read(
 ) -> Dataset:
     """The images and targets of any supported source, without decoding a pixel.
 
-    data, data_dir: as for `data.sources.read.find`, or a Dataset, which is returned as it is. task: name of the task;
+    data, data_dir: as for `data.sources.read.find`, or a Listing, or a Dataset, which is returned as it is. task: name of the task;
     "auto" goes by what labels look like. Raises DataError when nothing usable is found, the labels do not suit the
     task, or a Dataset is of another.
     """
@@ -36,10 +36,22 @@ def read(
                 fix="read it again for this one",
             )  # fmt: skip
         return data
-    any_classes = AnyClasses(asked.any_classes) if asked and asked.any_classes else None
-    listing = find(data, data_dir, any_classes)
+    listing = data if isinstance(data, Listing) else list_images(data, data_dir=data_dir, task=task)
     dataset = (asked or claimed(listing.stated)).read(listing, options)
-    return replace(dataset, metadata=listing.metadata, losses=listing.losses)
+    return replace(dataset, metadata=listing.metadata, losses=listing.losses, added_to=listing.added_to)
+
+
+def list_images(data: Any, *, data_dir: str | Path | None = None, task: str = AUTO) -> Listing:
+    """The images of a source and what it states about them, as `data.sources.read.find`, for a task."""
+    asked = None if task == AUTO else task_named(task)
+    return find(data, data_dir, AnyClasses(asked.any_classes) if asked and asked.any_classes else None)
+
+
+def origin_of(data: Any, *, data_dir: str | Path | None = None, task: str = AUTO) -> str:
+    """What data is called, in words that find it again."""
+    if isinstance(data, Dataset):
+        return data.origin
+    return list_images(data, data_dir=data_dir, task=task).stated.origin
 
 
 def claimed(stated: Stated) -> type[Task]:

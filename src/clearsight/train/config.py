@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 import sys
 from dataclasses import dataclass, field, replace
 from numbers import Number
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from clearsight.arguments import unknown_option
 from clearsight.errors import ConfigError
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
 from clearsight.train.option_field import fault, option, option_fields
+from clearsight.train.run_config import RunConfig
 
 if TYPE_CHECKING:
     Auto = Any
@@ -323,24 +324,6 @@ class AugmentationConfig:
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """Where a run is written and what it may cost."""
-
-    out: str | None = option(None, "folder to write (default: runs/NAME, numbered if it exists)")
-    resume: bool = option(False, "resume an unfinished run, that of --out or the last of this data (default: off)")
-    checkpoint_every: float = option(
-        5.0, "seconds between checkpoints, from which --resume continues", within="[0, inf)"
-    )
-    auto_fix: bool = option(False, "apply the fix of the diagnosis and train again, up to three times (default: off)")
-    budget: str | None = option(
-        None,
-        "time limit of training, such as 90s, 5m or 1h, within which pretrained layers are fine-tuned (default: none)",
-    )
-    seed: int = option(0, "random seed of splits, initial weights and data order", within="[0, 4294967295]")
-    device: str = option("auto", "device for training", choices=("auto", "cpu", "cuda"))
-
-
-@dataclass(frozen=True)
 class TrainConfig:
     """All options of a run, by subject. Names are unique, so they are flat on the command line and in signatures.
 
@@ -373,7 +356,7 @@ class TrainConfig:
                 continue
             if value is None and known[name].default is dataclasses.MISSING:  # of a dict: none was given
                 continue
-            value = str(value) if isinstance(value, Path) else value
+            value = os.fspath(value) if isinstance(value, os.PathLike) else value  # a run too
             if name == "normal" and isinstance(value, Number):
                 value = str(value)
             if name in ("within", "normal", "grades") and isinstance(value, tuple | list):
@@ -400,6 +383,8 @@ class TrainConfig:
     def _conflicts(self) -> list[str]:
         """Options that exclude each other, and values no range can describe."""
         m, o, a, faults = self.model, self.optimization, self.augmentation, self.decision.conflicts()
+        if self.run.old_images is not None and self.run.from_run is None:
+            faults.append("--old-images is about the images of a run: add --from RUN")
         if self.run.budget is not None:
             try:
                 seconds(self.run.budget)

@@ -37,6 +37,7 @@ from clearsight.train.label_issues import LabelIssues
 from clearsight.train.loop import Examples, Trained, logits_of, train_network
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer
 from clearsight.train.optimisers import build_optimiser, default_lr
+from clearsight.train.previous import Previous
 from clearsight.train.range_test import range_test
 from clearsight.train.recipe import Decision, Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
@@ -87,7 +88,7 @@ class TrainContext:
     """The data and options of a run, and who looks on.
 
     folder: where checkpoints go, None for none; training goes on from them. world: the processes that train together.
-    began: when the run did, by time.perf_counter, as its budget counts from then.
+    began: when the run did, by time.perf_counter, as its budget counts from then. previous: the run that is continued.
     """
 
     data: Prepared
@@ -101,6 +102,7 @@ class TrainContext:
     world: World = ALONE
     began: float = field(default_factory=time.perf_counter)
     notes: list[Decision] = field(default_factory=list)
+    previous: Previous | None = None
 
     @property
     def classes(self) -> int:
@@ -357,6 +359,7 @@ class TrainContext:
             "training": config.training(),
             "rates": [g["lr"] for g in groups],
             "seed": self.config.run.seed,
+            "from": self.config.run.from_run,
         }
         return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
 

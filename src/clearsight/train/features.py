@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,11 @@ from clearsight.data.cache import Progress
 from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.loader import to_float
 from clearsight.data.store import Recipe, Shapes, rows_of
+from clearsight.models.base import ModelNetwork
 from clearsight.models.execution import BATCH, engine_for, engine_name
-from clearsight.models.network import VIEWS, Backbone, Probe
+from clearsight.models.network import AS_IT_IS, VIEWS, Backbone, Probe
+from clearsight.ood.pixel_statistics import pixel_statistics
+from clearsight.predictor import ModelOutput, Predictor
 
 
 def extract(
@@ -33,7 +38,37 @@ def extract(
     They are the same whatever run asks, so another run on these images and this backbone reads them from the store.
     view: of the images turned round as `models.network.VIEWS` says.
     """
-    return outputs(Backbone(probe), str(probe.taps), pixels, indices, device=device, view=view, progress=progress)
+    return outputs(Backbone(probe), _levels(probe), pixels, indices, device=device, view=view, progress=progress)
+
+
+def model_output(
+    predictor: Predictor, pixels: CachedPixels, indices: NDArray[np.int64], progress: Progress | None = None
+) -> ModelOutput:
+    """What a model makes of some images, as `Predictor.forward` says, from the store where it was asked before.
+
+    A head on frozen features finds these there whatever the head is.
+    """
+    network = predictor.network
+    levels = network.feature_levels
+    if levels is None and network.member_networks:
+        return predictor.forward(pixels.view(indices), progress)
+    about = json.dumps(network.spec, sort_keys=True) if levels is None else _levels(network)
+    parts = outputs(Backbone(network), about, pixels, indices, device=predictor.device, progress=progress)
+    found = []
+    for start in range(0, len(indices), BATCH):
+        some = slice(start, start + BATCH)
+        with torch.inference_mode():
+            logits, features = network.finish([torch.from_numpy(np.array(part[some])) for part in parts])
+        statistics = pixel_statistics(to_float(pixels.array[indices[some]]).numpy())
+        found.append(ModelOutput(logits.numpy(), features.numpy(), statistics))
+    return ModelOutput(*(np.concatenate([getattr(one, f.name) for one in found]) for f in fields(ModelOutput)))
+
+
+def _levels(network: ModelNetwork) -> str:
+    """What features below a head depend on, beside weights."""
+    levels = network.feature_levels
+    views = network.spec.get("views", AS_IT_IS) if network.uses_tta else ""
+    return str([list(levels.layers) if levels else [], *([list(views)] if views else [])])
 
 
 def outputs(
@@ -80,10 +115,21 @@ def _batches(pixels: CachedPixels, indices: NDArray[np.int64], turned: tuple[int
 def _about(network: nn.Module, about: str, how: str) -> str:
     """Names everything but the image that an output depends on."""
     h = hashlib.blake2b(f"3 {how} {BATCH} {about}".encode(), digest_size=16)
+    head = _below_head(network)
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:  # the normalisation among them
+        if head and name.startswith(head):
+            continue
         h.update(name.encode())
         h.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return h.hexdigest()
+
+
+def _below_head(network: nn.Module) -> str:
+    """What the names of the head's weights begin with, where the outputs are features below it; "" where they are not."""
+    levels = getattr(getattr(network, "network", None), "feature_levels", None)
+    if not isinstance(network, Backbone) or levels is None:
+        return ""
+    return next(f"{name}." for name, module in network.named_modules() if module is levels.head)
 
 
 class Stacked:

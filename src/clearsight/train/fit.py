@@ -36,6 +36,7 @@ from clearsight.train.label_issues import LabelIssues
 from clearsight.train.observer import Epoch
 from clearsight.train.ood import fit_ood_detector
 from clearsight.train.operating import wishes_of, with_operating_point
+from clearsight.train.previous import Previous
 from clearsight.train.recipe import Decision, Recipe, check_names, check_task, kept, larger_size, plan
 from clearsight.train.ridge import ridge_head
 from clearsight.train.strategies.classical import classical
@@ -97,12 +98,14 @@ def fit(
     world: World = ALONE,
     hold_out_test: bool = True,
     find_issues: bool = True,
+    previous: Previous | None = None,
 ) -> Fitted:
     """Train the classifier the options ask for, or the one that suits the data.
 
     on_epoch, watch: look on while a network is trained by gradient descent. checkpoints: a folder for its state,
     from which training goes on if something lies there. hold_out_test: carve a test split where the data states none;
-    off where the caller holds one out already. find_issues: look for labels that are probably wrong. Raises DataError,
+    off where the caller holds one out already. find_issues: look for labels that are probably wrong. previous: a run that
+    is continued on this data, by its recipe and from its weights. Raises DataError,
     ConfigError, ModelError, OutputError, CheckpointError or TrainingError, each with what to do.
     """
     console = console or Silent()
@@ -113,9 +116,9 @@ def fit(
     dataset, other = other_class(dataset, config.data.other) if config.data.other else (dataset, None)
     test_fraction = config.data.test_fraction if hold_out_test else None
     scanned = scan(dataset, console.stage("inspecting the files"))
-    recipe = plan(config, scanned, dataset.task)
+    recipe = plan(config, scanned, dataset.task) if previous is None else previous.recipe
     _check_task(dataset, config, recipe)
-    trials = Trials(dataset, scanned, config, test_fraction, device, console)
+    trials = Trials(dataset, scanned, config, test_fraction, device, console, previous)
     recipe, geometry, why_so = trials.geometry(recipe)
     decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
     for decision in decisions:
@@ -133,7 +136,9 @@ def fit(
     for finding in prepared.audit.findings:
         if finding.severity == "warning" or finding.code == "source":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
-    context = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
+    context = TrainContext(
+        prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began, previous=previous
+    )
     result = _train(context)
     task, decided = with_operating_point(
         result.task, result.logits, result.task.truth(dataset)[result.validation_indices], wishes
@@ -181,6 +186,7 @@ def _bundle(result: TrainResult, prepared: Prepared, geometry: Geometry, scanned
         data={
             "name": dataset.name,
             "origin": dataset.origin,
+            **({"added_to": list(dataset.added_to)} if dataset.added_to else {}),
             "images": len(dataset),
             "fingerprint": prepared.pixels.key,
             "split": record.digest,
@@ -233,9 +239,12 @@ class Trials:
     test_fraction: float | None
     device: str
     console: Console
+    previous: Previous | None = None
 
     def geometry(self, recipe: Recipe) -> tuple[Recipe, Geometry, list[Decision]]:
         """The size and the fit asked for. Of what --resize-mode auto and a budget leave open, what validates best."""
+        if self.previous is not None:
+            return recipe, self.previous.geometry, []
         side, mode = recipe.img_size, self.config.data.resize_mode
         decisions = []
         if mode != "auto":
@@ -265,6 +274,7 @@ class Trials:
             seed=self.config.run.seed,
             test_fraction=self.test_fraction,
             folds=self.config.data.folds,
+            form=None if self.previous is None else self.previous.form,
             progress=console.stage("reading pixels"),
         )
         return kept(data, self.config)

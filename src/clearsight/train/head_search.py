@@ -103,13 +103,15 @@ def choose_head(
     views: Mapping[tuple[str, ...], Callable[[], Sequence[Rows]]] | None = None,
     seed: int = 0,
     kernels: bool = True,
+    only: Candidate | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ProbeResult:
     """Cross-validate every candidate and fit the best on `everything`.
 
     parts: feature arrays (N, D_i), memory-mapped. feature_sets: name to the numbers of the parts it joins. folds,
     everything: positions into the N images. views: by the views they are averaged over, what gives the same features,
-    on each of which the best candidate is tried once more. progress: called with the candidates evaluated and those
+    on each of which the best candidate is tried once more. only: a candidate by whose features and setting a head is
+    fitted, and no other tried, unless it is a kernel head for more images than these are tried for. progress: called with the candidates evaluated and those
     planned, at the end as many as the result has. The best has the highest accuracy; of equals, the lower
     calibrated log loss. Of views, which hardly differ in accuracy, it is the log loss that decides.
     """
@@ -123,6 +125,10 @@ def choose_head(
         for head, settings in _settings(kernels).items()
         for setting in settings
     ]
+    if only is not None and (only.head == "softmax" or kernels):
+        plans = [(only.features, only.parts, only.head, only.setting)]
+    else:
+        only = None
     found: list[Candidate] = []
     logits_of: list[NDArray[np.float64]] = []
     validation_indices = np.concatenate([val_rows for _, val_rows in trial])
@@ -150,7 +156,7 @@ def choose_head(
     best = _best(found)
     for _ in range(BEYOND):
         further = _beyond(found[best], found)
-        if further is None:
+        if further is None or only is not None:
             break
         plans.append((found[best].features, found[best].parts, "softmax", {"L2": further}))
         evaluate_candidate(StandardFeatures([parts[i] for i in found[best].parts], sample), plans[-1])
@@ -160,7 +166,7 @@ def choose_head(
     for names, compute in views.items():
         seen[names] = compute()
         evaluate_candidate(StandardFeatures([seen[names][i] for i in plans[best][1]], sample), plans[best], names)
-        winner = min(winner, len(found) - 1, key=lambda i: found[i].log_loss)
+        winner = len(found) - 1 if only else min(winner, len(found) - 1, key=lambda i: found[i].log_loss)
     chosen, logits = found[winner], logits_of[winner]
     features = StandardFeatures([seen[chosen.views][i] for i in chosen.parts], everything)
     if len(everything) > SELECT_LIMIT:

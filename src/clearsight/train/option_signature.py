@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -71,6 +72,8 @@ class EstimatorOptions(TypedDict, total=False):
     min_recall: dict[str, float] | None
     out: str | Path | None
     resume: bool
+    from_run: str | os.PathLike[str] | None
+    old_images: bool | None
     checkpoint_every: float
     auto_fix: bool
     budget: str | None

@@ -43,9 +43,11 @@ def ridge_head(context: TrainContext) -> TrainResult:
     targets = task.head_targets(encoded[rows])
     folds = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds]
     everything = np.searchsorted(rows, split.development)
+    again = None if context.previous is None else context.previous.head_for(len(rows))
     found, outputs = _evaluated(
-        parts, feature_sets(probe), targets, folds, everything, context.console.stage("choosing the head", "candidates")
-    )
+        parts, feature_sets(probe), targets, folds, everything,
+        context.console.stage("choosing the head", "candidates"), again,
+    )  # fmt: skip
     best = min(range(len(found)), key=lambda i: found[i].log_loss)
     chosen = found[best]
     features = StandardFeatures([parts[i] for i in chosen.parts], everything)
@@ -53,13 +55,15 @@ def ridge_head(context: TrainContext) -> TrainResult:
     probe.set_head(spec, head, chosen.parts)
     validation_indices = rows[np.concatenate([val_rows for _, val_rows in folds])]
     truth = task.truth(data.dataset)[validation_indices]
-    ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
-    context.note(
-        "head",
-        chosen.words(),
-        f"explains the most of what varies in validation images, {percent(chosen.accuracy)}, of {len(found)} "
-        f"candidates; the best on the last features alone {percent(ends.accuracy)}",
-    )
+    if again is not None and len(found) == 1:
+        why = f"the kind that the run has chosen, fitted again; explains {percent(chosen.accuracy)} in validation"
+    else:
+        ends = min((c for c in found if c.features == "last features"), key=lambda c: c.log_loss)
+        why = (
+            f"explains the most of what varies in validation images, {percent(chosen.accuracy)}, of {len(found)} "
+            f"candidates; the best on the last features alone {percent(ends.accuracy)}"
+        )
+    context.note("head", chosen.words(), why)
     learned = targets[np.concatenate([val_rows for _, val_rows in folds])]
     errors = ((outputs[best] - learned) ** 2).mean(1) / float(np.mean((learned - learned.mean(0)) ** 2))
     context.note_folds("folds agree", validation_indices, 1 - errors, "share explained")
@@ -81,8 +85,9 @@ def _evaluated(
     folds: Sequence[Fold],
     everything: NDArray[np.int64],
     advance: Callable[[int, int], None],
+    only: Candidate | None = None,
 ) -> tuple[list[Candidate], list[Floats]]:
-    """Every candidate and its outputs for the validation images. A candidate's `accuracy` is the share of the variance
+    """Every candidate, or the one of the kind of `only`, and its outputs for the validation images. A candidate's `accuracy` is the share of the variance
     it explains, its `log_loss` the mean squared error.
     """
     kernels = KERNELS if len(everything) <= KERNEL_LIMIT else ()
@@ -94,6 +99,7 @@ def _evaluated(
         )
         for setting in settings
     ]  # fmt: skip
+    plans = [p for p in plans if only is not None and p.words() == only.words()] or plans
     validation_indices = np.concatenate([val_rows for _, val_rows in folds])
     truth, found, outputs = targets[validation_indices], [], []
     features, of = None, ""

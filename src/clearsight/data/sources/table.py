@@ -72,11 +72,12 @@ def read_frame(
             raise DataError(f"{origin} names unknown splits", found=", ".join(unknown), expected="train, val, test")
         splits = [_SPLITS[word] for word in words]
     rows = _without_repeats(paths, [(stated.text(i), split) for i, split in enumerate(splits)], where, origin)
-    groups = None
+    groups = group_names = None
     if "group" in columns:
         words = _texts(frame, columns["group"])
         # an image without a group stands alone; a tab cannot begin a group's name, as names are stripped
         groups = encode_labels([words[i] or f"\t{i}" for i in rows])[0]
+        group_names = np.array([words[i] for i in rows])
     given = np.array([splits[i] for i in rows], dtype="<U5")
     used = {path_column, columns.get("split"), label_column, *others}
     metadata = {
@@ -85,7 +86,7 @@ def read_frame(
     source = Files(tuple(paths[i] for i in rows), root)
     taken = _columns_taken(frame, path_column, label_column, others, columns)
     about = (*notes, *taken, *of_labels, *found_otherwise)
-    return Listing(name, source, given, stated.rows(rows), groups, about, metadata=metadata)
+    return Listing(name, source, given, stated.rows(rows), groups, about, metadata=metadata, group_names=group_names)
 
 
 def _by_name(frame: pd.DataFrame, origin: str) -> dict[str, int]:

@@ -15,6 +15,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class _Plan:
 
 def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch."""
-    data, split, title = context.data, context.data.split, "training the upper blocks"
+    split, title = context.data.split, "training the upper blocks"
     left = context.left("the upper blocks")
     if left == 0 and context.config.optimization.epochs is None:  # their inputs would cost time for nothing
         context.note(title, "left out", context.used_up(left))
@@ -68,28 +69,9 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     place = _place_of_cut(context, frozen)
     at = frozen.probe.taps[place]
     views, answering = _training_views(context, frozen), len(frozen.probe.views)
-    lower, _ = cut(frozen.probe, at)
-    maps = [
-        outputs(
-            lower, f"maps at {at}", data.pixels, frozen.rows, device=context.device, view=view,
-            progress=context.console.stage(f"lower blocks, {view}"),
-        )[0]
-        for view in views
-    ]  # fmt: skip
+    maps = lower_maps(context, frozen.probe, at, frozen.rows, views)
     parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(frozen.probe.taps)]
-    n, every = len(frozen.rows), context.examples
-    soft = None if every.targets is None else np.tile(every.targets[frozen.rows], (len(views), 1))
-
-    def examples(fit: NDArray[np.int64], val_rows: NDArray[np.int64]) -> Examples:
-        return Examples(
-            pixels=Stacked(maps),  # type: ignore[arg-type]
-            labels=np.tile(every.labels[frozen.rows], len(views)),
-            weights=np.tile(every.weights[frozen.rows], len(views)),
-            train=np.concatenate([frozen.positions(fit) + k * n for k in range(len(views))]),
-            val=frozen.positions(val_rows),
-            task=context.task,
-            targets=soft,
-        )
+    n, examples = len(frozen.rows), partial(map_examples, context, maps, frozen.rows)
 
     def new(fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
         probe = copy.deepcopy(frozen.probe)
@@ -147,6 +129,43 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
         context, frozen, members[0], np.concatenate(validation_indices), np.concatenate(logits), runs[0], config
     )
     return _jointly(context, fitted, members, unseen, of_unseen) if len(members) > 1 else fitted
+
+
+def lower_maps(
+    context: TrainContext, probe: Probe, at: str, rows: NDArray[np.int64], views: Sequence[str]
+) -> list[NDArray[np.float32]]:
+    """What the blocks below a cut make of some images, for each view."""
+    lower, _ = cut(probe, at)
+    return [
+        outputs(
+            lower, f"maps at {at}", context.data.pixels, rows, device=context.device, view=view,
+            progress=context.console.stage(f"lower blocks, {view}"),
+        )[0]
+        for view in views
+    ]  # fmt: skip
+
+
+def map_examples(
+    context: TrainContext,
+    maps: Sequence[NDArray[np.float32]],
+    rows: NDArray[np.int64],
+    fit: NDArray[np.int64],
+    val_rows: NDArray[np.int64],
+) -> Examples:
+    """The maps of some images as examples: of all views to learn from, of the first to validate on.
+
+    rows (N,): the images that the maps are of, sorted. fit, val_rows: some of them.
+    """
+    every, views = context.examples, len(maps)
+    return Examples(
+        pixels=Stacked(maps),  # type: ignore[arg-type]
+        labels=np.tile(every.labels[rows], views),
+        weights=np.tile(every.weights[rows], views),
+        train=np.concatenate([np.searchsorted(rows, fit) + k * len(rows) for k in range(views)]),
+        val=np.searchsorted(rows, val_rows),
+        task=context.task,
+        targets=None if every.targets is None else np.tile(every.targets[rows], (views, 1)),
+    )
 
 
 def train_all(context: TrainContext, frozen: Frozen) -> TrainResult | None:

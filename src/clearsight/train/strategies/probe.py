@@ -63,8 +63,10 @@ def weighted_targets(context: TrainContext, rows: NDArray[np.int64]) -> Targets:
     return Targets(labels, weights, context.classes)
 
 
-def frozen_head(context: TrainContext) -> Frozen:
-    """Choose a head on frozen features by cross-validation."""
+def frozen_head(context: TrainContext, anew: bool = True) -> Frozen:
+    """Choose a head on frozen features by cross-validation; unless `anew`, one of the kind that the run which is
+    continued has chosen.
+    """
     data, split = context.data, context.data.split
     probe = new_probe(context.recipe)
     rows = np.sort(np.concatenate([split.train, split.val]))
@@ -84,19 +86,29 @@ def frozen_head(context: TrainContext) -> Frozen:
         and context.config.augmentation.augment != "none"
         and len(rows) <= VIEWS_LIMIT
     )
+    again = None if anew or context.previous is None else context.previous.head_for(len(rows))
+    if again is not None:
+        asked = again.views != AS_IT_IS
     result = choose_head(
         parts,
         feature_sets(probe),
         weighted_targets(context, rows),
         [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in split.folds],
         np.searchsorted(rows, split.development),
-        views={views: partial(seen_from, views) for views in MIRRORED} if asked else None,
+        views={views: partial(seen_from, views) for views in (MIRRORED if again is None else [again.views])}
+        if asked
+        else None,
+        only=again,
         seed=context.config.run.seed,
         progress=context.console.stage("choosing the head", "candidates"),
     )
     probe.set_views(result.chosen.views)
     probe.set_head(result.head_spec, result.head, result.chosen.parts)
-    _say_head(context, result)
+    if again is None:
+        _say_head(context, result)
+    else:
+        why = "the kind that the run has chosen, fitted again to all images; validation accuracy"
+        context.note("head", result.chosen.words(), f"{why} {percent(result.chosen.accuracy)}")
     validation_indices = rows[result.validation_indices]
     context.note_folds(
         "folds agree", validation_indices, result.logits.argmax(1) == data.labels[validation_indices], "accuracy"

@@ -14,6 +14,7 @@ from __future__ import annotations
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.ensembling import better
 from clearsight.train.strategies.fine_tune import train_all, train_upper
+from clearsight.train.strategies.further import train_further
 from clearsight.train.strategies.probe import Frozen, best_of, frozen_head, say_idle
 from clearsight.wording import percent, points
 
@@ -23,9 +24,14 @@ MANY = 1000
 
 def transfer(context: TrainContext) -> TrainResult:
     """Fit a head on frozen features; train layers where options or budget ask for it. The budget is for all of this."""
-    frozen = frozen_head(context)
-    how, budget = context.config.model.freeze, context.config.run.budget
-    if how == "all" or (how == "auto" and budget is None):
+    how, budget, previous = context.config.model.freeze, context.config.run.budget, context.previous
+    if previous is not None and previous.tuned and how != "all":
+        further = train_further(context, previous)
+        if further is not None:
+            return further
+    head_alone = how == "all" or (how == "auto" and budget is None)
+    frozen = frozen_head(context, anew=not head_alone)
+    if head_alone:
         more = "as --freeze all asks" if how == "all" else "and --budget or --freeze none trains them"
         say_idle(context, f"the network's weights stay as they are, {more}")
         return frozen.trained

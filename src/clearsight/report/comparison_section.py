@@ -1,0 +1,51 @@
+"""What the page of a run that continues another says about both: gains and losses of each class."""
+
+from __future__ import annotations
+
+from clearsight.evaluation.run_comparison import RunComparison, ScoreChange
+from clearsight.tasks.sections import Column, Section, Table, Text
+from clearsight.wording import percent
+
+TITLE = "Against the run it continues"
+
+
+def comparison_section(found: RunComparison) -> Section:
+    """The section: the change on all images, and a row for each class that the older run knew."""
+    ident = "from"
+    changes = found.changes
+    data = (
+        f"`{found.run}` was continued with {changes['new']:,} new images; {changes['relabelled']:,} of its images have "
+    )
+    data += f"another label and {changes['gone']:,} are gone."
+    if found.overall is None:
+        return Section(ident, TITLE, (Text(data), Text(f"{found.scope[0].upper()}{found.scope[1:]}.")))
+    words = f"{found.scope[0].upper()}{found.scope[1:]}: **{found.overall.words(found.share)}** (95 % interval)."
+    pieces: tuple[Text | Table, ...] = (Text(data), Text(words))
+    if found.classes:
+        columns = (
+            "Class",
+            "Images",
+            "Before",
+            "Now",
+            "Change",
+            Column("95 % interval", "words"),
+            "Gained",
+            "Lost",
+            "p",
+        )
+        rows = tuple(_row(found.title_of(row.name), row, found.share) for row in found.classes)
+        how = (
+            "Both models are asked about the same images, and judged by their labels of now. Gained: images that only the "
+            "new model is right about; lost: only the old one. p is corrected for the number of classes [Holm 1979]."
+        )
+        pieces = (*pieces, Table(columns, rows, how))
+    return Section(ident, TITLE, pieces)
+
+
+def _row(title: str, row: ScoreChange, share: bool) -> tuple[str, ...]:
+    shown = percent if share else "{:.4g}".format
+    low, high = row.interval
+    return (
+        title, f"{row.n:,}", shown(row.before), shown(row.after), f"{100 * row.difference:+.1f} points",
+        f"{100 * low:+.1f} to {100 * high:+.1f} points", str(row.gained), str(row.lost), f"{row.p_value:.2g}",
+    )  # fmt: skip

@@ -1,0 +1,345 @@
+"""`train DATA --from RUN`: the options, images, split and network of a run for a training that goes on from it.
+
+DATA either holds new images, which join those of the run, or nearly all of the run's images too; then it is the whole
+data, and its labels, classes and gaps count. Images are recognised by content, whatever they are called.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearsight.bundle import Bundle, going_on
+from clearsight.console import Console
+from clearsight.data.dataset import Dataset, Listing
+from clearsight.data.joined import joined, some_of
+from clearsight.data.scan import scan
+from clearsight.data.split_record import SplitRecord, class_digest, target_digest
+from clearsight.errors import BundleError, ConfigError, DataError
+from clearsight.predictor import Predictor
+from clearsight.runs.folder import recorded_data_dir, run_options, run_recipe
+from clearsight.runs.images import all_pixels, listed, own_added_to, own_data
+from clearsight.tasks import list_images, read
+from clearsight.tasks.reading import AUTO, claimed
+from clearsight.train.config import TrainConfig, options_by_name
+from clearsight.train.head_search import Candidate
+from clearsight.train.previous import FIRST_EPOCHS, NETWORK_OPTIONS, SHARE, Previous
+from clearsight.train.recipe import Decision, Recipe
+from clearsight.train.task_options import task_options
+from clearsight.wording import count
+
+NOT_INHERITED = (
+    "out", "resume", "from_run", "old_images", "checkpoint_every", "auto_fix", "budget", "device", "leave_out", "epochs",
+    "max_steps",
+)  # fmt: skip
+"""Options that a training does not take over from the run that it continues."""
+
+NEARLY_ALL = 0.9
+"""Share of the run's images from which on DATA is taken for the whole data."""
+
+KEPT = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How the data differs from that of the run: images that are new, have another label, or are gone; classes that are
+    new or gone; renamed: what others are called now, by their old name, merged ones alike.
+    """
+
+    new: int
+    relabelled: int
+    gone: int
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    renamed: Mapping[str, str]
+
+    def text(self, names: tuple[str, str]) -> str:
+        """All of it in one line. names: what to call one of what is predicted, and several."""
+        parts = [count(self.new, "new image"), f"{self.relabelled:,} with another label", f"{self.gone:,} gone"]
+        return ", ".join(parts) + "".join(
+            f"; {word} {names[len(some) > 1]}: {_some(some)}" for word, some in self._names()
+        )
+
+    def _names(self) -> list[tuple[str, list[str]]]:
+        moved = [f"{old} -> {new}" for old, new in self.renamed.items() if old != new]
+        several = [("new", list(self.added)), ("renamed or merged", moved), ("removed", list(self.removed))]
+        return [(word, some) for word, some in several if some]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        moved = {old: new for old, new in self.renamed.items() if old != new}
+        return {
+            "new": self.new, "relabelled": self.relabelled, "gone": self.gone, "names_added": list(self.added),
+            "names_removed": list(self.removed), "names_renamed": moved,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A training that goes on from a run.
+
+    folder: of the run. config: its options, and those that were given. dataset: its images and DATA, or DATA alone, each
+    with its known part. predictor: the run's model. previous: what training starts from; None where options ask for
+    another network or other pixels.
+    """
+
+    folder: Path
+    config: TrainConfig
+    dataset: Dataset
+    predictor: Predictor
+    previous: Previous | None
+    changes: Changes
+
+
+def continuation(data: Any, config: TrainConfig, given: Mapping[str, Any], console: Console) -> Continuation:
+    """Find out what a training on DATA goes on from.
+
+    config: with `from_run`. given: options that the user gave, by name; those of the run count for all others. Of a
+    training that is resumed it is all that config.json says.
+
+    Raises BundleError where the run is not finished, or its images are gone; ConfigError or DataError where it is of
+    another task, or where DATA holds some of its images only.
+    """
+    folder = Path(str(config.run.from_run)).expanduser()
+    bundle = _finished(folder)
+    config = inherited(folder, given)
+    if config.data.task not in (AUTO, bundle.task.name):
+        raise ConfigError(
+            f"--from {folder}: the run is of another task", found=f"--task {config.data.task}",
+            expected=bundle.task.name, fix="leave out --task, or --from",
+        )  # fmt: skip
+    record = bundle.split
+    assert record is not None
+    listing = list_images(data, data_dir=config.data.data_dir, task=bundle.task.name)
+    _require_task(bundle, listing, folder, explicit=run_options(folder).get("task", AUTO) != AUTO)
+    contents = _contents(bundle, listing, console)
+    if not _is_whole(folder, record, listing, contents, config.run.old_images):
+        own, own_contents = _own(bundle, folder, config, set(contents), console)
+        listing, contents = joined([own, listing]), (*own_contents, *contents)
+    dataset = _read(bundle, listing, config, folder)
+    part = record.parts_of(contents)
+    for i in np.flatnonzero(part == "unused").tolist():
+        if record.changed(contents[i], target_digest(dataset, i)):  # it was left out with the old label
+            part[i] = ""
+    dataset = replace(dataset, known_part=part)
+    changes = _changes(bundle, record, dataset, contents, config.data.other)
+    config = _with_new_names(config, changes.renamed)
+    same = all(name not in given or given[name] == run_options(folder).get(name) for name in NETWORK_OPTIONS)
+    previous = _previous(folder, bundle, changes, config) if same else None
+    console.say(f"continuing {folder}: {changes.text(bundle.task.words_used.names)}")
+    if previous is None:
+        console.say(
+            "the options ask for another network or other pixels: training starts anew, on the split of the run"
+        )
+    return Continuation(folder, config, dataset, Predictor(bundle), previous, changes)
+
+
+def inherited(folder: Path, given: Mapping[str, Any]) -> TrainConfig:
+    """The options of a run, but for those of the run itself, and over them those that were given."""
+    known = options_by_name()
+    then = {name: value for name, value in run_options(folder).items() if name in known and name not in NOT_INHERITED}
+    return TrainConfig.from_options(**{**then, **given})
+
+
+def _finished(folder: Path) -> Bundle:
+    """The model of a finished run that knows its images; BundleError for any other folder."""
+    if not (folder / "metrics.json").is_file() or not (folder / "config.json").is_file():
+        raise BundleError(
+            f"--from {folder} is no finished run",
+            found="no such folder" if not folder.is_dir() else "no metrics.json and config.json",
+            expected="a folder written by `clearsight train`",
+            fix=going_on(folder) if folder.is_dir() else None,
+        )
+    bundle = Bundle.load(folder)
+    if bundle.split is None:
+        raise BundleError(
+            f"--from {folder}: the run does not know its images", found="no split.csv",
+            expected="split.csv, by which its images are recognised",
+            fix="restore it from a copy, or train anew on all images without --from",
+        )  # fmt: skip
+    return bundle
+
+
+def _require_task(bundle: Bundle, listing: Listing, folder: Path, *, explicit: bool) -> None:
+    """DataError where the labels of DATA look like another task than that of the run. explicit: --task named that."""
+    found, fallback = claimed(listing.stated), claimed(replace(listing.stated, cells=("a",), columns=(), numbers=None))
+    if not explicit and found.name not in (bundle.task.name, fallback.name):
+        raise DataError(
+            f"{listing.stated.origin} is for another task than the run {folder}",
+            found=f"{found.words_used.data} ({found.name})",
+            expected=f"{bundle.task.words_used.data} ({bundle.task.name})",
+            fix="name data with such labels, or train without --from",
+        )
+
+
+def _read(bundle: Bundle, listing: Listing, config: TrainConfig, folder: Path) -> Dataset:
+    """The data set, read for the task of the run."""
+    try:
+        return read(listing, task=bundle.task.name, options=task_options(config))
+    except DataError as error:
+        raise DataError(
+            f"the data does not suit the run {folder}, which predicts {bundle.task.words_used.data}: {error.happened}",
+            found=error.found, expected=error.expected, fix=error.fix,
+        ) from error  # fmt: skip
+
+
+def _contents(bundle: Bundle, listing: Listing, console: Console) -> tuple[str, ...]:
+    """Digests of the pixels of images as the run sees them; "" where they cannot be read."""
+    n = len(listing.source)
+    bare = Dataset(
+        listing.name, listing.source, np.full(n, -1), (), listing.given, listing.stated.origin, bundle.task,
+    )  # fmt: skip
+    scanned = scan(bare, console.stage("inspecting the files"))
+    return all_pixels(bundle, bare, scanned, console)[0].contents
+
+
+def _is_whole(folder: Path, record: SplitRecord, listing: Listing, contents: Sequence[str], asked: bool | None) -> bool:
+    """Whether DATA is the whole data, not images to add; ConfigError where that is not plain and was not said."""
+    if asked is not None:
+        return not asked
+    all_known = sum(record.count(part) for part in KEPT)
+    found = len({content for content, part in zip(contents, record.parts_of(contents), strict=True) if part in KEPT})
+    if 0 < found < NEARLY_ALL * all_known:
+        command = shlex.join(["clearsight", "train", listing.stated.origin, "--from", str(folder)])
+        raise ConfigError(
+            f"{listing.stated.origin} may be images to add to those of the run, or all of its data",
+            found=f"{found:,} of the run's {count(all_known, 'image')}",
+            expected="none of them, or nearly all",
+            fix=f"say which: `{command} --old-images` adds its images to those of the run, `{command} --no-old-images` "
+            "leaves out images that it does not hold",
+        )
+    return found > 0
+
+
+def _own(
+    bundle: Bundle, folder: Path, config: TrainConfig, others: set[str], console: Console
+) -> tuple[Listing, tuple[str, ...]]:
+    """The images of the run that are not among others, and their contents; BundleError where some are gone."""
+    record = bundle.split
+    assert record is not None
+    way_out = "restore them, or give all images as DATA with --no-old-images"
+    try:
+        named, earlier = own_data(bundle), own_added_to(bundle)
+    except BundleError as error:
+        known = count(sum(record.count(part) for part in KEPT), "image")
+        raise BundleError(
+            f"the {known} of the run {folder} are not where they were", found=error.found, expected=error.expected,
+            fix=way_out,
+        ) from error  # fmt: skip
+    where = next(filter(None, (recorded_data_dir(folder, one) for one in (*earlier, named))), None)
+    listing = listed(bundle, named, where, earlier)
+    contents = _contents(bundle, listing, console)
+    part = record.parts_of(contents)
+    known = np.isin(part, KEPT)
+    missing = sum(record.count(name) for name in KEPT) - len(
+        {content for content, name in zip(record.contents, record.parts, strict=True) if name in KEPT and content}
+        & (set(contents) | others)
+    )
+    if missing > 0:
+        raise BundleError(
+            f"{count(missing, 'image')} of the run {folder} {'is' if missing == 1 else 'are'} gone or changed",
+            found=f"{len(set(contents) - {''}):,} images in {named}", expected="all images that the run has learned from",
+            fix=way_out,
+        )  # fmt: skip
+    kept = known & ~np.isin(np.array(contents), list(others))
+    if config.data.other is not None and listing.stated.cells is not None:  # images of no class are not recorded
+        kept |= np.array(listing.stated.cells) == config.data.other
+    rows = np.flatnonzero(kept)
+    return some_of(listing, rows), tuple(contents[i] for i in rows.tolist())
+
+
+def _changes(
+    bundle: Bundle, record: SplitRecord, dataset: Dataset, contents: Sequence[str], other: str | None
+) -> Changes:
+    """What is new, relabelled and gone, and what became of the run's names."""
+    part = dataset.known_part
+    assert part is not None
+    named, readable = dataset.labels >= 0, np.array([bool(content) for content in contents])
+    if other in dataset.classes:
+        named = named & (dataset.labels != dataset.classes.index(other))
+    old, now = bundle.task.names, [name for name in dataset.names if name != other]
+    renamed = {name: name for name in old if name in now}
+    then = _names_then(record, old) if dataset.values is None else {}
+    for name in set(old) - set(now):
+        mine = [dataset.classes[dataset.labels[i]] for i in np.flatnonzero(named) if then.get(contents[i]) == name]
+        if mine:
+            renamed[name] = Counter(mine).most_common(1)[0][0]
+
+    def relabelled(i: int) -> bool:
+        name = renamed.get(then.get(contents[i], ""))
+        if name is not None:
+            return name != dataset.words(i)
+        return record.changed(contents[i], target_digest(dataset, i))
+
+    known = np.flatnonzero(np.isin(part, KEPT)).tolist()
+    there = {contents[i] for i in known}
+    return Changes(
+        new=int(((part == "") & named & readable).sum()),
+        relabelled=sum(map(relabelled, known)),
+        gone=sum(record.count(name) for name in KEPT) - len(there),
+        added=tuple(name for name in now if name not in renamed.values()),
+        removed=tuple(name for name in old if name not in renamed),
+        renamed=dict(sorted(renamed.items(), key=lambda pair: old.index(pair[0]))),
+    )
+
+
+def _names_then(record: SplitRecord, names: Sequence[str]) -> dict[str, str]:
+    """The class that each content had in the run."""
+    name_of = {class_digest(name): name for name in names}
+    return {
+        content: name_of[target]
+        for content, target in zip(record.contents, record.targets, strict=True)
+        if target in name_of
+    }
+
+
+def _with_new_names(config: TrainConfig, renamed: Mapping[str, str]) -> TrainConfig:
+    """The options about single classes with the names of now, without those of classes that are gone."""
+
+    def named(shares: Mapping[str, float]) -> dict[str, float]:
+        return {renamed.get(name, name): share for name, share in shares.items()}
+
+    decision = config.decision
+    return config.with_options(min_precision=named(decision.min_precision), min_recall=named(decision.min_recall))
+
+
+def _previous(folder: Path, bundle: Bundle, changes: Changes, config: TrainConfig) -> Previous:
+    """What training starts from; BundleError where config.json does not say how the run was made."""
+    about, record = run_recipe(folder), bundle.split
+    assert record is not None
+    try:
+        made = about["decisions"]
+        choice = next((d["choice"] for d in made if d["what"] == "head"), None)
+        candidates = [
+            Candidate(**{**c, "parts": tuple(c["parts"]), "views": tuple(c["views"])}) for c in about["candidates"]
+        ]
+        training = about.get("training") or {}
+        why = changes.text(bundle.task.words_used.names)
+        recipe = Recipe(
+            about["kind"], about["model"], about["model_args"], bundle.geometry.height,
+            (Decision("continued from", str(folder), why), Decision("network", about["model"], "that of the run")),
+        )  # fmt: skip
+        epochs = training.get("epochs")
+        tuned = bool(about["tuned"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"{folder / 'config.json'} does not say how the run was made", found=f"no {error}",
+            fix="restore it from a copy, or train anew without --from",
+        ) from error  # fmt: skip
+    again = run_options(folder).get("from_run") is not None  # whose epochs are a share already
+    further = max(1, (epochs or FIRST_EPOCHS) // (1 if again else SHARE))
+    return Previous(
+        name=str(folder), network=bundle.network, outputs=bundle.task.names, renamed=changes.renamed,
+        images=record.count("train") + record.count("val"), recipe=recipe, form=bundle.form, geometry=bundle.geometry,
+        tuned=tuned, head=next((c for c in candidates if c.words() == choice), None), epochs=further,
+    )  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

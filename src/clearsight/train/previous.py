@@ -1,0 +1,108 @@
+"""The run that a training continues: its recipe, its head and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from clearsight.data.geometry import Geometry
+from clearsight.data.pixels import PixelFormat
+from clearsight.models.base import ModelNetwork, from_spec
+from clearsight.models.layers import last_dense
+from clearsight.train.head_search import Candidate
+from clearsight.train.recipe import Recipe
+
+NETWORK_OPTIONS = ("model", "model_arg", "init", "pretrained", "img_size", "resize_mode")
+"""Options that decide network and pixels: those of the run are kept where the user gives none of them anew."""
+
+SHARE = 4
+"""A network that is trained further gets one of so many epochs of the run."""
+
+FIRST_EPOCHS = 5
+"""Epochs of the first training where they are not recorded."""
+
+GROWN = 1.5
+"""From how many times the images of the run on its head is chosen anew, not only fitted anew."""
+
+
+@dataclass(frozen=True)
+class Previous:
+    """A finished run, as far as training goes on from it.
+
+    name: what to call it. network: its whole network. outputs: names of what it predicts, in order. renamed: what each
+    is called now; names that are gone are missing. images: that it learned from or validated on. recipe, form,
+    geometry: how it made pixels and network. tuned: a pretrained network's own layers were trained. head: chosen on
+    frozen features, None where none was. epochs: to train further for.
+    """
+
+    name: str
+    network: ModelNetwork
+    outputs: tuple[str, ...]
+    renamed: Mapping[str, str]
+    images: int
+    recipe: Recipe
+    form: PixelFormat
+    geometry: Geometry
+    tuned: bool
+    head: Candidate | None
+    epochs: int
+
+    def head_for(self, images: int) -> Candidate | None:
+        """The kind of head to fit to so many images; None where it is to be chosen anew."""
+        return self.head if images < GROWN * self.images else None
+
+    def whole_network(self, names: tuple[str, ...], outputs: int, seed: int) -> ModelNetwork | None:
+        """A copy of the run's network for other names; None where it is not one that was trained as a whole.
+
+        Outputs that it knows by name keep their weights, those of others are drawn by the seed.
+        """
+        spec = self.network.spec
+        if "classes" not in spec:
+            return None
+        torch.manual_seed(seed)
+        network = from_spec({**spec, "classes": outputs, "views": ["as it is"]})
+        layer, state = last_dense(network)[0], network.state_dict()
+        theirs = self.network.state_dict()
+        if any(state[name].shape != theirs[name].shape for name in state if not name.startswith(f"{layer}.")):
+            return None  # such as auxiliary classifiers
+        network.load_state_dict(
+            {**theirs, **{f"{layer}.{name}": state[f"{layer}.{name}"] for name in ("weight", "bias")}}
+        )
+        self.keep_outputs(network.get_submodule(layer), self.network.get_submodule(layer), names)
+        return network
+
+    def keep_outputs(self, new: nn.Module, old: nn.Module, names: tuple[str, ...]) -> None:
+        """Copy the rows of a dense layer for outputs that are known by name."""
+        rows = {name: name for name in names} if names == self.outputs else self.renamed
+        place = {name: k for k, name in enumerate(names)}
+        with torch.no_grad():
+            for name in ("weight", "bias"):
+                target, source = getattr(new, name), getattr(old, name)
+                if names == self.outputs and target.shape == source.shape:
+                    target.copy_(source)
+                elif len(target) == len(names) and len(source) == len(self.outputs):
+                    for k in reversed(range(len(self.outputs))):  # of several that were merged the first
+                        now = rows.get(self.outputs[k])
+                        if now in place:
+                            target[place[now]] = source[k]
+
+    def tuned_network(self, published: nn.Module) -> ModelNetwork | None:
+        """Of its networks the first whose backbone is no longer the published one: its layers were trained."""
+        known = published.state_dict()
+
+        def trained(network: ModelNetwork) -> bool:
+            own = network.get_submodule(network.backbone_path).state_dict()
+            return own.keys() == known.keys() and any(not torch.equal(own[name], known[name]) for name in known)
+
+        return next((one for one in _single(self.network) if trained(one)), None)
+
+
+def _single(network: ModelNetwork) -> Iterator[ModelNetwork]:
+    """The network itself, or the single networks of an ensemble, at any depth."""
+    if not network.member_networks:
+        yield network
+    for member in network.member_networks:
+        yield from _single(member)

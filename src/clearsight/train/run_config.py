@@ -1,0 +1,35 @@
+"""The options of a run itself: its folder, the run it continues, its cost, and where it is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clearsight.train.option_field import option
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where a run is written and what it may cost."""
+
+    out: str | None = option(None, "folder to write (default: runs/NAME, numbered if it exists)")
+    resume: bool = option(False, "resume an unfinished run, that of --out or the last of this data (default: off)")
+    from_run: str | None = option(
+        None,
+        "run to continue: its options, split and weights count, and DATA adds images and classes to its own, or is all "
+        "data, edited (default: none)",
+    )
+    old_images: bool | None = option(
+        None,
+        "train on the images of the --from run too, beside DATA; --no-old-images on DATA alone (default: by whether "
+        "DATA holds them)",
+    )
+    checkpoint_every: float = option(
+        5.0, "seconds between checkpoints, from which --resume continues", within="[0, inf)"
+    )
+    auto_fix: bool = option(False, "apply the fix of the diagnosis and train again, up to three times (default: off)")
+    budget: str | None = option(
+        None,
+        "time limit of training, such as 90s, 5m or 1h, within which pretrained layers are fine-tuned (default: none)",
+    )
+    seed: int = option(0, "random seed of splits, initial weights and data order", within="[0, 4294967295]")
+    device: str = option("auto", "device for training", choices=("auto", "cpu", "cuda"))

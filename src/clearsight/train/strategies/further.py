@@ -1,0 +1,129 @@
+"""A pretrained network whose layers a run has trained, trained further on more images, from the run's weights.
+
+What the run kept frozen stays frozen: the lower blocks run once for each new image, and the blocks above are trained on
+their cached outputs. Otherwise all layers are trained. Outputs that the run knows start from its head, new ones from
+random weights. Of an ensemble the first of its trained networks goes on alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from clearsight.errors import ModelError
+from clearsight.models.backbone_split import cut
+from clearsight.models.base import ModelNetwork
+from clearsight.models.network import AS_IT_IS, Probe
+from clearsight.train.config import TrainConfig
+from clearsight.train.context import TrainContext, TrainResult
+from clearsight.train.loop import Trained
+from clearsight.train.previous import Previous
+from clearsight.train.strategies.fine_tune import layer_groups, lower_maps, map_examples
+from clearsight.train.strategies.probe import MIRRORED, new_probe
+from clearsight.wording import count
+
+GOES_ON = "it goes on from the weights of the run"
+WHY = "a quarter of those of the run, whose weights are the start"
+
+
+def train_further(context: TrainContext, previous: Previous) -> TrainResult | None:
+    """Train the run's layers further; None where its network has none that were trained."""
+    published = new_probe(context.recipe)
+    old = previous.tuned_network(published.backbone)
+    if old is None:
+        return None
+    probe, features = _with_head(context, previous, published, old)
+    place = _frozen_up_to(probe, published)
+    epochs = context.config.optimization.epochs or previous.epochs
+    if context.config.optimization.epochs is None:
+        context.note("epochs", str(epochs), WHY)
+    if previous.network.member_networks:
+        of = count(len(previous.network.member_networks), "network")
+        context.note("continued from", "the first trained network of the ensemble", f"the run answers with {of}")
+    if place is None:
+        probe.set_views(AS_IT_IS)
+        context.note("training all layers", "kept", GOES_ON)
+        config = context.resolved(probe, batch=32, fine_tuning=True, shape=context.data.pixels.array.shape[1:])
+        config = config.with_options(epochs=epochs)
+        groups = layer_groups(probe, context.rate(fine_tuning=True))
+        examples = replace(context.examples, val=context.validation_halves[0])
+        trained = context.train(probe, config, groups, "fine-tuning", examples)
+        logits = context.logits(probe, context.data.split.val, config.optimization.batch_size)
+        return _result(context, probe, logits, trained, config)
+    at = probe.taps[place]
+    rows = np.sort(np.concatenate([context.data.split.train, context.data.split.val]))
+    views = probe.views
+    if not probe.uses_tta and context.config.augmentation.augment != "none":
+        views = MIRRORED[0]
+    context.note("frozen", f"up to {at}", "as in the run, whose cached outputs count for its images")
+    context.note("training the upper blocks", "kept", GOES_ON)
+    maps = lower_maps(context, probe, at, rows, views)
+    upper = cut(probe, at)[1]
+    upper.chosen, upper.head = [i - place for i in features], probe.head
+    config = context.resolved(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
+    config = config.with_options(augment="none", mixup=0.0, cutmix=0.0, epochs=epochs)
+    groups = [{"params": list(upper.parameters()), "lr": context.rate(fine_tuning=True)}]
+    examples = map_examples(context, maps, rows, context.data.split.train, context.validation_halves[0])
+    title = "training the upper blocks"
+    trained = replace(context, watch=None).train(upper, config, groups, title, examples)
+    probe.set_head(probe.spec["head"], upper.head)
+    places, size = np.searchsorted(rows, context.data.split.val), config.optimization.batch_size
+    of_views = [
+        context.logits(upper, places + k * len(rows), size, examples.pixels) for k in range(len(probe.views))
+    ]  # of the mean features: the head is linear
+    return _result(context, probe, np.mean(of_views, axis=0), trained, config)
+
+
+def _with_head(
+    context: TrainContext, previous: Previous, published: Probe, old: ModelNetwork
+) -> tuple[Probe, list[int]]:
+    """The published network with the weights of the run's, and a head for the names of now; the parts the head sees."""
+    probe = copy.deepcopy(published)
+    probe.backbone.load_state_dict(old.get_submodule(old.backbone_path).state_dict())
+    probe.set_views(old.spec.get("views", AS_IT_IS))
+    theirs, names = old.get_submodule("head"), context.task.names
+    assert isinstance(theirs, nn.Linear), "layers are trained below a softmax head"
+    torch.manual_seed(context.config.run.seed)
+    head = nn.Linear(theirs.in_features, len(names))
+    previous.keep_outputs(head, theirs, names)
+    parts = [int(k) for k in old.spec["parts"]]
+    probe.set_head({"kind": "softmax", "features": theirs.in_features, "classes": len(names)}, head, parts)
+    return probe, parts
+
+
+def _frozen_up_to(probe: Probe, published: Probe) -> int | None:
+    """Number of the deepest tap up to which the weights are the published ones; None where none is, or no cut exists."""
+    for place in reversed(range(len(probe.taps))):
+        try:
+            own, theirs = (cut(network, probe.taps[place])[0].state_dict() for network in (probe, published))
+        except ModelError:
+            return None
+        if all(torch.equal(own[name], theirs[name]) for name in theirs):
+            return place
+    return None
+
+
+def _result(
+    context: TrainContext, probe: Probe, logits: NDArray[np.float64], trained: Trained, config: TrainConfig
+) -> TrainResult:
+    """The network, calibrated on validation images that neither its weights nor the choice of the epoch have seen."""
+    val, unseen = context.data.split.val, context.validation_halves[1]
+    places = np.flatnonzero(np.isin(val, unseen))
+    return TrainResult(
+        network=probe.eval(),
+        task=context.task.calibrated(logits[places], context.data.labels[val[places]]),
+        validation_indices=val,
+        logits=logits,
+        unseen=val[places],
+        unseen_logits=logits[places],
+        history=trained.history,
+        candidates=(),
+        images_per_second=trained.images_per_second,
+        tuned=True,
+        training=config,
+    )
