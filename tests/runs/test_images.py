@@ -20,7 +20,7 @@ from clearsight.data.cached_pixels import content_digest
 from clearsight.data.pixels import from_array
 from clearsight.data.split_record import SplitRecord, targets_digest
 from clearsight.errors import BundleError, CheckpointError, DataError
-from clearsight.runs.folder import resumed
+from clearsight.runs.folder import require_targets, resumed
 from clearsight.runs.images import held_out
 from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
@@ -246,11 +246,12 @@ def test_resuming_with_other_labels_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     about = {"options": config.to_dict(), "data": begun.origin, "targets": targets_digest(begun)}
     (tmp_path / "run" / "config.json").write_text(json.dumps(about))
-    assert resumed(config, {"resume": True}, read(data)).run.resume
+    assert resumed(config, {"resume": True}, begun.origin).run.resume
+    require_targets(config, begun)
     moved = next((data / "a").glob("*.png"))
     moved.rename(data / "b" / moved.name)
     with pytest.raises(CheckpointError, match="other images or labels"):
-        resumed(config, {"resume": True}, read(data))
+        require_targets(config, read(data))
 
 
 def test_test_images_with_the_pixels_of_a_training_image_are_left_out(tmp_path):

@@ -52,15 +52,18 @@ class CachedPixels:
 
     def view(self, indices: NDArray[np.int64]) -> PixelView:
         """Some of the images, still on disk."""
-        return PixelView(self.array, indices)
+        return PixelView(self.array, indices, self.digests or ())
 
 
 @dataclass(frozen=True)
 class PixelView:
-    """Images of a larger array by index; only the batch asked for is read."""
+    """Images of a larger array by index; only the batch asked for is read. digests: of the content of each image of the
+    array, where these are known.
+    """
 
     array: NDArray[Any]
     indices: NDArray[np.int64]
+    digests: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.indices)

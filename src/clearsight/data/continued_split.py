@@ -81,7 +81,9 @@ def assign_added(
         others = (k for k in range(1, number) if (of == k).any())
         pairs = ((train, val), *((development[of != k], development[of == k]) for k in others))
     _require_parts(labels, train, val, test, everything, classes, test_fraction is not None, strata)
-    shares = ", ".join(f"{len(np.intersect1d(new, rows)):,} to {name}" for name, rows in zip(RANK, (train, val, test)))
+    shares = ", ".join(
+        f"{len(np.intersect1d(new, rows)):,} to {name}" for name, rows in zip(RANK, (train, val, test), strict=True)
+    )
     rule = f"known images keep the part that they have in the run; {count(len(new), 'new image')}: {shares}"
     return Split(train, val, test, pairs, not validated, rule)
 

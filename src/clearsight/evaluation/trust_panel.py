@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.cached_pixels import PixelView
+from clearsight.data.cached_pixels import CachedPixels, PixelView
+from clearsight.data.stable_sample import stable_sample
 from clearsight.evaluation.ood import OODCheck
 from clearsight.evaluation.robustness import retained
 from clearsight.predictor import Predictor
@@ -23,6 +24,7 @@ from clearsight.tasks.panel import (
     ood_entry,
     robustness_entry,
 )
+from clearsight.train.features import model_output
 from clearsight.train.label_issues import LabelIssues
 
 SAMPLE = 200
@@ -62,7 +64,7 @@ def trust_panel(
         share = getattr(issues, "expected_false_share", None)
         entries.append(label_issues_entry(len(issues.found), len(issues.rows), share))
     if predictor.bundle.task.exclusive:
-        rows = np.sort(np.random.default_rng(SEED).permutation(len(truth))[:SAMPLE])
+        rows = _sample(images, len(truth))
         measured = retained(predictor, _some(images, rows), np.asarray(truth)[rows], SEED)
         entries.append(robustness_entry(measured.right_before, measured.right_after, measured.changes))
     order = list(TITLES)
@@ -77,7 +79,7 @@ def far_images_flagged(predictor: Predictor) -> tuple[int, int] | None:
         return None
     flagged, tried = 0, 0
     for probes in far_probes(predictor.shape, SEED).values():
-        found = predictor.ood(predictor.forward(probes))
+        found = predictor.ood(model_output(predictor, CachedPixels(probes, {}, ""), np.arange(len(probes))))
         assert found is not None
         flagged, tried = flagged + int(found.flagged.sum()), tried + len(found.flagged)
     return flagged, tried
@@ -109,4 +111,14 @@ def _without_duplicates(entry: PanelEntry, test: Evaluation, without: Evaluation
 
 def _some(images: Any, rows: NDArray[np.int64]) -> Any:
     """Those at some positions."""
-    return PixelView(images.array, images.indices[rows]) if isinstance(images, PixelView) else images[rows]
+    return replace(images, indices=images.indices[rows]) if isinstance(images, PixelView) else images[rows]
+
+
+def _sample(images: Any, n: int) -> NDArray[np.int64]:
+    """Positions of the images that are changed, where these are known by content those that a model of more images
+    changes too.
+    """
+    digests = getattr(images, "digests", ())
+    if digests:
+        return stable_sample([digests[i] for i in images.indices.tolist()], np.arange(n), SAMPLE, SEED)
+    return np.sort(np.random.default_rng(SEED).permutation(n)[:SAMPLE])

@@ -15,8 +15,8 @@ def comparison_section(found: RunComparison) -> Section:
     changes = found.changes
     data = (
         f"`{found.run}` was continued with {changes['new']:,} new images; {changes['relabelled']:,} of its images have "
+        f"another label and {changes['gone']:,} are gone."
     )
-    data += f"another label and {changes['gone']:,} are gone."
     if found.overall is None:
         return Section(ident, TITLE, (Text(data), Text(f"{found.scope[0].upper()}{found.scope[1:]}.")))
     words = f"{found.scope[0].upper()}{found.scope[1:]}: **{found.overall.words(found.share)}** (95 % interval)."
@@ -35,8 +35,9 @@ def comparison_section(found: RunComparison) -> Section:
         )
         rows = tuple(_row(found.title_of(row.name), row, found.share) for row in found.classes)
         how = (
-            "Both models are asked about the same images, and judged by their labels of now. Gained: images that only the "
-            "new model is right about; lost: only the old one. p is corrected for the number of classes [Holm 1979]."
+            "Both models are asked about the same images, and judged by their labels of now. Gained: images that only "
+            "the new model is right about; lost: only the old one. p is corrected for the number of classes "
+            "[Holm 1979]."
         )
         pieces = (*pieces, Table(columns, rows, how))
     return Section(ident, TITLE, pieces)

@@ -73,8 +73,8 @@ def write_report(
 
     evaluation: of the test split, its mistakes with positions in the data set. validation: of the validation images.
     diagnosis: what the doctor says of the training, None where there was none. ood_check: false alarms of the OOD
-    detector and prediction sets on the test split. panel: what the model promises, and whether it is kept. compared: the
-    run that was continued against this one, if one was. Raises OSError when the disk refuses.
+    detector and prediction sets on the test split. panel: what the model promises, and whether it is kept. compared:
+    the run that was continued against this one, if one was. Raises OSError when the disk refuses.
     """
     audit, task, words = fitted.prepared.audit, fitted.bundle.task, option_words()
     parts = evaluation.report(fitted.bundle.thing, validation)

@@ -35,8 +35,8 @@ from clearsight.train.task_options import task_options
 from clearsight.wording import count
 
 NOT_INHERITED = (
-    "out", "resume", "from_run", "old_images", "checkpoint_every", "auto_fix", "budget", "device", "leave_out", "epochs",
-    "max_steps",
+    "out", "resume", "from_run", "old_images", "checkpoint_every", "auto_fix", "budget", "device", "leave_out",
+    "epochs", "max_steps",
 )  # fmt: skip
 """Options that a training does not take over from the run that it continues."""
 
@@ -84,9 +84,9 @@ class Changes:
 class Continuation:
     """A training that goes on from a run.
 
-    folder: of the run. config: its options, and those that were given. dataset: its images and DATA, or DATA alone, each
-    with its known part. predictor: the run's model. previous: what training starts from; None where options ask for
-    another network or other pixels.
+    folder: of the run. config: its options, and those that were given. dataset: its images and DATA, or DATA alone,
+    each with its known part. predictor: the run's model. previous: what training starts from; None where options ask
+    for another network or other pixels.
     """
 
     folder: Path
@@ -244,8 +244,8 @@ def _own(
     if missing > 0:
         raise BundleError(
             f"{count(missing, 'image')} of the run {folder} {'is' if missing == 1 else 'are'} gone or changed",
-            found=f"{len(set(contents) - {''}):,} images in {named}", expected="all images that the run has learned from",
-            fix=way_out,
+            found=f"{len(set(contents) - {''}):,} images in {named}",
+            expected="all images that the run has learned from", fix=way_out,
         )  # fmt: skip
     kept = known & ~np.isin(np.array(contents), list(others))
     if config.data.other is not None and listing.stated.cells is not None:  # images of no class are not recorded

@@ -88,10 +88,9 @@ class HeldOut:
 
     def at(self, some: Indices) -> HeldOut:
         """Those at some positions among them."""
-        images = PixelView(self.images.array, self.images.indices[some])
         return replace(
-            self, images=images, labels=self.labels[some], rows=self.rows[some], names=[self.names[i] for i in some],
-            truth=self.truth[some],
+            self, images=replace(self.images, indices=self.images.indices[some]), labels=self.labels[some],
+            rows=self.rows[some], names=[self.names[i] for i in some], truth=self.truth[some],
         )  # fmt: skip
 
 

@@ -23,9 +23,9 @@ def read(
 ) -> Dataset:
     """The images and targets of any supported source, without decoding a pixel.
 
-    data, data_dir: as for `data.sources.read.find`, or a Listing, or a Dataset, which is returned as it is. task: name of the task;
-    "auto" goes by what labels look like. Raises DataError when nothing usable is found, the labels do not suit the
-    task, or a Dataset is of another.
+    data, data_dir: as for `data.sources.read.find`, or a Listing, or a Dataset, which is returned as it is. task: name
+    of the task; "auto" goes by what labels look like. Raises DataError when nothing usable is found, the labels do not
+    suit the task, or a Dataset is of another.
     """
     options = options or TaskOptions()
     asked = None if task == AUTO else task_named(task)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -62,6 +62,38 @@ def model_output(
         statistics = pixel_statistics(to_float(pixels.array[indices[some]]).numpy())
         found.append(ModelOutput(logits.numpy(), features.numpy(), statistics))
     return ModelOutput(*(np.concatenate([getattr(one, f.name) for one in found]) for f in fields(ModelOutput)))
+
+
+def derived_logits(
+    predictor: Predictor,
+    images: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    shape: tuple[int, ...],
+    keys: Sequence[str],
+) -> NDArray[np.float32]:
+    """Logits of N images that are made of others, those made only that the store lacks.
+
+    images: gives those at some positions (n, C, H, W). shape: (N, C, H, W). keys (N,): name each image, and how it was
+    made.
+    """
+    pixels = CachedPixels(cast(NDArray[Any], _Made(images, shape)), {}, "", digests=tuple(keys))
+    network, found = predictor.network, []
+    parts = outputs(Backbone(network), _levels(network), pixels, np.arange(shape[0]), device=predictor.device)
+    for start in range(0, shape[0], BATCH):
+        with torch.inference_mode():
+            some = [torch.from_numpy(np.array(part[start : start + BATCH])) for part in parts]
+            found.append(network.finish(some)[0].numpy())
+    return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Images that are made when they are read, as an array (N, C, H, W)."""
+
+    make: Callable[[NDArray[np.int64]], NDArray[np.float32]]
+    shape: tuple[int, ...]
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.make(rows)
 
 
 def _levels(network: ModelNetwork) -> str:
@@ -125,7 +157,7 @@ def _about(network: nn.Module, about: str, how: str) -> str:
 
 
 def _below_head(network: nn.Module) -> str:
-    """What the names of the head's weights begin with, where the outputs are features below it; "" where they are not."""
+    """What the names of the head's weights begin with, where outputs are features below it; "" where they are not."""
     levels = getattr(getattr(network, "network", None), "feature_levels", None)
     if not isinstance(network, Backbone) or levels is None:
         return ""

@@ -102,11 +102,11 @@ def fit(
 ) -> Fitted:
     """Train the classifier the options ask for, or the one that suits the data.
 
-    on_epoch, watch: look on while a network is trained by gradient descent. checkpoints: a folder for its state,
-    from which training goes on if something lies there. hold_out_test: carve a test split where the data states none;
-    off where the caller holds one out already. find_issues: look for labels that are probably wrong. previous: a run that
-    is continued on this data, by its recipe and from its weights. Raises DataError,
-    ConfigError, ModelError, OutputError, CheckpointError or TrainingError, each with what to do.
+    on_epoch, watch: look on while a network is trained by gradient descent. checkpoints: a folder for its state, from
+    which training goes on if something lies there. hold_out_test: carve a test split where the data states none; off
+    where the caller holds one out already. find_issues: look for labels that are probably wrong. previous: a run that
+    is continued on this data, by its recipe and from its weights. Raises DataError, ConfigError, ModelError,
+    OutputError, CheckpointError or TrainingError, each with what to do.
     """
     console = console or Silent()
     began = time.perf_counter()

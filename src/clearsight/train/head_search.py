@@ -111,9 +111,10 @@ def choose_head(
     parts: feature arrays (N, D_i), memory-mapped. feature_sets: name to the numbers of the parts it joins. folds,
     everything: positions into the N images. views: by the views they are averaged over, what gives the same features,
     on each of which the best candidate is tried once more. only: a candidate by whose features and setting a head is
-    fitted, and no other tried, unless it is a kernel head for more images than these are tried for. progress: called with the candidates evaluated and those
-    planned, at the end as many as the result has. The best has the highest accuracy; of equals, the lower
-    calibrated log loss. Of views, which hardly differ in accuracy, it is the log loss that decides.
+    fitted, and no other tried, unless it is a kernel head for more images than these are tried for. progress: called
+    with the candidates evaluated and those planned, at the end as many as the result has. The best has the highest
+    accuracy; of equals, the lower calibrated log loss. Of views, which hardly differ in accuracy, it is the log loss
+    that decides.
     """
     sample = _sample(everything, targets.labels, SELECT_LIMIT, seed)
     trial = folds if len(everything) <= SELECT_LIMIT else folds[:1]

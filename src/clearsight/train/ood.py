@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -22,8 +21,10 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
 from clearsight.data.augment import augment
+from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.loader import to_float
+from clearsight.data.stable_sample import stable_draw, stable_sample
 from clearsight.errors import DataError, ImageError
 from clearsight.metrics.ranking import auroc
 from clearsight.ood.detector import LeftOut, OODDetector, Tails, combined, surprises, threshold_for
@@ -32,7 +33,7 @@ from clearsight.ood.scores import BANK, Bank, Floats
 from clearsight.ood.tails import Tail
 from clearsight.predictor import ModelOutput, Predictor
 from clearsight.train.context import TrainContext, TrainResult
-from clearsight.train.features import extract
+from clearsight.train.features import extract, model_output
 from clearsight.train.head_search import Targets, fit_softmax
 from clearsight.train.strategies.probe import new_probe
 from clearsight.wording import percent
@@ -203,20 +204,27 @@ def _material(context: TrainContext, result: TrainResult, predictor: Predictor, 
     policy = result.training.augmentation.augment if result.training else None
     kinds = _KINDS if policy and policy != "none" else _KINDS[len(AUGMENTED) :]
     most = int(min(COPIES, COPIED_VALUES / np.prod(data.pixels.array.shape[1:])))
+    light = None
     if frozen:  # each copy of a large image takes its time: one kind each
-        sources = np.sort(draw.permutation(held_out)[:most])
-        chosen = draw.integers(0, len(kinds), len(sources))
+        seed, contents = context.config.run.seed, data.pixels.contents
+        sources = stable_sample(contents, held_out, most, seed)
+        draws = [stable_draw(contents[i], seed) for i in sources.tolist()]
+        chosen = np.array([one.integers(0, len(kinds)) for one in draws], np.int64)
+        light = np.array([one.uniform(BRIGHTNESS / 2, BRIGHTNESS) for one in draws], np.float32)
     else:
         each = max(8, most // len(kinds) // 3)
         some = [draw.permutation(held_out)[:each], draw.permutation(remembered)[: 2 * each]]
         sources = np.repeat(np.sort(np.concatenate(some)), len(kinds))
         chosen = np.tile(np.arange(len(kinds)), len(sources) // len(kinds))
     changed = [
-        _changed(to_float(data.pixels.array[sources[i : i + 256]]), [kinds[k] for k in chosen[i : i + 256]], policy, i)
+        _changed(
+            to_float(data.pixels.array[sources[i : i + 256]]), [kinds[k] for k in chosen[i : i + 256]], policy, i,
+            None if light is None else light[i : i + 256],
+        )
         for i in range(0, len(sources), 256)
-    ]
+    ]  # fmt: skip
     advance(2, 3)
-    parts = [(predictor.forward if frozen else partial(_in_one_batch, predictor))(images) for images in changed]
+    parts = [(_stored if frozen else _in_one_batch)(predictor, images) for images in changed]
     statistics, found, logits = (
         np.concatenate([getattr(p, name) for p in parts]) for name in ("statistics", "features", "logits")
     )
@@ -227,6 +235,13 @@ def _material(context: TrainContext, result: TrainResult, predictor: Predictor, 
     return _Material(remembered, held_out, plain, _Images(sources, copies, named[chosen]), shaped=not frozen)
 
 
+def _stored(predictor: Predictor, images: Floats) -> ModelOutput:
+    """What the predictor makes of images (N, C, H, W), from the store where features of them are there."""
+    if predictor.network.feature_levels is None:
+        return predictor.forward(images)
+    return model_output(predictor, CachedPixels(images, {}, ""), np.arange(len(images)))
+
+
 def _in_one_batch(predictor: Predictor, images: Floats) -> ModelOutput:
     """What the predictor makes of images (N, C, H, W), in one batch: small networks lose their time between batches."""
     with torch.inference_mode():
@@ -234,8 +249,12 @@ def _in_one_batch(predictor: Predictor, images: Floats) -> ModelOutput:
     return ModelOutput(logits.numpy(), features.numpy(), pixel_statistics(images))
 
 
-def _changed(images: torch.Tensor, kinds: Sequence[str], policy: str | None, seed: int) -> Floats:
-    """Copies of images (N, C, H, W), each changed in the way of `_KINDS` that is named for it."""
+def _changed(
+    images: torch.Tensor, kinds: Sequence[str], policy: str | None, seed: int, light: Floats | None = None
+) -> Floats:
+    """Copies of images (N, C, H, W), each changed in the way of `_KINDS` that is named for it. light (N,): by how much
+    those with more or less light are changed; None to draw it by the seed.
+    """
     draw, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     changed, names = np.array(images.numpy()), np.array(kinds)
     augmented = np.isin(names, AUGMENTED)
@@ -250,9 +269,8 @@ def _changed(images: torch.Tensor, kinds: Sequence[str], policy: str | None, see
         changed[chosen] = wide[:, :, top : top + height, left : left + width]
     for name, sign in LIGHT.items():
         chosen = names == name
-        changed[chosen] *= 1 + sign * draw.uniform(BRIGHTNESS / 2, BRIGHTNESS, (int(chosen.sum()), 1, 1, 1)).astype(
-            np.float32
-        )
+        drawn = draw.uniform(BRIGHTNESS / 2, BRIGHTNESS, int(chosen.sum())) if light is None else light[chosen]
+        changed[chosen] *= 1 + sign * drawn.astype(np.float32)[:, None, None, None]
     return np.asarray(changed.clip(0, 1), np.float32)
 
 

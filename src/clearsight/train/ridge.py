@@ -87,8 +87,8 @@ def _evaluated(
     advance: Callable[[int, int], None],
     only: Candidate | None = None,
 ) -> tuple[list[Candidate], list[Floats]]:
-    """Every candidate, or the one of the kind of `only`, and its outputs for the validation images. A candidate's `accuracy` is the share of the variance
-    it explains, its `log_loss` the mean squared error.
+    """Every candidate, or the one of the kind of `only`, and its outputs for the validation images. A candidate's
+    `accuracy` is the share of the variance it explains, its `log_loss` the mean squared error.
     """
     kernels = KERNELS if len(everything) <= KERNEL_LIMIT else ()
     plans = [

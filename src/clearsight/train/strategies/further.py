@@ -97,7 +97,7 @@ def _with_head(
 
 
 def _frozen_up_to(probe: Probe, published: Probe) -> int | None:
-    """Number of the deepest tap up to which the weights are the published ones; None where none is, or no cut exists."""
+    """Number of the deepest tap up to which weights are the published ones; None where none is, or no cut exists."""
     for place in reversed(range(len(probe.taps))):
         try:
             own, theirs = (cut(network, probe.taps[place])[0].state_dict() for network in (probe, published))
