@@ -1,4 +1,4 @@
-"""`train DATA --from RUN`: which images count, where they go, what training starts from, and how both models compare."""
+"""`train DATA --from RUN`: which images count, where they go, what training starts from, and what is compared."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_what_is_no_finished_run_of_this_task_is_refused(old, tmp_path):
     new = write(tmp_path / "new", OLD, range(1000, 1010))
     with pytest.raises(BundleError, match=r"--from .*nowhere is no finished run; found no such folder"):
         cs.fit(new, from_run=tmp_path / "nowhere")
-    with pytest.raises(BundleError, match="is no finished run; found no metrics.json"):
+    with pytest.raises(BundleError, match=r"is no finished run; found no metrics\.json"):
         cs.fit(new, from_run=old / "data")
     with pytest.raises(ConfigError, match=r"the run is of another task; found --task anomaly; expected classification"):
         cs.fit(new, from_run=old / "run", task="anomaly")
@@ -314,7 +314,7 @@ def test_the_command_prints_gains_and_losses(old, tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"accuracy on the 30 test images of {old / 'run'}" in said
     assert "gained" in said
-    assert f"clearsight train {new} --from" in (tmp_path / "run" / "report.html").read_text()
+    assert f"--from {old / 'run'}" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_one_new_image_is_decoded_and_embedded_alone(photos_run, tmp_path, monkeypatch):

@@ -54,8 +54,8 @@ def add_config(parser: argparse.ArgumentParser, *subjects: str) -> None:
                     flag(f.name), action=_KeyValue, metavar="KEY=VALUE", default=None, help=text, dest=f.name
                 )
             else:
-                metavar = {int: "N", float: "X"}.get(kind, "WORD" if choices else f.name.upper())
-                group.add_argument(flag(f.name), type=kind, metavar=metavar, default=None, help=text)
+                metavar = {int: "N", float: "X"}.get(kind, "WORD" if choices else f.name.rpartition("from_")[2].upper())
+                group.add_argument(flag(f.name), type=kind, metavar=metavar, default=None, help=text, dest=f.name)
 
 
 def _few(choices: Choices) -> str:

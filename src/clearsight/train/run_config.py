@@ -15,13 +15,13 @@ class RunConfig:
     resume: bool = option(False, "resume an unfinished run, that of --out or the last of this data (default: off)")
     from_run: str | None = option(
         None,
-        "run to continue: its options, split and weights count, and DATA adds images and classes to its own, or is all "
-        "data, edited (default: none)",
+        "finished run to continue, with its options, split and weights; DATA holds new images, or all of its data, "
+        "edited (default: none)",
     )
     old_images: bool | None = option(
         None,
-        "train on the images of the --from run too, beside DATA; --no-old-images on DATA alone (default: by whether "
-        "DATA holds them)",
+        "train on the images of the --from run beside DATA, or on DATA alone (default: on DATA alone where it holds "
+        "nearly all of them)",
     )
     checkpoint_every: float = option(
         5.0, "seconds between checkpoints, from which --resume continues", within="[0, inf)"
