@@ -1,7 +1,7 @@
 """A run that continues another, against that one: what each class has gained and lost on the test images of both.
 
 Both models are asked about the same images, those that the older run kept for its test and that are still there, and
-are judged by the labels of now. The images are paired, so the intervals are those of differences.
+are evaluated by the labels of now. The images are paired, so the intervals are those of differences.
 """
 
 from __future__ import annotations

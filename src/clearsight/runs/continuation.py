@@ -200,7 +200,7 @@ def _contents(bundle: Bundle, listing: Listing, console: Console) -> tuple[str, 
 
 
 def _is_whole(folder: Path, record: SplitRecord, listing: Listing, contents: Sequence[str], asked: bool | None) -> bool:
-    """Whether DATA is the whole data, not images to add; ConfigError where that is not plain and was not said."""
+    """Whether DATA is the whole data, not images to add; ConfigError where that is not plain and was not stated."""
     if asked is not None:
         return not asked
     all_known = sum(record.count(part) for part in KEPT)

@@ -124,13 +124,8 @@ def fit(
     for decision in decisions:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     prepared, left_out = trials.prepared(geometry, console)
-    if test_fraction is not None and not len(prepared.split.test):
-        raise DataError(
-            "every test image is also a training or validation image",
-            found=prepared.split.rule.rpartition("; ")[2],
-            expected="test images that were not used in training",
-            fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
-        )
+    if test_fraction is not None:
+        _require_test(prepared)
     for decision in left_out:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     for finding in prepared.audit.findings:
@@ -173,6 +168,17 @@ def fit(
         training=result.training,
         label_issues=label_issues,
     )
+
+
+def _require_test(prepared: Prepared) -> None:
+    """DataError where no test image is left."""
+    if not len(prepared.split.test):
+        raise DataError(
+            "every test image is also a training or validation image",
+            found=prepared.split.rule.rpartition("; ")[2],
+            expected="test images that were not used in training",
+            fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
+        )
 
 
 def _bundle(result: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:

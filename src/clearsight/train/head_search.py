@@ -29,6 +29,7 @@ from clearsight.train.features import Averaged
 Floats = NDArray[np.float32]
 Rows = Floats | Averaged
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
+Plan = tuple[str, tuple[int, ...], str, dict[str, float]]
 
 KERNEL_LIMIT = 6000
 """Development images up to which kernel heads are tried: their cost grows with the square of the number."""
@@ -120,16 +121,9 @@ def choose_head(
     trial = folds if len(everything) <= SELECT_LIMIT else folds[:1]
     trial = [(np.intersect1d(fit, sample), np.intersect1d(val_rows, sample)) for fit, val_rows in trial]
     kernels = kernels and len(everything) <= KERNEL_LIMIT
-    plans = [
-        (name, sets, head, setting)
-        for name, sets in feature_sets.items()
-        for head, settings in _settings(kernels).items()
-        for setting in settings
-    ]
-    if only is not None and (only.head == "softmax" or kernels):
-        plans = [(only.features, only.parts, only.head, only.setting)]
-    else:
+    if only is not None and only.head != "softmax" and not kernels:
         only = None
+    plans = _plans(feature_sets, kernels, only)
     found: list[Candidate] = []
     logits_of: list[NDArray[np.float64]] = []
     validation_indices = np.concatenate([val_rows for _, val_rows in trial])
@@ -177,6 +171,18 @@ def choose_head(
         )
     spec, head = _fitted(features, everything, targets, chosen.head, chosen.setting).module(features)
     return ProbeResult(tuple(found), chosen, spec, head, validation_indices, logits)
+
+
+def _plans(feature_sets: dict[str, tuple[int, ...]], kernels: bool, only: Candidate | None) -> list[Plan]:
+    """The candidates to evaluate: features, their parts, head and setting."""
+    if only is not None:
+        return [(only.features, only.parts, only.head, only.setting)]
+    return [
+        (name, sets, head, setting)
+        for name, sets in feature_sets.items()
+        for head, settings in _settings(kernels).items()
+        for setting in settings
+    ]
 
 
 def at_edge(chosen: Candidate, found: Sequence[Candidate]) -> bool:
