@@ -350,3 +350,12 @@ def test_one_new_image_is_decoded_and_embedded_alone(photos_run, tmp_path, monke
     assert copies <= 1 + 6, "of the new image: one for the OOD detector, six for robustness"
     head = next(d for d in run.metrics["recipe"] if d["what"] == "head")
     assert "the kind that the run has chosen" in head["why"]
+
+
+def test_other_commands_refuse_a_run_to_continue(old, tmp_path, capsys):
+    for command in (
+        ["doctor", str(old / "data")],
+        ["tune", str(old / "data"), "--trials", "1", "--out", str(tmp_path / "t")],
+    ):
+        assert main([*command, "--from", str(old / "run")]) == 2
+        assert "has an effect in `clearsight train` alone" in capsys.readouterr().err

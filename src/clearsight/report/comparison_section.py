@@ -35,8 +35,8 @@ def comparison_section(found: RunComparison) -> Section:
         )
         rows = tuple(_row(found.title_of(row.name), row, found.share) for row in found.classes)
         caption = (
-            "Both models are asked about the same images, and evaluated by their labels of now. Gained: images that only "
-            "the new model is right about; lost: only the old one. p is corrected for the number of classes "
+            "Both models are asked about the same images, and evaluated by their labels of now. Gained: images that "
+            "only the new model is right about; lost: only the old one. p is corrected for the number of classes "
             "[Holm 1979]."
         )
         pieces = (*pieces, Table(columns, rows, caption))

@@ -291,7 +291,7 @@ def as_learned(bundle: Bundle, data: Any, data_dir: str | None, added_to: Sequen
 
 def listed(bundle: Bundle, data: Any, data_dir: str | None, added_to: Sequence[str] = ()) -> Listing:
     """The images of a data set, behind those of other data that it is added to."""
-    own = (bundle.data.get("origin"), *bundle.data.get("added_to", ()))
+    own = (bundle.data.get("origin"), *added_to)
     found = []
     for one in (*added_to, data):
         named = isinstance(one, str) and one in own and one in BUILTIN  # whatever lies under that name here
@@ -303,7 +303,8 @@ def own_added_to(bundle: Bundle) -> tuple[str, ...]:
     """The earlier data that a model was trained on, where its run added images to that of another; BundleError as of
     `own_data`.
     """
-    return tuple(recorded_place(one, WHAT) for one in bundle.data.get("added_to", ()))
+    recorded = bundle.data.get("added_to", [])
+    return tuple(recorded_place(one, WHAT) for one in (recorded if isinstance(recorded, list) else [recorded]))
 
 
 def own_data(bundle: Bundle) -> str:

@@ -280,6 +280,11 @@ def check_task(dataset: Dataset, config: TrainConfig) -> None:
 def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Prepared, Recipe]:
     """The recipe, and the data at its size: what every job but `fit` itself begins with."""
     check_task(dataset, config)
+    if config.run.from_run is not None:
+        raise ConfigError(
+            f"--from {config.run.from_run} has an effect in `clearsight train` alone",
+            fix="omit it; the images of the run are not among those of DATA unless these hold them",
+        )
     scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task)
     prepared = prepare(
