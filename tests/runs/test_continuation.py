@@ -359,3 +359,37 @@ def test_other_commands_refuse_a_run_to_continue(old, tmp_path, capsys):
     ):
         assert main([*command, "--from", str(old / "run")]) == 2
         assert "has an effect in `clearsight train` alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["labels", "numbers"])
+def test_labels_and_numbers_are_continued_too(kind, tmp_path, scenes, pointers):
+    def table(name: str, count: int, seed: int) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        images, truth = scenes(count, seed) if kind == "labels" else pointers(count, seed)
+        rows = ["image_path,label"]
+        for i, image in enumerate(images):
+            image[0, :2] = i, seed  # no two are the same, as empty ones would be
+            Image.fromarray(image).save(folder / f"{i}.png")
+            words = "|".join(str(k) for k in np.flatnonzero(truth[i])) if kind == "labels" else f"{truth[i]:.2f}"
+            rows.append(f"{i}.png,{words}")
+        (folder / "table.csv").write_text("\n".join(rows))
+        return folder / "table.csv"
+
+    run = cs.fit(table("old", 160, 0), model="mlp", epochs=2, out=tmp_path / "run")
+    more = cs.fit(table("new", 40, 1), from_run=run, out=tmp_path / "more")
+    about = more.metrics["from"]
+    assert (about["new"], about["relabelled"], about["gone"], about["classes"]) == (40, 0, 0, [])
+    require_kept(run.folder, more.folder)
+    overall, outputs = about["overall"], []
+    files = [tmp_path / "old" / name for name, part in zip(run.model.predictor.bundle.split.names,
+             run.model.predictor.bundle.split.parts, strict=True) if part == "test"]  # fmt: skip
+    assert overall["n"] == len(files) == about["tested"]
+    if kind == "numbers":
+        lines = (tmp_path / "old" / "table.csv").read_text().splitlines()[1:]
+        truth = {line.split(",")[0]: float(line.split(",")[1]) for line in lines}
+        for one in (run, more):
+            predicted = one.model.predictor.values([str(file) for file in files])[:, 0]
+            outputs.append(-np.abs(predicted - [truth[file.name] for file in files]))
+        assert (overall["before"], overall["after"]) == pytest.approx([o.mean() for o in outputs], rel=1e-3)
+        assert overall["gained"] == int((outputs[1] > outputs[0]).sum())

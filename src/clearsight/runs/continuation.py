@@ -26,7 +26,7 @@ from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options, run_recipe
 from clearsight.runs.images import all_pixels, listed, own_added_to, own_data
 from clearsight.tasks import list_images, read
-from clearsight.tasks.reading import AUTO, claimed
+from clearsight.tasks.reading import AUTO, claiming
 from clearsight.train.config import TrainConfig, options_by_name
 from clearsight.train.head_search import Candidate
 from clearsight.train.previous import FIRST_EPOCHS, NETWORK_OPTIONS, SHARE, Previous
@@ -168,8 +168,8 @@ def _finished(folder: Path) -> Bundle:
 
 def _require_task(bundle: Bundle, listing: Listing, folder: Path, *, explicit: bool) -> None:
     """DataError where the labels of DATA look like another task than that of the run. explicit: --task named that."""
-    found, fallback = claimed(listing.stated), claimed(replace(listing.stated, cells=("a",), columns=(), numbers=None))
-    if not explicit and found.name not in (bundle.task.name, fallback.name):
+    found = claiming(listing.stated)
+    if not explicit and found is not None and found.name != bundle.task.name:
         raise DataError(
             f"{listing.stated.origin} is for another task than the run {folder}",
             found=f"{found.words_used.data} ({found.name})",

@@ -55,8 +55,13 @@ def origin_of(data: Any, *, data_dir: str | Path | None = None, task: str = AUTO
 
 
 def claimed(stated: Stated) -> type[Task]:
-    """The task that data looks like."""
-    return next((task for task in registered_tasks() if task.claims(stated)), Classification)
+    """The task that data looks like; classification where it looks like none of the others."""
+    return claiming(stated) or Classification
+
+
+def claiming(stated: Stated) -> type[Task] | None:
+    """The task that data looks like; None where it has nothing that a task goes by."""
+    return next((task for task in registered_tasks() if task.claims(stated)), None)
 
 
 def read_exclusive(data: Any, what: str, *, data_dir: str | Path | None = None) -> Dataset:
