@@ -369,7 +369,7 @@ def test_labels_and_numbers_are_continued_too(kind, tmp_path, scenes, pointers):
         images, truth = scenes(count, seed) if kind == "labels" else pointers(count, seed)
         rows = ["image_path,label"]
         for i, image in enumerate(images):
-            image[0, :2] = i, seed  # no two are the same, as empty ones would be
+            image[:2, :2], image[:2, 2:4] = i, 100 * seed  # no two are the same, as empty ones would be
             Image.fromarray(image).save(folder / f"{i}.png")
             words = "|".join(str(k) for k in np.flatnonzero(truth[i])) if kind == "labels" else f"{truth[i]:.2f}"
             rows.append(f"{i}.png,{words}")

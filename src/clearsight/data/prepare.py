@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -68,7 +69,8 @@ def prepare(
     usable &= dataset.labels >= 0
     learnable = dataset.learnable
     known = dataset.known_part
-    split = (assign if known is None else partial(assign_added, known=known))(
+    rule: Callable[..., Split] = assign if known is None else partial(assign_added, known=known)
+    split = rule(
         dataset.labels,
         dataset.given,
         dataset.classes,

@@ -204,7 +204,7 @@ def _material(context: TrainContext, result: TrainResult, predictor: Predictor, 
     policy = result.training.augmentation.augment if result.training else None
     kinds = _KINDS if policy and policy != "none" else _KINDS[len(AUGMENTED) :]
     most = int(min(COPIES, COPIED_VALUES / np.prod(data.pixels.array.shape[1:])))
-    light = None
+    light: Floats | None = None
     if frozen:  # each copy of a large image takes its time: one kind each
         seed, contents = context.config.run.seed, data.pixels.contents
         sources = stable_sample(contents, held_out, most, seed)
