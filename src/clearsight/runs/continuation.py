@@ -25,7 +25,7 @@ from clearsight.errors import BundleError, ConfigError, DataError
 from clearsight.predictor import Predictor
 from clearsight.runs.folder import recorded_data_dir, run_options, run_recipe
 from clearsight.runs.images import all_pixels, listed, own_added_to, own_data
-from clearsight.tasks import list_images, read
+from clearsight.tasks import list_images, read, task_named
 from clearsight.tasks.reading import AUTO, claiming
 from clearsight.train.config import TrainConfig, options_by_name
 from clearsight.train.head_search import Candidate
@@ -193,7 +193,8 @@ def _contents(bundle: Bundle, listing: Listing, console: Console) -> tuple[str, 
     """Digests of the pixels of images as the run sees them; "" where they cannot be read."""
     n = len(listing.source)
     bare = Dataset(
-        listing.name, listing.source, np.full(n, -1), (), listing.given, listing.stated.origin, bundle.task,
+        listing.name, listing.source, np.full(n, -1), (), listing.given, listing.stated.origin,
+        task_named(bundle.task.name),
     )  # fmt: skip
     scanned = scan(bare, console.stage("inspecting the files"))
     return all_pixels(bundle, bare, scanned, console)[0].contents
@@ -227,9 +228,9 @@ def _own(
     try:
         named, earlier = own_data(bundle), own_added_to(bundle)
     except BundleError as error:
-        known = count(sum(record.count(part) for part in KEPT), "image")
+        images = count(sum(record.count(name) for name in KEPT), "image")
         raise BundleError(
-            f"the {known} of the run {folder} are not where they were", found=error.found, expected=error.expected,
+            f"the {images} of the run {folder} are not where they were", found=error.found, expected=error.expected,
             fix=way_out,
         ) from error  # fmt: skip
     where = next(filter(None, (recorded_data_dir(folder, one) for one in (*earlier, named))), None)
@@ -267,7 +268,9 @@ def _changes(
     renamed = {name: name for name in old if name in now}
     then = _names_then(record, old) if dataset.values is None else {}
     for name in set(old) - set(now):
-        mine = [dataset.classes[dataset.labels[i]] for i in np.flatnonzero(named) if then.get(contents[i]) == name]
+        mine = [
+            dataset.classes[dataset.labels[i]] for i in np.flatnonzero(named).tolist() if then.get(contents[i]) == name
+        ]
         if mine:
             renamed[name] = Counter(mine).most_common(1)[0][0]
 

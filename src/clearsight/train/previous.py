@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.models.base import ModelNetwork, from_spec
 from clearsight.models.layers import last_dense
+from clearsight.models.network import AS_IT_IS, Network
 from clearsight.train.head_search import Candidate
 from clearsight.train.recipe import Recipe
 
@@ -54,7 +56,7 @@ class Previous:
         """The kind of head to fit to so many images; None where it is to be chosen anew."""
         return self.head if images < GROWN * self.images else None
 
-    def whole_network(self, names: tuple[str, ...], outputs: int, seed: int) -> ModelNetwork | None:
+    def whole_network(self, names: tuple[str, ...], outputs: int, seed: int) -> Network | None:
         """A copy of the run's network for other names; None where it is not one that was trained as a whole.
 
         Outputs that it knows by name keep their weights, those of others are drawn by the seed.
@@ -63,7 +65,7 @@ class Previous:
         if "classes" not in spec:
             return None
         torch.manual_seed(seed)
-        network = from_spec({**spec, "classes": outputs, "views": ["as it is"]})
+        network = cast(Network, from_spec({**spec, "classes": outputs, "views": list(AS_IT_IS)}))
         layer, state = last_dense(network)[0], network.state_dict()
         theirs = self.network.state_dict()
         if any(state[name].shape != theirs[name].shape for name in state if not name.startswith(f"{layer}.")):
