@@ -6,7 +6,7 @@ changes a file: it names what it found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
+from clearsight.data.store import Recipe, rows_of
 from clearsight.result import Result
 from clearsight.wording import count, percent
 
@@ -169,23 +170,31 @@ def _shapes(scan: Scan) -> list[Finding]:
 
 
 def thumbnails(pixels: CachedPixels) -> NDArray[np.uint16]:
-    """Gray block means (N, 16, 16) at 16 bits, read from the cache in chunks; at 8 bits, rounding alone would set pale
-    images apart."""
-    n, _, height, width = pixels.array.shape
+    """Gray block means (N, 16, 16) at 16 bits, from the store or of pixels read in chunks; at 8 bits, rounding alone
+    would set pale images apart."""
+
+    def compute(missing: NDArray[np.int64]) -> Iterator[tuple[tuple[NDArray[np.uint16]], str]]:
+        for start in range(0, len(missing), 256):
+            yield from (((row,), "") for row in _block_means(pixels.array[missing[start : start + 256]]))
+
+    shapes = (("thumbnails", (THUMBNAIL, THUMBNAIL), np.dtype(np.uint16)),)
+    recipe = Recipe("thumbnails", f"1 {pixels.array.shape[1:]}", lambda: shapes, compute)
+    return np.asarray(rows_of(recipe, pixels.contents).arrays["thumbnails"])
+
+
+def _block_means(chunk: NDArray[Any]) -> NDArray[np.uint16]:
+    """Of images (n, C, H, W)."""
+    height, width = chunk.shape[2:]
     rows = np.linspace(0, height, THUMBNAIL + 1).astype(int)
     cols = np.linspace(0, width, THUMBNAIL + 1).astype(int)
-    scale = 257 if pixels.array.dtype == np.uint8 else 1
+    scale = 257 if chunk.dtype == np.uint8 else 1
     # luma [ITU-R BT.601] rather than the mean of the channels: JPEG stores colour at half the size
-    luma = np.array([0.299, 0.587, 0.114] if pixels.array.shape[1] == 3 else [1], np.float32)
-    out = np.empty((n, THUMBNAIL, THUMBNAIL), np.uint16)
-    for start in range(0, n, 256):
-        chunk = pixels.array[start : start + 256]
-        gray = np.tensordot(chunk.astype(np.float32), luma, (1, 0)) * scale
-        # images below 16 pixels have empty blocks: reduceat then repeats the pixel at the boundary
-        summed = np.add.reduceat(np.add.reduceat(gray, rows[:-1], axis=1), cols[:-1], axis=2)
-        area = np.maximum(np.diff(rows), 1)[:, None] * np.maximum(np.diff(cols), 1)[None, :]
-        out[start : start + 256] = np.rint(summed / area)
-    return out
+    luma = np.array([0.299, 0.587, 0.114] if chunk.shape[1] == 3 else [1], np.float32)
+    gray = np.tensordot(chunk.astype(np.float32), luma, (1, 0)) * scale
+    # images below 16 pixels have empty blocks: reduceat then repeats the pixel at the boundary
+    summed = np.add.reduceat(np.add.reduceat(gray, rows[:-1], axis=1), cols[:-1], axis=2)
+    area = np.maximum(np.diff(rows), 1)[:, None] * np.maximum(np.diff(cols), 1)[None, :]
+    return np.rint(summed / area).astype(np.uint16)
 
 
 def duplicate_groups(scan: Scan) -> NDArray[np.int64]:

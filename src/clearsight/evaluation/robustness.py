@@ -220,23 +220,24 @@ def retained(predictor: Predictor, images: Images, labels: NDArray[np.integer], 
 
 
 def _retained_known(predictor: Predictor, images: PixelView, labels: NDArray[np.integer], seed: int) -> Retained:
+    n, names = len(images), ("", *MILD)
     digests = [images.digests[i] for i in images.indices.tolist()]
 
-    def right(name: str) -> NDArray[np.bool_]:
-        def changed(rows: NDArray[np.int64]) -> Floats:
-            own = [to_float(images.array[images.indices[i : i + 1]]) for i in rows.tolist()]
-            if not name:
-                return torch.cat(own).numpy()
-            seeds = [int(stable_draw(digests[i], seed).integers(2**31)) for i in rows.tolist()]
-            return torch.cat([_changed(x, [name], 0, one) for x, one in zip(own, seeds, strict=True)]).numpy()
+    def changed(places: NDArray[np.int64]) -> Floats:
+        """Of the images unchanged, then by the first change, and so on."""
+        found = []
+        for number, i in zip(*divmod(places, n), strict=True):
+            x = to_float(images.array[images.indices[i : i + 1]])
+            own = int(stable_draw(digests[i], seed).integers(2**31))
+            found.append(_changed(x, [names[number]], 0, own) if number else x)
+        return torch.cat(found).numpy()
 
-        keys = digests if not name else [digest(f"{one} {name} 0 {seed} {VERSION}".encode()) for one in digests]
-        logits = derived_logits(predictor, changed, images.shape, keys)
-        return np.asarray(predictor.bundle.task.decode(logits).argmax(1) == labels)
-
-    before = right("")
-    kept = [right(name)[before] for name in MILD]
-    return Retained(int(before.sum()), float(np.mean([k.sum() for k in kept])), len(MILD))
+    keys = [
+        one if not name else digest(f"{one} {name} 0 {seed} {VERSION}".encode()) for name in names for one in digests
+    ]
+    logits = derived_logits(predictor, changed, (len(keys), *images.shape[1:]), keys)
+    right = (predictor.bundle.task.decode(logits).argmax(1) == np.tile(labels, len(names))).reshape(len(names), n)
+    return Retained(int(right[0].sum()), float((right[1:] & right[0]).sum(1).mean()), len(MILD))
 
 
 def _all_turned(x: torch.Tensor, degrees: float) -> torch.Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -38,7 +40,7 @@ def extract(
     They are the same whatever run asks, so another run on these images and this backbone reads them from the store.
     view: of the images turned round as `models.network.VIEWS` says.
     """
-    return outputs(Backbone(probe), _levels(probe), pixels, indices, device=device, view=view, progress=progress)
+    return outputs(_backbone(probe), _levels(probe), pixels, indices, device=device, view=view, progress=progress)
 
 
 def model_output(
@@ -53,15 +55,56 @@ def model_output(
     if levels is None and network.member_networks:
         return predictor.forward(pixels.view(indices), progress)
     about = json.dumps(network.spec, sort_keys=True) if levels is None else _levels(network)
-    parts = outputs(Backbone(network), about, pixels, indices, device=predictor.device, progress=progress)
+    parts = outputs(_backbone(network), about, pixels, indices, device=predictor.device, progress=progress)
+    logits, features = _finished(network, parts)
+    return ModelOutput(logits, features, statistics_of(pixels, indices))
+
+
+def statistics_of(pixels: CachedPixels, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Simple statistics of the pixels of some images (len(indices), S), from the store where they are there."""
+
+    def of(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return pixel_statistics(to_float(pixels.array[indices[rows]]).numpy())
+
+    def compute(missing: NDArray[np.int64]) -> Iterator[tuple[tuple[NDArray[Any], ...], str]]:
+        for start in range(0, len(missing), BATCH):
+            yield from (((row,), "") for row in of(missing[start : start + BATCH]))
+
+    def shapes() -> Shapes:
+        return (("statistics", of(np.arange(1)).shape[1:], np.dtype(np.float32)),)
+
+    recipe = Recipe("statistics", f"1 {pixels.array.shape[1:]}", shapes, compute)
+    return np.asarray(rows_of(recipe, [pixels.contents[i] for i in indices.tolist()]).arrays["statistics"])
+
+
+_BACKBONES: WeakKeyDictionary[nn.Module, Backbone] = WeakKeyDictionary()
+
+
+def _backbone(network: ModelNetwork) -> Backbone:
+    """The part of a network that engines run, the same object each time. A head that does not belong to it is left out,
+    so that heads on the same features share a converted network.
+    """
+    levels, known = network.feature_levels, _BACKBONES.get(network)
+    if levels is None:
+        return Backbone(network)
+    if known is None or known.network.spec.get("views") != network.spec.get("views"):
+        bare = copy.copy(network)
+        bare._modules = {
+            name: nn.Identity() if module is levels.head else module for name, module in network._modules.items()
+        }
+        known = _BACKBONES[network] = Backbone(bare)
+    return known
+
+
+def _finished(
+    network: ModelNetwork, parts: Sequence[NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits and features of images from the outputs of the backbone, some rows at a time."""
     found = []
-    for start in range(0, len(indices), BATCH):
-        some = slice(start, start + BATCH)
+    for start in range(0, len(parts[0]), BATCH):
         with torch.inference_mode():
-            logits, features = network.finish([torch.from_numpy(np.array(part[some])) for part in parts])
-        statistics = pixel_statistics(to_float(pixels.array[indices[some]]).numpy())
-        found.append(ModelOutput(logits.numpy(), features.numpy(), statistics))
-    return ModelOutput(*(np.concatenate([getattr(one, f.name) for one in found]) for f in fields(ModelOutput)))
+            found.append(network.finish([torch.from_numpy(np.array(part[start : start + BATCH])) for part in parts]))
+    return torch.cat([z for z, _ in found]).numpy(), torch.cat([x for _, x in found]).numpy()
 
 
 def derived_logits(
@@ -76,13 +119,9 @@ def derived_logits(
     made.
     """
     pixels = CachedPixels(cast(NDArray[Any], _Made(images, shape)), {}, "", digests=tuple(keys))
-    network, found = predictor.network, []
-    parts = outputs(Backbone(network), _levels(network), pixels, np.arange(shape[0]), device=predictor.device)
-    for start in range(0, shape[0], BATCH):
-        with torch.inference_mode():
-            some = [torch.from_numpy(np.array(part[start : start + BATCH])) for part in parts]
-            found.append(network.finish(some)[0].numpy())
-    return np.concatenate(found)
+    network = predictor.network
+    parts = outputs(_backbone(network), _levels(network), pixels, np.arange(shape[0]), device=predictor.device)
+    return _finished(network, parts)[0]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from clearsight.ood.scores import BANK, Bank, Floats
 from clearsight.ood.tails import Tail
 from clearsight.predictor import ModelOutput, Predictor
 from clearsight.train.context import TrainContext, TrainResult
-from clearsight.train.features import extract, model_output
+from clearsight.train.features import extract, model_output, statistics_of
 from clearsight.train.head_search import Targets, fit_softmax
 from clearsight.train.strategies.probe import new_probe
 from clearsight.wording import percent
@@ -199,7 +199,7 @@ def _material(context: TrainContext, result: TrainResult, predictor: Predictor, 
     if with_logits:
         logits = np.full((len(rows), result.logits.shape[1]), np.nan)  # of images only remembered they are not asked
         logits[np.searchsorted(rows, held_out)] = _logits(result, predictor, context, held_out)
-    part = _Part(features, _statistics(context, rows), data.labels[rows], logits)
+    part = _Part(features, statistics_of(data.pixels, rows), data.labels[rows], logits)
     plain = _Images(rows, part, np.full(len(rows), ""))
     policy = result.training.augmentation.augment if result.training else None
     kinds = _KINDS if policy and policy != "none" else _KINDS[len(AUGMENTED) :]
@@ -295,13 +295,6 @@ def _held_out_scores(material: _Material, seed: int) -> tuple[dict[str, Floats],
     names = parts[0][0]
     plain, changed = ({name: np.concatenate([p[k][name] for p in parts]) for name in names} for k in (0, 1))
     return plain, changed, np.concatenate(kinds)
-
-
-def _statistics(context: TrainContext, rows: NDArray[np.int64]) -> Floats:
-    pixels = context.data.pixels.array
-    return np.concatenate(
-        [pixel_statistics(to_float(pixels[rows[i : i + 64]]).numpy()) for i in range(0, len(rows), 64)]
-    )
 
 
 def _features(context: TrainContext, result: TrainResult, bundle: Bundle, rows: NDArray[np.int64]) -> Floats:
