@@ -194,7 +194,7 @@ def _block_means(chunk: NDArray[Any]) -> NDArray[np.uint16]:
     # images below 16 pixels have empty blocks: reduceat then repeats the pixel at the boundary
     summed = np.add.reduceat(np.add.reduceat(gray, rows[:-1], axis=1), cols[:-1], axis=2)
     area = np.maximum(np.diff(rows), 1)[:, None] * np.maximum(np.diff(cols), 1)[None, :]
-    return np.rint(summed / area).astype(np.uint16)
+    return np.asarray(np.rint(summed / area), np.uint16)
 
 
 def duplicate_groups(scan: Scan) -> NDArray[np.int64]:
