@@ -61,7 +61,7 @@ class BinaryCalibration:
         question that all images answer alike stays as it is. seed: of the parts that methods are compared on.
         """
         z, yes = np.asarray(outputs, np.float64), np.asarray(truth) > 0
-        asked = yes.any(0) & ~yes.all(0)
+        asked = np.logical_and(yes.any(0), ~yes.all(0))
         made = cls.identity(z.shape[1])
         if len(z) < FEWEST or not asked.any():
             return made
@@ -98,7 +98,7 @@ class BinaryCalibration:
 
 def _losses(p: Floats, yes: NDArray[np.bool_]) -> Floats:
     """The log loss of each image (M,), the mean over questions."""
-    return -np.log(np.where(yes, p, 1 - p).clip(1e-30)).mean(1)
+    return np.asarray(-np.log(np.where(yes, p, 1 - p).clip(1e-30)).mean(1))
 
 
 def _placed(values: Sequence[float], row: Sequence[float], asked: NDArray[np.bool_]) -> tuple[float, ...]:
