@@ -20,6 +20,7 @@ from clearsight.arguments import unknown_option
 from clearsight.errors import ConfigError
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
 from clearsight.train.option_field import fault, option, option_fields
+from clearsight.train.transfer_config import TransferConfig
 
 if TYPE_CHECKING:
     Auto = Any
@@ -203,6 +204,7 @@ class ModelConfig:
             "all": "all of them; a head is trained on their features",
             "lower": "the lower blocks; how many is measured",
             "none": "none; deeper layers move less than the last ones",
+            "recipe": "those that the usual advice for this much data, this similar to ImageNet, keeps fixed",
         },
     )
     anomaly: str = option("auto", "method of anomaly detection, for --task anomaly", choices=ANOMALIES)
@@ -347,6 +349,7 @@ class TrainConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
     regularization: RegularizationConfig = field(default_factory=RegularizationConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -370,9 +373,9 @@ class TrainConfig:
             if value is None and known[name].default is dataclasses.MISSING:  # of a dict: none was given
                 continue
             value = str(value) if isinstance(value, Path) else value
-            if name == "normal" and isinstance(value, Number):
+            if name in ("normal", "head_widths") and isinstance(value, Number):
                 value = str(value)
-            if name in ("within", "normal", "grades") and isinstance(value, tuple | list):
+            if name in ("within", "normal", "grades", "head_widths") and isinstance(value, tuple | list):
                 value = ",".join(map(str, value))
             if wrong := fault(known[name], value, hints[name]):
                 faults.append(wrong)
@@ -396,6 +399,7 @@ class TrainConfig:
     def _conflicts(self) -> list[str]:
         """Options that exclude each other, and values no range can describe."""
         m, o, a, faults = self.model, self.optimization, self.augmentation, self.decision.conflicts()
+        faults += self.transfer.conflicts(m.freeze, m.pretrained)
         if self.run.budget is not None:
             try:
                 seconds(self.run.budget)
@@ -403,7 +407,7 @@ class TrainConfig:
                 faults.append(str(error).rstrip("."))
         if m.init is not None and m.pretrained:
             faults.append("--init draws weights that --pretrained would load: drop one")
-        if m.freeze in ("all", "lower") and m.pretrained is False:
+        if m.freeze in ("all", "lower", "recipe") and m.pretrained is False:
             faults.append(f"--freeze {m.freeze} needs the published weights that --no-pretrained refuses")
         if self.data.within is not None:
             try:

@@ -15,7 +15,7 @@ from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
 from clearsight.models.execution import device_of
 from clearsight.models.gateway import PREFIX, check_arguments, default_img_size, timm_name
-from clearsight.models.network import headless
+from clearsight.models.network import headless, layer_name
 from clearsight.models.registry import check_model_args
 from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
 from clearsight.tasks import Classification
@@ -123,6 +123,7 @@ def _only_for_networks(config: TrainConfig) -> dict[str, bool]:
         "--pretrained": model.pretrained is True,
         "--no-pretrained": model.pretrained is False,
         "--freeze": model.freeze != "auto",
+        **dict.fromkeys(config.transfer.given(), True),
     }
 
 
@@ -135,6 +136,9 @@ def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) ->
             found=f"{recipe.model}, which starts from published weights",
             fix="add --no-pretrained, or a smaller network such as --model resnet8",
         )
+    if recipe.kind == "probe" and config.transfer.freeze_to is not None:  # refused before a pixel is read
+        channels = len(weight_facts(recipe.model).mean)
+        layer_name(headless(recipe.model, channels, recipe.img_size, recipe.model_args), config.transfer.freeze_to)
     return recipe
 
 
@@ -154,10 +158,10 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
             f"--model-arg changes the shapes of {model.model}'s tensors, and its published weights fit no longer",
             fix="drop --pretrained, or those options",
         )
-    if model.freeze in ("all", "lower") and not pretrained:
+    if (asked := _for_pretrained(config)) and not pretrained:
         raise ConfigError(
-            f"--freeze {model.freeze} keeps weights of {model.model} as they are, and they would be random",
-            fix=f"drop --freeze, or use --model {DEFAULT_BACKBONE}",
+            f"{asked} keeps weights of {model.model} as they are, and they would be random",
+            fix=f"drop {asked.split()[0]}, or use --model {DEFAULT_BACKBONE}",
         )
     if pretrained:
         facts = weight_facts(model.model)
@@ -179,6 +183,12 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
             else ", since its published ones are not on this machine (--pretrained downloads them)"
         )
     return Recipe("scratch", model.model, model_args, size, (Decision("network", model.model, why),))
+
+
+def _for_pretrained(config: TrainConfig) -> str:
+    """The options given that mean something for pretrained weights alone, as one writes them; "" for none."""
+    freeze = config.model.freeze
+    return ", ".join([f"--freeze {freeze}"] * (freeze in ("all", "lower", "recipe")) + config.transfer.given())
 
 
 def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
@@ -222,9 +232,9 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         small = False
     if config.model.pretrained is False or config.model.init is not None:
         small = True
-    if small and config.model.freeze in ("all", "lower"):
+    if small and (asked := _for_pretrained(config)):
         raise ConfigError(
-            f"--freeze {config.model.freeze} needs pretrained weights, and these images are learned from scratch",
+            f"{asked} needs pretrained weights, and these images are learned from scratch",
             found=f"a median short side of {side} pixels",
             fix=f"add --model {DEFAULT_BACKBONE}",
         )
