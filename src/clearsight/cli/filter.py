@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a second kernel; the two are joined into one, and where that differs from filtering twice is drawn too",
     )
     parser.add_argument(
-        "--padding", default="reflect", choices=("zero", "reflect", "replicate"),
-        help="what lies beyond the border (default: reflect)",
+        "--padding", default="reflect", choices=("zero", "reflect", "replicate", "valid"),
+        help="what lies beyond the border; valid: nothing, and the picture shrinks by the kernel's reach "
+        "(default: reflect)",
     )  # fmt: skip
     parser.add_argument("--convolve", action="store_true", help="turn the kernel by 180 degrees first; --then does so")
     parser.add_argument("--out", metavar="FILE", help="picture to write (default: beside IMAGE)")

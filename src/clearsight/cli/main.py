@@ -111,6 +111,7 @@ def _run(argv: list[str]) -> int:
 def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
     """A command's arguments; ConfigError, not a page of usage, where they are wrong."""
     import argparse
+    import re
 
     from clearsight.cli.renamed import renamed_option
     from clearsight.errors import ConfigError, did_you_mean
@@ -134,6 +135,7 @@ def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
         raise ConfigError(message, expected=parser.usage, fix=help_hint)
 
     parser.error = refuse  # type: ignore[method-assign]
+    parser._negative_number_matcher = re.compile(r"-\.?\d")  # -1,0,1 and -30,30 are values too, not options
     try:
         arguments, unknown = parser.parse_known_args(argv[1:])
     except argparse.ArgumentError as error:
