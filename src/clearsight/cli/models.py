@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="?",
         const="models.svg",
-        help="draw published accuracy against cost, as .svg, .png or .pdf (default: models.svg)",
+        help="draw published accuracy against cost, and the ImageNet challenge by year, as .svg, .png or .pdf "
+        "(default: models.svg)",
     )
 
 
@@ -84,15 +85,18 @@ def _list(as_json: bool) -> None:
 
 
 def _plot(file: str, as_json: bool) -> None:
-    """Accuracy against cost, as a picture."""
+    """Accuracy against cost and errors over the years, as a picture."""
     from clearsight.models.catalogue import catalogue
+    from clearsight.models.imagenet_history import EFFICIENTNETS
     from clearsight.report.networks import plot_networks
 
-    path = plot_networks([row for row in catalogue() if row.top1 is not None], Path(file))
+    path = plot_networks([*(row for row in catalogue() if row.top1 is not None), *EFFICIENTNETS], Path(file))
     if as_json:
         print_json({"plot": str(path)})
     else:
-        print(f"accuracy against cost of the networks with published ImageNet accuracy: {path}")
+        print(
+            f"accuracy against cost of the networks with published accuracy, and the ImageNet challenge by year: {path}"
+        )
 
 
 def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_json: bool) -> None:

@@ -33,11 +33,10 @@ CHALLENGE: tuple[ChallengeEntry, ...] = (
     ChallengeEntry(2010, "LBP and HOG, SVM", 28.2, 0, ""),  # Lin et al. 2011, CVPR
     ChallengeEntry(2011, "Fisher vectors", 25.8, 0, ""),  # Perronnin and Sánchez; arXiv:1409.0575, table 6
     ChallengeEntry(2012, "AlexNet", 16.4, 9, "alexnet_grouped"),  # NIPS 25; with more training data 15.3
-    ChallengeEntry(2013, "Clarifai", 11.7, 9, ""),  # arXiv:1409.0575; a form of AlexNet, counted as that
     ChallengeEntry(2014, "VGG", 7.3, 19, "vgg19"),  # arXiv:1409.1556, table 7
     ChallengeEntry(2014, "GoogLeNet", 6.7, 22, "googlenet_original"),  # arXiv:1409.4842, table 2
     ChallengeEntry(2015, "ResNet", 3.57, 152, "resnet152"),  # arXiv:1512.03385, table 5
-    ChallengeEntry(2017, "SENet", 2.25, 152, "seresnet152"),  # arXiv:1709.01507, section 1
+    ChallengeEntry(2017, "SENet", 2.25, 154, ""),  # arXiv:1709.01507, SENet-154
 )
 
 
