@@ -140,7 +140,8 @@ def rings():
     return [(50 + 3 * x).astype(np.float32)], Targets(labels.astype(np.int64), np.ones(400, np.float32), 2)
 
 
-def test_hidden_layers_learn_what_a_linear_head_cannot():
+def test_hidden_layers_learn_what_a_linear_head_cannot(monkeypatch):
+    monkeypatch.setattr("clearsight.train.hidden_head.STRENGTHS", (1e-4,))
     parts, targets = rings()
     rows = np.arange(400)
     folds = [(rows[200:], rows[:200]), (rows[:200], rows[200:])]

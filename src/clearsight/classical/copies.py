@@ -208,8 +208,8 @@ def resized(f: Floats, factor: float) -> Floats:
     if factor == 1:
         return f
     size = max(1, round(f.shape[1] * factor)), max(1, round(f.shape[0] * factor))
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(f, size, interpolation=how), np.float32).reshape(size[1], size[0], f.shape[2])
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(f, size, interpolation=method), np.float32).reshape(size[1], size[0], f.shape[2])
 
 
 def turned(t: Floats, angle: float) -> tuple[Floats, Floats]:
@@ -223,11 +223,11 @@ def turned(t: Floats, angle: float) -> tuple[Floats, Floats]:
     # Rounded before it is rounded up: a quarter turn has no cosine.
     wide = math.ceil(round(w * abs(math.cos(a)) + h * abs(math.sin(a)), 6))
     tall = math.ceil(round(w * abs(math.sin(a)) + h * abs(math.cos(a)), 6))
-    how = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), angle, 1.0)
-    how[:, 2] += (wide - w) / 2, (tall - h) / 2
-    picture = cv2.warpAffine(t, how, (wide, tall), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    inside = cv2.warpAffine(np.ones((h, w), np.float32), how, (wide, tall), flags=cv2.INTER_LINEAR)
-    return picture.reshape(tall, wide, t.shape[2]), (inside > 0.99).astype(np.float32)
+    rotation = cv2.getRotationMatrix2D(((w - 1) / 2, (h - 1) / 2), angle, 1.0)
+    rotation[:, 2] += (wide - w) / 2, (tall - h) / 2
+    picture = cv2.warpAffine(t, rotation, (wide, tall), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    covered = cv2.warpAffine(np.ones((h, w), np.float32), rotation, (wide, tall), flags=cv2.INTER_LINEAR)
+    return picture.reshape(tall, wide, t.shape[2]), (covered > 0.99).astype(np.float32)
 
 
 def _suppressed(found: Sequence[Copy], overlap: float) -> list[Copy]:

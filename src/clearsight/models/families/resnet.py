@@ -216,7 +216,7 @@ def start_as_shortcuts(network: nn.Module, design: BlockDesign) -> None:
 
 
 def _stem(channels: int, side: int, stride: int, design: ResNetDesign) -> nn.Module:
-    """The first convolution, or three of 3x3 in its place; the last one's normalisation stands in the network."""
+    """The first convolution, or three of 3x3 instead; the last one's normalisation stands in the network."""
     bias, w = not design.norm, design.width
     if design.stem == "7x7":
         return conv(channels, w, side, design=design, stride=stride, padding=same_padding(side), bias=bias)

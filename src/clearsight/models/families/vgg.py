@@ -44,7 +44,7 @@ PAPER = "Simonyan and Zisserman 2014, arXiv:1409.1556"
 @dataclass(frozen=True)
 class VGGDesign(ConvDesign):
     """kernel: side of all filters. downsample: 2x2 pooling, maxpool or avgpool, or stride 2 in each stage's last
-    convolution in its place.
+    convolution instead.
 
     se: a gate after every activation. dropout: after the hidden dense layers. dropconnect: of their weights.
     """
