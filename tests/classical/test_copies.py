@@ -99,6 +99,7 @@ def test_copies_of_any_size_and_turn_are_found():
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_copies_in_thirty_scenes():
     recall, precision = recall_and_precision(range(30))
     assert recall >= 0.95
