@@ -35,9 +35,10 @@ test-long: $(VENV)/.dev  ## many seeds, fuzzing, kills, versions: hours; goes on
 gallery: $(VENV)/.dev  ## every claim of examples/, as the median of three seeds
 	$(BIN)/python -m pytest --long -n auto --dist worksteal tests/examples
 
-check: $(VENV)/.dev  ## formatting, lint, types, layers
+check: $(VENV)/.dev  ## formatting, lint, docstrings, types, layers
 	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py
 	$(BIN)/ruff check src tests benchmarks examples docs/*.py
+	$(BIN)/pydoclint --quiet $$($(BIN)/python docs/docstrings.py)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -54,7 +54,7 @@ def _write_folders(root: Path) -> None:
 
 
 def environment() -> str:
-    """The interpreter of fastai's own environment, made beside the benchmarks if it is not there."""
+    """The interpreter of fastai's own environment, made beside the benchmarks if it does not exist."""
     folder = HERE / "peers" / ".venv-fastai"
     python = folder / "bin" / "python"
     if not python.exists():

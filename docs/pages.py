@@ -72,7 +72,7 @@ def copy_page(source: Path) -> None:
     def led(found: re.Match[str]) -> str:
         wanted = (source.parent / found[2]).resolve()
         if not wanted.is_file():
-            raise SystemExit(f"{source.relative_to(ROOT)} links to {found[2]}, which is not there")
+            raise SystemExit(f"{source.relative_to(ROOT)} links to {found[2]}, which does not exist")
         return found[1] + os.path.relpath(PAGES / place_of(wanted), target.parent) + found[3]
 
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ digits, with a VGG-like chain of seven convolutions (ResNet-8 without its shortc
 import torch
 
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import BLUE, ORANGE, Found, accuracy_or_chance, digits, main, percent_axis, plt
 
 LEARNS = 0.6
@@ -41,7 +42,7 @@ def study(short: bool, seed: int) -> Found:
     largest = {norm: max((r for r in rates if reached[norm, r] > LEARNS), default=0.0) for norm in (True, False)}
     return Found(
         figure,
-        {f"held-out accuracy at {r:g}, {'with' if n else 'without'}": f"{v:.1%}" for (n, r), v in reached.items()}
+        {f"held-out accuracy at {r:g}, {'with' if n else 'without'}": f"{percent(v)}" for (n, r), v in reached.items()}
         | {"largest rate that works, with": f"{largest[True]:g}", "and without": f"{largest[False]:g}"},
         {
             "with normalisation a rate of 1 works": largest[True] >= 1,

@@ -19,6 +19,7 @@ from clearsight.data.loader import Images
 from clearsight.models.anatomy import anatomy
 from clearsight.models.zoo import build_model
 from clearsight.train.loop import logits_of
+from clearsight.wording import percent
 from gallery import BLUE, ORANGE, Found, clothes, learn, main, percent_axis, plain_log, plt
 
 
@@ -62,8 +63,8 @@ def study(short: bool, seed: int) -> Found:
             "weights from 28x28 to 6 x 24x24, dense": f"{dense:,}",
             "and by a 5x5 convolution": f"{shared:,}",
             "weights: convolutions, dense": f"{mine[0]:,}, {theirs[0]:,}",
-            "held-out accuracy: convolutions, dense": f"{mine[1]:.1%}, {theirs[1]:.1%}",
-            "moved by two pixels: convolutions, dense": f"{mine[2]:.1%}, {theirs[2]:.1%}",
+            "held-out accuracy: convolutions, dense": f"{percent(mine[1])}, {percent(theirs[1])}",
+            "moved by two pixels: convolutions, dense": f"{percent(mine[2])}, {percent(theirs[2])}",
         },
         {
             "dense: (28² + 1) · 6 · 24²; convolution: (25 + 1) · 6": (dense, shared) == (785 * 6 * 576, 26 * 6),

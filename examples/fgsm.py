@@ -14,6 +14,7 @@ from clearsight.attacks.gradient import fgsm
 from clearsight.data.loader import to_float
 from clearsight.models.network import frozen
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import BLUE, ORANGE, Found, class_names, clothes, learn, main, percent_axis, plt
 
 
@@ -45,8 +46,8 @@ def study(short: bool, seed: int) -> Found:
     percent_axis(axis.yaxis)
     axis.legend(loc="lower left")
     change, names = example[shown] - x[shown], class_names()
-    words = (f"{names[int(before[shown].argmax())]}, {before[shown].max():.0%}", "the change, times 10",
-             f"{names[int(after[shown].argmax())]}, {after[shown].max():.0%}")  # fmt: skip
+    words = (f"{names[int(before[shown].argmax())]}, {percent(before[shown].max(), 0)}", "the change, times 10",
+             f"{names[int(after[shown].argmax())]}, {percent(after[shown].max(), 0)}")  # fmt: skip
     for cell, image, word in zip(
         beside.subplots(1, 3), (x[shown], 0.5 + 10 * change, example[shown]), words, strict=True
     ):
@@ -57,7 +58,7 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            f"right at epsilon {epsilon}/255: FGSM, random": f"{a:.1%}, {b:.1%}"
+            f"right at epsilon {epsilon}/255: FGSM, random": f"{percent(a)}, {percent(b)}"
             for epsilon, a, b in zip(epsilons, *right.values(), strict=True)
         },
         {

@@ -14,6 +14,7 @@ import numpy as np
 
 import clearsight as cs
 from clearsight.attacks.fooling import fool
+from clearsight.wording import percent
 from gallery import BLUE, ORANGE, Found, digits, main, plt
 
 
@@ -32,7 +33,7 @@ def study(short: bool, seed: int) -> Found:
     top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.1))
     for k, cell in enumerate(top.subplots(1, 10)):
         cell.imshow(made.pixels[k, 0], vmin=0, vmax=1)
-        cell.set_title(f"{made.classes[k]}, {made.probabilities[k]:.1%}", loc="center", fontsize=9)
+        cell.set_title(f"{made.classes[k]}, {percent(made.probabilities[k])}", loc="center", fontsize=9)
         cell.set_axis_off()
     axis = bottom.subplots()
     axis.hist(ood_percentile, bins=25, range=(0, 1), color=BLUE, alpha=0.7, density=True, label="real digits, held out")
@@ -43,11 +44,11 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            f"right of {len(real)} real digits, held out": f"{np.mean(answers == data.labels[data.val]):.1%}",
-            "lowest probability of the fooling images": f"{made.probabilities.min():.1%}",
+            f"right of {len(real)} real digits, held out": f"{percent(np.mean(answers == data.labels[data.val]))}",
+            "lowest probability of the fooling images": f"{percent(made.probabilities.min())}",
             "OOD scores combined": ", ".join(clf.bundle.ood_detector.tails),
-            "real digits flagged as OOD": f"{flagged.mean():.1%}",
-            "fooling images flagged as OOD": f"{caught.mean():.0%}",
+            "real digits flagged as OOD": f"{percent(flagged.mean())}",
+            "fooling images flagged as OOD": f"{percent(caught.mean(), 0)}",
         },
         {
             "every class has an image of noise at 99 %": bool((made.probabilities > 0.99).all()),

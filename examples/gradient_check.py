@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from clearsight.diagnosis.gradient_check import check_gradients
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import BLUE, GRAY, ORANGE, PLUM, Found, digits, main, plt, tensors
 
 STEPS = np.logspace(-13, 0, 40)
@@ -112,9 +113,9 @@ def study(short: bool, seed: int) -> Found:
         | {
             "best h, central": f"{best:.1e}, with an error of {errors['central'].min():.1e}",
             "largest error in LeNet-5": f"{whole.worst.error:.1e} of {len(whole.rows)} tensors",
-            "error of the wrong backward pass, by the check": f"{broken.worst.error:.1%}",
+            "error of the wrong backward pass, by the check": f"{percent(broken.worst.error)}",
             f"and at the {confirms.sum()} h that confirm the right one": (
-                f"{off['wrong'][confirms].min():.1%} to {off['wrong'][confirms].max():.1%}"
+                f"{percent(off['wrong'][confirms].min())} to {percent(off['wrong'][confirms].max())}"
             ),
         },
         {

@@ -11,6 +11,7 @@ import torch
 
 from clearsight.models.initialization import METHODS
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import Found, digits, learn, main, percent_axis, plt, tensors
 
 DEPTH = 20
@@ -45,7 +46,7 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {f"mean square, factor a layer, {init}": f"{value:.2f}" for init, value in factor.items()}
-        | {f"training accuracy in the last epoch, {init}": f"{c[-1]:.1%}" for init, c in curves.items()},
+        | {f"training accuracy in the last epoch, {init}": f"{percent(c[-1])}" for init, c in curves.items()},
         {
             "He's weights keep the signal within a tenth a layer": abs(factor["he"] - 1) < 0.1,
             "Glorot's lose half of it a layer": abs(factor["xavier"] - 0.5) < 0.1,

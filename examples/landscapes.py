@@ -14,6 +14,7 @@ import torch
 from clearsight.derivatives.objective import Objective
 from clearsight.derivatives.slices import filter_normalised, plane
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import Found, digits, learn, main, plt
 
 TINY = 1e-6
@@ -61,9 +62,9 @@ def study(short: bool, seed: int) -> Found:
     }
     return Found(
         figure,
-        {f"training loss, held-out accuracy, {f}": f"{a:.3f}, {b:.1%}" for f, (a, b) in reached.items()}
+        {f"training loss, held-out accuracy, {f}": f"{a:.3f}, {percent(b)}" for f, (a, b) in reached.items()}
         | {f"rise of the loss at a distance of 1, {f}": f"{v:.1f}" for f, v in rise.items()}
-        | {f"steps out that lead down, {f}": f"{v:.0%}" for f, v in backwards.items()},
+        | {f"steps out that lead down, {f}": f"{percent(v, 0)}" for f, v in backwards.items()},
         {
             "with shortcuts hardly any step out leads down": backwards["resnet"] < 0.1,
             "without them it rises more than three times as far within the weights' own length": rise["plain"]

@@ -12,6 +12,7 @@ import torch
 
 from clearsight.metrics import wilson_interval
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import BLUE, GRAY, ORANGE, Found, class_names, clothes, learn, main, percent_axis, plt
 
 
@@ -41,7 +42,7 @@ def study(short: bool, seed: int) -> Found:
     for level, ((word, share), colour) in enumerate(zip(right.items(), (GRAY, ORANGE, BLUE), strict=True)):
         low, high = spans[word]
         axis.errorbar(share, level, xerr=[[share - low], [high - share]], fmt="o", color=colour, ms=9, capsize=4)
-        axis.text(high + 0.004, level, f"{share:.1%}", va="center", color=colour)
+        axis.text(high + 0.004, level, f"{percent(share)}", va="center", color=colour)
     axis.set_yticks(range(3), list(right))
     axis.set(xlabel=f"right of {n:,} held-out images, and the 95 % interval", ylim=(2.6, -0.6))
     percent_axis(axis.xaxis)
@@ -58,7 +59,7 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            f"right, {word}": f"{s:.1%}, interval {spans[word][0]:.1%} to {spans[word][1]:.1%}"
+            f"right, {word}": f"{percent(s)}, interval {percent(spans[word][0])} to {percent(spans[word][1])}"
             for word, s in right.items()
         },
         {

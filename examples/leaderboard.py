@@ -22,6 +22,7 @@ from clearsight.classical.sift import dense_sift
 from clearsight.data.loader import to_float
 from clearsight.metrics import wilson_interval
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import BLUE, GRAY, ORANGE, Found, class_names, clothes, learn, main, percent_axis, plt
 
 NETWORKS = (1986, 1998, 2015)
@@ -78,7 +79,9 @@ def study(short: bool, seed: int) -> Found:
         axis.errorbar(year, share, yerr=[[share - low], [high - share]], fmt="o", color=colour, ms=8, capsize=4)
         below = year == 2004  # where there is room for its name
         words = {"xytext": (0, -5 if below else 5), "textcoords": "offset points", "ha": "center", "fontsize": 9}
-        axis.annotate(f"{name}\n{share:.1%}", (year, low if below else high), va="top" if below else "bottom", **words)
+        axis.annotate(
+            f"{name}\n{percent(share)}", (year, low if below else high), va="top" if below else "bottom", **words
+        )
     axis.set(xlabel="year", ylabel=f"right of {n:,} held-out images", xlim=(1950, 2022))
     axis.margins(y=0.25)
     percent_axis(axis.yaxis)
@@ -100,7 +103,7 @@ def study(short: bool, seed: int) -> Found:
         claims["and these keep up with the best network, to within two points"] = shares[2005] > best - 0.02
     return Found(
         figure,
-        {f"{year} {name.replace(chr(10), ' ')}": f"{share:.1%}, interval {spans[year][0]:.1%} to {spans[year][1]:.1%}"
+        {f"{year} {name.replace(chr(10), ' ')}": f"{percent(share)}, interval {' to '.join(map(percent, spans[year]))}"
          for year, (name, share) in right.items()},
         claims,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import BLUE, ORANGE, Found, class_names, clothes, learn, main, plt
 
 TINY = 0.01
@@ -54,7 +55,7 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {f"held-out loss, {k} {s:.2g}": f"{losses[k, s]:.3f}" for k in best for s in (weakest, best[k], strongest)}
-        | {f"weights that are nothing, best {k}": f"{sparse[k, best[k]]:.0%}" for k in best},
+        | {f"weights that are nothing, best {k}": f"{percent(sparse[k, best[k]], 0)}" for k in best},
         {
             "both penalties have a best strength between too weak and too strong": valley,
             "L1 makes twice as many weights nothing as L2": sparse["l1", best["l1"]] > 2 * sparse["l2", best["l2"]],

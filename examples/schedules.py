@@ -13,6 +13,7 @@ import torch
 
 from clearsight.models.zoo import build_model
 from clearsight.train.schedules import rate_factor
+from clearsight.wording import percent
 from gallery import GRAY, Found, clothes, learn, main, plt
 
 SCHEDULES = ("constant", "step", "exponential", "cosine", "one-cycle")
@@ -43,7 +44,7 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {f"training loss in the last epoch, {s}": f"{e.train_loss:.3f}" for s, e in last.items()}
-        | {f"held-out accuracy, {s}": f"{e.val_accuracy:.1%}" for s, e in last.items()},
+        | {f"held-out accuracy, {s}": f"{percent(e.val_accuracy)}" for s, e in last.items()},
         {
             f"{sched} ends lower than constant": last[sched].train_loss < last["constant"].train_loss
             for sched in last

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt, tensors
 
 
@@ -47,7 +48,7 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {f"gradient, first layer over last, {a}": f"{v:.2g}" for a, v in shrunk.items()}
-        | {f"held-out accuracy, {a}, {d} hidden": f"{v:.1%}" for (a, d), v in reached.items()},
+        | {f"held-out accuracy, {a}, {d} hidden": f"{percent(v)}" for (a, d), v in reached.items()},
         {
             "through eight sigmoids the gradient becomes a thousand times smaller": shrunk["sigmoid"] < 1e-3,
             "through eight rectifiers it stays within a factor of ten": 0.1 < shrunk["relu"] < 10,

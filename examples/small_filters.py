@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from clearsight.models.anatomy import anatomy
+from clearsight.wording import percent
 from gallery import BLUE, ORANGE, Found, clothes, learn, main, plt
 
 WIDTH = 16
@@ -65,7 +66,7 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {f"{name}: weights, receptive field": f"{weights[name]:,}, {seen[name][0]} pixels" for name in STACKS}
-        | {f"{name}: held-out accuracy": f"{value:.1%}" for name, value in reached.items()},
+        | {f"{name}: held-out accuracy": f"{percent(value)}" for name, value in reached.items()},
         {
             "the fields are 5, 5, 7 and 7, and gradients reach exactly that far": list(seen.values())
             == [(5, 5), (5, 5), (7, 7), (7, 7)],

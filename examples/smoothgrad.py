@@ -13,6 +13,7 @@ from skimage import data as pictures
 
 from clearsight.explanation.gradients import smoothgrad
 from clearsight.models.pretrained import imagenet_network
+from clearsight.wording import percent
 from gallery import BLUE, GRAY, Found, main, plain_log, plt
 
 
@@ -62,7 +63,7 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            "answer": f"{classes[int(top)].split(',')[0]}, {float(probabilities[top]):.0%}",
+            "answer": f"{classes[int(top)].split(',')[0]}, {percent(float(probabilities[top]), 0)}",
             "difference over n, power": f"{slope:.2f}",
             **{f"correlation of two maps of {n}": f"{r:.2f}" for n, r in zip(counts, alike, strict=True)},
         },

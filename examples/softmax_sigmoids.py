@@ -16,6 +16,7 @@ from clearsight.data.loader import Images
 from clearsight.models.zoo import build_model
 from clearsight.tasks import Classification, Multilabel
 from clearsight.train.loop import Examples, logits_of
+from clearsight.wording import percent
 from gallery import BLUE, ORANGE, Found, digits, learn, main, percent_axis, plt
 
 LINKS = {"sigmoids": ("bce", BLUE), "softmax": ("cross-entropy", ORANGE)}
@@ -83,7 +84,7 @@ def study(short: bool, seed: int) -> Found:
     for axis, labels, title in zip(axes, sets, ("labels 0 to 3, two at most", "labels 0 and 1"), strict=True):
         for k, (link, (_, colour)) in enumerate(LINKS.items()):
             bars = axis.bar(np.arange(3) + 0.4 * k, exact[labels, link], 0.38, color=colour, label=link)
-            axis.bar_label(bars, [f"{v:.0%}" for v in exact[labels, link]], padding=2, fontsize=8)
+            axis.bar_label(bars, [f"{percent(v, 0)}" for v in exact[labels, link]], padding=2, fontsize=8)
         axis.set_xticks(np.arange(3) + 0.2, ["none", "one", "two"])
         axis.set(xlabel="labels in the image", title=title, ylim=(0, 1.2))
         axis.grid(False, axis="x")
@@ -95,7 +96,7 @@ def study(short: bool, seed: int) -> Found:
         figure,
         {
             f"{labels} labels, exactly right, {link}": ", ".join(
-                f"{n} {v:.1%}" for n, v in zip(("none", "one", "two"), values, strict=True)
+                f"{n} {percent(v)}" for n, v in zip(("none", "one", "two"), values, strict=True)
             )
             for (labels, link), values in exact.items()
         },

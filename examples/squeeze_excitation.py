@@ -15,6 +15,7 @@ import torch
 from clearsight.models.anatomy import anatomy
 from clearsight.models.layers import SqueezeExcitation
 from clearsight.models.zoo import build_model
+from clearsight.wording import percent
 from gallery import BLUE, ORANGE, Found, digits, learn, main, plt, tensors
 
 
@@ -54,9 +55,9 @@ def study(short: bool, seed: int) -> Found:
     return Found(
         figure,
         {
-            "SE-ResNet-50: weights": f"+{more_weights:.1%}",
-            "multiply-adds of convolutions and dense layers": f"+{more_work:.2%}",
-            "held-out accuracy of the gated ResNet-20": f"{trained.best.val_accuracy:.1%}",
+            "SE-ResNet-50: weights": f"+{percent(more_weights)}",
+            "multiply-adds of convolutions and dense layers": f"+{percent(more_work, 2)}",
+            "held-out accuracy of the gated ResNet-20": f"{percent(trained.best.val_accuracy)}",
             "share between classes, first three blocks": f"{np.mean(share[:3]):.2f}",
             "share between classes, last three blocks": f"{np.mean(share[-3:]):.2f}",
         },

@@ -1,4 +1,4 @@
-"""A network trained to the end is too sure; dividing its logits by one number mends that and changes no answer.
+"""A network trained to the end is too sure; dividing its logits by one number corrects that and changes no prediction.
 
 Training goes on lowering the loss of images that are right already, by making logits larger. One temperature, fitted
 on images held out, calibrates the probabilities: predictions with a confidence of 80 % are correct in 80 % of cases.
@@ -14,6 +14,7 @@ from clearsight.data.loader import Images
 from clearsight.metrics import accuracy, expected_calibration_error, reliability_bins, softmax
 from clearsight.models.zoo import build_model
 from clearsight.train.loop import logits_of
+from clearsight.wording import percent
 from gallery import BLUE, GRAY, ORANGE, Found, clothes, learn, main, percent_axis, plt
 
 
@@ -57,8 +58,8 @@ def study(short: bool, seed: int) -> Found:
         figure,
         {
             "temperature": f"{temperature:.3f}",
-            "right, before and after": f"{right[0]:.1%}, {right[1]:.1%}",
-            "expected calibration error, before and after": f"{before:.2%}, {after:.2%}",
+            "right, before and after": f"{percent(right[0])}, {percent(right[1])}",
+            "expected calibration error, before and after": f"{percent(before, 2)}, {percent(after, 2)}",
         },
         {
             "the network was too sure, its temperature is above 1": temperature > 1.1,

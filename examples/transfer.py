@@ -25,6 +25,7 @@ from clearsight.models.pretrained import imagenet_network
 from clearsight.models.zoo import build_model
 from clearsight.tasks import Classification
 from clearsight.train.loop import Examples
+from clearsight.wording import percent
 from gallery import BLUE, GRAY, ORANGE, Found, digits, learn, main, percent_axis, plt
 
 DEPTHS = {"in the middle": "blocks.2", "last": "bn2"}
@@ -97,7 +98,7 @@ def study(short: bool, seed: int) -> Found:
         for axis, amount in zip(row, amounts, strict=True):
             values = [reached[kind, amount, word] for word in words]
             bars = axis.barh(words, values, color=(BLUE, ORANGE, GRAY), height=0.6)
-            axis.bar_label(bars, [f"{v:.0%}" for v in values], padding=4)
+            axis.bar_label(bars, [f"{percent(v, 0)}" for v in values], padding=4)
             axis.set(title=f"{amount} data ({amounts[amount]}), {relation}", xlim=(0, 1.12), ylim=(2.6, -0.6))
             axis.grid(False, axis="y")
             percent_axis(axis.xaxis)
@@ -108,7 +109,7 @@ def study(short: bool, seed: int) -> Found:
     }  # in accuracy, of features over a network from scratch, on the same images
     return Found(
         figure,
-        {f"{kind}, {amount}, {word}": f"{value:.1%}" for (kind, amount, word), value in reached.items()}
+        {f"{kind}, {amount}, {word}": f"{percent(value)}" for (kind, amount, word), value in reached.items()}
         | {
             f"{kind}, {amount}, features ahead by": f"{100 * value:+.1f} points, {taken[kind, amount]}"
             for (kind, amount), value in ahead.items()

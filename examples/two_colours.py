@@ -1,4 +1,4 @@
-"""Desert or beach: the two commonest colours of a picture may be enough to say where it was taken.
+"""Desert or beach: the two most common colours of an image may be enough to recognise where it was taken.
 
 Each picture becomes eight numbers, its two commonest colours and their shares; the nearest neighbour among those
 known answers. It works as long as the scenes differ in colour, and knows nothing else: in half the light, in gray, or
@@ -15,6 +15,7 @@ from skimage import data as pictures
 from sklearn.datasets import load_sample_image
 
 from clearsight.classical.colour import frequent_colours
+from clearsight.wording import percent
 from gallery import Found, main, plt
 
 SIDE = 64
@@ -62,14 +63,14 @@ def study(short: bool, seed: int) -> Found:
         axes[1, k].set(xlim=(0, 1), ylim=(0, 1))
     for cell in axes.flat:
         cell.set_axis_off()
-    words = "      ".join(f"{word}: {share:.0%}" for word, share in accuracy.items())
+    words = "      ".join(f"{word}: {percent(share, 0)}" for word, share in accuracy.items())
     figure.supxlabel(f"right, by two colours       {words}", fontsize=10)
 
     chance = 1 / len(places)
     return Found(
         figure,
-        {f"right of {len(labels)} crops, {word}": f"{share:.1%}" for word, share in accuracy.items()}
-        | {"by chance": f"{chance:.1%}"},
+        {f"right of {len(labels)} crops, {word}": f"{percent(share)}" for word, share in accuracy.items()}
+        | {"by chance": f"{percent(chance)}"},
         {
             "two colours identify most places": accuracy["as they are"] > 3 * chance,
             "in half the light, half as many at best": accuracy["in half the light"] <= accuracy["as they are"] / 2,

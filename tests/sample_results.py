@@ -22,6 +22,7 @@ from clearsight.retrieval import IndexResult, Neighbour, Retrieval, SearchResult
 from clearsight.tasks import Classification
 from clearsight.tasks.prediction_list import Predictions
 from clearsight.tasks.predictions import Prediction
+from clearsight.tasks.subgroups import Measured, SubgroupScore, SubgroupTable
 from clearsight.train.label_issues import LabelIssue, LabelIssues
 
 RNG = np.random.default_rng(0)
@@ -54,6 +55,14 @@ def robustness_report():
     )  # fmt: skip
 
 
+def subgroup_table():
+    rows = tuple(
+        SubgroupScore(f"site <{k}>", 40 - k, Measured(0.8 - 0.1 * k, INTERVAL), None, Measured(0.9, INTERVAL), None)
+        for k in range(3)
+    )
+    return SubgroupTable("site", "Accuracy", rows, least=5, few=2)
+
+
 def audit():
     counts = {"train": {"cat": 20, "dog": 10}, "val": {"cat": 5, "dog": 5}, "test": {"images": 12}}
     findings = (
@@ -76,7 +85,7 @@ def explanations():
         faithful = Faithfulness(0.3, 0.8, 0.5, 0.5, (0.9, 0.3), (0.1, 0.8))
         heat = RNG.random((8, 8), np.float32)
         return Explanation(
-            image, method, "cat", 0.9, heat, pixels(), {}, {}, faithful, 0.1, 1e-6, 0.5, line="cat 90.0%"
+            image, method, "cat", 0.9, heat, pixels(), {}, {}, faithful, 0.1, 1e-6, 0.5, line="cat 90.0 %"
         )
 
     names = ("one/a.png", "two/a.png")  # the same base name
@@ -190,6 +199,6 @@ MADE = {
     "gradient_correlation": gradient_correlation, "leaderboard": leaderboard, "models": model_comparison,
     "visualization": visualization,
     "export": export, "predictions": predictions, "label_issues": label_issues,
-    "pictured_evaluation": pictured_evaluation,
+    "pictured_evaluation": pictured_evaluation, "subgroups": subgroup_table,
 }  # fmt: skip
 """A function for each result, without those that need a folder."""

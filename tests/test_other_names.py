@@ -46,3 +46,36 @@ def test_methods_of_models(digits_run):
     assert f"input {width} x {height} pixels, gray" in repr(model)
     assert "test split: accuracy" in repr(model)
     assert len(model.predict(np.zeros((8, 8), np.uint8))) == 1
+
+
+VERBS = (
+    "attack", "compare_models", "evaluate", "explain", "export", "gradient_correlation", "index", "landscape",
+    "load", "locate", "robustness", "search", "serve", "visualize",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_arguments_of_verbs_that_do_not_exist(verb):
+    with pytest.raises(ConfigError, match=f"{verb}: unknown option 'enigne' .*(engine|known: )"):
+        getattr(cs, verb)("a", "b", enigne=3)
+    with pytest.raises(TypeError):
+        getattr(cs, verb)("a", "b", enigne=3)
+
+
+@pytest.mark.parametrize("verb", ["fit", "compare", "audit"])
+def test_options_of_training_that_do_not_exist(verb):
+    with pytest.raises(ConfigError, match=r"unknown option 'epoch' \(did you mean epochs"):
+        getattr(cs, verb)("digits", epoch=3)
+
+
+@pytest.mark.parametrize("verb", ["predict", "predict_proba", "values", "embed", "evaluate", "explain", "export"])
+def test_arguments_of_methods_that_do_not_exist(verb, digits_run):
+    with pytest.raises(ConfigError, match=f"{verb}: unknown option 'bach_size'"):
+        getattr(cs.load(digits_run), verb)("x.png", bach_size=3)
+    with pytest.raises(ConfigError, match=r"predict: unknown option 'by_clas' \(did you mean by_class\?\)"):
+        cs.load(digits_run).predict("x.png", by_clas=True)
+
+
+def test_every_verb_is_tested_here():
+    classes = {"ClearsightError", "ImageClassifier", "Model", "Run"}
+    assert {*VERBS, "fit", "compare", "audit", "build_model"} | classes == set(cs.__all__)

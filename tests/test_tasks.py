@@ -88,7 +88,7 @@ def test_predict_says_the_number_and_its_interval(turned, capsys):
     line = capsys.readouterr().out
     assert "heading" in line
     assert " to " in line
-    assert "at 80%" in line
+    assert "at 80 %" in line
     assert main(["predict", str(run.folder), str(folder / "0.png"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)["predictions"][0]
     assert set(answer) == {"image", "values", "intervals", "within", "ood_percentile", "is_ood"}

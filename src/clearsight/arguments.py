@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
@@ -88,3 +89,24 @@ def names_of_others(others: Mapping[str, str]) -> Callable[[Function], Function]
         return checked  # type: ignore[return-value]
 
     return decorate
+
+
+class ArgumentError(ConfigError, TypeError):
+    """A function was given an argument that it does not have; for Python a TypeError."""
+
+
+def known_arguments(function: Function) -> Function:
+    """A decorator: an argument that the function does not have raises an ArgumentError that gives the nearest name."""
+    parameters = inspect.signature(function).parameters
+    assert not any(p.kind is p.VAR_KEYWORD for p in parameters.values()), "what takes any option checks it itself"
+    known = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    options = [name for name in known if name != "self"]
+
+    @wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if unknown := [name for name in kwargs if name not in known]:
+            faults = "; ".join(unknown_option(name, options) for name in unknown)
+            raise ArgumentError(f"{function.__name__}: {faults}")
+        return function(*args, **kwargs)
+
+    return checked  # type: ignore[return-value]

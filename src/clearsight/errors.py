@@ -13,9 +13,15 @@ from difflib import get_close_matches
 class ClearsightError(Exception):
     """Base of all errors meant for the user.
 
-    happened: what went wrong, as a clause without a full stop.
-    found, expected: the value met and the value that would have been right, where that helps.
-    fix: what the user can do now.
+    Args:
+        happened: what went wrong, as a clause without a full stop.
+        found: the value that was received, where that helps.
+        expected: the value that would have been right, where that helps.
+        fix: what the user can do now, such as a command.
+
+    Example:
+        >>> str(ClearsightError("the image is damaged", found="a.jpg", fix="omit it"))
+        'the image is damaged; found a.jpg. Omit it.'
     """
 
     def __init__(self, happened: str, *, found: object = None, expected: object = None, fix: str | None = None) -> None:
@@ -73,12 +79,32 @@ class OutputError(ClearsightError, OSError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint naming the known names closest to `name`, or all of them when they are few."""
+    """A hint naming the known names closest to `name`, or all of them when they are few.
+
+    Args:
+        name: the unknown name.
+        known: the names that exist.
+
+    Returns:
+        Text for the `fix` of an error.
+
+    Example:
+        >>> "resnet18" in nearest("resnet81", ["resnet18", "vgg16"])
+        True
+    """
     known = sorted(known)
     return did_you_mean(name, known) or "known: " + ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """A hint naming the known names closest to `name`, for errors that list all names themselves; None: none is."""
+    """A hint naming the known names closest to `name`, for errors that list all names themselves; None: none is.
+
+    Args:
+        name: the unknown name.
+        known: the names that exist.
+
+    Returns:
+        Text for the `fix` of an error, or None.
+    """
     close = get_close_matches(name, sorted(known), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else None

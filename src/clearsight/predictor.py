@@ -26,6 +26,7 @@ from clearsight.models.execution import BATCH, Engine, Hint, device_of, engine_f
 from clearsight.models.network import Backbone, LayerOutput
 from clearsight.ood.pixel_statistics import pixel_statistics
 from clearsight.tasks import OODScores, PredictOptions
+from clearsight.tasks.predict_options import check_coverage
 from clearsight.tasks.task import COVERAGE
 
 Images = Any
@@ -139,8 +140,7 @@ class Predictor:
         group: tuple[str, str] | None = None,
     ) -> list[Any]:
         """The predictions for images, so named, from the model's output; the options are those of `predict`."""
-        if not 0 < coverage < 1:
-            raise ConfigError(f"a coverage of {coverage:g}", expected="between 0 and 1, such as 0.9")
+        check_coverage(coverage)
         options = PredictOptions(coverage, sets, by_class, back_off, group)
         return self.bundle.task.predictions(output.logits, list(names), self.ood(output), options)
 

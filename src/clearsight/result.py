@@ -35,11 +35,19 @@ class Result(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """The numbers as plain values for JSON, without pixels."""
+        """The numbers as plain values for JSON, without pixels.
+
+        Returns:
+            Plain values for JSON.
+        """
 
     @abstractmethod
     def text(self) -> str:
-        """The numbers as plain text: what the command line prints."""
+        """The numbers as plain text: what the command line prints.
+
+        Returns:
+            Text of one or several lines.
+        """
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the page, the pictures and the numbers.
@@ -62,7 +70,11 @@ class Result(ABC):
             return Path(renderer.write(place))
 
     def plot(self) -> Any:
-        """A matplotlib figure; a PIL image where the result is pictures."""
+        """A matplotlib figure; a PIL image where the result is pictures.
+
+        Returns:
+            A matplotlib figure or a PIL image.
+        """
         return _renderer(self).figure()
 
     def __repr__(self) -> str:
@@ -76,14 +88,23 @@ class Result(ABC):
         return str(_renderer(self).fragment())
 
 
-def refuse_existing(folder: str | Path, names: Iterable[str]) -> None:
-    """Raise OutputError that names the first of these files that is in the folder."""
+def refuse_existing(folder: str | Path, names: Iterable[str], allow: str = "pass overwrite=True to `save`") -> None:
+    """Raise OutputError that names the first of these files that is in the folder.
+
+    Args:
+        folder: folder to write.
+        names: names of the files to write.
+        allow: how to have it replaced.
+
+    Raises:
+        OutputError: one of the files exists.
+    """
     place = Path(folder).expanduser()
     for name in names:
         if (place / name).exists():
             raise OutputError(
                 f"{place / name} exists and is not overwritten",
-                fix="choose another folder, or pass overwrite=True to `save`",
+                fix=f"choose another folder, or {allow}",
             )
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 
-def percent(share: float) -> str:
-    """A share with one decimal: 0.9889 is 98.9%."""
-    return f"{share:.1%}"
+def percent(share: float, decimals: int = 1) -> str:
+    """A share in percent: 0.9889 is 98.9 %, 0 is 0.0 %. What only rounds to all or nothing is > 99.9 % or < 0.1 %."""
+    step = 10.0**-decimals
+    words, nothing, everything = (f"{100 * one:.{decimals}f}" for one in (share, 0.0, 1.0))
+    if share > 0 and words == nothing:
+        return f"< {step:.{decimals}f} %"
+    if share < 1 and words == everything:
+        return f"> {100 - step:.{decimals}f} %"
+    return f"{words} %"
 
 
 def probability(p: float) -> str:
-    """A probability, which is never certain: 0.9889 is 98.9%, 0.9999 is > 99.9%, 0.0001 is < 0.1%."""
-    if p >= 0.9995:
-        return f"> {percent(0.999)}"
-    return f"< {percent(0.001)}" if p < 0.0005 else percent(p)
+    """A probability, which is never certain: 0.9889 is 98.9 %, 1 is > 99.9 %, 0 is < 0.1 %."""
+    return percent(min(max(p, 1e-9), 1 - 1e-9))
 
 
 def points(share: float) -> str:

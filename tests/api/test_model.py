@@ -246,7 +246,15 @@ def test_groups_of_the_table_are_known_after_training(tmp_path, capsys):
     image = str(tmp_path / "0.png")
     assert run.model.predict(image, group={"site": "A"})[0].set == ("dark",)
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=B"]) == 0
-    assert "at 90%: dark" in capsys.readouterr().out
+    assert "at 90 %: dark" in capsys.readouterr().out
+    small = run.model.predict(image, group={"site": "B"}, by_class=True, coverage=0.99)
+    assert small[0].set == ("dark", "light")
+    assert "note: 2 classes (dark and light) have fewer calibration images with site B than the 99" in repr(small)
+    assert small.to_frame()["group"].tolist() == ["site=B"]
+    assert "are in every set" in small._repr_html_()
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "run"), image, "--group", "site=B", "--coverage", "0.99"]) == 0
+    assert "fewer than the 99 that a coverage of 99 % needs: every set holds all classes" in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "run"), image, "--group", "site=C"]) == 2
     assert "no calibration image has site 'C'; found A, B" in capsys.readouterr().err
 
@@ -255,3 +263,35 @@ def test_a_group_has_no_effect_without_classes(tmp_path, noise):
     run = cs.fit(noise(40), np.linspace(0, 1, 40), model="linear", epochs=1, folds=2, out=tmp_path / "run")
     with pytest.raises(ConfigError, match="group has no effect with this model; found a model of regression"):
         run.model.predict(noise(1), group={"site": "A"})
+
+
+@pytest.mark.parametrize("asked", [{"by_class": True}, {"sets": "aps"}, {"back_off": 0.8}, {"coverage": 0.8}])
+def test_options_of_sets_have_no_effect_where_there_are_none(answering, noise, asked):
+    with pytest.raises(ConfigError, match=f"{next(iter(asked))} has no effect with this model; found a model of multi"):
+        Model(answering("labels")).predict(noise(1), **asked)
+
+
+def test_all_options_without_effect_are_named_at_once(answering, noise):
+    with pytest.raises(ConfigError, match=r"sets, by_class have no effect with this model; found a model of regress"):
+        Model(answering("numbers")).predict(noise(1), by_class=True, sets="lac")
+    assert "intervals: coverage 80 %" in repr(Model(answering("numbers")).predict(noise(1), coverage=0.8))
+
+
+def test_sets_that_are_asked_for_are_printed_and_in_the_table(model, digits_arrays):
+    images = digits_arrays[0][:3]
+    plain, asked = model.predict(images), model.predict(images, coverage=0.99, sets="aps")
+    assert "%:" not in repr(plain)
+    assert "coverage" not in plain.to_frame()
+    assert "prediction sets: coverage 99 %, method aps" in repr(asked)
+    assert repr(asked).count("at 99 %: ") == 3
+    row = asked[1:].to_frame().iloc[0]
+    assert (row["coverage"], row["method"], row["by_class"], row["group"]) == (0.99, "aps", False, None)
+    assert "Prediction sets: coverage 99 %, method aps." in asked._repr_html_()
+    assert asked.to_dict()["asked"]["coverage"] == 0.99
+    assert model.predict(images, sets="lac").asked["coverage"] == 0.9
+
+
+@pytest.mark.parametrize(("coverage", "fix"), [(95, "Write 0.95 for 95 %"), (1.0, "such as 0.9"), (0, "such as 0.9")])
+def test_a_coverage_is_a_share(model, digits_arrays, coverage, fix):
+    with pytest.raises(ConfigError, match=f"coverage is out of range; found {coverage:g}; expected a share.*{fix}"):
+        model.predict(digits_arrays[0][:1], coverage=coverage)

@@ -1,6 +1,9 @@
 """Verbs write nothing unless asked, and never over an earlier result."""
 
+import dataclasses
+import inspect
 import shutil
+import typing
 
 import pytest
 
@@ -8,6 +11,12 @@ import clearsight as cs
 from clearsight.derivatives import GradientCorrelation
 from clearsight.errors import OutputError
 from clearsight.feature_vis import Settings
+from clearsight.result import Result
+
+NO_RESULT = {"ClearsightError", "ImageClassifier", "Model", "Run", "build_model", "load", "serve"}
+"""Names of the package that are no verbs: classes, what gives a network or a model, and a server that runs until it is
+stopped.
+"""
 
 
 @pytest.fixture
@@ -23,6 +32,23 @@ def contents(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("name", sorted(set(cs.__all__) - NO_RESULT))
+def test_every_verb_returns_one_result(name):
+    verb = inspect.unwrap(getattr(cs, name))
+    returned = typing.get_type_hints(verb)["return"]
+    assert issubclass(returned, Result)
+    assert dataclasses.is_dataclass(returned)
+    assert returned.__dataclass_params__.frozen
+    assert {"to_dict", "save", "plot", "_repr_html_", "__repr__"} <= set(dir(returned))
+
+
+def test_training_writes_nothing_unless_asked(run, noise, tmp_path):
+    before, labels = contents(tmp_path), ["a", "b"] * 20
+    assert cs.fit(noise(40), labels, model="pixels+softmax").test.n
+    assert len(cs.compare((noise(40), labels), candidates=["pixels+softmax"]).to_dict()["standings"]) == 1
+    assert contents(tmp_path) == before
+
+
 def test_nothing_is_written_unless_asked(run, digits_arrays, tmp_path):
     images = digits_arrays[0][:2]
     cs.index(run)
@@ -34,6 +60,7 @@ def test_nothing_is_written_unless_asked(run, digits_arrays, tmp_path):
     assert len(cs.search(run, images[:1], k=3)) == 3
     assert cs.visualize(run, what="filters", settings=Settings(class_steps=1)).filters
     assert len(cs.compare_models(run, tta="mirror")) == 2
+    assert len(cs.landscape(run, images=20, points=3)) == 1
     evaluation = cs.evaluate(run)
     assert evaluation.interval[0] < evaluation.accuracy
     assert "digits" in repr(cs.audit("digits"))

@@ -83,6 +83,31 @@ def test_a_damaged_folder_is_named(digits_run, tmp_path, spoil, text):
         Bundle.load(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            lambda c, n: c.update(groups={"site": ["A"] * (n - 1)}),
+            "found {less} for groups by site; expected {n}, as many",
+        ),
+        (lambda c, n: c.update(groups={"site": "A"}), "found 1 for groups by site; expected {n}, as many as labels"),
+        (lambda c, n: c["lac"].pop(), "found {less} for lac; expected {n}, as many as labels"),
+        (lambda c, n: c["aps"].append(0.5), "found {more} for aps; expected {n}, as many as labels"),
+        (lambda c, n: c["labels"].__setitem__(0, 77), "classes that it does not have; found 77; expected 0 to 9"),
+        (lambda c, n: c["labels"].__setitem__(0, "cat"), "classes that it does not have; found cat; expected 0 to 9"),
+    ],
+)
+def test_a_card_whose_lists_disagree_says_which(digits_run, tmp_path, change, text):
+    shutil.copytree(digits_run / "model", tmp_path / "run" / "model")
+    file = tmp_path / "run" / "model" / "card.json"
+    card = json.loads(file.read_text())
+    n = len(card["task_card"]["conformal"]["labels"])
+    change(card["task_card"]["conformal"], n)
+    file.write_text(json.dumps(card))
+    with pytest.raises(BundleError, match=text.format(n=n, less=n - 1, more=n + 1)):
+        Bundle.load(tmp_path / "run")
+
+
 @pytest.mark.parametrize("name", ["card.json", "weights.safetensors", "ood.safetensors"])
 @pytest.mark.parametrize("by", ["link", "pipe", "device", "folder"])
 def test_files_of_a_model_lie_in_its_folder(digits_run, tmp_path, name, by):

@@ -75,6 +75,35 @@ def test_the_options_of_a_run_are_those_of_today(previous):
     assert run_recipe(previous / "run")["model_args"] == {}
 
 
+def test_the_config_of_a_run_trains_the_same_model_again(previous, images, tmp_path):
+    recorded = json.loads((previous / "run" / "config.json").read_text())["options"]
+    old = {name for section in recorded.values() for name in section}
+    options = run_options(previous / "run")
+    assert {format1.OPTIONS.get(name, name) for name in old} == set(options), "no option is lost"
+    given = {name: value for name, value in options.items() if value is not None and name not in ("out", "resume")}
+    run = cs.fit(previous / "digits240.npz", out=tmp_path / "again", **given)
+    then = json.loads((previous / "run" / "metrics.json").read_text())["test"]
+    assert run.metrics["test"]["n"] == then["n"]
+    assert run.metrics["test"]["accuracy"] == pytest.approx(then["accuracy"], abs=0.02)
+    assert run.metrics["test"]["log_loss"] == pytest.approx(then["log_loss"], abs=1e-3)
+    first = cs.load(previous / "run").predict(list(images[:20]))
+    for found, expected in zip(run.model.predict(list(images[:20])), first, strict=True):
+        assert found.probability == pytest.approx(expected.probability, abs=1e-3)
+
+
+def test_an_unfinished_run_is_resumed_with_its_old_options(previous, tmp_path):
+    folder, data = tmp_path / "unfinished", previous / "digits240.npz"
+    folder.mkdir()
+    old = json.loads((previous / "run" / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**old, "data": str(data)}))
+    run = cs.fit(data, out=folder, resume=True)
+    then = json.loads((previous / "run" / "metrics.json").read_text())["test"]
+    assert run.metrics["test"]["log_loss"] == pytest.approx(then["log_loss"], abs=1e-3)
+    written = json.loads((folder / "config.json").read_text())["options"]
+    assert written["data"]["resize_mode"] == "squash"
+    assert "fit" not in written["data"]
+
+
 def test_networks_within_networks_are_mapped():
     old = {
         "kind": "ensemble", "temperatures": [1.0, 2.0],

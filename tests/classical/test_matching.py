@@ -50,7 +50,7 @@ def test_nothing_to_compare_scores_nothing(picture):
     ("template", "words"),
     [
         (np.zeros((9, 3)), "the template is larger than the image; found 9x3 and 8x8"),
-        (np.zeros((3, 3, 3)), "of different kinds"),
+        (np.zeros((3, 3, 3)), "different numbers of channels"),
         (np.zeros((0, 3)), "the template is empty"),
     ],
 )

@@ -35,7 +35,7 @@ def fails(capsys, *argv):
 def test_an_empty_folder(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     text = fails(capsys, "train", tmp_path / "empty", "--out", tmp_path / "run")
-    assert "holds no labelled images; found nothing at all; expected one folder per class" in text
+    assert "; found an empty folder; expected one folder per class" in text
     assert not (tmp_path / "run").exists()
 
 

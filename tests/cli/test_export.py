@@ -76,7 +76,7 @@ def test_int8_without_the_training_images(tmp_path, digit_folders, capsys):
     capsys.readouterr()
     assert main(["export", run, "--format", "openvino", "--quantize", "int8"]) == 2
     text = capsys.readouterr().err
-    assert "reads ranges from the training images, which cannot be had; found" in text
+    assert "reads ranges from the training images, which are not available; found" in text
     assert "does not exist. Put them back where they were, or leave --quantize out" in text
     assert main(["export", run, "--format", "openvino"]) == 0
     out = capsys.readouterr().out

@@ -1,11 +1,13 @@
 """The command line as a user types it."""
 
 import ast
+import io
 import json
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import clearsight as cs
 from clearsight.cli.main import COMMANDS, main
@@ -65,7 +67,7 @@ def test_train_predict_evaluate_audit_in_json(tmp_path, capsys, photos, monkeypa
     assert answer["set"] == ["cat"]
     assert answer["is_ood"] is False
     assert main(["predict", "runs/photos", image, "--coverage", "0.9"]) == 0
-    assert "at 90%: cat" in capsys.readouterr().out
+    assert "at 90 %: cat" in capsys.readouterr().out
 
     assert main(["evaluate", "runs/photos", "--json"]) == 0
     evaluated = json.loads(capsys.readouterr().out)
@@ -149,3 +151,15 @@ def test_words_for_people(tmp_path, capsys, digits_run, monkeypatch):
     out = capsys.readouterr().out
     assert "95 % interval" in out
     assert "before calibration" in out
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path, monkeypatch):
+    for name in ("caf\u00e9", "\u732b"):
+        (tmp_path / name).mkdir()
+        for i in range(12):
+            Image.new("L", (8, 8), 7 * i).save(tmp_path / name / f"{i}.png")
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="ascii", write_through=True))
+    assert main(["audit", str(tmp_path)]) == 0
+    assert rb"caf\xe9" in shown.getvalue()
+    assert rb"\u732b" in shown.getvalue()

@@ -284,7 +284,7 @@ def test_noise_has_the_deviations_drawn():
     out = noise(gray, dice(), sigma=0.1)
     drawn = torch.rand(400, 1, 1, 1, generator=dice()).flatten() * 0.1
     deviation = out.std(dim=(1, 2, 3))
-    assert torch.allclose(deviation, drawn, rtol=0.12, atol=1e-6)  # of 1024 numbers: within 2.2%, over five times that
+    assert torch.allclose(deviation, drawn, rtol=0.12, atol=1e-6)  # of 1024 numbers: within 2.2 %, over five times that
     assert (out.mean(dim=(1, 2, 3)) - 0.5).abs().max() < 5 * 0.1 / 32
     colours = noise(gray.repeat(1, 3, 1, 1), dice(), sigma=0.1) - 0.5
     related = (colours[:, 0] * colours[:, 1]).sum() / colours[:, 0].norm() / colours[:, 1].norm()

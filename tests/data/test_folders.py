@@ -91,7 +91,7 @@ def test_a_test_folder_without_labels_is_left_out_and_reported(tmp_path):
     found = read(make(tmp_path, "train/a/1.png", "train/b/1.png", "test/1.png", "test/2.png", "other/a/1.png"))
     assert found.splits_given == {"train"}
     assert len(found) == 2
-    assert found.notes == (
+    assert found.losses == (
         "test: 2 images in no class folder, left out, such as test/1.png",
         f"{tmp_path.name}/other beside the split folders: left out",
     )
@@ -120,7 +120,7 @@ def test_a_class_may_be_called_train(tmp_path):
 def test_nothing_and_nothing_labelled(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        DataError, match="empty holds no labelled images; found nothing at all; expected one folder per"
+        DataError, match=r"no labelled images in the folder .*empty; found an empty folder; expected one folder per"
     ):
         read(tmp_path / "empty")
     with pytest.raises(DataError, match="found 2 images that lie in no class folder"):
@@ -157,11 +157,85 @@ def test_what_is_left_out_is_reported(tmp_path):
     found = read(tmp_path)
     assert found.classes == ("a", "b")
     assert len(found) == 2
-    assert found.notes == (
+    assert found.losses == (
         f"{tmp_path.name}/c without images: no class",
         f"1 image in no class folder, left out, such as {tmp_path.name}/title.jpg",
-        "4 files not named as images (.heic, .txt, no suffix), left out, such as a/raw.heic",
+        "1 image not named as images (.heic), left out, such as a/raw.heic",
     )
+    assert found.notes == ("3 files not named as images (.txt, no suffix), left out, such as b/README",)
+
+
+def test_a_class_none_of_whose_images_can_be_read_is_an_error(tmp_path):
+    make(tmp_path, "a/1.png", "b/1.png", "c/1.png", "c/2.png")
+    for path in (tmp_path / "c").iterdir():
+        path.rename(path.with_suffix(".xyz"))
+    with pytest.raises(DataError, match=r"no image of the folder c can be read; found 2 images such as .\.xyz"):
+        read(tmp_path)
+
+
+def test_what_systems_leave_in_folders_is_not_looked_at(tmp_path):
+    make(tmp_path, "a/1.png", "b/1.png", "a/@eaDir/1.png/SYNOFILE_THUMB_M.jpg", "__MACOSX/a/._1.png", "#recycle/2.png")
+    found = read(tmp_path)
+    assert names(found) == ["a/1.png", "b/1.png"]
+    assert found.losses == found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "means"),
+    [
+        ("training_set", "test_set", "test"), ("seg_train", "seg_test", "test"), ("train_images", "val_images", "val"),
+        ("train2017", "val2017", "val"), ("xrayTrain", "xrayTest", "test"),
+    ],
+)  # fmt: skip
+def test_split_folders_that_are_called_alike_but_for_the_split(tmp_path, train, other, means):
+    found = read(make(tmp_path, *(f"{s}/{c}/{i}.png" for s in (train, other) for c in "ab" for i in range(2))))
+    assert found.classes == ("a", "b")
+    assert {(n.split("/")[0], str(s)) for n, s in zip(names(found), found.given, strict=True)} == {
+        (train, "train"), (other, means),
+    }  # fmt: skip
+
+
+def test_folders_that_may_be_splits_of_a_class_are_asked_about(tmp_path):
+    make(tmp_path / "flat", "cat_train/1.png", "cat_test/1.png", "dog_train/1.png", "dog_test/1.png")
+    with pytest.raises(DataError, match="may be splits of a class, or splits of the data; found cat_test, cat_train"):
+        read(tmp_path / "flat")
+    make(tmp_path / "deep", "a_train/x/1.png", "a_test/x/1.png", "b_train/x/1.png", "b_test/x/1.png")
+    with pytest.raises(DataError, match="expected train/CLASS/image, or CLASS/train/image"):
+        read(tmp_path / "deep")
+    found = read(make(tmp_path / "plain", "train station/1.png", "test tube/1.png"))
+    assert found.classes == ("test tube", "train station")
+
+
+def test_split_folders_in_each_class(tmp_path):
+    make(tmp_path, *(f"{c}/{s}/{i}.png" for c in ("cat", "dog") for s in ("train", "valid", "Test") for i in range(2)))
+    found = read(tmp_path)
+    assert found.classes == ("cat", "dog")
+    assert found.splits_given == {"train", "val", "test"}
+    assert str(found.given[names(found).index("cat/Test/0.png")]) == "test"
+    make(tmp_path, "dog/3.png")
+    with pytest.raises(DataError, match=r"some classes of .* have split folders, and others have images beside them"):
+        read(tmp_path)
+
+
+def test_a_folder_that_holds_but_one_other_is_passed_through(tmp_path):
+    found = read(make(tmp_path, "photos/a/1.png", "photos/b/1.png"))
+    assert (found.classes, names(found)) == (("a", "b"), ["a/1.png", "b/1.png"])
+    assert read(make(tmp_path / "s", "s/train/a/1.png", "s/train/b/1.png")).splits_given == {"train"}
+    twice = make(tmp_path / "t", *(f"{s}/{s}/{c}/1.png" for s in ("training_set", "test_set") for c in "ab"))
+    assert read(twice).splits_given == {"train", "test"}
+
+
+def test_names_that_differ_in_their_unicode_form_alone_are_one_class(tmp_path):
+    make(tmp_path, "train/caf\u00e9/1.png", "train/tea/1.png", "test/cafe\u0301/1.png", "test/tea/1.png")
+    assert read(tmp_path).classes == ("caf\u00e9", "tea")
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    store = make(tmp_path / "store", "more/2.png")
+    make(tmp_path / "root", "a/1.png", "b/1.png")
+    (tmp_path / "root" / "a" / "linked").symlink_to(store / "more")
+    (tmp_path / "root" / "a" / "loop").symlink_to(tmp_path / "root" / "a")
+    assert names(read(tmp_path / "root")) == ["a/1.png", "a/linked/2.png", "b/1.png"]
 
 
 def test_links(tmp_path):

@@ -101,7 +101,7 @@ def test_the_separators_that_spreadsheets_write(tmp_path, separator):
         ("image_path,label\na.png,x\nb.png,\n", "1 of 2 images in .* have no label; found the first at row 3"),
         ("image_path,label\n,x\nb.png,y\n", "1 rows of .* have no image; found the first in row 2"),
         ("image_path,kind\na.png,x\n", "lacks a column; found image_path, kind; expected one of image_path, path"),
-        ("image_path|label\na.png|x\n", r"lacks a column; found image_path\|label"),
+        ("image_path/label\na.png/x\n", "lacks a column; found image_path/label"),
         ("image_path,label\n", "lists no images; found 0 rows"),
         ("", "lacks a column; found no columns"),
         ("image_path,label,split\na.png,x,monday\n", "names unknown splits; found monday; expected train, val, test"),
@@ -125,9 +125,77 @@ def test_faults_of_a_csv(root, text, message):
             read(table(root, text))
 
 
-def test_a_csv_that_is_not_utf_8(root):
-    with pytest.raises(DataError, match="cannot be read as CSV in UTF-8; found 'utf-8' codec can't decode byte 0xe9"):
-        read(table(root, "image_path,label\na.png,caf\xe9\n", encoding="latin-1"))
+def test_text_that_is_not_utf_8(root):
+    found = read(table(root, "image_path,label\na.png,caf\xe9\nb.png,tea\n", encoding="latin-1"))
+    assert found.classes == ("caf\xe9", "tea")
+    assert found.notes == ("labels.csv is not UTF-8 and is read as Windows-1252, so that it names 'caf\xe9'",)
+    assert read(table(root, "image_path;label\na.png;caf\xe9\nb.png;tea\n", encoding="utf-16")).notes == ()
+    (root / "labels.csv").write_bytes(b"image_path,label\na.png,\x81\xe9\n")
+    with pytest.raises(DataError, match=r"cannot be read as text; found .*Save it as UTF-8"):
+        read(root / "labels.csv")
+
+
+def test_a_line_may_say_what_separates_fields(root):
+    found = read(table(root, "sep=|\nimage_path|label\nc, d.png|a;b\nb.png|x\n"))
+    assert facts(found) == [("c, d.png", "a;b", ""), ("b.png", "x", "")]
+    with pytest.raises(DataError, match="line 3 of"):
+        read(table(root, "sep=;\nimage_path;label\na.png\n"))
+
+
+@pytest.mark.parametrize("column", ["label", "angle"])
+def test_decimal_commas(root, column):
+    found = read(table(root, f"image_path;{column}\na.png;1,5\nb.png;-2\n~g.png;1.234,25\n"))
+    assert found.task.name == "regression"
+    assert found.targets.ravel().tolist() == [1.5, -2, 1234.25]
+    assert any("decimal commas" in note for note in found.notes)
+    words = read(table(root, "image_path;label\na.png;1,5\nb.png;x\n"))
+    assert words.classes == ("1,5", "x"), "names stay as they are"
+
+
+def test_columns_of_rows_and_ids_are_not_predicted(root):
+    for first in ("", "Unnamed: 0", "id", "index", "patient_id"):
+        found = read(table(root, f"{first},image_path,cat,dog\n0,a.png,1,0\n1,b.png,0,1\n2,~g.png,1,0\n"))
+        assert (found.task.name, found.classes) == ("classification", ("cat", "dog"))
+    assert read(table(root, "image_path,class_id\na.png,2\nb.png,0\n")).classes == ("0", "2")
+    assert read(table(root, "image_path,labels\na.png,1\nb.png,0\n")).classes == ("0", "1")
+    with pytest.raises(DataError, match="has two columns 'label'"):
+        read(table(root, "image_path,label,Label\na.png,1,x\n"))
+
+
+def test_labels_that_are_lists(root):
+    rows = [{"image_path": name, "label": label} for name, label in (("a.png", ["x", "y"]), ("b.png", ["y"]))]
+    lines = table(root, "\n".join(map(json.dumps, rows)), "rows.jsonl")
+    cells = table(root, "image_path;label\na.png;['x', 'y']\nb.png;[\"y\"]\n")
+    for data in (lines, cells, pd.DataFrame([{**row, "image_path": str(root / row["image_path"])} for row in rows])):
+        found = read(data)
+        assert (found.task.name, found.names) == ("multilabel", ("x", "y"))
+    one = table(root, '{"image_path": "a.png", "label": ["x"]}\n{"image_path": "b.png", "label": ["z"]}', "one.jsonl")
+    assert read(one).classes == ("x", "z")
+    assert any("lists of one name" in note for note in read(one).notes)
+    rows = ['{"image_path": "a.png", "label": [0.5, 1]}', '{"image_path": "b.png", "label": [1.5, 2.0]}']
+    assert read(table(root, "\n".join(rows), "pairs.jsonl")).targets.tolist() == [[0.5, 1.0], [1.5, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (".\\deep\\e f.png", "deep/e f.png"), ("Deep/E F.PNG", "deep/e f.png"), ("deep/e f", "deep/e f.png"),
+        ("file://{root}/deep/e%20f.png", "deep/e f.png"),
+    ],
+)  # fmt: skip
+def test_files_are_found_as_tables_spell_them(root, text, name):
+    found = read(table(root, f"image_path,label\na.png,x\n{text.format(root=root)},y\n"))
+    assert facts(found) == [("a.png", "x", ""), (name, "y", "")]
+    assert any("by another spelling" in note for note in found.notes) == (not text.startswith("file"))
+
+
+def test_what_a_name_may_mean_twice_is_missing(root):
+    for name in ("twice.png", "twice.jpg"):
+        Image.new("L", (4, 4)).save(root / name)
+    with pytest.raises(DataError, match=r"1 of 2 images named by .* do not exist"):
+        read(table(root, "image_path,label\na.png,x\ntwice,y\n"))
+    with pytest.raises(DataError, match=r"1 of 2 images named by .* are addresses; found https://example.org/1.png"):
+        read(table(root, "image_path,label\na.png,x\nhttps://example.org/1.png,y\n"))
 
 
 def test_jsonl(root):
@@ -174,3 +242,28 @@ def test_frame_paths_are_relative_to_where_one_stands(root, monkeypatch):
     monkeypatch.chdir(root)
     found = read(pd.DataFrame({"path": ["a.png", "deep/e f.png"], "class": ["x", "y"]}))
     assert [found.source.name(i) for i in range(2)] == ["a.png", "deep/e f.png"]
+
+
+@pytest.mark.parametrize(
+    ("header", "note"),
+    [
+        ("image_path,label", None),
+        ("Image_Path, LABEL", None),
+        ("image,class", "the images are taken from the column 'image', the labels are taken from the column 'class'"),
+        ("image_path,target", "the labels are taken from the column 'target'"),
+        ("path,label", "the images are taken from the column 'path'"),
+    ],
+)
+def test_columns_taken_by_another_name_are_noted(root, header, note):
+    found = read(table(root, f"{header}\na.png,x\nb.png,y\n"))
+    assert found.notes == (() if note is None else (note,))
+
+
+def test_of_several_columns_the_one_that_is_taken_is_noted(root):
+    found = read(table(root, "file,category,image_path,label\nc,p,a.png,x\nd,q,b.png,y\n"))
+    assert facts(found) == [("a.png", "x", ""), ("b.png", "y", "")]
+    (note,) = found.notes
+    assert "images are taken from the column 'image_path', the labels are taken from the column 'label'" in note
+    assert "not used for this: 'file', 'category'" in note
+    numbers = read(table(root, "image_path,size,age\na.png,1.5,3\nb.png,2.5,4\n"))
+    assert numbers.notes == ("the numbers to predict are the columns 'size', 'age'",)

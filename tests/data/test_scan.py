@@ -84,7 +84,7 @@ def test_nothing_readable(tmp_path):
     for name in ("a/1.png", "b/1.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match=r"not one of the 2 files of .* is a readable image; found .*1\.png is empty"):
+    with pytest.raises(DataError, match=r"none of the 2 files of .* is a readable image; found .*1\.png is empty"):
         scan(read(tmp_path))
 
 

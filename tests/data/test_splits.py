@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clearsight.data.splits import Split, assign
 from clearsight.errors import DataError
+from clearsight.wording import percent
 
 
 def split(labels, *, stated=None, unusable=(), **options) -> Split:
@@ -91,7 +92,7 @@ def test_proportions():
     assert np.bincount(labels[found.val]).tolist() == [120, 24, 6]
     assert np.bincount(labels[found.train]).tolist() == [480, 96, 24]
     assert found.rule == (
-        "25% of the images, drawn by class with seed 0, are the test split; "
+        "25 % of the images, drawn by class with seed 0, are the test split; "
         "validation is the first of 5 folds of the rest"
     )
 
@@ -103,7 +104,7 @@ def test_proportions_with_groups(fraction):
     found = split(labels, groups=groups, test_fraction=fraction)
     assert len(found.test) / 2000 == pytest.approx(fraction, abs=0.04)
     assert "in whole groups" in found.rule
-    assert found.rule.startswith(f"{len(found.test) / 2000:.0%} of the images")
+    assert found.rule.startswith(f"{percent(len(found.test) / 2000, 0)} of the images")
     assert ("were meant" in found.rule) == (abs(len(found.test) / 2000 - fraction) >= 0.01)
 
 
@@ -224,3 +225,19 @@ def test_groups_that_take_a_class_away_are_refused():
             assert "no training image of 'class 1'" in str(error)  # noqa: PT017
         else:
             assert 1 in labels[found.train]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, "of each class it is a whole number of images, at least one"),
+        ({"duplicates": np.arange(24)}, "of each class it is a whole number of images, at least one"),
+        ({"duplicates": np.repeat(np.arange(12), 2)}, "copies stay whole"),
+        ({"groups": np.repeat(np.arange(12), 4)}, "groups stay whole"),
+        ({"groups": np.repeat(np.arange(12), 4), "duplicates": np.repeat(np.arange(24), 2)}, "groups and copies stay"),
+    ],
+)
+def test_the_reason_for_another_share_names_only_what_is_there(options, reason):
+    labels = np.repeat([0, 1], 24 if "groups" in options else 12)
+    rule = split(labels, test_fraction=0.04, folds=2, **options)
+    assert f"were meant; {reason}" in rule.rule

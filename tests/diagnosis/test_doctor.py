@@ -36,10 +36,10 @@ def verdict(**options):
     ("wrong", "network"),
     [
         ({"opt": "adam", "lr": 0.3, "clip": 0.0}, "mlp"),
-        ({"lr": 1e-7}, "mlp"),
-        ({"opt": "adam", "weight_decay": 10.0}, "mlp"),
+        pytest.param({"lr": 1e-7}, "mlp", marks=pytest.mark.long),
+        pytest.param({"opt": "adam", "weight_decay": 10.0}, "mlp", marks=pytest.mark.long),
         ({"l1": 0.1}, "mlp"),
-        ({"batch_size": 2, "max_steps": 60}, "resnet8"),
+        pytest.param({"batch_size": 2, "max_steps": 60}, "resnet8", marks=pytest.mark.long),
     ],
 )
 def test_the_cure_cures(digits_bench, wrong, network):

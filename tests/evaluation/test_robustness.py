@@ -120,7 +120,7 @@ def test_steps_stand_where_their_amounts_do(digits_run, tmp_path):
     x, words = places("blur+noise")
     np.testing.assert_allclose(np.diff(x), 60)
     assert "step" in words
-    assert "100%" in words
+    assert "100 %" in words
 
 
 def test_command(digits_run, tmp_path, capsys):

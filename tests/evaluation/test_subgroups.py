@@ -56,3 +56,5 @@ def test_every_value_has_its_scores_and_the_worst_is_named():
     assert found.rows[1].calibration.value > found.rows[0].calibration.value
     assert found.lines()[-1].startswith("worst: bad, accuracy ")
     assert found.to_dict()["worst"] == "bad"
+    assert repr(found) == "\n".join(found.lines())
+    assert "The worst is <strong>bad</strong>" in found._repr_html_()

@@ -248,7 +248,7 @@ def test_a_picture_and_the_numbers_for_every_image(photos_run, photos, tmp_path,
     maps = np.load(out / "0-0.npz")
     assert maps["grad-cam"].shape == (96, 96)
     assert maps["pixels"].shape == (3, 96, 96)
-    assert main([*words[:3], *options]) == 0
+    assert main([*words[:3], *options, "--overwrite"]) == 0
     assert "faithfulness" in capsys.readouterr().out
 
 
@@ -263,6 +263,9 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     assert heading[0].startswith(f"{image}  unknown: OOD score above all known images; nearest class ")
     assert heading[0].split("  ")[1] in predicted
     assert sum("white" in line for line in heading) == 2  # the image and the picture, once each
+    assert main([*words, "--json"]) == 2  # what is there is not replaced unless that is asked for
+    assert "exists and is not overwritten. Choose another folder, or add --overwrite" in capsys.readouterr().err
+    words.append("--overwrite")
     assert main([*words, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["explanations"]
     assert found["is_ood"] is True
@@ -273,6 +276,20 @@ def test_an_image_unlike_the_training_data_is_called_so(digits_run, digits_array
     (known,) = explain(cs.load(digits_run).predictor, digits_arrays[0][:1], method="saliency", faithfulness=False)
     assert known.is_ood is False
     assert known.heading == f"{known.target} {probability(known.value)}"
+
+
+def test_one_unreadable_image_does_not_end_the_rest(digits_run, tmp_path, capsys):
+    for name, value in (("a", 0), ("b", 200)):
+        Image.new("L", (8, 8), value).save(tmp_path / f"{name}.png")
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(60))
+    out = tmp_path / "maps"
+    words = ["explain", str(digits_run), str(tmp_path), "--fast", "--method", "saliency", "--out", str(out)]
+    assert main([*words, "--json"]) == 2
+    said = capsys.readouterr()
+    assert len(list(out.glob("*.png"))) == len(json.loads(said.out)["explanations"]) == 2
+    assert list(json.loads(said.out)["failed"]) == [str(tmp_path / "bad.png")]
+    assert "bad.png" in said.err
+    assert main([*words[:2], str(tmp_path / "bad.png"), *words[3:]]) == 2
 
 
 def test_long_captions_are_wrapped_not_cut():

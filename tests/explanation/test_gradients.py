@@ -139,7 +139,7 @@ def test_grad_cam_of_a_transformer_lays_its_tokens_on_their_grid():
 
 def test_grad_cam_needs_maps():
     net = network("mlp")
-    with pytest.raises(ModelError, match="no layer of maps"):
+    with pytest.raises(ModelError, match="no layer with feature maps"):
         grad_cam(net, torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([0]))
     with pytest.raises(ModelError, match=r"unknown layer 'layr3'.*[Dd]id you mean layer3"):
         grad_cam(network("resnet8"), torch.rand(1, 3, 32, 32, dtype=torch.float64), torch.tensor([0]), layer="layr3")

@@ -144,7 +144,9 @@ def test_every_kind_of_network_exports(kind, tmp_path):
         assert np.abs(scale / scale.sum(1, keepdims=True) - probabilities).max() < 1e-5
 
 
-@pytest.mark.parametrize(("kind", "format"), [("ensemble", "torch"), ("kernel head", "onnx")])
+@pytest.mark.parametrize(
+    ("kind", "format"), [("ensemble", "torch"), pytest.param("kernel head", "onnx", marks=pytest.mark.long)]
+)
 def test_graphs_scale_images_of_any_size(kind, format, tmp_path):
     suffix, run = ENGINES[format]
     model = Predictor(bundle(KINDS[kind]()), engine="torch")

@@ -71,5 +71,5 @@ def test_names_and_numbers_that_are_wrong(made, small):
         named(small, "fc")
     with pytest.raises(ConfigError, match=r"unknown unit 8 in layer1; expected a number from 0 to 7"):
         feature_maps(small, np.zeros((1, 16, 16), np.float32), [named(small, "layer1")], units=[8])
-    with pytest.raises(ModelError, match="no layer of maps"):
+    with pytest.raises(ModelError, match="no layer with feature maps"):
         layers_of(made("mlp"))

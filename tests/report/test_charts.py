@@ -52,7 +52,7 @@ def test_a_reliability_point_stands_at_its_confidence_and_accuracy() -> None:
     assert (
         '<line x1="225.5" y1="108.5" x2="225.5" y2="149" class="gap" stroke-width="5"/>' in drawn
     )  # confidence to accuracy
-    assert "<title>40 images: confidence 65.0%, accuracy 50.0%</title>" in drawn
+    assert "<title>40 images: confidence 65.0 %, accuracy 50.0 %</title>" in drawn
 
 
 def test_histogram_bars_grow_with_the_images() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import clearsight
 from clearsight.diagnosis.command import train_command
 from clearsight.models.base import ModelNetwork
 from clearsight.models.network import Ensemble
@@ -30,7 +32,7 @@ Evaluated = Callable[..., ClassEvaluation]
 
 
 def test_numbers_in_words() -> None:
-    assert percent(0.98888) == "98.9%"
+    assert percent(0.98888) == "98.9 %"
     assert (points(0.0139), points(0.01)) == ("1.4 points", "1.0 point")
     assert (count(1, "image"), count(1797, "image"), count(2, "class", "classes")) == (
         "1 image", "1,797 images", "2 classes",
@@ -52,8 +54,29 @@ def test_numbers_in_words() -> None:
 
 def test_no_probability_is_printed_as_certain() -> None:
     assert [probability(p) for p in (1.0, 0.9996, 0.9994, 0.5, 0.0006, 0.0004, 0.0)] == [
-        "> 99.9%", "> 99.9%", "99.9%", "50.0%", "0.1%", "< 0.1%", "< 0.1%",
+        "> 99.9 %", "> 99.9 %", "99.9 %", "50.0 %", "0.1 %", "< 0.1 %", "< 0.1 %",
     ]  # fmt: skip
+
+
+def test_a_share_that_only_rounds_to_all_or_nothing_is_not_printed_as_such() -> None:
+    shares = (1.0, 0.9996, 0.9994, 0.0006, 0.0004, 0.0, -0.0004, -0.5)
+    assert [percent(s) for s in shares] == [
+        "100.0 %", "> 99.9 %", "99.9 %", "0.1 %", "< 0.1 %", "0.0 %", "-0.0 %", "-50.0 %",
+    ]  # fmt: skip
+    assert [percent(s, 0) for s in (1.0, 0.996, 0.99, 0.004, 0.0)] == ["100 %", "> 99 %", "99 %", "< 1 %", "0 %"]
+
+
+def test_no_other_place_formats_percentages() -> None:
+    source = Path(clearsight.__file__).parent
+    found = [
+        f"{path.relative_to(source)}:{number}: {line.strip()}"
+        for path in sorted([*source.rglob("*.py"), *source.rglob("*.html"), *source.rglob("*.js")])
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"\d%[}\"']|[\d}]%(?! ?[\d;,){}])(?=[ .,:)\"'`])", line)
+        and "min(100%" not in line
+        and "{%" not in line
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_mixed_labels_are_shown(make_run: MakeRun) -> None:
     made = preview(make_run(training=trained("light", cutmix=1.0))["fitted"], 0)
     assert made is not None
     alts = [shown.alt for row in made.rows for shown in row[1:]]
-    shares = [[int(n) for n in re.findall(r"(\d+)% (?:cat|dog)", alt)] for alt in alts]
+    shares = [[int(n) for n in re.findall(r"(\d+) % (?:cat|dog)", alt)] for alt in alts]
     assert any(len(s) == 2 for s in shares)
     assert all(not s or 99 <= sum(s) <= 101 for s in shares)
     assert "light (shift, turn, zoom a little), then cutmix (a part of another image" in made.words

@@ -244,7 +244,7 @@ def test_a_run_s_index_lies_in_the_run(made, tmp_path):
     (run / "index").rename(tmp_path / "elsewhere")
     (run / "index").symlink_to(tmp_path / "elsewhere")
     image = next(data.rglob("*.png"))
-    with pytest.raises(BundleError, match="symbolic link out of the run"):
+    with pytest.raises(BundleError, match="symbolic link that leaves the run"):
         cs.search(run, image)
     assert cs.search(run, image, index=str(tmp_path / "elsewhere")).pictures is not None
 

@@ -36,21 +36,29 @@ def noise(number: int) -> np.ndarray[Any, Any]:
 
 @dataclass
 class Pictures:
-    """Labelled pictures by number, which sequences of changes are applied to."""
+    """Labelled pictures by number, which sequences of changes are applied to. copies: numbers of which there is one
+    more, as often as they stand here.
+    """
 
     labels: dict[int, str] = field(default_factory=dict)
+    copies: tuple[int, ...] = ()
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of every picture there is, copies included."""
+        return [*self.labels, *self.copies]
 
     def folder(self, root: Path, rng: np.random.Generator) -> Path:
-        """The pictures as class folders, under names that say nothing, with some of the files copied."""
+        """The pictures as class folders, under names that say nothing, in any order, written in other bytes."""
         shutil.rmtree(root, ignore_errors=True)
-        for place, number in enumerate(rng.permutation(list(self.labels))):
+        for place, number in enumerate(rng.permutation(self.numbers)):
             file = root / self.labels[int(number)] / f"{place:04}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(noise(int(number))).save(file, compress_level=int(rng.integers(0, 10)))
         return root
 
     def arrays(self, rng: np.random.Generator) -> tuple[np.ndarray[Any, Any], list[str]]:
-        order = [int(n) for n in rng.permutation(list(self.labels))]
+        order = [int(n) for n in rng.permutation(self.numbers)]
         return np.stack([noise(n) for n in order]), [self.labels[n] for n in order]
 
     def table(self, root: Path, rng: np.random.Generator) -> pd.DataFrame:
@@ -106,18 +114,22 @@ def part_of(run: Path) -> dict[int, str]:
 
 
 def changed(pictures: Pictures, rng: np.random.Generator) -> Pictures:
-    """The pictures after some of: adding new ones, removing, relabelling."""
-    labels = dict(pictures.labels)
-    for change in rng.choice(["add", "remove", "relabel"], size=int(rng.integers(0, 4))):
+    """The pictures after some of: adding new ones, removing, relabelling, copying. Moving, renaming and another order
+    and form follow from how they are written.
+    """
+    labels, copied = dict(pictures.labels), []
+    for change in rng.choice(["add", "remove", "relabel", "copy"], size=int(rng.integers(0, 5))):
         if change == "add":
             labels |= {int(n): CLASSES[int(n) % 3] for n in rng.integers(1000, 9999, int(rng.integers(1, 9)))}
         elif change == "remove":
             for n in rng.choice(list(labels), size=int(rng.integers(1, 20)), replace=False):
                 del labels[int(n)]
+        elif change == "copy":
+            copied += [int(n) for n in rng.choice(list(labels), size=int(rng.integers(1, 10)))]
         else:
             for n in rng.choice(list(labels), size=int(rng.integers(1, 10)), replace=False):
                 labels[int(n)] = CLASSES[(CLASSES.index(labels[int(n)]) + 1) % 3]
-    return Pictures(labels)
+    return Pictures(labels, tuple(n for n in copied if n in labels))
 
 
 SEEDS = [pytest.param(seed, marks=() if seed < 4 else pytest.mark.long) for seed in range(100)]
@@ -131,19 +143,22 @@ def test_whatever_is_done_to_the_data_no_training_image_is_scored(trained, tmp_p
     part, pictures = part_of(home / "run"), changed(original, rng)
     run = shutil.move(shutil.copytree(home / "run", tmp_path / "run"), tmp_path / f"moved-{seed}")
     data = pictures.form(["folder", "csv", "frame", "arrays"][seed % 4], tmp_path, rng)
-    scored = {n for n in pictures.labels if part.get(n) not in ("train", "val")}
+    scored = [n for n in pictures.numbers if part.get(n) not in ("train", "val")]
     found = cs.evaluate(run, data)
     assert found.n == found.images.scored == len(scored)
-    assert found.images.given == len(pictures.labels)
-    assert found.images.training == sum(part.get(n) == "train" for n in pictures.labels)
-    assert found.images.validation == sum(part.get(n) == "val" for n in pictures.labels)
+    assert found.images.given == len(pictures.numbers)
+    assert found.images.training == sum(part.get(n) == "train" for n in pictures.numbers)
+    assert found.images.validation == sum(part.get(n) == "val" for n in pictures.numbers)
     assert found.images.relabelled == sum(n < 90 and pictures.labels[n] != original.labels[n] for n in scored)
     assert found.images.overlap_checked
     everything = cs.evaluate(run, data, include_training=True)
-    assert everything.n == len(pictures.labels)
+    assert everything.n == len(pictures.numbers)
     held = held_out(cs.load(run), data)
-    contents = {content_digest(held.images[i : i + 1][0]) for i in range(len(held.rows))}
-    assert contents == {digest_of(held.predictor.bundle, n) for n in scored}
+    contents = sorted(content_digest(held.images[i : i + 1][0]) for i in range(len(held.rows)))
+    assert contents == sorted(digest_of(held.predictor.bundle, n) for n in scored)
+    assert {row.n for row in cs.compare_models(run, data, tta="mirror")} == {len(scored)}
+    assert cs.robustness(run, data, changes=["blur"]).images == len(scored)
+    assert cs.index(run, data, out=str(tmp_path / "index")).scores.queries == len(scored)
 
 
 def test_every_verb_that_scores_leaves_training_images_out(trained, tmp_path):
@@ -156,6 +171,8 @@ def test_every_verb_that_scores_leaves_training_images_out(trained, tmp_path):
     assert cs.robustness(run, data, changes=["blur"]).images == own.n
     assert {row.n for row in cs.compare_models(run, data, tta="mirror")} == {own.n}
     assert cs.index(run, data, out=str(tmp_path / "index")).scores.queries == own.n
+    network = cs.fit(home / "data", model="linear", epochs=1, img_size=SIDE, seed=3, out=tmp_path / "network")
+    assert cs.attack(network.folder, data, method="fgsm", epsilons=[0.1]).curve.images == network.metrics["test"]["n"]
 
 
 def test_the_seed_of_a_run_in_memory_is_no_matter(in_memory):

@@ -71,6 +71,20 @@ def test_coverage_is_each_request_s_own(client, predictor, digits_arrays, pngs):
     same(narrow, predictor.predict(images, coverage=0.5))
 
 
+def test_sets_are_asked_for_as_in_python(client, predictor, digits_arrays, pngs):
+    found = client.post("/v1/predict?sets=aps&by_class=true&coverage=0.99", files=form(pngs[:9])).json()["predictions"]
+    same(found, predictor.predict(digits_arrays[0][-40:][:9], sets="aps", by_class=True, coverage=0.99))
+    for query, words in (
+        ("back_off=0.8", "back_off has no effect with this model; found a model of classification"),
+        ("group=site", "group site names no group; expected COLUMN=VALUE"),
+        ("group=site=A", "the model knows no groups by 'site'"),
+        ("sets=all", "sets: "),
+    ):
+        refused = client.post(f"/v1/predict?{query}", content=pngs[0])
+        assert refused.status_code == 422
+        assert words in refused.json()["detail"]
+
+
 def test_a_malformed_image_among_good_ones_has_an_error_in_its_entry(client, pngs):
     found = client.post("/v1/predict", files=form([pngs[0], b"no picture", pngs[1][: len(pngs[1]) // 2]]))
     assert found.status_code == 200
@@ -120,7 +134,7 @@ def test_an_option_that_a_route_does_not_have_is_refused(client, pngs):
     for query, words in (
         (
             "predict?covrage=0.9",
-            "/v1/predict has no option 'covrage'; expected coverage, picture, words, top. Did you mean coverage?",
+            "/v1/predict has no option 'covrage'; expected coverage, ",
         ),
         ("predict?top=1&layer=2", "/v1/predict has no option 'layer'; expected "),
         ("attack?epsilom=0.1", "/v1/attack has no option 'epsilom'; expected epsilon, "),  # not that epsilon is missing
@@ -163,7 +177,7 @@ def test_an_explanation_that_cannot_be_had(client, predictor, pngs, serving):
         assert found.status_code == 422
         assert words.lower() in found.json()["detail"].lower()
     two = client.post("/v1/explain", files=form(pngs[:2]))
-    assert "this asks about one image; found 2 images" in two.json()["detail"]
+    assert "this request takes one image; found 2 images" in two.json()["detail"]
     with serving(predictor, config=ServeConfig(explain_timeout=0.1)) as hasty:
         late = hasty.post("/v1/explain?method=smoothgrad&samples=2000", content=pngs[0])
     assert late.status_code == 422

@@ -35,8 +35,8 @@ def test_a_prediction_has_probability_uncertainty_and_a_set(visit, studio, five)
     page.get_by_role("button", name=re.compile("Show all 10")).click()
     assert page.locator("#answer .bars li").count() == 10
     few = page.locator(".members .chip").count()
-    page.locator(".set label", has_text="99%").click()
-    expect(page.get_by_label("99%")).to_be_checked()
+    page.locator(".set label", has_text="99 %").click()
+    expect(page.get_by_label("99 %")).to_be_checked()
     expect(page.locator(".set .small")).to_contain_text("99 of 100")
     assert page.locator(".members .chip").count() >= few
     assert page.locator("#shown img").get_attribute("alt") == "the image as the network sees it"
@@ -127,7 +127,7 @@ def test_similar_images_and_the_run_s_pages(visit, studio, five):
     assert "of 12" in text(page, "#alike .lead")
     open_tab(page, "Report")
     frame = page.frame_locator("#report iframe")
-    assert "training did not use" in frame.locator("#verdict").inner_text()
+    assert "not used in training" in frame.locator("#verdict").inner_text()
     page.locator("label", has_text="Robustness").click()
     expect(page.get_by_label("Robustness")).to_be_checked()
     page.frame_locator("#report iframe[title^='Robustness']").locator("h1").wait_for()

@@ -87,7 +87,7 @@ def test_an_angle_stands_on_a_dial(visit, angle_studio, scheme, width):
     label = page.get_by_role("img", name=re.compile("^heading:"))
     assert "°" in label.get_attribute("aria-label")
     before = page.locator(".dial .sector").get_attribute("d")
-    page.locator("#answer label", has_text="50%").click()
+    page.locator("#answer label", has_text="50 %").click()
     expect(page.locator(".dial .sector")).not_to_have_attribute("d", before)
     expect(page.locator("#answer .set .small")).to_contain_text("50 of 100")
     page.wait_for_selector("#heatmap .verdict")
@@ -113,7 +113,7 @@ def test_numbers_stand_on_an_axis(visit, numbers_studio, noise, tmp_path, scheme
     message = page.locator("#answer .axis").first.get_attribute("aria-label")
     assert re.match(r"size: [-\d.]+, interval [-\d.]+ to [-\d.]+; training images lie from 20 to 60", message)
     spans = page.locator("#answer .axis-span").evaluate_all("all => all.map((e) => e.getBoundingClientRect().width)")
-    page.locator("#answer label", has_text="50%").click()
+    page.locator("#answer label", has_text="50 %").click()
     expect(page.locator("#answer .set .small")).to_contain_text("50 of 100")
     narrow = page.locator("#answer .axis-span").evaluate_all("all => all.map((e) => e.getBoundingClientRect().width)")
     assert all(a <= b for a, b in zip(narrow, spans, strict=True))
@@ -135,7 +135,7 @@ def test_a_direction_stands_as_an_arrow(visit, direction_studio, noise, tmp_path
     assert page.locator("#answer .dial .tip").count() == 2
     assert "within" in text(page, "#answer .scale")
     bearable(page, width)
-    page.locator("#answer label", has_text="99%").click()
+    page.locator("#answer label", has_text="99 %").click()
     expect(page.locator("#answer .set .small")).to_contain_text("Too few validation images for a coverage of 99")
     assert "any angle" in text(page, "#answer .scale")
 
@@ -151,15 +151,15 @@ def test_an_anomaly_is_shown(visit, detector_studio, plates, tmp_path, scheme, w
     assert page.get_by_role("button", name="Draw one").count() == 1, "the images are small and gray"
     give(page, tmp_path / "whole.png")
     assert text(page, "#answer .label") == "normal"
-    assert re.match(r"\d+\.\d% of normal images score as high\.", text(page, "#answer .sure"))
+    assert re.match(r"\d+\.\d % of normal images score as high\.", text(page, "#answer .sure"))
     share = float(text(page, "#answer .bar-value").strip("<>%"))
     give(page, tmp_path / "spot.png")
     expect(page.locator("#answer .label")).to_have_text("an anomaly")
     assert float(text(page, "#answer .bar-value").strip("<>%")) > share
     answer = text(page, "#answer")
-    assert "at most 5% of normal images score as high" in answer
+    assert "at most 5 % of normal images score as high" in answer
     assert "None of the 24 normal images that it is compared with does: 1 in 25 is the smallest p-value" in answer
-    assert "The probability assumes that 50% of all images are anomalies" in answer
+    assert "The probability assumes that 50 % of all images are anomalies" in answer
     assert page.locator("#answer .segments").count() == 0, "sets are for classes"
     expect(page.locator("#heatmap .key")).to_contain_text("standard deviations above")
     assert page.get_by_label("Method").input_value() == "anomaly-map"

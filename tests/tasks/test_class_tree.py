@@ -68,9 +68,9 @@ def test_predictions_name_a_parent_where_no_class_is_probable_enough():
     assert [f.back_off_probability for f in found] == [0.97, pytest.approx(0.95), pytest.approx(0.9), None]
     lines = [f.line() for f in found]
     assert lines[0] == plain[0].line()
-    assert lines[1] == f"parent mammal 95.0%; {plain[1].line()}"
+    assert lines[1] == f"parent mammal 95.0 %; {plain[1].line()}"
     assert lines[3] == f"no class or parent is probable enough; {plain[3].line()}"
-    assert "parent mammal 95.0%" in card_words(prediction_card(found[1], 0))
+    assert "parent mammal 95.0 %" in card_words(prediction_card(found[1], 0))
     assert "parent" not in " ".join(card_words(prediction_card(found[0], 0)))
     assert prediction_row(found[1])["back_off"] == "mammal"
     assert [f.back_off for f in with_back_off(plain, p, TREE, 0.96)] == ["dog", "animal", "", ""]
@@ -82,7 +82,7 @@ def test_a_class_may_be_a_parent_too():
     p = np.array([[0.5, 0.45, 0.05], [0.95, 0.05, 0.0]])
     assert tree.deepest(p, 0.9).tolist() == [3, 0]
     plain = class_predictions(p, tree.classes, ["a", "b"], [{}] * 2)
-    assert [f.line().startswith("parent birds 95.0%; birds 50.0%") for f in with_back_off(plain, p, tree)] == [
+    assert [f.line().startswith("parent birds 95.0 %; birds 50.0 %") for f in with_back_off(plain, p, tree)] == [
         True,
         False,
     ]

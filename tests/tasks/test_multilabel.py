@@ -84,5 +84,7 @@ def test_other_data_is_put_into_the_order_of_the_models_labels():
     task = Multilabel.unfitted(("c", "a", "b"))
     data = read((np.zeros((4, 4, 4), np.uint8), [["a"], ["c", "a"], [], ["c"]]))
     assert task.aligned(data).tolist() == [[0, 1, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0]]
-    with pytest.raises(DataError, match=r"names other things than the model predicts; found a, c; expected a, b"):
+    with pytest.raises(
+        DataError, match=r"targets of the data differ from those of the model; found a, c; expected a, b"
+    ):
         Multilabel.unfitted(("a", "b")).aligned(data)

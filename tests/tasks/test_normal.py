@@ -90,7 +90,7 @@ def test_what_is_unclear_or_wrong_says_so(tmp_path):
         read_anomalies(root, "god")
     few = read_anomalies(folder(tmp_path / "y", {"good": 9, "bad": 12}), "good")
     config = TrainConfig.from_options(task="anomaly", normal="good")
-    with pytest.raises(DataError, match="too few normal images to learn what is usual; found 9; expected at least 10"):
+    with pytest.raises(DataError, match="too few normal images to train on; found 9; expected at least 10"):
         Anomaly.check(few, config)
     enough = read_anomalies(root, "good")
     Anomaly.check(enough, config)

@@ -232,12 +232,12 @@ def test_a_summary_says_it_in_numbers_and_words():
     words = found.text()
     assert words.startswith(f"quadratic weighted kappa {found.kappa:.3f} (")
     assert "off by 0.83 grades on average" in words
-    assert "50.0% exactly right" in words
-    assert "off by 3: #5 is severe, called none with 99.3%" in words
+    assert "50.0 % exactly right" in words
+    assert "off by 3: #5 is severe, called none with 99.3 %" in words
     parts = found.report()
     assert [tile.title for tile in parts.tiles] == ["Agreement", "Mean absolute error", "Accuracy"]
-    assert parts.table.rows[0] == ("none", "2", "50.0%", "100.0%")
-    assert parts.table.rows[3] == ("severe", "2", "0.0%", "50.0%")
+    assert parts.table.rows[0] == ("none", "2", "50.0 %", "100.0 %")
+    assert parts.table.rows[3] == ("severe", "2", "0.0 %", "50.0 %")
     assert [section.title for section in parts.sections] == ["Confusion matrix", "The furthest off"]
 
 
@@ -418,7 +418,7 @@ def test_a_run_predicts_grades_and_intervals(run, tmp_path, capsys):
     assert main(["predict", str(run.folder), str(tmp_path / "x.png"), "--coverage", "0.8"]) == 0
     line = capsys.readouterr().out
     assert predictions[0].label in line
-    assert re.search(r"at 80%: \w+", line)
+    assert re.search(r"at 80 %: \w+", line)
     assert main(["predict", str(run.folder), str(tmp_path / "x.png"), "--json"]) == 0
     prediction = json.loads(capsys.readouterr().out)["predictions"][0]
     assert (prediction["label"], set(prediction["probabilities"])) == (predictions[0].label, set(GRADES))

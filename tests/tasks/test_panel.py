@@ -65,7 +65,7 @@ def test_coverage_is_kept_inside_the_band(n, calibrated, covered, stated):
 def test_sets_that_are_never_empty_may_hold_the_truth_more_often():
     entry = coverage_entry(0.9, 445, 450, 274, 1.0, accuracy=0.985)
     assert entry.status == "kept"
-    assert "accuracy alone is 98.5%" in entry.required
+    assert "accuracy alone is 98.5 %" in entry.required
     assert coverage_entry(0.9, 445, 450, 274, 3.0, accuracy=0.7).status == "not kept"  # larger than they need be
 
 
@@ -151,3 +151,42 @@ def test_a_notebook_shows_it():
     shown = TrustPanel((accuracy_entry(0.9, (0.85, 0.94), 0.5, "<b>"),))._repr_html_()
     assert "Trust panel" in shown
     assert "&lt;b&gt;" in shown
+
+
+@given(n=images, right=share, commonest=share)
+def test_so_many_images_decide_as_the_panel_says(n, right, commonest):
+    k = counted(n, right)
+    entry = accuracy_entry(k / n, wilson_interval(k, n), commonest, "a", images=n)
+    check = entry.checks[0]
+    assert bool(entry.why) == (entry.status == TOO_FEW)
+    if not entry.why:
+        return
+    assert "95 % interval of the accuracy is too wide to decide" in entry.why
+    assert check.needed is None or f"about {check.needed:,} images would be needed" in entry.why
+    if check.needed and n >= 100 and 0.2 < right < 0.8:  # the square root rule is that of large samples
+        more = 2 * check.needed
+        assert accuracy_entry(k / n, wilson_interval(round(more * k / n), more), commonest, "a").status != TOO_FEW
+
+
+@pytest.mark.parametrize("stated", [0.8, 0.9, 0.95])
+def test_a_range_that_is_too_wide_says_how_many_images_make_it_informative(stated):
+    entry = coverage_entry(stated, round(stated * 12), 12, 12)
+    assert entry.status == TOO_FEW
+    needed = entry.checks[0].needed
+    assert f"about {needed} calibration and {needed} test images would be needed" in entry.why
+    assert coverage_entry(stated, round(stated * needed), needed, needed).status == "kept"
+    assert coverage_entry(stated, round(stated * needed) // 2, needed // 2, needed // 2).status == TOO_FEW
+
+
+def test_the_panel_explains_its_words():
+    panel = TrustPanel((
+        accuracy_entry(0.6, (0.4, 0.8), 0.5, "cat", images=25), ood_entry(5, 100, 100, 0.05, (150, 160)),
+        label_issues_entry(0, 100, None),
+    ))  # fmt: skip
+    text, page = panel.text(), panel._repr_html_()
+    assert "about 100 images would be needed, if the value stays as it is" in text
+    assert "93.8 % of 160 far images (built-in noise, constants, patterns and text pages)" in text
+    assert "no label of 100 flagged, which is no proof that all are right" in text
+    assert "About 100 images" not in page
+    assert "The 95 % interval of the accuracy is too wide to decide: about 100 images would be needed" in page
+    assert TrustPanel.from_dict(json.loads(json.dumps(panel.to_dict()))) == panel

@@ -103,9 +103,9 @@ def test_measurements_as_labels_are_numbers_and_counts_are_classes(pictures):
         (
             {"x": ["1.5"] * 39 + ["much"]},
             "auto",
-            "column 'x' of .* mixes numbers and other things; found 'much' in row 41",
+            "column 'x' of .* mixes numbers and other values; found 'much' in row 41",
         ),
-        ({"x": [1.5, *[0.5] * 38, float("nan")]}, "auto", "mixes numbers and other things; found nothing in row 41"),
+        ({"x": [1.5, *[0.5] * 38, float("nan")]}, "auto", "mixes numbers and other values; found nothing in row 41"),
         ({"x": [1.5, *[0.5] * 38, "nan"]}, "auto", "no finite numbers; found nan in column 'x' of image 40"),
         ({"a": [1, 2] * 20, "b": [0, 1] * 20}, "multilabel", "labels in columns of .* are 0 or 1; found 2"),
         ({"x": np.linspace(0, 1, 40)}, "classification", "has no column of classes; found x; expected a column"),

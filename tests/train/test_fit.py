@@ -23,6 +23,7 @@ from clearsight.train.recipe import plan
 from clearsight.train.strategies.fine_tune import layer_groups
 from clearsight.train.strategies.from_scratch import new_network
 from clearsight.train.strategies.probe import new_probe, weighted_targets
+from clearsight.wording import percent, points
 
 fit = partial(fit_and_check, find_issues=False)
 
@@ -65,7 +66,7 @@ def test_photographs_get_a_head_on_pretrained_features(photos):
     right = fitted.val_logits.argmax(1) == fitted.prepared.labels[fitted.validation_indices]
     means = [right[np.isin(fitted.validation_indices, val_rows)].mean() for _, val_rows in fitted.prepared.split.folds]
     assert len(means) == 5
-    assert agree.choice == f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}"
+    assert agree.choice == f"{percent(min(means))} to {percent(max(means))}, deviation {points(np.std(means, ddof=1))}"
 
 
 def test_soft_labels_teach_a_network_how_sure_to_be():
@@ -119,7 +120,7 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     kept = decisions["training the upper blocks"]
     assert "validation accuracy" in kept["why"]
-    new, old, joined = (float(share) for share in re.findall(r"([\d.]+)%", kept["why"])[:3])
+    new, old, joined = (float(share) for share in re.findall(r"([\d.]+) %", kept["why"])[:3])
     alone = {"kept": new, "not kept": old}
     assert alone.get(kept["choice"], joined) >= joined, "one alone only where it is better than both"
     decided = json.loads((run.folder / "config.json").read_text())["recipe"]
@@ -159,7 +160,7 @@ def test_every_fold_gives_a_network_validated_on_unseen_images(few_photos):
 @pytest.mark.long
 def test_folds_that_the_budget_does_not_last_for_are_left_out(few_photos, monkeypatch):
     title = "training the upper blocks"
-    left = {title: 3600.0, f"fold 2 of {title}": 3000.0, f"fold 3 of {title}": 500.0}
+    left = {"the upper blocks": 3600.0, title: 3600.0, f"fold 2 of {title}": 3000.0, f"fold 3 of {title}": 500.0}
     monkeypatch.setattr(TrainContext, "left", lambda self, what: left[what])
     fitted = fit(
         read(few_photos), TrainConfig.from_options(img_size=64, freeze="lower", budget="1h", epochs=1, folds=3)
@@ -177,6 +178,18 @@ def test_a_budget_too_small_for_an_epoch_is_reported(tmp_path, few_photos):
     run = cs.fit(few_photos, out=str(tmp_path / "run"), img_size=64, budget="0.01s")
     decisions = {d["what"]: d for d in run.metrics["recipe"]}
     assert decisions["training the upper blocks"]["choice"] == "left out"
+    why = r"^0 s of --budget 0.01s are left: reading .* took .* s; give --budget \d+s or more$"
+    assert re.search(why, decisions["training the upper blocks"]["why"])
+
+
+def test_a_budget_that_preparation_used_up_is_reported(noise, capsys):
+    labels = np.repeat(["a", "b"], 20)
+    run = cs.fit(noise(40), labels, budget="0.01s")
+    decisions = {d["what"]: d for d in run.metrics["recipe"]}
+    assert decisions["epochs"]["choice"] == "1"
+    assert re.search(r"the least there can be: .*give --budget \d+s or more", decisions["epochs"]["why"])
+    run = cs.fit(noise(40), labels, budget="1m", model="pixels+softmax")
+    assert {d["what"]: d["choice"] for d in run.metrics["recipe"]}["without effect"] == "--budget"
 
 
 @pytest.mark.parametrize("freeze", ["lower", pytest.param("none", marks=pytest.mark.long)])

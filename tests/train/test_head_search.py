@@ -141,3 +141,16 @@ def test_views_are_averaged_when_that_lowers_the_log_loss(blobs):
     assert sorted(better.validation_indices) == list(range(240))
     rest = better.head(torch.from_numpy((noisy + x) / 2)).argmax(1).numpy()
     assert (rest == y).mean() > 0.9, "the head is fitted on the averaged features"
+
+
+@pytest.mark.parametrize("views", [None, {MIRRORED[0]: 1.5}])
+def test_progress_counts_the_candidates_that_the_result_has(blobs, views):
+    x, y = blobs
+    rows, counts = np.arange(240), []
+    result = choose_head(
+        [x], {"all": (0,)}, Targets(y, np.ones(240, np.float32), 3), [(rows[::2], rows[1::2])], rows, kernels=False,
+        views=views and {names: lambda: [x] for names in views}, progress=lambda *both: counts.append(both),
+    )  # fmt: skip
+    assert [done for done, _ in counts] == list(range(1, len(result.candidates) + 1))
+    assert counts[-1] == (len(result.candidates),) * 2
+    assert [total for _, total in counts] == sorted(total for _, total in counts)

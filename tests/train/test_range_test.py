@@ -77,7 +77,9 @@ def test_it_ends_when_the_loss_is_no_number(bad: float) -> None:
     ],
 )
 def test_a_loss_that_never_falls_is_explained(step: Callable[[float], float], words: str) -> None:
-    with pytest.raises(TrainingError, match=f"fall at no rate; found .*{words}.*--lr"):
+    with pytest.raises(
+        TrainingError, match=f"did not decrease at any learning rate of the range test; found .*{words}.*--lr"
+    ):
         range_test(step)
 
 

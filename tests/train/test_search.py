@@ -17,6 +17,7 @@ from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import Recipe, network_options, plan
 from clearsight.train.search import search, space
+from clearsight.wording import percent, points
 
 FIXED = {
     "epochs": 2, "model": "resnet8", "model_arg": {"width": 8}, "opt": "adamw", "batch_size": 64, "augment": "none",
@@ -69,7 +70,7 @@ def test_folds_score_a_trial_on_each_in_turn(few_digits, tmp_path):
     assert text["accuracy_deviation"] == pytest.approx(abs(best.accuracies[0] - best.accuracies[1]) / 2**0.5)
     write_search_page(tmp_path / "search.html", found, name="digits", origin="digits")
     page = (tmp_path / "search.html").read_text()
-    assert f"{best.accuracy:.1%} ± {text['accuracy_deviation']:.1%}" in page
+    assert f"{percent(best.accuracy)} ± {points(text['accuracy_deviation'])}" in page
 
 
 def test_frozen_features_leave_nothing_to_search(tmp_path, photos):

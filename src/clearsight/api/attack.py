@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.api.results import evaluation_images, saved
-from clearsight.arguments import at_least
+from clearsight.arguments import at_least, known_arguments
 from clearsight.attacks import AttackReport
 from clearsight.attacks.gradient import Norm
 from clearsight.console import Console, usual_console
@@ -15,6 +15,7 @@ from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource
 
 
+@known_arguments
 def attack(
     model: ModelSource,
     data: Any = None,
@@ -42,7 +43,7 @@ def attack(
         epsilons: sizes of the change to try; None tries the usual ones of the norm.
         steps: steps of PGD.
         target: class to reach, by name or number; None is any wrong one.
-        images: attack at most so many, drawn at random by `seed`.
+        images: maximum number of images to attack, drawn at random by `seed`.
         fool: also make an image from noise for each class that the model takes for it.
         batch: images in memory at once.
         seed: random seed.

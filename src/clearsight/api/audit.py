@@ -17,7 +17,7 @@ def audit(data: Any, *, console: Console | None = None, **options: Any) -> Audit
     Args:
         data: as `fit` takes it.
         console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
-        options: those of `fit` that concern the data: seed, test_fraction, folds, img_size, ...
+        **options: those of `fit` that concern the data: seed, test_fraction, folds, img_size, ...
 
     Returns:
         Unreadable files, duplicates, leaks between splits, imbalance and shortcuts, with the counts of images.

@@ -25,18 +25,18 @@ def compare(
         data: labelled images, as `fit` takes them.
         candidates: models to compare, by the names of `train --model`; None is
             `evaluation.leaderboard.default_candidates`.
-        images: compare on about so many of the data's images. console: where progress is shown; by default below the
-        cell of a notebook, nowhere elsewhere. options: seed, out, test_fraction, folds, data_dir, device. out: folder
-        that gets every model in candidates/NAME, and
-            the page; the same comparison goes on there. Without it nothing is left on the disk: the models lie in the
-            cache for as long as the ranking is used.
+        images: number of the data's images to compare on, approximately; None uses all.
+        console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
+        **options: options of `fit`: seed, out, test_fraction, folds, data_dir, device. With `out`, the folder gets
+            every model in candidates/NAME and the page, and the same comparison can be resumed there; without it, the
+            models lie in the cache as long as the result is used.
 
     Returns:
         The ranking on the validation images, with test accuracies, times and sizes.
 
     Raises:
         ConfigError: no model could be trained on these images.
-        CheckpointError: `out` was begun with other data or options.
+        CheckpointError: `out` was started with other data or options.
         OutputError: `out` is in use.
     """
     from clearsight.evaluation.leaderboard import rank_models

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.data.cache import PixelView
 from clearsight.errors import DataError
@@ -22,6 +23,7 @@ from clearsight.runs.images import HeldOut, held_out, seen_by
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
 
 
+@known_arguments
 def compare_models(
     model: ModelSource,
     data: Any = None,

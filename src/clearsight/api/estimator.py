@@ -23,11 +23,12 @@ from clearsight.train.option_signature import EstimatorOptions, options_in_signa
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Train on arrays or paths: `ImageClassifier(model="resnet8").fit(X, y).score(X_new, y_new)`.
 
-    X: images (N, H, W), (N, H, W, C) or (N, C, H, W), uint8, uint16 or floats in [0, 1]; or a list of N paths.
-    y: N labels of any kind. All N images are for training: validation is carved out of them, nothing is held out as a
-    test, for which scikit-learn has its own tools.
+    All images are for training: the validation images are among them, and no test split is held out, for which
+    scikit-learn has its own tools.
 
-    Parameters are the options of `clearsight train`.
+    Args:
+        model: name of the network, as `clearsight train --model` takes it.
+        **options: the other options of `clearsight train`, by name.
     """
 
     def __init__(self, model: str = "auto", **options: Unpack[EstimatorOptions]) -> None:
@@ -41,6 +42,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> ImageClassifier:
         """Learn the classes of y. `classes_` holds them, sorted as by `numpy.unique`.
+
+        Args:
+            X: images (N, H, W), (N, H, W, C) or (N, C, H, W), uint8, uint16 or floats in [0, 1]; or a list of N paths.
+            y: labels (N,) of any type.
+
+        Returns:
+            The fitted estimator itself.
 
         Raises:
             ClearsightError: what is wrong with the data or the options, and what to do.
@@ -58,18 +66,40 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Calibrated probabilities (N, K), columns in the order of `classes_`."""
+        """Calibrated probabilities (N, K), columns in the order of `classes_`.
+
+        Args:
+            X: images, as `fit` takes them.
+
+        Returns:
+            float64 (N, K), each row sums to 1.
+        """
         check_is_fitted(self)
         images = self.predictor_.inputs(X, count=len(X))  # scikit-learn's X is always several
         return self.predictor_.predict_proba(images)[:, self.columns_]
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
-        """Logarithms of the probabilities (N, K), columns in the order of `classes_`."""
+        """Logarithms of the probabilities (N, K), columns in the order of `classes_`.
+
+        Args:
+            X: images, as `fit` takes them.
+
+        Returns:
+            float64 (N, K), at most 0.
+        """
         with np.errstate(divide="ignore"):  # a probability may be 0
             return np.asarray(np.log(self.predict_proba(X)))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The label of each image (N,): the likeliest, or what costs, a precision or a recall asked for decide."""
+        """Predict the label of each image: the most probable, or the one chosen by costs, a minimum precision or a
+        minimum recall.
+
+        Args:
+            X: images, as `fit` takes them.
+
+        Returns:
+            Labels (N,), of the type of `y`.
+        """
         check_is_fitted(self)
         probabilities = self.predictor_.predict_proba(self.predictor_.inputs(X, count=len(X)))
         place = np.argsort(self.columns_)  # of each class of the model among `classes_`
@@ -89,9 +119,7 @@ def _require_effect(config: TrainConfig) -> None:
     if config.data.task not in ("auto", "classification"):
         idle.append(f"--task {config.data.task}")
     if idle:
-        raise ConfigError(
-            f"{', '.join(idle)}: without effect in ImageClassifier", fix="leave that out, or use `cs.fit(X, y)`"
-        )
+        raise ConfigError(f"{', '.join(idle)}: no effect in ImageClassifier", fix="omit it, or use `cs.fit(X, y)`")
 
 
 def _require_distinct(classes: NDArray[Any]) -> None:

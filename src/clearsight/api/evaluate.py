@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.errors import ClearsightError
 from clearsight.evaluation import check_ood
@@ -23,6 +24,7 @@ from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.sections import Card
 
 
+@known_arguments
 def evaluate(
     model: ModelSource,
     data: Any = None,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.explanation import Explanation, Explanations, Settings
 from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource, predictor_of
 
 
+@known_arguments
 def explain(
     model: ModelSource,
     images: Any,
@@ -60,7 +62,7 @@ def explain(
         from clearsight.report.picture_results import heat_files, write_heatmaps
 
         if not overwrite:
-            refuse_existing(folder, heat_files(stems, called))
+            refuse_existing(folder, heat_files(stems, called), "add --overwrite (in Python overwrite=True)")
     run = explained(
         predictor,
         given,

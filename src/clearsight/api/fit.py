@@ -57,7 +57,7 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
             N images as an array or a list of paths.
         labels: the N labels, or rows of labels or numbers, of images passed as an array or a list.
         console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
-        options: those of `clearsight train --help`, with underscores: img_size, fit, epochs, budget, seed, ... out:
+        **options: those of `clearsight train --help`, with underscores: img_size, fit, epochs, budget, seed, ... out:
             folder of the run. Without it nothing is left on the disk: the run lies in the cache for as long as it or
             its model is used, unless `run.save(folder)` keeps it.
 
@@ -81,8 +81,21 @@ def fit(data: Any, labels: Any = None, *, console: Console | None = None, **opti
 def train(
     data: Any, labels: Any = None, *, home: Path | None, console: Console | None = None, **options: Unpack[Options]
 ) -> Run:
-    """As `fit`. home: where the run gets a folder of its own if `out` names none; None is the cache, for as long as the
-    run is used.
+    """As `fit`.
+
+    Args:
+        data: labelled images, as `fit` takes them.
+        labels: labels of images passed as arrays or paths; None where the data holds them.
+        home: where the run gets a folder of its own if `out` names none; None is the cache, for as long as the run is
+            used.
+        console: where progress is shown.
+        **options: options of training, by name.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError: an option is unknown or out of range.
     """
     config = TrainConfig.from_options(**options)
     console = console or usual_console()

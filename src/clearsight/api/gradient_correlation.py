@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.api.results import saved
-from clearsight.arguments import at_least
+from clearsight.arguments import at_least, known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
 from clearsight.data.loader import to_float
@@ -22,6 +22,7 @@ from clearsight.result import refuse_existing
 from clearsight.tasks import read
 
 
+@known_arguments
 def gradient_correlation(
     models: Sequence[str] = (),
     *,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.api.results import saved
-from clearsight.arguments import at_least
+from clearsight.arguments import at_least, known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.derivatives import Landscape, Landscapes, Rates, survey
 from clearsight.disk import read_within
@@ -21,6 +21,7 @@ from clearsight.runs.images import known_images
 from clearsight.runs.load import ModelSource, folder_of, predictor_of
 
 
+@known_arguments
 def landscape(
     model: ModelSource,
     data: Any = None,
@@ -43,7 +44,7 @@ def landscape(
         data: where these images are now, if they have moved.
         against: runs to draw beside it, on one scale.
         weights: "head", "all", or "auto": the head of a probe whose other layers were not trained, else all.
-        images: use at most so many of each split, drawn at random by `seed`; None is 256, fewer where that is costly.
+        images: maximum number of images per split, drawn at random by `seed`; None is 256, fewer where costly.
         points: along each side of the plane, odd; None is 21, fewer where that is costly.
         batch: images in memory at once.
         seed: random seed of directions and images.
@@ -125,7 +126,17 @@ def _surveyed(
 
 
 def recorded_rates(run: Path) -> Rates | None:
-    """The rates in a run's history.csv; None where no network was trained by gradient descent."""
+    """The rates in a run's history.csv; None where no network was trained by gradient descent.
+
+    Args:
+        run: folder of the run.
+
+    Returns:
+        The learning rates, or None.
+
+    Raises:
+        BundleError: history.csv cannot be read.
+    """
     path = run / "history.csv"
     content = read_within(run, path.name) if path.is_file() else b""
     try:
@@ -133,7 +144,7 @@ def recorded_rates(run: Path) -> Rates | None:
         rows = list(csv.DictReader(text.splitlines()))
         lines = [(float(row["lr"]), float(row["val_loss"])) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read", found=repr(error), fix="put it back, or train anew") from error
+        raise BundleError(f"{path} cannot be read", found=repr(error), fix="restore it, or train again") from error
     if not lines:
         return None
     used = run_recipe(run).get("training") or run_options(run)

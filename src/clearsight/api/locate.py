@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.errors import ConfigError
 from clearsight.localisation import Locations, Settings
@@ -13,6 +14,7 @@ from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource, predictor_of
 
 
+@known_arguments
 def locate(
     model: ModelSource,
     images: Any,
@@ -54,7 +56,8 @@ def locate(
         from clearsight.report.picture_results import write_located
 
         if not overwrite:
-            refuse_existing("", [str(path) for file in files for path in (file, file.with_suffix(".npz"))])
+            there = [str(path) for file in files for path in (file, file.with_suffix(".npz"))]
+            refuse_existing("", there, "add --overwrite (in Python overwrite=True)")
     found = []
     for number, one in enumerate(
         located(predictor, given, method=method, target=target, settings=settings, console=console or usual_console())
@@ -66,7 +69,18 @@ def locate(
 
 
 def picture_files(names: Sequence[str], out: str | Path) -> list[Path]:
-    """The picture of each image: `out` itself where it names a file, or in the folder `out`."""
+    """The picture of each image: `out` itself where it names a file, or in the folder `out`.
+
+    Args:
+        names: names of the images.
+        out: file or folder to write.
+
+    Returns:
+        Paths of the pictures, one per image.
+
+    Raises:
+        ConfigError: one file is named for several images.
+    """
     from clearsight.localisation.results import picture_names
 
     place = Path(out).expanduser()

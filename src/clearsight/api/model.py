@@ -21,6 +21,7 @@ from clearsight.api.retrieve import index as _index
 from clearsight.api.retrieve import search as _search
 from clearsight.api.robustness import robustness as _robustness
 from clearsight.api.visualize import visualize as _visualize
+from clearsight.arguments import known_arguments
 from clearsight.calibration.prediction_sets import Method
 from clearsight.console import Console, usual_console
 from clearsight.data.temporary import TemporaryFolder
@@ -29,8 +30,8 @@ from clearsight.exporting import export as _export
 from clearsight.predictor import Images, Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.serving.launch import serve as _serve
+from clearsight.tasks.predict_options import PredictOptions, check_effect
 from clearsight.tasks.prediction_list import Predictions, kept_items
-from clearsight.tasks.task import COVERAGE, PredictOptions
 
 DISPLAY = "clearsight.api.run_display"
 """The module that knows how models and runs are shown, loaded by name at the first display."""
@@ -84,14 +85,15 @@ class Model:
     serve = _serve
     visualize = _visualize
 
+    @known_arguments
     def predict(
         self,
         images: Images,
         *,
-        coverage: float = COVERAGE,
-        sets: Method = "lac",
+        coverage: float | None = None,
+        sets: Method | None = None,
         by_class: bool = False,
-        back_off: float = PredictOptions.back_off,
+        back_off: float | None = None,
         group: Mapping[str, str] | None = None,
         console: Console | None = None,
     ) -> Predictions:
@@ -99,47 +101,54 @@ class Model:
 
         Args:
             images: N images: paths, patterns, folders, bytes, PIL images, arrays, tensors, or lists of these.
-            coverage: probability with which prediction sets and intervals hold the truth, in (0, 1).
-            sets: method of prediction sets, "lac", "aps" or "raps".
+            coverage: probability with which prediction sets and intervals hold the truth, in (0, 1) (default 0.9).
+            sets: method of prediction sets, "lac", "aps" or "raps" (default "lac").
             by_class: sets hold the truth with this probability within each class, not only on average.
             back_off: of a model with a tree of classes, the probability that the predicted class or parent reaches, in
-                (0.5, 1).
+                (0.5, 1) (default 0.9).
             group: a column of the table that the model was trained on and the value that all N images have, such as
                 `{"site": "A"}`: sets hold the truth with this probability within that group.
             console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
         Returns:
             A sequence of N predictions, also for one image. A notebook shows it as pictures; `to_frame()` is a table.
+            Prediction sets are printed where `coverage`, `sets`, `by_class` or `group` asks for them; `notes` names
+            classes that are in every set, as they have too few calibration images.
 
         Raises:
             ImageError: an image cannot be read.
             DataError: there are no images.
-            ConfigError: the coverage or `back_off` is out of range, or the model does not know the group.
+            ConfigError: the coverage or `back_off` is out of range, the model does not know the group, or an option
+                has no effect with this model.
 
         Example:
             >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
             >>> model.predict("new/*.jpg").to_frame()  # doctest: +SKIP
         """
-        member_of = None if group is None else self._group(group)
-        given, bundle = self.predictor.inputs(images), self.predictor.bundle
-        advance = (console or usual_console()).stage("predicting")
-        rows = self.predictor.predict(
-            given, advance, coverage=coverage, sets=sets, by_class=by_class, back_off=back_off, group=member_of
+        console, task = console or usual_console(), self.predictor.bundle.task
+        member_of = None if group is None else _group(group)
+        about_sets: dict[str, Any] = {
+            "coverage": coverage,
+            "sets": sets,
+            "by_class": by_class or None,
+            "group": member_of,
+        }
+        given = {name: value for name, value in {**about_sets, "back_off": back_off}.items() if value is not None}
+        check_effect(given, task.predict_options, task.name)
+        options = PredictOptions(**given)
+        inputs, bundle = self.predictor.inputs(images), self.predictor.bundle
+        rows = self.predictor.predict(inputs, console.stage("predicting"), **vars(options))
+        asked = {}
+        if about_sets.keys() & given.keys():
+            asked = {name: getattr(options, name) for name in about_sets if name in task.predict_options}
+        notes = task.set_notes(options) if asked else ()
+        for note in notes:
+            console.say(f"prediction sets: {note}")
+        return Predictions(
+            tuple(rows), task.names, bundle.thing, kept_items(inputs), bundle.form, bundle.geometry, asked, notes
         )
-        names, items = bundle.task.names, kept_items(given)
-        return Predictions(tuple(rows), names, bundle.thing, items, bundle.form, bundle.geometry)
 
-    def _group(self, group: Mapping[str, str]) -> tuple[str, str]:
-        """The column and the value of a group; ConfigError where it is none, or has no effect."""
-        if not (isinstance(group, Mapping) and len(group) == 1):
-            raise ConfigError("group names one column and a value", found=repr(group), expected='{"site": "A"}')
-        task = self.predictor.bundle.task
-        if "group" not in task.predict_options:
-            raise ConfigError(
-                "group has no effect with this model", found=f"a model of {task.name}", fix="leave it out"
-            )
-        return next(iter(group.items()))
-
+    @known_arguments
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
         """Calibrated probabilities.
 
@@ -154,22 +163,30 @@ class Model:
         """
         return self.predictor.predict_proba(images)
 
+    @known_arguments
     def values(self, images: Images) -> NDArray[np.float64]:
         """The numbers (N, T) that a model of numbers predicts, in the unit of the training data.
 
         Args:
             images: N images, as `predict` takes them.
 
+        Returns:
+            float64 (N, T).
+
         Raises:
             ModelError: the model predicts classes; see `predict_proba`.
         """
         return self.predictor.values(images)
 
+    @known_arguments
     def embed(self, images: Images) -> NDArray[np.float32]:
         """Features below the head (N, D).
 
         Args:
             images: N images, as `predict` takes them.
+
+        Returns:
+            float32 (N, D).
         """
         return self.predictor.embed(images)
 
@@ -189,7 +206,11 @@ class Model:
         raise AttributeError(f"a Model has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
-        """What it predicts, from what images, and how good it was on its test split."""
+        """What it predicts, from what images, and how good it was on its test split.
+
+        Returns:
+            Text of several lines.
+        """
         bundle, (channels, height, width) = self.predictor.bundle, self.shape
         shown = ", ".join(bundle.classes[:5]) + (", ..." if len(bundle.classes) > 5 else "")
         spec = bundle.network.spec
@@ -207,6 +228,14 @@ class Model:
         return str(import_module(DISPLAY).renderer(self).fragment())
 
 
+def _group(group: Mapping[str, str]) -> tuple[str, str]:
+    """The column and the value of a group; ConfigError where it is none."""
+    if not (isinstance(group, Mapping) and len(group) == 1):
+        raise ConfigError("group names one column and a value", found=repr(group), expected='{"site": "A"}')
+    return next(iter(group.items()))
+
+
+@known_arguments
 def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = "auto") -> Model:
     """Load a trained model: `cs.load("runs/photos")`.
 

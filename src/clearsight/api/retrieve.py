@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.api.results import saved
+from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
@@ -19,6 +20,7 @@ from clearsight.runs.load import ModelSource, folder_of, predictor_of
 from clearsight.tasks import read
 
 
+@known_arguments
 def index(
     model: ModelSource,
     data: Any = None,
@@ -82,6 +84,7 @@ def index(
     return IndexResult(made, scores, folder)
 
 
+@known_arguments
 def search(
     model: ModelSource,
     image: Any,

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from clearsight.api.results import evaluation_images, saved
+from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.evaluation.robustness import RobustnessReport
 from clearsight.result import refuse_existing
 from clearsight.runs.load import ModelSource, folder_of
 
 
+@known_arguments
 def robustness(
     model: ModelSource,
     data: Any = None,
@@ -33,7 +35,7 @@ def robustness(
         data: labelled images; None measures on the test split of the model's own run.
         changes: names of `evaluation.image_changes.CHANGES`, several at once joined by +; None makes all.
         turns: (class, degrees, class): what a class becomes when turned counter-clockwise.
-        images: change at most so many, drawn at random by `seed`.
+        images: maximum number of images to change, drawn at random by `seed`.
         seed: random seed.
         out: folder to save the result to, as `save` does; None writes nothing.
         data_dir: folder that holds the files of a built-in data set.

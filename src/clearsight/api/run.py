@@ -50,7 +50,11 @@ class Run(Result):
 
     @cached_property
     def model(self) -> Model:
-        """The trained model."""
+        """The trained model.
+
+        Returns:
+            The model, loaded once.
+        """
         return Model(self.predictor, self.folder, temporary=self.temporary)
 
     @property
@@ -64,15 +68,27 @@ class Run(Result):
         return TrustPanel.from_dict(self.metrics["panel"]) if "panel" in self.metrics else None
 
     def __fspath__(self) -> str:
-        """A run stands for its folder wherever a path is taken: `Path(run)`, `clearsight predict RUN`."""
+        """A run stands for its folder wherever a path is taken: `Path(run)`, `clearsight predict RUN`.
+
+        Returns:
+            Path of the folder.
+        """
         return str(self.folder)
 
     def to_dict(self) -> dict[str, Any]:
-        """The scores and decisions, as in metrics.json, and where the run lies."""
+        """The scores and decisions, as in metrics.json, and where the run lies.
+
+        Returns:
+            Plain values for JSON.
+        """
         return {"run": str(self.folder), "report": str(self.report), **self.metrics}
 
     def text(self) -> str:
-        """Scores on the test split, the trust panel, and where report and model lie."""
+        """Scores on the test split, the trust panel, and where report and model lie.
+
+        Returns:
+            Text of several lines.
+        """
         bundle = self.predictor.bundle
         panel = f"\n{self.panel.text()}\n\n" if self.panel else ""
         return (
@@ -117,7 +133,14 @@ class Run(Result):
         return place / self.report.name
 
     def moved(self, folder: Path) -> Run:
-        """The same run in the folder that it was moved to."""
+        """The same run in the folder that it was moved to.
+
+        Args:
+            folder: new folder of the run.
+
+        Returns:
+            A run that reads from there.
+        """
         return replace(self, folder=folder, report=folder / self.report.name)
 
 

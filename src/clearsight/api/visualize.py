@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.api.results import model_name, saved
-from clearsight.arguments import at_least
+from clearsight.arguments import at_least, known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.data.cache import PixelView
 from clearsight.errors import BundleError
@@ -23,6 +23,7 @@ from clearsight.runs.images import (
 from clearsight.runs.load import ModelSource, predictor_of
 
 
+@known_arguments
 def visualize(
     model: ModelSource,
     image: Any = None,
@@ -44,7 +45,7 @@ def visualize(
         what: a name of `feature_vis.PARTS`, or "all" that this model and data have.
         data: labelled images to search for patches, gates and starts of class pictures; None is the model's own
             training images.
-        images: search at most so many, drawn at random by the seed.
+        images: maximum number of images to search, drawn at random by the seed.
         settings: layer, units, classes, steps and seed.
         out: folder to save the result to, as `save` does; None writes nothing.
         data_dir: folder that holds the files of a built-in data set.

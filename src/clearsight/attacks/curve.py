@@ -73,7 +73,11 @@ class AttackCurve:
     engine_difference: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without pixels."""
+        """Plain values for JSON, without pixels.
+
+        Returns:
+            Plain values for JSON.
+        """
         keep = ("image", "epsilon", "before", "probability_before", "after", "probability_after")
         return {
             "method": self.method, "norm": self.norm, "steps": self.steps, "target": self.target,
@@ -86,6 +90,15 @@ class AttackCurve:
 def check(predictor: Predictor, method: str, norm: str) -> None:
     """Raise ModelError for a model without gradients or not of classes, ConfigError for an attack or a norm that does
     not exist.
+
+    Args:
+        predictor: the model.
+        method: "fgsm", one step, or "pgd", many.
+        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
+
+    Raises:
+        ConfigError: the attack or the norm does not exist.
+        ModelError: the model has no gradients or no classes.
     """
     predictor.classifies("an attack")
     if method not in ("fgsm", "pgd"):
@@ -114,8 +127,27 @@ def attack(
     """Attack images with known classes at each epsilon.
 
     An attack succeeds at an epsilon where it did at a smaller one, as every smaller change is allowed there too.
-    labels (N,): numbers of the predictor's classes. target: a class to reach instead of leaving the true one; images of
-    that class are left out. Raises ModelError for a model without gradients, and ConfigError for options out of range.
+
+    Args:
+        predictor: the model.
+        images: images in any form that `as_images` takes.
+        labels: N,, numbers of the predictor's classes.
+        names: names of the images; None takes those of the images.
+        method: "fgsm", one step, or "pgd", many.
+        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
+        epsilons: values of epsilon, ascending; None takes the usual ones of the norm.
+        steps: number of steps, at least 1.
+        target: a class to reach instead of leaving the true one; images of that class are left out.
+        seed: random seed.
+        batch: batch size, in images.
+        console: where progress is shown.
+
+    Returns:
+        The robust accuracy at each epsilon, with examples.
+
+    Raises:
+        ModelError: a model without gradients.
+        ConfigError: options out of range.
     """
     check(predictor, method, norm)
     console = console or Silent()

@@ -47,8 +47,22 @@ def fool(
 ) -> Fooling:
     """Optimise uniform noise with Adam until each class reaches the confidence, or the rounds are over.
 
-    The image is a sigmoid of what is optimised, so that it stays in [0, 1]. batch: images in memory at once. Raises
-    ModelError without gradients or classes.
+    The image is a sigmoid of what is optimised, so that it stays in [0, 1].
+
+    Args:
+        predictor: the model.
+        confidence: probability to reach, in (0, 1).
+        rounds: maximum number of optimisation steps.
+        rate: learning rate of Adam.
+        seed: random seed.
+        batch: images in memory at once.
+        console: where progress is shown.
+
+    Returns:
+        One image per class, with its probability.
+
+    Raises:
+        ModelError: without gradients or classes.
     """
     predictor.classifies("making fooling images")
     if not predictor.has_gradients:

@@ -33,7 +33,20 @@ def fgsm(
     targeted: bool = False,
     batch: int = 64,
 ) -> torch.Tensor:
-    """One step of length epsilon up the loss, or down to a target's [Goodfellow, Shlens, Szegedy 2015, section 4]."""
+    """One step of length epsilon up the loss, or down to a target's [Goodfellow, Shlens, Szegedy 2015, section 4].
+
+    Args:
+        network: maps images (N, C, H, W) to logits (N, K).
+        x: images (N, C, H, W), float32 in [0, 1].
+        labels: class indices (N,).
+        epsilon: largest change, at least 0, for pixels in [0, 1].
+        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
+        targeted: labels are classes to reach, not the true ones.
+        batch: batch size, in images.
+
+    Returns:
+        Attacked images, same shape as `x`, in [0, 1].
+    """
     check(epsilon, norm)
     moved = [
         (part + epsilon * _direction(_gradient(network, part, goal, targeted), norm)).clamp(0, 1)
@@ -59,8 +72,25 @@ def pgd(
 ) -> torch.Tensor:
     """Steps up the loss, each brought back to within epsilon [Madry et al. 2018, section 2.1].
 
-    step: length of a step, 2.5 epsilon / steps unless given. seed: of a random start within epsilon; None starts at x.
-    start: where to begin instead, as x.
+    Args:
+        network: maps images (N, C, H, W) to logits (N, K).
+        x: images (N, C, H, W), float32 in [0, 1].
+        labels: class indices (N,).
+        epsilon: largest change, at least 0, for pixels in [0, 1].
+        steps: number of steps, at least 1.
+        step: length of a step, 2.5 epsilon / steps unless given.
+        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
+        targeted: labels are classes to reach, not the true ones.
+        seed: of a random start within epsilon; None starts at x.
+        start: where to begin instead, as x.
+        batch: batch size, in images.
+        progress: called with the number of images done and of all.
+
+    Returns:
+        Attacked images, same shape as `x`, in [0, 1].
+
+    Raises:
+        ConfigError: the number of steps is below 1.
     """
     check(epsilon, norm)
     if steps < 1:
@@ -84,14 +114,36 @@ def pgd(
 def attacker(
     method: str, *, norm: Norm, targeted: bool, steps: int, seed: int, batch: int = 64
 ) -> Callable[[nn.Module, torch.Tensor, torch.Tensor, float], torch.Tensor]:
-    """`fgsm` or `pgd` with these options, of network, x, labels and epsilon; steps and seed are of pgd."""
+    """`fgsm` or `pgd` with these options, of network, x, labels and epsilon; steps and seed are of pgd.
+
+    Args:
+        method: "fgsm", one step, or "pgd", many.
+        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
+        targeted: labels are classes to reach, not the true ones.
+        steps: number of steps, at least 1.
+        seed: random seed.
+        batch: batch size, in images.
+
+    Returns:
+        Function of network, images, labels and epsilon that returns attacked images.
+    """
     if method == "fgsm":
         return partial(fgsm, norm=norm, targeted=targeted, batch=batch)
     return partial(pgd, norm=norm, targeted=targeted, steps=steps, seed=seed, batch=batch)
 
 
 def random_start(x: torch.Tensor, epsilon: float, norm: Norm, seed: int) -> torch.Tensor:
-    """A point drawn evenly from the ball of radius epsilon around each image, cut to [0, 1]."""
+    """A point drawn evenly from the ball of radius epsilon around each image, cut to [0, 1].
+
+    Args:
+        x: images (N, C, H, W), float32 in [0, 1].
+        epsilon: largest change, at least 0, for pixels in [0, 1].
+        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
+        seed: random seed.
+
+    Returns:
+        Images of the same shape as `x`, in [0, 1].
+    """
     generator = torch.Generator().manual_seed(seed)
     if norm == "linf":
         noise = epsilon * (2 * torch.rand(x.shape, generator=generator) - 1)
@@ -103,7 +155,21 @@ def random_start(x: torch.Tensor, epsilon: float, norm: Norm, seed: int) -> torc
 
 
 def project(moved: torch.Tensor, x: torch.Tensor, epsilon: float, norm: Norm) -> torch.Tensor:
-    """The nearest points within epsilon of x."""
+    """The nearest points within epsilon of x.
+
+    Args:
+        moved: changed images, same shape as `x`.
+        x: images (N, C, H, W), float32 in [0, 1].
+        epsilon: largest change, at least 0, for pixels in [0, 1].
+        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
+
+    Returns:
+        Images of the same shape as `x`.
+
+    Example:
+        >>> project(torch.full((1, 1, 1, 1), 0.9), torch.full((1, 1, 1, 1), 0.5), 0.25, "linf").item()
+        0.75
+    """
     change = moved - x
     if norm == "linf":
         cut: torch.Tensor = x + change.clamp(-epsilon, epsilon)
@@ -131,7 +197,15 @@ def _gradient(network: nn.Module, x: torch.Tensor, labels: torch.Tensor, targete
 
 
 def check(epsilon: float, norm: str) -> None:
-    """Raise ConfigError for a norm that does not exist, and an epsilon out of its range."""
+    """Raise ConfigError for a norm that does not exist, and an epsilon out of its range.
+
+    Args:
+        epsilon: largest change, at least 0, for pixels in [0, 1].
+        norm: "linf", the largest change of a pixel, or "l2", the Euclidean length of all changes.
+
+    Raises:
+        ConfigError: the norm does not exist, or epsilon is out of range.
+    """
     if norm not in ("linf", "l2"):
         raise ConfigError(f"unknown norm {norm!r}", expected="linf or l2")
     if not epsilon >= 0 or (norm == "linf" and epsilon > 1):

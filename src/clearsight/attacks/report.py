@@ -8,6 +8,7 @@ from typing import Any
 from clearsight.attacks.curve import AttackCurve
 from clearsight.attacks.fooling import Fooling
 from clearsight.result import Result
+from clearsight.wording import percent
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,8 +33,10 @@ class AttackReport(Result):
         lines = [f"{found.images:,} images, {found.method} in {found.norm}{towards}"]
         for p in found.points:
             low, high = p.interval
-            reached = "" if p.reached is None else f", {p.reached:.1%} taken for {found.target}"
-            lines.append(f"  epsilon {p.epsilon:<7g} right {p.accuracy:.1%} ({low:.1%} to {high:.1%}){reached}")
+            reached = "" if p.reached is None else f", {percent(p.reached)} taken for {found.target}"
+            lines.append(
+                f"  epsilon {p.epsilon:<7g} right {percent(p.accuracy)} ({percent(low)} to {percent(high)}){reached}"
+            )
         lines.append(
             "  gradients from the PyTorch network, whose logits lie within "
             f"{found.engine_difference:.1g} of the engine's"

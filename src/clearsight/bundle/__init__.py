@@ -47,7 +47,7 @@ FORMAT = 2
 def going_on(folder: Path) -> str | None:
     """What to do with the folder of a training that was interrupted; None for any other."""
     command = f"clearsight train --resume --out {shlex.quote(str(folder))}"
-    return f"its training was interrupted: go on with `{command}`" if (folder / "checkpoints").is_dir() else None
+    return f"its training was interrupted: resume it with `{command}`" if (folder / "checkpoints").is_dir() else None
 
 
 @dataclass(frozen=True)

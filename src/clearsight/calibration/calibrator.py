@@ -25,6 +25,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clearsight.wording import percent
+
 Method = Literal["identity", "temperature", "vector", "platt", "beta", "isotonic"]
 Floats = NDArray[np.float64]
 
@@ -75,7 +77,7 @@ class Calibrator:
             "vector": "vector scaling", "platt": "Platt scaling", "beta": "beta calibration",
             "isotonic": "isotonic regression",
         }[self.method]  # fmt: skip
-        return named + (f", mixed with {self.weight:.1%} of the class frequencies" if self.weight > 5e-4 else "")
+        return named + (f", mixed with {percent(self.weight)} of the class frequencies" if self.weight > 5e-4 else "")
 
     def card(self) -> dict[str, Any]:
         """Plain values, which `load` takes."""

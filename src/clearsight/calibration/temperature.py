@@ -21,6 +21,18 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.integer]) 
     would otherwise get T = 0 and a probability of 1; so the right class counts (N+1)/(N+2) and the others share the
     rest, the estimate of a share after N successes in N trials, as in [Platt 1999, "Probabilistic outputs for support
     vector machines", 2.2]. The correction vanishes with N. The loss is unimodal in T.
+
+    Args:
+        logits: outputs (N, K) for images the network was not trained on.
+        targets: class indices (N,).
+
+    Returns:
+        The temperature, in [0.001, 1000].
+
+    Example:
+        >>> confident = np.array([[8.0, 0.0], [0.0, 8.0], [8.0, 0.0], [0.0, 8.0]])
+        >>> fit_temperature(confident, np.array([0, 1, 0, 0])) > 1  # a mistake, made with confidence
+        True
     """
     z = np.asarray(logits, dtype=np.float64)
     n, k = z.shape

@@ -19,7 +19,14 @@ _LOWEST, _SPAN = (0.0, -128.0, -128.0), (100.0, 256.0, 256.0)  # of L, a, b
 
 
 def hsv(x: torch.Tensor) -> torch.Tensor:
-    """RGB to hue, saturation and value, each in [0, 1] [Smith 1978]. (N, 3, H, W) -> (N, 3, H, W)."""
+    """RGB to hue, saturation and value, each in [0, 1] [Smith 1978]. (N, 3, H, W) -> (N, 3, H, W).
+
+    Args:
+        x: RGB images (N, 3, H, W), float32 in [0, 1].
+
+    Returns:
+        float32 (N, 3, H, W), each channel in [0, 1].
+    """
     value, which = x.max(dim=1)
     spread = value - x.min(dim=1).values
     saturation = torch.where(value > 0, spread / value.clamp_min(1e-12), 0.0)
@@ -30,7 +37,14 @@ def hsv(x: torch.Tensor) -> torch.Tensor:
 
 
 def lab(x: torch.Tensor) -> torch.Tensor:
-    """sRGB to CIE L*a*b* (D65): L in [0, 100], a and b about -128 to 127. (N, 3, H, W) -> (N, 3, H, W)."""
+    """sRGB to CIE L*a*b* (D65): L in [0, 100], a and b about -128 to 127. (N, 3, H, W) -> (N, 3, H, W).
+
+    Args:
+        x: RGB images (N, 3, H, W), float32 in [0, 1].
+
+    Returns:
+        float32 (N, 3, H, W): L in [0, 100], a and b from about -128 to 127.
+    """
     linear = torch.where(x > 0.04045, ((x.clamp_min(0) + 0.055) / 1.055) ** 2.4, x / 12.92)
     xyz = torch.einsum("ij,njhw->nihw", x.new_tensor(_TO_XYZ), linear) / x.new_tensor(_WHITE).view(1, 3, 1, 1)
     f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-12) ** (1 / 3), 7.787 * xyz + 16 / 116)
@@ -39,7 +53,18 @@ def lab(x: torch.Tensor) -> torch.Tensor:
 
 
 def in_space(x: torch.Tensor, space: Space) -> torch.Tensor:
-    """The image in a colour space whose every channel is scaled to [0, 1]; gray images stay as they are."""
+    """The image in a colour space whose every channel is scaled to [0, 1]; gray images stay as they are.
+
+    Args:
+        x: images (N, C, H, W), float32 in [0, 1].
+        space: name of the colour space.
+
+    Returns:
+        Images of the same shape, each channel in [0, 1].
+
+    Raises:
+        DataError: the image has neither one channel nor three.
+    """
     if x.shape[1] == 1 or space == "rgb":
         return x
     if x.shape[1] != 3:
@@ -53,6 +78,18 @@ def histogram(x: torch.Tensor, space: Space = "rgb", bins: int = 6) -> torch.Ten
     """Share of the pixels in each cell of a grid over the colour space: (N, C, H, W) -> (N, bins**C), rows sum to 1.
 
     The channels are binned jointly: a cell is a colour, not a shade of one channel. The first channel varies slowest.
+
+    Args:
+        x: images (N, C, H, W), float32 in [0, 1].
+        space: name of the colour space.
+        bins: number of bins per channel.
+
+    Returns:
+        float32 (N, bins**C), rows sum to 1.
+
+    Example:
+        >>> histogram(torch.zeros(1, 1, 8, 8), "rgb", bins=4).tolist()
+        [[1.0, 0.0, 0.0, 0.0]]
     """
     cells = _cells(in_space(x, space), bins)
     counts = x.new_zeros(len(x), bins ** x.shape[1])
@@ -65,6 +102,14 @@ def frequent_colours(x: torch.Tensor, count: int = 2, bins: int = 6) -> torch.Te
 
     (N, C, H, W) -> (N, count, C + 1), most frequent first; of equally frequent ones, the darker cell first. A picture
     of fewer colours than asked for repeats its last one with share 0.
+
+    Args:
+        x: images (N, C, H, W), float32 in [0, 1].
+        count: number of colours.
+        bins: number of bins per channel.
+
+    Returns:
+        float32 (N, count, C + 1): the colour and its share.
     """
     channels = x.shape[1]
     cells = _cells(x, bins)

@@ -25,7 +25,18 @@ Progress = Callable[[int, int], None]
 def learn_words(
     sample: Floats, words: int, *, seed: int, rounds: int = 100, progress: Progress | None = None
 ) -> Floats:
-    """A vocabulary (words, D): the centres of mini-batch k-means on the sample (M, D) [Sculley 2010]."""
+    """A vocabulary (words, D): the centres of mini-batch k-means on the sample (M, D) [Sculley 2010].
+
+    Args:
+        sample: descriptors (M, D).
+        words: number of words.
+        seed: random seed.
+        rounds: number of passes over the sample.
+        progress: called with the number of images done and of all.
+
+    Returns:
+        float32 (words, D).
+    """
     from sklearn.cluster import MiniBatchKMeans
 
     _enough(sample, words, "words")
@@ -53,7 +64,18 @@ class Mixture:
 def learn_mixture(
     sample: Floats, components: int, *, seed: int, rounds: int = 40, progress: Progress | None = None
 ) -> Mixture:
-    """Fit a mixture to the sample (M, D) by expectation-maximisation, begun from k-means."""
+    """Fit a mixture to the sample (M, D) by expectation-maximisation, begun from k-means.
+
+    Args:
+        sample: descriptors (M, D).
+        components: number of Gaussians.
+        seed: random seed.
+        rounds: maximum number of iterations.
+        progress: called with the number of images done and of all.
+
+    Returns:
+        Weights, means and variances of the mixture.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
@@ -90,7 +112,15 @@ def _enough(sample: Floats, needed: int, what: str) -> None:
 
 
 def words_of(local: torch.Tensor, vocabulary: torch.Tensor) -> torch.Tensor:
-    """Number of the nearest word of each descriptor: (N, R, C, D), (K, D) -> (N, R, C)."""
+    """Number of the nearest word of each descriptor: (N, R, C, D), (K, D) -> (N, R, C).
+
+    Args:
+        local: descriptors (N, R, C, D).
+        vocabulary: words (K, D).
+
+    Returns:
+        int64 (N, R, C).
+    """
     score = local @ vocabulary.T - vocabulary.square().sum(1) / 2  # highest where the distance is lowest
     return score.argmax(-1)
 
@@ -100,6 +130,14 @@ def pyramid(words: torch.Tensor, size: int, levels: int = 3) -> torch.Tensor:
 
     (N, R, C) -> (N, size (4**levels - 1) / 3). Level l counts with weight 1/2**(L - l + 1), level 0 with 1/2**L, where
     L is levels - 1, so that coinciding in a finer grid counts more; every level's shares add up to 1 before that.
+
+    Args:
+        words: word numbers (N, R, C).
+        size: number of words in the vocabulary.
+        levels: number of levels, at least 1.
+
+    Returns:
+        float32 (N, size (4**levels - 1) / 3).
     """
     n, rows, columns = words.shape
     grid = 2 ** (levels - 1)
@@ -116,6 +154,12 @@ def pyramid_of_counts(counts: torch.Tensor) -> torch.Tensor:
     """The pyramid from counts in the cells of its finest grid: (N, 2**L, 2**L, size) -> (N, size (4**(L + 1) - 1) / 3).
 
     An image without any word gives zeros.
+
+    Args:
+        counts: counts (N, 2**L, 2**L, size).
+
+    Returns:
+        float32 (N, size (4**(L + 1) - 1) / 3).
     """
     n, side = counts.shape[:2]
     finest = side.bit_length() - 1
@@ -135,6 +179,16 @@ def fisher_pyramid(
     """Improved Fisher vectors of each cell of 1, 2x2, 4x4, ... grids, side by side, of length 1 together.
 
     local (N, R, C, D) -> (N, (K + 2 K D) (4**levels - 1) / 3). A cell without descriptors gives zeros.
+
+    Args:
+        local: descriptors (N, R, C, D).
+        weights: weights of the mixture (K,).
+        means: means of the mixture (K, D).
+        variances: variances of the mixture (K, D).
+        levels: number of levels, at least 1.
+
+    Returns:
+        float32 (N, (K + 2 K D) (4**levels - 1) / 3).
     """
     size = len(weights) * (2 * local.shape[3] + 1)
     parts = [
@@ -157,7 +211,17 @@ def fisher(
     """Fisher vectors [Perronnin, Sánchez, Mensink 2010]: how the mixture would have to change to explain each image.
 
     local (N, R, C, D) -> (N, K + 2 K D): gradients of the log-likelihood by weights, means and deviations, each by its
-    Fisher information, in scikit-image's order and signs. improved: signed square root, then length 1.
+    Fisher information, in scikit-image's order and signs.
+
+    Args:
+        local: descriptors (N, R, C, D).
+        weights: weights of the mixture (K,).
+        means: means of the mixture (K, D).
+        variances: variances of the mixture (K, D).
+        improved: signed square root, then length 1.
+
+    Returns:
+        float32 (N, K + 2 K D).
     """
     x = local.flatten(1, 2)  # (N, P, D)
     count = x.shape[1]

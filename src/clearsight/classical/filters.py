@@ -40,7 +40,17 @@ brighter to the right: it answers to vertical edges. `gaussian` is the binomial 
 
 
 def gaussian(sigma: float) -> Floats:
-    """A Gaussian kernel of standard deviation sigma pixels, cut at 4 sigma, summing to 1: (2 r + 1, 2 r + 1)."""
+    """A Gaussian kernel of standard deviation sigma pixels, cut at 4 sigma, summing to 1: (2 r + 1, 2 r + 1).
+
+    Args:
+        sigma: standard deviation in pixels, above 0.
+
+    Returns:
+        float64 (2 r + 1, 2 r + 1), sums to 1.
+
+    Raises:
+        ConfigError: sigma is out of range.
+    """
     if not sigma > 0 or not math.isfinite(sigma):
         raise ConfigError("a Gaussian needs a width", found=f"sigma {sigma}", expected="a number above 0")
     reach = max(1, int(4 * sigma + 0.5))
@@ -51,7 +61,21 @@ def gaussian(sigma: float) -> Floats:
 
 
 def kernel(text: str) -> Floats:
-    """A kernel from what is typed: a name of `KERNELS`, `gaussian:SIGMA`, or numbers such as "0,1,0;1,-4,1;0,1,0"."""
+    """A kernel from what is typed: a name of `KERNELS`, `gaussian:SIGMA`, or numbers such as "0,1,0;1,-4,1;0,1,0".
+
+    Args:
+        text: name of a kernel, `gaussian:SIGMA`, or numbers with commas between columns and semicolons between rows.
+
+    Returns:
+        float64 (h, w).
+
+    Raises:
+        ConfigError: the text is no kernel.
+
+    Example:
+        >>> kernel("0,1,0;1,-4,1;0,1,0").shape
+        (3, 3)
+    """
     if text in KERNELS:
         return KERNELS[text]
     name, _, number = text.partition(":")
@@ -72,13 +96,35 @@ def kernel(text: str) -> Floats:
 
 
 def correlate(image: ArrayLike, kernel: ArrayLike, padding: str = "zero") -> Floats:
-    """(f * k)[y, x] = sum over i, j of f[y + i - a, x + j - b] k[i, j], with (a, b) the kernel's middle, size // 2."""
+    """(f * k)[y, x] = sum over i, j of f[y + i - a, x + j - b] k[i, j], with (a, b) the kernel's middle, size // 2.
+
+    Args:
+        image: array (H, W) or (H, W, C).
+        kernel: array (h, w).
+        padding: "zero", "reflect" or "replicate".
+
+    Returns:
+        float64, same shape as the image.
+
+    Example:
+        >>> correlate([[0.0, 1.0, 0.0]], [[1.0, 2.0, 3.0]], padding="zero").tolist()
+        [[3.0, 2.0, 1.0]]
+    """
     k = _checked(kernel)
     return _slide(image, k, (k.shape[0] // 2, k.shape[1] // 2), padding)
 
 
 def convolve(image: ArrayLike, kernel: ArrayLike, padding: str = "zero") -> Floats:
-    """(f * k)[y, x] = sum over i, j of f[y - i + a, x - j + b] k[i, j]: correlation with the kernel turned by 180°."""
+    """(f * k)[y, x] = sum over i, j of f[y - i + a, x - j + b] k[i, j]: correlation with the kernel turned by 180°.
+
+    Args:
+        image: array (H, W) or (H, W, C).
+        kernel: array (h, w).
+        padding: "zero", "reflect" or "replicate".
+
+    Returns:
+        float64, same shape as the image.
+    """
     k = _checked(kernel)
     return _slide(image, k[::-1, ::-1], ((k.shape[0] - 1) // 2, (k.shape[1] - 1) // 2), padding)
 
@@ -89,13 +135,32 @@ def joined(first: ArrayLike, second: ArrayLike) -> Floats:
     (f * first) * second = f * (first * second). At the border the two differ, as far in as the first kernel reaches:
     there the second one sees the padding of a filtered image, not the filtered padding of the image. With
     padding "valid" they are the same everywhere.
+
+    Args:
+        first: kernel (h1, w1), odd sides.
+        second: kernel (h2, w2), odd sides.
+
+    Returns:
+        float64 (h1 + h2 - 1, w1 + w2 - 1).
+
+    Example:
+        >>> joined([[1, 1, 1]], [[1, 0, -1]]).tolist()
+        [[1.0, 1.0, 0.0, -1.0, -1.0]]
     """
     a, b = _checked(first), _checked(second)
     return np.asarray(signal.convolve2d(a, b))
 
 
 def sobel(image: ArrayLike, padding: str = "reflect") -> Floats:
-    """Magnitude of the gradient: the square root of sobel-x squared plus sobel-y squared."""
+    """Magnitude of the gradient: the square root of sobel-x squared plus sobel-y squared.
+
+    Args:
+        image: array (H, W) or (H, W, C).
+        padding: "zero", "reflect" or "replicate".
+
+    Returns:
+        float64, same shape as the image, at least 0.
+    """
     return np.hypot(correlate(image, KERNELS["sobel-x"], padding), correlate(image, KERNELS["sobel-y"], padding))
 
 

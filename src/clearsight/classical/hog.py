@@ -16,10 +16,23 @@ from clearsight.errors import DataError
 def hog(x: torch.Tensor, orientations: int = 9, cell: int = 8, block: int = 2) -> torch.Tensor:
     """Descriptors (N, rows * columns * block² * orientations) of images (N, C, H, W).
 
-    cell: side in pixels. block: side in cells; blocks overlap by all but one cell and are normalised by L2-Hys: L2, cut
-    at 0.2, L2 again. Pixels that fill no cell are left out on the right and below. Of several channels each pixel takes
-    the one with the largest gradient. The values are those of `skimage.feature.hog`. Raises DataError for images
-    smaller than a block.
+    Args:
+        x: images (N, C, H, W), float32 in [0, 1].
+        orientations: number of orientation bins over 180°.
+        cell: side in pixels.
+        block: side in cells; blocks overlap by all but one cell and are normalised by L2-Hys: L2, cut at 0.2, L2 again.
+            Pixels that fill no cell are left out on the right and below. Of several channels each pixel takes the one
+            with the largest gradient. The values are those of `skimage.feature.hog`.
+
+    Returns:
+        float32 (N, rows * columns * block² * orientations).
+
+    Raises:
+        DataError: images smaller than a block.
+
+    Example:
+        >>> hog(torch.zeros(2, 1, 32, 32)).shape
+        torch.Size([2, 324])
     """
     height, width = x.shape[2] // cell, x.shape[3] // cell
     if min(height, width) < block:
@@ -42,6 +55,14 @@ def cell_histograms(x: torch.Tensor, orientations: int, cell: int) -> torch.Tens
     """Gradient magnitude per orientation, averaged over each cell: (N, C, H, W) -> (N, orientations, H/cell, W/cell).
 
     Orientations are unsigned: bin i holds angles from i to i + 1 times 180°/orientations.
+
+    Args:
+        x: images (N, C, H, W), float32 in [0, 1].
+        orientations: number of orientation bins over 180°.
+        cell: side of a cell in pixels.
+
+    Returns:
+        float32 (N, orientations, H / cell, W / cell).
     """
     down, right = gradients(x)
     magnitude = (down.square() + right.square()).sqrt()
@@ -59,7 +80,14 @@ def cell_histograms(x: torch.Tensor, orientations: int, cell: int) -> torch.Tens
 
 
 def gradients(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Differences of the neighbours, downwards and to the right, 0 at the border: each (N, C, H, W)."""
+    """Differences of the neighbours, downwards and to the right, 0 at the border: each (N, C, H, W).
+
+    Args:
+        x: images (N, C, H, W), float32 in [0, 1].
+
+    Returns:
+        Vertical and horizontal differences, each (N, C, H, W).
+    """
     down, right = torch.zeros_like(x), torch.zeros_like(x)
     down[:, :, 1:-1] = x[:, :, 2:] - x[:, :, :-2]
     right[:, :, :, 1:-1] = x[:, :, :, 2:] - x[:, :, :, :-2]

@@ -35,7 +35,7 @@ class KeyPoints:
 def sift(image: ArrayLike, limit: int = 0) -> KeyPoints:
     """SIFT key points [Lowe 2004] of an image (H, W) or (H, W, 3), values in [0, 1] or uint8, by OpenCV.
 
-    limit: keep the strongest so many, 0 for all. An image without any gives K = 0.
+    limit: number of the strongest to keep, 0 for all. An image without any gives K = 0.
     """
     found, vectors = cv2.SIFT.create(nfeatures=limit).detectAndCompute(as_gray(image), None)
     if not found:

@@ -24,9 +24,25 @@ class Match:
 def match(image: ArrayLike, template: ArrayLike, *, normalised: bool = True) -> Match:
     """Slide the template over the image, both (H, W) or (H, W, 3), and take the place with the highest score.
 
-    normalised: the correlation coefficient of template and window, from -1 to 1, which brightness and contrast leave
-    alone; a window or template without any contrast scores 0. Otherwise the raw cross-correlation, the sum of products,
-    which prefers bright places to right ones.
+    Args:
+        image: image to search, (H, W) or (H, W, 3).
+        template: image to find, not larger, with as many channels.
+        normalised: the correlation coefficient of template and window, from -1 to 1, which brightness and contrast
+            leave alone; a window or template without any contrast scores 0. Otherwise the raw cross-correlation, the
+            sum of products, which prefers bright places to right ones.
+
+    Returns:
+        The best position and the score of every position.
+
+    Raises:
+        DataError: the template does not fit into the image, or has no contrast.
+
+    Example:
+        >>> image = np.zeros((8, 8))
+        >>> image[2:4, 5:7] = [[1, 0.5], [0.2, 0]]
+        >>> found = match(image, image[2:4, 5:7])
+        >>> found.row, found.column
+        (2, 5)
     """
     f, t = _checked(image, template, 1.0)
     if not normalised:
@@ -52,7 +68,9 @@ def checked_pair(
 def _checked(image: ArrayLike, template: ArrayLike, smallest: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     f, t = np.asarray(image, np.float32), np.asarray(template, np.float32)
     if f.ndim != t.ndim or f.ndim not in (2, 3) or (f.ndim == 3 and f.shape[2] != t.shape[2]):
-        raise DataError("image and template are of different kinds", found=f"shapes {f.shape} and {t.shape}")
+        raise DataError(
+            "image and template have different numbers of channels", found=f"shapes {f.shape} and {t.shape}"
+        )
     if smallest * t.shape[0] > f.shape[0] or smallest * t.shape[1] > f.shape[1]:
         raise DataError(
             "the template is larger than the image",

@@ -34,9 +34,16 @@ def surf(
 ) -> KeyPoints:
     """Key points and descriptors (K, 64) of an image (H, W) or (H, W, 3), values in [0, 1] or uint8.
 
-    threshold: smallest determinant of the Hessian, of an image in [0, 1]. upright: leave out the orientation (U-SURF),
-    for pictures that are not turned. limit: keep the strongest so many, 0 for all. An image without any gives K = 0.
-    Scales are the paper's, 1.2 for the filter of 9 pixels: three quarters of a blob's standard deviation.
+    Args:
+        image: array (H, W) or (H, W, 3), in [0, 1] or uint8.
+        threshold: smallest determinant of the Hessian, of an image in [0, 1].
+        octaves: number of octaves, at least 1.
+        upright: leave out the orientation (U-SURF), for pictures that are not turned.
+        limit: number of the strongest to keep, 0 for all. An image without any gives K = 0. Scales: the paper's, 1.2 is
+            the filter of 9 pixels: three quarters of a blob's standard deviation.
+
+    Returns:
+        The key points, strongest first, with descriptors (K, 64).
     """
     total = integral(as_gray(image) / 255.0)
     found = [point for octave in range(octaves) for point in _maxima(total, octave, threshold)]
@@ -51,14 +58,32 @@ def surf(
 
 
 def integral(image: NDArray[np.float64]) -> Floats:
-    """Sums over everything above and to the left: (H, W) -> (H + 1, W + 1), total[y, x] = sum of image[:y, :x]."""
+    """Sums over everything above and to the left: (H, W) -> (H + 1, W + 1), total[y, x] = sum of image[:y, :x].
+
+    Args:
+        image: array (H, W).
+
+    Returns:
+        float64 (H + 1, W + 1).
+    """
     out = np.zeros((image.shape[0] + 1, image.shape[1] + 1))
     out[1:, 1:] = image.cumsum(0).cumsum(1)
     return out
 
 
 def box(total: Floats, top: NDArray[np.int64], left: NDArray[np.int64], height: int, width: int) -> Floats:
-    """Sums of rectangles of one size, parts beyond the border counting nothing; top and left broadcast."""
+    """Sums of rectangles of one size, parts beyond the border counting nothing; top and left broadcast.
+
+    Args:
+        total: integral image (H + 1, W + 1).
+        top: first rows.
+        left: first columns.
+        height: height of the rectangles in pixels.
+        width: width of the rectangles in pixels.
+
+    Returns:
+        float64, of the shape that `top` and `left` broadcast to.
+    """
     y0, y1 = (np.clip(v, 0, total.shape[0] - 1) for v in (top, top + height))
     x0, x1 = (np.clip(v, 0, total.shape[1] - 1) for v in (left, left + width))
     return np.asarray(total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0])
@@ -69,6 +94,15 @@ def hessian(total: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64], 
 
     Lobes are a third of the side; second derivatives are weighted 1, -2, 1, mixed ones 1, -1, 1, -1, and the answer is
     per pixel of the filter. 0.9 balances the mixed term. Filters that leave the image answer 0.
+
+    Args:
+        total: integral image (H + 1, W + 1).
+        rows: rows of the filters' centres.
+        columns: columns of the filters' centres.
+        side: side of the filter in pixels.
+
+    Returns:
+        float64 (len(rows), len(columns)).
     """
     y, x, lobe, reach = rows[:, None], columns[None, :], side // 3, side // 2
     wide = 2 * lobe - 1  # across the direction of the derivative

@@ -10,7 +10,9 @@ from clearsight.console import terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", help="the labelled images")
+    parser.add_argument(
+        "data", metavar="DATA", help="labelled images: a folder, a table, an archive or a built-in name"
+    )
     add_config(parser, "data")
     parser.add_argument("--seed", type=int, default=None, metavar="N", help="random seed of the splits (default: 0)")
 

@@ -1,7 +1,7 @@
 """Train models from colour histograms to fine-tuned networks on one split, rank them, and recommend one.
 
 The ranking uses the validation images; the test images are evaluated once, when all models are trained. The same
-command goes on with a comparison that was interrupted. Every model is kept in OUT/candidates/NAME
+command resumes a comparison that was interrupted. Every model is kept in OUT/candidates/NAME
 and used like any other run.
 """
 
@@ -16,14 +16,16 @@ from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", help="the labelled images")
+    parser.add_argument(
+        "data", metavar="DATA", help="labelled images: a folder, a table, an archive or a built-in name"
+    )
     parser.add_argument(
         "--candidates",
         metavar="NAME,...",
-        help="models to compare, names of --model, such as hog+svm,resnet8 (default: all that suit the images)",
+        help="models to compare, by their --model names, such as hog+svm,resnet8 (default: all that suit the images)",
     )
     parser.add_argument(
-        "--images", type=int, metavar="N", help="number of images to compare on, approximately (default: all)"
+        "--images", type=int, metavar="N", help="approximate number of images to compare on (default: all)"
     )
     parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: runs/NAME-leaderboard)")
     parser.add_argument(
@@ -38,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folds", type=int, metavar="N", help="number of cross-validation folds (default: 5, or 10 for many images)"
     )
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+    )
     parser.add_argument("--device", metavar="WORD", help="device for training: auto, cpu, cuda (default: auto)")
 
 

@@ -1,4 +1,4 @@
-"""Say why a run does not learn: verdict, evidence, and the command that cures it.
+"""Say why a run does not learn: verdict, evidence, and the command that fixes it.
 
 TARGET is a folder written by `clearsight train`, whose saved diagnosis is shown, or labelled images, on which a network
 is then trained for a minute at most. The exit code is 0 with or without faults; `--json` lists them.
@@ -17,6 +17,7 @@ from clearsight.console import terminal
 from clearsight.disk import read_within
 from clearsight.errors import BundleError, ConfigError
 from clearsight.train.config import TrainConfig
+from clearsight.wording import percent
 
 if TYPE_CHECKING:
     from clearsight.diagnosis import Diagnosis
@@ -26,7 +27,7 @@ SAVED = "diagnosis.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", nargs="?", help="a run's folder, or labelled images")
+    parser.add_argument("target", metavar="TARGET", nargs="?", help="folder of a run, or labelled images")
     add_config(parser)
 
 
@@ -93,7 +94,7 @@ def words_of(diagnosis: Diagnosis) -> str:
     lines = [
         f"{facts['steps']:.0f} steps"
         + (f", loss {loss:.3g} (chance {facts['loss_of_chance']:.3g})" if _known(loss) else ", loss not a number")
-        + (f", validation accuracy {accuracy:.1%} (chance {chance:.1%})" if _known(accuracy) else "")
+        + (f", validation accuracy {percent(accuracy)} (chance {percent(chance)})" if _known(accuracy) else "")
     ]
     if diagnosis.healthy:
         lines.append(diagnosis.summary)

@@ -10,23 +10,31 @@ from clearsight.console import terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="other labelled images (default: the run's test split)")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: the test split of the run)")
     parser.add_argument(
         "--group-by", action="append", default=[], metavar="COLUMN",
-        help="also score the images of each value of a column of the table, such as site; may be given several times",
+        help="column of the table, such as site, for whose values scores are also reported; may be given several "
+        "times (default: none)",
     )  # fmt: skip
     parser.add_argument(
-        "--include-training", action="store_true", help="also evaluate images that the model was trained on"
+        "--include-training",
+        action="store_true",
+        help="also evaluate images that the model was trained on (default: no)",
     )
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+    )
     parser.add_argument(
         "--tta",
         metavar="NAME",
-        help="also evaluate with test-time augmentation: mirror, flips, turns, shifts, ten",
+        help="also evaluate with test-time augmentation: mirror, flips, turns, shifts, ten (default: none)",
     )
     parser.add_argument(
-        "--with", dest="others", metavar="RUN,...", help="other models to compare on the same images, and to join"
+        "--with",
+        dest="others",
+        metavar="RUN,...",
+        help="other models to compare on the same images and to average with this one (default: none)",
     )
 
 

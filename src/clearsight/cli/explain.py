@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clearsight.cli.options import image_files, print_json
 from clearsight.console import terminal
-from clearsight.errors import ConfigError
+from clearsight.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from clearsight.predictor import Predictor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
     parser.add_argument(
         "--method", metavar="NAME",
@@ -27,19 +32,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--target", metavar="CLASS", help="class to explain (default: the predicted one)")
     parser.add_argument(
-        "--layer", metavar="NAME", help="layer of grad-cam (default: the last with 16 places, or all that a head sees)"
+        "--layer",
+        metavar="NAME",
+        help="layer of grad-cam (default: the last with at least 16 positions, or the input of the head)",
     )
     parser.add_argument(
-        "--samples", type=int, metavar="N", help="noisy copies or steps (default: 50), coalitions (default: 500)"
+        "--samples",
+        type=int,
+        metavar="N",
+        help="number of noisy copies or steps (default: 50) or of coalitions (default: 500)",
     )
     parser.add_argument(
         "--noise", type=float, metavar="X", help="noise of smoothgrad, as a share of the pixel range (default: 0.1)"
     )
-    parser.add_argument("--window", type=int, metavar="N", help="side of the square of occlusion in pixels")
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="side of the occluding square in pixels (default: an eighth of the image)",
+    )
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="batch size, in images (default: 16)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the noise (default: 0)")
-    parser.add_argument("--fast", action="store_true", help="do not measure faithfulness")
+    parser.add_argument("--fast", action="store_true", help="skip the measurement of faithfulness (default: no)")
     parser.add_argument("--out", metavar="FOLDER", default="explained", help="folder to write (default: explained)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files of an earlier result there (default: no)"
+    )
 
 
 USES = {
@@ -51,7 +69,7 @@ USES = {
 """Options, and the methods they say something to."""
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
     for option, methods in USES.items():
         if getattr(arguments, option) is not None and arguments.method not in (None, *methods, "all"):
             ways = " or ".join((*methods, "all"))
@@ -61,12 +79,15 @@ def run(arguments: argparse.Namespace) -> None:
         from clearsight.api.explain import explain
         from clearsight.explanation import Settings
         from clearsight.explanation.results import image_lines
+        from clearsight.runs.load import load_predictor
 
         given = {name: getattr(arguments, name) for name in USES if getattr(arguments, name) is not None}
         settings = Settings(batch=arguments.batch_size, seed=arguments.seed, **given)
+        predictor = load_predictor(arguments.run)
+        paths, failed = _readable(predictor, paths)
         found = explain(
-            arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
-            faithfulness=not arguments.fast, out=arguments.out, overwrite=True, console=console,
+            predictor, paths, method=arguments.method, target=arguments.target, settings=settings,
+            faithfulness=not arguments.fast, out=arguments.out, overwrite=arguments.overwrite, console=console,
         )  # fmt: skip
     folder = Path(arguments.out).expanduser()
     pictures = [folder / f"{stem}.{found.method}.png" for stem in found.stems]
@@ -76,8 +97,27 @@ def run(arguments: argparse.Namespace) -> None:
             for maps, picture in zip(found.by_image, pictures, strict=True)
             for one in maps
         ]
-        print_json({"explanations": rows})
-        return
-    for maps, picture in zip(found.by_image, pictures, strict=True):
+        print_json({"explanations": rows, "failed": failed})
+    for maps, picture in () if arguments.json else zip(found.by_image, pictures, strict=True):
         first, *others = image_lines(maps)
         print("\n".join([first, f"    drawn in {os.path.relpath(picture)}", *others]))
+    for why in failed.values():
+        print(f"clearsight: {why}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _readable(predictor: Predictor, paths: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The files that the model can read, and of the others why it cannot; ImageError where it can read none."""
+    from clearsight.data.pixels import read_bytes
+
+    good, failed = [], {}
+    for path in paths:
+        try:
+            predictor.decoded(read_bytes(Path(path)), path)
+            good.append(path)
+        except ImageError as error:
+            failed[path] = str(error)
+            first = error
+    if not good:
+        raise first
+    return good, failed

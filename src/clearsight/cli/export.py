@@ -16,20 +16,32 @@ from clearsight.console import terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: its own test split)")
-    parser.add_argument("--format", default="onnx", metavar="WORD", help="onnx, openvino or torch (default: onnx)")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: the test split of the run)")
     parser.add_argument(
-        "--quantize", metavar="WORD", help="int8: eight-bit integers inside, calibrated on the training images"
+        "--format", default="onnx", metavar="WORD", help="file format: onnx, openvino or torch (default: onnx)"
     )
     parser.add_argument(
-        "--fixed-size", action="store_true", help="take images of the working size alone: no resize rule in the graph"
+        "--quantize",
+        metavar="WORD",
+        help="int8: eight-bit integer arithmetic, calibrated on the training images (default: none)",
+    )
+    parser.add_argument(
+        "--fixed-size",
+        action="store_true",
+        help="accept images of the working size only: the graph does not resize (default: no)",
     )
     parser.add_argument(
         "--images", type=int, default=256, metavar="N", help="number of images to compare on (default: 256)"
     )
-    parser.add_argument("--out", metavar="FILE", help="file to write (default: RUN/export/model.onnx and the like)")
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="file to write (default: RUN/export/model.onnx, or .xml or .pt2 for the other formats)",
+    )
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -15,20 +15,25 @@ from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", metavar="IMAGE", help="a picture")
-    parser.add_argument("--kernel", required=True, metavar="KERNEL", help="a name, or numbers")
+    parser.add_argument("image", metavar="IMAGE", help="image to filter")
+    parser.add_argument("--kernel", required=True, metavar="KERNEL", help="name of a kernel, or its numbers")
     parser.add_argument(
         "--then",
         metavar="KERNEL",
-        help="a second kernel; the two are joined into one, and where that differs from filtering twice is drawn too",
+        help="second kernel, which is combined with the first; the difference from filtering twice is drawn too "
+        "(default: none)",
     )
     parser.add_argument(
         "--padding", default="reflect", choices=("zero", "reflect", "replicate", "valid"),
-        help="what lies beyond the border; valid: nothing, and the picture shrinks by the kernel's reach "
+        help="padding at the border; valid pads nothing, and the image shrinks by the reach of the kernel "
         "(default: reflect)",
     )  # fmt: skip
-    parser.add_argument("--convolve", action="store_true", help="turn the kernel by 180 degrees first; --then does so")
-    parser.add_argument("--out", metavar="FILE", help="picture to write (default: beside IMAGE)")
+    parser.add_argument(
+        "--convolve",
+        action="store_true",
+        help="convolve: rotate the kernel by 180 degrees first, as --then implies (default: no)",
+    )
+    parser.add_argument("--out", metavar="FILE", help="image file to write (default: next to IMAGE)")
 
 
 def run(arguments: argparse.Namespace) -> None:

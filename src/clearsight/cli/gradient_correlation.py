@@ -17,19 +17,26 @@ from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", metavar="MODEL", nargs="*", help="networks to measure between two images")
     parser.add_argument(
-        "--between", metavar="IMAGE", nargs=2, help="the two images (default: a 0 and a 1 of the built-in digits)"
+        "models",
+        metavar="MODEL",
+        nargs="*",
+        help="networks to measure between two images (default: dense networks of several depths)",
+    )
+    parser.add_argument(
+        "--between", metavar="IMAGE", nargs=2, help="two image files (default: a 0 and a 1 of the built-in digits)"
     )
     parser.add_argument("--img-size", type=int, metavar="N", help="side of the images in pixels (default: 32)")
-    parser.add_argument("--depths", metavar="N,...", help="hidden layers of the dense networks (default: 2,10,24,50)")
+    parser.add_argument(
+        "--depths", metavar="N,...", help="numbers of hidden layers of the dense networks (default: 2,10,24,50)"
+    )
     parser.add_argument(
         "--networks", type=int, default=10, metavar="N", help="number of networks to average (default: 10)"
     )
     parser.add_argument(
         "--points", type=int, default=256, metavar="N", help="number of inputs on the line (default: 256)"
     )
-    parser.add_argument("--lags", type=int, default=15, metavar="N", help="longest lag, in points (default: 15)")
+    parser.add_argument("--lags", type=int, default=15, metavar="N", help="maximum lag in points (default: 15)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the networks (default: 0)")
     parser.add_argument(
         "--out",

@@ -14,16 +14,25 @@ from clearsight.console import terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="images (default: those it was trained on)")
-    parser.add_argument("--kind", default="exact", choices=("exact", "ivfpq"), help="exact, or in a few bytes an image")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="images to index (default: the training images)")
+    parser.add_argument(
+        "--kind",
+        default="exact",
+        choices=("exact", "ivfpq"),
+        help="exact distances, or ivfpq, compressed to a few bytes per image (default: exact)",
+    )
     parser.add_argument("--bytes", type=int, default=32, metavar="N", help="bytes per image in ivfpq (default: 32)")
-    parser.add_argument("--layer", default="", metavar="NAME", help="layer to take (default: the features of the head)")
+    parser.add_argument(
+        "--layer", default="", metavar="NAME", help="layer of the features (default: the input of the head)"
+    )
     parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/index)")
     parser.add_argument(
-        "-k", type=int, default=10, metavar="N", help="neighbours per image in the evaluation (default: 10)"
+        "-k", type=int, default=10, metavar="N", help="number of neighbours per image in the evaluation (default: 10)"
     )
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -16,25 +16,36 @@ from clearsight.console import terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="its images, if they have moved")
-    parser.add_argument("--against", metavar="RUN", nargs="+", default=[], help="runs to plot beside it, on one scale")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: those of the run)")
+    parser.add_argument(
+        "--against",
+        metavar="RUN",
+        nargs="+",
+        default=[],
+        help="runs to plot for comparison, on the same scale (default: none)",
+    )
     parser.add_argument(
         "--weights", default="auto", choices=("auto", "head", "all"),
-        help="which ones move: a probe's head, or all (default: the head where only that was trained)",
+        help="weights to perturb (default: the head if only the head was trained, otherwise all)",
     )  # fmt: skip
     parser.add_argument(
         "--images", type=int, metavar="N", help="maximum number of images per split (default: 256, fewer if costly)"
     )
     parser.add_argument(
-        "--points", type=int, metavar="N", help="points per side of the plane, odd (default: 21, fewer if costly)"
+        "--points",
+        type=int,
+        metavar="N",
+        help="number of points per side of the plane, odd (default: 21, fewer if costly)",
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="batch size, in images (default: 64)")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="random seed of directions and images (default: 0)"
     )
     parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/landscape)")
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -15,42 +15,56 @@ from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files or folders of images")
     parser.add_argument(
         "--method", default="auto", metavar="NAME", help="auto, cam or window (default: auto, cam where there are maps)"
     )
     parser.add_argument(
-        "--target", action="append", metavar="CLASS", help="class to look for; may be given again (default: the answer)"
+        "--target",
+        action="append",
+        metavar="CLASS",
+        help="class to locate; may be given several times (default: the predicted one)",
     )
     parser.add_argument(
         "--threshold", type=float, metavar="X",
-        help="least probability of a class, 0 to 1 (default: none for cam, 0.5 for windows, a label's own threshold)",
+        help="minimum probability of a class, 0 to 1 (default: none for cam, 0.5 for windows, a label's own threshold)",
     )  # fmt: skip
     parser.add_argument(
         "--share", type=float, default=0.5, metavar="X",
-        help="of a map's maximum from which a place belongs to the class (default: 0.5)",
+        help="threshold of a mask as a share of the map's maximum, 0 to 1 (default: 0.5)",
     )  # fmt: skip
     parser.add_argument(
         "--iou",
         type=float,
         default=0.3,
         metavar="X",
-        help="windows: overlap from which two boxes are of one thing (default: 0.3)",
+        help="overlap (IoU) above which two windows show the same object, 0 to 1 (default: 0.3)",
     )
-    parser.add_argument("--layer", default="", metavar="NAME", help="layer of the maps (default: the last with maps)")
+    parser.add_argument(
+        "--layer", default="", metavar="NAME", help="layer of the maps (default: the last that has maps)"
+    )
     parser.add_argument(
         "--scales",
         metavar="X,...",
-        help="windows: by which they see the image enlarged or made smaller (default: 1, 0.7, 0.5, ...)",
+        help="scales of the image that windows are taken from (default: 1,0.7,0.5,...)",
     )
     parser.add_argument(
-        "--stride", type=int, metavar="N", help="windows: pixels from one to the next (default: an eighth of one)"
+        "--stride", type=int, metavar="N", help="step between windows in pixels (default: an eighth of a window)"
     )
-    parser.add_argument("--background", metavar="CLASS", help="a class that is no thing, where no --target is named")
-    parser.add_argument("--tight", action="store_true", help="windows: draw boxes closer, by the map within")
-    parser.add_argument("--keep-ood", action="store_true", help="windows: also keep those that are out of distribution")
-    parser.add_argument("--out", metavar="FILE.png", help="picture to write, or a folder (default: IMAGE.located.png)")
+    parser.add_argument(
+        "--background", metavar="CLASS", help="class that is no object, ignored unless it is a --target (default: none)"
+    )
+    parser.add_argument(
+        "--tight", action="store_true", help="shrink the boxes of windows to the map inside (default: no)"
+    )
+    parser.add_argument(
+        "--keep-ood", action="store_true", help="also keep windows that are out of distribution (default: no)"
+    )
+    parser.add_argument("--out", metavar="FILE.png", help="image file or folder to write (default: IMAGE.located.png)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files of an earlier result there (default: no)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -72,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
         out = arguments.out or "."
         found = locate(
             arguments.run, paths, method=arguments.method, target=arguments.target, settings=settings,
-            out=out, overwrite=True, console=console,
+            out=out, overwrite=arguments.overwrite, console=console,
         )  # fmt: skip
     pictures = picture_files([one.image for one in found], out)
     if arguments.json:

@@ -2,7 +2,7 @@
 
 Nothing heavy is imported here; `clearsight --help` starts without torch. What is imported at all is imported inside
 `main`, where Ctrl-C is answered in one line. Exit codes: 0 done, 1 a defect of ours (with
-its traceback), 2 something the user can mend, 130 interrupted.
+its traceback), 2 something the user can correct, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
 COMMANDS = {
     "train": "train and evaluate a classifier on labelled images, and write a report",
@@ -41,7 +41,7 @@ COMMANDS = {
 
 EPILOG = """\
 start here:
-  clearsight train digits                a data set that comes with it, in seconds
+  clearsight train digits                a built-in data set, in seconds
   clearsight train photos/               photos/cat/1.jpg, photos/dog/2.jpg, ...
   clearsight predict runs/photos new.jpg
 """
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(
             "clearsight: interrupted; what was finished is kept, nothing is half-written. "
-            "The same command goes on with a comparison or a search for settings; a training goes on with --resume.",
+            "The same command resumes a comparison or a search for settings; --resume resumes a training.",
             file=sys.stderr,
         )
         return 130
@@ -90,10 +90,13 @@ def _run(argv: list[str]) -> int:
     from clearsight.cli.renamed import renamed_command
     from clearsight.errors import ClearsightError, nearest
 
+    for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding lacks is written as \\u732b, not refused
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if argv and argv[0] in COMMANDS:
             module = import_module(f"clearsight.cli.{argv[0].replace('-', '_')}")
-            code: int | None = module.run(_parsed(module, argv))
+            code: int | None = module.run(_parsed(command_parser(argv[0]), argv))
             sys.stdout.flush()
             return code or 0
         parser = build_parser()
@@ -108,16 +111,14 @@ def _run(argv: list[str]) -> int:
         return 2
 
 
-def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
-    """A command's arguments; ConfigError, not a page of usage, where they are wrong."""
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of a command, as its file describes it."""
     import argparse
-    import re
+    from importlib import import_module
 
-    from clearsight.cli.renamed import renamed_option
-    from clearsight.errors import ConfigError, did_you_mean
-
+    module = import_module(f"clearsight.cli.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(
-        prog=f"clearsight {argv[0]}",
+        prog=f"clearsight {name}",
         description=_filled(module.__doc__ or ""),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -125,10 +126,20 @@ def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
     )
     module.add_arguments(parser)
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object on standard output and nothing else there"
+        "--json", action="store_true", help="print a single JSON object to standard output (default: no)"
     )
-    positional = [_written(action) for action in parser._actions if not action.option_strings]
-    parser.usage = " ".join([parser.prog, *positional, "[options]"])
+    parser.usage = " ".join([parser.prog, *_positional(parser), "[options]"])
+    return parser
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    """A command's arguments; ConfigError, not a page of usage, where they are wrong."""
+    import argparse
+    import re
+
+    from clearsight.cli.renamed import renamed_option
+    from clearsight.errors import ConfigError, did_you_mean
+
     help_hint = f"`{parser.prog} --help` lists the options"
 
     def refuse(message: str) -> NoReturn:
@@ -143,7 +154,7 @@ def _parsed(module: Any, argv: list[str]) -> argparse.Namespace:
     if unknown:
         word = next((w for w in unknown if w.startswith("-")), None)
         if word is None:
-            raise ConfigError(f"{unknown[0]!r} is one too many", expected=" ".join(positional), fix=help_hint)
+            raise ConfigError(f"{unknown[0]!r} is one too many", expected=" ".join(_positional(parser)), fix=help_hint)
         name = word.partition("=")[0]
         hint = renamed_option(name) or did_you_mean(name, parser._option_string_actions)
         raise ConfigError(f"{argv[0]} has no option {name}", fix=hint or help_hint)
@@ -163,6 +174,11 @@ def _filled(text: str) -> str:
         for part in text.strip().split("\n\n")
     ]
     return "\n\n".join(paragraphs)
+
+
+def _positional(parser: argparse.ArgumentParser) -> list[str]:
+    """The arguments without a name, as a usage line writes them."""
+    return [_written(action) for action in parser._actions if not action.option_strings]
 
 
 def _written(action: argparse.Action) -> str:

@@ -22,10 +22,14 @@ OF_ALL = ("scales", "turns", "score", "overlap")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", metavar="IMAGE", help="the picture to look in")
-    parser.add_argument("template", metavar="TEMPLATE", help="the picture to look for")
-    parser.add_argument("--raw", action="store_true", help="the sum of products, not normalised")
-    parser.add_argument("--all", action="store_true", help="every copy, not the best place alone")
+    parser.add_argument("image", metavar="IMAGE", help="image to search")
+    parser.add_argument("template", metavar="TEMPLATE", help="image to search for")
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="use the plain sum of products instead of the normalised correlation (default: no)",
+    )
+    parser.add_argument("--all", action="store_true", help="find every copy, not only the best match (default: no)")
     parser.add_argument(
         "--scales",
         metavar="LOW,HIGH",
@@ -48,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overlap", metavar="X", type=float,
         help="with --all: intersection over union from which two copies are one, 0 to 1 (default: 0.3)",
     )  # fmt: skip
-    parser.add_argument("--out", metavar="FILE", help="picture to write (default: beside IMAGE)")
+    parser.add_argument("--out", metavar="FILE", help="image file to write (default: next to IMAGE)")
 
 
 def run(arguments: argparse.Namespace) -> None:

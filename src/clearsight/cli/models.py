@@ -19,10 +19,21 @@ from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", nargs="?", help="a network, timm/NAME included")
-    parser.add_argument("--img-size", type=int, metavar="N", help="side of the input in pixels")
-    parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
-    parser.add_argument("--channels", type=int, metavar="N", help="channels of the input")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="network to describe; timm/NAME is any network of timm (default: list all)",
+    )
+    parser.add_argument(
+        "--img-size", type=int, metavar="N", help="side of the input in pixels (default: the network's own)"
+    )
+    parser.add_argument(
+        "--classes", type=int, metavar="N", help="number of classes (default: that of the published network)"
+    )
+    parser.add_argument(
+        "--channels", type=int, metavar="N", help="number of input channels, 1 for gray or 3 for colour (default: 3)"
+    )
     add_model_arg(parser)
     parser.add_argument(
         "--layers",

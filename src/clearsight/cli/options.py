@@ -135,12 +135,14 @@ def add_model_arg(parser: argparse.ArgumentParser) -> None:
 
 def add_sample(parser: argparse.ArgumentParser, folder: str) -> None:
     """RUN and DATA of a command that tries a model on some labelled images and writes a folder about it."""
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: its own test split)")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
+    parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: the test split of the run)")
     parser.add_argument("--images", type=int, default=500, metavar="N", help="maximum number of images (default: 500)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     parser.add_argument("--out", metavar="FOLDER", help=f"folder to write (default: {folder})")
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+    )
 
 
 def numbers(text: str, kind: Callable[[str], Number], otherwise: ConfigError) -> list[Number]:

@@ -26,38 +26,40 @@ OPTIONS = ("top", "coverage", "sets", "by_class", "group", "back_off")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="images or WAV files, or folders of them")
-    parser.add_argument("--top", type=int, metavar="N", help="classes or labels to show per image (default: 3)")
+    parser.add_argument(
+        "--top", type=int, metavar="N", help="number of classes or labels to show per image (default: 3)"
+    )
     parser.add_argument(
         "--engine",
         choices=("auto", "torch", "openvino"),
         default="auto",
-        help="what runs the network (default: auto)",
+        help="engine that runs the network (default: auto)",
     )
     parser.add_argument(
         "--coverage", type=float, metavar="X",
-        help="print prediction sets: the classes that hold the true one with this probability, such as 0.9; of "
-        "numbers, how often intervals hold",
+        help="print prediction sets with this coverage, the probability that a set contains the true class, 0 to 1; "
+        "for numbers, that of the intervals (default: no sets)",
     )  # fmt: skip
     parser.add_argument(
         "--sets", choices=("lac", "aps", "raps"),
-        help="print prediction sets by this method: LAC, the smallest on average; APS, larger for harder images; RAPS, "
-        "APS kept small (default: lac)",
+        help="method of the prediction sets: LAC, smallest on average; APS, larger for harder images; RAPS, APS with "
+        "smaller sets (default: lac)",
     )  # fmt: skip
     parser.add_argument(
         "--by-class", action="store_const", const=True,
-        help="print prediction sets whose coverage holds within each class, not only on average",
+        help="print prediction sets whose coverage holds within each class, not only on average (default: no)",
     )  # fmt: skip
     parser.add_argument(
         "--group", metavar="COLUMN=VALUE",
-        help="print prediction sets whose coverage holds within a group that all images belong to: a column of the "
-        "table that the model was trained on and a value in it, such as site=A",
+        help="print prediction sets whose coverage holds within the group that all images belong to: a column of the "
+        "training table and its value, such as site=A (default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--back-off", type=float, metavar="X",
-        help="of a model with a tree of classes: predict the deepest class or parent whose probability is at least "
-        "this, above 0.5 (default: 0.9)",
+        help="minimum probability, 0.5 to 1, of the class or parent predicted by a model with a tree of classes: the "
+        "deepest that reaches it (default: 0.9)",
     )  # fmt: skip
 
 
@@ -69,17 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
     with terminal() as console:
         from clearsight.calibration.prediction_sets import Method
         from clearsight.runs.load import load_predictor
-        from clearsight.tasks.task import COVERAGE, PredictOptions
+        from clearsight.tasks.predict_options import COVERAGE, PredictOptions, check_effect, group_of
 
         predictor = load_predictor(arguments.run, engine=arguments.engine)
         task = predictor.bundle.task
-        given = [name for name in OPTIONS if getattr(arguments, name) is not None]
-        if idle := ["--" + name.replace("_", "-") for name in given if name not in task.predict_options]:
-            raise ConfigError(
-                f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect with this model",
-                found=f"a model of {task.name}",
-                fix="leave that out",
-            )
+        given = ["--" + name.replace("_", "-") for name in OPTIONS if getattr(arguments, name) is not None]
+        check_effect(given, task.predict_options, task.name)
         advance = console.stage("predicting") if len(paths) > 16 else None
         predictions: list[Any] = []
         coverage = COVERAGE if arguments.coverage is None else arguments.coverage
@@ -90,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         asked = coverage if sets_asked else None
         options: dict[str, Any] = {
             "coverage": coverage, "sets": sets, "by_class": by_class, "back_off": back_off,
-            "group": _group(arguments.group),
+            "group": None if arguments.group is None else group_of(arguments.group, "--group"),
         }  # fmt: skip
         failed: dict[str, str] = {}
         try:
@@ -101,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
                     predictions += predictor.predict(path, **options)
                 except ImageError as error:
                     failed[path] = str(error)
+        for note in task.set_notes(PredictOptions(**options)) if sets_asked else ():
+            console.say(f"prediction sets: {note}")
     if arguments.json:
         print_json({"predictions": [asdict(a) for a in predictions], "failed": failed})
     else:
@@ -110,13 +109,3 @@ def run(arguments: argparse.Namespace) -> int:
     for why in failed.values():
         print(f"clearsight: {why}", file=sys.stderr)
     return 2 if failed else 0
-
-
-def _group(words: str | None) -> tuple[str, str] | None:
-    """The column and the value of --group."""
-    if words is None:
-        return None
-    column, sign, value = words.partition("=")
-    if not (sign and column and value):
-        raise ConfigError(f"--group {words} names no group", expected="COLUMN=VALUE, such as site=A")
-    return column, value

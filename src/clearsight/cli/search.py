@@ -13,14 +13,18 @@ from clearsight.console import terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="the model's folder")
-    parser.add_argument("image", metavar="IMAGE", help="the picture to look for")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
+    parser.add_argument("image", metavar="IMAGE", help="image to search for")
     parser.add_argument("-k", type=int, default=10, metavar="N", help="number of images to find (default: 10)")
-    parser.add_argument("--index", metavar="FOLDER", help="the index (default: RUN/index)")
+    parser.add_argument("--index", metavar="FOLDER", help="folder of the index (default: RUN/index)")
     parser.add_argument(
-        "--out", metavar="FILE", help="picture to write (default: IMAGE's name with .similar.png, here)"
+        "--out",
+        metavar="FILE",
+        help="image file to write (default: IMAGE's name with .similar.png, in the working directory)",
     )
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

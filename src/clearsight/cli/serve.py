@@ -23,19 +23,24 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port, 0 for any free one (default: 8000)")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, default=8000, metavar="N", help="port number, 0 for any free port (default: 8000)"
+    )
     parser.add_argument(
         "--token", metavar="WORD",
-        help="what clients must show (default: $CLEARSIGHT_TOKEN, or one is made and printed where --host is named)",
+        help="token that clients must send (default: $CLEARSIGHT_TOKEN; with --host, a new one, which is printed)",
     )  # fmt: skip
     parser.add_argument(
-        "--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network (default: auto)"
+        "--engine",
+        choices=("auto", "torch", "openvino"),
+        default="auto",
+        help="engine that runs the network (default: auto)",
     )
     group = parser.add_argument_group("limits")
     for f in fields(ServeConfig):
-        default = "a thread per core, at most 8" if f.name == "workers" else f"{f.default:g}"
+        default = "one per core, at most 8" if f.name == "workers" else f"{f.default:g}"
         group.add_argument(
             f"--{f.name.replace('_', '-')}", type=type(f.default), default=f.default, metavar=f.metadata["metavar"],
             help=f"{f.metadata['help']} (default: {default})",

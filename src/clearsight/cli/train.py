@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", nargs="?", help="the labelled images")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help="labelled images: a folder, a table, an archive or a built-in name"
+    )
     add_config(parser)
 
 
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     for verdict in finished.diagnosis.verdicts if finished.diagnosis else ():
         command = f"\n  {verdict.command}" if verdict.options else ""
-        print(f"\n{verdict.severity}: {verdict.words}\n  cure: {verdict.fix}{command}")
+        print(f"\n{verdict.severity}: {verdict.words}\n  fix: {verdict.fix}{command}")
     panel = finished.panel
     print(
         f"\n{task.evaluation.headline(finished.metrics['test'], thing, NEW)}\n"
@@ -82,7 +84,7 @@ def _label_issues(run: Run, thing: str) -> str:
     """Label issues, in a line."""
     text = ""
     if run.label_issues and not run.label_issues.found:
-        text += "no label issues found\n"
+        text += "no label flagged as wrong, which is no proof that all are right\n"
     elif run.label_issues:
         n, file = len(run.label_issues.found), os.path.relpath(run.folder / "label_issues.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))

@@ -1,7 +1,7 @@
 """Search for better training options by trying them: rate, batch, decay, optimiser, augmentation, width, depth.
 
 Options given here are fixed and not searched. --folds K scores each trial on K folds in turn instead of on validation
-alone. The study is kept in OUT/study.db: the same command goes on with it. The test images are not touched.
+alone. The study is kept in OUT/study.db: the same command resumes it. The test images are not touched.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
 from clearsight.train.config import TrainConfig, seconds
+from clearsight.wording import percent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", nargs="?", help="the labelled images")
+    parser.add_argument(
+        "data", metavar="DATA", nargs="?", help="labelled images: a folder, a table, an archive or a built-in name"
+    )
     parser.add_argument(
         "--trials",
         type=int,
         default=30,
         metavar="N",
-        help="settings in the study, those of earlier searches with the same options included (default: 30)",
+        help="number of trials, those of earlier searches with the same options included (default: 30)",
     )
     add_config(parser)
 
@@ -69,6 +72,6 @@ def run(arguments: argparse.Namespace) -> None:
     on = "validation" if found.folds == 1 else f"{found.folds} folds (mean and standard deviation)"
     print(
         f"\nbest of {len(found.trials)}: log loss {loss}, accuracy {right} on {on}\n"
-        + "".join(f"  {share:4.0%}  {option}\n" for option, share in list(found.importance.items())[:5])
+        + "".join(f"  {percent(share, 0):>5}  {option}\n" for option, share in list(found.importance.items())[:5])
         + f"\n  report   {page}\n  next     {command}"
     )

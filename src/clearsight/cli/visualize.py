@@ -20,7 +20,7 @@ from clearsight.console import terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a trained model's folder")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained model")
     parser.add_argument(
         "image", metavar="IMAGE", nargs="?", help="image for maps and inversion (default: a training image)"
     )
@@ -33,24 +33,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="layer of maps, patches and inversion; `list` shows the names (default: several)",
     )  # fmt: skip
     parser.add_argument(
-        "--unit", type=int, action="append", default=[], metavar="N", help="unit of the layer, by number; repeatable"
+        "--unit",
+        type=int,
+        action="append",
+        default=[],
+        metavar="N",
+        help="index of the unit in the layer; may be given several times (default: the strongest)",
     )
     parser.add_argument(
         "--class", dest="classes", action="append", default=[], metavar="CLASS",
-        help="class to visualise; repeatable (default: all, or the most probable for the image)",
+        help="class to visualise; may be given several times (default: all, or the most probable for the image)",
     )  # fmt: skip
-    parser.add_argument("--modes", type=int, default=3, metavar="N", help="images per class (default: 3)")
+    parser.add_argument("--modes", type=int, default=3, metavar="N", help="number of images per class (default: 3)")
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="optimisation steps (default: 64 for class images, 100 for inversion)"
+        "--steps",
+        type=int,
+        metavar="N",
+        help="number of optimisation steps (default: 64 for class images, 100 for inversion)",
     )
-    parser.add_argument("--data", metavar="DATA", help="labelled images to search (default: its training images)")
+    parser.add_argument("--data", metavar="DATA", help="labelled images to search (default: the training images)")
     parser.add_argument(
         "--images", type=int, default=500, metavar="N", help="maximum number of images to search (default: 500)"
     )
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="batch size, in images (default: 16)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     parser.add_argument("--out", metavar="FOLDER", help="folder to write (default: RUN/visualize)")
-    parser.add_argument("--data-dir", metavar="FOLDER", help="folder that holds the files of a built-in data set")
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder with the files of a built-in data set (default: the cache)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

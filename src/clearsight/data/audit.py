@@ -19,7 +19,7 @@ from clearsight.data.dataset import Dataset
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split
 from clearsight.result import Result
-from clearsight.wording import count
+from clearsight.wording import count, percent
 
 THUMBNAIL = 16
 """Side in pixels of the gray thumbnails that are compared for near duplicates."""
@@ -109,6 +109,9 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
                 {"files": [dataset.source.name(i) for i in sorted(set_aside)][:50]},
             )
         )
+    findings += [
+        Finding("left-out", "warning", loss, "move or rename it, if it belongs to the data") for loss in dataset.losses
+    ]
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
     findings += dataset.task.findings(dataset)
     findings += _balance(dataset, known)
@@ -366,8 +369,8 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
                 Finding(
                     "shortcut",
                     "warning",
-                    f"{what} alone predicts the {things} with an accuracy of {score:.0%} (chance {chance:.0%}): "
-                    "the network may learn that and nothing else",
+                    f"{what} alone predicts the {things} with an accuracy of {percent(score, 0)} (chance "
+                    f"{percent(chance, 0)}): the network may learn that and nothing else",
                     f"make sure that {what} will differ between the {things} in use too, or make it alike",
                     {"feature": what, "balanced_accuracy": score, "chance": chance},
                 )

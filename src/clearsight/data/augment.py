@@ -33,8 +33,15 @@ LEAST_BLUR = 0.7
 def augment(images: torch.Tensor, policy: str, generator: torch.Generator) -> torch.Tensor:
     """Change a batch by the named policy, or by several joined by +, in that order.
 
-    policy: names of `WARPS` and `CHANGES`, which `train.config.AUGMENTATIONS` explains. The same state of the generator
-    gives the same bits on the same device. The images given are never written to; "none" returns them.
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        policy: names of `WARPS` and `CHANGES`, which `train.config.AUGMENTATIONS` explains. The same state of the
+            generator gives the same bits on the same device. The images given are never written to; "none" returns
+            them.
+        generator: source of random numbers; it is advanced.
+
+    Returns:
+        Images of the same shape, in [0, 1].
     """
     for warps, names in itertools.groupby(policy.split("+"), key=WARPS.__contains__):
         if warps:
@@ -49,6 +56,13 @@ def warp(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
     """Sample each image where its homography (N, 3, 3) leads; bilinear, and outside the border pixel goes on.
 
     For affine matrices the grid is that of `torch.nn.functional.affine_grid` to the bit, many times faster.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        matrices: homographies (N, 3, 3) in normalised coordinates.
+
+    Returns:
+        Images of the same shape.
     """
     y, x = (torch.linspace(-1, 1, n, device=images.device) * (n - 1) / n for n in images.shape[-2:])
     m = matrices.to(images.device)[..., None, None]  # (N, 3, 3, 1, 1)
@@ -63,7 +77,18 @@ def warp(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 def affine(
     shape: Sequence[int], generator: torch.Generator, *, degrees: float, shift: float, zoom: float
 ) -> torch.Tensor:
-    """Turn by up to `degrees`, shift by up to `shift` of the side, zoom by up to 1 ± `zoom`: matrices (N, 3, 3)."""
+    """Turn by up to `degrees`, shift by up to `shift` of the side, zoom by up to 1 ± `zoom`: matrices (N, 3, 3).
+
+    Args:
+        shape: shape (N, C, H, W) of the images.
+        generator: source of random numbers; it is advanced.
+        degrees: largest rotation in degrees.
+        shift: largest shift as a share of the side.
+        zoom: largest change of scale, as a share.
+
+    Returns:
+        float32 (N, 3, 3).
+    """
     n, aspect = shape[0], shape[-1] / shape[-2]
     u = _symmetric(n, 4, generator)
     angle = u[:, 0] * math.radians(degrees)
@@ -80,7 +105,16 @@ def crop(shape: Sequence[int], generator: torch.Generator, *, least: float, rati
     """A part of `least` to all of the area, enlarged to the whole [Szegedy 2014, section 6]: matrices (N, 3, 3).
 
     Its sides, each as a share of the image's own, are to each other as up to `ratio` to 1 either way, less where the
-    part would not fit. The paper takes 8% to 100%; such small parts often miss what the label names.
+    part would not fit. The paper takes 8 % to 100 %; such small parts often miss what the label names.
+
+    Args:
+        shape: shape (N, C, H, W) of the images.
+        generator: source of random numbers; it is advanced.
+        least: smallest share of the area, in (0, 1].
+        ratio: largest ratio of the sides, at least 1.
+
+    Returns:
+        float32 (N, 3, 3).
     """
     n = shape[0]
     u = torch.rand(n, 4, generator=generator)
@@ -98,6 +132,14 @@ def perspective(shape: Sequence[int], generator: torch.Generator, *, strength: f
     """Move each corner by up to `strength` of half a side, both ways: homographies (N, 3, 3).
 
     Below 0.5 the four corners always span a convex figure, so that the image is never folded.
+
+    Args:
+        shape: shape (N, C, H, W) of the images.
+        generator: source of random numbers; it is advanced.
+        strength: largest shift of a corner as a share of half a side, in [0, 0.5).
+
+    Returns:
+        float32 (N, 3, 3).
     """
     n = shape[0]
     here = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
@@ -112,13 +154,34 @@ def perspective(shape: Sequence[int], generator: torch.Generator, *, strength: f
 
 
 def mirror(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror every other image left to right."""
+    """Mirror every other image left to right.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        generator: source of random numbers; it is advanced.
+
+    Returns:
+        Images of the same shape.
+
+    Example:
+        >>> images = torch.rand(4, 3, 8, 8)
+        >>> mirror(images, torch.Generator().manual_seed(0)).shape
+        torch.Size([4, 3, 8, 8])
+    """
     chosen = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
     return torch.where(chosen[:, None, None, None], images.flip(-1), images)
 
 
 def flip(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror every other image left to right and, apart from that, every other one top to bottom."""
+    """Mirror every other image left to right and, apart from that, every other one top to bottom.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        generator: source of random numbers; it is advanced.
+
+    Returns:
+        Images of the same shape.
+    """
     images = mirror(images, generator)
     chosen = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
     return torch.where(chosen[:, None, None, None], images.flip(-2), images)
@@ -130,6 +193,16 @@ def colour(
     """Add up to ± `brightness`, scale contrast by up to 1 ± `contrast` about each image's mean, and colour likewise.
 
     Saturation is scaled about each pixel's gray, in images of three channels alone.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        generator: source of random numbers; it is advanced.
+        brightness: largest change of brightness, for pixels in [0, 1].
+        contrast: largest change of the contrast factor.
+        saturation: largest change of the saturation factor.
+
+    Returns:
+        Images of the same shape, in [0, 1].
     """
     u = _symmetric(len(images), 3, generator).to(images.device)[..., None, None, None]
     if images.shape[1] == 3 and saturation:
@@ -140,7 +213,16 @@ def colour(
 
 
 def noise(images: torch.Tensor, generator: torch.Generator, *, sigma: float) -> torch.Tensor:
-    """Add Gaussian noise, independent in every channel, whose deviation is up to `sigma`, each image its own."""
+    """Add Gaussian noise, independent in every channel, whose deviation is up to `sigma`, each image its own.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        generator: source of random numbers; it is advanced.
+        sigma: largest standard deviation, for pixels in [0, 1].
+
+    Returns:
+        Images of the same shape, in [0, 1].
+    """
     sigmas = (torch.rand(len(images), 1, 1, 1, generator=generator) * sigma).to(images.device)
     if images.device.type != "cpu":  # as many numbers as pixels: drawn beside the images, from one drawn here
         seed = int(torch.randint(2**62, (), generator=generator))
@@ -150,7 +232,16 @@ def noise(images: torch.Tensor, generator: torch.Generator, *, sigma: float) -> 
 
 
 def blur(images: torch.Tensor, generator: torch.Generator, *, sigma: float) -> torch.Tensor:
-    """Blur by a Gaussian whose deviation is up to `sigma` of the longer side (or `LEAST_BLUR`), each image its own."""
+    """Blur by a Gaussian whose deviation is up to `sigma` of the longer side (or `LEAST_BLUR`), each image its own.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        generator: source of random numbers; it is advanced.
+        sigma: largest standard deviation as a share of the longer side.
+
+    Returns:
+        Images of the same shape.
+    """
     most = max(LEAST_BLUR, sigma * max(images.shape[-2:]))
     return gaussian_blur(images, torch.rand(len(images), generator=generator) * most, math.ceil(3 * most))
 
@@ -159,6 +250,14 @@ def gaussian_blur(images: torch.Tensor, sigmas: torch.Tensor, radius: int) -> to
     """Convolve each image with a Gaussian of its sigma (N,) in pixels, cut off after `radius` pixels, mirrored outside.
 
     One grouped convolution per axis, in which every channel of every image is a group.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        sigmas: standard deviations (N,) in pixels.
+        radius: radius of the kernel in pixels.
+
+    Returns:
+        Images of the same shape.
     """
     n, channels = images.shape[:2]
     spread = sigmas.to(images.device).clamp(min=1e-3)[:, None]
@@ -177,6 +276,14 @@ def erase(images: torch.Tensor, generator: torch.Generator, *, share: float) -> 
     """Paint one square of up to `share` of the area with the image's mean, in every other image [Zhong 2017].
 
     Square as a share of either side, and in whole pixels, rounded down.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        generator: source of random numbers; it is advanced.
+        share: largest share of the area, in (0, 1).
+
+    Returns:
+        Images of the same shape.
     """
     u = torch.rand(len(images), 4, generator=generator)
     sides = torch.tensor(images.shape[-2:])
@@ -187,7 +294,16 @@ def erase(images: torch.Tensor, generator: torch.Generator, *, share: float) -> 
 
 
 def boxes(images: torch.Tensor, first: torch.Tensor, past: torch.Tensor) -> torch.Tensor:
-    """A mask (N, 1, H, W), true from the row and column of `first` (N, 2) on, up to but without those of `past`."""
+    """A mask (N, 1, H, W), true from the row and column of `first` (N, 2) on, up to but without those of `past`.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        first: first row and column (N, 2).
+        past: row and column after the last (N, 2).
+
+    Returns:
+        bool (N, 1, H, W).
+    """
     first, past = first.to(images.device), past.to(images.device)
     places = [torch.arange(side, device=images.device) for side in images.shape[-2:]]
     rows, columns = (
@@ -197,7 +313,15 @@ def boxes(images: torch.Tensor, first: torch.Tensor, past: torch.Tensor) -> torc
 
 
 def strong(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror, turn, shift, zoom, colour, erase."""
+    """Mirror, turn, shift, zoom, colour, erase.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        generator: source of random numbers; it is advanced.
+
+    Returns:
+        Images of the same shape, in [0, 1].
+    """
     images = mirror(images, generator)
     images = warp(images, affine(images.shape, generator, degrees=15, shift=0.12, zoom=0.2))
     images = colour(images, generator, brightness=0.2, contrast=0.3, saturation=0.3)
@@ -209,6 +333,14 @@ def rand(images: torch.Tensor, generator: torch.Generator, *, count: int = 2) ->
 
     Each change runs once per turn, on the images that drew it. Departs from the paper in the changes, which are those
     of this file, and in their strength: uniform up to a largest one, as in TrivialAugment [Müller 2021], not searched.
+
+    Args:
+        images: images (N, C, H, W), float32 in [0, 1].
+        generator: source of random numbers; it is advanced.
+        count: number of changes per image.
+
+    Returns:
+        Images of the same shape, in [0, 1].
     """
     drawn = torch.randint(len(RANDOM), (count, len(images)), generator=generator)
     images = images.clone()

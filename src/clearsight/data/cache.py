@@ -50,7 +50,7 @@ Progress = Callable[[int, int], None]
 DIGEST = 32
 """Characters of a digest."""
 
-TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache made by clearsight; what lies here can be made again.\n"
+TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of clearsight; its contents are recreated when needed.\n"
 """Contents of CACHEDIR.TAG [bford.info/cachedir]."""
 
 ABANDONED = 24 * 3600
@@ -235,7 +235,7 @@ def _reserve(path: Path) -> None:
 
 
 def entry(kind: str, key: str, build: Callable[[Path], None], expected_bytes: int = 0) -> Path:
-    """The folder CACHE/kind/key, made by `build(folder)` if it is not there; complete or absent, never half.
+    """The folder CACHE/kind/key, made by `build(folder)` if it does not exist; complete or absent, never half.
 
     Safe under concurrent builders: each builds in a folder of its own, and the first to finish wins.
     """

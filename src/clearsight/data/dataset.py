@@ -109,6 +109,7 @@ class Listing:
 
     given (N,): the split the data itself states: "train", "val", "test", or "" where it states none.
     groups (N,): images of one group never stand on both sides of a split; None where nothing is grouped.
+    notes: what the user should know of it. losses: what was left out, which the audit warns of.
     metadata: what else is known of each image, such as its site or camera, by name (N,).
     """
 
@@ -118,6 +119,7 @@ class Listing:
     stated: Stated
     groups: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
     metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
 
@@ -155,7 +157,7 @@ class Dataset:
     task: what that is, a class of `clearsight.tasks`.
     labels (N,): index into classes; -1 where the data gives none. Where images are not of one class each, classes are
     groups of similar images, which are spread evenly over the splits.
-    given, groups, metadata: as of `Listing`.
+    given, groups, notes, losses, metadata: as of `Listing`.
     weights (N,): weight of each label, above 0 up to 1; None means 1 for all.
     names: of what is predicted; classes unless given. values (N, T): the targets in their own unit, or soft labels of
     classes (N, K), rows that add up to 1; None where labels say it all.
@@ -172,6 +174,7 @@ class Dataset:
     groups: NDArray[np.int64] | None = None
     weights: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = field(default=())
+    losses: tuple[str, ...] = field(default=())
     names: tuple[str, ...] = ()
     values: NDArray[np.float32] | None = None
     metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)

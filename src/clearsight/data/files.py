@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,43 @@ from clearsight.data.dataset import printable
 from clearsight.data.decode import EXTENSIONS
 from clearsight.errors import DataError
 
+LEFT_FOLDERS = frozenset(
+    {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found", "system volume information"}
+)
+"""What storage servers and other systems leave beside images: thumbnails, resource forks, deleted files."""
+
+LEFT_FILES = frozenset({"thumbs.db", "desktop.ini"})
+"""What Windows leaves in folders of images."""
+
+
+def left_aside(name: str) -> bool:
+    """Whether a file or folder of this name is never looked at: hidden, or made by a system, not by the user."""
+    return name.startswith(".") or name.lower() in LEFT_FOLDERS or name.lower() in LEFT_FILES
+
+
+def files_below(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """All files in a folder and below it but those `left_aside`. Links to folders are followed, each folder once."""
+    seen: set[tuple[int, int]] = set()
+    for root, folders, files in os.walk(folder, onerror=onerror, followlinks=True):
+        about = os.stat(root)  # noqa: PTH116
+        if (about.st_dev, about.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        folders[:] = sorted(name for name in folders if not left_aside(name))
+        yield from (Path(root, name) for name in files if not left_aside(name))
+
 
 def image_files(path: str | os.PathLike[Any]) -> list[str]:
     """The files that a path means: itself, all images in a folder and below, or those that match a glob pattern,
-    sorted; hidden files and folders are left out. DataError where there are none.
+    sorted; hidden files and what systems leave in folders are left out. DataError where there are none.
 
     A file whose name has the characters of a pattern is meant itself.
     """
     text = os.fsdecode(path)
     place = local_path(text)
     if place.is_dir():
-        found = sorted(_files_below(place))
+        found = sorted(str(path) for path in files_below(place) if path.suffix.lower() in EXTENSIONS)
         if not found:
             raise DataError(f"{printable(text)} holds no images", expected="files ending in .jpg, .png or the like")
         return found
@@ -34,15 +60,6 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
             f"no file matches the pattern {printable(text)}", fix="check the folder and the ending of its files"
         )
     return found
-
-
-def _files_below(folder: Path) -> Iterator[str]:
-    """The image files in a folder and below it."""
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield str(Path(root) / name)
 
 
 def local_path(path: str | os.PathLike[Any]) -> Path:

@@ -36,7 +36,15 @@ class Geometry:
         return asdict(self)
 
     def scaled(self, width: int, height: int) -> tuple[int, int]:
-        """Size (width, height) to which an image is scaled before it is padded or cut; at least one pixel a side."""
+        """Size (width, height) to which an image is scaled before it is padded or cut; at least one pixel a side.
+
+        Args:
+            width: width of the image in pixels.
+            height: height of the image in pixels.
+
+        Returns:
+            Width and height in pixels.
+        """
         if self.resize_mode == "squash":
             return self.width, self.height
         pick = min if self.resize_mode == "pad" else max
@@ -51,13 +59,26 @@ class Geometry:
 
         Twice the working size: a JPEG that is decoded at a reduced scale and then scaled by half or less has pixels
         within a level or two of those of the whole image.
+
+        Args:
+            size: width and height of the file's image in pixels.
+
+        Returns:
+            Width and height in pixels.
         """
         width, height = self.scaled(*size)
         turned = self.scaled(size[1], size[0])
         return OVERSAMPLED * max(width, turned[1]), OVERSAMPLED * max(height, turned[0])
 
     def apply(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Bring (H, W, C) to (self.height, self.width, C), same dtype."""
+        """Bring (H, W, C) to (self.height, self.width, C), same dtype.
+
+        Args:
+            image: array (H, W, C).
+
+        Returns:
+            Array (self.height, self.width, C).
+        """
         height, width, channels = image.shape
         if (height, width) == (self.height, self.width):
             return image
@@ -73,7 +94,15 @@ class Geometry:
         return np.asarray(framed)
 
     def seen(self, width: int, height: int) -> Box:
-        """The part of a (width, height) image that the frame shows, beyond its border where the image is padded."""
+        """The part of a (width, height) image that the frame shows, beyond its border where the image is padded.
+
+        Args:
+            width: width of the image in pixels.
+            height: height of the image in pixels.
+
+        Returns:
+            The box in pixels of the image.
+        """
         if (height, width) == (self.height, self.width) or self.resize_mode == "squash":
             return 0.0, 0.0, float(width), float(height)
         if self.resize_mode == "crop":
@@ -102,6 +131,15 @@ def resize(image: NDArray[Any], width: int, height: int, box: Box | None = None)
 
     Width first, then height, 8-bit values rounded between: Pillow's versions differ in which comes first, and pixels
     must not follow from a version, nor differ from those of an exported graph.
+
+    Args:
+        image: array (H, W, C), uint8 or uint16.
+        width: new width in pixels.
+        height: new height in pixels.
+        box: part of the image to scale, in pixels; None takes all.
+
+    Returns:
+        Array (height, width, C), same dtype.
     """
     whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
     if image.shape[:2] == (height, width) and box in (None, whole):

@@ -128,7 +128,7 @@ def image_header(content: bytes, name: str) -> Header:
                 alpha=_has_alpha(image),
             )
         except Exception as error:  # a broken header can fail anywhere inside a plug-in
-            raise ImageError(f"{name} does not open", found=_reason(error)) from error
+            raise ImageError(f"{name} cannot be opened", found=_reason(error)) from error
 
 
 def decode_image(
@@ -144,7 +144,7 @@ def decode_image(
         try:
             bits = _bits(image, content)
         except Exception as error:  # a broken header can fail anywhere inside a plug-in
-            raise ImageError(f"{name} does not open", found=_reason(error)) from error
+            raise ImageError(f"{name} cannot be opened", found=_reason(error)) from error
         kind = image.format
         try:
             if kind in ("JPEG", "MPO"):  # decode at 1/2, 1/4 or 1/8 scale where that still exceeds the need
@@ -187,17 +187,16 @@ def opened_content(image: Image.Image) -> bytes | None:
         return None
     try:
         with _PILLOW:
-            if image.tell():
-                return None
-            place = stream.tell()
+            place = stream.seek(0, io.SEEK_CUR)
             stream.seek(0)
             content = bytes(stream.read())
             stream.seek(place)
         with Image.open(io.BytesIO(content), formats=FORMATS) as again:
-            as_opened = (again.format, again.size, again.mode) == (image.format, image.size, image.mode)
-    except (OSError, ValueError, AttributeError):  # a stream that is closed or does not seek
+            # a tile is a part of the file still to be decoded: another frame has others
+            opened, given = ((one.format, one.size, one.mode, getattr(one, "tile", None)) for one in (again, image))
+    except (OSError, ValueError, AttributeError, TypeError):  # a stream that is closed or does not seek
         return None
-    return content if as_opened else None
+    return content if given == opened else None
 
 
 def pillow_header(image: Image.Image, name: str) -> Header:
@@ -297,7 +296,7 @@ def _open(content: bytes, name: str) -> Image.Image:
             expected="BMP, GIF, JPEG, PNG, PPM, TIFF or WebP of 8 or 16 bits",
         ) from error
     except Exception as error:  # a broken header can fail anywhere inside a plug-in
-        raise ImageError(f"{name} does not open", found=_reason(error)) from error
+        raise ImageError(f"{name} cannot be opened", found=_reason(error)) from error
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:

@@ -104,7 +104,7 @@ def scan(dataset: Dataset, progress: Progress | None = None) -> Scan:
                 progress(i + 1, n)
     if len(failed) == n:
         raise DataError(
-            f"not one of the {n} files of {dataset.origin} is a readable image",
+            f"none of the {n} files of {dataset.origin} is a readable image",
             found=next(iter(failed.values())),
         )
     return Scan(tuple(digests), tuple(headers), size, failed)

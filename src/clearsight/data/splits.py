@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.errors import DataError
-from clearsight.wording import count
+from clearsight.wording import count, percent
 
 Indices = NDArray[np.int64]
 
@@ -49,11 +49,25 @@ class Split:
         return np.sort(np.concatenate([self.train, self.val])) if self.carved_validation else self.train
 
     def also_tested(self, more: Indices) -> Split:
-        """The same with more images in the test split."""
+        """The same with more images in the test split.
+
+        Args:
+            more: indices of images.
+
+        Returns:
+            A new split.
+        """
         return replace(self, test=np.sort(np.concatenate([self.test, more])))
 
     def without(self, rows: Indices) -> Split:
-        """The same without these images among those that may be learned from or validated on; the test split stays."""
+        """The same without these images among those that may be learned from or validated on; the test split stays.
+
+        Args:
+            rows: indices of images.
+
+        Returns:
+            A new split.
+        """
         train, val = (np.setdiff1d(part, rows) for part in (self.train, self.val))
         folds = tuple((np.setdiff1d(fit, rows), np.setdiff1d(val_rows, rows)) for fit, val_rows in self.folds)
         return replace(self, train=train, val=val, folds=folds)
@@ -114,9 +128,11 @@ def assign(
         rest = np.setdiff1d(rest, test)
         whole = " in whole groups" if groups is not None else ""
         share = len(test) / (len(test) + len(rest))
-        asked = f" ({test_fraction:.0%} were meant; copies and groups stay whole)"
+        asked = f" ({percent(test_fraction, 0)} were meant; {_why_not_exactly(rest, groups, duplicates)})"
         meant = "" if abs(share - test_fraction) < 0.01 else asked
-        rules.append(f"{share:.0%} of the images{meant}, drawn by class{whole} with seed {seed}, are the test split")
+        rules.append(
+            f"{percent(share, 0)} of the images{meant}, drawn by class{whole} with seed {seed}, are the test split"
+        )
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
         return Split(rest, val, test, pairs, False, "; ".join(rules) or "as the data states")
@@ -128,6 +144,17 @@ def assign(
     pairs = tuple((rest[number != k], rest[number == k]) for k in range(folds) if (number == k).any())
     rules.append(f"validation is the first of {folds} folds of the rest")
     return Split(pairs[0][0], pairs[0][1], test, pairs, True, "; ".join(rules))
+
+
+def _why_not_exactly(among: Indices, groups: Indices | None, duplicates: Indices | None) -> str:
+    """Why a part of the images is not as large as it was meant to be: what may not be separated, if anything is there
+    that may not.
+    """
+    whole = {"groups": groups, "copies": duplicates}
+    there = [name for name, of in whole.items() if of is not None and len(np.unique(of[among])) < len(among)]
+    if there:
+        return f"{' and '.join(there)} stay whole"
+    return "of each class it is a whole number of images, at least one"
 
 
 class _Units:

@@ -129,7 +129,7 @@ def number_in(text: str, column: str, origin: str, place: str) -> float:
         return float(text)
     except ValueError:
         raise DataError(
-            f"column {column!r} of {origin} mixes numbers and other things",
+            f"column {column!r} of {origin} mixes numbers and other values",
             found=f"{text!r} in {place}" if text else f"nothing in {place}",
             expected="a number for every image",
             fix="put classes in a column `label`, and leave out columns that are not to be predicted",

@@ -29,7 +29,20 @@ Floats = NDArray[np.floating]
 
 
 def output_side(side: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
-    """Places where a kernel of this side fits along an input; ValueError where there is none."""
+    """Places where a kernel of this side fits along an input;
+
+    Args:
+        side: side of the input in pixels.
+        kernel: side of the kernel in pixels.
+        stride: step in pixels.
+        padding: zeros added on each side.
+
+    Returns:
+        Number of positions.
+
+    Raises:
+        ValueError: there is none.
+    """
     places = (side - kernel + 2 * padding) // stride + 1
     if stride < 1 or padding < 0 or side - kernel + 2 * padding < 0:
         raise ValueError(f"a kernel of {kernel} does not fit {side} pixels with padding {padding} and stride {stride}")
@@ -37,7 +50,17 @@ def output_side(side: int, kernel: int, stride: int = 1, padding: int = 0) -> in
 
 
 def correlate(x: Floats, kernel: Floats, stride: int = 1, padding: int = 0) -> Floats:
-    """The forward pass: x (C, H, W), kernel (K, C, P, P) -> y (K, H', W')."""
+    """The forward pass: x (C, H, W), kernel (K, C, P, P) -> y (K, H', W').
+
+    Args:
+        x: input (C, H, W).
+        kernel: kernels (K, C, P, P).
+        stride: step in pixels.
+        padding: zeros added on each side.
+
+    Returns:
+        float64 (K, H', W').
+    """
     side = kernel.shape[2]
     rows, columns = (output_side(n, side, stride, padding) for n in x.shape[1:])
     padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
@@ -53,6 +76,15 @@ def convolution_matrix(kernel: Floats, shape: tuple[int, int, int], stride: int 
     """The sparse matrix A (K H' W', C H W) of the layer for inputs of a shape (C, H, W): vec(y) = A vec(x).
 
     `.toarray()` shows it; its transpose is the backward pass.
+
+    Args:
+        kernel: kernels (K, C, P, P).
+        shape: shape (C, H, W) of the input.
+        stride: step in pixels.
+        padding: zeros added on each side.
+
+    Returns:
+        Sparse matrix (K H' W', C H W).
     """
     channels, height, width = shape
     outputs, _, side, _ = kernel.shape
@@ -71,7 +103,15 @@ def input_gradient(
 ) -> Floats:
     """dL/dx (C, H, W) from dL/dy (K, H', W'): correlation of the spread gradient with the flipped kernel.
 
-    shape: of the input x. The same as A^T g without building A.
+    Args:
+        gradient: gradient at the output (K, H', W').
+        kernel: kernels (K, C, P, P).
+        shape: shape (C, H, W) of the input.
+        stride: step in pixels.
+        padding: zeros added on each side.
+
+    Returns:
+        float64 (C, H, W).
     """
     _, height, width = shape
     side = kernel.shape[2]
@@ -87,7 +127,15 @@ def input_gradient(
 def kernel_gradient(gradient: Floats, x: Floats, side: int, stride: int = 1, padding: int = 0) -> Floats:
     """dL/dw (K, C, P, P) from dL/dy (K, H', W') and the input (C, H, W): correlation of the input with the gradient.
 
-    side: P, of the kernel.
+    Args:
+        gradient: gradient at the output (K, H', W').
+        x: input (C, H, W).
+        side: side of the kernel in pixels.
+        stride: step in pixels.
+        padding: zeros added on each side.
+
+    Returns:
+        float64 (K, C, P, P).
     """
     _, rows, columns = gradient.shape
     padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))

@@ -46,7 +46,14 @@ class Rates:
     kept: float
 
     def stable(self, rate: float) -> float | None:
-        """The largest curvature that steps of a rate stand with this optimiser; see `stable_curvature`."""
+        """The largest curvature that steps of a rate stand with this optimiser; see `stable_curvature`.
+
+        Args:
+            rate: learning rate, above 0.
+
+        Returns:
+            The curvature, or None.
+        """
         return stable_curvature(self.optimiser, rate, self.momentum) if rate > 0 else None
 
 
@@ -61,10 +68,19 @@ def largest_curvature(
 ) -> Curvature:
     """Eigenvalues at the ends of a symmetric matrix that is known by its products alone [Lanczos 1950].
 
-    multiply: v (P,) float64 -> H v (P,). size: P. tolerance: error allowed, as a share of the largest value.
-    steps: products at most. Three vectors are kept, whatever the number of steps: without the others rounding brings
-    found values back as copies, which leaves the ends where they are [Paige 1980]. After k steps, with T the k x k
-    tridiagonal matrix and y its eigenvector to the value theta, |H q - theta q| = beta_k |y_k|, which bounds the error.
+    Args:
+        multiply: v (P,) float64 -> H v (P,).
+        size: P.
+        tolerance: error allowed, as a share of the largest value.
+        steps: products at most. Three vectors are kept, whatever the number of steps: without the others rounding
+            brings found values back as copies, which leaves the ends where they are [Paige 1980]. After k steps, with T
+            the k x k tridiagonal matrix and y its eigenvector to the value theta, |H q - theta q| = beta_k |y_k|, which
+            bounds the error.
+        seed: random seed.
+        progress: called with the number of products done and of all.
+
+    Returns:
+        The eigenvalues at both ends.
     """
     vector = torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     vector /= vector.norm()
@@ -100,10 +116,18 @@ def largest_curvature(
 def stable_curvature(optimiser: str, rate: float, momentum: float = 0.0) -> float | None:
     """The largest curvature at which steps of this rate do not grow on a quadratic; None for optimisers without one.
 
-    gradient descent 2 / rate; momentum 2 (1 + m) / rate; Nesterov's 2 (1 + m) / (rate (1 + 2 m)), m the momentum
-    [Cohen et al. 2021, arXiv:2103.00065, equation 1 and appendix B]. Training whose curvature settles near it is at
-    the edge of stability. Optimisers that scale each weight's step by itself, AdamW among them, answer to the
-    curvature after that scaling, which a finished run no longer knows. rate > 0.
+    gradient descent 2 / rate; momentum 2 (1 + m) / rate; Nesterov's 2 (1 + m) / (rate (1 + 2 m)), m the momentum [Cohen
+    et al. 2021, arXiv:2103.00065, equation 1 and appendix B]. Training whose curvature settles near it is at the edge
+    of stability. Optimisers that scale each weight's step by itself, AdamW among them, answer to the curvature after
+    that scaling, which a finished run no longer knows. rate > 0.
+
+    Args:
+        optimiser: name of the optimiser.
+        rate: learning rate, above 0.
+        momentum: momentum, in [0, 1).
+
+    Returns:
+        The curvature, or None.
     """
     if optimiser in ("gd", "sgd"):
         return 2 / rate

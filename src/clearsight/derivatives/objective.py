@@ -52,7 +52,14 @@ class Objective:
         return [p.shape for p in self._own()]
 
     def at(self, point: torch.Tensor) -> tuple[float, float]:
-        """Mean loss and accuracy at weights (P,); not finite where the weights are too large for float32."""
+        """Mean loss and accuracy at weights (P,); not finite where the weights are too large for float32.
+
+        Args:
+            point: weights (P,).
+
+        Returns:
+            Loss in nats and accuracy in [0, 1].
+        """
         loss, right = 0.0, 0
         moved = dict(zip(self.vary, self.split(point), strict=True))
         with frozen(self.module), torch.no_grad():
@@ -63,7 +70,14 @@ class Objective:
         return loss / len(self.labels), right / len(self.labels)
 
     def gradient(self, point: torch.Tensor) -> torch.Tensor:
-        """Of the mean loss at weights (P,): (P,)."""
+        """Of the mean loss at weights (P,): (P,).
+
+        Args:
+            point: weights (P,).
+
+        Returns:
+            float32 (P,).
+        """
         total = torch.zeros_like(point)
         for parts, slopes in self._slopes(point, twice=False):
             total += _flat(slopes, parts)
@@ -73,6 +87,13 @@ class Objective:
         """The Hessian of the mean loss at a point, times a vector: (P,), (P,) -> (P,) [Pearlmutter 1994].
 
         H v is the gradient of g . v, g being the gradient and v held still; H itself, P x P, is never built.
+
+        Args:
+            point: weights (P,).
+            vector: direction (P,).
+
+        Returns:
+            float32 (P,).
         """
         total = torch.zeros_like(point)
         along = self.split(vector.to(point))
@@ -84,7 +105,14 @@ class Objective:
         return total
 
     def split(self, point: torch.Tensor) -> list[torch.Tensor]:
-        """A vector (P,) in the shapes of the parameters."""
+        """A vector (P,) in the shapes of the parameters.
+
+        Args:
+            point: weights (P,).
+
+        Returns:
+            One tensor per parameter.
+        """
         shapes = self.shapes
         return [p.view(s) for p, s in zip(torch.split(point, [s.numel() for s in shapes]), shapes, strict=True)]
 

@@ -27,6 +27,13 @@ def filter_normalised(objective: Objective, seed: int) -> torch.Tensor:
     A filter is what makes one output: a row of a dense layer, the weights of one output channel of a convolution.
     Biases and the scales and shifts of normalisations do not move, as in the paper. So a network whose filters are
     scaled up, which a rectifier or a normalisation behind them undoes, has the same slice.
+
+    Args:
+        objective: the loss, with the weights at the centre.
+        seed: random seed.
+
+    Returns:
+        float32 (P,).
     """
     generator = torch.Generator().manual_seed(seed)
     parts = []
@@ -42,7 +49,17 @@ def filter_normalised(objective: Objective, seed: int) -> torch.Tensor:
 
 
 def line(value: Value, centre: torch.Tensor, direction: torch.Tensor, steps: Floats) -> tuple[Floats, Floats]:
-    """Loss and accuracy (S,), (S,) at centre + a direction, for each a of the steps (S,)."""
+    """Loss and accuracy (S,), (S,) at centre + a direction, for each a of the steps (S,).
+
+    Args:
+        value: function of weights (P,) that returns loss and accuracy.
+        centre: weights (P,).
+        direction: direction (P,).
+        steps: factors (S,) of the direction.
+
+    Returns:
+        Losses and accuracies, each (S,).
+    """
     found = [value(centre + float(a) * direction) for a in steps]
     return np.array([loss for loss, _ in found]), np.array([right for _, right in found])
 
@@ -52,7 +69,14 @@ def plane(
 ) -> tuple[Floats, Floats]:
     """Loss and accuracy (S, S), (S, S) at centre + a first + b second: row i, column j have b = steps[i], a = steps[j].
 
-    directions: two of them.
+    Args:
+        value: function of weights (P,) that returns loss and accuracy.
+        centre: weights (P,).
+        directions: two directions (P,).
+        steps: factors (S,) of the directions.
+
+    Returns:
+        Losses and accuracies, each (S, S).
     """
     first, second = directions
     losses, rights = [], []

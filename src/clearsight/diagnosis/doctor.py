@@ -1,4 +1,4 @@
-"""The doctor: from the measurements of a run to verdicts, each with its evidence and the command that cures it."""
+"""The doctor: from the measurements of a run to verdicts, each with its evidence and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
     if given := [name for name, value in idle.items() if value]:
         raise ConfigError(
             f"a probe writes no run and takes a minute at most: {', '.join(given)} would be without effect",
-            fix="leave that out, or use `clearsight train`",
+            fix="omit it, or use `clearsight train`",
         )
     if is_classical(config.model.model):
         raise ConfigError(

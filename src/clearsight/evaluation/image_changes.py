@@ -119,7 +119,7 @@ CHANGES: dict[str, Change] = {
     "smaller": Change("size of the picture in the frame", (0.9, 0.75, 0.6, 0.45, 0.3), scale, none=1.0),
     "larger": Change("magnification, cut to the frame", (1.1, 1.25, 1.5, 1.75, 2.0), scale, none=1.0),
     "rotation": Change("degrees turned", (10.0, 30.0, 60.0, 90.0, 180.0), rotation),
-    "viewpoint": Change("degrees seen from the side", (15.0, 30.0, 40.0, 50.0, 60.0), viewpoint),
+    "viewpoint": Change("angle of view in degrees", (15.0, 30.0, 40.0, 50.0, 60.0), viewpoint),
     "deformation": Change("mean shift of pixels, of the side", (0.01, 0.02, 0.04, 0.06, 0.08), deformation),
     "occlusion": Change("share of the area covered", (0.05, 0.1, 0.2, 0.35, 0.5), occlusion),
     "background": Change("share of clutter in the background", (0.2, 0.4, 0.6, 0.8, 1.0), background),

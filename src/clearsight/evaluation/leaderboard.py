@@ -35,7 +35,7 @@ from clearsight.result import Result
 from clearsight.tasks import read_exclusive
 from clearsight.train.config import TrainConfig
 from clearsight.train.recipe import SMALL, check_names
-from clearsight.wording import short_duration, size_words
+from clearsight.wording import percent, short_duration, size_words
 
 APART = 0.05
 """p-value, corrected for the number of candidates, below which two of them differ significantly."""
@@ -140,9 +140,9 @@ class Leaderboard(Result):
         for place, s in enumerate(self.standings, 1):
             low, high = s.test_interval
             lines.append(
-                f"{place:3d} {s.name:<{width}}  {s.val_accuracy:10.1%}  {s.test_accuracy:5.1%}  {low:.1%} to "
-                f"{high:.1%}  {short_duration(s.train_seconds):>8}  {short_duration(s.image_seconds):>9}  "
-                f"{size_words(s.size):>7}  {s.apart_words(place == 1)}"
+                f"{place:3d} {s.name:<{width}}  {percent(s.val_accuracy):>11}  {percent(s.test_accuracy):>6}  "
+                f"{percent(low)} to {percent(high)}  {short_duration(s.train_seconds):>8}  "
+                f"{short_duration(s.image_seconds):>9}  {size_words(s.size):>7}  {s.apart_words(place == 1)}"
             )
         lines += [f"    {name:<{width}}  left out: {why}" for name, why in self.failed.items()]
         return "\n".join([*lines, f"\n  use      {self.advice}: {self.why}"])
@@ -170,7 +170,7 @@ def rank_models(
     dataset = read_exclusive(data, "compare", data_dir=config.data.data_dir)
     if images is not None:
         dataset = sampled(dataset, images, config.run.seed)
-    scanned = scan(dataset, console.stage("looking at the files"))
+    scanned = scan(dataset, console.stage("inspecting the files"))
     chosen = _candidates(candidates, scanned)
     folder = _folder(config, dataset, [candidate.name for candidate in chosen], images)
     done: dict[str, dict[str, Any]] = {}
@@ -207,7 +207,7 @@ def _candidates(names: Sequence[str] | None, scanned: Scan) -> tuple[Candidate, 
 
 
 def _folder(config: TrainConfig, dataset: Dataset, names: list[str], images: int | None) -> Path:
-    """The folder to write, new or to go on with; CheckpointError where it was begun with other data or options."""
+    """The folder to write, new or to go on with; CheckpointError where it was started with other data or options."""
     about = {
         "data": dataset.origin, "candidates": names, "images": images, "seed": config.run.seed,
         "test_fraction": config.data.test_fraction, "folds": config.data.folds,
@@ -330,7 +330,7 @@ def _advice(ranked: Sequence[Standing], right: dict[str, NDArray[np.bool_]]) -> 
         )
     return fastest.name, (
         f"{times:.1f} times as fast as {best.name}, which is best on the validation images by no more than a standard "
-        f"error ({best.val_accuracy:.1%} against {fastest.val_accuracy:.1%})"
+        f"error ({percent(best.val_accuracy)} against {percent(fastest.val_accuracy)})"
     )
 
 

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from clearsight.metrics import accuracy, log_loss, wilson_interval
 from clearsight.metrics.comparison import mcnemar
 from clearsight.result import Result
+from clearsight.wording import percent
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,16 @@ class Paired:
         return asdict(self)
 
     def words(self) -> str:
-        """The difference in accuracy, with its interval and p-value."""
+        """The difference in accuracy, with its interval and p-value.
+
+        Returns:
+            Text of one line.
+        """
         low, high = self.interval
         return (
             f"{100 * self.difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), {self.gained} won, "
             f"{self.lost} lost, p = {self.p_value:.2g}"
-            + ("; not to be trusted, as some of these images were trained on" if self.knows else "")
+            + ("; biased, as some of these images were used in training" if self.knows else "")
         )
 
 
@@ -70,16 +75,24 @@ class ModelComparison(Result, Sequence[Paired]):
         return len(self.rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON.
+
+        Returns:
+            Plain values for JSON.
+        """
         return {"together": [row.to_dict() for row in self]}
 
     def text(self) -> str:
-        """Each row against the model alone."""
+        """Each row against the model alone.
+
+        Returns:
+            Text of several lines.
+        """
         width = max(len(row.name) for row in self)
         lines = [f"{'':<{width}}  accuracy  log loss  against the model alone"]
         for number, row in enumerate(self):
             words = row.words() if number else ""
-            lines.append(f"{row.name:<{width}}  {row.accuracy:8.1%}  {row.log_loss:8.3f}  {words}".rstrip())
+            lines.append(f"{row.name:<{width}}  {percent(row.accuracy):>9}  {row.log_loss:8.3f}  {words}".rstrip())
         return "\n".join(lines)
 
 
@@ -90,10 +103,20 @@ def compare_paired(
     targets: NDArray[np.integer],
     knows: bool = False,
 ) -> Paired:
-    """Compare probabilities (N, K) with probabilities (N, K) for the same images. knows: see `Paired`.
+    """Compare probabilities (N, K) with probabilities (N, K) for the same images.
 
     The interval is Bonett and Price's adjusted Wald interval [2012, "Adjusted Wald confidence interval for a difference
     of binomial proportions based on paired data"], the p-value McNemar's exact one.
+
+    Args:
+        name: name of the second classifier.
+        first: probabilities (N, K).
+        second: probabilities (N, K).
+        targets: class indices (N,).
+        knows: see `Paired`.
+
+    Returns:
+        The difference in accuracy, with its interval and p-value.
     """
     right, now = first.argmax(1) == targets, second.argmax(1) == targets
     n, gained, lost = len(targets), int((now & ~right).sum()), int((right & ~now).sum())
@@ -115,5 +138,12 @@ def compare_paired(
 
 
 def mean_of(probabilities: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The mean of the probabilities (N, K) of several augmented images or models."""
+    """The mean of the probabilities (N, K) of several augmented images or models.
+
+    Args:
+        probabilities: arrays (N, K), rows sum to 1.
+
+    Returns:
+        float64 (N, K).
+    """
     return np.asarray(np.mean(probabilities, axis=0))

@@ -23,6 +23,7 @@ from clearsight.evaluation.image_changes import CHANGES, painted_out, turned
 from clearsight.metrics import wilson_interval
 from clearsight.predictor import Images, Predictor
 from clearsight.result import Result
+from clearsight.wording import percent
 
 Floats = NDArray[np.float32]
 
@@ -102,16 +103,16 @@ class RobustnessReport(Result):
     def text(self) -> str:
         """A line for each change: accuracy at its five steps, and the step at which the model fails."""
         width = max(len(name) for name in ("accuracy at step", *self.rows))
-        lines = [f"{self.images:,} images, accuracy {self.accuracy:.1%} unchanged\n"]
+        lines = [f"{self.images:,} images, accuracy {percent(self.accuracy)} unchanged\n"]
         lines.append(f"  {'accuracy at step':<{width}}      1      2      3      4      5  fails at")
         for name, steps in self.rows.items():
-            shares = " ".join(f"{s.accuracy:6.1%}" for s in steps)
+            shares = " ".join(f"{percent(s.accuracy):>7}" for s in steps)
             fails, worst = self.fails[name], steps[-1].confusion
             text = f"; at step 5 mostly {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
             amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
             verdict = "never" if fails is None else f"step {fails}{amount}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
-        lines += [f"  {s.edit}: {s.changed:.1%} of {s.images:,} images" for s in self.sensitivity]
+        lines += [f"  {s.edit}: {percent(s.changed)} of {s.images:,} images" for s in self.sensitivity]
         return "\n".join(lines)
 
 
@@ -138,7 +139,7 @@ def measure_robustness(
         if word not in CHANGES:
             raise ConfigError(f"unknown change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES))
     if not parts:
-        raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="leave it out for all")
+        raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="omit it for all")
     if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
         raise ConfigError(f"{doubled!r} names a change twice", fix="name each once")
     if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):

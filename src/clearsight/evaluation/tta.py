@@ -23,7 +23,15 @@ AUGMENTATIONS = {
 
 def tta_functions(name: str) -> list[View]:
     """Functions from images (N, C, H, W) to one augmented version of each; the first leaves them as they are.
-    ConfigError for a name that does not exist.
+
+    Args:
+        name: name of the augmentation, of `AUGMENTATIONS`.
+
+    Returns:
+        One function per augmented version.
+
+    Raises:
+        ConfigError: a name that does not exist.
     """
     plain: list[View] = [lambda x: x]
     if name == "mirror":

@@ -27,6 +27,7 @@ from clearsight.explanation import gradients, perturbation
 from clearsight.explanation.faithfulness import Faithfulness, FaithfulnessEvaluator, blur, randomisation
 from clearsight.models.base import ModelNetwork, forward_hooks
 from clearsight.predictor import Images, Predictor
+from clearsight.wording import percent
 
 Floats = NDArray[np.float32]
 
@@ -120,7 +121,7 @@ class Explanation:
             heading.append("the network has no rectifiers to guide: this is the plain gradient")
         if self.facts.get("error", 0) > 0.01:
             heading.append(
-                f"its sum misses the logit's difference by {self.facts['completeness']:.0%}: use more samples"
+                f"its sum misses the logit's difference by {percent(self.facts['completeness'], 0)}: use more samples"
             )
         if self.faithfulness:
             f = self.faithfulness

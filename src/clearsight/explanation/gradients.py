@@ -278,7 +278,7 @@ def last_maps(network: nn.Module, x: torch.Tensor, enough: int = ENOUGH_PLACES) 
             coarse = coarse or name
     if branch or coarse:
         return branch or coarse
-    raise ModelError("this model has no layer of maps", fix="use saliency, smoothgrad or occlusion")
+    raise ModelError("this model has no layer with feature maps", fix="use saliency, smoothgrad or occlusion")
 
 
 def _gradient(network: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:

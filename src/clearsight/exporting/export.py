@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.arguments import known_arguments
 from clearsight.bundle import Bundle
 from clearsight.console import Console, usual_console
 from clearsight.data.geometry import Geometry
@@ -85,6 +86,7 @@ class Export(Result):
         return "\n".join([*lines, f"\n  file     {os.path.relpath(self.path)}  ({self.bytes / 1e6:.1f} MB)"])
 
 
+@known_arguments
 def export(
     model: ModelSource,
     data: Any = None,
@@ -111,7 +113,7 @@ def export(
         out: the file; None is RUN/export/model.onnx and the like. `card.json` and `run.py` are written beside it.
         quantize: "int8", calibrated on the run's training images; None keeps float32.
         fixed_size: take images of the working size alone, as OpenVINO's files do.
-        images: compare on at most so many.
+        images: maximum number of images to compare on.
         data_dir: folder that holds the files of a built-in data set.
         console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
 
@@ -261,9 +263,9 @@ def _calibration(model: ModelSource, console: Console, data_dir: str | None) -> 
         return development(model, console=console, data_dir=data_dir)
     except BundleError as error:
         raise ConfigError(
-            "--quantize int8 reads ranges from the training images, which cannot be had",
+            "--quantize int8 reads ranges from the training images, which are not available",
             found=error.found or error.happened,
-            fix="put them back where they were, or leave --quantize out",
+            fix="restore them where they were, or leave --quantize out",
         ) from error
 
 

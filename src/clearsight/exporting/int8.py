@@ -25,6 +25,7 @@ from clearsight.exporting.formats import require, silence
 from clearsight.exporting.runtime import BATCH, Exported, Outputs
 from clearsight.runs.images import Development
 from clearsight.tasks import Task
+from clearsight.wording import percent
 
 CALIBRATION = 256
 """Training images that ranges are read from, drawn evenly."""
@@ -71,7 +72,7 @@ class Quantised:
         """What the terminal prints of it."""
         found = [
             f"int8 against float32: {self.measure} {self._score(self.score_int8)} against {self._score(self.score)} on "
-            f"{self.images:,} validation images, same {self.predicted} on {self.same_predictions:.1%}",
+            f"{self.images:,} validation images, same {self.predicted} on {percent(self.same_predictions)}",
             f"  {self.rate_int8:,.0f} against {self.rate:,.0f} images/s on this machine ({self.speedup:.2f} times, "
             f"median of {self.repeats} in turn), {self.bytes_int8 / 1e6:.1f} MB against {self.bytes / 1e6:.1f} MB",
         ]
@@ -82,7 +83,7 @@ class Quantised:
         return found
 
     def _score(self, score: float) -> str:
-        return f"{score:.1%}" if self.measure == "accuracy" else f"{score:.4f}"
+        return percent(score) if self.measure == "accuracy" else f"{score:.4f}"
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "speedup": self.speedup, "pays": self.pays}

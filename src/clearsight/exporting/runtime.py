@@ -88,7 +88,9 @@ class Exported:
         the truth with this probability. Without what a detector of out-of-distribution images would add.
         """
         if not 0 < coverage < 1:
-            raise ValueError(f"a coverage of {coverage:g}; expected between 0 and 1, such as 0.9")
+            raise ValueError(
+                f"the coverage is out of range; found {coverage:g}; expected a share between 0 and 1, as 0.9"
+            )
         return READERS[self.card["reader"]](self.card, self._outputs(paths), [str(p) for p in paths], coverage)
 
     def _outputs(self, paths: Sequence[str | Path]) -> Outputs:

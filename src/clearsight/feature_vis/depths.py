@@ -21,7 +21,9 @@ def layers_of(predictor: Predictor) -> list[MapLayer]:
     """The layers of a model that give maps; ModelError for a network that has none, such as one of dense layers."""
     found = map_layers(predictor.network, torch.zeros(1, *predictor.shape))
     if not found:
-        raise ModelError("this model has no layer of maps", fix="--what filters and --what classes look at others")
+        raise ModelError(
+            "this model has no layer with feature maps", fix="--what filters and --what classes look at others"
+        )
     return found
 
 

@@ -75,7 +75,7 @@ def invert(
     """Rebuild an image (C, H, W) in [0, 1] from each of these layers' features, by so many steps of Adam.
 
     rate: at the start; it falls along a cosine. The start is the same noise for every layer. Raises ModelError for a
-    layer that is not there or gives nothing to follow, and ConfigError for fewer than 1 step.
+    layer that does not exist or gives nothing to follow, and ConfigError for fewer than 1 step.
     """
     if steps < 1:
         raise ConfigError(f"{steps} steps", expected="1 or more")

@@ -124,7 +124,7 @@ def unit_inputs(
 
 
 def checked_node(nodes: Sequence[Node], node: int) -> Node:
-    """The node of a number; ConfigError for one that is not there or cannot be looked at."""
+    """The node of a number; ConfigError for one that does not exist or cannot be looked at."""
     if not 0 <= node < len(nodes):
         raise ConfigError(f"unknown layer number {node}", expected=f"a number from 0 to {len(nodes) - 1}")
     chosen = nodes[node]
@@ -217,9 +217,9 @@ def _met(
             for source, output, count in zip(sources, outputs, counts, strict=True):
                 if unit < count:
                     value = None if output is None else _near(output[unit], node, place)
-                    return [Feeder(source.number, unit, value, value)], 0.0, "puts its inputs side by side"
+                    return [Feeder(source.number, unit, value, value)], 0.0, "concatenates its inputs"
                 unit -= count
-        return [], None, "puts its inputs side by side"
+        return [], None, "concatenates its inputs"
     feeders = []
     for source, output, count in zip(sources, outputs, counts, strict=True):
         value = None if output is None or unit >= count else _near(output[unit], node, place)

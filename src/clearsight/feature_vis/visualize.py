@@ -29,6 +29,7 @@ from clearsight.models.feature_maps import MapLayer
 from clearsight.models.network import layer_name
 from clearsight.predictor import Predictor
 from clearsight.result import Result
+from clearsight.wording import percent
 
 Floats = NDArray[np.float32]
 
@@ -155,7 +156,7 @@ class Visualization(Result):
             best: dict[str, list[float]] = {}
             for c in self.classes:
                 best.setdefault(c.label, []).append(c.probability)
-            lines["classes"] = ", ".join(f"{c} ({len(b)}, probability {max(b):.1%})" for c, b in best.items())
+            lines["classes"] = ", ".join(f"{c} ({len(b)}, probability {percent(max(b))})" for c, b in best.items())
         if self.inversion:
             lines["inversion"] = "relative error of features " + ", ".join(
                 f"{i.layer} {i.error:.2f}" for i in self.inversion
@@ -209,7 +210,7 @@ def visualize(
 
     pixels: an image (C, H, W) in [0, 1] for maps and inversion, called `image`. sample: for patches and gates, and as
     starts of class pictures. Raises ConfigError as `check`, ModelError for a part asked for that the model does not
-    have, DataError for one that needs an image or a sample that is not there.
+    have, DataError for one that needs an image or a sample that does not exist.
     """
     settings = settings or Settings()
     check(predictor, what, settings)

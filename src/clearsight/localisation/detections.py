@@ -55,12 +55,30 @@ class Located:
         return np.where(self.heat.max(0) >= self.share, loudest + 1, 0)
 
     def mask(self, label: str) -> NDArray[np.bool_]:
-        """The binary mask of one class (H, W); ConfigError for one that was not looked for."""
+        """The binary mask of one class (H, W);
+
+        Args:
+            label: name of the class.
+
+        Returns:
+            bool (H, W).
+
+        Raises:
+            ConfigError: one that was not looked for.
+        """
         return np.asarray(self._heat(label) >= self.share)
 
     def peak(self, label: str) -> tuple[int, int]:
-        """x and y of the place that speaks loudest for a class, of several the one nearest to their middle; ConfigError
-        for one that was not looked for.
+        """x and y of the place that speaks loudest for a class, of several the one nearest to their middle;
+
+        Args:
+            label: name of the class.
+
+        Returns:
+            x and y in pixels.
+
+        Raises:
+            ConfigError: one that was not looked for.
         """
         heat = self._heat(label)
         places = np.argwhere(heat == heat.max())
@@ -76,7 +94,11 @@ class Located:
         return np.asarray(self.heat[self.labels.index(label)])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without the arrays."""
+        """Plain values for JSON, without the arrays.
+
+        Returns:
+            Plain values for JSON.
+        """
         height, width = self.pixels.shape[1:]
         boxes = [{**asdict(f), "box": [round(v, 2) for v in f.box]} for f in self.found]
         return {

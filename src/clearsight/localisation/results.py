@@ -9,6 +9,7 @@ from typing import Any, overload
 from clearsight.disk import own_name
 from clearsight.localisation.detections import Located
 from clearsight.result import Result
+from clearsight.wording import percent
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -52,7 +53,7 @@ def image_lines(one: Located) -> list[str]:
     """What the terminal prints of one image."""
     scored = f", windows scored by {one.facts['scored by']}" if "scored by" in one.facts else ""
     lines = [f"{one.image}  {one.method}{scored}, {one.seconds:.1f} s"]
-    lines += [f"    {f.label} {f.score:.1%}  [{', '.join(f'{v:.0f}' for v in f.box)}]" for f in one.found]
+    lines += [f"    {f.label} {percent(f.score)}  [{', '.join(f'{v:.0f}' for v in f.box)}]" for f in one.found]
     if not one.found:
         lines.append("    nothing found")
     elif one.facts.get("is_ood"):

@@ -22,7 +22,16 @@ class ReliabilityBin:
 def reliability_bins(
     targets: NDArray[np.integer], probabilities: NDArray[np.floating], bins: int = 15
 ) -> list[ReliabilityBin]:
-    """The non-empty bins of equal width over the confidence [Guo 2017, eq. 2]."""
+    """The non-empty bins of equal width over the confidence [Guo 2017, eq. 2].
+
+    Args:
+        targets: class indices (N,).
+        probabilities: probabilities (N, K), rows sum to 1.
+        bins: number of bins.
+
+    Returns:
+        The bins that hold images, from low to high confidence.
+    """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == targets
     edges = np.arange(1, bins) / bins  # compared, not multiplied: 0.7 x 10 is more than 7 in floating point
@@ -46,7 +55,16 @@ def reliability_bins(
 def expected_calibration_error(
     targets: NDArray[np.integer], probabilities: NDArray[np.floating], bins: int = 15
 ) -> float:
-    """ECE: the gap between confidence and accuracy per bin, averaged by count, in [0, 1] [Guo 2017, eq. 3]."""
+    """ECE: the gap between confidence and accuracy per bin, averaged by count, in [0, 1] [Guo 2017, eq. 3].
+
+    Args:
+        targets: class indices (N,).
+        probabilities: probabilities (N, K), rows sum to 1.
+        bins: number of bins.
+
+    Returns:
+        The error, in [0, 1].
+    """
     n = len(targets)
     return float(
         sum(b.count / n * abs(b.accuracy - b.confidence) for b in reliability_bins(targets, probabilities, bins))

@@ -20,24 +20,56 @@ SMALLEST = 1e-15
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> NDArray[np.float64]:
-    """exp(z/T) / sum exp(z/T) over the last axis, in float64."""
+    """exp(z/T) / sum exp(z/T) over the last axis, in float64.
+
+    Args:
+        logits: outputs (..., K).
+        temperature: divisor of the logits, above 0.
+
+    Returns:
+        float64 (..., K), sums to 1 over the last axis.
+    """
     return np.asarray(special.softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=-1))
 
 
 def entropy(probabilities: Floats) -> NDArray[np.float64]:
-    """Shannon entropy of each row in nats (N,), between 0 (one class is certain) and log K (all are equally likely)."""
+    """Shannon entropy of each row in nats (N,), between 0 (one class is certain) and log K (all are equally likely).
+
+    Args:
+        probabilities: probabilities (N, K), rows sum to 1.
+
+    Returns:
+        float64 (N,), in [0, log K].
+    """
     return np.asarray(special.entr(np.asarray(probabilities, dtype=np.float64)).sum(axis=-1))
 
 
 def accuracy(targets: Ints, predicted: Ints) -> float:
-    """Share of images whose predicted class is the target, in [0, 1]."""
+    """Share of images whose predicted class is the target, in [0, 1].
+
+    Args:
+        targets: class indices (N,).
+        predicted: predicted class indices (N,).
+
+    Returns:
+        The accuracy, in [0, 1].
+    """
     from sklearn.metrics import accuracy_score
 
     return float(accuracy_score(targets, predicted))
 
 
 def top_k_accuracy(targets: Ints, probabilities: Floats, k: int = 5) -> float:
-    """Share of images whose target is among the k most probable classes; 1 if there are no more than k classes."""
+    """Share of images whose target is among the k most probable classes; 1 if there are no more than k classes.
+
+    Args:
+        targets: class indices (N,).
+        probabilities: probabilities or logits (N, K).
+        k: number of classes that count as a prediction.
+
+    Returns:
+        The accuracy, in [0, 1].
+    """
     from sklearn.metrics import top_k_accuracy_score
 
     classes = probabilities.shape[1]
@@ -49,7 +81,16 @@ def top_k_accuracy(targets: Ints, probabilities: Floats, k: int = 5) -> float:
 
 
 def confusion_matrix(targets: Ints, predicted: Ints, classes: int) -> NDArray[np.int64]:
-    """Counts (K, K): row = target class, column = predicted class."""
+    """Counts (K, K): row = target class, column = predicted class.
+
+    Args:
+        targets: class indices (N,).
+        predicted: predicted class indices (N,).
+        classes: number of classes K.
+
+    Returns:
+        int64 (K, K).
+    """
     from sklearn import metrics
 
     if not len(targets):
@@ -58,7 +99,16 @@ def confusion_matrix(targets: Ints, predicted: Ints, classes: int) -> NDArray[np
 
 
 def precision_recall_f1(targets: Ints, predicted: Ints, classes: int) -> tuple[Floats, Floats, Floats]:
-    """Precision, recall and F1 of each class (K,); 0 where a class was not predicted or does not occur."""
+    """Precision, recall and F1 of each class (K,); 0 where a class was not predicted or does not occur.
+
+    Args:
+        targets: class indices (N,).
+        predicted: predicted class indices (N,).
+        classes: number of classes K.
+
+    Returns:
+        Precision, recall and F1, each (K,), in [0, 1].
+    """
     from sklearn.metrics import precision_recall_fscore_support
 
     labels = np.arange(classes)
@@ -67,7 +117,15 @@ def precision_recall_f1(targets: Ints, predicted: Ints, classes: int) -> tuple[F
 
 
 def balanced_accuracy(targets: Ints, predicted: Ints) -> float:
-    """Mean recall over the classes that occur in `targets`: the accuracy if all of them were equally common."""
+    """Mean recall over the classes that occur in `targets`: the accuracy if all of them were equally common.
+
+    Args:
+        targets: class indices (N,).
+        predicted: predicted class indices (N,).
+
+    Returns:
+        The mean recall, in [0, 1].
+    """
     from sklearn.metrics import recall_score
 
     # balanced_accuracy_score is the same, but warns of predicted classes that do not occur
@@ -75,7 +133,15 @@ def balanced_accuracy(targets: Ints, predicted: Ints) -> float:
 
 
 def log_loss(targets: Ints, probabilities: Floats) -> float:
-    """Mean negative log-likelihood in nats; probabilities below `SMALLEST` count as that."""
+    """Mean negative log-likelihood in nats; probabilities below `SMALLEST` count as that.
+
+    Args:
+        targets: class indices (N,).
+        probabilities: probabilities (N, K), rows sum to 1.
+
+    Returns:
+        The loss in nats, at least 0.
+    """
     from sklearn import metrics
 
     clipped = np.clip(np.asarray(probabilities, np.float64), SMALLEST, 1)
@@ -83,7 +149,15 @@ def log_loss(targets: Ints, probabilities: Floats) -> float:
 
 
 def brier_score(targets: Ints, probabilities: Floats) -> float:
-    """Mean squared distance between the probability vector and the one-hot target, in [0, 2] [Brier 1950]."""
+    """Mean squared distance between the probability vector and the one-hot target, in [0, 2] [Brier 1950].
+
+    Args:
+        targets: class indices (N,).
+        probabilities: probabilities (N, K), rows sum to 1.
+
+    Returns:
+        The score, in [0, 2].
+    """
     from sklearn.metrics import brier_score_loss
 
     labels = np.arange(probabilities.shape[1])

@@ -31,7 +31,7 @@ def output_size(size: int, filter_side: int, *, stride: int = 1, padding: int = 
     "none".
     """
     if rounding not in ("none", "down", "up"):
-        raise ModelError("a size cannot be rounded so", found=repr(rounding), expected="none, down or up")
+        raise ModelError("unknown rounding of a size", found=repr(rounding), expected="none, down or up")
     if min(size, filter_side, stride) < 1 or padding < 0:
         raise ModelError(
             "a layer's sizes must be positive",

@@ -300,12 +300,14 @@ def build_descriptor(descriptor: str, options: dict[str, Any]) -> Descriptor:
             value, (int, float) if isinstance(defaults[name], float) else type(defaults[name])
         ):
             raise ModelError(
-                f"the descriptor {descriptor} cannot be built so", found=f"{name} {value!r}",
+                f"the descriptor {descriptor} cannot be built with these options", found=f"{name} {value!r}",
                 expected=f"something like {defaults[name]!r}",
             )  # fmt: skip
         if isinstance(value, int | float) and value <= 0:
             raise ModelError(
-                f"the descriptor {descriptor} cannot be built so", found=f"{name} {value}", expected="above 0"
+                f"the descriptor {descriptor} cannot be built with these options",
+                found=f"{name} {value}",
+                expected="above 0",
             )
     if descriptor in PLAIN:
         function, grayscale = PLAIN[descriptor]

@@ -125,7 +125,7 @@ class _ReachedError(Exception):
 def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     """What one layer gives out for images x, as it stands: maps, tokens or a vector. What comes after it is not run.
 
-    Raises ModelError with near names for a layer that is not there, and for one that gives no tensor.
+    Raises ModelError with near names for a layer that does not exist, and for one that gives no tensor.
     """
     name = layer_name(network, layer)
     seen: list[torch.Tensor] = []

@@ -206,7 +206,7 @@ class Backbone(nn.Module):
 class LayerOutput(nn.Module):
     """What one module of a network gives out, averaged over its positions: (N, C, H, W), (N, T, C) or (N, D) to (N, C).
 
-    Raises ModelError with near names for a layer that is not there or never runs.
+    Raises ModelError with near names for a layer that does not exist or never runs.
     """
 
     def __init__(self, network: nn.Module, layer: str) -> None:

@@ -123,7 +123,7 @@ def check_model_args(known: Entry, model_args: dict[str, Any]) -> None:
     if faults:
         misspelt = [k for k in unknown if k not in ABLATIONS]
         raise ModelError(
-            f"{known.name} cannot be built so: " + "; ".join(faults),
+            f"{known.name} cannot be built with these options: " + "; ".join(faults),
             expected=None if misspelt and known.model_args else ", ".join(sorted(known.model_args)) or "no options",
             fix=nearest(misspelt[0], known.model_args) if misspelt and known.model_args else None,
         )

@@ -31,12 +31,26 @@ DEFAULT_BACKBONE = "efficientnet_lite0"
 
 
 def model_names() -> list[str]:
-    """Every registered name, sorted."""
+    """Every registered name, sorted.
+
+    Returns:
+        Names for `build_model`.
+    """
     return sorted(ENTRIES)
 
 
 def entry(name: str) -> Entry:
-    """The registry's entry; ModelError suggests near names for an unknown one."""
+    """The registry's entry; ModelError suggests near names for an unknown one.
+
+    Args:
+        name: name of a network.
+
+    Returns:
+        What is registered about the network.
+
+    Raises:
+        ModelError: no network has that name.
+    """
     if name in ENTRIES:
         return ENTRIES[name]
     if name in DESCRIPTORS:
@@ -61,14 +75,28 @@ def build_model(
 ) -> nn.Module:
     """Build a network: `build_model("resnet20", classes=10, channels=1, img_size=28)`.
 
-    The result maps normalised images (N, channels, img_size, img_size) to logits (N, classes). `timm/NAME`
-    builds timm's network of that name. Ablations are options: `build_model("resnet18", classes=10,
-    residual=False, activation="elu", norm_position="after")`. pretrained: start from the published ImageNet weights
-    (`models.published`), downloaded once; unless `classes` is 1,000 the last layer is drawn anew. init: xavier, he,
-    uniform, orthogonal, or best-of:xavier,he,... which tries each on `batches` of images and class indices
-    (default: the network's own rule). Raises ModelError for an unknown name or option, an option that makes no sense
-    for the network, a class count below one, an image too small for the network, or published weights that cannot be
-    had or do not fit.
+    The result maps normalised images (N, channels, img_size, img_size) to logits (N, classes). `timm/NAME` builds
+    timm's network of that name. Ablations are options: `build_model("resnet18", classes=10, residual=False,
+    activation="elu", norm_position="after")`.
+
+    Args:
+        name: name of the network, of `clearsight models` or `timm/NAME`.
+        classes: number of outputs, at least 1.
+        channels: number of input channels.
+        img_size: side of the input in pixels; None takes the network's own.
+        pretrained: start from the published ImageNet weights (`models.published`), downloaded once; unless `classes` is
+            1,000 the last layer is drawn anew.
+        init: xavier, he, uniform, orthogonal, or best-of:xavier,he,... which tries each on `batches` of images and
+            class indices (default: the network's own rule).
+        batches: batches of images and labels for initialisations that are fitted to data.
+        **model_args: options of the network.
+
+    Returns:
+        The network, in training mode.
+
+    Raises:
+        ModelError: an unknown name or option, an option that makes no sense for the network, a class count below one,
+            an image too small for the network, or published weights that cannot be had or do not fit.
     """
     if pretrained and init is not None:
         raise ModelError(
@@ -87,6 +115,19 @@ def build_recorded(name: Any, *, classes: int, channels: int, img_size: int | No
 
     A card may come from someone else. Its options are those of the network alone, never `build_model`'s own, among
     which `pretrained` downloads. ModelError or ConfigError for all else.
+
+    Args:
+        name: name of the network.
+        classes: number of outputs.
+        channels: number of input channels.
+        img_size: side of the input in pixels.
+        model_args: options of the network.
+
+    Returns:
+        The network with random weights.
+
+    Raises:
+        ModelError: the card names no network that can be built.
     """
     if not isinstance(name, str) or not isinstance(model_args, dict):
         raise ModelError("a record of a network cannot be read", found=f"{name!r} with {model_args!r}"[:200])
@@ -137,14 +178,31 @@ def _check_reflection(known: Entry, classes: int, channels: int, img_size: int, 
 
 
 def published(name: str) -> Weights | None:
-    """A network's published weights, `timm/NAME` included; None where there are none."""
+    """A network's published weights, `timm/NAME` included; None where there are none.
+
+    Args:
+        name: name of the network.
+
+    Returns:
+        What is known about the weights, or None.
+    """
     if name.startswith(PREFIX):
         return timm_weights(name)
     return ENTRIES[name].weights if name in ENTRIES else None
 
 
 def weight_facts(name: str) -> Weights:
-    """`published`, and a ModelError where there is nothing."""
+    """`published`, and a ModelError where there is nothing.
+
+    Args:
+        name: name of the network.
+
+    Returns:
+        What is known about the weights.
+
+    Raises:
+        ModelError: the network has no published weights.
+    """
     weights = published(name)
     if weights is None:
         raise ModelError(
@@ -155,7 +213,14 @@ def weight_facts(name: str) -> Weights:
 
 
 def at_hand(name: str) -> bool:
-    """Whether a network's published weights are on this machine already."""
+    """Whether a network's published weights are on this machine already.
+
+    Args:
+        name: name of the network.
+
+    Returns:
+        True where nothing has to be downloaded.
+    """
     weights = published(name)
     return weights is not None and weights.is_cached
 
@@ -163,17 +228,33 @@ def at_hand(name: str) -> bool:
 def published_state(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
     """The published weights, under the names `build_model(name, classes=1000)` gives its tensors.
 
-    aux: keep the auxiliary heads of GoogLeNet and Inception v3. The file is kept in PyTorch's own cache and
-    downloaded once. Raises ModelError for a network without published weights, and where the file is neither
-    in the cache nor within reach; the error then names the file, its address and the folder to put it in by
-    hand.
+    Args:
+        name: name of the network.
+        aux: whether auxiliary classifiers are included.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        ModelError: a network without published weights, and where the file is neither in the cache nor within reach;
+            the error then names the file, its address and the folder to put it in by hand.
     """
     return weight_facts(name).state(name, aux=aux)
 
 
 def load_published(network: nn.Module, name: str, *, classes: int, channels: int, aux: bool = False) -> None:
-    """Fill a network of `build_model` with its published weights; a last layer of other than 1,000 classes stays as
-    it was drawn. Raises ModelError where they do not fit, before anything is downloaded.
+    """Fill a network of `build_model` with its published weights; a last layer of other than 1,000 classes stays as it
+    was drawn.
+
+    Args:
+        network: network of `build_model`; it is changed in place.
+        name: name of the network.
+        classes: number of its outputs.
+        channels: number of its input channels.
+        aux: whether it has auxiliary classifiers.
+
+    Raises:
+        ModelError: they do not fit, before anything is downloaded.
     """
     if channels != 3:
         raise ModelError(
@@ -189,7 +270,18 @@ def load_published(network: nn.Module, name: str, *, classes: int, channels: int
 
 
 def published_form(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
-    """The tensors of the network the weights were published for, without data. ModelError where there are none."""
+    """The tensors of the network the weights were published for, without data.
+
+    Args:
+        name: name of the network.
+        aux: whether auxiliary classifiers are included.
+
+    Returns:
+        Tensors by name, on the meta device.
+
+    Raises:
+        ModelError: there are none.
+    """
     weight_facts(name)
     with no_data():
         network = build_model(name, classes=1000, aux=True) if aux else build_model(name, classes=1000)
@@ -197,7 +289,15 @@ def published_form(name: str, *, aux: bool = False) -> dict[str, torch.Tensor]:
 
 
 def fits_published(name: str, model_args: Mapping[str, Any]) -> bool:
-    """Whether a network of these options can start from its published weights: the options leave every shape alone."""
+    """Whether a network of these options can start from its published weights: the options leave every shape alone.
+
+    Args:
+        name: name of the network.
+        model_args: options of the network.
+
+    Returns:
+        True where the published weights fit.
+    """
     if not model_args:
         return True
     with no_data():

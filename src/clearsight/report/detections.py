@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from clearsight.report.components.pictures import eight_bits
 from clearsight.report.drawings import fitting
+from clearsight.wording import percent
 
 if TYPE_CHECKING:
     from clearsight.localisation import Found, Located
@@ -86,7 +87,7 @@ def _draw(pen: ImageDraw.ImageDraw, font: Any, one: Found, scale: float, size: t
     if corners[2] <= corners[0] or corners[3] <= corners[1]:
         return
     pen.rectangle(corners, outline=colour, width=thick)
-    words = f"{one.label} {one.score:.0%}"
+    words = f"{one.label} {percent(one.score, 0)}"
     left, top, right, bottom = pen.textbbox((0, 0), words, font)
     wide, tall = right - left + 8, bottom - top + 6
     x = min(corners[0], max(0, size[0] - wide))

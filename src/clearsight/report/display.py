@@ -16,7 +16,7 @@ from clearsight.feature_vis import Visualization
 from clearsight.localisation import Locations
 from clearsight.report.attack_page import AttackRenderer
 from clearsight.report.audit_page import AuditRenderer
-from clearsight.report.evaluation_page import EvaluationRenderer
+from clearsight.report.evaluation_page import EvaluationRenderer, SubgroupsRenderer
 from clearsight.report.gradient_correlation_page import GradientCorrelationRenderer
 from clearsight.report.image_lists import LabelIssuesRenderer, PredictionsRenderer
 from clearsight.report.landscape_page import LandscapesRenderer
@@ -30,6 +30,7 @@ from clearsight.result import Result
 from clearsight.retrieval import IndexResult, SearchResult
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.prediction_list import Predictions
+from clearsight.tasks.subgroups import SubgroupTable
 from clearsight.train.label_issues import LabelIssues
 
 
@@ -53,4 +54,5 @@ renderer.register(Landscapes, LandscapesRenderer)
 renderer.register(Leaderboard, LeaderboardRenderer)
 renderer.register(LabelIssues, LabelIssuesRenderer)
 renderer.register(Predictions, PredictionsRenderer)
+renderer.register(SubgroupTable, SubgroupsRenderer)
 renderer.register(ModelComparison, ModelComparisonRenderer)

@@ -13,7 +13,7 @@ from clearsight.wording import count, percent, sentence
 
 Card = dict[str, Any]
 """A verdict by the names that the template knows: its evidence as (name, number) pairs, its command empty where no
-option cures it.
+option fixes it.
 """
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from clearsight.report.components.pictures import Thumbnail
-from clearsight.report.figures import evaluation_figure
+from clearsight.report.figures import evaluation_figure, interval_bars
 from clearsight.report.renderer import SectionsRenderer
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.panel import TrustPanel
@@ -54,10 +54,27 @@ class EvaluationRenderer(SectionsRenderer[Evaluation]):
         return evaluation_figure(self._parts)
 
 
+class SubgroupsRenderer(SectionsRenderer[SubgroupTable]):
+    """The scores of each value of a column of metadata."""
+
+    page, numbers, title = "subgroups.html", "subgroups.json", "Scores by subgroup"
+
+    def sections(self) -> Sequence[Section]:
+        return (Section("subgroups", f"By {self.result.by}", (_subgroups(self.result),)),)
+
+    def figure(self) -> Any:
+        """The first score of each value with its interval."""
+        rows = [(r.value, r.score) for r in self.result.rows if r.score is not None]
+        return interval_bars(
+            [name for name, _ in rows], [score.value for _, score in rows], [score.interval for _, score in rows],
+            f"{self.result.score_name.lower()}, 95 % interval",
+        )  # fmt: skip
+
+
 def _subgroups(table: SubgroupTable) -> Table:
     """A row for each value of a column of metadata."""
     worst = table.worst
-    words = "Each with its 95% interval." + (
+    words = "Each with its 95 % interval." + (
         f" {count(table.few, 'value has', 'values have')} fewer than {table.least} images and no row."
         if table.few
         else ""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from clearsight.report.components.map_colours import colours, overlay
+from clearsight.report.components.map_colours import colour_scale, colours, overlay
 from clearsight.report.components.pictures import rgb
 from clearsight.report.drawings import wrapped
 from clearsight.report.tiles import INK, SOFT
@@ -25,6 +25,9 @@ SIDE = 240
 GAP = 8
 """Pixels between pictures and around them."""
 
+SCALE_WIDTH, SCALE_HEIGHT = 140, 10
+"""Size in pixels of the scale of colours below each map."""
+
 LARGE, MIDDLE, SMALL = (ImageFont.load_default(size) for size in (17, 15, 12))
 
 
@@ -36,7 +39,7 @@ def heat_sheet(found: Sequence[Explanation]) -> Colours:
     blank = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     heading = wrapped(blank, found[0].heading, width - 2 * GAP, LARGE)
     captions = [wrapped(blank, e.remarks, width - 2 * GAP, SMALL) for e in found]
-    height = 22 * len(heading) + sum(24 + 15 * len(lines) + tall + 2 * GAP for lines in captions) + 3 * GAP
+    height = 22 * len(heading) + sum(44 + 15 * len(lines) + tall + 2 * GAP for lines in captions) + 3 * GAP
     sheet = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(sheet)
     top = GAP
@@ -52,8 +55,19 @@ def heat_sheet(found: Sequence[Explanation]) -> Colours:
             top += 15
         for i, part in enumerate(row):
             sheet.paste(part, (GAP + i * (wide + GAP), top))
-        top += tall + 2 * GAP
+        _draw_scale(sheet, e.heat, GAP, top + tall + 6)
+        top += tall + 20 + 2 * GAP
     return np.asarray(sheet) / 255
+
+
+def _draw_scale(sheet: Image.Image, heat: NDArray[np.floating], left: int, top: int) -> None:
+    """What the colours of a map mean: a bar with a word at each end."""
+    bar, low, high = colour_scale(heat, SCALE_WIDTH, SCALE_HEIGHT)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((left, top - 2), low, fill=SOFT, font=SMALL)
+    left += round(pen.textlength(low, SMALL)) + GAP
+    sheet.paste(Image.fromarray(np.round(bar * 255).astype(np.uint8)), (left, top))
+    pen.text((left + SCALE_WIDTH + GAP, top - 2), high, fill=SOFT, font=SMALL)
 
 
 def _enlarged(picture: NDArray[np.floating]) -> Image.Image:

@@ -20,7 +20,7 @@ from clearsight.tasks.prediction_cards import card_words
 from clearsight.tasks.prediction_list import Predictions
 from clearsight.tasks.sections import Card, Cards, Section
 from clearsight.train.label_issues import LabelIssues
-from clearsight.wording import count
+from clearsight.wording import count, sentence
 
 R = TypeVar("R", bound=Result)
 
@@ -69,7 +69,8 @@ class PredictionsRenderer(CardsRenderer[Predictions]):
             words += f", of which {flagged:,} {'is' if flagged == 1 else 'are'} flagged as unknown"
         if len(cards) < len(self.result):
             words += f"; the first {len(cards)} are shown, `to_frame()` has all"
-        return Cards(cards, f"{words}.", "No images.", wrong=False)
+        words = " ".join(map(sentence, [words, *self.result.about_sets()]))
+        return Cards(cards, words, "No images.", wrong=False)
 
 
 class LabelIssuesRenderer(CardsRenderer[LabelIssues]):

@@ -93,7 +93,7 @@ def _measured(groups: tuple[tuple[str, ...], ...], why: str) -> str:
 def _sets(check: SetsCheck, n: int, names: tuple[str, str]) -> Row:
     words = (
         f"A prediction set holds the true {names[0]} with a stated probability (split conformal prediction). Stated "
-        f"{percent(check.stated)}; on the test images coverage is {percent(check.coverage)} (95% interval "
+        f"{percent(check.stated)}; on the test images coverage is {percent(check.coverage)} (95 % interval "
         f"{' to '.join(map(percent, check.coverage_interval))}), with {check.mean_size:.2f} {names[1]} per set on "
         "average."
     )

@@ -16,6 +16,7 @@ from clearsight.data.prepare import Prepared
 from clearsight.report.components.pictures import Picture, picture
 from clearsight.train.config import AUGMENTATIONS, AugmentationConfig
 from clearsight.train.fit import Fitted
+from clearsight.wording import percent
 
 ROWS = 4
 """Training images shown at most, of as many classes as there are."""
@@ -101,7 +102,7 @@ def _target_words(target: list[float], classes: tuple[str, ...]) -> str:
     shares = sorted(
         ((share, name) for share, name in zip(target, classes, strict=True) if share >= 0.005), reverse=True
     )
-    return shares[0][1] if len(shares) == 1 else ", ".join(f"{share:.0%} {name}" for share, name in shares)
+    return shares[0][1] if len(shares) == 1 else ", ".join(f"{percent(share, 0)} {name}" for share, name in shares)
 
 
 def _words(how: AugmentationConfig) -> str:

@@ -10,6 +10,7 @@ from jinja2 import BytecodeCache, ChoiceLoader, Environment, PackageLoader, Stri
 from jinja2.bccache import Bucket
 
 from clearsight.disk import whole_file
+from clearsight.wording import percent
 
 PLACES = ("templates", "components")
 """Folders of templates: whole pages and their sections, and what these are made of."""
@@ -40,7 +41,9 @@ def environment(**options: Any) -> Environment:
     """The package's templates; every name from the data is escaped, and a missing value is an error."""
     loader = ChoiceLoader([PackageLoader("clearsight.report", place) for place in PLACES])
     known = _compiled(frozenset(options.items()))
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, bytecode_cache=known, **options)
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, bytecode_cache=known, **options)
+    made.filters["percent"] = percent
+    return made
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

@@ -10,6 +10,7 @@ from clearsight.diagnosis.command import option_flags
 from clearsight.report.components.charts import share_bar
 from clearsight.report.render import write_page
 from clearsight.train.search import Search, Trial
+from clearsight.wording import percent, points
 
 
 def best_command(search: Search, origin: str) -> str:
@@ -22,9 +23,9 @@ def scores_words(trial: Trial) -> tuple[str, str]:
     """A trial's log loss and accuracy, with their deviations over several folds; empty where it was cut short."""
     if trial.log_loss is None or trial.accuracy is None:
         return "", ""
-    loss, right = f"{trial.log_loss:.4f}", f"{trial.accuracy:.1%}"
+    loss, right = f"{trial.log_loss:.4f}", percent(trial.accuracy)
     spread = trial.deviations()
-    return (loss, right) if spread is None else (f"{loss} ± {spread[0]:.4f}", f"{right} ± {spread[1]:.1%}")
+    return (loss, right) if spread is None else (f"{loss} ± {spread[0]:.4f}", f"{right} ± {points(spread[1])}")
 
 
 def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> None:
@@ -54,7 +55,7 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
         f"used. Trial {best.number} has the lowest log loss, {loss}, at an accuracy of {right}"
         + (" (mean and standard deviation over the folds)." if best.deviations() else "."),
         command=best_command(search, origin),
-        importance=[(option, f"{share:.0%}", share_bar([("right", share)])) for option, share in shares],
+        importance=[(option, percent(share, 0), share_bar([("right", share)])) for option, share in shares],
         columns=columns,
         rows=rows,
     )

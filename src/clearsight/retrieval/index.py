@@ -150,7 +150,7 @@ class Index:
         root = within or folder
         if not folder.resolve().is_relative_to(root.resolve()):
             raise BundleError(
-                f"{folder} is a symbolic link out of the run", found=f"a link to {folder.resolve()}",
+                f"{folder} is a symbolic link that leaves the run's folder", found=f"a link to {folder.resolve()}",
                 fix="if you trust it, name the index: --index FOLDER",
             )  # fmt: skip
         content, vectors = read_within(folder, "card.json"), read_within(folder, "index.faiss")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from clearsight.result import Result
 from clearsight.retrieval.index import Index, Retrieval
+from clearsight.wording import percent
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -42,8 +43,8 @@ class IndexResult(Result):
         text = f"{len(self.index):,} images, {self.index.card.width} numbers each, {size}: {self.folder}"
         if s := self.scores:
             text += (
-                f"\nof {s.queries:,} queries' {s.k} neighbours {s.precision:.1%} are of the query's class; "
-                f"recall {s.recall:.1%}, mAP {s.mean_average_precision:.1%}"
+                f"\nof {s.queries:,} queries' {s.k} neighbours {percent(s.precision)} are of the query's class; "
+                f"recall {percent(s.recall)}, mAP {percent(s.mean_average_precision)}"
             )
         return text
 

@@ -40,7 +40,8 @@ def run_folder(config: TrainConfig, name: str, home: Path) -> Iterator[Path]:
             folder, fresh = Path(str(out)), False
             if not (folder / "checkpoints").resolve().is_relative_to(folder.resolve()):
                 raise CheckpointError(
-                    f"{folder / 'checkpoints'} is a symbolic link out of the run", expected="a folder in the run",
+                    f"{folder / 'checkpoints'} is a symbolic link that leaves the run's folder",
+                    expected="a folder in the run",
                     fix="if you trust it, put a copy of the folder in the link's place",
                 )  # fmt: skip
         elif out is not None:
@@ -48,7 +49,7 @@ def run_folder(config: TrainConfig, name: str, home: Path) -> Iterator[Path]:
             if _is_unfinished(folder) and (folder / "checkpoints").is_dir():
                 raise OutputError(
                     f"{folder} holds an unfinished run",
-                    fix="add --resume to go on with it, choose another --out, or delete it",
+                    fix="add --resume to continue it, choose another --out, or delete it",
                 )
             if folder.is_dir() and any(folder.iterdir()) and not _is_unfinished(folder):
                 raise OutputError(f"{folder} is in use", found="a folder that is not empty", fix="choose another --out")
@@ -100,8 +101,8 @@ def resumed(config: TrainConfig, given: dict[str, Any], dataset: Dataset) -> Tra
         changed.insert(0, f"data {about['data']} then, {origin} now")
     elif about.get("targets", targets_digest(dataset)) != targets_digest(dataset):
         raise CheckpointError(
-            f"{folder} cannot be resumed: the data has other images or labels than when it was begun",
-            found=f"other labels, or images in another order, in {origin}", expected="the labels it was begun with",
+            f"{folder} cannot be resumed: the data has other images or labels than when it was started",
+            found=f"other labels, or images in another order, in {origin}", expected="the labels it was started with",
             fix="restore them, or start a new run: drop --resume",
         )  # fmt: skip
     if changed:
@@ -119,7 +120,7 @@ def _about(folder: Path) -> dict[str, Any]:
         return format1.run_from(json.loads(content))
     except (ValueError, TypeError, AttributeError) as error:
         path = folder / "config.json"
-        raise BundleError(f"{path} cannot be read", found=str(error), fix="put it back, or train anew") from error
+        raise BundleError(f"{path} cannot be read", found=str(error), fix="restore it, or train again") from error
 
 
 def _next_free(parent: Path, name: str) -> Path:
@@ -143,7 +144,7 @@ def run_options(folder: Path) -> dict[str, Any]:
         return {}
     options = _about(folder).get("options")
     if not isinstance(options, dict) or not all(isinstance(stage, dict) for stage in options.values()):
-        raise BundleError(f"{folder / 'config.json'} holds no options", fix="put it back, or train anew")
+        raise BundleError(f"{folder / 'config.json'} holds no options", fix="restore it, or train again")
     return {name: value for stage in options.values() for name, value in stage.items()}
 
 

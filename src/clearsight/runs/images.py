@@ -157,12 +157,12 @@ def _nothing_left(bundle: Bundle, dataset: Dataset, counts: ImageCounts, own: bo
     if own:
         return BundleError(
             "the images are no longer those the model was trained on", found=f"others in {dataset.origin}",
-            fix="name the data to use what lies there now: RUN DATA",
+            fix="name the data to use its present content: RUN DATA",
         )  # fmt: skip
     return DataError(
         f"no {bundle.thing} is left to evaluate",
         found=f"{counts.given} given; " + ("; ".join(counts.lines(bundle.thing)) or "none in the test split"),
-        expected=f"labelled {bundle.thing}s that the model has not seen",
+        expected=f"labelled {bundle.thing}s that were not used in training",
         fix="name other data" + (", or add --include-training" if counts.training or counts.validation else ""),
     )
 
@@ -189,7 +189,7 @@ def known_images(
         if where is None and folder is not None:
             where = recorded_data_dir(folder, named)
         dataset = as_learned(bundle, named, where)
-    scanned = scan(dataset, console.stage("looking at the files"))
+    scanned = scan(dataset, console.stage("inspecting the files"))
     pixels, rows = all_pixels(bundle, dataset, scanned, console)
     readable = np.zeros(len(dataset), bool)
     readable[rows] = True
@@ -205,7 +205,7 @@ def own_images(bundle: Bundle, model: ModelSource, *, console: Console, data_dir
         raise BundleError(
             "the images are no longer those the model was trained on",
             found=f"others in {known.dataset.origin}" if known.record else "no record of its split",
-            fix="name the data to use what lies there now: RUN DATA",
+            fix="name the data to use its present content: RUN DATA",
         )
     return known
 

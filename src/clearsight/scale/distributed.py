@@ -151,7 +151,7 @@ def processes() -> Iterator[World]:
         raise TrainingError(
             f"process {distributed.get_rank()} of {size} lost another one",
             found=words.splitlines()[0][:160],
-            fix="look at the other processes' messages for the cause; --resume goes on from the last checkpoint",
+            fix="look at the other processes' messages for the cause; --resume continues from the last checkpoint",
         ) from error
     finally:
         with contextlib.suppress(RuntimeError):

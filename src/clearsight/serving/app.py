@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -36,7 +36,7 @@ from clearsight.serving.settings import MAX_SAMPLES, ServeConfig
 from clearsight.serving.studio import add_studio_routes
 from clearsight.serving.uploads import Upload, read_body, uploads
 from clearsight.serving.worker import Worker, one_image
-from clearsight.tasks.task import COVERAGE
+from clearsight.tasks.predict_options import COVERAGE, PredictOptions, check_effect, group_of
 
 PICTURES = 50
 """Most images that are drawn beside what a search finds."""
@@ -44,6 +44,15 @@ PICTURES = 50
 Top = Annotated[int | None, Query(ge=1, description="classes or labels to list per image (default: all)")]
 Coverage = Annotated[
     float, Query(gt=0, lt=1, description="share of prediction sets, or of intervals, that hold the truth")
+]
+Sets = Annotated[Literal["lac", "aps", "raps"], Query(description="method of prediction sets")]
+ByClass = Annotated[bool, Query(description="sets hold the truth with this probability within each class")]
+Group = Annotated[
+    str | None,
+    Query(description="COLUMN=VALUE of the training table that all images have: sets hold within that group"),
+]
+BackOff = Annotated[
+    float, Query(gt=0.5, lt=1, description="in a tree of classes, the probability that the class or parent reaches")
 ]
 Count = Annotated[int, Query(ge=1, le=1000, description="how many to find")]
 
@@ -129,6 +138,10 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
         request: Request,
         top: Top = None,
         coverage: Coverage = COVERAGE,
+        sets: Sets = "lac",
+        by_class: ByClass = False,
+        group: Group = None,
+        back_off: BackOff = PredictOptions.back_off,
         picture: Annotated[bool, Query(description="each image as the network sees it, as a PNG data URI")] = False,
         words: Annotated[bool, Query(description="each prediction in words too")] = False,
     ) -> Response:
@@ -137,8 +150,12 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
         Send files of a form, the bytes of one image, or JSON with base64. An image that cannot be read has an
         error in its entry; if none can be read, the status is 422.
         """
+        given = [name for name in request.query_params if name in ("sets", "by_class", "group", "back_off")]
+        check_effect(given, task.predict_options, task.name)
+        group_asked = None if group is None else group_of(group, "group")
+        options = PredictOptions(coverage, sets, by_class, back_off, group_asked)
         sent = await images_of(request, worker.config.max_images)
-        found = await worker.predict(sent, coverage)
+        found = await worker.predict(sent, options)
         failed = [str(f) for f in found if isinstance(f, ImageError)]
         if len(failed) == len(found):
             first = next(f for f in found if isinstance(f, ImageError))

@@ -65,7 +65,7 @@ class RunFolder:
         return self.path
 
     def missing(self) -> dict[str, str]:
-        """Which of the pages is not there, whether the images it learned from are not, and pictures of its index; and
+        """Which of the pages does not exist, whether the images it learned from are not, and pictures of its index; and
         why.
         """
         found = {}

@@ -109,7 +109,7 @@ class Guard:
         if self.local and _host(headers.get("host", "")) not in LOCAL:
             raise RefusedError(
                 403,
-                ConfigError("this server answers to its own machine alone", expected="localhost as Host",
+                ConfigError("this server accepts requests from its own machine only", expected="localhost as Host",
                             fix="start it with --host to serve others"),
             )  # fmt: skip
         origin = headers.get("origin")

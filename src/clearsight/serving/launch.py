@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from clearsight.arguments import known_arguments
 from clearsight.errors import ConfigError
 from clearsight.serving.settings import ServeConfig
 
@@ -31,6 +32,7 @@ class Address:
     made: bool
 
 
+@known_arguments
 def serve(
     model: ModelSource,
     *,
@@ -46,7 +48,7 @@ def serve(
 
     Args:
         model: a run, its folder, or a loaded model.
-        host: address to listen at. Other than loopback, clients need a token.
+        host: address to listen on. Other than loopback, clients need a token.
         port: 0 takes any that is free.
         token: what clients must show; None is that of CLEARSIGHT_TOKEN, or one that is made where it is needed.
         engine: "auto", "torch" or "openvino".
@@ -79,7 +81,7 @@ def serve(
         raise ConfigError(
             "the token is too weak or not plain",
             expected=f"{LEAST_TOKEN} or more ASCII characters without spaces",
-            fix="leave it out, and one is made when it is needed",
+            fix="omit it to use a new token",
         )
 
     from clearsight.predictor import Predictor

@@ -20,7 +20,10 @@ class Metrics:
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self.refused = Counter(
-            "clearsight_refused_total", "Requests answered 429, by what was full", ("reason",), registry=self.registry
+            "clearsight_refused_total",
+            "Requests refused with status 429, by the limit that was reached",
+            ("reason",),
+            registry=self.registry,
         )
         self.images = Counter(
             "clearsight_images_total", "Images, answered or unreadable", ("outcome",), registry=self.registry

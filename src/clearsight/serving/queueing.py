@@ -37,7 +37,7 @@ class Deadline:
 
     def check(self) -> None:
         if self.left.is_set() or time.perf_counter() > self.until:
-            raise OutOfTimeError("the answer takes longer than it may")
+            raise OutOfTimeError("the prediction exceeds the time limit")
 
     def stage(self, title: str, unit: str = "images") -> Advance:
         def advance(done: int, total: int) -> None:

@@ -21,16 +21,18 @@ class ServeConfig:
     Raises ConfigError that names every value out of range.
     """
 
-    max_body: float = _limit(16.0, "largest body of a request in MB", "MB", 0.001, 1024)
-    max_pixels: float = _limit(25.0, "largest image in millions of pixels", "M", 0.0001, 89)
-    max_images: int = _limit(16, "images in one request", "N", 1, 1000)
-    max_requests: int = _limit(64, "requests taken on at once; more are answered 429", "N", 1, 10_000)
-    queue: int = _limit(128, "images taken on at once; more are answered 429", "N", 1, 100_000)
-    timeout: float = _limit(30.0, "seconds to send a request, and again to answer it", "S", 0.1, 3600)
-    explain_timeout: float = _limit(60.0, "seconds for an explanation", "S", 0.1, 3600)
-    batch_size: int = _limit(16, "images in one batch of the engine", "N", 1, 256)
-    linger: float = _limit(2.0, "milliseconds a batch waits for more images while others come in", "MS", 0, 1000)
-    workers: int = _limit(min(8, os.cpu_count() or 1), "threads that decode images", "N", 1, 64)
+    max_body: float = _limit(16.0, "maximum size of a request in MB", "MB", 0.001, 1024)
+    max_pixels: float = _limit(25.0, "maximum size of an image in millions of pixels", "M", 0.0001, 89)
+    max_images: int = _limit(16, "maximum number of images per request", "N", 1, 1000)
+    max_requests: int = _limit(64, "maximum number of concurrent requests; others get status 429", "N", 1, 10_000)
+    queue: int = _limit(128, "maximum number of queued images; others get status 429", "N", 1, 100_000)
+    timeout: float = _limit(
+        30.0, "time limit in seconds for receiving a request, and again for the response", "S", 0.1, 3600
+    )
+    explain_timeout: float = _limit(60.0, "time limit in seconds for an explanation", "S", 0.1, 3600)
+    batch_size: int = _limit(16, "batch size, in images", "N", 1, 256)
+    linger: float = _limit(2.0, "time in milliseconds that a batch waits for more images", "MS", 0, 1000)
+    workers: int = _limit(min(8, os.cpu_count() or 1), "number of threads that decode images", "N", 1, 64)
 
     def __post_init__(self) -> None:
         wrong = []

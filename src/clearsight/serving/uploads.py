@@ -116,7 +116,7 @@ def uploads(content_type: str, body: bytes, most: int) -> list[Upload]:
             raise RefusedError(
                 415,
                 DataError(
-                    "this kind of request is not read",
+                    "this content type is not supported",
                     found=f"Content-Type {media[:60]!r}",
                     expected=f"{FORM}, {JSON}, {' or '.join(RAW)}",
                 ),

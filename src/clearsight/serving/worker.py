@@ -35,6 +35,7 @@ from clearsight.serving.problems import overloaded, too_slow
 from clearsight.serving.queueing import Deadline, Left, Turns
 from clearsight.serving.settings import WAITING_EXPLANATIONS, ServeConfig
 from clearsight.serving.uploads import Upload
+from clearsight.tasks import PredictOptions
 
 Result = TypeVar("Result")
 
@@ -55,7 +56,7 @@ class Seen:
 class _Question:
     pixels: Pixels
     name: str
-    coverage: float
+    options: PredictOptions
 
 
 class Worker:
@@ -93,9 +94,14 @@ class Worker:
         for pool in (self._decoders, self._searcher):
             pool.shutdown(wait=True, cancel_futures=True)
 
-    async def predict(self, images: Sequence[Upload], coverage: float) -> list[Seen | ImageError]:
-        """What each image's answer is, or why it cannot be read."""
-        return await self._in_time([self._take(self._predict_one(image, coverage)) for image in self._admit(images)])
+    async def predict(self, images: Sequence[Upload], options: PredictOptions) -> list[Seen | ImageError]:
+        """What each image's answer is, or why it cannot be read. ConfigError for options that the model cannot honour:
+        requests share a batch, in which one must not fail the others.
+        """
+        if options != PredictOptions():
+            task = self.predictor.bundle.task
+            task.predictions(np.empty((0, task.outputs), np.float32), [], None, options)
+        return await self._in_time([self._take(self._predict_one(image, options)) for image in self._admit(images)])
 
     async def search(self, image: Upload, k: int) -> list[dict[str, Any]]:
         """The k indexed images most similar to one, best first."""
@@ -170,7 +176,7 @@ class Worker:
             raise overloaded("the answer takes too long", (self._batcher.seconds_per_item or 0.0) * self.taken)
         return [task.result() for task in tasks]
 
-    async def _predict_one(self, image: Upload, coverage: float) -> Seen | ImageError:
+    async def _predict_one(self, image: Upload, options: PredictOptions) -> Seen | ImageError:
         began = time.perf_counter()
         try:
             pixels = await self.decoded(image)
@@ -179,7 +185,7 @@ class Worker:
             return error
         if time.perf_counter() - began > self.config.timeout:  # whoever asked has been answered
             return ImageError(f"{image.name} takes too long to decode")
-        seen = await self._batcher.submit(_Question(pixels, image.name, coverage))
+        seen = await self._batcher.submit(_Question(pixels, image.name, options))
         self.metrics.images.labels("answered").inc()
         return seen
 
@@ -199,7 +205,7 @@ class Worker:
             pixels, layer = await self.decoded(image), index.card.layer
             features = await self._batcher.call(lambda: next(iter(self.predictor.embeddings(pixels[None], layer))))
         else:
-            seen = await self._predict_one(image, 0.9)
+            seen = await self._predict_one(image, PredictOptions())
             if isinstance(seen, ImageError):
                 raise seen
             features = seen.features[None]
@@ -235,17 +241,17 @@ class Worker:
         for size in WARM:
             if size <= self.config.batch_size:
                 for alone in (True, False):
-                    self._infer([_Question(blank, "", 0.9)] * size, alone)
+                    self._infer([_Question(blank, "", PredictOptions())] * size, alone)
         return lanes
 
     def _infer(self, questions: list[_Question], alone: bool) -> list[Seen]:
         predictor = self.predictor if alone or self._wide is None else self._wide
         output = predictor.forward(np.stack([q.pixels for q in questions]))
         found: list[Seen | None] = [None] * len(questions)
-        for coverage in {q.coverage for q in questions}:
-            rows = [i for i, q in enumerate(questions) if q.coverage == coverage]
+        for options in {q.options for q in questions}:
+            rows = [i for i, q in enumerate(questions) if q.options == options]
             part = ModelOutput(output.logits[rows], output.features[rows], output.statistics[rows])
-            predictions = self.predictor.predictions_of(part, [questions[i].name for i in rows], coverage)
+            predictions = self.predictor.predictions_of(part, [questions[i].name for i in rows], **vars(options))
             for i, prediction in zip(rows, predictions, strict=True):
                 found[i] = Seen(prediction, output.features[i], questions[i].pixels)
         return [seen for seen in found if seen is not None]
@@ -258,5 +264,5 @@ class Worker:
 def one_image(images: Sequence[Upload]) -> Upload:
     """The only image of a request; DataError where there are more."""
     if len(images) != 1:
-        raise DataError("this asks about one image", found=f"{len(images)} images", fix="send one request for each")
+        raise DataError("this request takes one image", found=f"{len(images)} images", fix="send one request for each")
     return images[0]

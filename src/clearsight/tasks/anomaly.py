@@ -164,7 +164,7 @@ class Anomaly(Task):
         count = int((dataset.learnable & (dataset.labels >= 0)).sum())
         if count < FEWEST:
             raise DataError(
-                f"{dataset.name} has too few normal images to learn what is usual",
+                f"{dataset.name} has too few normal images to train on",
                 found=str(count),
                 expected=f"at least {FEWEST}",
                 fix="add normal images",

@@ -82,7 +82,7 @@ class AnomalyEvaluation(Evaluation):
         """Anomalies are ranked above normal images better than by chance, and false alarms keep to the stated rate."""
         found = []
         if self.auroc is not None:
-            found.append(chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance"))
+            found.append(chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance", self.n))
         if self.false_alarms is not None:
             normal = self.n - self.anomalies
             flagged = round(self.false_alarms * normal)
@@ -110,15 +110,15 @@ class AnomalyEvaluation(Evaluation):
         if summary["auroc"] is not None:
             low, high = summary["auroc_interval"]
             lines.append(
-                f"AUROC {summary['auroc']:.3f} ({low:.3f} to {high:.3f}): how often an anomaly is stranger than a "
-                f"normal {thing}{', neither of which it had ever seen' if new else ''}"
+                f"AUROC {summary['auroc']:.3f} ({low:.3f} to {high:.3f}): probability that an anomaly scores higher "
+                f"than a normal {thing}{'; neither was used in training' if new else ''}"
             )
-            lines.append(f"{summary['found']:.1%} of {summary['anomalies']} anomalies are called so")
+            lines.append(f"{percent(summary['found'])} of {summary['anomalies']} anomalies are called so")
         if summary["false_alarms"] is not None:
             low, high = summary["false_alarms_interval"]
             lines.append(
-                f"{summary['false_alarms']:.1%} of {summary['n'] - summary['anomalies']} normal {thing}s are called "
-                f"anomalies ({low:.1%} to {high:.1%}; {summary['promised']:.1%} were promised)"
+                f"{percent(summary['false_alarms'])} of {summary['n'] - summary['anomalies']} normal {thing}s are "
+                f"called anomalies ({percent(low)} to {percent(high)}; {percent(summary['promised'])} were promised)"
             )
         return "\n".join(lines)
 
@@ -129,7 +129,7 @@ class AnomalyEvaluation(Evaluation):
         lines = [""]
         for name, g in zip(names, self.per_group, strict=True):
             more = "" if g.auroc is None else f", AUROC {g.auroc:.3f}"
-            lines.append(f"{name:<{width}}  {g.images:6d} {thing}s, {g.called:6.1%} called anomalies{more}")
+            lines.append(f"{name:<{width}}  {g.images:6d} {thing}s, {percent(g.called):>7} called anomalies{more}")
         return [*lines, ""]
 
     def mistake_line(self, mistake: AnomalyMistake) -> str:

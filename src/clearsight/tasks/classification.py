@@ -23,13 +23,14 @@ from clearsight.calibration.prediction_sets import ConformalScores
 from clearsight.calibration.selection import calibrate
 from clearsight.data.dataset import Dataset, Listing, encode_labels
 from clearsight.data.targets import Stated, is_direction, one_hot
-from clearsight.errors import DataError
+from clearsight.errors import BundleError, DataError
 from clearsight.metrics import accuracy, log_loss
 from clearsight.tasks.classification_evaluation import ClassEvaluation, evaluate_classes
 from clearsight.tasks.evaluation import Evaluation
 from clearsight.tasks.losses import LOSSES
 from clearsight.tasks.predictions import Prediction, class_predictions, unlike_words
 from clearsight.tasks.registry import register_task
+from clearsight.tasks.set_notes import few_calibration_images
 from clearsight.tasks.task import (
     BAR,
     Floats,
@@ -229,6 +230,10 @@ class Classification(Task):
             self.decode(outputs), options.coverage, options.sets, options.by_class, options.group
         )
 
+    def set_notes(self, options: PredictOptions) -> tuple[str, ...]:
+        """Classes, or all of them, that are in every set, as too few calibration images can exclude them."""
+        return () if self.conformal is None else few_calibration_images(self.conformal, self.names, options)
+
     def evaluate(
         self,
         outputs: Outputs,
@@ -314,9 +319,28 @@ class Classification(Task):
         return cls(
             names,
             None if calibrator is None else Calibrator.load(calibrator),
-            None if conformal is None else ConformalScores.load(conformal),
+            None if conformal is None else _conformal(conformal, len(names)),
             None if point is None else OperatingPoint.load(point),
         )
+
+
+def _conformal(card: Mapping[str, Any], classes: int) -> ConformalScores:
+    """Scores of calibration images from a card; BundleError where its lists are not of the same images."""
+    found = ConformalScores.load(card)
+    images = len(found.labels)
+    lists = {**found.scores, **{f"groups by {name}": row for name, row in found.groups.items()}}
+    if wrong := [f"{len(row)} for {name}" for name, row in lists.items() if len(row) != images]:
+        raise BundleError(
+            "the model's card is inconsistent: its calibration images differ in number", found=", ".join(wrong),
+            expected=f"{images}, as many as labels", fix="restore the folder from a copy, or train again",
+        )  # fmt: skip
+    if outside := sorted({k for k in found.labels if not (isinstance(k, int) and 0 <= k < classes)}, key=str):
+        raise BundleError(
+            "the model's card is inconsistent: calibration images of classes that it does not have",
+            found=", ".join(map(str, outside[:5])), expected=f"0 to {classes - 1}",
+            fix="restore the folder from a copy, or train again",
+        )  # fmt: skip
+    return found
 
 
 class _Probabilities(CalibratedSoftmax):

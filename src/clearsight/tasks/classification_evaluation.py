@@ -182,9 +182,10 @@ class ClassEvaluation(Evaluation):
         area = "" if self.auroc_interval is None else f" ({_span(self.auroc_interval)})"
         lines = [
             *self.beside(),
-            f"accuracy           {self.accuracy:.1%} of {self.n} {thing}s (95 % interval {low:.1%} to {high:.1%})",
-            f"balanced accuracy  {self.balanced_accuracy:.1%}",
-            *([f"top 5              {self.top5:.1%}"] if self.top5 is not None else []),
+            f"accuracy           {percent(self.accuracy)} of {self.n} {thing}s (95 % interval {percent(low)} to "
+            f"{percent(high)})",
+            f"balanced accuracy  {percent(self.balanced_accuracy)}",
+            *([f"top 5              {percent(self.top5)}"] if self.top5 is not None else []),
             f"macro F1           {self.macro_f1:.3f} ({least:.3f} to {most:.3f})",
             *([f"AUROC              {self.auroc:.3f}{area}"] if self.auroc is not None else []),
             *([f"average precision  {self.average_precision:.3f}"] if self.average_precision is not None else []),
@@ -200,7 +201,7 @@ class ClassEvaluation(Evaluation):
         width = max(len("class"), *(len(c.name) for c in self.per_class))
         lines.append(f"{'class':<{width}}  {thing}s  precision  recall    F1  AUROC")
         lines += [
-            f"{c.name:<{width}}  {c.images:6d}  {c.precision:9.1%}  {c.recall:6.1%}  {c.f1:.3f}  "
+            f"{c.name:<{width}}  {c.images:6d}  {percent(c.precision):>10}  {percent(c.recall):>7}  {c.f1:.3f}  "
             + ("    -" if c.auroc is None else f"{c.auroc:.3f}")
             for c in self.per_class
         ]
@@ -212,9 +213,15 @@ class ClassEvaluation(Evaluation):
         commonest = max(range(len(images)), key=images.__getitem__)
         scores = self.calibrated
         return (
-            accuracy_entry(self.accuracy, self.accuracy_interval, images[commonest] / self.n, self.classes[commonest]),
+            accuracy_entry(
+                self.accuracy,
+                self.accuracy_interval,
+                images[commonest] / self.n,
+                self.classes[commonest],
+                images=self.n,
+            ),
             calibration_entry(
-                scores.debiased_ece, scores.debiased_ece_interval, scores.log_loss, self.frequency_log_loss
+                scores.debiased_ece, scores.debiased_ece_interval, scores.log_loss, self.frequency_log_loss, self.n
             ),
         )
 

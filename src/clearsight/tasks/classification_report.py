@@ -39,12 +39,12 @@ def class_report(test: ClassEvaluation, thing: str, validation: ClassEvaluation 
     found = verdict(test, thing)
     return ReportParts(
         verdict=(
-            f"Accuracy **{percent(test.accuracy)}** on **{count(test.n, f'test {thing}')}** that training did not use "
-            f"(95% interval {_span(test.accuracy_interval)}). Its mean confidence is {percent(test.mean_confidence)}, "
-            f"and {found.calibration_words}: the calibration error is **{points(test.calibrated.debiased_ece)}** (95% "
-            f"interval {_points_span(test.calibrated.debiased_ece_interval)}; "
-            f"{points(test.uncalibrated.debiased_ece)} before calibration)."
-            + (f" Predicted classes are decided by {test.rule}." if test.rule else "")
+            f"Accuracy **{percent(test.accuracy)}** on **{count(test.n, f'test {thing}')}** that were not used in "
+            f"training (95 % interval {_span(test.accuracy_interval)}). Its mean confidence is "
+            f"{percent(test.mean_confidence)}, and {found.calibration_words}: the calibration error is "
+            f"**{points(test.calibrated.debiased_ece)}** (95 % interval "
+            f"{_points_span(test.calibrated.debiased_ece_interval)}; {points(test.uncalibrated.debiased_ece)} before "
+            "calibration)." + (f" Predicted classes are decided by {test.rule}." if test.rule else "")
         ),
         tiles=_tiles(test, found, thing),
         table=_scores(test, validation),
@@ -64,14 +64,14 @@ def _tiles(test: ClassEvaluation, found: Verdict, thing: str) -> tuple[Tile, ...
         Tile(
             "Accuracy",
             percent(test.accuracy),
-            f"The bar is the 95% interval. The triangle is the accuracy of always predicting ‘{found.commonest}’: "
+            f"The bar is the 95 % interval. The triangle is the accuracy of always predicting ‘{found.commonest}’: "
             f"{percent(found.commonest_share)}",
             Bar(test.accuracy, test.accuracy_interval, found.commonest_share),
         ),
         Tile(
             "Calibration error",
             points(test.calibrated.debiased_ece),
-            f"95% interval {_points_span(test.calibrated.debiased_ece_interval)}, "
+            f"95 % interval {_points_span(test.calibrated.debiased_ece_interval)}, "
             f"{points(test.uncalibrated.debiased_ece)} before calibration. Log loss {test.log_loss:.3f}; always "
             f"predicting the class frequencies has {test.frequency_log_loss:.3f}",
             alarming=found.calibration == "poor",
@@ -88,7 +88,7 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
     rows: list[tuple[str, Callable[[ClassEvaluation], str], str]] = [
         ("Images", lambda e: f"{e.n:,}", "how many were evaluated"),
         ("Accuracy", lambda e: percent(e.accuracy), "share of predictions that are right"),
-        ("95% interval", lambda e: _span(e.accuracy_interval), "holds the true accuracy in 19 of 20 such tests"),
+        ("95 % interval", lambda e: _span(e.accuracy_interval), "holds the true accuracy in 19 of 20 such tests"),
         (
             "Balanced accuracy",
             lambda e: percent(e.balanced_accuracy),
@@ -96,9 +96,9 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
         ),
         ("Mean confidence", lambda e: percent(e.mean_confidence), "mean probability of the predicted class"),
         ("Macro F1", lambda e: f"{e.macro_f1:.3f}", "mean over classes of the harmonic mean of precision and recall"),
-        ("Macro F1, 95% interval", lambda e: _plain_span(e.macro_f1_interval), "by a smoothed bootstrap"),
+        ("Macro F1, 95 % interval", lambda e: _plain_span(e.macro_f1_interval), "by a smoothed bootstrap"),
         ("AUROC", lambda e: _or_dash(e.auroc), "mean over classes: how often an image of a class ranks above others"),
-        ("AUROC, 95% interval", lambda e: _plain_span(e.auroc_interval), "by Newcombe's method"),
+        ("AUROC, 95 % interval", lambda e: _plain_span(e.auroc_interval), "by Newcombe's method"),
         ("Average precision", lambda e: _or_dash(e.average_precision), "mean area under precision against recall"),
         (
             "Calibration error",
@@ -106,7 +106,7 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
             "debiased ECE after calibration, in percentage points; 0 is best",
         ),
         (
-            "Calibration error, 95% interval",
+            "Calibration error, 95 % interval",
             lambda e: _points_span(e.calibrated.debiased_ece_interval),
             "errors that are consistent with this test",
         ),
@@ -142,7 +142,7 @@ def _classes(test: ClassEvaluation, thing: str) -> Table:
             "Class",
             f"{thing.capitalize()}s",
             "Recall",
-            Column("95% interval", "interval"),
+            Column("95 % interval", "interval"),
             "Precision",
             "F1",
             "AUROC",
@@ -163,7 +163,7 @@ def _classes(test: ClassEvaluation, thing: str) -> Table:
             )
             for k, s in enumerate(test.per_class)
         ),
-        f"**Recall**: the share of the test {thing}s of a class that are predicted as that class; its bar is the 95% "
+        f"**Recall**: the share of the test {thing}s of a class that are predicted as that class; its bar is the 95 % "
         f"interval, wide where {thing}s are few. **Precision**: the share of the {thing}s predicted as a class that "
         "belong to it. **F1**: their harmonic mean. **AUROC** and **average precision** hold for all thresholds on the "
         "probability of the class.",
@@ -198,10 +198,10 @@ def _calibration(test: ClassEvaluation, thing: str) -> Section:
         (
             Charts(
                 tuple(ReliabilityChart(f"{name}: error {points(ece)}", bins) for name, ece, bins in both),
-                f"Are predictions made with a confidence of 80% right 8 times in 10? Each dot gathers test {thing}s of "
-                "similar confidence: on the dashed line confidence equals accuracy, below it the model is "
+                f"Are predictions made with a confidence of 80 % right 8 times in 10? Each dot gathers test {thing}s "
+                "of similar confidence: on the dashed line confidence equals accuracy, below it the model is "
                 f"overconfident, above it underconfident. Coloured lines are the gaps, the thicker the more {thing}s; "
-                f"gray ones are 95% intervals; the bars count the {thing}s.",
+                f"gray ones are 95 % intervals; the bars count the {thing}s.",
             ),
             Text(
                 "The calibration error (expected calibration error, ECE) is the mean distance of the dots from the "
@@ -216,7 +216,7 @@ def _calibration(test: ClassEvaluation, thing: str) -> Section:
 
 def _bins(title: str, bins: tuple[ReliabilityBin, ...], thing: str) -> Table:
     return Table(
-        ("Mean confidence", "Accuracy", "95% interval", f"{thing.capitalize()}s"),
+        ("Mean confidence", "Accuracy", "95 % interval", f"{thing.capitalize()}s"),
         tuple(
             (
                 percent(b.confidence),

@@ -90,7 +90,7 @@ def _caveats(test: ClassEvaluation, calibration: str, commonest: float, thing: s
         one = len(weak) == 1
         yield Caveat(
             f"Recall well below the overall accuracy: {listed(found)}.",
-            f"Look at {'its' if one else 'their'} mistakes, and collect more {thing}s of {'it' if one else 'them'}.",
+            f"Inspect {'its' if one else 'their'} mistakes, and collect more {thing}s of {'it' if one else 'them'}.",
         )
 
 

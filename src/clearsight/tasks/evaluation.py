@@ -16,7 +16,7 @@ from clearsight.tasks.panel import PanelEntry, TrustPanel
 from clearsight.tasks.sections import ReportParts
 from clearsight.tasks.subgroups import SubgroupTable
 
-NEW = " it had never seen"
+NEW = " not used in training"
 """Added to the number of test images in the headline."""
 
 

@@ -89,19 +89,20 @@ class HierarchyScores:
     def lines(self, thing: str) -> list[str]:
         """A table for the terminal."""
         usual, width = self.usual, 24
-        found = [f"{f'answers at {usual.stated:.0%}':<{width}}  {thing}s   share  right"]
+        found = [f"{f'answers at {percent(usual.stated, 0)}':<{width}}  {thing}s   share  right"]
         n = usual.answered.n + usual.unanswered
         found += [
-            f"{score.level:<{width}}  {score.n:6d}  {score.n / n:6.1%}  {_right(score)}"
+            f"{score.level:<{width}}  {score.n:6d}  {percent(score.n / n):>7}  {_right(score)}"
             for score in (*usual.levels, usual.answered)
         ]
-        found.append(f"{'nothing':<{width}}  {usual.unanswered:6d}  {usual.unanswered / n:6.1%}")
+        found.append(f"{'nothing':<{width}}  {usual.unanswered:6d}  {percent(usual.unanswered / n):>7}")
         found.append(f"right at least as often as stated: {usual.verdict()}")
         mean = "" if self.mistake_distance is None else f", {self.mistake_distance:.2f} for mistakes"
         found.append(f"distance in the tree {self.distance:.2f} levels of {self.levels} on average{mean}")
         found += [
-            f"at {s.stated:.0%}: {percent(s.levels[0].n / n)} answered with a class, {percent(s.backed_off.n / n)} "
-            f"with a parent, right {_right(s.answered)}, information {percent(s.information)}"
+            f"at {percent(s.stated, 0)}: {percent(s.levels[0].n / n)} answered with a class, "
+            f"{percent(s.backed_off.n / n)} with a parent, right {_right(s.answered)}, information "
+            f"{percent(s.information)}"
             for s in self.at
         ]
         return found
@@ -175,7 +176,7 @@ class HierarchyEvaluation(ClassEvaluation):
             return line
         answered, (low, high) = usual["answered"], usual["answered"]["interval"]
         return (
-            f"{line}\nat {BACK_OFF:.0%}: {usual['levels'][0]['n']:,} {thing}s answered with a class, "
+            f"{line}\nat {percent(BACK_OFF, 0)}: {usual['levels'][0]['n']:,} {thing}s answered with a class, "
             f"{usual['backed_off']['n']:,} with a parent, {usual['unanswered']:,} with nothing; right "
             f"{percent(answered['right'])} ({percent(low)} to {percent(high)})"
         )
@@ -209,7 +210,7 @@ def hierarchy_section(scores: HierarchyScores, thing: str) -> Section:
         f"{count(usual.unanswered, f'{thing}')} of {n:,} nothing reaches it."
     )
     levels = Table(
-        ("Answer", f"{thing.capitalize()}s", "Share", "Right", Column("95% interval", "interval"), "Stated"),
+        ("Answer", f"{thing.capitalize()}s", "Share", "Right", Column("95 % interval", "interval"), "Stated"),
         tuple(_row(score, n) for score in (*usual.levels, usual.answered)),
         words, sortable=False,
     )  # fmt: skip

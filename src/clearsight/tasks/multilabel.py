@@ -246,7 +246,7 @@ class Multilabel(Task):
         """Targets (N, K) in the model's order; a label that the data lacks never holds."""
         if not set(dataset.names) <= set(self.names):
             raise DataError(
-                "the data names other things than the model predicts",
+                "the targets of the data differ from those of the model",
                 found=", ".join(dataset.names[:8]),
                 expected=", ".join(self.names[:8]),
             )

@@ -99,8 +99,10 @@ class LabelsEvaluation(Evaluation):
     def promises(self) -> tuple[PanelEntry, ...]:
         """Labels are ranked better than by chance, and calibration."""
         return (
-            chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance"),
-            calibration_entry(self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies),
+            chance_entry(self.auroc, self.auroc_interval, "AUROC", 0.5, "that of chance", self.n),
+            calibration_entry(
+                self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies, self.n
+            ),
         )
 
     @staticmethod
@@ -109,7 +111,7 @@ class LabelsEvaluation(Evaluation):
         return (
             f"mean average precision {summary['mean_average_precision']:.3f} on {summary['n']} {thing}s{new}\n"
             f"F1 {summary['macro_f1']:.3f} with a threshold for each label, {summary['macro_f1_at_half']:.3f} with 1/2 "
-            f"for all; {summary['exact']:.1%} of the {thing}s are given exactly their labels"
+            f"for all; {percent(summary['exact'])} of the {thing}s are given exactly their labels"
         )
 
     def details(self, thing: str) -> list[str]:
@@ -119,8 +121,8 @@ class LabelsEvaluation(Evaluation):
         for s in self.per_label:
             average = f"{s.average_precision:.3f}" if s.images else "-"
             lines.append(
-                f"{s.name:<{width}}  {s.images:6d}  {average:>17}  {s.threshold:9.2f}  {s.precision:9.1%}  "
-                f"{s.recall:6.1%}  {s.f1:.3f}"
+                f"{s.name:<{width}}  {s.images:6d}  {average:>17}  {s.threshold:9.2f}  {percent(s.precision):>10}  "
+                f"{percent(s.recall):>7}  {s.f1:.3f}"
             )
         return [*lines, ""]
 
@@ -141,13 +143,15 @@ class LabelsEvaluation(Evaluation):
             Tile(
                 "Macro F1",
                 f"{self.macro_f1:.3f}",
-                f"mean F1 of the labels; with a threshold of 1/2 for all it would be {self.macro_f1_at_half:.3f}",
+                "mean F1 of the labels; with a threshold of 1/2 for all labels it would be "
+                f"{self.macro_f1_at_half:.3f}",
             ),
             Tile(
                 "Calibration error",
                 points(self.debiased_ece),
-                f"95% interval {100 * self.debiased_ece_interval[0]:.1f} to {100 * self.debiased_ece_interval[1]:.1f}; "
-                f"before calibration {points(self.debiased_ece_uncalibrated)}",
+                f"95 % interval {100 * self.debiased_ece_interval[0]:.1f} to "
+                f"{100 * self.debiased_ece_interval[1]:.1f}; before calibration "
+                f"{points(self.debiased_ece_uncalibrated)}",
             ),
         ]
         if weakest:

@@ -77,8 +77,12 @@ class GradesEvaluation(Evaluation):
         images = self.confusion.sum(1)
         most = int(images.argmax())
         return (
-            accuracy_entry(self.accuracy, self.accuracy_interval, float(images[most] / self.n), self.names[most]),
-            calibration_entry(self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies),
+            accuracy_entry(
+                self.accuracy, self.accuracy_interval, float(images[most] / self.n), self.names[most], images=self.n
+            ),
+            calibration_entry(
+                self.debiased_ece, self.debiased_ece_interval, self.log_loss, self.log_loss_frequencies, self.n
+            ),
         )
 
     @staticmethod
@@ -88,7 +92,7 @@ class GradesEvaluation(Evaluation):
         return (
             f"quadratic weighted kappa {summary['kappa']:.3f} ({low:.3f} to {high:.3f}) on {summary['n']} "
             f"{thing}s{new}\noff by {summary['mean_absolute_error']:.2f} grades on average ({least:.2f} to {most:.2f}; "
-            f"always the median grade: {summary['usual_error']:.2f}); {summary['accuracy']:.1%} exactly right"
+            f"always the median grade: {summary['usual_error']:.2f}); {percent(summary['accuracy'])} exactly right"
         )
 
     def mistake_line(self, mistake: GradeMistake) -> str:
@@ -112,8 +116,8 @@ class GradesEvaluation(Evaluation):
         )
         return ReportParts(
             verdict=f"Off by **{self.mean_absolute_error:.2f}** grades on average on "
-            f"**{count(self.n, f'test {thing}')}** that training did not use; **{percent(self.accuracy)}** exactly "
-            "right.",
+            f"**{count(self.n, f'test {thing}')}** that were not used in training; **{percent(self.accuracy)}** "
+            "exactly right.",
             tiles=(
                 Tile(
                     "Agreement", f"{self.kappa:.3f}",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal
 
 from clearsight.calibration.prediction_sets import coverage_band
@@ -31,6 +32,9 @@ LARGEST_ERROR = 0.03
 FAR_FLAGGED = 0.95
 """Share of far images that must be flagged as out of distribution."""
 
+FAR_IMAGES = "far images (built-in noise, constants, patterns and text pages)"
+"""What far images are, for readers."""
+
 FALSE_FLAGS = 0.1
 """Share of flagged labels that may be right."""
 
@@ -43,6 +47,9 @@ CONFIDENCE = 0.95
 MORE_IMAGES = "test on more images: `clearsight evaluate RUN DATA`, or train with a larger --test-fraction"
 """What to do where the test images are too few."""
 
+MOST_NEEDED = 1e6
+"""Images from which the value is too close to the bound for a number to be named."""
+
 WIDEST = 0.1
 """Largest distance of an informative band from the stated coverage or false alarm rate."""
 
@@ -53,7 +60,8 @@ class Check:
 
     value: None where it was not measured. interval: confidence interval of the value; None for a number that is
     compared as it is, with a band that holds sampling error already. beyond: `low` itself is not enough. enough: there
-    are enough images for an informative comparison.
+    are enough images for an informative comparison. needed: about so many images would decide, if the value stays as it
+    is; None where that is not known.
     """
 
     what: str
@@ -63,6 +71,25 @@ class Check:
     high: float = math.inf
     beyond: bool = False
     enough: bool = True
+    needed: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why the images are too few, and how many would do; nothing where they are enough."""
+        if self.status != "too few images":
+            return ""
+        if self.value is None or not math.isfinite(self.value):
+            return f"the {self.what} could not be measured"
+        if self.interval is None:
+            what, condition = "the range that counts of so few images fall into is too wide to decide", ""
+            number = None if self.needed is None else f"{self.needed:,} calibration and {self.needed:,} test images"
+        else:
+            what, condition = (
+                f"the 95 % interval of the {self.what} is too wide to decide",
+                ", if the value stays as it is",
+            )
+            number = None if self.needed is None else f"{self.needed:,} images"
+        return what if number is None else f"{what}: about {number} would be needed{condition}"
 
     @property
     def status(self) -> Status:
@@ -104,6 +131,13 @@ class PanelEntry:
         return self.heading or TITLES[self.name]
 
     @property
+    def why(self) -> str:
+        """Why there are too few images to decide, and about how many would do; nothing for another status."""
+        return (
+            "; ".join(check.reason for check in self.checks if check.reason) if self.status == "too few images" else ""
+        )
+
+    @property
     def action(self) -> str:
         """What to do; nothing where the promise is kept."""
         return {"kept": "", "not kept": self.fix}.get(self.status, MORE_IMAGES)
@@ -117,7 +151,7 @@ class PanelEntry:
         return {
             "name": self.name, "title": self.title, "status": self.status, "value": first.value,
             "interval": None if first.interval is None else list(first.interval), "words": self.words,
-            "required": self.required, "action": self.action, "fix": self.fix, "heading": self.heading,
+            "required": self.required, "why": self.why, "action": self.action, "fix": self.fix, "heading": self.heading,
             "checks": checks,
         }  # fmt: skip
 
@@ -128,7 +162,7 @@ class PanelEntry:
             Check(
                 c["what"], c["value"], None if c["interval"] is None else (c["interval"][0], c["interval"][1]),
                 -math.inf if c["low"] is None else c["low"], math.inf if c["high"] is None else c["high"], c["beyond"],
-                c["enough"],
+                c["enough"], c.get("needed"),
             )
             for c in content["checks"]
         )  # fmt: skip
@@ -183,7 +217,9 @@ class TrustPanel:
         for e in self.entries:
             found.append(f"  {e.title:<{titles}}  {e.status:<{statuses}}  {e.words}")
             if e.action:
-                found += [f"      required: {e.required}", f"      -> {e.action.replace('`', '')}"]
+                found.append(f"      required: {e.required}")
+                found += [f"      {e.why}"] if e.why else []
+                found += [f"      -> {e.action.replace('`', '')}"]
         return found
 
     def text(self) -> str:
@@ -220,14 +256,21 @@ def contradictions(content: Mapping[str, Any]) -> list[str]:
 
 
 def accuracy_entry(
-    value: float, interval: tuple[float, float], commonest: float, name: str, without: str = "", what: str = "accuracy"
+    value: float,
+    interval: tuple[float, float],
+    commonest: float,
+    name: str,
+    without: str = "",
+    what: str = "accuracy",
+    images: int | None = None,
 ) -> PanelEntry:
     """The lower bound lies above the share of the most common class. name: of that class. without: which images are
-    left out.
+    left out. images: on which the accuracy was measured.
     """
+    needed = deciding_images(value, interval, commonest, images)
     return PanelEntry(
         "accuracy",
-        (Check(what, value, interval, low=commonest, high=1.0, beyond=True),),
+        (Check(what, value, interval, low=commonest, high=1.0, beyond=True, needed=needed),),
         f"{what} {percent(value)} ({_span(interval)}){without}",
         f"above {percent(commonest)}, the share of the most common class, ‘{name}’",
         "collect more images of every class and train again; `clearsight doctor RUN` says whether training went well",
@@ -235,27 +278,38 @@ def accuracy_entry(
 
 
 def chance_entry(
-    value: float | None, interval: tuple[float, float] | None, what: str, chance: float, meaning: str
+    value: float | None,
+    interval: tuple[float, float] | None,
+    what: str,
+    chance: float,
+    meaning: str,
+    images: int | None = None,
 ) -> PanelEntry:
     """The lower bound of a score lies above that of chance, in place of accuracy where that means little. meaning: what
-    chance is.
+    chance is. images: on which the score was measured.
     """
     known = value is not None and interval is not None
+    needed = None
+    if value is not None and interval is not None:
+        needed = deciding_images(value, interval, chance, images)
     words = f"{what} {value:.3f} ({_plain(interval)})" if value is not None and interval is not None else "not measured"
     return PanelEntry(
-        "accuracy", (Check(what, value if known else None, interval, low=chance, high=1.0, beyond=True),), words,
+        "accuracy", (Check(what, value if known else None, interval, chance, 1.0, True, needed=needed),), words,
         f"above {chance:g}, {meaning}", "collect more images and train again", heading=what,
     )  # fmt: skip
 
 
-def calibration_entry(error: float, interval: tuple[float, float], log_loss: float, reference: float) -> PanelEntry:
+def calibration_entry(
+    error: float, interval: tuple[float, float], log_loss: float, reference: float, images: int | None = None
+) -> PanelEntry:
     """The upper bound of the debiased calibration error is at most 3 points, and the log loss is below that of always
-    predicting the class frequencies.
+    predicting the class frequencies. images: on which both were measured.
     """
+    needed = deciding_images(error, interval, LARGEST_ERROR, images)
     return PanelEntry(
         "calibration",
         (
-            Check("debiased calibration error", error, interval, low=0.0, high=LARGEST_ERROR),
+            Check("debiased calibration error", error, interval, low=0.0, high=LARGEST_ERROR, needed=needed),
             Check("log loss saved", reference - log_loss, None, low=0.0, beyond=True),
         ),
         f"calibration error {points(error)} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f}), log loss "
@@ -291,7 +345,7 @@ def coverage_entry(
         (
             Check(
                 "coverage", observed, None, low=low, high=1.0 if certain else high,
-                enough=calibrated_on > 0 and low >= stated - WIDEST,
+                enough=calibrated_on > 0 and low >= stated - WIDEST, needed=informative_images(stated),
             ),
         ),
         f"{seen} (stated {percent(stated)})",
@@ -308,13 +362,13 @@ def ood_entry(
     """
     alarms, words, required = _false_alarms(flagged, n, calibrated_on, allowed, "test images")
     share = None if far is None else far[0] / far[1]
-    tried = "far images not tried" if share is None or far is None else f"{percent(share)} of {far[1]:,} far images"
+    tried = "far images not tried" if share is None or far is None else f"{percent(share)} of {far[1]:,} {FAR_IMAGES}"
     return PanelEntry(
         "ood",
         (alarms, Check("far images flagged", share, None, low=FAR_FLAGGED, high=1.0)),
         f"flagged: {words}, {tried}",
         f"{required}; at least {percent(FAR_FLAGGED)} of far images",
-        "check images before you predict them, and give training more validation images",
+        "do not rely on the flag alone, and give training more validation images",
     )
 
 
@@ -332,8 +386,9 @@ def _false_alarms(flagged: int, n: int, calibrated_on: int, allowed: float, what
     low, high = 1 - above, 1 - below
     share = flagged / n if n else None
     check = Check(
-        "false alarms", share, None, low=low, high=high, enough=calibrated_on > 0 and high <= allowed + WIDEST
-    )
+        "false alarms", share, None, low=low, high=high, enough=calibrated_on > 0 and high <= allowed + WIDEST,
+        needed=informative_images(1 - allowed),
+    )  # fmt: skip
     words = "not measured" if share is None else f"{percent(share)} of {what} (stated {percent(allowed)})"
     return check, words, f"{percent(low)} to {percent(high)} for {calibrated_on:,} calibration and {n:,} {what}"
 
@@ -347,8 +402,9 @@ def label_issues_entry(flagged: int, examined: int, false_share: float | None) -
     return PanelEntry(
         "label_issues",
         (Check("expected share of false flags", share, None, low=0.0, high=FALSE_FLAGS, enough=examined > 0),),
-        f"{count(flagged, 'label')} of {examined:,} flagged"
-        + (f", expected share of false flags {expected}" * bool(flagged)),
+        f"{count(flagged, 'label')} of {examined:,} flagged, expected share of false flags {expected}"
+        if flagged
+        else f"no label of {examined:,} flagged, which is no proof that all are right",
         f"at most {percent(FALSE_FLAGS)} of the flags are false",
         "look at the flagged images before you leave any out",
     )
@@ -361,14 +417,47 @@ def robustness_entry(right_before: int, right_after: float, changes: int) -> Pan
     share = right_after / right_before if right_before else None
     # a mean over several changes varies less than one change, so the interval is on the safe side
     interval = None if share is None else _around(share, right_before)
+    needed = None
+    if share is not None and interval is not None:
+        needed = deciding_images(share, interval, RETAINED, right_before)
     measured = "not measured" if share is None or interval is None else f"{percent(share)} ({_span(interval)})"
     return PanelEntry(
         "robustness",
-        (Check("accuracy retained", share, interval, low=RETAINED, high=1.0),),
+        (Check("accuracy retained", share, interval, low=RETAINED, high=1.0, needed=needed),),
         f"{measured} of the correct predictions stay correct under {count(changes, 'mild change')}",
         f"at least {percent(RETAINED)}",
         "`clearsight robustness RUN` names the changes; train with --augment strong",
     )
+
+
+def deciding_images(value: float, interval: tuple[float, float], bound: float, images: int | None) -> int | None:
+    """About how many images would give an interval that does not reach across a bound, if the value stays as it is: its
+    width shrinks with the square root of their number. None where it does not reach there, or the value lies on it.
+
+    Example:
+        >>> deciding_images(0.6, (0.4, 0.8), 0.5, 25)  # half as wide with four times as many
+        100
+    """
+    if images is None or abs(value - bound) < 1e-6 or not interval[0] <= bound <= interval[1]:
+        return None
+    side = interval[0] if bound < value else interval[1]
+    needed = ((value - side) / (value - bound)) ** 2 * images
+    return _two_digits(needed) if needed < MOST_NEEDED else None
+
+
+@cache
+def informative_images(stated: float) -> int:
+    """About how many calibration images, and as many test images, give a range that is informative."""
+    number = 20
+    while coverage_band(stated, number, number)[0] < stated - WIDEST:
+        number += 10
+    return number
+
+
+def _two_digits(number: float) -> int:
+    """Rounded up to two digits."""
+    digits = int(10 ** max(0, math.floor(math.log10(number)) - 1))
+    return math.ceil(number / digits - 1e-9) * digits
 
 
 def _around(share: float, n: int) -> tuple[float, float]:

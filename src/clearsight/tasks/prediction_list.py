@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -37,7 +37,8 @@ class Predictions(Result, Sequence[Any]):
 
     rows: the predictions. names: what the task predicts, in the model's order. thing: image or sound. items: for each
     image what its picture is read from, a path, the content of a file or pixels; None for those that are not shown.
-    form, geometry: how the model reads images.
+    form, geometry: how the model reads images. asked: `coverage`, `sets`, `by_class` and `group` as far as the task has
+    them, where the user asked for one of these. notes: what to know of the prediction sets.
 
     Example:
         >>> found = cs.load("runs/photos").predict("new/")  # doctest: +SKIP
@@ -50,6 +51,8 @@ class Predictions(Result, Sequence[Any]):
     items: tuple[Any, ...] = ()
     form: PixelFormat = RGB
     geometry: Geometry | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -60,7 +63,7 @@ class Predictions(Result, Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if not isinstance(index, slice):
             return self.rows[index]
-        return Predictions(self.rows[index], self.names, self.thing, self.items[index], self.form, self.geometry)
+        return replace(self, rows=self.rows[index], items=self.items[index])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,19 +76,39 @@ class Predictions(Result, Sequence[Any]):
     __hash__ = None  # type: ignore[assignment]  # as of a list
 
     def to_frame(self) -> pd.DataFrame:
-        """A table with a row for each image: its name, its prediction, and a column for each class or number."""
+        """A table with a row for each image: its name, its prediction, and a column for each class or number; then
+        the coverage, method and group, where these were asked for.
+        """
         import pandas as pd
 
-        return pd.DataFrame([prediction_row(one, self.names) for one in self.rows])
+        about = {"method" if name == "sets" else name: value for name, value in self.asked.items()}
+        if "group" in about:
+            about["group"] = None if about["group"] is None else "=".join(about["group"])
+        return pd.DataFrame([{**prediction_row(one, self.names), **about} for one in self.rows])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"predictions": [asdict(one) for one in self.rows]}
+        asked = {"asked": dict(self.asked)} if self.asked else {}
+        notes = {"notes": list(self.notes)} if self.notes else {}
+        return {"predictions": [asdict(one) for one in self.rows], **asked, **notes}
 
     def text(self) -> str:
-        """A line for each image."""
-        lines = [f"{one.image}  {one.line(thing=self.thing)}" for one in self.rows]
-        return "\n".join([f"predictions for {count(len(self), self.thing)}", *lines])
+        """A line for each image, with its prediction set where one was asked for."""
+        coverage = self.asked.get("coverage")
+        lines = [f"{one.image}  {one.line(coverage=coverage, thing=self.thing)}" for one in self.rows]
+        return "\n".join([f"predictions for {count(len(self), self.thing)}", *self.about_sets(), *lines])
+
+    def about_sets(self) -> list[str]:
+        """What was asked of prediction sets or intervals, and the notes on these, in lines."""
+        if not self.asked:
+            return []
+        asked = self.asked
+        parts = [f"coverage {100 * asked['coverage']:g} %"]
+        parts += [f"method {asked['sets']}"] if "sets" in asked else []
+        parts += ["by class"] if asked.get("by_class") else []
+        parts += [f"within {' '.join(asked['group'])}"] if asked.get("group") else []
+        what = "prediction sets" if any(hasattr(one, "set") for one in self.rows) else "intervals"
+        return [f"{what}: {', '.join(parts)}", *(f"note: {note}" for note in self.notes)]
 
     def cards(self) -> tuple[Card, ...]:
         """What a page shows: the first images with their predictions."""

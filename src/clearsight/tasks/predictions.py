@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.wording import probability
+from clearsight.wording import percent, probability
 
 ANGLES = {"degrees": 360.0, "radians": 2 * math.pi}
 """A full turn in each unit."""
@@ -59,7 +59,7 @@ class Prediction:
             return line
         if self.set is None:
             return f"{line}  no prediction set: this model was not calibrated"
-        return f"{line}  at {coverage:.0%}: {', '.join(self.set)}"
+        return f"{line}  at {percent(coverage, 0)}: {', '.join(self.set)}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class NumbersPrediction:
             for name, value in self.values.items()
         )
         within = f"  within {self.within:.3g} degrees" if self.within is not None else ""
-        line = f"{words}{within}  at {0.9 if coverage is None else coverage:.0%}"
+        line = f"{words}{within}  at {percent(0.9 if coverage is None else coverage, 0)}"
         return line + _beside(self.ood_percentile, self.is_ood, thing)
 
 
@@ -125,7 +125,8 @@ class AnomalyPrediction:
     def line(self, top: int = 3, coverage: float | None = None, thing: str = "image") -> str:
         """Whether it is an anomaly. thing: what it was asked of, an image or a sound."""
         word = "anomaly" if self.anomaly else "normal"
-        return f"{word}  (anomaly {probability(self.probability)}; {self.p_value:.1%} of normal {thing}s score as high)"
+        rare = f"{percent(self.p_value)} of normal {thing}s score as high"
+        return f"{word}  (anomaly {probability(self.probability)}; {rare})"
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,7 @@ def binary_entropy(p: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def unlike_words(percentile: float, thing: str = "image") -> str:
     """The OOD percentile of an image in words."""
-    return f"OOD score above {'all' if percentile > 0.995 else f'{percentile:.0%} of'} known {thing}s"
+    return f"OOD score above {'all' if percentile > 0.995 else f'{percent(percentile, 0)} of'} known {thing}s"
 
 
 def _beside(percentile: float | None, flagged: bool | None, thing: str) -> str:

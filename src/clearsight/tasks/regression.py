@@ -156,7 +156,7 @@ class Regression(Task):
                 f"all but {int(stray.sum())} are 0 or 1; the first is {dataset.targets[i, k]:g} in column "
                 f"{dataset.names[k]!r}"
             )
-            fix = "if they are labels, mend these cells; with --task regression they are numbers"
+            fix = "if they are labels, correct these cells; with --task regression they are numbers"
             found.append(Finding("hardly-numbers", "warning", f"the columns are taken for numbers, and {words}", fix))
         return found + constant_finding(cls._constant(dataset))
 
@@ -169,7 +169,7 @@ class Regression(Task):
             raise ConfigError(
                 f"{', '.join(plain)}: not for a direction in the plane",
                 found=f"unit vectors in {' and '.join(dataset.names)}",
-                fix="leave that out",
+                fix="omit it",
             )
         if error := cls._constant(dataset):
             raise error
@@ -263,7 +263,7 @@ class Regression(Task):
         return self.decoded(outputs)[1]
 
     def differences(self, values: Floats, targets: NDArray[np.floating]) -> Floats:
-        """Prediction less truth (N, T); of angles the short way round; of directions the degrees between (N, 1)."""
+        """Prediction less truth (N, T); of angles the shorter arc; of directions the degrees between (N, 1)."""
         if self.kind == "number":
             return np.asarray(values - targets)
         if self.kind == "direction":
@@ -345,7 +345,7 @@ class Regression(Task):
         return np.full(len(self.names), ANGLES[self.unit] / (2 * math.pi))
 
     def difference(self, expected: tuple[Outputs, ...], found: tuple[Outputs, ...]) -> Outputs:
-        """Angles the short way round. Where the vector behind an angle or direction is shorter than 1, a turn of it
+        """Angles along the shorter arc. Where the vector behind an angle or direction is shorter than 1, a turn of it
         counts by that length.
         """
         off = self._off(expected[0], found[0]) * np.minimum(1, self._lengths(expected[-1]))

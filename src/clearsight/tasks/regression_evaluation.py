@@ -87,7 +87,8 @@ class NumbersEvaluation(Evaluation):
             value, k = min(explained)
             deviations = self.truth[:, k] - self.truth[:, k].mean()
             interval = explained_interval(self.errors[:, k], deviations)
-            found.append(chance_entry(value, interval, "Explained variance", 0.0, "that of always predicting the mean"))
+            meaning = "that of always predicting the mean"
+            found.append(chance_entry(value, interval, "Explained variance", 0.0, meaning, self.n))
         if self.calibrated_on:
             worst = max(self.per_number, key=lambda s: abs(s.covered - self.coverage))
             covered = round(worst.covered * self.n)
@@ -116,7 +117,9 @@ class NumbersEvaluation(Evaluation):
             f"(always saying the same: {s['usual_error']:.3g}{unit})"
             for name, s in summary["per_number"].items()
         ]
-        return "\n".join([*lines, f"{summary['coverage']:.0%} intervals hold the truth in {summary['covered']:.1%}"])
+        return "\n".join(
+            [*lines, f"{percent(summary['coverage'], 0)} intervals hold the truth in {percent(summary['covered'])}"]
+        )
 
     def mistake_line(self, mistake: NumberMistake) -> str:
         """The truth and what was predicted."""
@@ -181,7 +184,7 @@ class NumbersEvaluation(Evaluation):
                 for s in self.per_number
             ),
             "Errors are in the unit of the data"
-            + (f", {self.unit}, the short way round" if self.unit else "")
+            + (f", {self.unit}, the shorter way around the circle" if self.unit else "")
             + ". Error of the mean: the median error of always predicting the mean.",
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from clearsight.result import Result
 from clearsight.wording import count, percent, points
 
 
@@ -31,10 +32,13 @@ class SubgroupScore:
     false_alarms: Measured | None
 
 
-@dataclass(frozen=True)
-class SubgroupTable:
+@dataclass(frozen=True, repr=False)
+class SubgroupTable(Result):
     """Scores of every value of a column, the most common first. score_name: of the first score. few: values left out,
     as they have fewer images than `least`.
+
+    Example:
+        >>> cs.evaluate("runs/photos", by="site").subgroups[0].plot()  # doctest: +SKIP
     """
 
     by: str
@@ -61,6 +65,10 @@ class SubgroupTable:
         if (worst := self.worst) and len(self.rows) > 1:
             found.append(f"worst: {worst.value}, {self.score_name.lower()} {shown(worst.score)}")
         return found
+
+    def text(self) -> str:
+        """The table as plain text."""
+        return "\n".join(self.lines())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

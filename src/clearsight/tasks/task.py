@@ -378,6 +378,10 @@ class Task(ABC):
         """Which names the prediction set of each image holds (N, K); None where the task has no sets."""
         return None
 
+    def set_notes(self, options: PredictOptions) -> tuple[str, ...]:
+        """What a user should know of prediction sets with these options: those that are large for want of images."""
+        return ()
+
     def evaluate(
         self,
         outputs: Outputs,
@@ -436,7 +440,7 @@ class Task(ABC):
         """The truth of a data set as this model numbers or orders its names; DataError for names it does not know."""
         if set(dataset.names) != set(self.names):
             raise DataError(
-                "the data names other things than the model predicts",
+                "the targets of the data differ from those of the model",
                 found=", ".join(dataset.names[:8]),
                 expected=", ".join(self.names[:8]),
             )

@@ -39,7 +39,9 @@ class Checkpoint:
     def save(self, **state: Any) -> None:
         """Write to a file beside, flush it to the disk, then put it in place: the last good one is never lost."""
         began = time.monotonic()
-        with disk_errors(self.path, "the checkpoint", "free some space; the last checkpoint is kept, --resume goes on"):
+        with disk_errors(
+            self.path, "the checkpoint", "free some space; the last checkpoint is kept, and --resume continues from it"
+        ):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             buffer = io.BytesIO()
             torch.save({"fingerprint": self.fingerprint, "state": state}, buffer)

@@ -114,7 +114,7 @@ SCHEDULES = {
 
 
 AUGMENTATIONS = {
-    "none": "images as they are",
+    "none": "no adversarial examples",
     "light": "shift, turn, zoom a little",
     "strong": "mirror, then more of light, colour and erasing",
     "mirror": "left to right, every other image",
@@ -144,7 +144,7 @@ class DataConfig:
 
     resize_mode: str = option(
         "squash",
-        "how images are resized to the input size",
+        "method of resizing images to the input size",
         choices={
             "squash": "the whole image, stretched",
             "pad": "the whole image, padded",
@@ -156,11 +156,13 @@ class DataConfig:
         None, "side of the square input in pixels (default: the network's own)", within="[1, 4096]"
     )
     test_fraction: float = option(
-        0.25, "share of the images for the test split if the data states none, 0 to 1", within="(0, 1)"
+        0.25, "share of the images for the test split if the data has none, 0 to 1", within="(0, 1)"
     )
     task: str = option("auto", "what to predict", choices=known_tasks)
     angle: str | None = option(
-        None, "unit of targets that are angles, for which 359 and 1 degrees are near", choices=("degrees", "radians")
+        None,
+        "unit of targets that are angles, of which 359 and 1 degrees are close (default: no angles)",
+        choices=("degrees", "radians"),
     )
     within: str | None = option(None, "range of the predicted numbers, such as -30,30 (default: none)")
     normal: str | None = option(
@@ -188,7 +190,9 @@ class ModelConfig:
     """Which network, and where its weights come from."""
 
     model: str = option("auto", "name of the network: one of `clearsight models`, timm/NAME, or auto")
-    model_arg: dict[str, Any] = option({}, "option of the network, such as residual=false or dropout=0.5; repeatable")
+    model_arg: dict[str, Any] = option(
+        {}, "option of the network, such as residual=false or dropout=0.5, may be given several times (default: none)"
+    )
     init: str | None = option(
         None,
         "initialisation of random weights, or best-of:xavier,he,... to try several (default: that of the network)",
@@ -247,7 +251,7 @@ class OptimizationConfig:
     val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
     amp: str = option(
         "auto",
-        "number format of mixed precision",
+        "number format for mixed precision",
         choices={
             "auto": "bf16 where the processor has it",
             "bf16": "bfloat16, weights float32",
@@ -312,7 +316,7 @@ class AugmentationConfig:
     adversarial: str = option(
         "none",
         "adversarial training",
-        choices={"none": "images as they are", "pgd": "projected gradient descent within --adversarial-epsilon"},
+        choices={"none": "no adversarial examples", "pgd": "projected gradient descent within --adversarial-epsilon"},
     )
     adversarial_epsilon: float = option(
         0.03, "maximum change of a pixel in adversarial training, of pixels from 0 to 1", within="(0, 1]"
@@ -432,9 +436,9 @@ class TrainConfig:
         if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
             faults.append(f"--loss {o.loss} has no meaning for the mixed targets of --mixup and --cutmix")
         if a.adversarial == "none" and (a.adversarial_epsilon != 0.03 or a.adversarial_steps != 7):
-            faults.append("--adversarial-epsilon and --adversarial-steps are of --adversarial pgd: add that")
+            faults.append("--adversarial-epsilon and --adversarial-steps need --adversarial pgd: add it")
         if o.opt in ("lbfgs", "armijo") and o.amp == "fp16":
-            faults.append(f"--opt {o.opt} searches along the loss, which --amp fp16 rescales")
+            faults.append(f"--opt {o.opt} uses a line search on the loss, which --amp fp16 rescales")
         if o.opt in WITHOUT_MOMENTUM and o.momentum != 0.9:
             faults.append(f"--opt {o.opt} has no --momentum: drop it, or use --opt momentum")
         if o.opt == "gd" and o.accumulate > 1:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ from clearsight.train.recipe import Decision, Recipe, many_small
 from clearsight.train.regularisers import limit_gradient
 from clearsight.train.resolve import resolve
 from clearsight.train.task_options import task_options
+from clearsight.wording import percent, points
 
 FINE_TUNING = 0.06
 """Rate of weights that start from published ones, as a share of the optimiser's own for random ones."""
@@ -148,8 +150,9 @@ class TrainContext:
         if len(means) > 1:
             self.note(
                 what,
-                f"{min(means):.1%} to {max(means):.1%}, deviation {np.std(means, ddof=1):.1%}",
-                f"{of} of {len(means)} fits, each evaluated on the fold left out; {np.mean(means):.1%} on average",
+                f"{percent(min(means))} to {percent(max(means))}, deviation {points(float(np.std(means, ddof=1)))}",
+                f"{of} of {len(means)} fits, each evaluated on the fold left out; "
+                f"{percent(float(np.mean(means)))} on average",
             )
 
     def resolved(self, network: nn.Module, *, batch: int, fine_tuning: bool, shape: Sequence[int]) -> TrainConfig:
@@ -286,6 +289,17 @@ class TrainContext:
             return None
         return float(
             self.decided(f"seconds left for {what}", lambda: max(0.0, total - (time.perf_counter() - self.began)))
+        )
+
+    def used_up(self, left: float, each: float | None = None) -> str:
+        """That the budget was spent before training, and what to do. left: seconds of the budget. each: of an epoch, if
+        that was measured.
+        """
+        spent = time.perf_counter() - self.began
+        epoch = "" if each is None else f"one epoch takes {each:.1f} s here and "
+        return (
+            f"{epoch}{left:.0f} s of --budget {self.config.run.budget} are left: reading the images and choosing the "
+            f"recipe took {spent:.0f} s; give --budget {math.ceil(spent + (each or 1.0))}s or more"
         )
 
     def epoch_seconds(

@@ -15,19 +15,27 @@ class DecisionConfig:
     """What decides between classes, or whether a label is given; probabilities stay as they are."""
 
     costs: str | None = option(
-        None, "CSV or JSON file of costs, a row for each true class and a column for each predicted one"
+        None,
+        "CSV or JSON file of costs, with a row for each true and a column for each predicted class (default: "
+        "equal costs)",
     )
     min_precision: dict[str, float] = option(
-        {}, "predict a class only where this precision is kept on new images; may be given several times", shares=True
+        {},
+        "precision to keep on new images by predicting the class less often, 0 to 1; may be given several times "
+        "(default: none)",
+        shares=True,
     )
     min_recall: dict[str, float] = option(
-        {}, "predict a class so often that this recall is kept on new images; may be given several times", shares=True
+        {},
+        "recall to keep on new images by predicting the class more often, 0 to 1; may be given several times "
+        "(default: none)",
+        shares=True,
     )
 
     hierarchy: str | None = option(
         None,
         "tree of classes, whose parents are predicted where no class is probable enough: folders for nested folders or "
-        "labels such as animal/dog, or a CSV file with columns class and parent",
+        "labels such as animal/dog, or a CSV file with columns class and parent (default: none)",
     )
 
     def conflicts(self) -> list[str]:

@@ -17,6 +17,7 @@ from clearsight.calibration.temperature import fit_temperature
 from clearsight.metrics import softmax
 from clearsight.models.network import Ensemble
 from clearsight.train.context import TrainContext, TrainResult
+from clearsight.wording import percent
 
 BEFORE, AFTER, BOTH = "not kept", "kept", "kept, beside what there was"
 
@@ -50,7 +51,7 @@ def better(
         return before
     both, comparison = average_outputs(context, before, after)
     word = AFTER if forced else comparison.choice
-    old, new, joined = (f"{comparison.accuracy(name):.1%}" for name in (BEFORE, AFTER, BOTH))
+    old, new, joined = (f"{percent(comparison.accuracy(name))}" for name in (BEFORE, AFTER, BOTH))
     context.note(
         f"training {what}",
         word,

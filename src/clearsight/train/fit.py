@@ -42,6 +42,7 @@ from clearsight.train.strategies.classical import classical
 from clearsight.train.strategies.from_scratch import from_scratch
 from clearsight.train.strategies.one_class import train_one_class
 from clearsight.train.strategies.transfer import transfer
+from clearsight.wording import percent
 
 Strategy = Callable[[TrainContext], TrainResult]
 
@@ -111,7 +112,7 @@ def fit(
     device = device_of(config.run.device)
     dataset, other = other_class(dataset, config.data.other) if config.data.other else (dataset, None)
     test_fraction = config.data.test_fraction if hold_out_test else None
-    scanned = scan(dataset, console.stage("looking at the files"))
+    scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task)
     _check_task(dataset, config, recipe)
     trials = Trials(dataset, scanned, config, test_fraction, device, console)
@@ -124,13 +125,13 @@ def fit(
         raise DataError(
             "every test image is also a training or validation image",
             found=prepared.split.rule.rpartition("; ")[2],
-            expected="test images that the model has not seen",
+            expected="test images that were not used in training",
             fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
         )
     for decision in left_out:
         console.say(f"{decision.what}: {decision.choice} ({decision.why})")
     for finding in prepared.audit.findings:
-        if finding.severity == "warning":
+        if finding.severity == "warning" or finding.code == "source":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
     context = TrainContext(prepared, recipe, config, device, console, on_epoch, watch, checkpoints, world, began)
     result = _train(context)
@@ -221,7 +222,7 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     }
     if given := [option for name, (option, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
-            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="leave that out"
+            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="omit it"
         )
 
 
@@ -286,7 +287,7 @@ class Trials:
             context = TrainContext(data, own, short, self.device, Silent())
             scores[name] = _score(context, _train(context))
         best = max(scores, key=lambda name: scores[name])
-        words = ", ".join(f"{name} {score[0]:.1%}" for name, score in scores.items())
+        words = ", ".join(f"{name} {percent(score[0])}" for name, score in scores.items())
         of = "validation accuracy" if self.dataset.task.needs_classes else "how right it is in validation"
         return tried[best], Decision(what, best, f"{of}: {words}")
 

@@ -109,7 +109,8 @@ def choose_head(
 
     parts: feature arrays (N, D_i), memory-mapped. feature_sets: name to the numbers of the parts it joins. folds,
     everything: positions into the N images. views: by the views they are averaged over, what gives the same features,
-    on each of which the best candidate is tried once more. The best has the highest accuracy; of equals, the lower
+    on each of which the best candidate is tried once more. progress: called with the candidates evaluated and those
+    planned, at the end as many as the result has. The best has the highest accuracy; of equals, the lower
     calibrated log loss. Of views, which hardly differ in accuracy, it is the log loss that decides.
     """
     sample = _sample(everything, targets.labels, SELECT_LIMIT, seed)
@@ -140,7 +141,7 @@ def choose_head(
         found.append(Candidate(name, numbers, head, setting, *scores, names))
         logits_of.append(z)
         if progress:
-            progress(len(found), max(len(plans), len(found)) + len(views) + 1)
+            progress(len(found), len(plans) + len(views))
 
     for number, plan in enumerate(plans):
         if features is None or plan[0] != plans[number - 1][0]:
@@ -168,8 +169,6 @@ def choose_head(
             features, validation_indices
         )
     spec, head = _fitted(features, everything, targets, chosen.head, chosen.setting).module(features)
-    if progress:
-        progress(len(plans) + len(views) + 1, len(plans) + len(views) + 1)
     return ProbeResult(tuple(found), chosen, spec, head, validation_indices, logits)
 
 

@@ -35,6 +35,7 @@ from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import Targets, fit_softmax
 from clearsight.train.strategies.probe import new_probe
+from clearsight.wording import percent
 
 KNOWN = 2000
 """Held-out images that scores are compared with at most."""
@@ -162,7 +163,7 @@ def fit_ood_detector(
     if exposed is not None:
         _, flagged, _ = detector.detect(exposed.logits, exposed.features, exposed.statistics)
         words = f"{int(flagged.sum())} of {len(flagged)} images of {context.config.data.other} that were not fitted to"
-        context.note("other", f"{flagged.mean():.1%} flagged as unknown", words)
+        context.note("other", f"{percent(flagged.mean())} flagged as unknown", words)
     return detector
 
 

@@ -44,12 +44,32 @@ DEFAULTS = {
 
 
 def default_lr(name: str) -> float:
-    """The peak rate that an optimiser is given when none is asked for. ConfigError for an unknown name."""
+    """The peak rate that an optimiser is given when none is asked for.
+
+    Args:
+        name: name of the optimiser.
+
+    Returns:
+        The learning rate.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
     return DEFAULTS[_known(name)][0]
 
 
 def default_weight_decay(name: str) -> float:
-    """The weight decay that an optimiser is given when none is asked for. ConfigError for an unknown name."""
+    """The weight decay that an optimiser is given when none is asked for.
+
+    Args:
+        name: name of the optimiser.
+
+    Returns:
+        The weight decay.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
     return DEFAULTS[_known(name)][1]
 
 
@@ -148,6 +168,13 @@ class Muon(optim.Optimizer):
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """U S V' with singular values S between about 0.7 and 1.2, of a matrix U D V' with small or large ones D: an odd
     polynomial of fifth degree, applied `steps` times, draws them there [Jordan et al. 2024].
+
+    Args:
+        matrix: matrix (R, C).
+        steps: number of iterations.
+
+    Returns:
+        float32 (R, C).
     """
     x: Tensor = matrix / matrix.norm().clamp_min(1e-7)
     tall = x.shape[0] > x.shape[1]
@@ -171,6 +198,12 @@ class LBFGS(optim.LBFGS):
         """Search along quasi-Newton directions. closure() -> loss, with gradients; returns the loss before the step.
 
         At rate 0, where schedules end, nothing moves: PyTorch's line search would divide by it.
+
+        Args:
+            closure: function that computes the loss and the gradients.
+
+        Returns:
+            The loss before the step.
         """
         moving = self.param_groups[0]["lr"] > 0
         return float(super().step(closure) if moving else closure())  # type: ignore[no-untyped-call]
@@ -212,6 +245,12 @@ class Armijo(optim.Optimizer):
         """Take the step; returns the loss before it. closure() -> loss at the present weights, with gradients.
 
         The weights are never left where the loss is higher or not a number: if no try will do they stay as they were.
+
+        Args:
+            closure: function that computes the loss and the gradients.
+
+        Returns:
+            The loss before the step.
         """
         evaluate = torch.enable_grad()(closure)
         loss = float(evaluate())

@@ -72,7 +72,7 @@ def _suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
     least = int(_smooth(losses).argmin()) if losses else 0
     if least == 0:
         raise TrainingError(
-            "the range test saw the loss fall at no rate",
+            "the loss did not decrease at any learning rate of the range test",
             found=f"losses {losses[0]:.3g} to {losses[-1]:.3g}" if losses else "a loss that is not finite at once",
             fix="give a rate with --lr; if none helps, look at the labels and the pixels",
         )

@@ -23,8 +23,8 @@ from clearsight.tasks.reading import AUTO
 from clearsight.train.config import TrainConfig, seconds
 
 SMALL = 48
-"""Images whose median short side is below this many pixels are learned from scratch: enlarged to a pretrained network's
-input they would be blur, and a small network learns them in seconds."""
+"""Images whose median short side, or the --img-size that they are made smaller to, is below this many pixels are
+learned from scratch: a pretrained network's input would be blur, and a small network learns them in seconds."""
 
 MANY_SMALL = 10_000
 """Small images from which the network is wider: more to learn from deserves more weights. On a CPU twice as wide, and
@@ -205,10 +205,13 @@ def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
     cells = _cells(descriptor, size)
     cells = {} if config.model.model_arg.get("local", "dense") != "dense" else {**cells, **config.model.model_arg}
     if cells:
-        words = ", ".join(f"{k} {v}" for k, v in cells.items())
-        decisions.append(Decision("cells", words, f"suits images of {size} pixels; --model-arg sets them"))
+        words = ", ".join(CELL_WORDS.get(name, f"{name} {{}}").format(value) for name, value in cells.items())
+        decisions.append(Decision("descriptor cells", words, f"suits images of {size} pixels; --model-arg sets them"))
     return Recipe("classical", name, {**cells, **config.model.model_arg}, size, tuple(decisions))
 
+
+CELL_WORDS = {"cell": "side {} pixels", "step": "one every {} pixels"}
+"""Sizes of a descriptor's cells in words, by the names of its arguments."""
 
 LARGEST = 128
 """Side in pixels from which images are made smaller for descriptors, which gain little from more and cost much."""
@@ -226,7 +229,9 @@ def _cells(descriptor: str, size: int) -> dict[str, Any]:
 
 
 def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
-    side = scanned.short_side
+    asked = config.data.img_size
+    side = scanned.short_side if asked is None else min(scanned.short_side, asked)
+    found = f"median short side {side} pixels" if side == scanned.short_side else f"--img-size {asked}"
     small = side < SMALL
     if config.model.pretrained is True:
         small = False
@@ -235,12 +240,12 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     if small and (asked := _for_pretrained(config)):
         raise ConfigError(
             f"{asked} needs pretrained weights, and these images are learned from scratch",
-            found=f"a median short side of {side} pixels",
-            fix=f"add --model {DEFAULT_BACKBONE}",
+            found=found,
+            fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "leave out --img-size",
         )
     if small and not task.training.small_from_scratch:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
-        why = f"a median short side of {side} pixels, of which those below {SMALL} are blur for a pretrained network"
+        why = f"the images are small ({found}, below {SMALL}), blur for a pretrained network"
         if config.model.pretrained is False:
             why = "--no-pretrained"
         return Recipe("scratch", "pixels", {}, size, (Decision("network", "none: the pixels themselves", why),))
@@ -252,9 +257,7 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
             model_args = {"width": 64} if device_of(config.run.device) == "cuda" else {"width": 32, "patch": 2}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
-            why = (
-                f"the images are small (median short side {side} pixels, below {SMALL}), blur for a pretrained network"
-            )
+            why = f"the images are small ({found}, below {SMALL}), blur for a pretrained network"
         return Recipe(
             "scratch",
             "resnet8",
@@ -263,10 +266,7 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
             (Decision("network", "resnet8 from scratch", f"{why}; a small residual network learns them quickly"),),
         )
     facts = weight_facts(DEFAULT_BACKBONE)
-    why = (
-        f"the images are large enough (median short side {side} pixels) for features learned on ImageNet, "
-        "and these weights are installed"
-    )
+    why = f"the images are large enough ({found}) for features learned on ImageNet, and these weights are installed"
     return Recipe(
         "probe",
         DEFAULT_BACKBONE,
@@ -290,7 +290,7 @@ def check_task(dataset: Dataset, config: TrainConfig) -> None:
 def planned(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Prepared, Recipe]:
     """The recipe, and the data at its size: what every job but `fit` itself begins with."""
     check_task(dataset, config)
-    scanned = scan(dataset, console.stage("looking at the files"))
+    scanned = scan(dataset, console.stage("inspecting the files"))
     recipe = plan(config, scanned, dataset.task)
     prepared = prepare(
         dataset,

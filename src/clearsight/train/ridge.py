@@ -20,6 +20,7 @@ from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract
 from clearsight.train.head_search import KERNEL_LIMIT, Candidate, FittedHead, Fold, Rows, StandardFeatures
 from clearsight.train.strategies.probe import feature_sets, new_probe, say_idle
+from clearsight.wording import percent
 
 Floats = NDArray[np.float64]
 
@@ -56,8 +57,8 @@ def ridge_head(context: TrainContext) -> TrainResult:
     context.note(
         "head",
         chosen.words(),
-        f"explains the most of what varies in validation images, {chosen.accuracy:.1%}, of {len(found)} candidates; "
-        f"the best on the last features alone {ends.accuracy:.1%}",
+        f"explains the most of what varies in validation images, {percent(chosen.accuracy)}, of {len(found)} "
+        f"candidates; the best on the last features alone {percent(ends.accuracy)}",
     )
     learned = targets[np.concatenate([val_rows for _, val_rows in folds])]
     errors = ((outputs[best] - learned) ** 2).mean(1) / float(np.mean((learned - learned.mean(0)) ** 2))

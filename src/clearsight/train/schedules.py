@@ -24,10 +24,21 @@ def rate_factor(
 ) -> float:
     """Factor in [0, 1] of the peak rate.
 
-    name: of `config.SCHEDULES`; ConfigError for any other. progress in [0, 1]: share of the steps done. warm_up in
-    [0, 1): share of the run in which the factor rises in a line from nearly 0 to 1; the schedule fills what remains.
-    One-cycle rises by itself for a quarter of the run; warm_up replaces that quarter. val_losses: one for each
-    validation so far, patience: validations; `plateau` drops whenever a third of them brought nothing better.
+    Args:
+        name: of `config.SCHEDULES`; ConfigError for any other. progress in [0, 1]: share of the steps done. warm_up in
+            [0, 1): share of the run in which the factor rises in a line from nearly 0 to 1; the schedule fills what
+            remains. One-cycle rises by itself for a quarter of the run; warm_up replaces that quarter.
+        progress: share of the run that is over, in [0, 1].
+        warm_up: share of the run in which the rate rises from 0, in [0, 1).
+        val_losses: one for each validation so far, patience: validations; `plateau` drops whenever a third of them
+            brought nothing better.
+        patience: number of validations without improvement after which `plateau` lowers the rate.
+
+    Returns:
+        Factor in [0, 1].
+
+    Raises:
+        ConfigError: no schedule has that name.
     """
     if name not in SCHEDULES:
         raise ConfigError(f"unknown schedule {name!r}", fix=nearest(name, SCHEDULES))
@@ -49,7 +60,21 @@ def rate_factor(
 
 
 def one_cycle(progress: float, *, warm_up: float = 0.25, start: float = 1 / 25, end: float = 1e-4) -> float:
-    """Cosine up from `start` to 1 during the warm-up, cosine down to `end` [Smith, Topin 2018, arXiv:1708.07120]."""
+    """Cosine up from `start` to 1 during the warm-up, cosine down to `end` [Smith, Topin 2018, arXiv:1708.07120].
+
+    Args:
+        progress: share of the run that is over, in [0, 1].
+        warm_up: share of the run in which the factor rises, in [0, 1).
+        start: factor at the beginning, in [0, 1].
+        end: factor at the end, in [0, 1].
+
+    Returns:
+        Factor in [0, 1].
+
+    Example:
+        >>> [round(one_cycle(p, warm_up=0.25), 2) for p in (0.0, 0.25, 1.0)]
+        [0.04, 1.0, 0.0]
+    """
     if progress < warm_up:
         low, high, t = start, 1.0, progress / warm_up
     else:
@@ -58,7 +83,19 @@ def one_cycle(progress: float, *, warm_up: float = 0.25, start: float = 1 / 25, 
 
 
 def drops(losses: Sequence[float], wait: int) -> int:
-    """How often `wait` losses in a row were no better than the best before; each time the count starts anew."""
+    """How often `wait` losses in a row were no better than the best before; each time the count starts anew.
+
+    Args:
+        losses: validation losses so far.
+        wait: number of losses without improvement that count as one drop.
+
+    Returns:
+        Number of drops.
+
+    Example:
+        >>> drops([1.0, 0.9, 0.95, 0.92], wait=2)
+        1
+    """
     best, waited, count = math.inf, 0, 0
     for loss in losses:
         best, waited = (loss, 0) if loss < best else (best, waited + 1)

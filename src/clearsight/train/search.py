@@ -103,9 +103,9 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if config.run.resume or config.run.auto_fix:
         raise ConfigError(
-            "a search resumes when its command is repeated, and tries settings instead of fixing one",
+            "a search resumes when its command is repeated, and chooses its own settings",
             found="--resume" if config.run.resume else "--auto-fix",
-            fix="leave that out",
+            fix="omit it",
         )
     data, recipe = planned(dataset, config, console)
     folds = min(folds, len(data.split.folds))
@@ -116,7 +116,7 @@ def search(
     if storage.is_file() and (others := optuna.get_all_study_names(file)) and name not in others:
         raise CheckpointError(
             f"{storage.parent} holds a search of other images or with other options",
-            fix="choose another --out, or repeat its options to go on with it",
+            fix="choose another --out, or repeat its options to continue it",
         )
     study = optuna.create_study(
         storage=file,
@@ -146,9 +146,7 @@ def search(
         if len(study.trials) >= trials or (seconds is not None and time.monotonic() - began > seconds):
             study.stop()
 
-    for stale in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):  # of a killed search
-        study.tell(stale.number, state=optuna.trial.TrialState.FAIL)
-    if len(study.trials) < trials:
+    if len(study.trials) < trials:  # a trial that was running when a search was killed counts as failed
         study.optimize(objective, n_trials=trials - len(study.trials), callbacks=[over], catch=())
     return _summary(study, recipe, folds, dict(fixed))
 

@@ -1,16 +1,19 @@
 """Folders of images, recognised by what lies in them.
 
-    root/{train,val,test}/CLASS/image    split folders; `valid` and `validation` mean val
+    root/{train,val,test}/CLASS/image    split folders; `valid` and `validation` mean val; what their names share beside
+                                         that is passed over: training_set and test_set, seg_train and seg_test
+    root/CLASS/{train,val,test}/image    the same the other way round
     root/CLASS/image                     class folders
     root/*-images-idx3-ubyte[.gz]        the MNIST family
     root/{train,val}/ with ImageNet's own flat validation folder and its solution file
 
-Hidden files and folders are not looked at; what is left out otherwise is noted.
+A folder that holds but one other is passed through: root/photos/CLASS/image. What is `files.left_aside` is not looked
+at; what is left out otherwise is reported.
 """
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,16 +23,17 @@ import numpy as np
 
 from clearsight.data.dataset import Files, Listing, natural_key, printable
 from clearsight.data.decode import EXTENSIONS
+from clearsight.data.files import files_below, left_aside
 from clearsight.data.sources.idx import is_idx_folder, read_idx_folder
 from clearsight.data.sources.imagenet import is_imagenet, read_imagenet
-from clearsight.data.targets import Stated
+from clearsight.data.targets import Stated, class_name
 from clearsight.errors import DataError
 from clearsight.wording import count
 
 SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
+    "train": "train", "training": "train", "trainset": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val", "valset": "val",
+    "test": "test", "testing": "test", "testset": "test",
 }  # fmt: skip
 
 
@@ -55,8 +59,8 @@ class ClassFolders:
     passed: list[Path]
     loose: list[Path]
 
-    def notes(self) -> list[str]:
-        """What was left out, in words."""
+    def losses(self) -> list[str]:
+        """Images, and folders that may be classes, that were left out, in words."""
         found = []
         if self.empty:
             found.append(f"{_some(self.empty)} without images: no class")
@@ -64,11 +68,18 @@ class ClassFolders:
             found.append(
                 f"{count(len(self.loose), 'image')} in no class folder, left out, such as {_some(self.loose[:1])}"
             )
-        if self.passed:
-            kinds = ", ".join(sorted({p.suffix.lower() or "no suffix" for p in self.passed})[:5])
-            some = _some(self.passed[:1])
-            found.append(f"{count(len(self.passed), 'file')} not named as images ({kinds}), left out, such as {some}")
-        return found
+        return found + _left_out([p for p in self.passed if _shows(p)], "image")
+
+    def notes(self) -> list[str]:
+        """Files that are no images, in words."""
+        return _left_out([p for p in self.passed if not _shows(p)], "file")
+
+
+def _left_out(paths: list[Path], thing: str) -> list[str]:
+    if not paths:
+        return []
+    kinds = ", ".join(sorted({p.suffix.lower() or "no suffix" for p in paths})[:5])
+    return [f"{count(len(paths), thing)} not named as images ({kinds}), left out, such as {_some(paths[:1])}"]
 
 
 def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
@@ -81,26 +92,26 @@ def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
             return read_idx_folder(root, root.resolve().name, str(root.resolve()))
         if is_imagenet(root):
             return read_imagenet(root)
-        splits = {p: SPLIT_NAMES[p.name.lower()] for p in _folders(root) if p.name.lower() in SPLIT_NAMES}
-        inner = {p: list_classes(p) for p in splits}
-        divided = any(inner[p].classes for p, split in splits.items() if split == "train")
-        if not divided and len(splits) == len(_folders(root)) and any(found.classes for found in inner.values()):
+        inner = _unwrapped(root)
+        splits = _split_folders(inner)
+        found = {p: list_classes(_unwrapped(p)) for p in splits}
+        if any(found[p].classes for p, split in splits.items() if split == "train"):
+            return _read_splits(root, inner, splits, found, any_classes is not None)
+        if len(splits) == len(_folders(inner)) and any(one.classes for one in found.values()):
             raise DataError(
                 f"{root} holds split folders, but no training images in class folders",
                 found=", ".join(p.name for p in splits),
                 expected="train/CLASS/image",
             )
-        listing = None if divided else list_classes(root)
+        listing = list_classes(inner)
     except OSError as error:
         raise DataError(f"{error.filename or root} cannot be listed", found=error.strerror) from error
-    if listing is None:
-        return _read_splits(root, splits, inner, any_classes is not None)
     if not listing.classes and listing.loose and any_classes:
         paths = [(p, any_classes.loose, "") for p in listing.loose]
-        return _from_paths(root, paths, replace(listing, loose=[]).notes())
+        return _from_paths(root, inner, paths, replace(listing, loose=[]).losses(), listing.notes())
     if not listing.classes:
         raise DataError(
-            f"{root} holds no labelled images",
+            f"there are no labelled images in the folder {root}",
             found=f"{len(listing.loose)} images that lie in no class folder" if listing.loose else _contents(root),
             expected="one folder per class with its images, such as photos/cat/1.jpg",
         )
@@ -111,72 +122,172 @@ def read_folder(root: Path, any_classes: AnyClasses | None = None) -> Listing:
             expected="train/CLASS/image",
             fix="if a table holds the labels, name that table",
         )
-    paths = [(p, name, "") for name, images in listing.classes.items() for p in images]
-    return _from_paths(root, paths, listing.notes())
+    paths = _splits_in_classes(inner, listing.classes)
+    return _from_paths(root, inner, paths, listing.losses(), listing.notes())
 
 
-def _read_splits(root: Path, splits: dict[Path, str], inner: dict[Path, ClassFolders], any_classes: bool) -> Listing:
+def _unwrapped(root: Path) -> Path:
+    """The folder itself, or the one in it where that is all there is: a name between the data set and its classes, or
+    the folder's own name again, as archives hold it.
+    """
+    while True:
+        folders = _folders(root)
+        if len(folders) != 1 or any(_is_image(p) for p in _visible(root)):
+            return root
+        only = folders[0]
+        inner = _folders(only)
+        if (_split_in(only.name) and only.name != root.name) or any(_is_image(p) for p in _visible(only)):
+            return root
+        if len(inner) < 2 and not any(_split_in(p.name) for p in inner):
+            return root
+        root = only
+
+
+def _split_in(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """The split that the name of a folder means, and the other words in it; None where it means none, or several."""
+    words = [word.lower() for word in re.split(r"[\W_]+|(?<=[a-z])(?=[A-Z0-9])", name) if word]
+    found = [word for word in words if word in SPLIT_NAMES]
+    return (SPLIT_NAMES[found[0]], tuple(w for w in words if w not in SPLIT_NAMES)) if len(found) == 1 else None
+
+
+def _split_folders(root: Path) -> dict[Path, str]:
+    """The split folders in a folder, and the split each means: those called so, or those called alike but for the
+    split, training and another one among them. DataError where several kinds of folders are.
+    """
+    kinds: dict[tuple[str, ...], dict[Path, str]] = {}
+    for folder in _folders(root):
+        if meant := _split_in(folder.name):
+            kinds.setdefault(meant[1], {})[folder] = meant[0]
+    if () in kinds:
+        return kinds[()]
+    several = [found for found in kinds.values() if "train" in found.values() and len(set(found.values())) > 1]
+    if not several:
+        return {}
+    flat = [p.name for found in several for p in found if not list_classes(_unwrapped(p)).classes]
+    if len(several) > 1 or (flat and len(_folders(root)) > len(several[0])):
+        raise DataError(
+            f"folders in {root} may be splits of a class, or splits of the data",
+            found=", ".join(p.name for found in several for p in found),
+            expected="train/CLASS/image, or CLASS/train/image",
+            fix="move the images into such folders, or rename folders that are classes of their own",
+        )
+    return several[0]
+
+
+def _splits_in_classes(root: Path, classes: dict[str, list[Path]]) -> list[tuple[Path, str, str]]:
+    """Images, their class, and the split where each class has folders for these: CLASS/train/image. DataError where
+    some classes have them and others do not.
+    """
+    parts: dict[str, list[str]] = {}
+    for name, images in classes.items():
+        words = [p.relative_to(root).parts for p in images]
+        parts[name] = [SPLIT_NAMES.get(w[1].lower(), "") if len(w) > 2 else "" for w in words]
+    divided = [name for name, found in parts.items() if "train" in found and set(found) & {"val", "test"}]
+    whole = [name for name, found in parts.items() if "" in found]
+    if divided and whole:
+        raise DataError(
+            f"some classes of {root} have split folders, and others have images beside them",
+            found=f"{', '.join(divided[:3])} with train and another, and images elsewhere in {', '.join(whole[:3])}",
+            expected="CLASS/train/image and CLASS/test/image for all images, or for none",
+            fix="move the images into such folders, or rename folders that mean no split",
+        )
+    if not divided:
+        return [(p, name, "") for name, images in classes.items() for p in images]
+    return [
+        row for name, images in classes.items() for row in zip(images, [name] * len(images), parts[name], strict=True)
+    ]
+
+
+def _read_splits(
+    root: Path, inner: Path, splits: dict[Path, str], listed: dict[Path, ClassFolders], any_classes: bool
+) -> Listing:
     paths: list[tuple[Path, str, str]] = []
     classes: dict[str, set[str]] = {}
+    losses: list[str] = []
     notes: list[str] = []
     for folder, split in splits.items():
-        found = inner[folder]
+        found = listed[folder]
+        losses += [f"{folder.name}: {loss}" for loss in found.losses()]
         notes += [f"{folder.name}: {note}" for note in found.notes()]
         if not found.classes and found.loose:
             continue  # images without labels, as in competitions
         classes.setdefault(split, set()).update(found.classes)
         paths += [(p, name, split) for name, images in found.classes.items() for p in images]
-    beside = [p for p in _folders(root) if p not in splits]
+    beside = [p for p in _folders(inner) if p not in splits]
     if beside:
-        notes.append(f"{_some(beside)} beside the split folders: left out")
+        losses.append(f"{_some(beside)} beside the split folders: left out")
     for split in ("val", "test"):
         if not any_classes and split in classes and (extra := classes[split] ^ classes["train"]):
             only_there = sorted(classes[split] - classes["train"], key=natural_key)
             only_train = sorted(classes["train"] - classes[split], key=natural_key)
+            one, other = (next(p for p, meant in splits.items() if meant == which) for which in ("train", split))
             raise DataError(
-                f"the classes of {root}/train and {root}/{split} differ in {len(extra)}",
+                f"the classes of {one} and {other} differ in {len(extra)}",
                 found="; ".join(
                     f"only in {where}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
-                    for where, names in (("train", only_train), (split, only_there))
+                    for where, names in ((one.name, only_train), (other.name, only_there))
                     if names
                 ),
                 expected="the same class folders in every split",
                 fix="rename, add or remove the folders named",
             )
-    return _from_paths(root, paths, notes)
+    return _from_paths(root, inner, paths, losses, notes)
 
 
-def _from_paths(root: Path, paths: list[tuple[Path, str, str]], notes: Iterable[str]) -> Listing:
+def _from_paths(
+    root: Path, inner: Path, paths: list[tuple[Path, str, str]], losses: Iterable[str], notes: Iterable[str]
+) -> Listing:
     return Listing(
         name=printable(root.resolve().name),
-        source=Files(tuple(p for p, _, _ in paths), root),
+        source=Files(tuple(p for p, _, _ in paths), inner),
         given=np.array([split for _, _, split in paths], dtype="<U5"),
         stated=Stated(str(root.resolve()), tuple(name for _, name, _ in paths)),
         notes=tuple(notes),
+        losses=tuple(losses),
     )
 
 
 def list_classes(root: Path) -> ClassFolders:
-    """Sort what lies in a folder into classes; hidden files and folders are not looked at. May raise OSError."""
+    """Sort what lies in a folder into classes. DataError for a class none of whose images can be read by their names;
+    may raise OSError.
+    """
     found = ClassFolders({}, [], [], sorted((p for p in _visible(root) if _is_image(p)), key=_by_name))
     for folder in _folders(root):
-        images: list[Path] = []
-        others: list[Path] = []
-        for inner, folders, files in os.walk(folder, onerror=_raise):
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
-            for name in files:
-                path = Path(inner, name)
-                if not name.startswith(".") and name not in _NO_IMAGES:
-                    (images if _is_image(path) else others).append(path)
-        found.passed.extend(others)
-        if images:
-            found.classes[printable(folder.name)] = sorted(images, key=_by_name)
+        files = list(files_below(folder, onerror=_raise))
+        images = [p for p in files if _is_image(p)]
+        others = [p for p in files if p.suffix.lower() not in EXTENSIONS]
+        if images:  # names that differ in their Unicode form alone are one class
+            name = class_name(printable(folder.name))
+            found.classes[name] = sorted([*found.classes.get(name, ()), *images], key=_by_name)
+        elif unread := [p for p in others if _shows(p)]:
+            raise DataError(
+                f"no image of the folder {printable(folder.name)} can be read",
+                found=f"{count(len(unread), 'image')} such as {printable(unread[0].name)}",
+                expected=f"files ending in {', '.join(sorted(EXTENSIONS)[:6])} or the like",
+                fix="convert or rename them, or move the folder away to train without it",
+            )
         else:
             found.empty.append(folder)
+        found.passed.extend(others)
     return found
 
 
-_NO_IMAGES = {"Thumbs.db", "desktop.ini"}  # what Windows leaves everywhere
+UNREAD = frozenset({".cr2", ".cr3", ".dng", ".eps", ".heif", ".jxl", ".nef", ".orf", ".pdf", ".psd", ".rw2", ".svg"})
+"""Images that are not read."""
+
+
+def _shows(path: Path) -> bool:
+    """Whether a file not named as an image is one, by its name or by its first bytes."""
+    if path.suffix.lower() in UNREAD or path.suffix.lower() in (".heic", ".avif", ".dcm"):
+        return True
+    try:
+        with path.open("rb") as stream:
+            first = stream.read(12)
+    except OSError:
+        return False
+    return first.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")) or (
+        first[:4] == b"RIFF" and first[8:] in (b"WEBP", b"WAVE")
+    )
 
 
 def _is_image(path: Path) -> bool:
@@ -185,7 +296,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _visible(root: Path) -> list[Path]:
-    return [p for p in root.iterdir() if not p.name.startswith(".")]
+    return [p for p in root.iterdir() if not left_aside(p.name)]
 
 
 def _folders(root: Path) -> list[Path]:
@@ -207,4 +318,4 @@ def _by_name(path: Path) -> Any:
 
 def _contents(root: Path) -> str:
     names = sorted(p.name for p in root.iterdir())
-    return ("nothing at all" if not names else ", ".join(names[:6])) + (", ..." if len(names) > 6 else "")
+    return ("an empty folder" if not names else ", ".join(names[:6])) + (", ..." if len(names) > 6 else "")

@@ -1,95 +1,53 @@
-"""Tables that name images: CSV, JSONL and pandas frames with `image_path`, `label` and perhaps `split` and `group`.
+"""Frames that name images: `image_path`, `label` and perhaps `split` and `group`; tables in files become frames in
+`delimited`.
 
-A label may hold several names, "cat|dog"; in place of a label there may be columns of numbers (`data.targets`).
+Other usual names are taken too, the first there is of `_PATH` and `_LABEL`, and a note says which.
+
+A label may be several names, "cat|dog" or a list; in place of a label there may be columns of numbers (`data.targets`).
 """
 
 from __future__ import annotations
 
+import ast
 import math
-import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clearsight.data.dataset import Files, Listing, encode_labels
-from clearsight.data.targets import Stated, number_in
+from clearsight.data.sources.table_paths import located
+from clearsight.data.targets import Stated, class_name, number_in
 from clearsight.errors import DataError
 from clearsight.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_PATH = ("image_path", "path", "image", "file", "filename", "file_name")
-_LABEL = ("label", "class", "target", "category")
+_PATH = (
+    "image_path", "path", "image", "file", "filename", "file_name", "filepath", "file_path", "image_name", "img_path",
+    "img_name", "img", "image_id", "id",
+)  # fmt: skip
+_LABEL = (
+    "label", "class", "target", "category", "labels", "class_name", "classname", "class_id", "label_id", "category_id",
+    "class_idx",
+)  # fmt: skip
 _ABOUT = ("split", "group")
+_INDEX = re.compile(r"(unnamed: ?\d+(_level_\d+)?|index|idx|row|no|nr|#|uuid|(.*[ _])?id|)")
+"""Names of columns of numbers that say which row this is, not what is to be predicted."""
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "": ""}
 
 
-def read_csv(path: Path) -> Listing:
-    """A table with a header, separated by commas, semicolons or tabs; paths are relative to the table's folder."""
-    import csv
-
-    import pandas as pd
-
-    rows, numbers = [], []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            first = stream.readline()
-            separator = next((s for s in (",", ";", "\t") if s in first), ",")
-            stream.seek(0)
-            reader = csv.reader(stream, delimiter=separator, strict=True)
-            header = next(reader, [])
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header) and (len(row) < len(header) or any(row[len(header) :])):
-                    raise DataError(
-                        f"line {reader.line_num} of {path} does not fit the header",
-                        found=f"{len(row)} fields",
-                        expected=f"{len(header)}: {', '.join(header)}",
-                        fix='quote a field that holds a comma: "a, b"',
-                    )
-                rows.append(row[: len(header)])
-                numbers.append(reader.line_num)
-    except (csv.Error, UnicodeDecodeError, OSError) as error:
-        fix = "save it as UTF-8 (in Excel: CSV UTF-8)" if isinstance(error, UnicodeDecodeError) else None
-        raise DataError(f"{path} cannot be read as CSV in UTF-8", found=str(error)[:160], fix=fix) from error
-    frame = pd.DataFrame(rows, columns=header, index=numbers, dtype=object)
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()))
-
-
-def read_jsonl(path: Path) -> Listing:
-    """One JSON object a line, with the same keys as a CSV has columns."""
-    import json
-
-    import pandas as pd
-
-    rows, numbers = [], []
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is no object: {line.strip()[:60]}")
-                rows.append(row)
-                numbers.append(number)
-    except json.JSONDecodeError as error:
-        raise DataError(f"line {number} of {path} is no JSON", found=str(error)) from error
-    except (ValueError, RecursionError, OSError) as error:
-        raise DataError(f"{path} cannot be read as JSON lines", found=str(error)[:160]) from error
-    frame = pd.DataFrame(rows, index=numbers, dtype=object)
-    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="line")
-
-
-def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: str = "row") -> Listing:
+def read_frame(
+    frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: str = "row", notes: Sequence[str] = ()
+) -> Listing:
     """A table of image paths and labels; DataError lists missing files and images listed in two ways.
 
-    row: what to call a row in front of the user, who finds it by the frame's index.
+    row: what to call a row in front of the user, who finds it by the frame's index. notes: on how it was read.
     """
-    columns = {str(c).strip().lower(): i for i, c in enumerate(frame.columns)}
+    columns = _by_name(frame, origin)
     path_column = next((columns[c] for c in _PATH if c in columns), None)
     label_column = next((columns[c] for c in _LABEL if c in columns), None)
     others = [] if label_column is not None else _number_columns(frame, columns, path_column)
@@ -103,17 +61,10 @@ def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: 
         raise DataError(f"{origin} lists no images", found="0 rows")
     where = [f"{row} {i}" for i in frame.index]
     files = _texts(frame, path_column)
-    stated = _stated(frame, label_column, others, origin, where)
+    stated, of_labels = _stated(frame, label_column, others, origin, where)
     if blank := [i for i, text in enumerate(files) if not text]:
         raise DataError(f"{len(blank)} rows of {origin} have no image", found=f"the first in {where[blank[0]]}")
-    paths = [_resolve(text, root) for text in files]
-    missing = [p for p in paths if not os.path.isfile(p)]  # noqa: PTH113 - False for names too long, where pathlib raises
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {len(paths)} images named by {origin} do not exist",
-            found=", ".join(str(p)[:200] for p in missing[:3]) + (", ..." if len(missing) > 3 else ""),
-            expected=f"paths relative to {root.resolve()}, or absolute ones",
-        )
+    paths, found_otherwise = located(files, root, origin)
     splits = [""] * len(paths)
     if "split" in columns:
         words = [text.lower() for text in _texts(frame, columns["split"])]
@@ -127,25 +78,88 @@ def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: 
         # an image without a group stands alone; a tab cannot begin a group's name, as names are stripped
         groups = encode_labels([words[i] or f"\t{i}" for i in rows])[0]
     given = np.array([splits[i] for i in rows], dtype="<U5")
-    used = {i for word, i in columns.items() if word in (*_PATH, "split")} | {label_column, *others}
+    used = {path_column, columns.get("split"), label_column, *others}
     metadata = {
         str(frame.columns[i]).strip(): np.array(_texts(frame, i))[rows] for i in columns.values() if i not in used
     }
     source = Files(tuple(paths[i] for i in rows), root)
-    return Listing(name, source, given, stated.rows(rows), groups, metadata=metadata)
+    taken = _columns_taken(frame, path_column, label_column, others, columns)
+    about = (*notes, *taken, *of_labels, *found_otherwise)
+    return Listing(name, source, given, stated.rows(rows), groups, about, metadata=metadata)
 
 
-def _stated(frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str]) -> Stated:
-    """What the column of labels states, or where there is none the columns of numbers."""
+def _by_name(frame: pd.DataFrame, origin: str) -> dict[str, int]:
+    """Positions of columns by their names in lower case; DataError where one that has a meaning is there twice."""
+    columns: dict[str, int] = {}
+    for i, name in enumerate(frame.columns):
+        word = str(name).strip().lower()
+        if word in columns and word in (*_PATH, *_LABEL, *_ABOUT):
+            raise DataError(
+                f"{origin} has two columns {word!r}", found=", ".join(map(str, frame.columns)), fix="rename one of them"
+            )
+        columns[word] = i
+    return columns
+
+
+def _columns_taken(
+    frame: pd.DataFrame, path: int, label: int | None, others: list[int], columns: dict[str, int]
+) -> tuple[str, ...]:
+    """Which columns hold the images and what is to be predicted, where that is not plain from their names."""
+    named = [str(name).strip() for name in frame.columns]
+    taken, passed = [], []
+    for column, what, names in ((path, "the images", _PATH), (label, "the labels", _LABEL)):
+        if column is None:
+            continue
+        same = [named[columns[word]] for word in names if word in columns and columns[word] != column]
+        if named[column].lower() != names[0] or same:
+            taken.append(f"{what} are taken from the column {named[column]!r}")
+        passed += same
+    if label is None:
+        taken.append(f"the numbers to predict are the columns {', '.join(repr(named[i]) for i in others)}")
+    beside = f"; not used for this: {', '.join(map(repr, passed))}" if passed else ""
+    return (", ".join(taken) + beside,) if taken else ()
+
+
+def _stated(
+    frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str]
+) -> tuple[Stated, list[str]]:
+    """What the column of labels states, or where there is none the columns of numbers; and how it was read."""
     if label is not None:
         column = str(frame.columns[label])
-        return Stated(origin, tuple(_texts(frame, label)), column=column, where=tuple(where))
+        lists = _lists(frame.iloc[:, label])
+        if lists is None:
+            return Stated(origin, tuple(_texts(frame, label)), column=column, where=tuple(where)), []
+        if all(len(one) == 1 for one in lists):
+            words = tuple(class_name(str(one[0])) for one in lists)
+            note = f"the column {column!r} has lists of one name each, which are read as classes"
+            return Stated(origin, words, column=column, where=tuple(where)), [note]
+        kinds = {type(x) for one in lists for x in one}
+        if float in kinds <= {float, int} and len({len(one) for one in lists}) == 1:
+            names = tuple(f"{column} {k}" for k in range(len(lists[0])))
+            return Stated(origin, columns=names, numbers=np.array(lists, np.float64), where=tuple(where)), []
+        cells = tuple("|".join(class_name(str(x)) for x in one) for one in lists)
+        return Stated(origin, cells, listed=True, column=column, where=tuple(where)), []
     numbers = np.empty((len(frame), len(others)))
     for k, i in enumerate(others):
         for row, text in enumerate(_texts(frame, i)):
             numbers[row, k] = number_in(text, str(frame.columns[i]), origin, where[row])
     names = tuple(str(frame.columns[i]).strip() for i in others)
-    return Stated(origin, columns=names, numbers=numbers, where=tuple(where))
+    return Stated(origin, columns=names, numbers=numbers, where=tuple(where)), []
+
+
+def _lists(values: pd.Series[Any]) -> list[list[Any]] | None:
+    """The lists that a column holds, as such or in words such as `['red', 'round']`; None where a cell is no list."""
+    found = []
+    for value in values:
+        if isinstance(value, str) and value.strip().startswith("[") and value.strip().endswith("]"):
+            try:
+                value = ast.literal_eval(value.strip())
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                return None
+        if not isinstance(value, list | tuple | set | frozenset | np.ndarray):
+            return None
+        found.append([x.item() if isinstance(x, np.generic) else x for x in value])
+    return found or None
 
 
 def _number_columns(frame: pd.DataFrame, columns: dict[str, int], path_column: int | None) -> list[int]:
@@ -157,7 +171,7 @@ def _number_columns(frame: pd.DataFrame, columns: dict[str, int], path_column: i
         except ValueError:
             return False
 
-    free = [i for word, i in columns.items() if i != path_column and word not in _ABOUT]
+    free = [i for word, i in columns.items() if i != path_column and word not in _ABOUT and not _INDEX.fullmatch(word)]
     return [i for i in free if any(map(number, _texts(frame, i)))]
 
 
@@ -165,11 +179,6 @@ def _texts(frame: pd.DataFrame, column: int) -> list[str]:
     """A column's values as stripped text, "" where there is none; a class may well be called "None" or "nan"."""
     values = frame.iloc[:, column]
     return ["" if absent else str(v).strip() for v, absent in zip(values, values.isna(), strict=True)]
-
-
-def _resolve(text: str, root: Path) -> Path:
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - leaves ~unknown as it is, where pathlib raises
-    return path if path.is_absolute() else root / path
 
 
 def _without_repeats(paths: list[Path], stated: list[tuple[str, str]], where: list[str], origin: str) -> list[int]:

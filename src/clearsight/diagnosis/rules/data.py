@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from clearsight.diagnosis.case import MIN_VALIDATION_IMAGES, Case, Verdict
+from clearsight.wording import percent
 
 STEPS = 50
 """Steps a run must have before its failure to generalise means something."""
@@ -44,8 +45,9 @@ def collapsed_at_birth(case: Case) -> Verdict | None:
     return Verdict(
         "one-class-collapse",
         "fault",
-        f"Before the first update {share:.0%} of the answers were one class (number {favourite}), and the loss was "
-        f"{stats.loss:.3g}, where {case.chance_loss:.3g} is chance: the initial weights prefer it whatever they see.",
+        f"Before the first update {percent(share, 0)} of the predictions were one class (number {favourite}), and the "
+        f"loss was {stats.loss:.3g}, where {case.chance_loss:.3g} is chance: the initial weights favour it whatever "
+        "they see.",
         {
             "share_of_answers": share,
             "share_of_labels": float(case.shares[favourite]),
@@ -70,7 +72,10 @@ def one_class_collapse(case: Case) -> Verdict | None:
         return None
     options: dict[str, Any]
     if rare and favourite == int(case.counts.argmax()):
-        cause = f"It is the commonest, with {case.majority:.0%} of the training images: always naming it is cheap."
+        cause = (
+            f"It is the most common, with {percent(case.majority, 0)} of the training images: always predicting it is "
+            "cheap."
+        )
         fix, options = "let every class count the same", {"class_weights": "balanced"}
     else:
         cause = "It is not that common: the network prefers it whatever the image shows."
@@ -84,7 +89,7 @@ def one_class_collapse(case: Case) -> Verdict | None:
     return Verdict(
         "one-class-collapse",
         "fault",
-        f"{share:.0%} of the answers are one class (number {favourite}). {cause}",
+        f"{percent(share, 0)} of the predictions are one class (number {favourite}). {cause}",
         {
             "share_of_answers": share,
             "share_of_labels": float(case.shares[favourite]),
@@ -115,15 +120,16 @@ def shuffled_labels(case: Case) -> Verdict | None:
     if not memorised and not (case.travel > MOVED and case.end_loss < 1.1 * case.chance_loss):
         return None
     learned = (
-        f"It learns its training images by heart, {case.train_accuracy:.0%} so far"
+        f"It memorises its training images, accuracy {percent(case.train_accuracy, 0)} so far"
         if memorised
         else f"Its weights move and gradients flow, yet the loss stays near that of chance ({case.chance_loss:.3g})"
     )
     return Verdict(
         "shuffled-labels",
         "fault",
-        f"{learned}, and on validation images it is right on {reached:.0%}, as chance is ({chance:.0%}): the labels do "
-        "not follow from the images. Either they were mixed up, or what they say cannot be seen.",
+        f"{learned}, and on validation images it is right on {percent(reached, 0)}, as chance is "
+        f"({percent(chance, 0)}): the labels do not follow from the images. Either they were mixed up, or what they "
+        "describe is not visible in the images.",
         {
             "train_accuracy": case.train_accuracy,
             "val_accuracy": reached,
@@ -167,7 +173,7 @@ def starved_loader(case: Case) -> Verdict | None:
     return Verdict(
         "starved-loader",
         "warning",
-        f"Training waits for images {share:.0%} of the time: {1000 * wait:.0f} ms of a step of "
+        f"Training waits for images {percent(share, 0)} of the time: {1000 * wait:.0f} ms of a step of "
         f"{1000 * float(np.median(seconds[2:])):.0f} ms.",
         {"wait_share": share, "wait_seconds_per_step": wait, "step_seconds": float(np.median(seconds[2:]))},
         "augment more cheaply, or keep the image cache (CLEARSIGHT_CACHE) on a fast local disk"

@@ -9,6 +9,7 @@ import numpy as np
 
 from clearsight.diagnosis.case import ENOUGH, LEARNED, MIN_VALIDATION_IMAGES, Case, Verdict
 from clearsight.models.catalogue import catalogue
+from clearsight.wording import percent
 
 GAP = 0.1
 """Least distance between training and validation accuracy that is called overfitting, where the validation loss has
@@ -45,9 +46,9 @@ def overfit(case: Case) -> Verdict | None:
     return Verdict(
         "overfit",
         "warning",
-        f"It overfits: right on {last.train_accuracy:.0%} of its training images and {last.val_accuracy:.0%} of the "
-        f"validation images; the validation loss is {risen:.1f} times its least. It learns "
-        f"{int(case.counts.sum()):,} images by heart.",
+        f"It overfits: right on {percent(last.train_accuracy, 0)} of its training images and "
+        f"{percent(last.val_accuracy, 0)} of the validation images; the validation loss is {risen:.1f} times its "
+        f"least. It memorises {int(case.counts.sum()):,} images.",
         {
             "train_accuracy": last.train_accuracy,
             "val_accuracy": last.val_accuracy,
@@ -74,7 +75,7 @@ def held_down(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "fault",
-        f"It underfits, held down by {what}: the median layer has {left:.2g} of its first length left.",
+        f"It underfits because of {what}: the median layer has {left:.2g} of its first length left.",
         {
             "weight_left": left,
             "l1": l1,
@@ -96,9 +97,9 @@ def no_better_than_chance(case: Case) -> Verdict | None:
     return Verdict(
         "no-better-than-chance",
         "fault",
-        f"After {case.steps:,} steps it is right on {reached:.0%} of the validation images, as always naming the "
-        f"commonest class is ({chance:.0%}): nothing was learned that holds for other images. It had too few steps, or "
-        "the labels do not follow from the images.",
+        f"After {case.steps:,} steps it is right on {percent(reached, 0)} of the validation images, like always "
+        f"predicting the most common class ({percent(chance, 0)}): nothing was learned that generalises. It had too "
+        "few steps, or the labels do not follow from the images.",
         {
             "train_accuracy": case.train_accuracy,
             "val_accuracy": reached,
@@ -121,8 +122,8 @@ def underfit(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "warning",
-        f"It underfits: right on {train:.0%} of its own training images and no longer getting better. The network is "
-        "too small for the task, regularised too much, or its schedule ended too soon.",
+        f"It underfits: right on {percent(train, 0)} of its own training images and no longer getting better. The "
+        "network is too small for the task, regularised too much, or its schedule ended too soon.",
         {
             "train_accuracy": train,
             "val_accuracy": val,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from clearsight.diagnosis.case import LEARNED, Case, Verdict, rounded
 from clearsight.train.optimisers import default_weight_decay
+from clearsight.wording import percent
 
 HOT = 0.2
 """Update as a share of the weight, median over layers, from which a rate is too high where nothing is learned: five
@@ -92,7 +93,7 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
         "weight-decay-too-high",
         "fault",
         f"Weight decay ({decay:g}) eats the weights: the median layer has {left:.2g} of its first length left, and "
-        f"{min(share, 1.0):.0%} of an update is decay rather than learning.",
+        f"{percent(min(share, 1.0), 0)} of an update is decay rather than learning.",
         {"weight_decay": decay, "sum_of_rate_times_decay": shrinkage, "weight_left": left, "share_of_update": share},
         f"use the usual weight decay of {case.optimization.opt}, {usual:g}",
         {"weight_decay": usual},
@@ -100,7 +101,7 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
 
 
 def rate_too_high(case: Case) -> Verdict | None:
-    """Long updates, and a loss that rose, broke, or never fell."""
+    """Long updates, and a loss that rose, broke, or never decreased."""
     if case.learns or not len(case.ratios):
         return None
     hottest = float(np.nanmax(np.where(np.isfinite(case.ratios), case.ratios, np.inf)))
@@ -117,9 +118,9 @@ def rate_too_high(case: Case) -> Verdict | None:
     return Verdict(
         "rate-too-high",
         "fault",
-        f"The learning rate ({rate:g}) is too high: a single update changed the median layer by {hottest:.0%} of its "
-        f"length, and the loss, {least:.3g} at best, rose to {peak:.3g} and {ending}; "
-        f"{case.chance_loss:.3g} is chance.",
+        f"The learning rate ({rate:g}) is too high: a single update changed the median layer by {percent(hottest, 0)} "
+        f"of its length, and the loss, {least:.3g} at best, rose to {peak:.3g} and {ending}; {case.chance_loss:.3g} "
+        "is chance.",
         {
             "rate": rate,
             "largest_update_to_weight": hottest,
@@ -169,7 +170,8 @@ def rate_too_low(case: Case) -> Verdict | None:
         "rate-too-low",
         "fault",
         f"The learning rate ({case.vitals.rate:g}) is too low: no update changed the median layer by more than "
-        f"{longest:.1g} of its length, so all {case.steps} steps together could move it by {case.travel:.1%} at most.",
+        f"{longest:.1g} of its length, so all {case.steps} steps together could change it by {percent(case.travel)} at "
+        "most.",
         {
             "rate": case.vitals.rate,
             "largest_update_to_weight": longest,
@@ -215,8 +217,8 @@ def oscillating_loss(case: Case) -> Verdict | None:
             if relapsed
             else f"The loss rises and falls in waves, turning {waves} times"
             if waves >= WAVES
-            else f"The loss swings: from one step to the next it changes by {swing:.2g}, "
-            f"{swing / max(expected, 1e-9):.0f} times what drawing different images explains"
+            else f"The loss oscillates: from one step to the next it changes by {swing:.2g}, "
+            f"{swing / max(expected, 1e-9):.0f} times what the choice of images explains"
         )
         + ". Steps are so long that they jump over the valley they should descend.",
         {
@@ -269,9 +271,10 @@ def too_slow(case: Case) -> Verdict | None:
         "warning",
         f"Training is too slow for its {case.steps} steps: "
         + (
-            f"{late:.0%} of the fall of the loss fell in the last third, so it was still learning when it ended."
+            f"{percent(late, 0)} of the decrease of the loss occurred in the last third, so it was still learning "
+            "when it ended."
             if late >= FALLING
-            else f"all updates together could move the median layer by {case.travel:.0%} of its length at most."
+            else f"all updates together could change the median layer by at most {percent(case.travel, 0)} of its norm."
         ),
         {
             "share_of_fall_in_last_third": late,

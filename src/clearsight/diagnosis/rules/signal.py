@@ -13,6 +13,7 @@ import numpy as np
 
 from clearsight.diagnosis.case import Case, Verdict
 from clearsight.diagnosis.step_stats import StepStats
+from clearsight.wording import percent
 
 PIXEL_SCALE = 5.0
 """Root mean square of the first layer's input from which it counts as unnormalised. Inputs should have mean 0 and
@@ -59,7 +60,7 @@ def unnormalised_input(case: Case) -> Verdict | None:
     what = (
         f"numbers of {size:.3g} on average (from {low:.3g} to {high:.3g})"
         if size > PIXEL_SCALE
-        else f"hardly any contrast (a standard deviation of {std:.2g})"
+        else f"very low contrast (a standard deviation of {std:.2g})"
     )
     return Verdict(
         "unnormalised-input",
@@ -158,7 +159,7 @@ def died(case: Case) -> Verdict | None:
         return None
     return _dead(
         last,
-        "They died during training.",
+        "They became inactive during training.",
         "lower the rate, or use leaky ReLU, which never dies",
         {"lr": case.slower(), **case.model_arg(activation="leaky_relu")},
     )
@@ -183,8 +184,9 @@ def _dead(shares: dict[str, float], when: str, fix: str, options: dict[str, Any]
     return Verdict(
         "dead-units",
         "fault",
-        f"Of the ReLU units of {worst}, {shares[worst]:.0%} are zero for every image; in {layers} of {len(shares)} "
-        f"layers {DEAD:.0%} or more are. Nothing passes them, forwards or backwards, so they cannot recover. {when}",
+        f"Of the ReLU units of {worst}, {percent(shares[worst], 0)} are zero for every image; in {layers} of "
+        f"{len(shares)} layers {percent(DEAD, 0)} or more are. Nothing passes them, forwards or backwards, so they "
+        f"cannot recover. {when}",
         {"dead_share_worst_layer": shares[worst], "dead_layers": float(layers), "layers": float(len(shares))},
         fix,
         options,
@@ -207,8 +209,8 @@ def saturated_units(case: Case) -> Verdict | None:
     return Verdict(
         "saturated-units",
         "fault",
-        f"{typical[worst]:.0%} of the outputs of {names[worst]} lie on the flat ends of its curve, where the slope is "
-        "below a twentieth of its largest: hardly any gradient passes. The weights before it are too large.",
+        f"{percent(typical[worst], 0)} of the outputs of {names[worst]} lie on the flat ends of its curve, where the "
+        "slope is below a twentieth of its largest: hardly any gradient passes. The weights before it are too large.",
         {
             "saturated_share_worst_layer": float(typical[worst]),
             "saturated_share_at_start": float(shares[0, known][worst]),

@@ -46,7 +46,7 @@ class ViTDesign(Design):
         "residual": TIMMS_BLOCK + ", in which the shortcuts are fixed",
         "norm": TIMMS_BLOCK + ", with layer normalisation and no batch normalisation",
         "norm_position": TIMMS_BLOCK + ", with layer normalisation before attention and before the dense layers",
-        "se": "attention already weighs its tokens by one another",
+        "se": "attention already weights its tokens",
         "padding_mode": "patches tile the image, nothing is padded",
         "kernel": "its filters are the patches: see patch",
         "downsample": "the number of tokens stays the same through all blocks",

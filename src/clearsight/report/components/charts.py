@@ -262,7 +262,7 @@ def share_bar(shares: Sequence[tuple[str, float]]) -> Markup:
 
 def percent0(value: float) -> str:
     """A share in whole percent."""
-    return f"{value:.0%}"
+    return percent(value, 0)
 
 
 def _value(value: float, shares: bool) -> str:
@@ -273,7 +273,7 @@ def _percent_words(values: Sequence[float]) -> Callable[[float], str]:
     """Percent with as many decimals as the steps between these values need."""
     step = 100 * (values[1] - values[0])
     decimals = 0 if abs(step - round(step)) < 1e-6 else 1
-    return lambda v: f"{v:.{decimals}%}"
+    return lambda v: f"{100 * v:.{decimals}f} %"
 
 
 def _plain(value: float) -> str:

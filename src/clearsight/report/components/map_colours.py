@@ -22,6 +22,15 @@ def colours(heat: NDArray[np.floating]) -> Colours:
     return np.asarray(matplotlib.colormaps["inferno"](np.clip(heat / top, 0, 1)))[..., :3]
 
 
+def colour_scale(heat: NDArray[np.floating], width: int, height: int) -> tuple[Colours, str, str]:
+    """The colours of a map from its lowest to its highest value (height, width, 3), and what the two ends mean."""
+    signed = bool(heat.min() < 0)
+    values = np.tile(np.linspace(-1 if signed else 0, 1, width), (height, 1))
+    drawn = matplotlib.colormaps["RdBu_r"](0.5 + values / 2) if signed else matplotlib.colormaps["inferno"](values)
+    ends = ("lowers the output", "raises the output") if signed else ("weakest", "strongest")
+    return np.asarray(drawn)[..., :3], *ends
+
+
 def overlay(pixels: NDArray[np.floating], heat: NDArray[np.floating], opacity: float = 0.6) -> Colours:
     """The image in gray (C, H, W) under the map's colours, as opaque as the map is strong: (H, W, 3)."""
     share = opacity * strength(heat)[..., None]

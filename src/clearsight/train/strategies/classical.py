@@ -24,6 +24,7 @@ from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract, outputs
 from clearsight.train.head_search import Candidate, Targets
 from clearsight.train.strategies.probe import new_probe
+from clearsight.wording import percent
 
 SEEN = 3000
 """Training images whose local descriptors words and mixtures are learned from."""
@@ -42,6 +43,9 @@ def classical(context: TrainContext) -> TrainResult:
     if idle:
         options = ", ".join("--" + name.replace("_", "-") for name in idle)
         context.note("without effect", options, "a classical model has no training by gradient descent")
+    if context.budget is not None:
+        why = "a classical model is fitted once with each setting, however long that takes"
+        context.note("without effect", "--budget", why)
     rows = np.sort(np.concatenate([split.train, split.val]))
     began = time.perf_counter()
     network, features = _described(context, descriptor, rows)
@@ -73,7 +77,8 @@ def classical(context: TrainContext) -> TrainResult:
     context.note(
         "classifier",
         f"{best.head} ({numbers})",
-        f"validation accuracy {best.accuracy:.1%}" + (f", the best of {len(tried)} settings" if len(tried) > 1 else ""),
+        f"validation accuracy {percent(best.accuracy)}"
+        + (f", the best of {len(tried)} settings" if len(tried) > 1 else ""),
     )
     network.set_head(spec, head)
     return TrainResult(

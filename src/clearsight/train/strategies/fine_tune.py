@@ -32,6 +32,7 @@ from clearsight.train.head_search import choose_head, fit_softmax
 from clearsight.train.hidden_head import fit_hidden
 from clearsight.train.loop import Examples, Trained
 from clearsight.train.strategies.probe import MIRRORED, Frozen, say_idle
+from clearsight.wording import percent
 
 LAYER_DECAY = 0.6
 """Rate of a stage as a share of the next deeper one's, when every layer is trained."""
@@ -62,6 +63,10 @@ class _Plan:
 def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch."""
     data, split, title = context.data, context.data.split, "training the upper blocks"
+    left = context.left("the upper blocks")
+    if left == 0 and context.config.optimization.epochs is None:  # their inputs would cost time for nothing
+        context.note(title, "left out", context.used_up(left))
+        return None
     place = _place_of_cut(context, frozen)
     at = frozen.probe.taps[place]
     views, answering = _training_views(context, frozen), len(frozen.probe.views)
@@ -134,7 +139,9 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
         logits.append(found[: len(val_rows)])
         of_unseen.append(found[len(val_rows) :])
     context.note(
-        "frozen", f"up to {at}", f"depth {place + 1} of {len(frozen.probe.taps)}: features from there on do best alone"
+        "frozen",
+        f"up to {at}",
+        f"depth {place + 1} of {len(frozen.probe.taps)}: features from this depth on score best alone",
     )
     fitted = _result(
         context, frozen, members[0], np.concatenate(validation_indices), np.concatenate(logits), runs[0], config
@@ -215,7 +222,7 @@ def _plan(
         return _Plan(epochs, count, left)
     epochs = asked or min(most, int(left // each))
     if epochs < 1:
-        context.note(title, "left out", f"one epoch would take {each:.0f} s and {left:.0f} s of the budget are left")
+        context.note(title, "left out", context.used_up(left, each))
         return None
     if asked is None:
         context.note(f"epochs of {title}", str(epochs), words)
@@ -275,7 +282,8 @@ def _jointly(
     context.note(
         FOLDS,
         f"{len(members)}, their probabilities averaged",
-        f"each was trained without one fold, on which it was validated: {right.mean():.1%} of {len(right):,} images",
+        f"each was trained without one fold, on which it was validated: {percent(right.mean())} of {len(right):,} "
+        "images",
     )
     context.note_folds(f"{FOLDS} agree", fitted.validation_indices, right, "accuracy")
     joint = np.log(np.maximum(np.mean([softmax(z) for z in of_unseen], axis=0), 1e-30))
@@ -331,7 +339,7 @@ def _place_of_cut(context: TrainContext, frozen: Frozen) -> int:
         [(frozen.positions(split.folds[0][0]), frozen.positions(split.folds[0][1]))],
         frozen.positions(split.development),
         kernels=False,
-        progress=context.console.stage("looking for the cut", "candidates"),
+        progress=context.console.stage("comparing depths to train from", "heads"),
     )
     best = [max(c.accuracy for c in result.candidates if c.features == str(i)) for i in range(taps)]
     return int(np.argmax(best[:-1])) if taps > 1 else 0

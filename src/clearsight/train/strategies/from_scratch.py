@@ -21,6 +21,7 @@ from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.flip_symmetry import TOO_MUCH, mirror_trial
 from clearsight.train.recipe import MANY_SMALL, Recipe
+from clearsight.wording import percent
 
 WORK = 4e12
 """Operations that training from scratch may cost before epochs are cut, about two minutes on two cores."""
@@ -78,6 +79,8 @@ def _epochs(
     if left is not None:
         per_epoch = context.decided("epoch seconds", lambda: context.epoch_seconds(network, config, groups))
         epochs = int(np.clip(left // per_epoch, 1, 60))
+        if left < per_epoch:
+            return epochs, f"the least there can be: {context.used_up(left, per_epoch)}"
         return (
             epochs,
             f"one takes {per_epoch:.1f} s here, and {left:.0f} s of --budget {context.config.run.budget} are left",
@@ -99,8 +102,8 @@ def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[
     losses = [log_loss(labels, softmax(z, fit_temperature(z, labels))) for z in (logits, both)]
     words = (
         f"the mean over an image and its mirror image has a validation log loss of {losses[1]:.3f} ("
-        f"{accuracy(labels, both.argmax(1)):.1%} right), the image alone {losses[0]:.3f} ("
-        f"{accuracy(labels, logits.argmax(1)):.1%}); it takes twice the time in prediction"
+        f"{percent(accuracy(labels, both.argmax(1)))} right), the image alone {losses[0]:.3f} ("
+        f"{percent(accuracy(labels, logits.argmax(1)))}); it takes twice the time in prediction"
     )
     if losses[1] < losses[0]:
         context.note("views", "as it is, left-right", words)

@@ -35,6 +35,7 @@ from clearsight.train.label_issues import LabelIssue, LabelIssues
 from clearsight.train.one_class_heads import FAR, distances, far_out, fit_head, usual
 from clearsight.train.strategies.from_scratch import from_scratch
 from clearsight.train.strategies.probe import new_probe, say_idle
+from clearsight.wording import percent
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -273,11 +274,11 @@ def _held_out(
 def _say(context: TrainContext, method: str, trunk: _Trunk, task: Anomaly, set_aside: int) -> None:
     places = "places of the image" if method in PATCHES else "whole images"
     context.note("detector", f"{method} on {trunk.words}", f"{ANOMALIES[method]}; compares {places}")
-    more = f"; {task.false_alarms:.1%} cannot be promised by so few" if task.alarm_rate > task.false_alarms else ""
+    more = f"; {percent(task.false_alarms)} cannot be promised by so few" if task.alarm_rate > task.false_alarms else ""
     context.note(
         "threshold",
-        f"{task.alarm_rate:.1%} false alarms",
-        f"from the scores of {len(task.known):,} normal images by detectors that had not seen them{more}",
+        f"{percent(task.alarm_rate)} false alarms",
+        f"from the scores of {len(task.known):,} normal images by detectors that were not trained on them{more}",
     )
     if set_aside:
         context.note(

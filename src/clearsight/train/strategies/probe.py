@@ -21,6 +21,7 @@ from clearsight.train.features import Averaged, extract
 from clearsight.train.head_search import Candidate, ProbeResult, Targets, at_edge, choose_head
 from clearsight.train.hidden_head import with_hidden_layers
 from clearsight.train.recipe import Recipe
+from clearsight.wording import percent
 
 MIRRORED: tuple[tuple[str, ...], ...] = (tuple(VIEWS)[:2], tuple(VIEWS))
 """Views worth averaging features over, beside the image alone: left and right exchanged; up and down too."""
@@ -144,10 +145,12 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
     tie = f", and of the {equals} that share it the lowest log loss" if equals > 1 else ""
-    words = f"highest validation accuracy, {chosen.accuracy:.1%}, of {len(alone)} candidates{tie}"
+    others = len(result.candidates) - len(alone)
+    more = f" on single views ({others} more average over views)" if others else ""
+    words = f"highest validation accuracy, {percent(chosen.accuracy)}, of {len(alone)} candidates{more}{tie}"
     if any(c.features == LAST_FEATURES for c in alone):
         last = best_of(result, LAST_FEATURES).accuracy
-        words += f"; the best on the last features alone reached {last:.1%}"
+        words += f"; the best on the last features alone reached {percent(last)}"
     context.note("head", chosen.words(), words)
     if at_edge(chosen, alone):
         strengths = sorted({c.setting["L2"] for c in alone if c.head == "softmax" and c.features == chosen.features})
@@ -159,7 +162,7 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     if len(alone) == len(result.candidates):
         return
     same = [chosen, *(c for c in result.candidates if c.views != AS_IT_IS)]
-    scores = ", ".join(f"{len(c.views)}: {c.log_loss:.3f} ({c.accuracy:.1%})" for c in same)
+    scores = ", ".join(f"{len(c.views)}: {c.log_loss:.3f} ({percent(c.accuracy)})" for c in same)
     context.note(
         "views",
         ", ".join(result.chosen.views),

@@ -18,6 +18,7 @@ from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.ensembling import better
 from clearsight.train.strategies.fine_tune import train_all, train_upper
 from clearsight.train.strategies.probe import ALL_DEPTHS, LAST_FEATURES, Frozen, best_of, frozen_head, say_idle
+from clearsight.wording import percent, points
 
 MANY = 1000
 """Training images from which a network's own layers are worth training, rather than a head alone."""
@@ -71,7 +72,7 @@ def _say_recipe(context: TrainContext, frozen: Frozen) -> tuple[bool, bool]:
     similar, many = last.accuracy >= best.accuracy - error, len(context.data.split.train) >= MANY
     advice = {
         (False, True): "a linear head on the last features",
-        (False, False): "a head on the depths that validate best",
+        (False, False): "a head on the depths with the best validation score",
         (True, True): "training from the top down",
         (True, False): "training every layer",
     }[many, similar]
@@ -80,6 +81,6 @@ def _say_recipe(context: TrainContext, frozen: Frozen) -> tuple[bool, bool]:
         f"{'more' if many else 'little'} data, {'similar to' if similar else 'different from'} the source, for which "
         f"the usual advice is {advice}",
         f"{len(context.data.split.train):,} training images ({MANY:,} count as more); the last features reach "
-        f"{last.accuracy:.1%}, the best depths {best.accuracy:.1%}, one standard error is {error:.1%}",
+        f"{percent(last.accuracy)}, the best depths {percent(best.accuracy)}, one standard error is {points(error)}",
     )
     return many, similar

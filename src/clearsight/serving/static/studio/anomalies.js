@@ -25,10 +25,10 @@ export const anomalies = {
         h("p", { class: `label ${answer.anomaly ? "alarm" : ""}` }, answer.anomaly ? "an anomaly" : "normal"),
         h("p", { class: "sure" }, rare(answer), "."),
         likely,
-        h("p", { class: "note soft" }, `An image is predicted as an anomaly if at most ${number(100 * alarms)}% of normal images score as high: the share of false alarms allowed.`),
+        h("p", { class: "note soft" }, `An image is predicted as an anomaly if at most ${number(100 * alarms)} % of normal images score as high: the share of false alarms allowed.`),
         answer.p_value * (count + 1) < 1.5 && h("p", { class: "note soft" },
           `None of the ${several(count, "normal image")} that it is compared with does: 1 in ${(count + 1).toLocaleString("en")} is the smallest p-value that they allow.`),
-        h("p", { class: "note soft" }, `The probability assumes that ${number(100 * prior)}% of all images are anomalies. Where they are rarer, it is too high.`),
+        h("p", { class: "note soft" }, `The probability assumes that ${number(100 * prior)} % of all images are anomalies. Where they are rarer, it is too high.`),
       ],
       settle(answer) {
         const row = { name: "Probability of an anomaly", value: answer.probability, inside: answer.anomaly, note: "" };

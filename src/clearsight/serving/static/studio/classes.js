@@ -28,7 +28,7 @@ export const classes = {
         h("p", { class: "label" }, answer.label),
         h("p", { class: "sure" }, h("strong", {}, percent(answer.probability)), " probability, ", uncertainty(answer.uncertainty),
           h("span", { class: "soft" }, ` (${answer.uncertainty.toFixed(2)})`)),
-        unlike(answer),
+        unlike(answer), parent(answer),
         probabilities, calibrated(card), oodNote(answer),
         answer.set === null
           ? h("p", { class: "note soft" }, "No prediction sets: the model was not calibrated.")
@@ -42,7 +42,7 @@ export const classes = {
         put(members, answer.set?.length
           ? answer.set.map((label) => h("span", { class: "chip" }, label))
           : h("span", { class: "soft" }, "empty: no class is probable enough"));
-        words.show(`Coverage ${Math.round(100 * coverage)}%: the true class is in the set for ${Math.round(100 * coverage)} of 100 images.`);
+        words.show(`Coverage ${percent(coverage, 0)}: the true class is in the set for ${Math.round(100 * coverage)} of 100 images.`);
       },
       settled: (answer) => `Prediction set: ${answer.set.length ? answer.set.join(", ") : "empty"}`,
     };
@@ -63,6 +63,10 @@ export const classes = {
   },
 };
 
+/** In a tree of classes the deepest parent that is probable enough, where the class itself is not. */
+const parent = (answer) => answer.back_off && answer.back_off !== answer.label && !answer.is_ood
+  && h("p", { class: "parent" }, "Probable enough: the parent ", h("strong", {}, answer.back_off), `, ${percent(answer.back_off_probability)}`);
+
 const name = (answer) => (answer.is_ood ? `unknown; nearest ${answer.label}` : answer.label);
 
 /** Each class or label as a choice. */
@@ -72,5 +76,5 @@ export const named = (card) => card.classes.map((one) => [one, one]);
 export function calibrated(card) {
   const { debiased_ece: gap, debiased_ece_interval: ends } = card.scores.test ?? {};
   return typeof gap === "number" && h("p", { class: "note soft" },
-    `Calibration error on the test images: ${(100 * gap).toFixed(1)} points (95% interval ${ends.map((end) => (100 * end).toFixed(1)).join(" to ")}).`);
+    `Calibration error on the test images: ${(100 * gap).toFixed(1)} points (95 % interval ${ends.map((end) => (100 * end).toFixed(1)).join(" to ")}).`);
 }

@@ -6,7 +6,7 @@ import { kind } from "./kinds.js";
 import { picture } from "./picture.js";
 import { absent, busy, say, trouble } from "./say.js";
 import { on, state } from "./state.js";
-import { signed } from "./words.js";
+import { percent, signed } from "./words.js";
 
 const NAMES = {
   "anomaly-map": "Anomaly map: how far each region lies from normal",
@@ -31,7 +31,7 @@ export function heatmapView() {
   const quality = h("div", { class: "quality" });
   const { targets, away, back, unmeasured } = kind().explained(state.card);
   const chosen = { method: methods[0], target: targets[0]?.[0], opacity: 0.75 };
-  const opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, value: chosen.opacity }, (v) => `${Math.round(100 * v)}%`, fade);
+  const opacity = slider("Opacity", { min: 0, max: 1, step: 0.05, value: chosen.opacity }, (v) => percent(v, 0), fade);
   put(root,
     h("div", { class: "controls" },
       choice("Method", methods.map((m) => [m, NAMES[m]]), chosen.method, (value) => { chosen.method = value; request(); }),

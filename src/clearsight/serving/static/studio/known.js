@@ -3,7 +3,7 @@ import { h } from "./dom.js";
 import { percent } from "./words.js";
 
 /** Choices of a coverage, as `segments` takes them. */
-export const COVERAGES = [0.5, 0.8, 0.9, 0.95, 0.99].map((c) => [c, `${Math.round(100 * c)}%`]);
+export const COVERAGES = [0.5, 0.8, 0.9, 0.95, 0.99].map((c) => [c, percent(c, 0)]);
 
 export const oodNote = (answer) => answer.ood_percentile !== null && h("p", { class: "note soft" },
   `${percent(answer.ood_percentile)} of known images have a lower OOD score than this one.`);

@@ -22,7 +22,7 @@ export function layerView(root) {
       : "Choose a layer. With an image, each shows what it makes of it.");
   }
 
-  /** The address names what is not there. */
+  /** The address names what does not exist. */
   function missing(text) {
     unit.leave();
     put(root, back(), h("p", { class: "absent" }, text));

@@ -61,6 +61,7 @@ function panel(card) {
   if (!found) return;
   const entries = found.entries.map((entry) => h("li", {},
     h("strong", {}, `${entry.title}: ${entry.status}. `), `${entry.words}; required: ${entry.required}.`,
+    entry.why && h("span", {}, " ", sentence(entry.why), "."),
     entry.action && h("span", {}, " ", sentence(entry.action.replaceAll("`", "")), ".")));
   put(at("panel"), h("summary", {}, `Trust panel: ${found.headline}`), h("ul", {}, entries));
   at("panel").hidden = false;

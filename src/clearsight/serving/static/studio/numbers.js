@@ -5,7 +5,7 @@ import { h, put } from "./dom.js";
 import { COVERAGES, promise, oodNote, unlike } from "./known.js";
 import { arrow, axis, dial } from "./scales.js";
 import { state } from "./state.js";
-import { number, several } from "./words.js";
+import { number, percent, several } from "./words.js";
 
 export const numbers = {
   facts(card) {
@@ -34,8 +34,8 @@ export const numbers = {
       settle(answer, coverage) {
         put(scales, ...drawn(card, answer));
         words.show(open(answer)
-          ? `Too few validation images for a coverage of ${Math.round(100 * coverage)}%.`
-          : `Coverage ${Math.round(100 * coverage)}%: the true value is in the interval for ${Math.round(100 * coverage)} of 100 images.`);
+          ? `Too few validation images for a coverage of ${percent(coverage, 0)}.`
+          : `Coverage ${percent(coverage, 0)}: the true value is in the interval for ${Math.round(100 * coverage)} of 100 images.`);
       },
       settled: (answer) => summary(answer),
     };

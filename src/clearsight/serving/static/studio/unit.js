@@ -49,7 +49,7 @@ export function unitView() {
       box(seen, "window", sees, [height, width]);
       seen.querySelector(".box.looked")?.remove();
       if (strongest && found.looked_at) box(seen, "looked", found.looked_at, [height, width]);
-      const dashed = strongest && found.looked_at ? "; 90% of its gradient lies in the dashed box" : "";
+      const dashed = strongest && found.looked_at ? "; 90 % of its gradient lies in the dashed box" : "";
       where.textContent = `${strongest ? "At its strongest place" : "At this place"}, row ${row + 1}, column ${column + 1}, `
         + `the unit sees ${sees[3] - sees[1]}×${sees[2] - sees[0]} pixels${dashed}.`;
       near.hidden = 2 * Math.max(sees[2] - sees[0], sees[3] - sees[1]) > Math.max(height, width);
@@ -90,7 +90,7 @@ export function unitView() {
           return h("li", {}, view, h("p", {}, h("strong", {}, one.label), h("span", { class: "soft" }, number(one.activation))));
         })),
         h("p", { class: "soft small" },
-          `The strongest places of ${several(found.images, "known image")}, one an image; the dashed box holds 90% of the gradient.`,
+          `The strongest places of ${several(found.images, "known image")}, one an image; the dashed box holds 90 % of the gradient.`,
           found.gated && " Gates before this layer let the whole image in, too."));
     } catch (error) {
       trouble(strip, error, error.status === 404 ? null : () => patches(node, unit, strip));

@@ -1,8 +1,10 @@
 // Numbers and levels in words.
-export function percent(share) {
-  if (share > 0 && share < 0.001) return "<0.1%";
-  if (share > 0.999 && share < 1) return ">99.9%";
-  return `${(100 * share).toFixed(1)}%`;
+/** A share in percent, as in the terminal: what only rounds to all or nothing is > 99.9 % or < 0.1 %. */
+export function percent(share, decimals = 1) {
+  const words = (100 * share).toFixed(decimals), step = 10 ** -decimals;
+  if (share > 0 && Number(words) === 0) return `< ${step.toFixed(decimals)} %`;
+  if (share < 1 && Number(words) === 100) return `> ${(100 - step).toFixed(decimals)} %`;
+  return `${words} %`;
 }
 
 export function number(value) {

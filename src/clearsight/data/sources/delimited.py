@@ -1,0 +1,127 @@
+"""Tables in files: CSV as spreadsheets, databases and pandas write it, and JSON lines, as frames of text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clearsight.data.dataset import Listing
+from clearsight.data.sources.table import read_frame
+from clearsight.errors import DataError
+from clearsight.wording import count
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATORS = (",", ";", "\t", "|")
+"""Between the fields of a table; the first that is in the header, but for a line such as `sep=;` that says which."""
+
+NUMBER = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)?(,\d+)?([eE][+-]?\d+)?")
+"""A number with a decimal comma, perhaps with points between thousands."""
+
+
+def read_csv(path: Path) -> Listing:
+    """A table with a header, separated by commas, semicolons, tabs or bars; paths are relative to the table's folder.
+
+    Text is UTF-8, or UTF-16 with its mark at the beginning, or else Windows-1252, which a note says. Where fields are
+    not separated by commas, numbers may have decimal commas.
+    """
+    import pandas as pd
+
+    text, notes = _decoded(path)
+    stated = re.match(r"\ufeff?\"?sep=(.)\"?\r?\n", text)
+    start = text[stated.end() :] if stated else text
+    first = start.partition("\n")[0]
+    separator = stated[1] if stated else next((s for s in SEPARATORS if s in first), ",")
+    rows, numbers = [], []
+    try:
+        reader = csv.reader(io.StringIO(start, newline=""), delimiter=separator, strict=True)
+        header = next(reader, [])
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header) and (len(row) < len(header) or any(row[len(header) :])):
+                raise DataError(
+                    f"line {reader.line_num + bool(stated)} of {path} does not fit the header",
+                    found=f"{len(row)} fields",
+                    expected=f"{len(header)}: {', '.join(header)}",
+                    fix='quote a field that holds a comma: "a, b"',
+                )
+            rows.append(row[: len(header)])
+            numbers.append(reader.line_num + bool(stated))
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as CSV", found=str(error)[:160]) from error
+    frame = pd.DataFrame(rows, columns=header, index=numbers, dtype=object)
+    if separator != ",":
+        notes += _with_points(frame)
+    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), notes=tuple(notes))
+
+
+def _decoded(path: Path) -> tuple[str, list[str]]:
+    """The text of a file, and what to say of its encoding."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read", found=str(error)[:160]) from error
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    else:
+        encodings = ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError as error:
+            failed = error
+            continue
+        if "\0" in text:
+            break
+        if encoding != "cp1252":
+            return text, []
+        odd = next(word for word in re.findall(r"[^\s,;|\"]+", text) if not word.isascii())
+        return text, [f"{path.name} is not UTF-8 and is read as Windows-1252, so that it names {odd!r}"]
+    else:
+        raise DataError(f"{path} cannot be read as text", found=str(failed)[:160], fix="save it as UTF-8") from failed
+    raise DataError(
+        f"{path} cannot be read as text", found="zero bytes", expected="a table in UTF-8", fix="save it as CSV UTF-8"
+    )
+
+
+def _with_points(frame: pd.DataFrame) -> list[str]:
+    """Write numbers with decimal commas as others are, in columns of nothing else; and say so."""
+    changed = []
+    for column in range(frame.shape[1]):
+        cells = [str(cell).strip() for cell in frame.iloc[:, column]]
+        if any("," in cell for cell in cells) and all(NUMBER.fullmatch(cell) for cell in cells):
+            frame.isetitem(column, [cell.replace(".", "").replace(",", ".") for cell in cells])
+            changed.append(repr(str(frame.columns[column]).strip()))
+    if not changed:
+        return []
+    return [f"{count(len(changed), 'column')} of numbers with decimal commas: {', '.join(changed)}"]
+
+
+def read_jsonl(path: Path) -> Listing:
+    """One JSON object a line, with the same keys as a CSV has columns; labels may be lists."""
+    rows, numbers = [], []
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            for number, line in enumerate(stream, start=1):
+                if not line.strip():
+                    continue
+                row: Any = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"line {number} is no object: {line.strip()[:60]}")
+                rows.append(row)
+                numbers.append(number)
+    except json.JSONDecodeError as error:
+        raise DataError(f"line {number} of {path} is no JSON", found=str(error)) from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise DataError(f"{path} cannot be read as JSON lines", found=str(error)[:160]) from error
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, index=numbers, dtype=object)
+    return read_frame(frame, root=path.parent, name=path.stem, origin=str(path.resolve()), row="line")

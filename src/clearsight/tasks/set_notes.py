@@ -1,0 +1,46 @@
+"""Notes on prediction sets that are large because calibration images are few."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from clearsight.calibration.prediction_sets import ConformalScores
+from clearsight.tasks.predict_options import PredictOptions
+from clearsight.wording import count, listed
+
+
+def needed_images(coverage: float) -> int:
+    """Calibration images from which sets of this coverage can leave a class out: n with ceil((n + 1) coverage) <= n.
+
+    Example:
+        >>> needed_images(0.9), needed_images(0.95)
+        (9, 19)
+    """
+    return math.ceil(coverage / (1 - coverage) - 1e-9)
+
+
+def few_calibration_images(scores: ConformalScores, names: Sequence[str], options: PredictOptions) -> tuple[str, ...]:
+    """Which classes are in every prediction set with these options, and why; nothing where none is."""
+    labels, needed = np.array(scores.labels), needed_images(options.coverage)
+    among = ""
+    if options.group is not None:
+        column, value = options.group
+        labels = labels[np.array(scores.groups[column]) == value]
+        among = f" with {column} {value}"
+    enough = f"than the {needed} that a coverage of {100 * options.coverage:g} % needs"
+    if not options.by_class:
+        if len(labels) >= needed:
+            return ()
+        return (f"{count(len(labels), 'calibration image')}{among}, fewer {enough}: every set holds all classes",)
+    counts = np.bincount(labels, minlength=len(names))
+    few = [name for name, n in zip(names, counts, strict=True) if n < needed]
+    if not few:
+        return ()
+    verbs = ("has", "is") if len(few) == 1 else ("have", "are")
+    return (
+        f"{count(len(few), 'class', 'classes')} ({listed(few)}) {verbs[0]} fewer calibration images{among} {enough}, "
+        f"and {verbs[1]} in every set",
+    )
