@@ -35,19 +35,30 @@ def test_sets_cover_what_they_state(method, coverage):
 
 def test_scores_by_hand():
     p = np.array([[0.5, 0.2, 0.3]])
-    np.testing.assert_allclose(class_scores(p), [[0.5, 0.8, 0.7]])
+    np.testing.assert_allclose(class_scores(p), [[0, 0.8, 0.7]])
     (aps,), (raps,) = class_scores(p, "aps"), class_scores(p, "raps")
-    u = aps[0] / 0.5
+    u = (aps[1] - 0.8) / 0.2
     assert 0 <= u < 1
-    np.testing.assert_allclose(aps, [u * 0.5, 0.8 + u * 0.2, 0.5 + u * 0.3])
+    np.testing.assert_allclose(aps, [0, 0.8 + u * 0.2, 0.5 + u * 0.3])
     np.testing.assert_allclose(raps - aps, [0, 0.2, 0.1])
 
 
 def test_an_image_has_one_set_whatever_stands_beside_it():
     p, _ = drawn(50, 3)
     np.testing.assert_array_equal(class_scores(p, "aps")[7:9], class_scores(p[7:9], "aps"))
-    u = class_scores(p, "aps").min(1) / p.max(1)
+    u = (class_scores(p, "aps").max(1) - 1 + p.min(1)) / p.min(1)
     assert 0.3 < u.mean() < 0.7
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_two_classes_coverage_is_the_stated_one_or_that_of_the_likeliest_class(method):
+    """Calibrated without that, APS sets of a model that is right in 88 % cover 91 % at 80 %."""
+    covered, right = [], []
+    for seed in range(30):
+        (p, labels), (new, truth) = drawn(400, seed, classes=2, sharp=2), drawn(2000, 500 + seed, classes=2, sharp=2)
+        covered.append(held(ConformalScores.of(p, labels).sets(new, 0.8, method), truth).mean())
+        right.append((new.argmax(1) == truth).mean())
+    assert np.mean(covered) == pytest.approx(max(0.8, np.mean(right)), abs=0.01)
 
 
 def test_the_threshold_by_hand():

@@ -3,8 +3,8 @@
 On images that the model was not fitted to, each true class gets a score, larger for a worse prediction; the threshold
 is the ceil((n + 1) coverage)-th smallest of the n scores, and a set holds every class whose score is not above it.
 Where images to come are drawn as these were, the sets hold the truth with at least that probability, on average over
-images and draws [Vovk, Gammerman, Shafer 2005, proposition 4.1]. The most probable class is always in the set, so no
-set is empty, and coverage is above the stated one where the model is right more often than that.
+images and draws [Vovk, Gammerman, Shafer 2005, proposition 4.1]. The most probable class scores 0 and is always in the
+set, so no set is empty, and coverage is above the stated one only where the model is right more often than that.
 
     lac    1 - p(class): the smallest sets on average [Sadinle, Lei, Wasserman 2019]
     aps    the summed probability of all more probable classes, and a random part of the class's own: sizes follow the
@@ -106,8 +106,7 @@ class ConformalScores:
             limits = np.array([threshold_of(np.sort(own[labels == k]), coverage) for k in classes])
         else:
             limits = np.full(len(classes), threshold_of(np.sort(own), coverage))
-        in_set = class_scores(probabilities, method) <= limits
-        in_set[np.arange(len(probabilities)), probabilities.argmax(1)] = True
+        in_set: NDArray[np.bool_] = class_scores(probabilities, method) <= np.maximum(limits, 0)
         return in_set
 
     def _in_group(self, column: str, value: str) -> NDArray[np.bool_]:
@@ -155,9 +154,12 @@ def kept_rows(count: int, seed: int = 0) -> NDArray[np.int64]:
 
 
 def class_scores(probabilities: Floats, method: str = "lac") -> Floats:
-    """The score of every class of every image (N, K)."""
+    """The score of every class of every image (N, K), 0 for the most probable."""
+    likeliest = np.arange(len(probabilities)), probabilities.argmax(1)
     if method == "lac":
-        return 1 - probabilities
+        found = 1 - probabilities
+        found[likeliest] = 0
+        return found
     order = np.argsort(-probabilities, axis=1, kind="stable")
     own = np.take_along_axis(probabilities, order, axis=1)
     before = np.cumsum(own, axis=1) - own
@@ -166,6 +168,7 @@ def class_scores(probabilities: Floats, method: str = "lac") -> Floats:
         found += PENALTY * np.arange(probabilities.shape[1])
     scores = np.empty_like(probabilities)
     np.put_along_axis(scores, order, found, axis=1)
+    scores[likeliest] = 0
     return scores
 
 

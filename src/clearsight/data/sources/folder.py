@@ -272,13 +272,18 @@ def list_classes(root: Path) -> ClassFolders:
     return found
 
 
-UNREAD = frozenset({".cr2", ".cr3", ".dng", ".eps", ".heif", ".jxl", ".nef", ".orf", ".pdf", ".psd", ".rw2", ".svg"})
+UNREAD = frozenset(
+    {
+        ".avif", ".cr2", ".cr3", ".dcm", ".dng", ".eps", ".heic", ".heif", ".jxl", ".nef", ".orf", ".pdf", ".psd",
+        ".rw2", ".svg",
+    }
+)  # fmt: skip
 """Images that are not read."""
 
 
 def _shows(path: Path) -> bool:
     """Whether a file not named as an image is one, by its name or by its first bytes."""
-    if path.suffix.lower() in UNREAD or path.suffix.lower() in (".heic", ".avif", ".dcm"):
+    if path.suffix.lower() in UNREAD:
         return True
     try:
         with path.open("rb") as stream:

@@ -35,7 +35,7 @@ def located(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], 
     spelled = _Spelled()
     paths, other, missing = [], [], []
     for text in texts:
-        plain = path = _named(text, root)
+        path = _named(text, root)
         if not os.path.isfile(path):  # noqa: PTH113 - False for names too long, where pathlib raises
             found = spelled.file(_named(text.replace("\\", "/"), root), root)
             if found is None:
@@ -43,7 +43,7 @@ def located(texts: Sequence[str], root: Path, origin: str) -> tuple[list[Path], 
             else:
                 path = found
                 other.append((text, path))
-        paths.append(path if path is not plain else plain)
+        paths.append(path)
     if missing:
         raise DataError(
             f"{len(missing)} of {len(paths)} images named by {origin} do not exist",

@@ -65,7 +65,7 @@ export const classes = {
 
 /** In a tree of classes the deepest parent that is probable enough, where the class itself is not. */
 const parent = (answer) => answer.back_off && answer.back_off !== answer.label && !answer.is_ood
-  && h("p", { class: "parent" }, "Probable enough: the parent ", h("strong", {}, answer.back_off), `, ${percent(answer.back_off_probability)}`);
+  && h("p", { class: "parent" }, "Parent class: ", h("strong", {}, answer.back_off), `, ${percent(answer.back_off_probability)}`);
 
 const name = (answer) => (answer.is_ood ? `unknown; nearest ${answer.label}` : answer.label);
 
