@@ -65,10 +65,10 @@ def build_model(
     builds timm's network of that name. Ablations are options: `build_model("resnet18", classes=10,
     residual=False, activation="elu", norm_position="after")`. pretrained: start from the published ImageNet weights
     (`models.published`), downloaded once; unless `classes` is 1,000 the last layer is drawn anew. init: xavier, he,
-    uniform, orthogonal, or best-of:xavier,he,... which tries each on `batches` of images and class indices
-    (default: the network's own rule). Raises ModelError for an unknown name or option, an option that makes no sense
-    for the network, a class count below one, an image too small for the network, or published weights that cannot be
-    had or do not fit.
+    uniform, orthogonal, each with a gain as in he:0.1 if wanted, or best-of:xavier,he,... which tries each on `batches`
+    of images and class indices (default: the network's own rule). Raises ModelError for an unknown name or option, an
+    option that makes no sense for the network, a class count below one, an image too small for the network, or
+    published weights that cannot be had or do not fit.
     """
     if pretrained and init is not None:
         raise ModelError(

@@ -190,9 +190,11 @@ class ModelConfig:
     model_arg: dict[str, Any] = option({}, "option of the network, such as residual=false or dropout=0.5; repeatable")
     init: str | None = option(
         None,
-        "initialisation of random weights, or best-of:xavier,he,... to try several (default: that of the network)",
+        "initialisation of random weights, with a gain as in he:0.1 if it should not be 1, or best-of:xavier,he,... to "
+        "try several (default: that of the network)",
         choices=INITIALISATIONS,
         best_of=True,
+        gain=True,
     )
     pretrained: bool | None = option(None, "start from published weights (default: if available on this machine)")
     freeze: str = option(
