@@ -80,7 +80,7 @@ def hooked(predictor, image):
     ("network", "shown"),
     [
         ("mlp", ["hidden.0.act", "hidden.1.act", "fc"]),
-        ("lenet5", ["stage2", "act1", "act2", "fc3"]),
+        ("lenet5", ["stage2.pool", "act1", "act2", "fc3"]),
         ("linear", ["fc"]),
     ],
 )

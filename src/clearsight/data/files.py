@@ -36,6 +36,14 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
     return found
 
 
+def is_image_file(path: Any) -> bool:
+    """Whether a path is that of one image file, by its ending; False for what is no path."""
+    if not isinstance(path, str | os.PathLike):
+        return False
+    place = local_path(path)
+    return place.suffix.lower() in EXTENSIONS and place.is_file()
+
+
 def _files_below(folder: Path) -> Iterator[str]:
     """The image files in a folder and below it."""
     for root, folders, files in os.walk(folder):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _PATH = ("image_path", "path", "image", "file", "filename", "file_name")
 _LABEL = ("label", "class", "target", "category")
 _ABOUT = ("split", "group")
+SHOWN = 12
+"""Columns named at most in a note."""
+
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "": ""}
 
 
@@ -132,7 +135,18 @@ def read_frame(frame: pd.DataFrame, *, root: Path, name: str, origin: str, row: 
         str(frame.columns[i]).strip(): np.array(_texts(frame, i))[rows] for i in columns.values() if i not in used
     }
     source = Files(tuple(paths[i] for i in rows), root)
-    return Listing(name, source, given, stated.rows(rows), groups, metadata=metadata)
+    idle = [str(frame.columns[i]).strip() for i in columns.values() if i not in {path_column, label_column, *others}]
+    idle = [column for column in idle if column.lower() not in _ABOUT]
+    notes = (_idle_words(idle),) if idle else ()
+    return Listing(name, source, given, stated.rows(rows), groups, notes, metadata)
+
+
+def _idle_words(columns: list[str]) -> str:
+    """Which columns are neither image nor target, nor say a split or group."""
+    some = ", ".join(repr(column) for column in columns[:SHOWN]) + (", ..." if len(columns) > SHOWN else "")
+    return (
+        f"{count(len(columns), 'column')} of the table not learned from: {some}; `evaluate --by COLUMN` scores by one"
+    )
 
 
 def _stated(frame: pd.DataFrame, label: int | None, others: list[int], origin: str, where: list[str]) -> Stated:
