@@ -286,6 +286,14 @@ class _Visualizer:
         settings, sample = self.settings, self.sample
         if settings.units and not settings.classes:
             return self._units()
+        task = self.predictor.bundle.task
+        if task.outputs != len(task.names) or not task.probabilistic:
+            raise ModelError(
+                "class images raise the output of a class or a label", found=f"a model of {task.words_used.names[1]}",
+                fix="name an output: --what classes --layer NAME --unit 0, NAME the last of `--layer list`",
+            )  # fmt: skip
+        if not task.needs_classes:  # images are of several labels: none are alike in the way that starts need
+            sample = None
         numbers = _classes(self.predictor, self.pixels, settings)
         if sample is None:
             starts = noise_starts(self.predictor, numbers, settings.modes, seed=settings.seed)
@@ -329,6 +337,12 @@ class _Visualizer:
 
     def gates(self) -> ClassGates:
         need_gates(self.predictor)
+        task = self.predictor.bundle.task
+        if not task.needs_classes:
+            raise ModelError(
+                "gates are averaged over the images of each class", found=f"a model of {task.words_used.names[1]}",
+                expected="a model that gives one class per image",
+            )  # fmt: skip
         sample, advance = self._sample(), self.console.stage("reading gates")
         return class_gates(self.predictor, sample.images, sample.labels, batch=self.settings.batch, progress=advance)
 
