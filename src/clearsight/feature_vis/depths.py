@@ -42,7 +42,8 @@ def overview(layers: Sequence[MapLayer], most: int = OVERVIEW) -> list[MapLayer]
     What blocks give out goes before what the layers inside them do, and activations before convolutions.
     """
     maps, dense = [layer for layer in layers if not layer.dense], [layer for layer in layers if layer.dense]
-    hidden = [layer for layer in dense[:-1] if not layer.weighs]
+    first = next((i for i, layer in enumerate(dense) if layer.weighs), len(dense))  # before it features are pooled
+    hidden = [layer for layer in dense[first:-1] if not layer.weighs]
     last = [*hidden[-DENSE:], dense[-1]] if hidden or (dense and not maps) else []
     return [*(_spread(maps, most) if maps else []), *last]
 
