@@ -58,8 +58,18 @@ def match(image: ArrayLike, template: ArrayLike, *, normalised: bool = True) -> 
 def checked_pair(
     image: ArrayLike, template: ArrayLike, smallest: float = 1.0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Image (H, W, C) and template (h, w, C) of the same kind; DataError unless the template fits into the image at its
-    smallest size, a share of its own.
+    """Image and template as float32 with a last axis for channels.
+
+    Args:
+        image: pixels (H, W) or (H, W, C).
+        template: pixels (h, w) or (h, w, C).
+        smallest: smallest size at which the template must fit into the image, as a share of its own.
+
+    Returns:
+        The image (H, W, C) and the template (h, w, C), float32.
+
+    Raises:
+        DataError: different numbers of channels, an empty template, or one that does not fit.
     """
     f, t = _checked(image, template, smallest)
     return (f[..., None], t[..., None]) if f.ndim == 2 else (f, t)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from clearsight.arguments import unknown_option
 from clearsight.errors import ConfigError
+from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
 from clearsight.train.option_field import fault, option, option_fields
 from clearsight.train.transfer_config import TransferConfig
@@ -113,23 +114,6 @@ SCHEDULES = {
 }
 
 
-AUGMENTATIONS = {
-    "none": "no adversarial examples",
-    "light": "shift, turn, zoom a little",
-    "strong": "mirror, then more of light, colour and erasing",
-    "mirror": "left to right, every other image",
-    "flip": "left to right and top to bottom",
-    "crop": "a random part, enlarged to the input size",
-    "affine": "turn, shift, zoom",
-    "perspective": "seen from another side",
-    "colour": "brightness, contrast, saturation",
-    "noise": "Gaussian noise",
-    "blur": "Gaussian blur",
-    "erase": "a square painted over",
-    "rand": "RandAugment: two random changes per image",
-}
-
-
 INITIALISATIONS = {
     "xavier": "for tanh and sigmoid [Glorot 2010]",
     "he": "for ReLU [He 2015]",
@@ -195,9 +179,11 @@ class ModelConfig:
     )
     init: str | None = option(
         None,
-        "initialisation of random weights, or best-of:xavier,he,... to try several (default: that of the network)",
+        "initialisation of random weights, with a gain as in he:0.1 if it should not be 1, or best-of:xavier,he,... to "
+        "try several (default: that of the network)",
         choices=INITIALISATIONS,
         best_of=True,
+        gain=True,
     )
     pretrained: bool | None = option(None, "start from published weights (default: if available on this machine)")
     freeze: str = option(
@@ -298,30 +284,6 @@ class RegularizationConfig:
         "decay of the exponential moving average of the weights, such as 0.99 (default: no average)",
         within="(0, 1)",
     )
-
-
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """How training images are changed."""
-
-    augment: str | Auto = option(
-        None,
-        "augmentation of training images, or several joined by + (default: light; for many images none, or mirror "
-        "if it does not lower the validation accuracy)",
-        choices=AUGMENTATIONS,
-        joined=True,
-    )
-    mixup: float = option(0.0, "strength of mixup, alpha of its Beta distribution; 0 is off", within="[0, inf)")
-    cutmix: float = option(0.0, "strength of CutMix, alpha of its Beta distribution; 0 is off", within="[0, inf)")
-    adversarial: str = option(
-        "none",
-        "adversarial training",
-        choices={"none": "no adversarial examples", "pgd": "projected gradient descent within --adversarial-epsilon"},
-    )
-    adversarial_epsilon: float = option(
-        0.03, "maximum change of a pixel in adversarial training, of pixels from 0 to 1", within="(0, 1]"
-    )
-    adversarial_steps: int = option(7, "number of steps of each attack in adversarial training", within="[1, inf)")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ class TransferConfig:
     """Which layers of a pretrained network are trained, by name, and what is trained on top of them."""
 
     freeze_to: str | None = option(
-        None, "layer of the pretrained network up to which all is kept fixed and above which all is trained"
+        None,
+        "layer of the pretrained network up to which weights are kept fixed and above which they are trained (default: "
+        "decided by --freeze)",
     )
     head_widths: str | None = option(
         None, "units of hidden dense layers in the head on a pretrained network, such as 256 or 256,128 (default: none)"

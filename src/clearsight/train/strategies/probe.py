@@ -112,7 +112,8 @@ def frozen_head(context: TrainContext, features: str | None = None) -> Frozen:
         seen = parts if result.chosen.views == AS_IT_IS else seen_from(result.chosen.views)
         advance = context.console.stage("training the head", "strengths")
         result = with_hidden_layers(result, seen, widths, targets, folds, everything, seed=seed, progress=advance)
-        why = f"--head-widths; validation accuracy {result.chosen.accuracy:.1%}, {linear.accuracy:.1%} without them"
+        reached, without = percent(result.chosen.accuracy), percent(linear.accuracy)
+        why = f"--head-widths; validation accuracy {reached}, {without} without them"
         context.note("hidden layers", result.chosen.words(), why)
     probe.set_views(result.chosen.views)
     probe.set_head(result.head_spec, result.head, result.chosen.parts)
