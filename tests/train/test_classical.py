@@ -119,6 +119,29 @@ def test_deep_features_take_any_classifier(tmp_path, scenes):
     np.testing.assert_allclose(again.logits(images[:8]), run.predictor.logits(images[:8]), atol=1e-4)
 
 
+def test_any_layer_of_a_trained_network_feeds_any_classifier(tmp_path, scenes, digits_run):
+    """The features are those that `index --layer` keeps, and the network's weights are left as they are."""
+    images, labels = scenes[0][:60].mean(3).astype(np.uint8), scenes[1][:60]
+    options = {"network": str(digits_run), "layer": "layer2"}
+    run = cs.fit(images, labels, model="features+knn", model_arg=options, out=str(tmp_path / "run"))
+    assert run.metrics["test"]["accuracy"] > 0.9
+    predictor = cs.load(run.folder).predictor
+    cs.index(digits_run, (images, labels), layer="layer2", out=tmp_path / "index")
+    kept, found = np.load(tmp_path / "index" / "embeddings.npy"), predictor.embed(images)
+    np.testing.assert_allclose(found / np.linalg.norm(found, axis=1, keepdims=True), kept, atol=1e-5)
+    own = predictor.network.network.state_dict()
+    for name, tensor in cs.load(digits_run).predictor.network.state_dict().items():
+        np.testing.assert_array_equal(own[name], tensor)
+    for wrong, words in (
+        ({**options, "layer": "layr2"}, "unknown layer 'layr2' in this model. Did you mean layer2"),
+        ({"network": "runs/none"}, "there is no such run, and no such network with published weights"),
+    ):
+        with pytest.raises(cs.ClearsightError, match=words):
+            cs.fit(images, labels, model="features+svm", model_arg=wrong, out=str(tmp_path / "no"))
+    with pytest.raises(ConfigError, match="takes gray images; found images in colour"):
+        cs.fit(scenes[0][:60], labels, model="features+svm", model_arg=options, out=str(tmp_path / "no"))
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
@@ -130,7 +153,7 @@ def test_deep_features_take_any_classifier(tmp_path, scenes):
             {"cel": 4},
             "the descriptor hog has no option 'cel'; expected orientations, cell, block. Did you mean cell",
         ),
-        ("features+svm", {"cell": 4}, "has no option 'cell'; expected no options"),
+        ("features+svm", {"cell": 4}, "has no option 'cell'; expected network, layer"),
     ],
 )
 def test_names_and_options_that_do_not_exist(name, options, words):

@@ -55,7 +55,7 @@ DESCRIPTORS: dict[str, str] = {
     "bow": "bag of visual words",
     "pyramid": "visual words in a spatial pyramid",
     "fisher": "Fisher vectors",
-    "features": "last features of a pretrained network",
+    "features": "features of a pretrained or trained network",
 }
 
 
@@ -280,6 +280,8 @@ def check_classical(name: str, options: dict[str, Any]) -> tuple[str, str]:
 
 def descriptor_options(descriptor: str) -> dict[str, Any]:
     """The options of a descriptor and their defaults."""
+    if descriptor == "features":
+        return {"network": "", "layer": ""}
     if descriptor in PLAIN:
         return {name: p.default for name, p in _parameters(PLAIN[descriptor][0]) if name != "x"}
     if descriptor in LEARNING:

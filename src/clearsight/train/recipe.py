@@ -21,6 +21,7 @@ from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_publish
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
 from clearsight.train.config import TrainConfig, seconds
+from clearsight.train.layer_features import feature_source
 
 SMALL = 48
 """Images whose median short side, or the --img-size that they are made smaller to, is below this many pixels are
@@ -199,8 +200,9 @@ def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
         Decision("model", f"{name}: {DESCRIPTORS[descriptor]}, {CLASSIFIERS[name.partition('+')[2]]}", "asked for")
     ]
     if descriptor == "features":
-        size = config.data.img_size or weight_facts(DEFAULT_BACKBONE).img_size
-        return Recipe("classical", name, {}, size, tuple(decisions))
+        options = config.model.model_arg
+        usual = feature_source(options).img_size if options else weight_facts(DEFAULT_BACKBONE).img_size
+        return Recipe("classical", name, dict(options), config.data.img_size or usual, tuple(decisions))
     size = config.data.img_size or max(8, min(LARGEST, scanned.short_side))
     cells = _cells(descriptor, size)
     cells = {} if config.model.model_arg.get("local", "dense") != "dense" else {**cells, **config.model.model_arg}
