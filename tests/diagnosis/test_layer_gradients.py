@@ -136,17 +136,17 @@ def test_the_command_checks_layers_and_losses(capsys):
 
 
 def test_the_command_names_the_wrong_layer_and_the_wrong_loss(capsys, monkeypatch):
-    right = SqueezeExcitation.forward
-    monkeypatch.setattr(SqueezeExcitation, "forward", lambda self, x: Wrong.apply(right(self, x)))
+    right = Maxout.forward
+    monkeypatch.setattr(Maxout, "forward", lambda self, x: Wrong.apply(right(self, x)))
     focal = LOSSES["focal"]
     monkeypatch.setitem(LOSSES, "focal", lambda z, t: Wrong.apply(focal(z, t)))
-    command = ["doctor", "digits", "--check-gradients", "--model", "resnet8", "--model-arg", "se=true"]
-    assert main([*command, "--model-arg", "width=2"]) == 0
+    command = ["doctor", "digits", "--check-gradients", "--model", "mlp", "--model-arg", "activation=maxout"]
+    assert main(command) == 0
     text = capsys.readouterr().out
-    for number in (1, 2, 3):
-        assert f"wrong backward pass: body.layer{number}.0.se (SqueezeExcitation)" in text
+    for number in (0, 1):
+        assert f"wrong backward pass: body.hidden.{number}.act (Maxout)" in text
     assert "wrong backward pass: focal (loss)" in text
-    assert text.count("wrong backward pass") == 4  # neither the blocks around the gates nor the network
+    assert text.count("wrong backward pass") == 3  # neither the blocks around them nor the network
 
 
 def test_a_finished_run_is_checked_and_models_without_gradients_are_refused(digits_run, capsys):

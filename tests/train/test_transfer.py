@@ -84,7 +84,7 @@ def test_freeze_to_changes_exactly_the_tensors_above(few_photos, monkeypatch, fa
         before.update({k: v.clone() for k, v in new.backbone.state_dict().items()})
 
     monkeypatch.setattr(probe, "load_backbone", load)
-    size = 224 if family == "vit_ti_16" else 64
+    size = 224 if family == "vit_ti_16" else 32 if family == "efficientnet_lite0" else 64
     options = {"model": family, "pretrained": True, "img_size": size, "epochs": 1, "freeze_to": BELOW[family][0]}
     fitted = fit(read(few_photos), TrainConfig.from_options(**options, folds=2, batch_size=8))
     backbone = fitted.bundle.network.backbone
@@ -135,28 +135,29 @@ def test_networks_without_published_weights_refuse_them(digits_arrays):
 
 
 def rings():
-    """Features (400, 2) of two classes that no line separates, and what heads learn."""
-    x, labels = make_circles(400, noise=0.1, factor=0.3, random_state=0)
-    return [(50 + 3 * x).astype(np.float32)], Targets(labels.astype(np.int64), np.ones(400, np.float32), 2)
+    """Features (200, 2) of two classes that no line separates, and what heads learn."""
+    x, labels = make_circles(200, noise=0.1, factor=0.3, random_state=0)
+    return [(50 + 3 * x).astype(np.float32)], Targets(labels.astype(np.int64), np.ones(200, np.float32), 2)
 
 
 def test_hidden_layers_learn_what_a_linear_head_cannot(monkeypatch):
     monkeypatch.setattr("clearsight.train.hidden_head.STRENGTHS", (1e-4,))
     parts, targets = rings()
-    rows = np.arange(400)
-    folds = [(rows[200:], rows[:200]), (rows[:200], rows[200:])]
+    rows = np.arange(200)
+    folds = [(rows[100:], rows[:100]), (rows[:100], rows[100:])]
     linear = choose_head(parts, {"last features": (0,)}, targets, folds, rows, kernels=False)
     found = with_hidden_layers(linear, parts, (16,), targets, folds, rows)
     assert linear.chosen.accuracy < 0.9 < 0.97 < found.chosen.accuracy
     assert found.head_spec == {"kind": "hidden", "features": 2, "classes": 2, "widths": [16]}
     assert [type(layer).__name__ for layer in found.head] == ["Linear", "ReLU", "Linear"]
-    assert found.logits.shape == (400, 2)
+    assert found.logits.shape == (200, 2)
 
 
-def test_standardisation_is_folded_into_the_first_layer():
+def test_standardisation_is_folded_into_the_first_layer(monkeypatch):
     """The module on raw features against the sums by NumPy on standardised ones."""
+    monkeypatch.setattr("clearsight.train.hidden_head.STEPS", 100)
     parts, targets = rings()
-    rows = np.arange(400)
+    rows = np.arange(200)
     _, head = fit_hidden(parts, rows, targets, (5,), 1e-3, seed=0)
     features = StandardFeatures(parts, rows)
     first, last = head[0], head[2]
