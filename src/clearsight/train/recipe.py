@@ -239,9 +239,9 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         small = False
     if config.model.pretrained is False or config.model.init is not None:
         small = True
-    if small and (asked := _for_pretrained(config)):
+    if small and (given := _for_pretrained(config)):
         raise ConfigError(
-            f"{asked} needs pretrained weights, and these images are learned from scratch",
+            f"{given} needs pretrained weights, and these images are learned from scratch",
             found=found,
             fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "leave out --img-size",
         )
