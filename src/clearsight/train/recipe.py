@@ -204,12 +204,13 @@ def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
         usual = feature_source(options).img_size if options else weight_facts(DEFAULT_BACKBONE).img_size
         return Recipe("classical", name, dict(options), config.data.img_size or usual, tuple(decisions))
     size = config.data.img_size or max(8, min(LARGEST, scanned.short_side))
-    cells = _cells(descriptor, size)
-    cells = {} if config.model.model_arg.get("local", "dense") != "dense" else {**cells, **config.model.model_arg}
+    own = config.model.model_arg
+    cells = {} if own.get("at") == "points" else _cells(descriptor, size, str(own.get("local", "sift")))
     if cells:
+        cells = {**cells, **own}
         words = ", ".join(CELL_WORDS.get(name, f"{name} {{}}").format(value) for name, value in cells.items())
         decisions.append(Decision("descriptor cells", words, f"suits images of {size} pixels; --model-arg sets them"))
-    return Recipe("classical", name, {**cells, **config.model.model_arg}, size, tuple(decisions))
+    return Recipe("classical", name, {**cells, **own}, size, tuple(decisions))
 
 
 CELL_WORDS = {"cell": "side {} pixels", "step": "one every {} pixels"}
@@ -219,14 +220,15 @@ LARGEST = 128
 """Side in pixels from which images are made smaller for descriptors, which gain little from more and cost much."""
 
 
-def _cells(descriptor: str, size: int) -> dict[str, Any]:
-    """Sides of a descriptor's cells for images of a size, where it has any."""
+def _cells(descriptor: str, size: int, local: str) -> dict[str, Any]:
+    """Sides of a descriptor's cells for images of a size, where it has any. local: kind of local descriptors; two cells
+    of HOG and LBP are as wide as four of SIFT and SURF.
+    """
     if descriptor == "hog":
         return {"cell": min(8, max(2, size // 9))}
     if descriptor in ("bow", "pyramid", "fisher"):
-        return (
-            {"cell": 4, "step": 4} if size >= 64 else {"cell": 3, "step": 2} if size >= 20 else {"cell": 1, "step": 1}
-        )
+        cell, step = (4, 4) if size >= 64 else (3, 2) if size >= 20 else (1, 1)
+        return {"cell": 2 * cell if local in ("hog", "lbp") else cell, "step": step}
     return {}
 
 
