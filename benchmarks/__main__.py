@@ -29,6 +29,7 @@ ALL = (
     "studio",
     "tasks",
     "anomaly",
+    "speech",
     "locate",
     "gpu",
     "promises",

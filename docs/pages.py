@@ -48,7 +48,8 @@ REFERENCE = {
                       "attacks.gradient", "attacks.curve", "attacks.fooling", "evaluation.robustness",
                       "retrieval.index"),
     "derivatives": ("derivatives.objective", "derivatives.slices", "derivatives.curvature",
-                    "derivatives.gradient_correlation", "derivatives.convolution", "diagnosis.gradient_check"),
+                    "derivatives.gradient_correlation", "derivatives.convolution", "diagnosis.gradient_check",
+                    "diagnosis.layer_gradients"),
 }  # fmt: skip
 """Pages of the reference, and the modules each describes."""
 

@@ -257,7 +257,7 @@ def test_sounds_have_classes_too(tmp_path):
 def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     run, _ = walls
     X, y = digit_images
-    for what in (cs.attack, cs.robustness, cs.visualize):
+    for what in (cs.attack, cs.robustness, cs.landscape):
         with pytest.raises(ModelError, match="one class per image; found a model of anomaly"):
             what(run.folder)
     with pytest.raises(ConfigError, match="--quantize int8 is not for models of the task anomaly"):
@@ -283,7 +283,9 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
         cs.fit(X[:9], ["zero"] * 9, task="anomaly", out=tmp_path / "no")
     assert not (tmp_path / "no").exists()
     assert main(["tune", "digits", "--task", "anomaly"]) == 2
-    assert "this is for models that give one class per image; found --task anomaly" in capsys.readouterr().err
+    assert "the normal classes are not stated" in capsys.readouterr().err
+    assert main(["tune", "digits", "--task", "anomaly", "--normal", "0"]) == 2
+    assert "there is nothing to search: what is learned from normal images" in capsys.readouterr().err
 
 
 DOCS = (Path(__file__).parent.parent / "docs" / "anomaly.md").read_text()

@@ -175,7 +175,7 @@ def test_known_images_are_found_with_their_numbers(turned, tmp_path):
 
 def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, pointers, capsys):
     run = turned[0]
-    for what in (cs.attack, cs.robustness, cs.visualize):
+    for what in (cs.attack, cs.robustness, cs.landscape):
         with pytest.raises(ModelError, match="one class per image; found a model of regression"):
             what(run.folder)
     with pytest.raises(ModelError, match="gives numbers, not probabilities"):
@@ -191,7 +191,7 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
             cs.fit(images, labels, out=tmp_path / "no", **options)
     with pytest.raises(DataError, match="no radians"):
         cs.fit(*pointers(60), angle="radians", out=tmp_path / "no")
-    for words in ("compare", "tune", "doctor"):
+    for words in ("compare", "doctor"):
         assert main([words, str(turned[1] / "pictures.csv")]) == 2
         assert f"{words} is for data that gives one class per image; found columns of num" in capsys.readouterr().err
 

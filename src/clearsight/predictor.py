@@ -129,6 +129,19 @@ class Predictor:
                 progress(len(predictions), len(names))
         return predictions
 
+    def predict_average(self, images: Images, name: str = "") -> Any:
+        """One prediction for several images of one thing, such as the recordings of a speaker: of their mean output.
+
+        Args:
+            images: as `predict` takes them.
+            name: what the prediction says it is of.
+
+        Returns:
+            The prediction, without a statement on images that are out of distribution.
+        """
+        mean = self.logits(images).mean(0, keepdims=True)
+        return self.bundle.task.averaged().predictions(mean, [name], None, PredictOptions())[0]
+
     def predictions_of(
         self,
         output: ModelOutput,

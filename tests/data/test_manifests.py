@@ -41,6 +41,21 @@ def test_csv(root):
     assert all(p.is_file() for p in found.source.paths)
 
 
+def test_columns_that_are_not_used_are_named(root):
+    """Beside image, label, split and group; the other candidates for a label too."""
+    found = read(table(root, "path,label,class,camera,split,group\na.png,x,1,A,train,g\nb.png,y,2,B,val,h\n"))
+    taken, unused = found.notes
+    assert taken.endswith("not used for this: 'class'")
+    assert unused.startswith("1 column of the table not used in training: 'camera'; `evaluate --group-by COLUMN`")
+    assert read(table(root, "image_path,label\na.png,x\nb.png,y\n")).notes == ()
+    numbers = read(table(root, "path,angle,speed,site\na.png,1,2,A\nb.png,3,4,B\n"))  # both numbers are targets
+    assert numbers.notes[1].startswith("1 column of the table not used in training: 'site'")
+    wide = "image_path,label," + ",".join(f"c{i}" for i in range(20))
+    many = read(table(root, wide + "\na.png,x" + ",1" * 20 + "\nb.png,y" + ",2" * 20 + "\n"))
+    assert "20 columns" in many.notes[0]
+    assert "'c11', ...;" in many.notes[0]
+
+
 def test_csv_columns_may_be_called_otherwise(root):
     assert facts(read(table(root, "n,Filename , CLASS\n1,a.png,x\n2,b.png,y\n"))) == [
         ("a.png", "x", ""),

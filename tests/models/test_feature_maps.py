@@ -35,7 +35,7 @@ def test_nothing_behind_the_layer_runs_and_no_hook_stays():
 
 def test_layers_and_what_an_in_place_activation_makes_of_them():
     names = [(layer.name, layer.weighs) for layer in map_layers(network(), torch.zeros(1, 1, 8, 8))]
-    assert names == [("0", True), ("1", False), ("2", False)]
+    assert names == [("0", True), ("1", False), ("2", False), ("4", True)]  # the last one gives a vector
     made, x = network(), torch.randn(1, 1, 8, 8)
     assert output_at(made, "0", x).min() < 0  # before the activation overwrites it
 

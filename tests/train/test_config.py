@@ -66,6 +66,8 @@ def test_a_resolved_config_keeps_what_was_asked_and_decides_the_rest():
         ({"accumulate": True}, "--accumulate True should be a int"),
         ({"model_arg": 3}, "--model-arg 3 should be a dict"),
         ({"init": "best-of:he,hee"}, "--init 'hee' is not one of xavier, he, uniform, orthogonal"),
+        ({"init": "he:big"}, "--init he:big: the gain 'big' must be a number above 0, as in he:0.1"),
+        ({"init": "best-of:he,he:-1"}, "--init he:-1: the gain '-1' must be a number above 0, as in he:0.1"),
         ({"budget": "soon"}, "a time cannot be read"),
         ({"lr": float("inf")}, "--lr inf must be a finite number"),
         ({"opt": "lbfgs", "momentum": 0.5}, "--opt lbfgs has no --momentum"),

@@ -14,6 +14,7 @@ import torch
 import clearsight as cs
 from clearsight.data.scan import scan
 from clearsight.models.zoo import published_state
+from clearsight.runs.images import development as development_images
 from clearsight.tasks import read
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext
@@ -316,6 +317,20 @@ def test_weights_that_cannot_be_downloaded_are_named(tmp_path, photos, monkeypat
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(cs.ClearsightError, match="published weights of timm/resnet10t cannot be had"):
         cs.fit(photos, out=str(tmp_path / "run"), model="timm/resnet10t", pretrained=True)
+
+
+def test_the_training_error_is_among_the_metrics(digits_run):
+    """Of 1,000 training images drawn by the run's seed, as `evaluate` counts it for those images."""
+    metrics = json.loads((digits_run / "metrics.json").read_text())
+    assert metrics["train"]["n"] == 1000
+    development = development_images(str(digits_run))
+    assert len(development.train) > 1000
+    rows = np.sort(np.random.default_rng(0).permutation(development.train.indices)[:1000])
+    pixels = development.train.array[rows]
+    labels = read("digits").labels[rows]
+    predicted = cs.load(digits_run).predictor.logits(pixels).argmax(1)
+    assert metrics["train"]["accuracy"] == pytest.approx(float((predicted == labels).mean()), abs=2e-3)
+    assert metrics["train"]["accuracy"] >= metrics["test"]["accuracy"] - 0.02
 
 
 def test_evaluate_on_other_data(tmp_path, digits_run, digits_arrays):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.errors import ClearsightError
 from clearsight.evaluation import check_ood
+from clearsight.evaluation.averages import Averages, averages
 from clearsight.evaluation.subgroups import column_of, subgroups
 from clearsight.evaluation.trust_panel import trust_panel
 from clearsight.report.components.pictures import Thumbnail, eight_bits, thumbnail
@@ -21,6 +23,7 @@ from clearsight.runs.folder import near_duplicates
 from clearsight.runs.images import HeldOut, held_out
 from clearsight.runs.load import ModelSource
 from clearsight.tasks.evaluation import Evaluation
+from clearsight.tasks.panel import TrustPanel
 from clearsight.tasks.sections import Card
 
 
@@ -30,6 +33,7 @@ def evaluate(
     data: Any = None,
     *,
     by: str | Sequence[str] = (),
+    average_by: str | None = None,
     include_training: bool = False,
     console: Console | None = None,
     data_dir: str | None = None,
@@ -45,6 +49,8 @@ def evaluate(
             evaluated, else all of them. None evaluates the test split of the model's own run.
         by: columns of the table that names the images, such as "site"; the scores are also given for each of their
             values, with the worst.
+        average_by: column of that table, such as "speaker": the images of each of its values get one prediction, from
+            the mean of their outputs, and that is scored.
         include_training: also evaluate the images that the model was trained and validated on.
         console: where progress is shown; by default below the cell of a notebook, nowhere elsewhere.
         data_dir: folder that holds the files of a built-in data set.
@@ -55,7 +61,8 @@ def evaluate(
         pictures of mistakes.
 
     Raises:
-        DataError: no image is left to evaluate, or the data has classes that the model does not know.
+        DataError: no image is left to evaluate, the data has classes that the model does not know, or images to be
+            averaged have different targets.
         ConfigError: the data has no such column to group by.
         BundleError: the images of the model's own test split are not recorded or gone.
 
@@ -66,7 +73,12 @@ def evaluate(
     held = held_out(model, data, include_training=include_training, console=console, data_dir=data_dir)
     predictor = held.predictor
     columns = {name: column_of(held.dataset.metadata, name) for name in ([by] if isinstance(by, str) else by)}
+    average = None if average_by is None else column_of(held.dataset.metadata, average_by)
     output = predictor.forward(held.images, console.stage("evaluating the test split" if held.own else "evaluating"))
+    if average is not None and average_by is not None:
+        values = average[held.rows]
+        mean = averages(output.logits, held.truth, values, held.names, average_by)
+        return _of_averages(held, mean, columns)
     task, ood = predictor.bundle.task, predictor.ood(output)
     found = task.evaluate(output.logits, held.truth, indices=held.rows, images=held.names, groups=held.groups)
     check = None if ood is None else check_ood(task, ood, output.logits, held.truth)
@@ -82,6 +94,20 @@ def evaluate(
     )
     cards = cards_of(found.report(predictor.bundle.thing).sections)
     pictures = {card.index: _picture(held, card) for card in cards}
+    return replace(found, images=held.counts, panel=panel, subgroups=tables, pictures=pictures)
+
+
+def _of_averages(held: HeldOut, mean: Averages, columns: Mapping[str, NDArray[np.str_]]) -> Evaluation:
+    """The evaluation of mean outputs, each of which stands for several images; a mistake is named by their value."""
+    task, rows = held.predictor.bundle.task.averaged(), held.rows[mean.first]
+    truth, classes = held.truth[mean.first], [held.groups[i] for i in mean.first]
+    found = task.evaluate(mean.outputs, truth, indices=rows, images=mean.names, groups=classes)
+    tables = tuple(
+        subgroups(task, mean.outputs, truth, column[rows], name, groups=classes) for name, column in columns.items()
+    )
+    cards = cards_of(found.report(held.predictor.bundle.thing).sections)
+    pictures = {card.index: _picture(held, card) for card in cards}
+    panel = TrustPanel(found.promises())
     return replace(found, images=held.counts, panel=panel, subgroups=tables, pictures=pictures)
 
 

@@ -47,6 +47,9 @@ from clearsight.train.observer import Epoch
 from clearsight.train.option_signature import Options, options_in_signature
 from clearsight.train.task_options import task_options
 
+TRAINING_IMAGES = 1000
+"""Training images that a finished model is evaluated on at most, drawn at random: its training error."""
+
 
 @options_in_signature
 def fit(data: Any, labels: Any = None, *, console: Console | None = None, **options: Unpack[Options]) -> Run:
@@ -161,6 +164,7 @@ def _written(
             "test": {**test.summary(), **checked},
             "panel": test.panel.to_dict(),
             "val": val.summary(),
+            "train": _on_training_images(predictor, fitted, config.run.seed).summary(),
             "task": fitted.bundle.task.name,
             "train_seconds": fitted.seconds,
             "ood_seconds": fitted.ood_seconds,
@@ -196,6 +200,13 @@ def _written(
         replace(test, pictures=_pictures(fitted, cards_of(test.report(fitted.bundle.thing).sections))),
         temporary,
     )
+
+
+def _on_training_images(predictor: Predictor, fitted: Fitted, seed: int) -> Evaluation:
+    """The evaluation of images that were learned from, which shows how much of an error is underfitting."""
+    prepared, task = fitted.prepared, fitted.bundle.task
+    rows = np.sort(np.random.default_rng(seed).permutation(prepared.split.train)[:TRAINING_IMAGES])
+    return task.evaluate(predictor.logits(prepared.pixels.view(rows)), task.truth(prepared.dataset)[rows])
 
 
 def _pictures(fitted: Fitted, cards: Sequence[Card]) -> dict[int, Thumbnail]:

@@ -149,6 +149,29 @@ class Model:
         )
 
     @known_arguments
+    def predict_average(self, images: Images, name: str = "") -> Any:
+        """One prediction for several images of one thing, such as the recordings of a speaker: of their mean output.
+
+        A model of anomalies whose training table has a column `group` knows how mean scores of a group vary, and
+        compares with those.
+
+        Args:
+            images: images of one thing, as `predict` takes them.
+            name: what the prediction says it is of.
+
+        Returns:
+            The prediction, without a statement on images that are out of distribution.
+
+        Raises:
+            ImageError: an image cannot be read.
+            DataError: there are no images.
+
+        Example:
+            >>> model.predict_average("anna/*.wav", "anna").anomaly  # doctest: +SKIP
+        """
+        return self.predictor.predict_average(images, name)
+
+    @known_arguments
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
         """Calibrated probabilities.
 

@@ -67,7 +67,6 @@ def visualize(
     console, settings = console or usual_console(), settings or VisualizationSettings()
     at_least(1, images=images)
     predictor = predictor_of(model)
-    predictor.classifies("looking inside")
     check(predictor, what, settings)
     one = None if image is None else predictor.inputs(image).single()
     sample = _searched(predictor, model, data, what, image is None, console, data_dir)

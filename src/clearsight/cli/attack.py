@@ -2,7 +2,8 @@
 
 Draws robust accuracy, the share of images answered rightly in spite of the attack, against epsilon: the largest change
 of any pixel, of pixels in [0, 1] (linf; 8/255 is 0.031), or the Euclidean length of all changes (l2). Without DATA the
-test split of the model's own run is attacked. --fool makes images from noise that the model is sure of.
+test split of the model's own run is attacked. DATA may be one image, which is then attacked away from what the model
+predicts of it. --fool makes images from noise that the model is sure of.
 """
 
 from __future__ import annotations

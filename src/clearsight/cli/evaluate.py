@@ -7,6 +7,7 @@ from typing import Any
 
 from clearsight.cli.options import print_json
 from clearsight.console import terminal
+from clearsight.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--group-by", action="append", default=[], metavar="COLUMN",
         help="column of the table, such as site, for whose values scores are also reported; may be given several "
         "times (default: none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--average-by", metavar="COLUMN",
+        help="column of the table, such as speaker, for each of whose values one prediction is scored: that from the "
+        "mean output of its images (default: each image)",
     )  # fmt: skip
     parser.add_argument(
         "--include-training",
@@ -46,13 +52,18 @@ def run(arguments: argparse.Namespace) -> None:
         from clearsight.runs.load import load_predictor
         from clearsight.tasks.evaluation import NEW
 
+        if arguments.average_by and (arguments.tta or arguments.others):
+            raise ConfigError(
+                "--average-by averages over images", found="--tta or --with, which average over other things",
+                fix="drop either",
+            )  # fmt: skip
         if arguments.tta:
             tta_functions(arguments.tta)  # an unknown name is refused before anything is evaluated
         where: dict[str, Any] = {
             "console": console, "data_dir": arguments.data_dir, "include_training": arguments.include_training,
         }  # fmt: skip
-        found = evaluate(arguments.run, arguments.data, by=arguments.group_by, **where)
-        thing = load_predictor(arguments.run).bundle.thing
+        found = evaluate(arguments.run, arguments.data, by=arguments.group_by, average_by=arguments.average_by, **where)
+        thing = arguments.average_by or load_predictor(arguments.run).bundle.thing
         others = [word.strip() for word in (arguments.others or "").split(",") if word.strip()]
         more = None
         if arguments.tta or others:

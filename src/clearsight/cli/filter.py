@@ -24,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: none)",
     )
     parser.add_argument(
-        "--padding", default="reflect", choices=("zero", "reflect", "replicate"),
-        help="padding at the border (default: reflect)",
+        "--padding", default="reflect", choices=("zero", "reflect", "replicate", "valid"),
+        help="padding at the border; valid pads nothing, and the image shrinks by the reach of the kernel "
+        "(default: reflect)",
     )  # fmt: skip
     parser.add_argument(
         "--convolve",

@@ -135,6 +135,7 @@ def command_parser(name: str) -> argparse.ArgumentParser:
 def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
     """A command's arguments; ConfigError, not a page of usage, where they are wrong."""
     import argparse
+    import re
 
     from clearsight.cli.renamed import renamed_option
     from clearsight.errors import ConfigError, did_you_mean
@@ -145,6 +146,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namesp
         raise ConfigError(message, expected=parser.usage, fix=help_hint)
 
     parser.error = refuse  # type: ignore[method-assign]
+    parser._negative_number_matcher = re.compile(r"-\.?\d")  # -1,0,1 and -30,30 are values too, not options
     try:
         arguments, unknown = parser.parse_known_args(argv[1:])
     except argparse.ArgumentError as error:

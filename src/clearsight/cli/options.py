@@ -22,6 +22,7 @@ Number = TypeVar("Number", int, float)
 TITLES = {
     "data": "data",
     "model": "network",
+    "transfer": "transfer",
     "optimization": "optimisation",
     "regularization": "regularisation",
     "augmentation": "augmentation",

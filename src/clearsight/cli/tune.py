@@ -41,9 +41,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError("search on what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
     if arguments.trials < 1:
         raise ConfigError(f"--trials {arguments.trials} must be 1 or more")
-    from clearsight.tasks import read_exclusive
+    from clearsight.tasks import read
+    from clearsight.train.task_options import task_options
 
-    dataset = read_exclusive(arguments.data, "tune", data_dir=config.data.data_dir)
+    data = config.data
+    dataset = read(arguments.data, data_dir=data.data_dir, task=data.task, options=task_options(config))
     folder = Path(config.run.out or f"runs/{dataset.name}-search").expanduser()
     with terminal() as console:
         from clearsight.disk import disk_errors
@@ -71,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     loss, right = scores_words(found.best)
     on = "validation" if found.folds == 1 else f"{found.folds} folds (mean and standard deviation)"
     print(
-        f"\nbest of {len(found.trials)}: log loss {loss}, accuracy {right} on {on}\n"
+        f"\nbest of {len(found.trials)}: {found.measures[0]} {loss}, {found.measures[1]} {right} on {on}\n"
         + "".join(f"  {percent(share, 0):>5}  {option}\n" for option, share in list(found.importance.items())[:5])
         + f"\n  report   {page}\n  next     {command}"
     )

@@ -3,7 +3,7 @@
   filters    first-layer weights; one template per class for a linear classifier
   maps       what layers make of an image
   patches    the image patches that excite a unit most
-  classes    images that maximise a class, several for each
+  classes    images that maximise a class, or a unit (--layer NAME --unit N)
   inversion  an image rebuilt from what a layer kept of it
   gates      squeeze-and-excitation gates of each class
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--layer", default="", metavar="NAME",
-        help="layer of maps, patches and inversion; `list` shows the names (default: several)",
+        help="layer of maps, patches, inversion and units; `list` shows the names (default: several)",
     )  # fmt: skip
     parser.add_argument(
         "--unit",

@@ -62,6 +62,14 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
     return found
 
 
+def is_image_file(path: Any) -> bool:
+    """Whether a path is that of one image file, by its ending; False for what is no path."""
+    if not isinstance(path, str | os.PathLike):
+        return False
+    place = local_path(path)
+    return place.suffix.lower() in EXTENSIONS and place.is_file()
+
+
 def local_path(path: str | os.PathLike[Any]) -> Path:
     """A path with its `~` expanded where there is such a user."""
     return Path(os.path.expanduser(os.fsdecode(path)))  # noqa: PTH111 - leaves ~unknown as it is

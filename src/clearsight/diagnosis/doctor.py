@@ -114,7 +114,7 @@ def diagnose(
 
 
 NEUTRAL: dict[str, Any] = {
-    "pretrained": None, "init": None, "model_arg": {}, "lr_find": False, "cutmix": 0.0,
+    "pretrained": None, "init": None, "model_arg": {}, "lr": None, "lr_find": False, "cutmix": 0.0,
 }  # fmt: skip
 """Options that a cure may have to take back, and the values at which they do nothing."""
 
@@ -129,6 +129,7 @@ def cured(options: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     undone = {
         "model": () if "model_arg" in cure else ("model_arg", "init", "pretrained"),
         "lr": ("lr_find",),
+        "opt": () if "lr" in cure else ("lr",),  # a rate belongs to its optimiser
         "init": ("pretrained",),
         "mixup": ("cutmix",),
     }

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5
 """Relative error up to which a tensor is right. Central differences in float64 are good to 1e-9 of the loss; a wrong
 formula is off by a few percent at least."""
 
@@ -79,28 +79,44 @@ def check_gradients(
     *,
     eps: float = 1e-6,
     per_tensor: int = 8,
+    training: bool = False,
+    recurse: bool = True,
     seed: int = 0,
 ) -> GradientCheck:
     """Check every trainable tensor of a network, and the gradient at the images.
 
     The network is copied, converted to float64 and put into evaluation mode: batch normalisation with its running
-    statistics, no dropout. Its weights are moved a little, see `NUDGE`. images: any floats the network takes, (N, C, H,
-    W) as a rule; a few suffice. targets: what the loss takes. loss(output, targets): a number, or one per image, whose
-    mean is taken; to check a loss alone use `nn.Identity()` as the network and logits as images. eps: h. per_tensor:
-    entries per tensor.
+    statistics, no dropout. Its weights are moved a little, see `NUDGE`.
+
+    Args:
+        network: any module. It is left as it is.
+        images: any floats the network takes, (N, C, H, W) as a rule; a few suffice.
+        targets: what the loss takes.
+        loss: (output, targets) to a number, or to one per image, whose mean is taken; to check a loss alone use
+            `nn.Identity()` as the network and logits as images.
+        eps: h.
+        per_tensor: entries per tensor.
+        training: in training mode instead: statistics of the batch, and the same units dropped in every evaluation.
+        recurse: with the parameters of modules inside the network; without, those that it holds itself.
+        seed: of the entries and directions, and of what is dropped.
+
+    Returns:
+        A row for each tensor that requires a gradient, and one for the images.
     """
-    network = copy.deepcopy(network).double().eval()
+    network = copy.deepcopy(network).double().train(training)
     images = images.detach().double().clone().requires_grad_()
     targets = targets.double() if targets.is_floating_point() else targets
 
     def value() -> torch.Tensor:
-        return loss(network(images), targets).mean()
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(seed)
+            return loss(network(images), targets).mean()
 
     noise = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in network.parameters():
             p.add_(torch.randn(p.shape, generator=noise, dtype=p.dtype), alpha=NUDGE)
-    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    named = [(name, p) for name, p in network.named_parameters(recurse=recurse) if p.requires_grad]
     tensors = [*named, ("input", images)]
     base = value()
     slopes = torch.autograd.grad(base, [t for _, t in tensors], allow_unused=True)

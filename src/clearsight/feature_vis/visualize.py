@@ -6,7 +6,7 @@ found.filters.weights, found.maps[0].values, found.left_out
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,22 @@ from numpy.typing import NDArray
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
 from clearsight.data.cache import PixelView
+from clearsight.data.loader import to_float
 from clearsight.errors import ConfigError, DataError, ModelError
-from clearsight.feature_vis.class_images import ClassPicture, class_pictures, mean_starts, noise_starts
+from clearsight.feature_vis.class_images import (
+    ClassPicture,
+    Start,
+    class_pictures,
+    mean_starts,
+    noise_starts,
+    unit_pictures,
+)
 from clearsight.feature_vis.depths import layers_of, named, overview, within_image
 from clearsight.feature_vis.filters import Filters, first_filters
 from clearsight.feature_vis.gates import ClassGates, class_gates, need_gates
 from clearsight.feature_vis.inversion import Inversion, invert
-from clearsight.feature_vis.maps import FeatureMaps, feature_maps
-from clearsight.feature_vis.patches import ExcitingPatches, exciting_patches
+from clearsight.feature_vis.maps import FeatureMaps, checked_units, feature_maps
+from clearsight.feature_vis.patches import ExcitingPatches, exciting_patches, search
 from clearsight.models.anatomy import views
 from clearsight.models.execution import operations
 from clearsight.models.feature_maps import MapLayer
@@ -37,7 +45,7 @@ PARTS: dict[str, str] = {
     "filters": "the weights that meet the pixels; a linear classifier's are a template per class",
     "maps": "what layers make of an image",
     "patches": "the image patches that excite a unit most",
-    "classes": "images that maximise a class",
+    "classes": "images that maximise a class, or a unit of --layer",
     "inversion": "an image rebuilt from what a layer kept of it",
     "gates": "squeeze-and-excitation gates of each class",
 }
@@ -52,9 +60,9 @@ CLASS_WORK = 1.5e12
 
 @dataclass(frozen=True)
 class Settings:
-    """How to look. layer, units: of maps, patches and inversion; chosen where not named. classes: names or numbers to
-    make pictures of. modes: pictures for each. steps: of the class pictures and of the inversion. batch: images in
-    memory at once.
+    """How to look. layer, units: of maps, patches, inversion and pictures of units; chosen where not named. classes:
+    names or numbers to make pictures of. modes: pictures for each. steps: of the class pictures and of the inversion.
+    batch: images in memory at once.
     """
 
     layer: str = ""
@@ -81,7 +89,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A layer that gives maps, and the side in pixels of what its units see; None where it is not known."""
+    """A layer that can be shown, and the side in pixels of what its units see; None where it is not known."""
 
     layer: MapLayer
     receptive_field: int | None
@@ -153,10 +161,10 @@ class Visualization(Result):
             units = ", ".join(str(u.unit) for u in p.units)
             lines["patches"] = f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are silent"
         if self.classes:
-            best: dict[str, list[float]] = {}
+            best: dict[str, list[ClassPicture]] = {}
             for c in self.classes:
-                best.setdefault(c.label, []).append(c.probability)
-            lines["classes"] = ", ".join(f"{c} ({len(b)}, probability {percent(max(b))})" for c, b in best.items())
+                best.setdefault(c.label, []).append(c)
+            lines["classes"] = ", ".join(f"{c} ({len(b)}, {_top(b)})" for c, b in best.items())
         if self.inversion:
             lines["inversion"] = "relative error of features " + ", ".join(
                 f"{i.layer} {i.error:.2f}" for i in self.inversion
@@ -166,8 +174,14 @@ class Visualization(Result):
         return lines
 
 
+def _top(pictures: list[ClassPicture]) -> str:
+    """The largest probability of a class, or activation of a unit."""
+    known = [c.probability for c in pictures if c.probability is not None]
+    return f"probability {percent(max(known))}" if known else f"activation {max(c.logit for c in pictures):.3g}"
+
+
 def layer_rows(predictor: Predictor) -> tuple[LayerRow, ...]:
-    """The layers that give maps, in the order they run, with their receptive fields."""
+    """The layers that give maps or vectors, in the order they run, with their receptive fields."""
     check(predictor, "maps", Settings())
     seen = views(predictor.network, predictor.shape)
     return tuple(
@@ -249,7 +263,14 @@ class _Visualizer:
     def maps(self) -> tuple[FeatureMaps, ...]:
         most = ALL_UNITS if self.settings.layer else 16
         found = feature_maps(self.predictor, self._image(), self._layers(), most=most, units=self.settings.units)
-        return tuple(found)
+        return tuple(self._with_names(layer) for layer in found)
+
+    def _with_names(self, found: FeatureMaps) -> FeatureMaps:
+        """What the units of the output stand for."""
+        names, last = self.predictor.classes, layers_of(self.predictor)[-1]
+        if not found.layer.dense or found.layer.name != last.name or found.total != len(names):
+            return found
+        return replace(found, names=tuple(names[unit] for unit in found.units))
 
     def patches(self) -> ExcitingPatches:
         sample, settings = self._sample(), self.settings
@@ -264,6 +285,16 @@ class _Visualizer:
 
     def classes(self) -> tuple[ClassPicture, ...]:
         settings, sample = self.settings, self.sample
+        if settings.units and not settings.classes:
+            return self._units()
+        task = self.predictor.bundle.task
+        if task.outputs != len(task.names) or not task.probabilistic:
+            raise ModelError(
+                "class images raise the output of a class or a label", found=f"a model of {task.words_used.names[1]}",
+                fix="name an output: --what classes --layer NAME --unit 0, NAME the last of `--layer list`",
+            )  # fmt: skip
+        if not task.needs_classes:  # images are of several labels: none are alike in the way that starts need
+            sample = None
         numbers = _classes(self.predictor, self.pixels, settings)
         if sample is None:
             starts = noise_starts(self.predictor, numbers, settings.modes, seed=settings.seed)
@@ -278,6 +309,24 @@ class _Visualizer:
         )  # fmt: skip
         return tuple(found)
 
+    def _units(self) -> tuple[ClassPicture, ...]:
+        settings, layer = self.settings, named(self.predictor, self.settings.layer)
+        units = [int(unit) for unit in checked_units(layer, settings.units)]
+        if self.sample is None:
+            starts = noise_starts(self.predictor, units, settings.modes, seed=settings.seed)
+        else:  # what excites them most: where a ReLU unit is zero, no gradient leads away
+            images = self.sample.images
+            peaks = search(self.predictor, layer, images, batch=settings.batch).values
+            best = {unit: np.argsort(-peaks[:, unit], kind="stable")[: settings.modes] for unit in units}
+            starts = [
+                Start(unit, to_float(images.array[images.indices[i]]).numpy(), 1) for unit in units for i in best[unit]
+            ]
+        found = unit_pictures(
+            self.predictor, layer, starts, steps=settings.class_steps, batch=settings.batch, seed=settings.seed,
+            progress=self.console.stage("drawing units", "steps"),
+        )  # fmt: skip
+        return tuple(found)
+
     def inversion(self) -> tuple[Inversion, ...]:
         settings = self.settings
         layers = [settings.layer] if settings.layer else [layer.name for layer in self._layers()]
@@ -289,6 +338,12 @@ class _Visualizer:
 
     def gates(self) -> ClassGates:
         need_gates(self.predictor)
+        task = self.predictor.bundle.task
+        if not task.needs_classes:
+            raise ModelError(
+                "gates are averaged over the images of each class", found=f"a model of {task.words_used.names[1]}",
+                expected="a model that gives one class per image",
+            )  # fmt: skip
         sample, advance = self._sample(), self.console.stage("reading gates")
         return class_gates(self.predictor, sample.images, sample.labels, batch=self.settings.batch, progress=advance)
 

@@ -1,6 +1,7 @@
 """Initial weights by name, and the choice of the best of several on data.
 
     initialise(network, "he")
+    initialise(network, "he:0.1")  # the same, times a gain of 0.1
     choice = initialise(network, "best-of:xavier,he,orthogonal", batches=[(images, classes)])
     choice.losses
 
@@ -81,10 +82,12 @@ def initialise(
 ) -> InitChoice:
     """Draw a network's weights anew, in place.
 
-    rule: xavier, he, uniform, orthogonal, or best-of: and a list of them. Best-of draws each, takes `steps` of
+    rule: xavier, he, uniform, orthogonal, each with an optional gain that multiplies the weights, such as he:0.1; or
+    best-of: and a list of them, such as best-of:he,he:0.5. Best-of draws each, takes `steps` of
     gradient descent at `learning_rate` over the batches, and keeps the initial weights of the method with the
     lowest mean loss after them (steps=0: at the start). A loss that is not a number loses. Random numbers are
-    PyTorch's global ones. Raises ModelError for an unknown method, and for best-of without batches.
+    PyTorch's global ones. Raises ModelError for an unknown method, a gain that is not above 0, and for best-of without
+    batches.
     """
     if not rule.startswith(BEST_OF):
         _draw(network, _method(rule))
@@ -114,9 +117,32 @@ def initialise(
 
 
 def _method(name: str) -> Callable[[torch.Tensor], None]:
-    if name not in METHODS:
-        raise ModelError(f"unknown initialisation {name!r}", fix=nearest(name, METHODS))
-    return METHODS[name]
+    """The method of a name, its gain included: he, or he:0.1."""
+    plain, colon, word = name.partition(":")
+    if plain not in METHODS:
+        raise ModelError(f"unknown initialisation {plain!r}", fix=nearest(plain, METHODS))
+    if not colon:
+        return METHODS[plain]
+    gain = _number(word)
+    if not 0 < gain < math.inf:
+        raise ModelError(
+            f"the gain of initialisation {name!r} cannot be used", found=repr(word),
+            expected="a number above 0 that multiplies the weights", fix=f"write {plain}:0.1",
+        )  # fmt: skip
+
+    def drawn(weight: torch.Tensor) -> None:
+        METHODS[plain](weight)
+        with torch.no_grad():
+            weight.mul_(gain)
+
+    return drawn
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def _draw(network: nn.Module, method: Callable[[torch.Tensor], None]) -> None:

@@ -29,7 +29,7 @@ AUXILIARY_WEIGHT = 0.3
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.01),
+    "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,
     "silu": nn.SiLU,
     "gelu": nn.GELU,
@@ -40,9 +40,15 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def activation(name: str) -> nn.Module:
-    """A new activation layer. No layer works in place, so that what a hook recorded stays as it was."""
-    return _ACTIVATIONS[name]()
+def activation(name: str, slope: float = 0.01) -> nn.Module:
+    """A new activation layer. No layer works in place, so that what a hook recorded stays as it was. slope: of
+    leaky_relu below zero.
+    """
+    return nn.LeakyReLU(slope) if name == "leaky_relu" else _ACTIVATIONS[name]()
+
+
+POOLS: dict[str, Callable[..., nn.Module]] = {"maxpool": nn.MaxPool2d, "avgpool": nn.AvgPool2d}
+"""Layers that halve maps in the place of a stride, by the value of `downsample`."""
 
 
 def pieces(name: str) -> int:
@@ -157,7 +163,7 @@ def conv_norm_act(
     layers["conv"] = conv(inputs, wide, kernel, design=design, stride=stride, padding=padding, groups=groups, bias=bias)
     if design.norm and design.norm_position == "before":
         layers["bn"] = nn.BatchNorm2d(wide, eps=eps)
-    layers["act"] = activation(design.activation)
+    layers["act"] = activation(design.activation, design.slope)
     if design.norm and design.norm_position == "after":
         layers["bn"] = nn.BatchNorm2d(outputs, eps=eps)
     return layers

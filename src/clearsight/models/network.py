@@ -2,6 +2,7 @@
 
     Network       InputLayer -> body (registry or timm) -> logits
     Probe         InputLayer -> backbone, tapped at several depths -> pooled features -> head -> logits
+    LayerProbe    one of these up to a layer -> features averaged over positions -> head -> logits
     Ensemble      several of these, their probabilities averaged
     Classical     a descriptor and a head (`models.classical`)
     AnomalyModel  one of these, or none, below a head that knows normal features alone (`models.anomaly_model`)
@@ -215,11 +216,57 @@ class LayerOutput(nn.Module):
         self.network, self.layer = network, layer
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with capture(self.network, [self.layer]) as seen:
-            self.network(x)
-        if not isinstance(maps := seen.get(self.layer), torch.Tensor):
-            raise ModelError(f"the layer {self.layer!r} gives out no maps", fix="name another")
-        return maps.flatten(2).mean(2) if maps.ndim == 4 else maps.mean(1) if maps.ndim == 3 else maps
+        return layer_output(self.network, self.layer, x)
+
+
+def layer_output(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
+    """What a module gives out for images, averaged over its positions (N, C); ModelError where it never runs."""
+    with capture(network, [layer]) as seen:
+        network(x)
+    if not isinstance(maps := seen.get(layer), torch.Tensor):
+        raise ModelError(f"the layer {layer!r} gives out no maps", fix="name another")
+    return maps.flatten(2).mean(2) if maps.ndim == 4 else maps.mean(1) if maps.ndim == 3 else maps
+
+
+@register_kind("layer-probe")
+class LayerProbe(ModelNetwork):
+    """A trained network's features of one layer, and a head on them.
+
+    spec["network"]: spec of that network, which is kept whole. spec["layer"]: name of a module in it, whose output is
+    averaged over its positions; "" is its features below the head. The features are those of `Predictor.embeddings`.
+    """
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        super().__init__(spec)
+        self.network = from_spec(spec["network"])
+        self.layer = layer_name(self.network, spec["layer"]) if spec["layer"] else ""
+        self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
+
+    @classmethod
+    def of(cls, network: ModelNetwork, layer: str) -> LayerProbe:
+        """On a network as it is, not copied, still without a head."""
+        name = str(network.spec.get("name", network.spec["kind"]))
+        found = cls({"kind": "layer-probe", "name": name, "network": network.spec, "layer": layer, "head": None})
+        found.network = network
+        return found.eval()
+
+    def set_head(self, spec: dict[str, Any], head: nn.Module) -> None:
+        """Replace the head, and record it in the spec."""
+        self.head = head
+        self.spec = {**self.spec, "head": spec}
+
+    def backbone_outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The features (N, D)."""
+        if not self.layer:
+            return [self.network.embedding_network.with_features(x)[1]]
+        return [layer_output(self.network, self.layer, x)]
+
+    def finish(self, outputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, K), and the features (N, D)."""
+        return self.head(outputs[0]), outputs[0]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.with_features(x)[0]
 
 
 def layer_name(network: nn.Module, layer: str) -> str:

@@ -86,8 +86,8 @@ def build_model(
         img_size: side of the input in pixels; None takes the network's own.
         pretrained: start from the published ImageNet weights (`models.published`), downloaded once; unless `classes` is
             1,000 the last layer is drawn anew.
-        init: xavier, he, uniform, orthogonal, or best-of:xavier,he,... which tries each on `batches` of images and
-            class indices (default: the network's own rule).
+        init: xavier, he, uniform, orthogonal, each with a gain as in he:0.1 if wanted, or best-of:xavier,he,... which
+            tries each on `batches` of images and class indices (default: the network's own rule).
         batches: batches of images and labels for initialisations that are fitted to data.
         **model_args: options of the network.
 

@@ -38,6 +38,7 @@ class AttackRenderer(Renderer[AttackReport]):
         found, fooling = self.result.curve, self.result.fooling
         return {
             "found": found,
+            "single": _single(self.result),
             "measure": "the largest change of any pixel"
             if found.norm == "linf"
             else "the Euclidean length of all changes",
@@ -80,6 +81,14 @@ class AttackRenderer(Renderer[AttackReport]):
         axes.set_xticks(places, [f"{p.epsilon:g}" for p in found.points])
         axes.set(xlabel=f"epsilon ({found.norm})", ylabel="robust accuracy", ylim=(0, 1), title=found.method)
         return figure
+
+
+def _single(found: AttackReport) -> list[dict[str, str]]:
+    """What the model predicts of the only image, as it is and at each epsilon; nothing where there were several."""
+    if not found.single:
+        return []
+    rows = [(0.0, found.single[0].before), *((one.epsilon, one.after) for one in found.single)]
+    return [{"epsilon": f"{e:g}", "label": p.label, "probability": probability(p.probability)} for e, p in rows]
 
 
 def _examples(found: AttackCurve) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ def best_command(search: Search, origin: str) -> str:
 
 
 def scores_words(trial: Trial) -> tuple[str, str]:
-    """A trial's log loss and accuracy, with their deviations over several folds; empty where it was cut short."""
+    """A trial's two measures, with their deviations over several folds; empty where it was cut short."""
     if trial.log_loss is None or trial.accuracy is None:
         return "", ""
     loss, right = f"{trial.log_loss:.4f}", percent(trial.accuracy)
@@ -52,10 +52,11 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
         "search.html",
         name=name,
         summary=f"{len(search.trials)} trials, {cut} of them pruned, scored on {scored_on}; the test images were not "
-        f"used. Trial {best.number} has the lowest log loss, {loss}, at an accuracy of {right}"
+        f"used. Trial {best.number} has the lowest {search.measures[0]}, {loss}, and the {search.measures[1]} {right}"
         + (" (mean and standard deviation over the folds)." if best.deviations() else "."),
         command=best_command(search, origin),
         importance=[(option, percent(share, 0), share_bar([("right", share)])) for option, share in shares],
+        measures=search.measures,
         columns=columns,
         rows=rows,
     )

@@ -19,6 +19,9 @@ Floats = NDArray[np.floating]
 DEAD = 0.01
 """Share of a layer's strongest weight below which a filter stays as pale as it is."""
 
+COLUMNS, CELL = 64, 16
+"""Units of a dense layer in a line, and the side of each in pixels."""
+
 MOST_FILTERS = 256
 MOST_CLASSES = 24
 """Filters and classes of gates drawn; there may be more."""
@@ -66,6 +69,9 @@ def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, deep: bool) -> NDArr
     rows = [Row("the image", [Tile(shown(pixels, deep))])]
     for layer in found:
         both = bool((layer.values < 0).any())
+        if layer.layer.dense:
+            rows.append(_dense_row(layer, both))
+            continue
         tiles = [
             Tile(signed(values) if both else bright(values), (f"{unit}", f"to {_number(np.abs(values).max())}"))
             for unit, values in zip(layer.units, layer.values, strict=True)
@@ -82,6 +88,34 @@ def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, deep: bool) -> NDArr
             )
         )
     return tile_sheet(rows, side=128 if len(found) == 1 else 104)
+
+
+def _dense_row(found: FeatureMaps, both: bool) -> Row:
+    """The units of a dense layer: a cell for each, line by line; of the output, with their names and values."""
+    values = found.values[:, 0, 0]
+    top = float(np.abs(values).max(initial=0.0)) or 1.0
+    columns = min(COLUMNS, len(values))
+    cells = np.full((-(-len(values) // columns), columns), np.nan)
+    cells.flat[: len(values)] = values
+    colours = signed(cells, top) if both else bright(cells, 0.0, top)
+    colours[np.isnan(cells)] = 1.0
+    key = "red above zero, blue below" if both else "dark is zero"
+    if found.names:
+        tiles = [
+            Tile(
+                colours[divmod(i, columns)][None, None].repeat(24, 0).repeat(84, 1), (name, _number(value)), exact=True
+            )
+            for i, (name, value) in enumerate(zip(found.names, values, strict=True))
+        ]
+    else:
+        large = colours.repeat(CELL, 0).repeat(CELL, 1)
+        large[CELL - 1 :: CELL] = large[:, CELL - 1 :: CELL] = 1.0
+        tiles = [Tile(large, exact=True)]
+    silent = f", {found.silent} of them zero" if found.silent else ""
+    few = f"the {len(values)} largest of {found.total}" if len(values) < found.total else f"all {found.total}"
+    line = f", {columns} in a line" if len(values) > columns else ""
+    span = f"from {_number(float(values.min()))} to {_number(float(values.max()))}" if len(values) else "none"
+    return Row(f"{found.layer.short}: {found.total} units", tiles, f"{few}{line}, {span}{silent}; {key}")
 
 
 def patch_sheet(found: ExcitingPatches, deep: bool) -> NDArray[np.float64]:
@@ -116,12 +150,16 @@ def class_sheet(found: Sequence[ClassPicture], deep: bool) -> NDArray[np.float64
         tiles = []
         for p in found:
             if p.label == label:
-                of = f"mean of {p.images} alike" if p.images else "noise"
-                tiles.append(
-                    Tile(shown(p.start, deep), (f"start: {of}", f"probability {probability(p.probability_before)}"))
-                )
-                logits = f"logit {p.logit_before:.1f} to {p.logit:.1f}"
-                tiles.append(Tile(shown(p.pixels, deep), (f"probability {probability(p.probability)}", logits)))
+                of = f"mean of {p.images} alike" if p.images > 1 else "an image" if p.images else "noise"
+                before, after = f"activation {_number(p.logit_before)}", [f"activation {_number(p.logit)}"]  # of a unit
+                if p.probability is not None and p.probability_before is not None:
+                    before = f"probability {probability(p.probability_before)}"
+                    after = [
+                        f"probability {probability(p.probability)}",
+                        f"logit {p.logit_before:.1f} to {p.logit:.1f}",
+                    ]
+                tiles.append(Tile(shown(p.start, deep), (f"start: {of}", before)))
+                tiles.append(Tile(shown(p.pixels, deep), tuple(after)))
         rows.append(Row(label, tiles))
     return tile_sheet(rows, side=176)
 

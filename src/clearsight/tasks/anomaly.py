@@ -77,7 +77,8 @@ SHAPE = 0.1
 @dataclass(frozen=True)
 class Anomaly(Task):
     """What a score means. normal: classes it learned from. false_alarms: share asked for. known (V,): sorted scores of
-    normal images that it had not seen.
+    normal images that it had not seen; known_groups: means of these over the groups that the data states, such as the
+    recordings of a speaker, sorted; none where it states none.
     """
 
     normal: tuple[str, ...]
@@ -85,6 +86,7 @@ class Anomaly(Task):
     prior: float = PRIOR
     shape: float = SHAPE
     known: tuple[float, ...] = ()
+    known_groups: tuple[float, ...] = ()
     names: tuple[str, ...] = NAMES
 
     name: ClassVar[str] = "anomaly"
@@ -207,6 +209,18 @@ class Anomaly(Task):
         known = np.sort(np.asarray(outputs, np.float64)[truth[:, 0] == 0, 0])
         return replace(self, known=tuple(thinned(known).tolist()))
 
+    def with_group_scores(self, scores: Outputs, groups: NDArray[np.integer]) -> Anomaly:
+        """The same with mean scores of groups, from scores (V, 1) of images the model had not seen and their groups
+        (V,), of which none was in what a score's model learned from.
+        """
+        number, count = np.unique(groups, return_inverse=True, return_counts=True)[1:]
+        means = np.bincount(number, np.asarray(scores, np.float64)[:, 0]) / count
+        return replace(self, known_groups=tuple(thinned(np.sort(means)).tolist()))
+
+    def averaged(self) -> Anomaly:
+        """The same for mean scores of groups: what is rare among those."""
+        return replace(self, known=self.known_groups or self.known)
+
     def activation(self) -> nn.Module:
         """Probability of an anomaly (N, 1), p-value (N, 1), from 1 / (V + 1) to 1, and score (N, 1)."""
         return _Rareness(self)
@@ -277,14 +291,16 @@ class Anomaly(Task):
         """Plain values for the bundle."""
         return {
             "task": self.name, "normal": list(self.normal), "false_alarms": self.false_alarms, "prior": self.prior,
-            "shape": self.shape, "known": list(self.known), "threshold": self.threshold if self.known else None,
+            "shape": self.shape, "known": list(self.known), "known_groups": list(self.known_groups),
+            "threshold": self.threshold if self.known else None,
         }  # fmt: skip
 
     @classmethod
     def load(cls, card: Mapping[str, Any] | None, names: tuple[str, ...], temperature: float) -> Anomaly:
         """From what `card` gave."""
         assert card is not None
-        return cls(tuple(card["normal"]), card["false_alarms"], card["prior"], card["shape"], tuple(card["known"]))
+        known, of_groups = tuple(card["known"]), tuple(card.get("known_groups", ()))
+        return cls(tuple(card["normal"]), card["false_alarms"], card["prior"], card["shape"], known, of_groups)
 
     def public_card(self) -> dict[str, Any]:
         """What is called an anomaly."""

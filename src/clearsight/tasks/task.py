@@ -335,6 +335,10 @@ class Task(ABC):
         """The same, knowing the metadata (M,) of the images that it was calibrated on, where it has a use for it."""
         return self
 
+    def averaged(self) -> Self:
+        """The same for outputs that are means over several images of one thing, such as the recordings of a speaker."""
+        return self
+
     def decided(self, probabilities: Floats) -> NDArray[np.int64]:
         """Which name is predicted of each image (N,), from probabilities (N, K) of exclusive names."""
         return np.asarray(probabilities.argmax(1))

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from clearsight.arguments import unknown_option
 from clearsight.errors import ConfigError
+from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
 from clearsight.train.option_field import fault, option, option_fields
+from clearsight.train.transfer_config import TransferConfig
 
 if TYPE_CHECKING:
     Auto = Any
@@ -112,23 +114,6 @@ SCHEDULES = {
 }
 
 
-AUGMENTATIONS = {
-    "none": "no adversarial examples",
-    "light": "shift, turn, zoom a little",
-    "strong": "mirror, then more of light, colour and erasing",
-    "mirror": "left to right, every other image",
-    "flip": "left to right and top to bottom",
-    "crop": "a random part, enlarged to the input size",
-    "affine": "turn, shift, zoom",
-    "perspective": "seen from another side",
-    "colour": "brightness, contrast, saturation",
-    "noise": "Gaussian noise",
-    "blur": "Gaussian blur",
-    "erase": "a square painted over",
-    "rand": "RandAugment: two random changes per image",
-}
-
-
 INITIALISATIONS = {
     "xavier": "for tanh and sigmoid [Glorot 2010]",
     "he": "for ReLU [He 2015]",
@@ -194,9 +179,11 @@ class ModelConfig:
     )
     init: str | None = option(
         None,
-        "initialisation of random weights, or best-of:xavier,he,... to try several (default: that of the network)",
+        "initialisation of random weights, with a gain as in he:0.1 if it should not be 1, or best-of:xavier,he,... to "
+        "try several (default: that of the network)",
         choices=INITIALISATIONS,
         best_of=True,
+        gain=True,
     )
     pretrained: bool | None = option(None, "start from published weights (default: if available on this machine)")
     freeze: str = option(
@@ -207,6 +194,7 @@ class ModelConfig:
             "all": "all of them; a head is trained on their features",
             "lower": "the lower blocks; how many is measured",
             "none": "none; deeper layers move less than the last ones",
+            "recipe": "those that the usual advice for this much data, this similar to ImageNet, keeps fixed",
         },
     )
     anomaly: str = option("auto", "method of anomaly detection, for --task anomaly", choices=ANOMALIES)
@@ -299,30 +287,6 @@ class RegularizationConfig:
 
 
 @dataclass(frozen=True)
-class AugmentationConfig:
-    """How training images are changed."""
-
-    augment: str | Auto = option(
-        None,
-        "augmentation of training images, or several joined by + (default: light; for many images none, or mirror "
-        "if it does not lower the validation accuracy)",
-        choices=AUGMENTATIONS,
-        joined=True,
-    )
-    mixup: float = option(0.0, "strength of mixup, alpha of its Beta distribution; 0 is off", within="[0, inf)")
-    cutmix: float = option(0.0, "strength of CutMix, alpha of its Beta distribution; 0 is off", within="[0, inf)")
-    adversarial: str = option(
-        "none",
-        "adversarial training",
-        choices={"none": "no adversarial examples", "pgd": "projected gradient descent within --adversarial-epsilon"},
-    )
-    adversarial_epsilon: float = option(
-        0.03, "maximum change of a pixel in adversarial training, of pixels from 0 to 1", within="(0, 1]"
-    )
-    adversarial_steps: int = option(7, "number of steps of each attack in adversarial training", within="[1, inf)")
-
-
-@dataclass(frozen=True)
 class RunConfig:
     """Where a run is written and what it may cost."""
 
@@ -351,6 +315,7 @@ class TrainConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
     regularization: RegularizationConfig = field(default_factory=RegularizationConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -374,9 +339,9 @@ class TrainConfig:
             if value is None and known[name].default is dataclasses.MISSING:  # of a dict: none was given
                 continue
             value = str(value) if isinstance(value, Path) else value
-            if name == "normal" and isinstance(value, Number):
+            if name in ("normal", "head_widths") and isinstance(value, Number):
                 value = str(value)
-            if name in ("within", "normal", "grades") and isinstance(value, tuple | list):
+            if name in ("within", "normal", "grades", "head_widths") and isinstance(value, tuple | list):
                 value = ",".join(map(str, value))
             if wrong := fault(known[name], value, hints[name]):
                 faults.append(wrong)
@@ -400,6 +365,7 @@ class TrainConfig:
     def _conflicts(self) -> list[str]:
         """Options that exclude each other, and values no range can describe."""
         m, o, a, faults = self.model, self.optimization, self.augmentation, self.decision.conflicts()
+        faults += self.transfer.conflicts(m.freeze, m.pretrained)
         if self.run.budget is not None:
             try:
                 seconds(self.run.budget)
@@ -407,7 +373,7 @@ class TrainConfig:
                 faults.append(str(error).rstrip("."))
         if m.init is not None and m.pretrained:
             faults.append("--init draws weights that --pretrained would load: drop one")
-        if m.freeze in ("all", "lower") and m.pretrained is False:
+        if m.freeze in ("all", "lower", "recipe") and m.pretrained is False:
             faults.append(f"--freeze {m.freeze} needs the published weights that --no-pretrained refuses")
         if self.data.within is not None:
             try:

@@ -213,7 +213,10 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
         "class_weights": ("--class-weights", config.regularization.class_weights != "none"),
         "adversarial": ("--adversarial", config.augmentation.adversarial != "none"),
         "label_smoothing": ("--label-smoothing", bool(config.regularization.label_smoothing)),
-        "freeze": ("--freeze none or lower", config.model.freeze in ("none", "lower") and recipe.kind == "probe"),
+        "freeze": (
+            ", ".join(config.transfer.given()) or "--freeze none, lower or recipe",
+            bool(config.transfer.given()) or (config.model.freeze in MOVES and recipe.kind == "probe"),
+        ),
         "auto_fix": ("--auto-fix", config.run.auto_fix),
         "resize_mode": ("--resize-mode auto", config.data.resize_mode == "auto"),
     }
@@ -221,6 +224,10 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
         raise ConfigError(
             f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="omit it"
         )
+
+
+MOVES = ("none", "lower", "recipe")
+"""Values of --freeze under which layers of a pretrained network are trained."""
 
 
 @dataclass(frozen=True)

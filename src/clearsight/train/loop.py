@@ -30,10 +30,11 @@ from clearsight.models.network import frozen
 from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Task
 from clearsight.tasks.losses import Loss, one_hot_targets
+from clearsight.train.augmentation_config import AugmentationConfig
 from clearsight.train.batch_norm import freeze_bn, frozen_statistics
 from clearsight.train.checkpoint import Checkpoint
 from clearsight.train.class_weights import class_weights
-from clearsight.train.config import AugmentationConfig, TrainConfig
+from clearsight.train.config import TrainConfig
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer, Step, ignore
 from clearsight.train.optimisers import LINE_SEARCHES, build_optimiser
 from clearsight.train.regularisers import WeightAverage, l1_penalty, limit_gradient, limit_norms

@@ -22,6 +22,7 @@ def option(
     within: str | None = None,
     joined: bool = False,
     best_of: bool = False,
+    gain: bool = False,
     shares: bool = False,
 ) -> Any:
     """A dataclass field that is an option.
@@ -33,10 +34,12 @@ def option(
         within: the allowed range as an interval, such as "(0, 1]".
         joined: several choices may be joined by +.
         best_of: `best-of:` followed by several choices is allowed as well.
+        gain: a choice may be followed by a colon and a number above 0.
         shares: a dict from names of classes, which are kept as they are, to shares.
     """
     metadata = {
-        "help": help, "choices": choices, "within": within, "joined": joined, "best_of": best_of, "shares": shares,
+        "help": help, "choices": choices, "within": within, "joined": joined, "best_of": best_of, "gain": gain,
+        "shares": shares,
     }  # fmt: skip
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
@@ -78,6 +81,11 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
         elif f.metadata["best_of"] and value.startswith("best-of:"):
             words = value.removeprefix("best-of:").split(",")
         for word in words:
+            if f.metadata["gain"] and ":" in word:
+                word, _, number = word.partition(":")
+                if not _above_zero(number):
+                    faulty = f"{flag(f.name)} {word}:{number}: the gain {number!r}"
+                    return f"{faulty} must be a number above 0, as in {word}:0.1"
             if word not in choices:
                 return f"{flag(f.name)} {word!r} is not one of {', '.join(choices)}"
     if within and math.isinf(value):
@@ -85,6 +93,14 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
     if within and not _in_interval(value, within):
         return f"{flag(f.name)} {value} must " + _range_words(within)
     return None
+
+
+def _above_zero(text: str) -> bool:
+    """Whether a text is a finite number above 0."""
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
 
 
 def _range_words(interval: str) -> str:

@@ -15,12 +15,13 @@ from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
 from clearsight.models.execution import device_of
 from clearsight.models.gateway import PREFIX, check_arguments, default_img_size, timm_name
-from clearsight.models.network import headless
+from clearsight.models.network import headless, layer_name
 from clearsight.models.registry import check_model_args
 from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
 from clearsight.train.config import TrainConfig, seconds
+from clearsight.train.layer_features import feature_source
 
 SMALL = 48
 """Images whose median short side, or the --img-size that they are made smaller to, is below this many pixels are
@@ -123,6 +124,7 @@ def _only_for_networks(config: TrainConfig) -> dict[str, bool]:
         "--pretrained": model.pretrained is True,
         "--no-pretrained": model.pretrained is False,
         "--freeze": model.freeze != "auto",
+        **dict.fromkeys(config.transfer.given(), True),
     }
 
 
@@ -135,6 +137,9 @@ def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) ->
             found=f"{recipe.model}, which starts from published weights",
             fix="add --no-pretrained, or a smaller network such as --model resnet8",
         )
+    if recipe.kind == "probe" and config.transfer.freeze_to is not None:  # refused before a pixel is read
+        channels = len(weight_facts(recipe.model).mean)
+        layer_name(headless(recipe.model, channels, recipe.img_size, recipe.model_args), config.transfer.freeze_to)
     return recipe
 
 
@@ -154,10 +159,10 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
             f"--model-arg changes the shapes of {model.model}'s tensors, and its published weights fit no longer",
             fix="drop --pretrained, or those options",
         )
-    if model.freeze in ("all", "lower") and not pretrained:
+    if (asked := _for_pretrained(config)) and not pretrained:
         raise ConfigError(
-            f"--freeze {model.freeze} keeps weights of {model.model} as they are, and they would be random",
-            fix=f"drop --freeze, or use --model {DEFAULT_BACKBONE}",
+            f"{asked} keeps weights of {model.model} as they are, and they would be random",
+            fix=f"drop {asked.split()[0]}, or use --model {DEFAULT_BACKBONE}",
         )
     if pretrained:
         facts = weight_facts(model.model)
@@ -181,6 +186,12 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
     return Recipe("scratch", model.model, model_args, size, (Decision("network", model.model, why),))
 
 
+def _for_pretrained(config: TrainConfig) -> str:
+    """The options given that mean something for pretrained weights alone, as one writes them; "" for none."""
+    freeze = config.model.freeze
+    return ", ".join([f"--freeze {freeze}"] * (freeze in ("all", "lower", "recipe")) + config.transfer.given())
+
+
 def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
     """A classical model: the images' own size up to LARGEST, and cells that suit it."""
     name = config.model.model
@@ -189,15 +200,17 @@ def _classical(config: TrainConfig, scanned: Scan) -> Recipe:
         Decision("model", f"{name}: {DESCRIPTORS[descriptor]}, {CLASSIFIERS[name.partition('+')[2]]}", "asked for")
     ]
     if descriptor == "features":
-        size = config.data.img_size or weight_facts(DEFAULT_BACKBONE).img_size
-        return Recipe("classical", name, {}, size, tuple(decisions))
+        options = config.model.model_arg
+        usual = feature_source(options).img_size if options else weight_facts(DEFAULT_BACKBONE).img_size
+        return Recipe("classical", name, dict(options), config.data.img_size or usual, tuple(decisions))
     size = config.data.img_size or max(8, min(LARGEST, scanned.short_side))
-    cells = _cells(descriptor, size)
-    cells = {} if config.model.model_arg.get("local", "dense") != "dense" else {**cells, **config.model.model_arg}
+    own = config.model.model_arg
+    cells = {} if own.get("at") == "points" else _cells(descriptor, size, str(own.get("local", "sift")))
     if cells:
+        cells = {**cells, **own}
         words = ", ".join(CELL_WORDS.get(name, f"{name} {{}}").format(value) for name, value in cells.items())
         decisions.append(Decision("descriptor cells", words, f"suits images of {size} pixels; --model-arg sets them"))
-    return Recipe("classical", name, {**cells, **config.model.model_arg}, size, tuple(decisions))
+    return Recipe("classical", name, {**cells, **own}, size, tuple(decisions))
 
 
 CELL_WORDS = {"cell": "side {} pixels", "step": "one every {} pixels"}
@@ -207,14 +220,15 @@ LARGEST = 128
 """Side in pixels from which images are made smaller for descriptors, which gain little from more and cost much."""
 
 
-def _cells(descriptor: str, size: int) -> dict[str, Any]:
-    """Sides of a descriptor's cells for images of a size, where it has any."""
+def _cells(descriptor: str, size: int, local: str) -> dict[str, Any]:
+    """Sides of a descriptor's cells for images of a size, where it has any. local: kind of local descriptors; two cells
+    of HOG and LBP are as wide as four of SIFT and SURF.
+    """
     if descriptor == "hog":
         return {"cell": min(8, max(2, size // 9))}
     if descriptor in ("bow", "pyramid", "fisher"):
-        return (
-            {"cell": 4, "step": 4} if size >= 64 else {"cell": 3, "step": 2} if size >= 20 else {"cell": 1, "step": 1}
-        )
+        cell, step = (4, 4) if size >= 64 else (3, 2) if size >= 20 else (1, 1)
+        return {"cell": 2 * cell if local in ("hog", "lbp") else cell, "step": step}
     return {}
 
 
@@ -227,9 +241,9 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         small = False
     if config.model.pretrained is False or config.model.init is not None:
         small = True
-    if small and config.model.freeze in ("all", "lower"):
+    if small and (given := _for_pretrained(config)):
         raise ConfigError(
-            f"--freeze {config.model.freeze} needs pretrained weights, and these images are learned from scratch",
+            f"{given} needs pretrained weights, and these images are learned from scratch",
             found=found,
             fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "leave out --img-size",
         )

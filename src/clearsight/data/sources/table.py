@@ -37,6 +37,10 @@ _LABEL = (
 _ABOUT = ("split", "group")
 _INDEX = re.compile(r"(unnamed: ?\d+(_level_\d+)?|index|idx|row|no|nr|#|uuid|(.*[ _])?id|)")
 """Names of columns of numbers that say which row this is, not what is to be predicted."""
+
+SHOWN = 12
+"""Columns named at most in a note."""
+
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "": ""}
 
 
@@ -84,8 +88,20 @@ def read_frame(
     }
     source = Files(tuple(paths[i] for i in rows), root)
     taken = _columns_taken(frame, path_column, label_column, others, columns)
-    about = (*notes, *taken, *of_labels, *found_otherwise)
+    unused = [column for column in metadata if column.lower() not in (*_PATH, *_LABEL, *_ABOUT)]
+    about = (*notes, *taken, *_unused_words(unused), *of_labels, *found_otherwise)
     return Listing(name, source, given, stated.rows(rows), groups, about, metadata=metadata)
+
+
+def _unused_words(columns: list[str]) -> tuple[str, ...]:
+    """Which columns are neither image nor target, nor name a split or group."""
+    if not columns:
+        return ()
+    some = ", ".join(repr(column) for column in columns[:SHOWN]) + (", ..." if len(columns) > SHOWN else "")
+    return (
+        f"{count(len(columns), 'column')} of the table not used in training: {some}; "
+        "`evaluate --group-by COLUMN` scores by one",
+    )
 
 
 def _by_name(frame: pd.DataFrame, origin: str) -> dict[str, int]:

@@ -56,7 +56,7 @@ def collapsed_at_birth(case: Case) -> Verdict | None:
             "confidence": stats.confidence,
         },
         "draw the weights anew, with biases of zero",
-        case.initialisable,
+        case.initial_weights(),
     )
 
 
@@ -82,7 +82,7 @@ def one_class_collapse(case: Case) -> Verdict | None:
         fix, options = (
             "draw the weights anew with biases of zero, and lower the rate",
             {
-                **case.initialisable,
+                **case.initial_weights(),
                 "lr": case.slower(),
             },
         )

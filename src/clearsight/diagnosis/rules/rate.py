@@ -266,6 +266,7 @@ def too_slow(case: Case) -> Verdict | None:
         return None
     longest = float(case.ratios.max())
     faster = longest < 1e-3
+    adaptive = {} if faster else case.adaptive()
     return Verdict(
         "too-slow",
         "warning",
@@ -283,6 +284,10 @@ def too_slow(case: Case) -> Verdict | None:
             "end_loss": case.end_loss,
             "train_accuracy": case.train_accuracy,
         },
-        "raise the rate" if faster else "train longer",
-        {"lr": case.faster()} if faster else case.longer(),
+        "raise the rate"
+        if faster
+        else "use an optimiser with a rate for each weight, or train longer"
+        if adaptive
+        else "train longer",
+        {"lr": case.faster()} if faster else adaptive or case.longer(),
     )

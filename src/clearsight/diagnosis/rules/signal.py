@@ -13,6 +13,7 @@ import numpy as np
 
 from clearsight.diagnosis.case import Case, Verdict
 from clearsight.diagnosis.step_stats import StepStats
+from clearsight.models.zoo import model_names
 from clearsight.wording import percent
 
 PIXEL_SCALE = 5.0
@@ -46,6 +47,11 @@ UNITS = 8
 
 SATURATED = 0.5
 """Share of a layer's outputs on the flat ends from which the layer counts as saturated."""
+
+
+FAINT = 0.7
+"""Factor by which signals shrink from layer to layer, below which the initial weights are too small: 0.7 in 10 layers
+leaves 3 %; Xavier's rule before ReLU has it, He's keeps signals as they are."""
 
 
 def unnormalised_input(case: Case) -> Verdict | None:
@@ -113,7 +119,8 @@ def exploding_gradients(case: Case) -> Verdict | None:
         evidence["first_layers_over_last_layers"] = slope
     if len(spread) > 1:
         evidence["activation_std_first"], evidence["activation_std_last"] = float(spread[0]), float(spread[-1])
-    options = {**case.initialisable, **case.model_arg(norm=True)}
+    remedy = case.model_arg(norm=True)
+    options = {**case.initial_weights(same_layers=not remedy), **remedy}
     if not case.optimization.clip:
         options["clip"] = 1.0
     return Verdict(
@@ -123,7 +130,7 @@ def exploding_gradients(case: Case) -> Verdict | None:
         f"where an untrained network has a loss of {case.chance_loss:.3g}: the initial weights are too large, so "
         "that signals grow from layer to layer.",
         evidence,
-        "draw the initial weights by He's rule, normalise batches, and limit the gradient's norm",
+        "draw smaller initial weights, normalise batches, and limit the gradient's norm",
         options,
     )
 
@@ -142,11 +149,12 @@ def born_dead(case: Case) -> Verdict | None:
         return None
     if most < CUT and 0 < case.gradient_slope(case.step_stats[0]) < 1 / STEEP:
         return None
+    leaky = case.model_arg(activation="leaky_relu")
     return _dead(
         stayed,
         "They were so before the first update.",
         "draw the initial weights by He's rule, with biases of zero, or use leaky ReLU",
-        {**case.initialisable, **case.model_arg(activation="leaky_relu")},
+        {**case.initial_weights(), **leaky},
     )
 
 
@@ -206,6 +214,10 @@ def saturated_units(case: Case) -> Verdict | None:
     if typical.max() < SATURATED:
         return None
     worst = int(typical.argmax())
+    drawn = {"init": "xavier"} if case.model in model_names() else {}
+    if case.config.model.init == "xavier":  # which was not enough: units without a flat end, and the rule made for them
+        drawn = {"init": "he"}
+    remedy = case.model_arg(norm=True, **({"activation": "relu"} if drawn.get("init") == "he" else {}))
     return Verdict(
         "saturated-units",
         "fault",
@@ -217,7 +229,7 @@ def saturated_units(case: Case) -> Verdict | None:
             "saturated_layers": float((typical >= SATURATED).sum()),
         },
         "draw the initial weights by Xavier's rule, normalise batches, or use ReLU",
-        {**({"init": "xavier"} if case.initialisable else {}), **case.model_arg(norm=True)},
+        {**drawn, **remedy},
     )
 
 
@@ -230,6 +242,9 @@ def vanishing_gradients(case: Case) -> Verdict | None:
     if len(slopes) < 2 or not (typical := float(np.median(slopes))) < 1 / STEEP:
         return None
     stats = case.step_stats[0]
+    remedy = case.model_arg(activation="relu", norm=True, residual=True)
+    faint = case.growth < FAINT  # the signals fade on their way forwards too: the initial weights are too small
+    drawn = case.initial_weights(same_layers=not remedy) if faint else {}
     return Verdict(
         "vanishing-gradients",
         "fault",
@@ -242,6 +257,7 @@ def vanishing_gradients(case: Case) -> Verdict | None:
             "gradient_norm_last_layer": float(stats.gradient[-1]),
             "layers": float(len(stats.gradient)),
         },
-        "use ReLU for sigmoid or tanh, batch normalisation, shortcuts around blocks, or fewer layers",
-        case.model_arg(activation="relu", norm=True, residual=True) or {"model": "resnet8"},
+        "use ReLU for sigmoid or tanh, batch normalisation, shortcuts around blocks, or fewer layers"
+        + (", and larger initial weights" if drawn else ""),
+        {**drawn, **remedy} or {"model": "resnet8"},
     )

@@ -16,13 +16,14 @@ from clearsight.calibration.temperature import fit_temperature
 from clearsight.data.loader import batches
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, Classical
-from clearsight.models.network import Probe
+from clearsight.models.network import Backbone, LayerProbe, Probe
 from clearsight.models.zoo import DEFAULT_BACKBONE
 from clearsight.train.classifiers import ONE_CORE, Made, Setting, fit_classifier, settings_of
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import extract, outputs
 from clearsight.train.head_search import Candidate, Targets
+from clearsight.train.layer_features import feature_source
 from clearsight.train.strategies.probe import new_probe
 from clearsight.wording import percent
 
@@ -94,13 +95,20 @@ def classical(context: TrainContext) -> TrainResult:
 
 def _described(
     context: TrainContext, descriptor: str, rows: NDArray[np.int64]
-) -> tuple[Classical | Probe, NDArray[np.float32]]:
+) -> tuple[Classical | Probe | LayerProbe, NDArray[np.float32]]:
     """The network without its head, and the descriptors (len(rows), D) of some images, memory-mapped."""
     data, stage = context.data, context.console.stage
+    options = context.recipe.model_args
+    if descriptor == "features" and options:
+        source = feature_source(options)
+        of_layer = source.probe(data.form)
+        about = f"layer {source.layer}"
+        core = Backbone(of_layer)
+        parts = outputs(core, about, data.pixels, rows, device=context.device, progress=stage("features"))
+        return of_layer, parts[0]
     if descriptor == "features":
         probe = new_probe(replace(context.recipe, model=DEFAULT_BACKBONE))
         return probe, extract(probe, data.pixels, rows, device=context.device, progress=stage("features"))[-1]
-    options = context.recipe.model_args
     network = Classical({"kind": "classical", "name": context.recipe.model, "options": options})
     seed = context.config.run.seed
     chosen = np.sort(np.random.default_rng(seed).permutation(data.split.train)[:SEEN])

@@ -11,9 +11,10 @@ networks say little of them.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +23,13 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.metrics import softmax
-from clearsight.models.backbone_split import Upper, cut
+from clearsight.models.backbone_split import Upper, cut, up_to
 from clearsight.models.network import AS_IT_IS, Ensemble, Probe
 from clearsight.train.config import TrainConfig
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.features import Stacked, outputs
 from clearsight.train.head_search import choose_head, fit_softmax
+from clearsight.train.hidden_head import fit_hidden
 from clearsight.train.loop import Examples, Trained
 from clearsight.train.strategies.probe import MIRRORED, Frozen, say_idle
 from clearsight.wording import percent
@@ -94,7 +96,7 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     def new(fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
         probe = copy.deepcopy(frozen.probe)
         upper = cut(probe, at)[1]
-        spec, head = _softmax_head(context, frozen, parts, fit)
+        spec, head = _starting_head(context, frozen, parts, fit)
         upper.chosen, upper.head = [i - place for i in parts], head
         rates = [{"params": [p for p in upper.parameters() if p.requires_grad], "lr": context.rate(fine_tuning=True)}]
         return probe, upper, spec, rates
@@ -132,10 +134,8 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
         probe.set_head(spec, upper.head, parts)
         members.append(probe.eval())
         validation_indices.append(val_rows)
-        size = config.optimization.batch_size
         rows = frozen.positions(np.concatenate([val_rows, unseen]))
-        of_views = [context.logits(upper, rows + k * n, size, seen.pixels) for k in range(answering)]
-        found = np.mean(of_views, axis=0)  # of the mean features: the head is linear
+        found = _logits(context, upper, [rows + k * n for k in range(answering)], config, seen.pixels)
         logits.append(found[: len(val_rows)])
         of_unseen.append(found[len(val_rows) :])
     context.note(
@@ -150,22 +150,49 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
 
 
 def train_all(context: TrainContext, frozen: Frozen) -> TrainResult | None:
-    """Train every layer, deeper ones at smaller rates; None where the budget allows no epoch."""
+    """Train every layer, or those above --freeze-to, deeper ones at smaller rates; None where the budget allows no
+    epoch.
+    """
     title, split = "fine-tuning", context.data.split
     probe = copy.deepcopy(frozen.probe)
     probe.set_views(AS_IT_IS)
     parts = list(frozen.result.chosen.parts)
-    spec, head = _softmax_head(context, frozen, parts, split.train)
+    spec, head = _starting_head(context, frozen, parts, split.train)
     probe.set_head(spec, head, parts)
     config = context.resolved(probe, batch=32, fine_tuning=True, shape=context.data.pixels.array.shape[1:])
-    groups = layer_groups(probe, context.rate(fine_tuning=True))
-    plan = _plan(context, probe, config, groups, title, context.examples, MOST_EPOCHS, folds=1)
-    if plan is None:
-        return None
-    config = config.with_options(epochs=plan.epochs)
-    trained = context.train(probe, config, groups, title, replace(context.examples, val=context.validation_halves[0]))
+    with _kept_fixed(context, probe):
+        groups = layer_groups(probe, context.rate(fine_tuning=True))
+        plan = _plan(context, probe, config, groups, title, context.examples, MOST_EPOCHS, folds=1)
+        if plan is None:
+            return None
+        config = config.with_options(epochs=plan.epochs)
+        examples = replace(context.examples, val=context.validation_halves[0])
+        trained = context.train(probe, config, groups, title, examples)
     logits = context.logits(probe, split.val, config.optimization.batch_size)
     return _result(context, frozen, probe, split.val, logits, trained, config)
+
+
+@contextlib.contextmanager
+def _kept_fixed(context: TrainContext, probe: Probe) -> Iterator[None]:
+    """Inside the block the layers up to --freeze-to, if that is given, take no gradient; noted."""
+    layer = context.config.transfer.freeze_to
+    if layer is None:
+        yield
+        return
+    channels, (height, width) = probe.input.channels, context.data.pixels.array.shape[2:]
+    fixed = set(up_to(probe.backbone, layer, (channels, height, width)))
+    own = dict(probe.backbone.named_parameters())
+    words = (
+        f"--freeze-to; {len(fixed)} tensors of the network are fixed, {len(own) - len(fixed)} and the head's trained"
+    )
+    context.note("frozen", f"up to {layer}", words)
+    for name in fixed:
+        own[name].requires_grad_(False)
+    try:
+        yield
+    finally:
+        for name in fixed:
+            own[name].requires_grad_(True)
 
 
 def _plan(
@@ -266,15 +293,36 @@ def _jointly(
     )  # fmt: skip
 
 
-def _softmax_head(
+def _logits(
+    context: TrainContext,
+    upper: Upper,
+    rows_of_views: Sequence[NDArray[np.int64]],
+    config: TrainConfig,
+    pixels: NDArray[Any],
+) -> NDArray[np.float64]:
+    """What the head makes of features averaged over views: logits (R, K). rows_of_views: of the same images, each."""
+    size = config.optimization.batch_size
+    if isinstance(upper.head, torch.nn.Linear):  # of mean features: the mean of the logits
+        return np.asarray(np.mean([context.logits(upper, rows, size, pixels) for rows in rows_of_views], axis=0))
+    inner = upper.without_head.eval()
+    features = np.mean([context.logits(inner, rows, size, pixels) for rows in rows_of_views], axis=0)
+    with torch.inference_mode():
+        return np.asarray(upper.head(torch.from_numpy(features).float()).double())
+
+
+def _starting_head(
     context: TrainContext, frozen: Frozen, parts: list[int], fit: NDArray[np.int64]
 ) -> tuple[dict[str, Any], torch.nn.Module]:
-    """A softmax head on some parts of the features of some images: where training layers starts from."""
+    """A head on some parts of the features of some images, softmax or with the hidden layers asked for: where training
+    layers starts from.
+    """
+    features, rows, targets = [frozen.parts[i] for i in parts], frozen.positions(fit), frozen.targets(context)
+    if widths := context.config.transfer.widths:
+        strength = frozen.result.chosen.setting["L2"]
+        return fit_hidden(features, rows, targets, widths, strength, context.config.run.seed)
     softmaxes = [c for c in frozen.result.candidates if c.head == "softmax"]
     best = min(softmaxes, key=lambda c: (c.features != frozen.result.chosen.features, c.log_loss))
-    return fit_softmax(
-        [frozen.parts[i] for i in parts], frozen.positions(fit), frozen.targets(context), best.setting["L2"]
-    )
+    return fit_softmax(features, rows, targets, best.setting["L2"])
 
 
 def _place_of_cut(context: TrainContext, frozen: Frozen) -> int:
@@ -298,7 +346,9 @@ def _place_of_cut(context: TrainContext, frozen: Frozen) -> int:
 
 
 def layer_groups(probe: Probe, rate: float, decay: float = LAYER_DECAY) -> list[dict[str, Any]]:
-    """Parameter groups from the input to the head: each stage learns `decay` times as fast as the next deeper one."""
+    """Parameter groups from the input to the head: each stage learns `decay` times as fast as the next deeper one. What
+    takes no gradient is in none.
+    """
     stages: list[list[torch.nn.Parameter]] = [[]]
     remaining = list(probe.taps)
     in_block = False
@@ -311,5 +361,5 @@ def layer_groups(probe: Probe, rate: float, decay: float = LAYER_DECAY) -> list[
         in_block = mine
         stages[-1].append(parameter)
     stages.append(list(probe.head.parameters()))
-    filled = [stage for stage in stages if stage]
+    filled = [trained for stage in stages if (trained := [p for p in stage if p.requires_grad])]
     return [{"params": stage, "lr": rate * decay ** (len(filled) - 1 - k)} for k, stage in enumerate(filled)]

@@ -93,6 +93,8 @@ def train_one_class(context: TrainContext) -> TrainResult:
     scores = score_of(torch.from_numpy((away[validation_indices] - level) / spread)).double().numpy()
     normal = kept[validation_indices]
     fitted = task.calibrated(scores[normal], np.zeros((int(normal.sum()), 1), np.float32))
+    if (groups := context.data.dataset.groups) is not None:
+        fitted = fitted.with_group_scores(scores[normal], groups[rows[validation_indices[normal]]])
     _say(context, method, trunk, fitted, int((~normal).sum()))
     found = _label_issues(context, rows[validation_indices[~normal]], fitted.decode(scores[~normal])[:, 0])
     result = trunk.trained
