@@ -155,7 +155,7 @@ def attack(
     for epsilon in chosen:  # before the first is paid for
         gradient.check(epsilon, norm)
     at_least(1, steps=steps, batch_size=batch)
-    state = _State.of(predictor, images, labels, names, target)
+    state = _before(predictor, images, labels, names, target)
     x, network = state.pixels, predictor.differentiable
     goal = state.truth if target is None else torch.full_like(state.truth, target)
     advance = console.stage("attacking", "images")
@@ -197,42 +197,35 @@ class _State:
     reached: NDArray[np.bool_]
     examples: list[Example] = field(default_factory=list)
 
-    @classmethod
-    def of(
-        cls,
-        predictor: Predictor,
-        images: Images,
-        labels: NDArray[np.integer],
-        names: Sequence[str] | None,
-        target: int | None,
-    ) -> _State:
-        """Before any attack; ConfigError where there is no image to attack."""
-        inputs = predictor.inputs(images)
-        x = torch.from_numpy(np.concatenate(list(predictor.pixels(inputs))))
-        truth = torch.from_numpy(np.asarray(labels, np.int64))
-        called = list(inputs.names if names is None else names)
-        if target is not None:
-            kept = truth != target
-            x, truth, called = x[kept], truth[kept], [n for n, k in zip(called, kept.tolist(), strict=True) if k]
-        if not len(x):
-            raise ConfigError("there are no images to attack", found="only images of the target's class")
-        probabilities = predictor.predict_proba(x.numpy())
-        predicted = probabilities.argmax(1)
-        reached = predicted == target  # of no image where there is no target
-        return cls(predictor, called, target, x, truth, probabilities, predicted == truth.numpy(), reached)
-
     def withstood(self) -> NDArray[np.intp]:
-        """Rows of images that no attack has succeeded on."""
+        """Which images no attack has succeeded on.
+
+        Returns:
+            Their rows.
+        """
         return np.flatnonzero(self.right if self.target is None else ~self.reached)
 
     def point(self, epsilon: float) -> Point:
-        """The shares that the attacks up to an epsilon leave."""
+        """What the attacks so far leave.
+
+        Args:
+            epsilon: the epsilon of the last attack.
+
+        Returns:
+            The point of the curve.
+        """
         share = None if self.target is None else float(self.reached.mean())
         interval = wilson_interval(int(self.right.sum()), len(self.right))
         return Point(epsilon, float(self.right.mean()), interval, share)
 
     def note(self, rows: NDArray[np.intp], moved: torch.Tensor, epsilon: float) -> None:
-        """Ask the predictor what attacked images of these rows are, and keep the first examples."""
+        """Ask the predictor what attacked images are, and keep the first examples.
+
+        Args:
+            rows: their rows.
+            moved: the attacked images, as the network takes them.
+            epsilon: the epsilon of the attack.
+        """
         after = self.predictor.predict_proba(moved.numpy())
         for place, row in enumerate(rows):
             predicted = int(after[place].argmax())
@@ -242,6 +235,29 @@ class _State:
                 self.examples.append(_example(self.predictor, self.names[row], epsilon, *pair))
             self.right[row] &= not turned
             self.reached[row] |= self.target is not None and predicted == self.target
+
+
+def _before(
+    predictor: Predictor,
+    images: Images,
+    labels: NDArray[np.integer],
+    names: Sequence[str] | None,
+    target: int | None,
+) -> _State:
+    """Before any attack; ConfigError where there is no image to attack."""
+    inputs = predictor.inputs(images)
+    x = torch.from_numpy(np.concatenate(list(predictor.pixels(inputs))))
+    truth = torch.from_numpy(np.asarray(labels, np.int64))
+    called = list(inputs.names if names is None else names)
+    if target is not None:
+        kept = truth != target
+        x, truth, called = x[kept], truth[kept], [n for n, k in zip(called, kept.tolist(), strict=True) if k]
+    if not len(x):
+        raise ConfigError("there are no images to attack", found="only images of the target's class")
+    probabilities = predictor.predict_proba(x.numpy())
+    predicted = probabilities.argmax(1)
+    reached = predicted == target  # of no image where there is no target
+    return _State(predictor, called, target, x, truth, probabilities, predicted == truth.numpy(), reached)
 
 
 Answered = tuple[NDArray[np.float64], torch.Tensor]
