@@ -136,13 +136,8 @@ def export(
     given = predictor_of(model)
     predictor = Predictor(given.bundle, engine="torch")  # float32 as it was trained, whatever engine was asked for
     bundle = predictor.bundle
-    task = bundle.task
-    if quantize and task.int8_measure is None:
-        raise ConfigError(
-            f"--quantize int8 is not for models of the task {task.name}",
-            found="no measure of what it costs on validation images",
-            fix="leave --quantize out",
-        )
+    if quantize:
+        _check_quantisable(bundle.task)
     fixed = fixed_size or not chosen.resizes
     module = deployed(bundle, fixed)
     card = export_card(bundle)
@@ -160,23 +155,13 @@ def export(
             with frozen(module):
                 size = bundle.geometry.height, bundle.geometry.width
                 chosen.write(module, example(bundle.form, *size), card, written)
-            exported = Exported(written)
-            parity = None if held is None else _compare(task, predictor, exported, held, console)
-            own = None if held is None or fixed else _compare_own_size(task, predictor, exported, held)
-            for found in (parity, own):
-                _must_hold(found, format)
+            parity, own = _agreement(predictor, Exported(written), held, fixed, format, console)
             report = None
             if own_images is not None:
-                small = Path(folder) / "int8" / file.name
-                small.parent.mkdir()
-                number = quantise(written, small, own_images.train, console)
-                report = evaluate(task, written, small, own_images, number, console)
-                written = small
+                written, report = _quantised(bundle.task, written, own_images, console)
             for part in (".bin", ".xml") if chosen.suffix == ".xml" else (chosen.suffix,):
                 written.with_suffix(part).replace(file.with_suffix(part))
-        for name, content in (("card.json", to_json(card).encode()), ("run.py", runner())):
-            with whole_file(file.parent / name) as stream:
-                stream.write(content)
+        _write_beside(file, card)
     shape = ("N", bundle.form.channels, *(size if fixed else ("height", "width")))
     return Export(file, format, weight(file), shape, card, parity, own, report)
 
@@ -188,6 +173,15 @@ def _check_options(format: str, quantize: str | None, images: int) -> None:
         require_int8(format)
     if images < 1:
         raise ConfigError(f"--images {images} must be 1 or more")
+
+
+def _check_quantisable(task: Task) -> None:
+    if task.int8_measure is None:
+        raise ConfigError(
+            f"--quantize int8 is not for models of the task {task.name}",
+            found="no measure of what it costs on validation images",
+            fix="leave --quantize out",
+        )
 
 
 def export_card(bundle: Bundle) -> dict[str, Any]:
@@ -244,6 +238,12 @@ def _check_beside(file: Path, card: dict[str, Any]) -> None:
             )
 
 
+def _write_beside(file: Path, card: dict[str, Any]) -> None:
+    for name, content in (("card.json", to_json(card).encode()), ("run.py", runner())):
+        with whole_file(file.parent / name) as stream:
+            stream.write(content)
+
+
 def _real_images(model: ModelSource, data: Any, images: int, data_dir: str | None, console: Console) -> HeldOut | None:
     """Images to compare on; None, with a message, if the images of the run are missing or changed and no others are
     named.
@@ -267,6 +267,30 @@ def _calibration(model: ModelSource, console: Console, data_dir: str | None) -> 
             found=error.found or error.happened,
             fix="restore them where they were, or leave --quantize out",
         ) from error
+
+
+def _agreement(
+    predictor: Predictor, exported: Exported, held: HeldOut | None, fixed: bool, format: str, console: Console
+) -> tuple[Parity | None, Parity | None]:
+    """How near file and model are, on images at working size and on images that the file scales; ExportError where they
+    are not near enough.
+    """
+    if held is None:
+        return None, None
+    task = predictor.bundle.task
+    parity = _compare(task, predictor, exported, held, console)
+    own = None if fixed else _compare_own_size(task, predictor, exported, held)
+    for found in (parity, own):
+        _must_hold(found, format)
+    return parity, own
+
+
+def _quantised(task: Task, written: Path, images: Development, console: Console) -> tuple[Path, Quantised]:
+    """The file as int8, in a folder beside it, and what that costs and gains."""
+    small = written.parent / "int8" / written.name
+    small.parent.mkdir()
+    number = quantise(written, small, images.train, console)
+    return small, evaluate(task, written, small, images, number, console)
 
 
 def _compare(task: Task, predictor: Predictor, exported: Exported, held: HeldOut, console: Console) -> Parity | None:

@@ -6,7 +6,7 @@ read -> scan -> plan -> prepare -> transfer from a pretrained network | from scr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
@@ -118,18 +118,11 @@ def fit(
     trials = Trials(dataset, scanned, config, test_fraction, device, console)
     recipe, geometry, why_so = trials.geometry(recipe)
     decisions = [*recipe.decisions, *(Decision(*note) for note in dataset.task.notes(dataset, config)), *why_so]
-    for decision in decisions:
-        console.say(f"{decision.what}: {decision.choice} ({decision.why})")
+    _say(console, decisions)
     prepared, left_out = trials.prepared(geometry, console)
-    if test_fraction is not None and not len(prepared.split.test):
-        raise DataError(
-            "every test image is also a training or validation image",
-            found=prepared.split.rule.rpartition("; ")[2],
-            expected="test images that were not used in training",
-            fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
-        )
-    for decision in left_out:
-        console.say(f"{decision.what}: {decision.choice} ({decision.why})")
+    if test_fraction is not None:
+        _check_test(prepared)
+    _say(console, left_out)
     for finding in prepared.audit.findings:
         if finding.severity == "warning" or finding.code == "source":
             console.say(f"data: {finding.message}" + (f" -> {finding.fix}" if finding.fix else ""))
@@ -168,6 +161,21 @@ def fit(
         training=result.training,
         label_issues=label_issues,
     )
+
+
+def _say(console: Console, decisions: Sequence[Decision]) -> None:
+    for decision in decisions:
+        console.say(f"{decision.what}: {decision.choice} ({decision.why})")
+
+
+def _check_test(prepared: Prepared) -> None:
+    if not len(prepared.split.test):
+        raise DataError(
+            "every test image is also a training or validation image",
+            found=prepared.split.rule.rpartition("; ")[2],
+            expected="test images that were not used in training",
+            fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
+        )
 
 
 def _bundle(result: TrainResult, prepared: Prepared, geometry: Geometry, scanned: Scan) -> Bundle:

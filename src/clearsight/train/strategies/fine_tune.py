@@ -62,50 +62,17 @@ class _Plan:
 
 def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     """Train the blocks above the cut on cached outputs of those below; None where the budget allows no epoch."""
-    data, split, title = context.data, context.data.split, "training the upper blocks"
+    split, title = context.data.split, "training the upper blocks"
     left = context.left("the upper blocks")
     if left == 0 and context.config.optimization.epochs is None:  # their inputs would cost time for nothing
         context.note(title, "left out", context.used_up(left))
         return None
-    place = _place_of_cut(context, frozen)
-    at = frozen.probe.taps[place]
-    views, answering = _training_views(context, frozen), len(frozen.probe.views)
-    lower, _ = cut(frozen.probe, at)
-    maps = [
-        outputs(
-            lower, f"maps at {at}", data.pixels, frozen.rows, device=context.device, view=view,
-            progress=context.console.stage(f"lower blocks, {view}"),
-        )[0]
-        for view in views
-    ]  # fmt: skip
-    parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(frozen.probe.taps)]
-    n, every = len(frozen.rows), context.examples
-    soft = None if every.targets is None else np.tile(every.targets[frozen.rows], (len(views), 1))
-
-    def examples(fit: NDArray[np.int64], val_rows: NDArray[np.int64]) -> Examples:
-        return Examples(
-            pixels=Stacked(maps),  # type: ignore[arg-type]
-            labels=np.tile(every.labels[frozen.rows], len(views)),
-            weights=np.tile(every.weights[frozen.rows], len(views)),
-            train=np.concatenate([frozen.positions(fit) + k * n for k in range(len(views))]),
-            val=frozen.positions(val_rows),
-            task=context.task,
-            targets=soft,
-        )
-
-    def new(fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
-        probe = copy.deepcopy(frozen.probe)
-        upper = cut(probe, at)[1]
-        spec, head = _starting_head(context, frozen, parts, fit)
-        upper.chosen, upper.head = [i - place for i in parts], head
-        rates = [{"params": [p for p in upper.parameters() if p.requires_grad], "lr": context.rate(fine_tuning=True)}]
-        return probe, upper, spec, rates
-
-    _, upper, _, groups = new(split.train)
-    config = context.resolved(upper, batch=32, fine_tuning=True, shape=maps[0].shape[1:])
+    maps = _Maps.of(context, frozen)
+    _, upper, _, groups = maps.new(split.train)
+    config = context.resolved(upper, batch=32, fine_tuning=True, shape=maps.of_views[0].shape[1:])
     config = config.with_options(augment="none", mixup=0.0, cutmix=0.0)  # these are maps, not images
     folds = split.folds if split.carved_validation else split.folds[:1]
-    first = examples(split.train, split.val)
+    first = maps.examples(split.train, split.val)
     enough = max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / config.optimization.steps_per_epoch(len(first.train))))
     plan = _plan(context, upper, config, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
     if plan is None:
@@ -113,40 +80,125 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     why = "the upper blocks are trained on what the lower ones make of images and of their mirror images, once"
     say_idle(context, why, ("augment", "mixup", "cutmix"))
     config = config.with_options(epochs=plan.epochs)
-    unwatched = replace(context, watch=None)  # the doctor knows pixels and whole networks
     unseen = context.validation_halves[1]
     if plan.folds > 1 and len(unseen) == len(split.val):  # the other folds learn from what is left of it
         unseen = split.val[::2]
-    members, validation_indices, logits, runs, of_unseen = [], [], [], [], []
-    for number, (fit, val_rows) in enumerate(folds[: plan.folds]):
-        if number and plan.left is not None:
-            left = context.left(f"fold {number + 1} of {title}") or 0.0
-            each = (plan.left - left) / number
-            if left < each:
-                words = f"each takes {each:.0f} s, more than was expected, and {left:.0f} s of the budget are left"
-                context.note("folds", f"{number} of {plan.folds}", words)
-                break
-        fit = np.setdiff1d(fit, unseen)
-        probe, upper, spec, groups = new(fit)
+    found = []
+    for number in range(plan.folds):
+        if number and not _affordable(context, plan, number, title):
+            break
         of = f", fold {number + 1} of {plan.folds}" if plan.folds > 1 else ""
-        seen = examples(fit, np.setdiff1d(val_rows, unseen) if len(unseen) < len(val_rows) else val_rows)
-        runs.append(unwatched.train(upper, config, groups, title + of, seen, fold=number + 1))
-        probe.set_head(spec, upper.head, parts)
-        members.append(probe.eval())
-        validation_indices.append(val_rows)
-        rows = frozen.positions(np.concatenate([val_rows, unseen]))
-        found = _logits(context, upper, [rows + k * n for k in range(answering)], config, seen.pixels)
-        logits.append(found[: len(val_rows)])
-        of_unseen.append(found[len(val_rows) :])
+        found.append(maps.train(folds[number], number, config, title + of, unseen))
     context.note(
         "frozen",
-        f"up to {at}",
-        f"depth {place + 1} of {len(frozen.probe.taps)}: features from this depth on score best alone",
+        f"up to {maps.at}",
+        f"depth {maps.place + 1} of {len(frozen.probe.taps)}: features from this depth on score best alone",
     )
-    fitted = _result(
-        context, frozen, members[0], np.concatenate(validation_indices), np.concatenate(logits), runs[0], config
-    )
-    return _jointly(context, fitted, members, unseen, of_unseen) if len(members) > 1 else fitted
+    validation_indices, logits = np.concatenate([f.rows for f in found]), np.concatenate([f.logits for f in found])
+    fitted = _result(context, frozen, found[0].network, validation_indices, logits, found[0].trained, config)
+    if len(found) == 1:
+        return fitted
+    return _jointly(context, fitted, [f.network for f in found], unseen, [f.of_unseen for f in found])
+
+
+def _affordable(context: TrainContext, plan: _Plan, number: int, title: str) -> bool:
+    """Whether what is left of the budget is enough for one more fold, after `number` of them; a note where not."""
+    if plan.left is None:
+        return True
+    left = context.left(f"fold {number + 1} of {title}") or 0.0
+    each = (plan.left - left) / number
+    if left < each:
+        words = f"each takes {each:.0f} s, more than was expected, and {left:.0f} s of the budget are left"
+        context.note("folds", f"{number} of {plan.folds}", words)
+    return left >= each
+
+
+@dataclass(frozen=True)
+class _OfFold:
+    """The network of a fold, the images it is validated on, and its logits of them and of those that no fold
+    has seen.
+    """
+
+    network: Probe
+    trained: Trained
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    of_unseen: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """What the blocks below the cut make of every image in every view, which the blocks above it are trained on.
+
+    place, at: number and name of the tap behind which training begins. parts: of the features, those from there on that
+    the head sees.
+    """
+
+    context: TrainContext
+    frozen: Frozen
+    place: int
+    at: str
+    parts: list[int]
+    of_views: list[NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, context: TrainContext, frozen: Frozen) -> _Maps:
+        place = _place_of_cut(context, frozen)
+        at = frozen.probe.taps[place]
+        lower, _ = cut(frozen.probe, at)
+        maps = [
+            outputs(
+                lower, f"maps at {at}", context.data.pixels, frozen.rows, device=context.device, view=view,
+                progress=context.console.stage(f"lower blocks, {view}"),
+            )[0]
+            for view in _training_views(context, frozen)
+        ]  # fmt: skip
+        parts = [i for i in frozen.result.chosen.parts if i >= place] or [len(frozen.probe.taps)]
+        return cls(context, frozen, place, at, parts, maps)
+
+    def examples(self, fit: NDArray[np.int64], val_rows: NDArray[np.int64]) -> Examples:
+        """The maps of all views of some images to learn from, and of others as they are to validate on."""
+        frozen, every, views, n = self.frozen, self.context.examples, len(self.of_views), len(self.frozen.rows)
+        return Examples(
+            pixels=Stacked(self.of_views),  # type: ignore[arg-type]
+            labels=np.tile(every.labels[frozen.rows], views),
+            weights=np.tile(every.weights[frozen.rows], views),
+            train=np.concatenate([frozen.positions(fit) + k * n for k in range(views)]),
+            val=frozen.positions(val_rows),
+            task=self.context.task,
+            targets=None if every.targets is None else np.tile(every.targets[frozen.rows], (views, 1)),
+        )
+
+    def new(self, fit: NDArray[np.int64]) -> tuple[Probe, Upper, dict[str, Any], list[dict[str, Any]]]:
+        """A copy of the pretrained network, its upper blocks with the head they begin from, that head's spec, and the
+        parameters to train.
+        """
+        probe = copy.deepcopy(self.frozen.probe)
+        upper = cut(probe, self.at)[1]
+        spec, head = _starting_head(self.context, self.frozen, self.parts, fit)
+        upper.chosen, upper.head = [i - self.place for i in self.parts], head
+        parameters = [p for p in upper.parameters() if p.requires_grad]
+        return probe, upper, spec, [{"params": parameters, "lr": self.context.rate(fine_tuning=True)}]
+
+    def train(
+        self,
+        fold: tuple[NDArray[np.int64], NDArray[np.int64]],
+        number: int,
+        config: TrainConfig,
+        title: str,
+        unseen: NDArray[np.int64],
+    ) -> _OfFold:
+        """Train the upper blocks on a fold, but for the images that no fold may see."""
+        fit, val_rows = np.setdiff1d(fold[0], unseen), fold[1]
+        probe, upper, spec, groups = self.new(fit)
+        seen = self.examples(fit, np.setdiff1d(val_rows, unseen) if len(unseen) < len(val_rows) else val_rows)
+        unwatched = replace(self.context, watch=None)  # the doctor knows pixels and whole networks
+        trained = unwatched.train(upper, config, groups, title, seen, fold=number + 1)
+        probe.set_head(spec, upper.head, self.parts)
+        rows = self.frozen.positions(np.concatenate([val_rows, unseen]))
+        of_views = [rows + k * len(self.frozen.rows) for k in range(len(self.frozen.probe.views))]
+        found = _logits(self.context, upper, of_views, config, seen.pixels)
+        return _OfFold(probe.eval(), trained, val_rows, found[: len(val_rows)], found[len(val_rows) :])
 
 
 def train_all(context: TrainContext, frozen: Frozen) -> TrainResult | None:
