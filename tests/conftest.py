@@ -38,6 +38,8 @@ from clearsight.predictor import Predictor
 from clearsight.runs.load import load_predictor
 from clearsight.tasks import Multilabel, Regression, read
 
+sys.modules["openvino_telemetry"] = None  # as `openvino_without_telemetry`, for tests that import OpenVINO themselves
+
 TASKS = {
     "labels": Multilabel.unfitted(("cat", "dog", "fox")),
     "numbers": Regression(
