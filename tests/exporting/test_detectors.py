@@ -28,9 +28,9 @@ def crops(count, seed):
 
 
 @pytest.fixture(scope="module")
-def detectors(tmp_path_factory):
-    """A function that gives the run of a method, trained once."""
-    made, labels = {}, np.array(["barred", "whole", "whole", "whole", "whole"] * 12)
+def detectors(tmp_path_factory, detector_run, reopened):
+    """A function that gives the run of a method, trained once: of PaDiM on plates, of others on parts of the wall."""
+    made, labels = {"padim": reopened(detector_run)}, np.array(["barred", "whole", "whole", "whole", "whole"] * 12)
 
     def run(method):
         if method not in made:
@@ -51,8 +51,9 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("method", "format"), PAIRS)
-def test_a_file_gives_the_detector_s_answers(detectors, method, format, tmp_path):
-    predictor, images = detectors(method).predictor, crops(20, 1)[:, None]
+def test_a_file_gives_the_detector_s_answers(detectors, plates, method, format, tmp_path):
+    of_plates = np.concatenate([plates(16, 1), plates(4, 2, spotted=True)])
+    predictor, images = detectors(method).predictor, (of_plates if method == "padim" else crops(20, 1))[:, None]
     written = cs.export(predictor, format=format, out=tmp_path / f"m{SUFFIX[format]}", fixed_size=True)
     exported = Exported(written.path)
     assert exported.card["outputs"] == ["probabilities", "p_values", "scores"]

@@ -369,7 +369,7 @@ def test_early_stopping_is_reported_in_epochs():
     assert stop.choice == f"after epoch {fitted.history[-1].epoch}"
 
 
-def test_rates_are_looked_for_where_the_optimiser_has_them(monkeypatch):
+def test_rates_are_looked_for_where_the_optimiser_has_them(few_digits, monkeypatch):
     asked = []
 
     def found(step, *, low, high):
@@ -378,9 +378,8 @@ def test_rates_are_looked_for_where_the_optimiser_has_them(monkeypatch):
 
     monkeypatch.setattr("clearsight.train.context.range_test", found)
     for opt in ("adamw", "lars", "gd"):
-        fitted = fit(
-            read("digits"), TrainConfig.from_options(model="mlp", opt=opt, lr_find=True, epochs=1, batch_size=512)
-        )
+        options = {"model": "mlp", "opt": opt, "lr_find": True, "epochs": 1, "batch_size": 128}
+        fitted = fit(read(few_digits), TrainConfig.from_options(**options))
         assert next(d for d in fitted.decisions if d.what == "learning rate").choice == "3"
     assert {(round(low * 1e6), round(high)) for low, high in asked} == {(1, 1), (1000, 1000), (200, 200)}
 
