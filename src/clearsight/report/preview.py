@@ -14,7 +14,8 @@ from clearsight.data.loader import to_float
 from clearsight.data.mix import mix
 from clearsight.data.prepare import Prepared
 from clearsight.report.components.pictures import Picture, picture
-from clearsight.train.config import AUGMENTATIONS, AugmentationConfig
+from clearsight.train.choices import AUGMENTATIONS
+from clearsight.train.config import AugmentationConfig
 from clearsight.train.fit import Fitted
 from clearsight.wording import percent
 

@@ -212,11 +212,25 @@ class Anomaly(Task):
         return _Rareness(self)
 
     def p_values(self, outputs: Outputs) -> Floats:
-        """p of scores (N, 1): (N,)."""
+        """The p-value of each image.
+
+        Args:
+            outputs: anomaly scores (N, 1).
+
+        Returns:
+            p-values (N,), in (0, 1].
+        """
         return self.decoded(outputs)[1][:, 0]
 
     def given(self, outputs: Outputs) -> NDArray[np.bool_]:
-        """Which images are called anomalies (N,)."""
+        """Which images are flagged as anomalies.
+
+        Args:
+            outputs: anomaly scores (N, 1).
+
+        Returns:
+            Boolean array (N,).
+        """
         return np.asarray(np.asarray(outputs, np.float64)[:, 0] > self.threshold)
 
     def predictions(
@@ -309,7 +323,18 @@ class _Rareness(nn.Module):
 
 
 def normal_classes(dataset: Dataset, options: TaskOptions) -> tuple[str, ...]:
-    """The classes that are normal; DataError for a class that does not exist, or where it is open which are."""
+    """The classes that count as normal.
+
+    Args:
+        dataset: images with their classes.
+        options: names of the normal classes in `normal`, None to infer them; `evaluating` for data of a finished model.
+
+    Returns:
+        Names of the normal classes.
+
+    Raises:
+        DataError: a class does not exist, or the normal class cannot be inferred.
+    """
     names = _asked(options.normal, dataset.classes) if options.normal is not None else _only(dataset)
     if unknown := [] if options.evaluating else [name for name in names if name not in dataset.classes]:
         raise DataError(

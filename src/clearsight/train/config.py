@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
-import sys
 from dataclasses import dataclass, field, replace
 from numbers import Number
 from pathlib import Path
@@ -18,123 +16,24 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from clearsight.arguments import unknown_option
 from clearsight.errors import ConfigError
+from clearsight.train.choices import (
+    ANOMALIES,
+    AUGMENTATIONS,
+    INITIALISATIONS,
+    OPTIMISERS,
+    SCHEDULES,
+    WITHOUT_MOMENTUM,
+    known_losses,
+    known_tasks,
+)
 from clearsight.train.decision_config import DecisionConfig, with_hierarchy
-from clearsight.train.option_field import fault, option, option_fields
+from clearsight.train.option_field import fault, low_high, option, option_fields, seconds
 
 if TYPE_CHECKING:
     Auto = Any
 else:
     Auto = None
 """None: training decides. Type checkers take it for Any, since a resolved config holds the value itself."""
-
-TASKS = {
-    "auto": "what the labels are: names, several names in one cell, or numbers",
-    "classification": "one class per image",
-    "multilabel": "any number of labels per image",
-    "regression": "numbers, angles, or a direction in the plane",
-    "ordinal": "one of several ordered grades",
-    "hierarchy": "one class per image, or a parent of it in a tree of classes where the class is uncertain",
-    "anomaly": "whether an image is unlike normal ones, learned from those alone",
-}
-
-ANOMALIES = {
-    "auto": "decided from the images, before any anomaly is seen",
-    "knn": "distance to the nearest normal images, by features of the whole image",
-    "mahalanobis": "distance under one Gaussian of these features",
-    "padim": "a Gaussian for each place of the image [Defard 2020]",
-    "patchcore": "distance of each patch to the nearest of a memory of normal patches [Roth 2022]",
-}
-
-LOSSES = {
-    "cross-entropy": "negative log probability of the true class",
-    "bce": "binary cross-entropy of each class, summed",
-    "focal": "cross-entropy that forgets what is easy: (1 - p)^2 weighs each image",
-    "hinge": "multi-class hinge: the true class must lead by a margin of 1",
-    "kl": "Kullback-Leibler divergence of the output from the target",
-    "mse": "squared distance of the outputs from the one-hot target, mean over classes",
-}
-
-NUMBER_LOSSES = {
-    "huber": "squared distance where it is small, absolute where it is large",
-    "gaussian-nll": "the network says its own variance: minus log likelihood of a normal distribution",
-}
-"""Losses for numbers alone, beside mse."""
-
-
-def known_tasks() -> dict[str, str]:
-    """What each task predicts: those above, and those that are registered beside them."""
-    return TASKS | {task.name: task.words_used.data for task in _registered() if task.name not in TASKS}
-
-
-def known_losses() -> dict[str, str]:
-    """What each loss is: those above, and those of tasks that are registered beside them."""
-    known = LOSSES | NUMBER_LOSSES
-    own = {name: loss.__doc__ or name for task in _registered() for name, loss in task.training.losses.items()}
-    return known | {name: words for name, words in own.items() if name not in known}
-
-
-def _registered() -> tuple[Any, ...]:
-    """Tasks registered by now; options are often parsed before `clearsight.tasks`, and PyTorch with it, is loaded."""
-    registry = sys.modules.get("clearsight.tasks.registry")
-    return registry.registered_tasks() if registry else ()
-
-
-OPTIMISERS = {
-    "gd": "gradient descent on all training images at once",
-    "sgd": "stochastic gradient descent, no momentum",
-    "momentum": "SGD with momentum",
-    "nesterov": "SGD with momentum that looks ahead",
-    "adagrad": "rates shrink with the sum of squared gradients",
-    "adadelta": "rates from running averages of gradients and steps",
-    "rmsprop": "rates from a running average of squared gradients",
-    "adam": "momentum and RMSProp together; weight decay as L2",
-    "adamw": "Adam with decoupled weight decay",
-    "radam": "Adam whose first steps are rectified",
-    "adabelief": "Adam whose rates follow the deviation of gradients from their average",
-    "muon": "momentum whose steps move every direction of a weight matrix alike",
-    "lars": "momentum with a rate per layer, for large batches",
-    "lbfgs": "quasi-Newton with line search; takes large batches",
-    "armijo": "SGD whose rate each step is found by Armijo line search",
-}
-
-
-WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "armijo")
-"""Optimisers without momentum, for which --momentum has no effect."""
-
-
-SCHEDULES = {
-    "constant": "the same rate throughout",
-    "step": "a tenth of it after half the run, a hundredth after three quarters",
-    "exponential": "the same factor every step, down to a thousandth",
-    "cosine": "half a cosine down to zero",
-    "one-cycle": "up for a quarter of the run, then down to nearly zero",
-    "plateau": "a tenth of it whenever validation has not got better for a third of --patience",
-}
-
-
-AUGMENTATIONS = {
-    "none": "no adversarial examples",
-    "light": "shift, turn, zoom a little",
-    "strong": "mirror, then more of light, colour and erasing",
-    "mirror": "left to right, every other image",
-    "flip": "left to right and top to bottom",
-    "crop": "a random part, enlarged to the input size",
-    "affine": "turn, shift, zoom",
-    "perspective": "seen from another side",
-    "colour": "brightness, contrast, saturation",
-    "noise": "Gaussian noise",
-    "blur": "Gaussian blur",
-    "erase": "a square painted over",
-    "rand": "RandAugment: two random changes per image",
-}
-
-
-INITIALISATIONS = {
-    "xavier": "for tanh and sigmoid [Glorot 2010]",
-    "he": "for ReLU [He 2015]",
-    "uniform": "what was common before [Glorot 2010, equation 1]",
-    "orthogonal": "orthonormal rows [Saxe 2013]",
-}
 
 
 @dataclass(frozen=True)
@@ -262,11 +161,25 @@ class OptimizationConfig:
     """Batch normalisation keeps its running statistics; no option: training decides it, yes for pretrained weights."""
 
     def steps_per_epoch(self, images: int) -> int:
-        """Updates in one pass over the training images."""
+        """Number of steps in one pass over the training images.
+
+        Args:
+            images: number of training images.
+
+        Returns:
+            The number of steps.
+        """
         return math.ceil(images / self.images_per_step(images))
 
     def images_per_step(self, images: int) -> int:
-        """Images behind one update: the batch times the batches accumulated, or all for gradient descent."""
+        """Number of images behind one step.
+
+        Args:
+            images: number of training images.
+
+        Returns:
+            Batch size times accumulated batches; all images for gradient descent.
+        """
         return images if self.opt == "gd" else min(images, self.batch_size * self.accumulate)
 
 
@@ -361,8 +274,14 @@ class TrainConfig:
     def from_options(cls, **options: Any) -> TrainConfig:
         """Build a config from flat option names.
 
+        Args:
+            **options: values by the name of the option, as in the Python API.
+
+        Returns:
+            The config.
+
         Raises:
-            ConfigError: names every unknown option, every bad value and every conflict at once.
+            ConfigError: names every unknown option, every value out of range and every conflict at once.
         """
         known, hints = options_by_name(), option_types()
         faults: list[str] = []
@@ -389,7 +308,14 @@ class TrainConfig:
         return config
 
     def with_options(self, **values: Any) -> TrainConfig:
-        """The config with other values of some fields, by flat name, unchecked."""
+        """The config with other values of some options, unchecked.
+
+        Args:
+            **values: values by the name of the option.
+
+        Returns:
+            The new config.
+        """
         sections = {}
         for name, section in vars(self).items():
             own = {key: values.pop(key) for key in vars(section) if key in values}
@@ -442,7 +368,11 @@ class TrainConfig:
         return faults
 
     def changed(self) -> dict[str, Any]:
-        """Options that differ from their defaults, by name; without `out`, whose folder is in use now, and `resume`."""
+        """Options that differ from their defaults.
+
+        Returns:
+            Values by name, without `resume` and `out`, whose folder is in use now.
+        """
         default = TrainConfig().options()
         return {
             name: value
@@ -451,15 +381,27 @@ class TrainConfig:
         }
 
     def options(self) -> dict[str, Any]:
-        """The value of every option, by flat name."""
+        """The value of every option.
+
+        Returns:
+            Values by flat name.
+        """
         return {name: value for section in self.to_dict().values() for name, value in section.items()}
 
     def training(self) -> dict[str, Any]:
-        """The fields of optimisation, regularisation and augmentation, by flat name: what the training loop reads."""
+        """The options that the training loop reads.
+
+        Returns:
+            Values of optimisation, regularisation and augmentation by flat name.
+        """
         return {**vars(self.optimization), **vars(self.regularization), **vars(self.augmentation)}
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """The options as plain values for JSON, by subject."""
+        """All options as plain values for JSON.
+
+        Returns:
+            Values by subject and name.
+        """
         return {
             name: {f.name: getattr(section, f.name) for f in option_fields(type(section))}
             for name, section in vars(self).items()
@@ -471,29 +413,18 @@ SECTIONS: dict[str, type] = {name: type(section) for name, section in vars(Train
 
 
 def options_by_name() -> dict[str, dataclasses.Field[Any]]:
-    """The field of every option, by flat name."""
+    """The dataclass field of every option.
+
+    Returns:
+        Fields by flat name.
+    """
     return {f.name: f for section in SECTIONS.values() for f in option_fields(section)}
 
 
 def option_types() -> dict[str, Any]:
-    """The type of every option, by flat name."""
+    """The type of every option.
+
+    Returns:
+        Types by flat name.
+    """
     return {name: hint for section in SECTIONS.values() for name, hint in get_type_hints(section).items()}
-
-
-def low_high(text: str) -> tuple[float, float]:
-    """Read a range: `-30,30`."""
-    try:
-        low, high = (float(x) for x in text.split(","))
-    except ValueError:
-        low = high = math.nan
-    if not low < high:
-        raise ConfigError("a range cannot be read", found=repr(text), expected="low,high, such as --within=-30,30")
-    return low, high
-
-
-def seconds(text: str) -> float:
-    """Read a length of time: `90s`, `5m`, `1.5h`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
-    if not match or float(match[1]) <= 0:
-        raise ConfigError("a time cannot be read", found=repr(text), expected="a positive one, such as 90s, 5m or 1h")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

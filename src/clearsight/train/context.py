@@ -30,13 +30,14 @@ from clearsight.scale.distributed import ALONE, World
 from clearsight.tasks import Task, task_named
 from clearsight.train.batch_norm import folded_norms, freeze_bn
 from clearsight.train.checkpoint import Checkpoint
-from clearsight.train.config import TrainConfig, seconds
+from clearsight.train.config import TrainConfig
 from clearsight.train.hardware import automatic_precision, fitting_batch, kept_memory
 from clearsight.train.head_search import Candidate
 from clearsight.train.label_issues import LabelIssues
 from clearsight.train.loop import Examples, Trained, logits_of, train_network
 from clearsight.train.observer import UNOBSERVED, Epoch, Observer
 from clearsight.train.optimisers import build_optimiser, default_lr
+from clearsight.train.option_field import seconds
 from clearsight.train.range_test import range_test
 from clearsight.train.recipe import Decision, Recipe, many_small
 from clearsight.train.regularisers import limit_gradient

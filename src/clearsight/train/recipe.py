@@ -20,7 +20,8 @@ from clearsight.models.registry import check_model_args
 from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
-from clearsight.train.config import TrainConfig, seconds
+from clearsight.train.config import TrainConfig
+from clearsight.train.option_field import seconds
 
 SMALL = 48
 """Images whose median short side, or the --img-size that they are made smaller to, is below this many pixels are

@@ -27,7 +27,7 @@ from clearsight.models.anomaly_model import AnomalyModel, places_of, score_of
 from clearsight.models.base import ModelNetwork, capture
 from clearsight.models.network import Backbone, tap_points
 from clearsight.tasks import Anomaly, Classification
-from clearsight.train.config import ANOMALIES
+from clearsight.train.choices import ANOMALIES
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.cutpaste import pasted
 from clearsight.train.features import outputs
