@@ -9,6 +9,7 @@ as their arguments are described in the base class; and those on private classes
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -22,6 +23,7 @@ SOURCE = ROOT / "src" / "clearsight"
 SECTION = re.compile(r"^\s*(Args|Returns|Yields|Raises):$", re.MULTILINE)
 
 
+@functools.cache
 def public_modules() -> list[str]:
     """The public modules by their names within `clearsight`, sorted."""
     sys.path.insert(0, str(SOURCE.parent))
@@ -46,6 +48,7 @@ def overrides(module: str, name: str) -> bool:
     return any(getattr(vars(base).get(method), "__doc__", None) for base in found.__mro__[1:])
 
 
+@functools.cache
 def public_names(module: str) -> set[str]:
     """The functions, classes and methods of a module that are examined, as pydoclint names them."""
     names = set()

@@ -7,11 +7,18 @@ import doctest
 import importlib
 import inspect
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import clearsight
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
@@ -28,10 +35,40 @@ def listing() -> dict[str, Any]:
         sys.path.remove(str(ROOT / "docs"))
 
 
-@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_examples_run(path: Path) -> None:
+@pytest.fixture
+def workplace(digits_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the examples name: a run, new images, and a table of images from two sites."""
+    shutil.copytree(digits_run, tmp_path / "runs" / "digits")
+    (tmp_path / "new").mkdir()
+    digits = load_digits()
+    rows = []
+    for i in range(20):
+        image = Image.fromarray(np.uint8(digits.images[i] * 255 / 16)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        image.save(tmp_path / f"{i}.png")
+        rows.append({"image_path": f"{i}.png", "label": str(digits.target[i]), "site": "AB"[i // 10]})
+    pd.DataFrame(rows).to_csv(tmp_path / "more.csv", index=False)
+    for name in ("new.png", "new/0.png", "new/1.png"):
+        Image.fromarray(np.uint8(digits.images[0] * 255 / 16)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_examples(path: Path) -> doctest.TestResults:
     name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    return doctest.testmod(importlib.import_module(name), extraglobs={"cs": clearsight})
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_examples_run(path: Path, request: pytest.FixtureRequest) -> None:
+    if ">>> cs." in (text := path.read_text()) or "= cs." in text:
+        request.getfixturevalue("workplace")
+    assert run_examples(path).failed == 0
+
+
+def test_an_example_that_is_not_run_says_why() -> None:
+    skipped = [path for path in WITH_EXAMPLES if "+SKIP" in path.read_text()]
+    assert all("not run as a test, since" in path.read_text() for path in skipped)
+    assert [path.name for path in skipped] == ["launch.py"]
 
 
 def test_public_functions_have_the_sections_that_apply(listing: dict[str, Any]) -> None:

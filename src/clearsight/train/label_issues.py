@@ -68,7 +68,8 @@ class LabelIssues(Result):
     with different labels. labels (M,), probabilities (M, K): of the images, by classifiers not fitted to them.
 
     Example:
-        >>> cs.fit("photos/").label_issues.save("issues/")  # doctest: +SKIP
+        >>> issues = cs.fit("digits", model="linear", epochs=1).label_issues
+        >>> folder = issues.save("issues/")
     """
 
     rows: NDArray[np.int64]
