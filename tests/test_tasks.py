@@ -184,7 +184,10 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
     for options, message in (
         ({"loss": "focal"}, "--loss focal is not for multilabel; expected bce, mse"),
         ({"model": "hog+svm"}, "is for classification"),
-        ({"class_weights": "balanced", "adversarial": "pgd"}, "--class-weights, --adversarial: for classes alone"),
+        (
+            {"class_weights": "balanced", "adversarial": "pgd"},
+            "--class-weights, --adversarial: for classification alone",
+        ),
         ({"angle": "degrees"}, "--angle is about numbers"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -6,35 +6,35 @@ import sys
 from typing import Any
 
 TASKS = {
-    "auto": "what the labels are: names, several names in one cell, or numbers",
+    "auto": "inferred from the labels: names, several names in one cell, or numbers",
     "classification": "one class per image",
     "multilabel": "any number of labels per image",
     "regression": "numbers, angles, or a direction in the plane",
     "ordinal": "one of several ordered grades",
-    "hierarchy": "one class per image, or a parent of it in a tree of classes where the class is uncertain",
-    "anomaly": "whether an image is unlike normal ones, learned from those alone",
+    "hierarchy": "one class per image, or a parent of it in a tree of classes if the class is uncertain",
+    "anomaly": "whether an image is an anomaly, trained on normal images alone",
 }
 
 ANOMALIES = {
-    "auto": "decided from the images, before any anomaly is seen",
+    "auto": "chosen from the normal images alone",
     "knn": "distance to the nearest normal images, by features of the whole image",
     "mahalanobis": "distance under one Gaussian of these features",
     "padim": "a Gaussian for each place of the image [Defard 2020]",
-    "patchcore": "distance of each patch to the nearest of a memory of normal patches [Roth 2022]",
+    "patchcore": "distance of each patch to the nearest stored normal patch [Roth 2022]",
 }
 
 LOSSES = {
     "cross-entropy": "negative log probability of the true class",
     "bce": "binary cross-entropy of each class, summed",
-    "focal": "cross-entropy that forgets what is easy: (1 - p)^2 weighs each image",
-    "hinge": "multi-class hinge: the true class must lead by a margin of 1",
+    "focal": "cross-entropy weighted by (1 - p)^2, so confident predictions count little",
+    "hinge": "multi-class hinge: the true class needs a margin of 1",
     "kl": "Kullback-Leibler divergence of the output from the target",
     "mse": "squared distance of the outputs from the one-hot target, mean over classes",
 }
 
 NUMBER_LOSSES = {
-    "huber": "squared distance where it is small, absolute where it is large",
-    "gaussian-nll": "the network says its own variance: minus log likelihood of a normal distribution",
+    "huber": "squared error for small errors, absolute error for large ones",
+    "gaussian-nll": "negative log likelihood of a normal distribution whose variance the network predicts",
 }
 """Losses for numbers alone, beside mse."""
 
@@ -73,18 +73,18 @@ OPTIMISERS = {
     "gd": "gradient descent on all training images at once",
     "sgd": "stochastic gradient descent, no momentum",
     "momentum": "SGD with momentum",
-    "nesterov": "SGD with momentum that looks ahead",
-    "adagrad": "rates shrink with the sum of squared gradients",
-    "adadelta": "rates from running averages of gradients and steps",
-    "rmsprop": "rates from a running average of squared gradients",
-    "adam": "momentum and RMSProp together; weight decay as L2",
+    "nesterov": "SGD with Nesterov momentum",
+    "adagrad": "learning rates decrease with the sum of squared gradients",
+    "adadelta": "learning rates from moving averages of gradients and steps",
+    "rmsprop": "learning rates from a moving average of squared gradients",
+    "adam": "momentum combined with RMSProp; weight decay as L2",
     "adamw": "Adam with decoupled weight decay",
-    "radam": "Adam whose first steps are rectified",
-    "adabelief": "Adam whose rates follow the deviation of gradients from their average",
-    "muon": "momentum whose steps move every direction of a weight matrix alike",
-    "lars": "momentum with a rate per layer, for large batches",
+    "radam": "Adam with rectified first steps",
+    "adabelief": "Adam with learning rates from the deviation of gradients from their average",
+    "muon": "momentum with orthogonalised steps of the weight matrices",
+    "lars": "momentum with a learning rate per layer, for large batches",
     "lbfgs": "quasi-Newton with line search; takes large batches",
-    "armijo": "SGD whose rate each step is found by Armijo line search",
+    "armijo": "SGD with an Armijo line search in each step",
 }
 
 
@@ -93,28 +93,28 @@ WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "arm
 
 
 SCHEDULES = {
-    "constant": "the same rate throughout",
-    "step": "a tenth of it after half the run, a hundredth after three quarters",
-    "exponential": "the same factor every step, down to a thousandth",
-    "cosine": "half a cosine down to zero",
-    "one-cycle": "up for a quarter of the run, then down to nearly zero",
-    "plateau": "a tenth of it whenever validation has not got better for a third of --patience",
+    "constant": "constant learning rate",
+    "step": "a tenth after half of the run, a hundredth after three quarters",
+    "exponential": "exponential decrease to a thousandth",
+    "cosine": "half a cosine, decreasing to zero",
+    "one-cycle": "increase for a quarter of the run, then decrease to nearly zero",
+    "plateau": "a tenth whenever validation has not improved for a third of --patience",
 }
 
 
 AUGMENTATIONS = {
     "none": "no adversarial examples",
-    "light": "shift, turn, zoom a little",
-    "strong": "mirror, then more of light, colour and erasing",
-    "mirror": "left to right, every other image",
-    "flip": "left to right and top to bottom",
-    "crop": "a random part, enlarged to the input size",
-    "affine": "turn, shift, zoom",
-    "perspective": "seen from another side",
+    "light": "small shifts, rotations and scalings",
+    "strong": "mirror, stronger light, colour and erase",
+    "mirror": "flip left to right, for half of the images",
+    "flip": "flip left to right and top to bottom",
+    "crop": "a random crop, resized to the input size",
+    "affine": "rotation, shift and scaling",
+    "perspective": "random change of perspective",
     "colour": "brightness, contrast, saturation",
     "noise": "Gaussian noise",
     "blur": "Gaussian blur",
-    "erase": "a square painted over",
+    "erase": "a square erased",
     "rand": "RandAugment: two random changes per image",
 }
 
@@ -122,6 +122,6 @@ AUGMENTATIONS = {
 INITIALISATIONS = {
     "xavier": "for tanh and sigmoid [Glorot 2010]",
     "he": "for ReLU [He 2015]",
-    "uniform": "what was common before [Glorot 2010, equation 1]",
+    "uniform": "uniform in +-1 / sqrt(fan in) [Glorot 2010, equation 1]",
     "orthogonal": "orthonormal rows [Saxe 2013]",
 }

@@ -102,10 +102,10 @@ class ModelConfig:
         "auto",
         "pretrained weights to keep fixed",
         choices={
-            "auto": "decided from what validates best and the budget",
+            "auto": "chosen by validation score and budget",
             "all": "all of them; a head is trained on their features",
-            "lower": "the lower blocks; how many is measured",
-            "none": "none; deeper layers move less than the last ones",
+            "lower": "the lower blocks; their number is chosen by validation",
+            "none": "none; the first layers have lower learning rates than the last ones",
         },
     )
     anomaly: str = option("auto", "method of anomaly detection, for --task anomaly", choices=ANOMALIES)
@@ -202,7 +202,7 @@ class RegularizationConfig:
     class_weights: str = option(
         "none",
         "weights of the classes in the loss",
-        choices={"none": "every image the same", "balanced": "every class the same"},
+        choices={"none": "equal weight for every image", "balanced": "equal weight for every class"},
     )
     ema: float | None = option(
         None,
@@ -346,7 +346,7 @@ class TrainConfig:
             changed = {"--normal": self.data.normal is not None, "--anomaly": m.anomaly != "auto"}
             changed["--false-alarms"] = m.false_alarms != 0.05
             if given := [name for name, asked in changed.items() if asked]:
-                faults.append(f"{', '.join(given)} is about anomalies: add --task anomaly")
+                faults.append(f"{', '.join(given)} applies to anomalies alone: add --task anomaly")
         if o.loss == "gaussian-nll" and self.data.angle:
             faults.append("--loss gaussian-nll is for plain numbers, and --angle says that they are angles: drop one")
         if o.lr is not None and o.lr_find:
@@ -354,7 +354,7 @@ class TrainConfig:
         if o.lr_find and o.opt in ("lbfgs", "armijo"):
             faults.append(f"--lr-find looks for a rate that --opt {o.opt} finds anew in each step: drop one")
         if a.mixup and a.cutmix:
-            faults.append("--mixup and --cutmix both mix every batch: drop one")
+            faults.append("--mixup and --cutmix cannot be combined: drop one")
         if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
             faults.append(f"--loss {o.loss} has no meaning for the mixed targets of --mixup and --cutmix")
         if a.adversarial == "none" and (a.adversarial_epsilon != 0.03 or a.adversarial_steps != 7):
@@ -364,7 +364,7 @@ class TrainConfig:
         if o.opt in WITHOUT_MOMENTUM and o.momentum != 0.9:
             faults.append(f"--opt {o.opt} has no --momentum: drop it, or use --opt momentum")
         if o.opt == "gd" and o.accumulate > 1:
-            faults.append("--opt gd takes all images in each step already: drop --accumulate")
+            faults.append("--opt gd uses all images in each step: drop --accumulate")
         return faults
 
     def changed(self) -> dict[str, Any]:

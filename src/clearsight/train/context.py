@@ -297,7 +297,7 @@ class TrainContext:
         that was measured.
         """
         spent = time.perf_counter() - self.began
-        epoch = "" if each is None else f"one epoch takes {each:.1f} s here and "
+        epoch = "" if each is None else f"one epoch takes {each:.1f} s on this machine and "
         return (
             f"{epoch}{left:.0f} s of --budget {self.config.run.budget} are left: reading the images and choosing the "
             f"recipe took {spent:.0f} s; give --budget {math.ceil(spent + (each or 1.0))}s or more"
@@ -346,7 +346,7 @@ class TrainContext:
             return float(found.suggestion)
 
         rate = self.decided("lr", find)
-        self.note("learning rate", f"{rate:.2g}", "where the loss fell fastest in a range test")
+        self.note("learning rate", f"{rate:.2g}", "where the loss decreased fastest in a range test")
         top = max(g["lr"] for g in groups)
         return [{**g, "lr": g["lr"] * rate / top} for g in groups]
 

@@ -75,7 +75,7 @@ def check_names(config: TrainConfig) -> None:
     if is_classical(name):
         check_classical(name, config.model.model_arg)
         if fault := [flag for flag, given in _only_for_networks(config).items() if given]:
-            raise ConfigError(f"{', '.join(fault)} of a network means nothing for the classical model {name}")
+            raise ConfigError(f"{', '.join(fault)} applies to networks, not to the classical model {name}")
         return
     if name.startswith(PREFIX):
         timm_name(name)
@@ -83,9 +83,7 @@ def check_names(config: TrainConfig) -> None:
     elif name != "auto":
         check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:
-        raise ConfigError(
-            "--model-arg changes a network, and --model auto leaves open which", fix="name one with --model"
-        )
+        raise ConfigError("--model-arg needs the name of a network, and --model is auto", fix="name one with --model")
     if name != "auto" and config.model.pretrained:
         weight_facts(name)
 
@@ -132,7 +130,7 @@ def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) ->
     recipe = _plan(config, scanned, task)
     if config.augmentation.adversarial != "none" and recipe.kind == "probe":
         raise ConfigError(
-            "--adversarial trains a network from random weights, whose every layer meets the attacks",
+            "--adversarial is for networks trained from random weights",
             found=f"{recipe.model}, which starts from published weights",
             fix="add --no-pretrained, or a smaller network such as --model resnet8",
         )
@@ -152,17 +150,17 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         pretrained = model.init is None and not reshaped and at_hand(model.model)
     if pretrained and reshaped:
         raise ConfigError(
-            f"--model-arg changes the shapes of {model.model}'s tensors, and its published weights fit no longer",
+            f"--model-arg changes the shapes of {model.model}'s tensors, so its published weights do not fit",
             fix="drop --pretrained, or those options",
         )
     if model.freeze in ("all", "lower") and not pretrained:
         raise ConfigError(
-            f"--freeze {model.freeze} keeps weights of {model.model} as they are, and they would be random",
+            f"--freeze {model.freeze} freezes weights of {model.model}, which would be random",
             fix=f"drop --freeze, or use --model {DEFAULT_BACKBONE}",
         )
     if pretrained:
         facts = weight_facts(model.model)
-        why = "asked for; its published weights are the start"
+        why = "as specified; training starts from its published weights"
         return Recipe(
             "probe", model.model, model_args, size or facts.img_size, (Decision("network", model.model, why),)
         )
@@ -172,12 +170,12 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         else:
             known = entry(model.model)
             size = max(known.min_size, min(known.img_size, scanned.short_side))
-    why = "asked for; it starts from random weights"
+    why = "as specified; training starts from random weights"
     if model.pretrained is None and model.init is None and published(model.model):
         why += (
-            ", since the options change the shapes of its published ones"
+            ", since the options change the shapes of the published weights"
             if reshaped
-            else ", since its published ones are not on this machine (--pretrained downloads them)"
+            else ", since the published weights are not on this machine (--pretrained downloads them)"
         )
     return Recipe("scratch", model.model, model_args, size, (Decision("network", model.model, why),))
 
@@ -230,7 +228,7 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         small = True
     if small and config.model.freeze in ("all", "lower"):
         raise ConfigError(
-            f"--freeze {config.model.freeze} needs pretrained weights, and these images are learned from scratch",
+            f"--freeze {config.model.freeze} needs pretrained weights, and small images use a network from scratch",
             found=found,
             fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "leave out --img-size",
         )
@@ -239,7 +237,7 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         why = f"the images are small ({found}, below {SMALL}), blur for a pretrained network"
         if config.model.pretrained is False:
             why = "--no-pretrained"
-        return Recipe("scratch", "pixels", {}, size, (Decision("network", "none: the pixels themselves", why),))
+        return Recipe("scratch", "pixels", {}, size, (Decision("network", "none: pixels are used as features", why),))
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         many = many_small(size, len(scanned.digests))
@@ -254,10 +252,10 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
             "resnet8",
             model_args,
             size,
-            (Decision("network", "resnet8 from scratch", f"{why}; a small residual network learns them quickly"),),
+            (Decision("network", "resnet8 from scratch", f"{why}; a small residual network trains quickly on them"),),
         )
     facts = weight_facts(DEFAULT_BACKBONE)
-    why = f"the images are large enough ({found}) for features learned on ImageNet, and these weights are installed"
+    why = f"the images are large enough ({found}) for features learned on ImageNet, and the weights are installed"
     return Recipe(
         "probe",
         DEFAULT_BACKBONE,
