@@ -188,7 +188,7 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
             {"class_weights": "balanced", "adversarial": "pgd"},
             "--class-weights, --adversarial: for classification alone",
         ),
-        ({"angle": "degrees"}, "--angle is about numbers"),
+        ({"angle": "degrees"}, "--angle applies to numbers"),
     ):
         with pytest.raises(ConfigError, match=message):
             cs.fit(images, labels, out=tmp_path / "no", **options)

@@ -83,8 +83,8 @@ def _epochs(
             return epochs, f"the minimum: {context.used_up(left, per_epoch)}"
         return (
             epochs,
-            f"one takes {per_epoch:.1f} s on this machine, and {left:.0f} s of --budget {context.config.run.budget} are "
-            "left",
+            f"one takes {per_epoch:.1f} s on this machine, and {left:.0f} s of --budget {context.config.run.budget} "
+            "are left",
         )
     images = len(context.data.split.train)
     cost = (
@@ -104,7 +104,7 @@ def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[
     words = (
         f"the mean over an image and its mirror image has a validation log loss of {losses[1]:.3f} ("
         f"{percent(accuracy(labels, both.argmax(1)))} correct), the image alone {losses[0]:.3f} ("
-        f"{percent(accuracy(labels, logits.argmax(1)))}); it takes twice the time in prediction"
+        f"{percent(accuracy(labels, logits.argmax(1)))}); prediction takes twice the time"
     )
     if losses[1] < losses[0]:
         context.note("views", "as it is, left-right", words)
