@@ -67,7 +67,7 @@ def test_tokens_are_laid_on_their_grid(made):
 def test_names_and_numbers_that_are_wrong(made, small):
     with pytest.raises(ModelError, match=r"unknown layer 'layr1'.*Did you mean layer1"):
         named(small, "layr1")
-    with pytest.raises(ModelError, match="'fc' gives out no maps; found 3 numbers"):
+    with pytest.raises(ModelError, match="'fc' has no feature maps; found 3 numbers"):
         named(small, "fc")
     with pytest.raises(ConfigError, match=r"unknown unit 8 in layer1; expected a number from 0 to 7"):
         feature_maps(small, np.zeros((1, 16, 16), np.float32), [named(small, "layer1")], units=[8])

@@ -106,7 +106,7 @@ class ImageInputs:
             DataError: there are none or several.
         """
         if len(self) != 1:
-            raise DataError("one image is asked for here", found=f"{len(self):,} images", fix="pass one of them")
+            raise DataError("exactly one image is needed", found=f"{len(self):,} images", fix="pass one of them")
         return self
 
     def ready(self, shape: Shape, form: PixelFormat) -> NDArray[Any] | PixelView | None:

@@ -160,7 +160,7 @@ def _confirmed(
     if search.alone:
         good &= own >= probabilities[row].max(1)
     if is_ood is not None and not search.settings.keep_ood:
-        facts["unlike all it learned from"] = int((good & is_ood[row]).sum())
+        facts["out of distribution"] = int((good & is_ood[row]).sum())
         good &= ~is_ood[row]
     return windows[good], kinds[good], own[good], pixels[row[good]]
 

@@ -147,7 +147,7 @@ def maps_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     output = output_at(network, layer, x)
     if output.ndim not in (3, 4):
         raise ModelError(
-            f"the layer {short_name(layer)!r} gives out no maps",
+            f"the layer {short_name(layer)!r} has no feature maps",
             found=f"{'x'.join(map(str, output.shape[1:]))} numbers for an image",
             fix="name one before it",
         )

@@ -269,7 +269,7 @@ class LayerOutput(nn.Module):
         with capture(self.network, [self.layer]) as seen:
             self.network(x)
         if not isinstance(maps := seen.get(self.layer), torch.Tensor):
-            raise ModelError(f"the layer {self.layer!r} gives out no maps", fix="name another")
+            raise ModelError(f"the layer {self.layer!r} has no feature maps", fix="name another")
         return maps.flatten(2).mean(2) if maps.ndim == 4 else maps.mean(1) if maps.ndim == 3 else maps
 
 

@@ -115,6 +115,6 @@ def _words(how: AugmentationConfig) -> str:
     if how.cutmix:
         done.append("cutmix (a part of another image pasted in, the labels mixed in the same share)")
     return (
-        f"Whenever an image was used, chance changed it anew: {', then '.join(done)}. "
-        "On the left stand training images as they are, and beside each some of its versions."
+        f"Each time an image was used, it was changed at random: {', then '.join(done)}. "
+        "The left column shows training images, and each row some changed versions."
     )

@@ -23,9 +23,9 @@ def wrong_unit(values: Floats, unit: str) -> str:
     """
     largest = float(np.abs(values).max())
     if unit == "radians" and largest > 2 * ANGLES[unit]:
-        return "these angles are no radians"
+        return "these angles are not in radians"
     if unit == "degrees" and largest <= ANGLES["radians"] and (values % 1 != 0).any():
-        return "these angles are hardly degrees"
+        return "these angles are probably not in degrees"
     return ""
 
 

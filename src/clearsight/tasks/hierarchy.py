@@ -208,7 +208,7 @@ def read_parents(path: Path) -> dict[str, str]:
     parents = {name: parent for name, parent in found.items() if parent}
     if cycle := _cycle(parents):
         raise ConfigError(
-            f"{path} goes round in a cycle", found=" below ".join(map(repr, cycle)),
+            f"{path} is a cycle", found=" below ".join(map(repr, cycle)),
             expected="parents that end at a root", fix="leave out one of these rows",
         )  # fmt: skip
     return parents
