@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     if (folder / "config.json").is_file() or (folder / SAVED).is_file():
         if options:
             raise ConfigError(
-                "a run's diagnosis is already made; options change nothing", fix="name the data to examine it anew"
+                "a run's diagnosis is already made; options have no effect", fix="name the data to examine it anew"
             )
         diagnosis = _saved(folder)
     else:

@@ -255,7 +255,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
                 "warning",
                 f"{count(len(tiny), thing, things)} with fewer than 20 training images: {some}"
                 + (", ..." if len(tiny) > 5 else ""),
-                "add images; below 20 neither training nor its measurement is reliable",
+                "add images; with fewer than 20, neither training nor evaluation is reliable",
                 {things: tiny},
             )
         )

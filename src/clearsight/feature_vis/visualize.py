@@ -34,7 +34,7 @@ from clearsight.wording import percent
 Floats = NDArray[np.float32]
 
 PARTS: dict[str, str] = {
-    "filters": "the weights that meet the pixels; a linear classifier's are a template per class",
+    "filters": "the weights of the first layer; for a linear classifier a template per class",
     "maps": "what layers make of an image",
     "patches": "the image patches that excite a unit most",
     "classes": "images that maximise a class",

@@ -124,7 +124,7 @@ def _members(members: Sequence[ModelNetwork], *, beside: bool) -> str:
     who = f"{len(trained)} networks trained further, each without one fold of the images"
     if not trained:
         who = "the network trained further"
-    before = "the network from before that and " if beside else ""
+    before = "the network before fine-tuning and " if beside else ""
     return f"The model is an ensemble of {before}{who}: their probabilities are averaged."
 
 

@@ -113,7 +113,7 @@ class AnomalyEvaluation(Evaluation):
                 f"AUROC {summary['auroc']:.3f} ({low:.3f} to {high:.3f}): probability that an anomaly scores higher "
                 f"than a normal {thing}{'; neither was used in training' if new else ''}"
             )
-            lines.append(f"{percent(summary['found'])} of {summary['anomalies']} anomalies are called so")
+            lines.append(f"{percent(summary['found'])} of {summary['anomalies']} anomalies are flagged")
         if summary["false_alarms"] is not None:
             low, high = summary["false_alarms_interval"]
             lines.append(

@@ -234,7 +234,7 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         )
     if small and not task.training.small_from_scratch:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
-        why = f"the images are small ({found}, below {SMALL}), blur for a pretrained network"
+        why = f"the images are small ({found}, below {SMALL}), too small for a pretrained network"
         if config.model.pretrained is False:
             why = "--no-pretrained"
         return Recipe("scratch", "pixels", {}, size, (Decision("network", "none: pixels are used as features", why),))
@@ -246,7 +246,7 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
             model_args = {"width": 64} if device_of(config.run.device) == "cuda" else {"width": 32, "patch": 2}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
-            why = f"the images are small ({found}, below {SMALL}), blur for a pretrained network"
+            why = f"the images are small ({found}, below {SMALL}), too small for a pretrained network"
         return Recipe(
             "scratch",
             "resnet8",

@@ -103,7 +103,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if config.run.resume or config.run.auto_fix:
         raise ConfigError(
-            "a search resumes when its command is repeated, and chooses its own settings",
+            "a search resumes if its command is repeated, and its settings are chosen by the search",
             found="--resume" if config.run.resume else "--auto-fix",
             fix="omit it",
         )
