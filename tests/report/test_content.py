@@ -190,5 +190,6 @@ def test_what_an_ensemble_consists_of() -> None:
         f"{first} the network before fine-tuning and the network trained further: {last}"
     )
     assert (
-        _members(all_of_them.member_networks, beside=True) == f"{first} the network before fine-tuning and {each}: {last}"
+        _members(all_of_them.member_networks, beside=True)
+        == f"{first} the network before fine-tuning and {each}: {last}"
     )
