@@ -277,7 +277,7 @@ class Predictor(ImageReader):
             ModelError: the model is a classifier.
         """
         if self.bundle.task.exclusive:
-            raise ModelError("this model gives classes, not numbers", fix="ask `predict_proba` in place of values")
+            raise ModelError("this model gives classes, not numbers", fix="use `predict_proba` instead of `values`")
         return self.decoded_outputs(images, progress)
 
     def decoded_outputs(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:

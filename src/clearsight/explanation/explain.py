@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 METHODS: dict[str, str] = {
     "saliency": "absolute gradient of the class's logit, largest channel",
     "smoothgrad": "absolute gradient, averaged over noisy copies of the image",
-    "integrated-gradients": "gradient averaged on the way from a blurred image, times the difference",
+    "integrated-gradients": "mean gradient between a blurred image and the image, times their difference",
     "guided": "gradient that passes rectifiers only where it is positive",
     "grad-cam": "maps of a layer, or of all depths a head sees, weighted by their gradients",
     "occlusion": "how much the probability falls when a square is covered",

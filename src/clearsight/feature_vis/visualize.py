@@ -35,7 +35,7 @@ Floats = NDArray[np.float32]
 
 PARTS: dict[str, str] = {
     "filters": "the weights of the first layer; for a linear classifier a template per class",
-    "maps": "what layers make of an image",
+    "maps": "feature maps of an image",
     "patches": "the image patches that excite a unit most",
     "classes": "images that maximise a class",
     "inversion": "an image rebuilt from what a layer kept of it",

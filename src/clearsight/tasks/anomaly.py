@@ -95,7 +95,7 @@ class Anomaly(Task):
         score_curve=("Accuracy", "accuracy on the normal classes"),
         recipe="Images, scaled to {size}, are compared with normal ones, by the features of a network ({model}) or by "
         "their pixels. Only normal images were learned from, and no anomaly took part in any choice.",
-        issues="{n} {thing}{s} to learn from may be anomalies",
+        issues="{n} {thing}{s} for training may be anomalies",
         issues_meaning="A normal image is listed if its score lies far above those of the others; it was not learned "
         "from.",
     )

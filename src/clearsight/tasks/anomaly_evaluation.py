@@ -168,7 +168,7 @@ class AnomalyEvaluation(Evaluation):
             ),
             charts=Charts(
                 (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
-                f"Anomaly scores of the test {thing}s. Those to the right of the line are called anomalies.",
+                f"Anomaly scores of the test {thing}s. Those to the right of the line are flagged.",
             ),
             sections=(Section("mistakes", "Missed anomalies and false alarms", (cards,), link="Mistakes"),),
             ood_words=f"There is no detector of out-of-distribution {thing}s: whatever is unlike the normal {thing}s "

@@ -383,7 +383,7 @@ def classes_in_columns(stated: Stated) -> tuple[NDArray[np.intp], NDArray[Any] |
         raise DataError(
             f"{stated.origin} has no column of classes",
             found=", ".join(stated.columns),
-            expected="a column `label`, or columns that mark or share out one class",
+            expected="a column `label`, or columns that mark one class or hold its probabilities",
         )
     if never := [name for k, name in enumerate(stated.columns) if not (likeliest == k).any()]:
         raise DataError(

@@ -242,6 +242,6 @@ def check_parents(parents: Mapping[str, str], classes: Sequence[str], where: str
         )
     if not tree.parents:
         raise ConfigError(
-            f"{where} gives no class a parent", found="no rows" if not parents else ", ".join(list(parents)[:5]),
+            f"{where} has no class with a parent", found="no rows" if not parents else ", ".join(list(parents)[:5]),
             expected="parents of classes such as " + ", ".join(classes[:8]),
         )  # fmt: skip

@@ -94,7 +94,7 @@ class Regression(Task):
         data="columns of numbers",
         names=("number", "numbers"),
         group="range",
-        score_curve=("Variance explained", "the other curve what share of the variance the answers explain"),
+        score_curve=("Variance explained", "the other curve the share of variance explained by the predictions"),
     )
     training: ClassVar[Training] = Training(
         head="regression",

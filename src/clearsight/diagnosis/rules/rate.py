@@ -218,7 +218,7 @@ def oscillating_loss(case: Case) -> Verdict | None:
             else f"The loss oscillates, changing direction {waves} times"
             if waves >= WAVES
             else f"The loss oscillates: from one step to the next it changes by {swing:.2g}, "
-            f"{swing / max(expected, 1e-9):.0f} times what the choice of images explains"
+            f"{swing / max(expected, 1e-9):.0f} times what the differences between batches explain"
         )
         + ". Steps are so large that they overshoot the minimum.",
         {
