@@ -118,7 +118,7 @@ def test_lists_that_are_mostly_empty_are_read(learned):
 def test_a_file_cut_short_is_named_in_one_line(coded, exact, cut):
     for content, kind, count in ((coded[1], "ivfpq", len(VECTORS)), (exact, "exact", 50)):
         with pytest.raises(
-            BundleError, match=r"index\.faiss is damaged, or no index that Clearsight writes"
+            BundleError, match=r"index\.faiss is damaged, or was not written by Clearsight"
         ) as message:
             read_faiss(content[:cut], kind, WIDTH, count)
         assert "\n" not in str(message.value)
