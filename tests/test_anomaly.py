@@ -68,7 +68,7 @@ def test_scratches_are_found_in_pictures_of_walls(walls):
     assert test["false_alarms"] <= 0.25
     decided = {d["what"]: d for d in run.metrics["recipe"]}
     assert decided["method"]["choice"].split(":")[0] in ("padim", "patchcore")
-    assert "pasted elsewhere" in decided["method"]["why"]
+    assert "with a pasted patch" in decided["method"]["why"]
     assert "60 normal images" in decided["threshold"]["why"] or "59 normal" in decided["threshold"]["why"]
 
 

@@ -182,7 +182,7 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
         run.predictor.predict_proba(np.zeros((1, 16, 16), np.uint8))
     images, labels = scenes(100)
     for options, message in (
-        ({"loss": "focal"}, "--loss focal is not for multilabel; expected bce, mse"),
+        ({"loss": "focal"}, "--loss focal does not suit the task multilabel; expected bce, mse"),
         ({"model": "hog+svm"}, "is for classification"),
         (
             {"class_weights": "balanced", "adversarial": "pgd"},

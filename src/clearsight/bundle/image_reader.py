@@ -43,7 +43,7 @@ class ImageReader:
 
         Args:
             images: images in any form.
-            count: number of images, if known; it tells an array of three gray images from one colour image.
+            count: number of images, if known; it resolves whether an array is three gray images or one colour image.
 
         Returns:
             The images.
