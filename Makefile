@@ -40,7 +40,7 @@ gallery: $(VENV)/.dev  ## every claim of examples/, as the median of three seeds
 check: $(VENV)/.dev  ## formatting, lint, docstrings, types, layers
 	$(BIN)/ruff format --check src tests benchmarks examples docs/*.py
 	$(BIN)/ruff check src tests benchmarks examples docs/*.py
-	$(BIN)/pydoclint --quiet $$($(BIN)/python docs/docstrings.py)
+	$(BIN)/python docs/docstrings.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -68,7 +68,7 @@ def test_scratches_are_found_in_pictures_of_walls(walls):
     assert test["false_alarms"] <= 0.25
     decided = {d["what"]: d for d in run.metrics["recipe"]}
     assert decided["method"]["choice"].split(":")[0] in ("padim", "patchcore")
-    assert "pasted elsewhere" in decided["method"]["why"]
+    assert "with a pasted patch" in decided["method"]["why"]
     assert "60 normal images" in decided["threshold"]["why"] or "59 normal" in decided["threshold"]["why"]
 
 
@@ -263,16 +263,20 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     with pytest.raises(ConfigError, match="--quantize int8 is not for models of the task anomaly"):
         cs.export(run.folder, quantize="int8")
     for options, error, message in (
-        ({"normal": "0"}, ConfigError, "--normal is about anomalies: add --task anomaly"),
+        ({"normal": "0"}, ConfigError, "--normal applies to anomalies alone: add --task anomaly"),
         ({"task": "anomaly"}, DataError, "the normal classes are not stated"),
         ({"task": "anomaly", "normal": "zero"}, DataError, "unknown normal class 'zero'"),
         ({"task": "anomaly", "normal": "0", "model": "hog+svm"}, ConfigError, "is for classification"),
         ({"task": "anomaly", "normal": 0, "model": "resnet8"}, ConfigError, "found one normal class, 0"),
-        ({"task": "anomaly", "normal": "0", "adversarial": "pgd"}, ConfigError, "--adversarial: for classes alone"),
+        (
+            {"task": "anomaly", "normal": "0", "adversarial": "pgd"},
+            ConfigError,
+            "--adversarial: for classification alone",
+        ),
         (
             {"task": "anomaly", "normal": "0", "resize_mode": "auto"},
             ConfigError,
-            "--resize-mode auto: for classes alone",
+            "--resize-mode auto: for classification alone",
         ),
     ):
         with pytest.raises(error, match=message):

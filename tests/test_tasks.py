@@ -182,14 +182,17 @@ def test_what_is_for_classes_alone_says_so(labelled, turned, tmp_path, scenes, p
         run.predictor.predict_proba(np.zeros((1, 16, 16), np.uint8))
     images, labels = scenes(100)
     for options, message in (
-        ({"loss": "focal"}, "--loss focal is not for multilabel; expected bce, mse"),
+        ({"loss": "focal"}, "--loss focal does not suit the task multilabel; expected bce, mse"),
         ({"model": "hog+svm"}, "is for classification"),
-        ({"class_weights": "balanced", "adversarial": "pgd"}, "--class-weights, --adversarial: for classes alone"),
-        ({"angle": "degrees"}, "--angle is about numbers"),
+        (
+            {"class_weights": "balanced", "adversarial": "pgd"},
+            "--class-weights, --adversarial: for classification alone",
+        ),
+        ({"angle": "degrees"}, "--angle applies to numbers"),
     ):
         with pytest.raises(ConfigError, match=message):
             cs.fit(images, labels, out=tmp_path / "no", **options)
-    with pytest.raises(DataError, match="no radians"):
+    with pytest.raises(DataError, match="not in radians"):
         cs.fit(*pointers(60), angle="radians", out=tmp_path / "no")
     for words in ("compare", "doctor"):
         assert main([words, str(turned[1] / "pictures.csv")]) == 2
@@ -200,7 +203,7 @@ def test_evaluate_knows_another_unit(turned):
     run, folder = turned
     table = pd.read_csv(folder / "pictures.csv").head(60)
     table.assign(heading=np.radians(table.heading)).to_csv(folder / "radians.csv", index=False)
-    with pytest.raises(DataError, match=r"hardly degrees; found values up to 6\.\d+; expected degrees"):
+    with pytest.raises(DataError, match=r"probably not in degrees; found values up to 6\.\d+; expected degrees"):
         cs.evaluate(run.folder, folder / "radians.csv")
 
 

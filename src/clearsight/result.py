@@ -26,8 +26,8 @@ class Result(ABC):
     """The result of a verb. Subclasses are frozen dataclasses with `repr=False`, and keep no file open.
 
     Example:
-        >>> found = cs.attack("runs/photos")  # doctest: +SKIP
-        >>> found.save("attacked/")  # doctest: +SKIP
+        >>> found = cs.attack("runs/digits", images=8, steps=2)
+        >>> folder = found.save("attacked/")
     """
 
     display: ClassVar[str] = DISPLAY

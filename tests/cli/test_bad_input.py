@@ -168,9 +168,9 @@ def test_a_loss_that_is_not_a_number(tmp_path, capsys, digit_folders):
         (("--model", "timm/resnet19"), "timm has no network 'resnet19'. Did you mean"),
         (("--test-fraction", "2", "--folds", "1"), "--test-fraction 2.0 must lie in (0, 1); --folds 1 must be"),
         (("--img-size", "2"), "images are too small for resnet8; found 2x2 pixels"),
-        (("--model", "lenet5", "--freeze", "all"), "and they would be random"),
+        (("--model", "lenet5", "--freeze", "all"), "which would be random"),
         (("--model", "lenet5", "--pretrained"), "no weights are published for lenet5"),
-        (("--model", "resnet18", "--pretrained", "--model-arg", "width=32"), "its published weights fit no longer"),
+        (("--model", "resnet18", "--pretrained", "--model-arg", "width=32"), "its published weights do not fit"),
     ],
 )
 def test_bad_options(tmp_path, capsys, digit_folders, option, text):

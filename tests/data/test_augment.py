@@ -32,7 +32,7 @@ from clearsight.data.augment import (
     rand,
     warp,
 )
-from clearsight.train.augmentation_config import AUGMENTATIONS
+from clearsight.train.choices import AUGMENTATIONS
 
 NAMES = sorted(AUGMENTATIONS)
 

@@ -66,7 +66,7 @@ def test_faults(tmp_path):
     ):
         read(tmp_path)
     (tmp_path / "LOC_val_solution.csv").write_text("something else\n")
-    with pytest.raises(DataError, match=r"LOC_val_solution\.csv holds no answers"):
+    with pytest.raises(DataError, match=r"LOC_val_solution\.csv holds no labels"):
         read(tmp_path)
     solution(tmp_path / "LOC_val_solution.csv", CATS, DOGS)
     with pytest.raises(DataError, match=r"ILSVRC2012_val_00000003\.JPEG has no answer"):

@@ -252,7 +252,7 @@ def test_the_command_line_reads_a_run(tmp_path, capsys, digits_bench):
     assert "fault: rate-too-low" in summary
     assert "clearsight train digits --lr" in summary
     assert main(["doctor", str(tmp_path), "--lr", "1"]) == 2
-    assert "options change nothing" in capsys.readouterr().err
+    assert "options have no effect" in capsys.readouterr().err
     (tmp_path / "diagnosis.json").write_text("{}")
     assert main(["doctor", str(tmp_path)]) == 2
     assert "cannot be read" in capsys.readouterr().err

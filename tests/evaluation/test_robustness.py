@@ -36,7 +36,7 @@ def test_a_half_turn_makes_six_and_nine_each_other(predictor, some):
     assert card.fails["rotation"] == 1 + lost.index(True) <= 3
     sensitivity = {s.edit: s for s in card.sensitivity}
     assert sensitivity["6 turned by 180 degrees: 9"].changed > 0.8
-    assert sensitivity["object painted out: another answer"].changed > 0.7
+    assert sensitivity["object removed: another prediction"].changed > 0.7
 
 
 @pytest.mark.long

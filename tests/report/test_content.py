@@ -187,8 +187,9 @@ def test_what_an_ensemble_consists_of() -> None:
     each = "3 networks trained further, each without one fold of the images"
     assert _members(folds.member_networks, beside=False) == f"{first} {each}: {last}"
     assert _members(both.member_networks, beside=True) == (
-        f"{first} the network from before that and the network trained further: {last}"
+        f"{first} the network before fine-tuning and the network trained further: {last}"
     )
     assert (
-        _members(all_of_them.member_networks, beside=True) == f"{first} the network from before that and {each}: {last}"
+        _members(all_of_them.member_networks, beside=True)
+        == f"{first} the network before fine-tuning and {each}: {last}"
     )

@@ -117,9 +117,7 @@ def test_lists_that_are_mostly_empty_are_read(learned):
 @pytest.mark.parametrize("cut", [0, 3, 4, 40, 52, 53, 200, 1000, -1])
 def test_a_file_cut_short_is_named_in_one_line(coded, exact, cut):
     for content, kind, count in ((coded[1], "ivfpq", len(VECTORS)), (exact, "exact", 50)):
-        with pytest.raises(
-            BundleError, match=r"index\.faiss is damaged, or no index that Clearsight writes"
-        ) as message:
+        with pytest.raises(BundleError, match=r"index\.faiss is damaged, or was not written by Clearsight") as message:
             read_faiss(content[:cut], kind, WIDTH, count)
         assert "\n" not in str(message.value)
     with pytest.raises(BundleError, match="4 bytes too many"):
@@ -165,7 +163,7 @@ def test_other_kinds_of_index_are_refused(kind):
     else:
         index.add(VECTORS[:100])
     for as_kind in ("exact", "ivfpq", "else"):
-        with pytest.raises(BundleError, match="no index that Clearsight writes"):
+        with pytest.raises(BundleError, match="was not written by Clearsight"):
             read_faiss(saved(index), as_kind, WIDTH, 100)
 
 

@@ -135,7 +135,7 @@ def test_answers_are_right_as_often_as_stated_where_probabilities_are_calibrated
         (",animal", "line 2 of .* names no class"),
         ("dgo,animal\ncat,animal", "names 1 class that the data does not have; found 'dgo'; .*Did you mean dog"),
         ("pet,animal", "names 1 class that the data does not have; found 'pet'"),
-        ("dog,", "gives no class a parent"),
+        ("dog,", "has no class with a parent"),
     ],
 )  # fmt: skip
 def test_what_is_no_tree_is_refused(tmp_path, rows, words):

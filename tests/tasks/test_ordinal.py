@@ -459,10 +459,14 @@ def test_a_grade_is_explained(run, tmp_path):
 def test_options_that_mean_nothing_for_grades_are_refused(tmp_path):
     found, grades = stripes(60)
     for options, error, message in (
-        ({"task": "ordinal", "loss": "focal"}, ConfigError, "--loss focal is not for ordinal; expected bce"),
-        ({"task": "ordinal", "class_weights": "balanced"}, ConfigError, "--class-weights: for classes alone"),
+        (
+            {"task": "ordinal", "loss": "focal"},
+            ConfigError,
+            "--loss focal does not suit the task ordinal; expected bce",
+        ),
+        ({"task": "ordinal", "class_weights": "balanced"}, ConfigError, "--class-weights: for classification alone"),
         ({"task": "ordinal", "model": "hog+svm"}, ConfigError, "is for classification"),
-        ({"grades": "0,1,2,3"}, ConfigError, "--grades is about grades to predict; found arrays has none"),
+        ({"grades": "0,1,2,3"}, ConfigError, "--grades applies to grades to predict; found arrays has none"),
         ({"task": "ordinal", "grades": "0,1"}, DataError, "--grades does not name; found 2, 3"),
     ):
         with pytest.raises(error, match=message):

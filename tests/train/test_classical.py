@@ -215,7 +215,7 @@ def test_names_and_options_that_do_not_exist(name, options, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model": "hog+svm", "init": "he"}, "--init of a network means nothing for the classical model hog"),
+        ({"model": "hog+svm", "init": "he"}, "--init applies to networks, not to the classical model hog"),
         ({"model": "hog+svm", "model_arg": {"cell": "x"}}, "found cell 'x'; expected something like 8"),
         ({"model": "hog+svm", "model_arg": {"cell": 0}}, "found cell 0; expected above 0"),
         ({"model": "hog+svm", "model_arg": {"cell": 40}}, "smaller than a block of cells"),

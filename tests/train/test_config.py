@@ -89,7 +89,7 @@ def test_conflicts_are_reported_together():
 
 
 def test_names_are_those_of_the_code():
-    from clearsight.train.config import INITIALISATIONS
+    from clearsight.train.choices import INITIALISATIONS
 
     assert set(INITIALISATIONS) == set(METHODS)
 

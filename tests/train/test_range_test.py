@@ -73,7 +73,7 @@ def test_it_ends_when_the_loss_is_no_number(bad: float) -> None:
     [
         (lambda rate: 1 + rate, "losses 1 to 2"),
         (lambda rate: 1.0, "losses 1 to 1"),
-        (lambda rate: math.nan, "not finite at once"),
+        (lambda rate: math.nan, "not finite in the first step"),
     ],
 )
 def test_a_loss_that_never_falls_is_explained(step: Callable[[float], float], words: str) -> None:

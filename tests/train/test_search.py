@@ -123,7 +123,7 @@ def test_the_space_leaves_out_what_training_would_refuse():
 
 @pytest.mark.parametrize("options", [{"resume": True}, {"auto_fix": True}])
 def test_a_search_is_not_resumed_or_fixed(tmp_path, options):
-    with pytest.raises(ConfigError, match="resumes when its command is repeated"):
+    with pytest.raises(ConfigError, match="resumes if its command is repeated"):
         find(tmp_path / "study.db", 1, **options)
 
 

@@ -65,7 +65,7 @@ def compare_models(
         predictors[name] = predictor_of(other)
         if predictors[name].classes != held.predictor.classes:
             raise DataError(
-                f"{name} knows other classes than {_short(model)}",
+                f"{name} has other classes than {_short(model)}",
                 found=", ".join(predictors[name].classes[:8]),
                 expected=", ".join(held.predictor.classes[:8]),
             )

@@ -62,9 +62,10 @@ class Model:
         temporary: keeps a folder in the cache that nobody asked to keep.
 
     Example:
-        >>> model = cs.load("runs/photos")  # doctest: +SKIP
-        >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
-        >>> model.explain("new.jpg").plot()  # doctest: +SKIP
+        >>> model = cs.load("runs/digits")
+        >>> model.predict("new.png")[0].label
+        '0'
+        >>> figure = model.explain("new.png").plot()
     """
 
     def __init__(
@@ -122,8 +123,10 @@ class Model:
                 has no effect with this model.
 
         Example:
-            >>> model.predict("new.jpg")[0].label  # doctest: +SKIP
-            >>> model.predict("new/*.jpg").to_frame()  # doctest: +SKIP
+            >>> model = cs.load("runs/digits")
+            >>> model.predict("new.png")[0].label
+            '0'
+            >>> table = model.predict("new/*.png").to_frame()
         """
         console, task = console or usual_console(), self.predictor.bundle.task
         member_of = None if group is None else _group(group)
@@ -275,7 +278,8 @@ def load(folder: str | os.PathLike[str], *, engine: str = "auto", device: str = 
         ConfigError: there is no such engine or device.
 
     Example:
-        >>> cs.load("runs/photos").predict("new.jpg")[0].label  # doctest: +SKIP
+        >>> cs.load("runs/digits").predict("new.png")[0].label
+        '0'
     """
     path = Path(folder).expanduser()
     return Model(load_predictor(folder, engine=engine, device=device), path if path.is_dir() else None)

@@ -32,9 +32,11 @@ class Run(Result):
     None where they were not examined. test: the evaluation of the test split, which was opened once.
 
     Example:
-        >>> run = cs.fit("digits")  # doctest: +SKIP
-        >>> run.test.accuracy, run.test.interval  # doctest: +SKIP
-        >>> run.save("runs/digits")  # doctest: +SKIP
+        >>> run = cs.fit("digits", model="linear", epochs=1)
+        >>> low, high = run.test.interval
+        >>> low < run.test.accuracy < high
+        True
+        >>> folder = run.save("runs/linear")
     """
 
     folder: Path

@@ -157,7 +157,7 @@ class ModelRenderer(SectionsRenderer[Any]):
             yield decisions_section(decisions)
 
     def figure(self) -> Any:
-        raise NotImplementedError("a model has no figure of its own")
+        raise NotImplementedError("a model has no plot")
 
 
 renderer.register(Run, RunRenderer)

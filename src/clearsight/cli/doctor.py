@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     finished = (folder / "config.json").is_file() or (folder / SAVED).is_file()
     if finished and options:
         raise ConfigError(
-            "a run's diagnosis is already made; options change nothing", fix="name the data to examine it anew"
+            "a run's diagnosis is already made; options have no effect", fix="name the data to examine it anew"
         )
     if arguments.check_gradients:
         gradients = _gradients(arguments.target, options, finished)

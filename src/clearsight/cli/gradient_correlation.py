@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError("--img-size is of the images that named networks see", fix="name networks, or drop it")
     text, depths = arguments.depths, None
     if text is not None:
-        expected = "numbers with commas between, such as 2,10,50"
+        expected = "comma-separated numbers, such as 2,10,50"
         depths = numbers(text, int, ConfigError(f"--depths {text} is not a list of whole numbers", expected=expected))
     with terminal() as console:
         from clearsight.api.gradient_correlation import gradient_correlation

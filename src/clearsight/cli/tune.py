@@ -13,7 +13,8 @@ from pathlib import Path
 from clearsight.cli.options import add_config, chosen, listed, print_json
 from clearsight.console import terminal
 from clearsight.errors import ConfigError
-from clearsight.train.config import TrainConfig, seconds
+from clearsight.train.config import TrainConfig
+from clearsight.train.option_field import seconds
 from clearsight.wording import percent
 
 

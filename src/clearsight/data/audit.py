@@ -91,13 +91,33 @@ class Audit(Result):
 
 
 def near_duplicates_of(content: Mapping[str, Any]) -> frozenset[str]:
-    """Those names, of an audit as plain values; none where it does not have them."""
+    """The names of near duplicates across splits that an audit found.
+
+    Args:
+        content: an audit as plain values.
+
+    Returns:
+        The names; empty if the audit has no such finding.
+    """
     found = [f for f in content.get("findings", ()) if f.get("code") == "near-duplicates-across-splits"]
     return frozenset(name for finding in found for name in finding["evidence"].get("images", ()))
 
 
 def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_aside: dict[int, str]) -> Audit:
-    """Look at the whole data set. Cost: one pass over the cached pixels and one matrix product between the splits."""
+    """Audit a whole data set.
+
+    This takes one pass over the cached pixels and one matrix product between the splits.
+
+    Args:
+        dataset: images and targets.
+        scan: headers and digests of the images.
+        pixels: cached pixels of all images.
+        split: the training, validation and test images.
+        set_aside: reason for each unreadable image, by position.
+
+    Returns:
+        The findings, and counts of each part.
+    """
     findings: list[Finding] = []
     if set_aside:
         findings.append(
@@ -169,8 +189,16 @@ def _shapes(scan: Scan) -> list[Finding]:
 
 
 def thumbnails(pixels: CachedPixels) -> NDArray[np.uint16]:
-    """Gray block means (N, 16, 16) at 16 bits, read from the cache in chunks; at 8 bits, rounding alone would set pale
-    images apart."""
+    """Gray block means of images, read from the cache in chunks.
+
+    They have 16 bits: at 8 bits, rounding alone would make copies of pale images look different.
+
+    Args:
+        pixels: cached pixels of N images.
+
+    Returns:
+        Thumbnails (N, 16, 16), uint16.
+    """
     n, _, height, width = pixels.array.shape
     rows = np.linspace(0, height, THUMBNAIL + 1).astype(int)
     cols = np.linspace(0, width, THUMBNAIL + 1).astype(int)
@@ -189,7 +217,14 @@ def thumbnails(pixels: CachedPixels) -> NDArray[np.uint16]:
 
 
 def duplicate_groups(scan: Scan) -> NDArray[np.int64]:
-    """A number for each image (N,): equal for equal contents."""
+    """A number for each image, equal for equal contents.
+
+    Args:
+        scan: digests of the N images.
+
+    Returns:
+        Numbers (N,), int64.
+    """
     digests = np.array([d or f"unreadable {i}" for i, d in enumerate(scan.digests)])
     return np.unique(digests, return_inverse=True)[1].astype(np.int64)
 
@@ -220,7 +255,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
                 "warning",
                 f"{count(len(tiny), thing, things)} with fewer than 20 training images: {some}"
                 + (", ..." if len(tiny) > 5 else ""),
-                "add images; below 20 neither training nor its measurement is reliable",
+                "add images; with fewer than 20, neither training nor evaluation is reliable",
                 {things: tiny},
             )
         )
@@ -319,7 +354,14 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
 
 
 def unit_thumbnails(small: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Thumbnails as centred unit vectors (N, 256), and which of them are too flat to compare."""
+    """Thumbnails as centred unit vectors.
+
+    Args:
+        small: thumbnails (N, 16, 16).
+
+    Returns:
+        Vectors (N, 256), and a boolean array (N,) that marks thumbnails too flat to compare.
+    """
     vectors = small.reshape(len(small), -1).astype(np.float32) / 257
     vectors -= vectors.mean(axis=1, keepdims=True)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -379,7 +421,14 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
 
 
 def word_number(text: str) -> int:
-    """A number for a word, equal for equal words, the same in every process."""
+    """A number for a word, the same in every process.
+
+    Args:
+        text: the word.
+
+    Returns:
+        Its CRC-32.
+    """
     import zlib
 
     return zlib.crc32(text.encode())

@@ -67,7 +67,7 @@ def other_class(dataset: Dataset, name: str) -> tuple[Dataset, Dataset]:
             fix=did_you_mean(name, classes),
         )  # fmt: skip
     if len(classes) < 3:
-        raise ConfigError(f"--other {name}: too few classes are left", found=", ".join(classes), expected="3 or more")
+        raise ConfigError(f"--other {name}: too few classes remain", found=", ".join(classes), expected="3 or more")
     gone = classes.index(name)
     left = np.array([k for k in range(len(classes)) if k != gone])
     rows = np.flatnonzero(dataset.labels != gone), np.flatnonzero(dataset.labels == gone)

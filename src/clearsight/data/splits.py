@@ -73,6 +73,11 @@ class Split:
         return replace(self, train=train, val=val, folds=folds)
 
     def parts(self) -> dict[str, Indices]:
+        """The positions of images by the name of their part.
+
+        Returns:
+            Positions of "train", "val" and "test".
+        """
         return {"train": self.train, "val": self.val, "test": self.test}
 
 
@@ -89,13 +94,27 @@ def assign(
     folds: int | None = None,
     strata: bool = False,
 ) -> Split:
-    """Assign every usable image to a part.
+    """Assign every usable image to training, validation or test.
 
-    labels (N,) class indices; given (N,) "train", "val", "test" or ""; usable (N,) False for images set aside.
-    groups (N,): images that belong together by the user's word. duplicates (N,): equal numbers for equal contents.
-    Both are kept together where we carve. test_fraction None: no test split is carved. folds None: 5, or 10 where a
-    tenth is MANY images. strata: the classes are only groups to spread evenly, so one that is too small joins the
-    largest. Raises DataError for fewer than two classes or a class too small to be split.
+    Images of the same group, and images of equal content, stay together wherever a split is carved.
+
+    Args:
+        labels: class indices (N,).
+        given: the split that the data states, "train", "val", "test" or "" (N,).
+        classes: class names.
+        usable: False for images that are set aside (N,).
+        groups: numbers (N,), equal for images that must stay together; None for no groups.
+        duplicates: numbers (N,), equal for images of equal content; None if unknown.
+        seed: random seed.
+        test_fraction: share of images for the test split, in (0, 1); None carves no test split.
+        folds: number of folds; None for 5, or 10 if a tenth is at least `MANY` images.
+        strata: classes are only strata to spread evenly, so one that is too small joins the largest.
+
+    Returns:
+        The splits, and the rules that were applied.
+
+    Raises:
+        DataError: there are fewer than two classes, or a class is too small to be split.
     """
     rng = np.random.default_rng(seed)
     everything = np.flatnonzero(usable)

@@ -210,7 +210,7 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
         )
     if is_classical(config.model.model):
         raise ConfigError(
-            "the doctor looks at training by gradient descent",
+            "the doctor examines training by gradient descent",
             found=f"{config.model.model}, which has none",
             fix="name a network with --model",
         )

@@ -59,6 +59,7 @@ class GradientCheck:
 
     @property
     def ok(self) -> bool:
+        """Whether all gradients are right."""
         return all(row.ok for row in self.rows)
 
     @property
@@ -67,7 +68,11 @@ class GradientCheck:
         return max(self.rows, key=lambda row: row.error)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary with `ok` and `rows`.
+        """
         return {"ok": self.ok, "rows": [asdict(row) for row in self.rows]}
 
 
@@ -83,25 +88,33 @@ def check_gradients(
     recurse: bool = True,
     seed: int = 0,
 ) -> GradientCheck:
-    """Check every trainable tensor of a network, and the gradient at the images.
+    """Compare the gradient of every trainable tensor, and of the images, with finite differences.
 
-    The network is copied, converted to float64 and put into evaluation mode: batch normalisation with its running
-    statistics, no dropout. Its weights are moved a little, see `NUDGE`.
+    The network is copied, converted to float64 and, unless `training` is set, put into evaluation mode, so batch
+    normalisation uses its running statistics and nothing is dropped out. Its weights are moved a little, see `NUDGE`.
 
     Args:
-        network: any module. It is left as it is.
-        images: any floats the network takes, (N, C, H, W) as a rule; a few suffice.
+        network: the network; to check a loss alone, pass `nn.Identity()` and logits as images.
+        images: floats that the network takes, usually (N, C, H, W); a few suffice.
         targets: what the loss takes.
-        loss: (output, targets) to a number, or to one per image, whose mean is taken; to check a loss alone use
-            `nn.Identity()` as the network and logits as images.
-        eps: h.
-        per_tensor: entries per tensor.
-        training: in training mode instead: statistics of the batch, and the same units dropped in every evaluation.
-        recurse: with the parameters of modules inside the network; without, those that it holds itself.
-        seed: of the entries and directions, and of what is dropped.
+        loss: called as loss(output, targets); returns a number, or one per image, of which the mean is taken.
+        eps: step of the central difference.
+        per_tensor: entries checked per tensor.
+        training: use training mode: batch statistics, and the same dropout in every evaluation.
+        recurse: include the parameters of submodules; otherwise only the network's own.
+        seed: random seed.
 
     Returns:
-        A row for each tensor that requires a gradient, and one for the images.
+        The relative error of each tensor.
+
+    Example:
+        >>> net = torch.nn.Linear(3, 2)
+        >>> x, y = torch.rand(4, 3), torch.tensor([0, 1, 0, 1])
+        >>> check_gradients(net, x, y, torch.nn.functional.cross_entropy).ok
+        True
+
+    Reference:
+        Bishop, "Pattern recognition and machine learning", 2006, section 5.3.3.
     """
     network = copy.deepcopy(network).double().train(training)
     images = images.detach().double().clone().requires_grad_()

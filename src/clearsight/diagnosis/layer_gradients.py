@@ -73,6 +73,7 @@ class GradientReport:
 
     @property
     def ok(self) -> bool:
+        """Whether every layer and loss has the right gradient."""
         return not self.wrong
 
     @property

@@ -326,7 +326,7 @@ def _advice(ranked: Sequence[Standing], right: dict[str, NDArray[np.bool_]]) -> 
     times = best.image_seconds / fastest.image_seconds
     if times < WORTH:
         return best.name, "best on the validation images" + (
-            ", and none as good is much faster" if len(as_good) > 1 else ", by more than a standard error"
+            ", and no model as good is much faster" if len(as_good) > 1 else ", by more than a standard error"
         )
     return fastest.name, (
         f"{times:.1f} times as fast as {best.name}, which is best on the validation images by no more than a standard "

@@ -38,6 +38,11 @@ class Paired:
     knows: bool = False
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary.
+        """
         return asdict(self)
 
     def words(self) -> str:

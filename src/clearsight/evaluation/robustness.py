@@ -127,10 +127,24 @@ def measure_robustness(
     seed: int = 0,
     console: Console | None = None,
 ) -> RobustnessReport:
-    """Measure accuracy on images with known classes (N,), changed in steps.
+    """Measure accuracy under graded changes of images with known classes.
 
-    changes: names of `CHANGES`, or several joined by + (default: each, and all of the slight kinds together). turns:
-    (class, degrees, class): what a class becomes when turned counter-clockwise, such as a 6 that becomes a 9.
+    Args:
+        predictor: the model.
+        images: images in any form.
+        labels: true class indices (N,).
+        names: names of the images; None for those of the inputs.
+        changes: names of `CHANGES`, or several joined by +; None for each, and the mild ones together.
+        turns: (class, degrees, class) for classes that become another when rotated counter-clockwise, such as a 6 that
+            becomes a 9.
+        seed: random seed.
+        console: shows progress; None for none.
+
+    Returns:
+        Accuracy and consistency for each change and step.
+
+    Raises:
+        ConfigError: a change is unknown or given twice, an angle is not finite, or there are no images.
     """
     console = console or Silent()
     chosen = [*CHANGES, "smaller + rotation + illumination + noise"] if changes is None else list(changes)
@@ -194,7 +208,17 @@ class Retained:
 
 
 def retained(predictor: Predictor, images: Images, labels: NDArray[np.integer], seed: int = 0) -> Retained:
-    """A short measurement: the first step of the changes of `MILD`, on images with known classes (N,)."""
+    """A short measurement: the share of correct predictions that the first step of each mild change keeps.
+
+    Args:
+        predictor: the model.
+        images: images in any form.
+        labels: true class indices (N,).
+        seed: random seed.
+
+    Returns:
+        Number of correct predictions, and how many of them are kept.
+    """
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(predictor.inputs(images)))))
     predictor.prepare(len(MILD) * len(x))
     right = predictor.decoded_outputs(x.numpy()).argmax(1) == labels
@@ -282,7 +306,7 @@ def _sensitivity(
         edit: str, rows: NDArray[np.int64], made: Callable[[torch.Tensor], torch.Tensor], goal: int | None
     ) -> None:
         if not len(rows):
-            console.say(f"{edit}: left out, as no image to edit is answered rightly")
+            console.say(f"{edit}: left out, as no image to edit is predicted correctly")
             return
         edited = made(x[torch.from_numpy(rows)]).numpy()
         predicted = predictor.predict_proba(edited).argmax(1)
@@ -297,7 +321,7 @@ def _sensitivity(
 
     found: list[Sensitivity] = []
     right = np.flatnonzero(before == truth)
-    tried("object painted out: another answer", right, painted_out, None)
+    tried("object removed: another prediction", right, painted_out, None)
     for start, degrees, end in turns:
         name = f"{predictor.classes[start]} turned by {degrees:g} degrees: {predictor.classes[end]}"
         tried(name, right[truth[right] == start], partial(_all_turned, degrees=degrees), end)

@@ -13,11 +13,11 @@ Floats = NDArray[np.float32]
 View = Callable[[Floats], Floats]
 
 AUGMENTATIONS = {
-    "mirror": "as it is, and left to right",
-    "flips": "as it is, left to right, top to bottom, and both",
-    "turns": "as it is, and turned by 90, 180 and 270 degrees (square images)",
-    "shifts": "as it is, and moved by a sixteenth to each of four sides",
-    "ten": "the shifts, and each of them left to right [Krizhevsky et al. 2012]",
+    "mirror": "the image and its left-right flip",
+    "flips": "the image, its left-right and top-bottom flips, and both",
+    "turns": "the image, and rotations by 90, 180 and 270 degrees (square images)",
+    "shifts": "the image, and shifts by a sixteenth to each of four sides",
+    "ten": "the shifts, and the left-right flip of each [Krizhevsky et al. 2012]",
 }
 
 

@@ -128,7 +128,8 @@ def export(
         OutputError: files of something else are in the way, or the disk refuses.
 
     Example:
-        >>> cs.export("runs/photos", format="onnx").path  # doctest: +SKIP
+        >>> cs.export("runs/digits", format="torch", images=10).parity.holds
+        True
     """
     console = console or usual_console()
     chosen = format_named(format)

@@ -12,7 +12,7 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.base import forward_hooks
-from clearsight.models.network import short_name
+from clearsight.models.layer_probe import short_name
 from clearsight.predictor import Predictor
 
 

@@ -17,7 +17,8 @@ from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
 from clearsight.models.base import forward_hooks
 from clearsight.models.feature_maps import output_at
-from clearsight.models.network import frozen, short_name
+from clearsight.models.layer_probe import short_name
+from clearsight.models.network import frozen
 from clearsight.predictor import Predictor
 
 

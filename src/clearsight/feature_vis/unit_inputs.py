@@ -25,7 +25,8 @@ from clearsight.feature_vis.patches import Box, looked_at, window_of
 from clearsight.models.anatomy import views
 from clearsight.models.feature_maps import Take, as_units, each_layer
 from clearsight.models.layer_graph import Node
-from clearsight.models.network import frozen, short_name
+from clearsight.models.layer_probe import short_name
+from clearsight.models.network import frozen
 from clearsight.models.shape_tracing import View, pair
 from clearsight.predictor import Predictor
 

@@ -34,7 +34,7 @@ from clearsight.feature_vis.patches import ExcitingPatches, exciting_patches, se
 from clearsight.models.anatomy import views
 from clearsight.models.execution import operations
 from clearsight.models.feature_maps import MapLayer
-from clearsight.models.network import layer_name
+from clearsight.models.layer_probe import layer_name
 from clearsight.predictor import Predictor
 from clearsight.result import Result
 from clearsight.wording import percent
@@ -42,8 +42,8 @@ from clearsight.wording import percent
 Floats = NDArray[np.float32]
 
 PARTS: dict[str, str] = {
-    "filters": "the weights that meet the pixels; a linear classifier's are a template per class",
-    "maps": "what layers make of an image",
+    "filters": "the weights of the first layer; for a linear classifier a template per class",
+    "maps": "feature maps of an image",
     "patches": "the image patches that excite a unit most",
     "classes": "images that maximise a class, or a unit of --layer",
     "inversion": "an image rebuilt from what a layer kept of it",
@@ -95,7 +95,11 @@ class LayerRow:
     receptive_field: int | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON.
+
+        Returns:
+            A dictionary.
+        """
         found = self.layer
         return {
             "layer": found.short, "kind": found.kind, "units": found.units, "size": [found.height, found.width],
@@ -105,10 +109,10 @@ class LayerRow:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Visualization(Result):
-    """What a network is made of and what its parts react to.
+    """The parts of a network and what they react to.
 
-    image, pixels (C, H, W): the one that maps and inversion are of. left_out: parts that were not made, and why. name:
-    of the model. deep: whether its images have 16 bits.
+    image, pixels (C, H, W): the image of the maps and the inversion. left_out: parts that were not made, with the
+    reason. name: name of the model. deep: its images have 16 bits.
     """
 
     image: str | None
@@ -144,11 +148,19 @@ class Visualization(Result):
         return "\n".join([*lines, *self.left_out_lines()])
 
     def left_out_lines(self) -> list[str]:
-        """Why parts are not shown."""
+        """Why parts are not shown.
+
+        Returns:
+            One line per part.
+        """
         return [f"{part:<10} not shown: {why}" for part, why in self.left_out.items()]
 
     def part_words(self) -> dict[str, str]:
-        """A line about each part that is shown."""
+        """A line about each part that is shown.
+
+        Returns:
+            Lines by the name of the part.
+        """
         lines: dict[str, str] = {}
         if f := self.filters:
             count, _, height, width = f.weights.shape
@@ -181,7 +193,14 @@ def _top(pictures: list[ClassPicture]) -> str:
 
 
 def layer_rows(predictor: Predictor) -> tuple[LayerRow, ...]:
-    """The layers that give maps or vectors, in the order they run, with their receptive fields."""
+    """The layers whose output is maps or vectors, with their receptive fields.
+
+    Args:
+        predictor: the model.
+
+    Returns:
+        The layers in the order in which they run.
+    """
     check(predictor, "maps", Settings())
     seen = views(predictor.network, predictor.shape)
     return tuple(
@@ -190,7 +209,17 @@ def layer_rows(predictor: Predictor) -> tuple[LayerRow, ...]:
 
 
 def check(predictor: Predictor, what: str, settings: Settings) -> None:
-    """Raise for a part that does not exist, a model without layers, and settings out of range."""
+    """Refuse parts that do not exist, models without layers, and settings out of range.
+
+    Args:
+        predictor: the model.
+        what: name of a part, or "all".
+        settings: settings of the parts.
+
+    Raises:
+        ConfigError: the part is unknown, or a setting is out of range.
+        ModelError: the model has no layers, or no layer of this name.
+    """
     if what != "all" and what not in PARTS:
         raise ConfigError(f"there is nothing called {what!r} to see", expected=", ".join([*PARTS, "all"]))
     predictor.network.require_layers()
@@ -220,11 +249,24 @@ def visualize(
     settings: Settings | None = None,
     console: Console | None = None,
 ) -> Visualization:
-    """Look at one part, or at all that the model and the data have; what is missing then stands in `left_out`.
+    """Visualise one part of a model, or all that the model and the data allow.
 
-    pixels: an image (C, H, W) in [0, 1] for maps and inversion, called `image`. sample: for patches and gates, and as
-    starts of class pictures. Raises ConfigError as `check`, ModelError for a part asked for that the model does not
-    have, DataError for one that needs an image or a sample that does not exist.
+    Args:
+        predictor: the model.
+        pixels: an image (C, H, W) in [0, 1] for maps and inversion; None for no image.
+        image: its name.
+        what: name of a part; "all" for all, where parts that cannot be made are listed in `left_out`.
+        sample: images for patches and gates, and as starting points of class pictures.
+        settings: settings of the parts; None for the defaults.
+        console: shows progress; None for none.
+
+    Returns:
+        The parts.
+
+    Raises:
+        ConfigError: as for `check`.
+        ModelError: the model does not have the part that was asked for.
+        DataError: the part needs an image or a sample, and there is none.
     """
     settings = settings or Settings()
     check(predictor, what, settings)

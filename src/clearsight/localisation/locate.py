@@ -39,11 +39,23 @@ def locate(
     settings: Settings | None = None,
     console: Console | None = None,
 ) -> Iterator[Located]:
-    """Locate what each image shows, or the classes given as `target`, one image after the other.
+    """Locate the predicted class of each image, or given classes.
 
-    method: as `METHODS` names them; auto is cam for a model that has maps, window else. Raises ConfigError for an
-    unknown method, class or setting, and settings of windows for cam; ModelError for a model of numbers, and cam of one
-    without maps; DataError for an image smaller than the windows.
+    Args:
+        predictor: the model.
+        images: images in any form.
+        method: a name of `METHODS`; "auto" is cam for a model with maps, and window otherwise.
+        target: name or index of a class, or several; None for the prediction.
+        settings: settings of the methods; None for the defaults.
+        console: shows progress; None for none.
+
+    Returns:
+        An iterator with one result per image.
+
+    Raises:
+        ConfigError: the method, a class or a setting is unknown, or settings of windows are given with cam.
+        ModelError: the model predicts numbers, or has no maps for cam.
+        DataError: an image is smaller than the windows.
     """
     settings, console = settings or Settings(), console or Silent()
     check(predictor, method, settings)
@@ -56,7 +68,17 @@ def locate(
 
 
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
-    """Raise for a method that does not exist or does not suit the model, and for settings out of range."""
+    """Refuse methods that do not suit the model, and settings out of range.
+
+    Args:
+        predictor: the model.
+        method: a name of `METHODS`, or "auto".
+        settings: settings of the methods.
+
+    Raises:
+        ConfigError: the method is unknown, or a setting is out of range.
+        ModelError: the model does not support the method.
+    """
     if method not in (*METHODS, "auto"):
         known = ["auto", *METHODS]
         raise ConfigError(f"unknown method {method!r}", expected=", ".join(known), fix=did_you_mean(method, known))

@@ -53,9 +53,10 @@ class Things:
 
 @dataclass(frozen=True)
 class Search:
-    """A search in an image (H, W, C): the target classes, and the probability threshold of each class, least (K,).
+    """A search in an image (H, W, C) for target classes.
 
-    alone: a place shows one class at most, so boxes of several classes compete.
+    least (K,): probability threshold of each class. alone: a place shows at most one class, so boxes of different
+    classes compete.
     """
 
     predictor: Predictor
@@ -66,13 +67,29 @@ class Search:
     alone: bool
 
     def rivals(self, kinds: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers of the groups (P,) within which boxes compete."""
+        """Groups within which boxes compete.
+
+        Args:
+            kinds: class index of each box (P,).
+
+        Returns:
+            Group numbers (P,).
+        """
         return np.zeros_like(kinds) if self.alone else kinds
 
 
 def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArray[np.float32]], dict[str, Any]]:
-    """Boxes of the wanted classes, best first; the soft mask (H, W) of each class found; and what there is to say.
-    DataError for an image smaller than the windows.
+    """Find boxes of the target classes.
+
+    Args:
+        search: image, classes and settings.
+        console: shows progress.
+
+    Returns:
+        Boxes, best first; the soft mask (H, W) of each class found, by index; and facts about the search.
+
+    Raises:
+        DataError: the image is smaller than the windows.
     """
     predictor, settings, size = search.predictor, search.settings, search.image.shape[:2]
     seen, facts = _scan(search, console)
@@ -143,13 +160,25 @@ def _confirmed(
     if search.alone:
         good &= own >= probabilities[row].max(1)
     if is_ood is not None and not search.settings.keep_ood:
-        facts["unlike all it learned from"] = int((good & is_ood[row]).sum())
+        facts["out of distribution"] = int((good & is_ood[row]).sum())
         good &= ~is_ood[row]
     return windows[good], kinds[good], own[good], pixels[row[good]]
 
 
 def pyramid(size: tuple[int, int], window: tuple[int, int]) -> tuple[float, ...]:
-    """Scales of an image (H, W) from 1 down, each smaller by the root of 2, while it still holds a window."""
+    """Scales of an image, from 1 down by factors of the square root of 2, as long as it holds a window.
+
+    Args:
+        size: (H, W) of the image.
+        window: (H, W) of the window.
+
+    Returns:
+        The scales; empty if the image is smaller than the window.
+
+    Example:
+        >>> pyramid((64, 64), (32, 32))
+        (1.0, 0.7071067811865476, 0.5)
+    """
     most = min(n / w for n, w in zip(size, window, strict=True))
     return tuple(2 ** (-k / 2) for k in range(1 + math.floor(2 * math.log2(most)))) if most >= 1 else ()
 

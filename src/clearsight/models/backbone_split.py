@@ -16,7 +16,8 @@ import torch
 from torch import fx, nn
 
 from clearsight.errors import ModelError
-from clearsight.models.network import InputLayer, Probe, layer_name, pool
+from clearsight.models.layer_probe import layer_name
+from clearsight.models.network import InputLayer, Probe, pool
 from clearsight.models.shape_tracing import Follower, run_without_data
 
 

@@ -16,7 +16,8 @@ from torch import nn
 
 from clearsight.errors import ModelError
 from clearsight.models.base import ModelNetwork, forward_hooks, without_tta
-from clearsight.models.network import InputLayer, layer_name, short_name
+from clearsight.models.layer_probe import layer_name, short_name
+from clearsight.models.network import InputLayer
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def maps_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     output = output_at(network, layer, x)
     if output.ndim not in (3, 4):
         raise ModelError(
-            f"the layer {short_name(layer)!r} gives out no maps",
+            f"the layer {short_name(layer)!r} has no feature maps",
             found=f"{'x'.join(map(str, output.shape[1:]))} numbers for an image",
             fix="name one before it",
         )

@@ -99,7 +99,7 @@ def build_timm(
     try:
         return timm.create_model(inner, pretrained=False, **arguments)  # type: ignore[no-any-return]
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise ModelError(f"timm cannot build {inner} so", found=str(error)[:200]) from error
+        raise ModelError(f"timm cannot build {inner} with these options", found=str(error)[:200]) from error
 
 
 def timm_weights(name: str) -> TimmWeights | None:

@@ -24,8 +24,8 @@ from typing import Any, Literal, Self, TypeVar, cast
 import torch
 from torch import nn
 
-from clearsight.errors import ModelError, nearest
-from clearsight.models import anomaly_model, classical  # noqa: F401 (so that every kind is registered)
+from clearsight.errors import ModelError
+from clearsight.models import anomaly_model, classical, layer_probe  # noqa: F401 (so that every kind is registered)
 from clearsight.models.base import FeatureLevels, ModelNetwork, capture, forward_hooks, register_kind
 from clearsight.models.base import from_spec as from_spec
 from clearsight.models.heads import build_head
@@ -46,10 +46,15 @@ AS_IT_IS = ("as it is",)
 
 
 class InputLayer(nn.Module):
-    """Normalise pixels, and repeat gray to the channels the network wants (rule D5).
+    """Normalise pixels, and repeat gray to the number of channels that the network takes (rule D5).
 
-    mode "fixed": (x - mean) / std with one number per channel; [-1, 1] is mean 0.5, std 0.5, and [0, 1] is mean 0, std
-    1. mode "image": each image by its own mean and deviation over all pixels and channels.
+    mode "fixed": (x - mean) / std with one number per channel; mean 0.5 and std 0.5 give [-1, 1]. mode "image": each
+    image by its own mean and deviation over all pixels and channels.
+
+    Args:
+        mean: mean of each channel.
+        std: standard deviation of each channel, above 0.
+        mode: "fixed" or "image".
     """
 
     mean: torch.Tensor
@@ -85,7 +90,11 @@ class Augmented(ModelNetwork):
         return tuple(self.spec.get("views", AS_IT_IS))
 
     def set_views(self, views: Sequence[str]) -> None:
-        """Average over these views from now on, and record it in the spec."""
+        """Average over these views from now on, and record it in the spec.
+
+        Args:
+            views: names of `VIEWS`.
+        """
         self.spec = {**self.spec, "views": list(views)}
 
     @property
@@ -108,7 +117,11 @@ def _turned(x: torch.Tensor, views: Sequence[str]) -> Iterator[torch.Tensor]:
 
 @register_kind("network")
 class Network(Augmented):
-    """A network of the registry or of timm behind its input layer; logits and features are the mean over the views."""
+    """A network of the registry or of timm behind its input layer; logits and features are means over the views.
+
+    Args:
+        spec: keys `name`, `classes`, `img_size`, `model_args`, `input` and, if there are several, `views`.
+    """
 
     backbone_path = "body"
 
@@ -140,12 +153,17 @@ class Network(Augmented):
 
 @register_kind("probe")
 class Probe(Augmented):
-    """A backbone whose intermediate maps are pooled into one feature vector, and a head on it.
+    """A backbone whose intermediate maps are pooled into one feature vector, with a head on top.
 
-    spec["taps"]: names of modules whose outputs are pooled by mean, maximum and standard deviation over the positions;
-    the backbone's own pooled output closes the list of parts.
-    spec["parts"]: which of these parts, by number, the head sees.
-    Features are the mean over the views, so the logits do not change when the image is mirrored.
+    Features are means over the views, so mirroring the image does not change the logits.
+
+    Args:
+        spec: `taps` names the modules whose outputs are pooled by mean, maximum and standard deviation over positions;
+            the last part is the pooled output of the backbone itself. `parts` lists, by number, the parts that the head
+            reads.
+
+    Raises:
+        ModelError: the backbone has no layer of such a name.
     """
 
     backbone_path = "backbone"
@@ -165,7 +183,13 @@ class Probe(Augmented):
         return FeatureLevels(self.input, self.backbone, tuple(self.taps), tuple(self.spec["parts"]), self.head)
 
     def set_head(self, spec: dict[str, Any], head: nn.Module, parts: Sequence[int] | None = None) -> None:
-        """Replace the head, and record it in the spec. parts: those it sees, by default the same as before."""
+        """Replace the head, and record it in the spec.
+
+        Args:
+            spec: spec of the head.
+            head: the head.
+            parts: numbers of the parts that it reads; None for the same as before.
+        """
         self.head = head
         self.spec = {**self.spec, "parts": list(self.spec["parts"] if parts is None else parts), "head": spec}
 
@@ -186,7 +210,14 @@ class Probe(Augmented):
         return self.head(features), features
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """What the head sees (N, D)."""
+        """The features that the head reads.
+
+        Args:
+            x: images (N, C, H, W) in [0, 1].
+
+        Returns:
+            Features (N, D).
+        """
         return self.with_features(x)[1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -194,7 +225,11 @@ class Probe(Augmented):
 
 
 class Backbone(nn.Module):
-    """A network without what `finish` does, which engines run: images (N, C, H, W) to its `backbone_outputs`."""
+    """The part of a network that engines run: images (N, C, H, W) to its `backbone_outputs`.
+
+    Args:
+        network: the network; its weights are shared.
+    """
 
     def __init__(self, network: ModelNetwork) -> None:
         super().__init__()
@@ -204,97 +239,14 @@ class Backbone(nn.Module):
         return tuple(self.network.backbone_outputs(x))
 
 
-class LayerOutput(nn.Module):
-    """What one module of a network gives out, averaged over its positions: (N, C, H, W), (N, T, C) or (N, D) to (N, C).
-
-    Raises ModelError with near names for a layer that does not exist or never runs.
-    """
-
-    def __init__(self, network: nn.Module, layer: str) -> None:
-        super().__init__()
-        layer = layer_name(network, layer)
-        self.network, self.layer = network, layer
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return layer_output(self.network, self.layer, x)
-
-
-def layer_output(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
-    """What a module gives out for images, averaged over its positions (N, C); ModelError where it never runs."""
-    with capture(network, [layer]) as seen:
-        network(x)
-    if not isinstance(maps := seen.get(layer), torch.Tensor):
-        raise ModelError(f"the layer {layer!r} gives out no maps", fix="name another")
-    return maps.flatten(2).mean(2) if maps.ndim == 4 else maps.mean(1) if maps.ndim == 3 else maps
-
-
-@register_kind("layer-probe")
-class LayerProbe(ModelNetwork):
-    """A trained network's features of one layer, and a head on them.
-
-    spec["network"]: spec of that network, which is kept whole. spec["layer"]: name of a module in it, whose output is
-    averaged over its positions; "" is its features below the head. The features are those of `Predictor.embeddings`.
-    """
-
-    def __init__(self, spec: dict[str, Any]) -> None:
-        super().__init__(spec)
-        self.network = from_spec(spec["network"])
-        self.layer = layer_name(self.network, spec["layer"]) if spec["layer"] else ""
-        self.head: nn.Module = build_head(spec["head"]) if spec.get("head") else nn.Identity()
-
-    @classmethod
-    def of(cls, network: ModelNetwork, layer: str) -> LayerProbe:
-        """On a network as it is, not copied, still without a head."""
-        name = str(network.spec.get("name", network.spec["kind"]))
-        found = cls({"kind": "layer-probe", "name": name, "network": network.spec, "layer": layer, "head": None})
-        found.network = network
-        return found.eval()
-
-    def set_head(self, spec: dict[str, Any], head: nn.Module) -> None:
-        """Replace the head, and record it in the spec."""
-        self.head = head
-        self.spec = {**self.spec, "head": spec}
-
-    def backbone_outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The features (N, D)."""
-        if not self.layer:
-            return [self.network.embedding_network.with_features(x)[1]]
-        return [layer_output(self.network, self.layer, x)]
-
-    def finish(self, outputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (N, K), and the features (N, D)."""
-        return self.head(outputs[0]), outputs[0]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.with_features(x)[0]
-
-
-def layer_name(network: nn.Module, layer: str) -> str:
-    """The full name of a module that may be named without the network's wrapping; ModelError names the near ones."""
-    names = [name for name, _ in network.named_modules() if name]
-    for prefix in PREFIXES:
-        if prefix + layer in names:
-            return prefix + layer
-    short = [short_name(name) for name in names]
-    raise ModelError(f"unknown layer {layer!r} in this model", fix=nearest(layer, short))
-
-
-PREFIXES = tuple(outer + inner for outer in ("", "members.0.", "trunk.") for inner in ("", "body.", "backbone."))
-"""What a network's own names may stand behind."""
-
-
-def short_name(name: str) -> str:
-    """A module's name without the network's wrapping."""
-    for prefix in sorted(PREFIXES, key=len, reverse=True):
-        name = name.removeprefix(prefix)
-    return name
-
-
 @register_kind("ensemble")
 class Ensemble(ModelNetwork):
     """Log of the mean (N, K) of several networks' calibrated probabilities softmax(z / T).
 
-    spec["members"]: a spec for each. spec["temperatures"]: their T. The features are those of the first member.
+    The features are those of the first member.
+
+    Args:
+        spec: `members` holds a spec per network, `temperatures` their T.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -303,7 +255,15 @@ class Ensemble(ModelNetwork):
 
     @classmethod
     def of(cls, members: Sequence[ModelNetwork], temperatures: Sequence[float]) -> Ensemble:
-        """Join trained networks; they are used as they are, not copied."""
+        """Join trained networks, which are not copied.
+
+        Args:
+            members: the networks.
+            temperatures: temperature of each, above 0.
+
+        Returns:
+            The ensemble.
+        """
         joined = cls({"kind": "ensemble", "members": [], "temperatures": list(temperatures)})
         joined.spec["members"] = [member.spec for member in members]
         joined.members.extend(members)
@@ -341,13 +301,31 @@ class Ensemble(ModelNetwork):
 
 
 def log_mean_probability(logits: Sequence[torch.Tensor], temperatures: Sequence[float]) -> torch.Tensor:
-    """Logarithm of the mean of softmax(z / T) over several logits (N, K)."""
+    """Log of the mean of softmax(z / T) over several networks.
+
+    Args:
+        logits: logits (N, K) of each network.
+        temperatures: T of each network, above 0.
+
+    Returns:
+        Log probabilities (N, K).
+    """
     log_probabilities = [(z / t).log_softmax(dim=1) for z, t in zip(logits, temperatures, strict=True)]
     return torch.stack(log_probabilities).logsumexp(dim=0) - math.log(len(log_probabilities))
 
 
 def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]) -> nn.Module:
-    """A network without its last dense layer: normalised images to pooled features (N, D)."""
+    """A network without its last dense layer: normalised images to pooled features (N, D).
+
+    Args:
+        name: name in the registry, or of a timm network.
+        channels: input channels.
+        img_size: side of the images, in pixels.
+        model_args: options of the builder.
+
+    Returns:
+        The network, with random weights.
+    """
     body = build_recorded(name, classes=1, channels=channels, img_size=img_size, model_args=model_args)
     path, _ = last_dense(body)
     parent, _, leaf = path.rpartition(".")
@@ -356,7 +334,14 @@ def headless(name: str, channels: int, img_size: int, model_args: dict[str, Any]
 
 
 def tap_points(body: nn.Module) -> list[str]:
-    """Depths worth looking at: the ends of the stages, shallow to deep, at most five."""
+    """Modules at several depths whose maps are useful as features: the ends of the last stages.
+
+    Args:
+        body: the network.
+
+    Returns:
+        Paths from shallow to deep, at most four.
+    """
     info = getattr(body, "feature_info", None)
     if info is not None:
         rows = info if isinstance(info, list) else info.get_dicts()
@@ -383,7 +368,14 @@ def _blocks(module: nn.Module) -> list[str]:
 
 
 def pool(maps: torch.Tensor) -> torch.Tensor:
-    """Mean, maximum and standard deviation over positions: (N, C, H, W) or tokens (N, T, C) to (N, 3 C)."""
+    """Mean, maximum and standard deviation over positions.
+
+    Args:
+        maps: maps (N, C, H, W), or tokens (N, T, C).
+
+    Returns:
+        Features (N, 3 C).
+    """
     if maps.ndim == 3:
         maps = maps.transpose(1, 2)
     flat = maps.flatten(2)  # (N, C, positions)
@@ -392,14 +384,30 @@ def pool(maps: torch.Tensor) -> torch.Tensor:
 
 
 def shared_copy(network: Module) -> Module:
-    """The same weights, not copied, in modules of their own: hooks and modes set on one are not seen by the other."""
+    """A copy of a network that shares its weights.
+
+    Hooks and modes that are set on one have no effect on the other.
+
+    Args:
+        network: the network.
+
+    Returns:
+        The copy.
+    """
     shared: dict[int, Any] = {id(t): t for t in (*network.parameters(), *network.buffers())}
     return copy.deepcopy(network, shared)
 
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Inside the block the network is in evaluation mode and its parameters take no gradient; then all is as it was."""
+    """Context manager: evaluation mode without gradients for the parameters.
+
+    Args:
+        network: the network; modes and `requires_grad` are restored when the block ends.
+
+    Yields:
+        Nothing.
+    """
     modes = [(module, module.training) for module in network.modules()]
     took = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     network.eval()

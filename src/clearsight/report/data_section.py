@@ -30,7 +30,7 @@ PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 PART_ROLES = {
     "train": "the images it was trained on",
     "val": "images for choosing between alternatives and for calibration",
-    "test": "images kept away until the end, to evaluate it once",
+    "test": "images held out until the end, for a single evaluation",
 }
 FITS = {"squash": ", all of the image, stretched", "pad": ", all of the image, bordered", "crop": ", its centre"}
 

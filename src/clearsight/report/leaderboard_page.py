@@ -45,7 +45,7 @@ class LeaderboardRenderer(Renderer[Leaderboard]):
         return {
             "name": found.name,
             "summary": f"{len(rows)} models on one split ({images} images), ranked on the validation images. The test "
-            "images were looked at once, after all training.",
+            "images were used once, after all training.",
             "advice": found.advice,
             "why": found.why,
             "plot": leaderboard_chart(found.standings, found.advice),

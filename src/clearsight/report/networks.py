@@ -69,7 +69,7 @@ def plot_networks(rows: Sequence[Point], path: Path) -> Path:
         xscale="log",
         xlabel="billion multiply-adds per image",
         ylabel="published ImageNet top-1 accuracy, %",
-        title="What accuracy costs: discs grow with the parameters, the line joins what nothing cheaper beats",
+        title="Accuracy against cost: discs grow with the number of parameters, the line is the Pareto front",
     )
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.2, which="both")

@@ -17,7 +17,7 @@ SCORE_WORDS = {
     "knn": "how far its features are from those of training images",
     "mahalanobis": "the same, in units of the spread within classes",
     "max-softmax": "how small the largest probability is",
-    "pixels": "how unusual its contrast, sharpness and colours are",
+    "pixels": "how unusual contrast, sharpness and colours are",
     "other": "how much its features are like those of images of no class",
 }
 
@@ -85,8 +85,8 @@ def _measured(groups: tuple[tuple[str, ...], ...], why: str) -> str:
         return f"How well it separates unknown images is not measured here ({why})."
     words = "; ".join(listed(list(group)) for group in groups)
     return (
-        "AUROC is the chance that an image of a class left out scores above one of a known class: 0.5 is guessing, 1 "
-        f"is perfect. It is measured by {why}: {words}."
+        "AUROC is the chance that an image of a left-out class has a higher score than one of a known class: 0.5 is "
+        f"guessing, 1 is perfect. It is measured by {why}: {words}."
     )
 
 

@@ -14,7 +14,8 @@ from clearsight.data.loader import to_float
 from clearsight.data.mix import mix
 from clearsight.data.prepare import Prepared
 from clearsight.report.components.pictures import Picture, picture
-from clearsight.train.augmentation_config import AUGMENTATIONS, AugmentationConfig
+from clearsight.train.augmentation_config import AugmentationConfig
+from clearsight.train.choices import AUGMENTATIONS
 from clearsight.train.fit import Fitted
 from clearsight.wording import percent
 
@@ -114,6 +115,6 @@ def _words(how: AugmentationConfig) -> str:
     if how.cutmix:
         done.append("cutmix (a part of another image pasted in, the labels mixed in the same share)")
     return (
-        f"Whenever an image was used, chance changed it anew: {', then '.join(done)}. "
-        "On the left stand training images as they are, and beside each some of its versions."
+        f"Each time an image was used, it was changed at random: {', then '.join(done)}. "
+        "The left column shows training images, and each row some changed versions."
     )

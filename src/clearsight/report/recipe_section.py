@@ -24,15 +24,15 @@ CANDIDATES = 12
 
 QUESTIONS = {
     "network": "Which network?",
-    "resize mode": "How does an image meet the network's input?",
+    "resize mode": "How are images resized to the network's input?",
     "epochs": "How many passes over the images?",
     "stop": "When did training stop?",
     "head": "Which features and which head?",
-    "folds agree": "How far do heads fitted on other folds agree?",
-    "networks of the folds agree": "How far do the networks of the folds agree?",
+    "folds agree": "How much do the scores of heads fitted on other folds differ?",
+    "networks of the folds agree": "How much do the scores of the networks of the folds differ?",
     "detector": "How are anomalies detected?",
-    "threshold": "From where on is an image an anomaly?",
-    "fine-tuning": "Should the pretrained layers be trained too?",
+    "threshold": "From which score on is an image an anomaly?",
+    "fine-tuning": "Are the pretrained layers trained as well?",
 }
 
 
@@ -124,7 +124,7 @@ def _members(members: Sequence[ModelNetwork], *, beside: bool) -> str:
     who = f"{len(trained)} networks trained further, each without one fold of the images"
     if not trained:
         who = "the network trained further"
-    before = "the network from before that and " if beside else ""
+    before = "the network before fine-tuning and " if beside else ""
     return f"The model is an ensemble of {before}{who}: their probabilities are averaged."
 
 

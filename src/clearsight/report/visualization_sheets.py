@@ -51,7 +51,7 @@ def filter_sheet(found: Filters) -> NDArray[np.float64]:
     count, _, height, width = found.weights.shape
     kind = "class templates" if found.classes else "filters"
     what = "each to its own strongest weight, written below it"
-    key = "gray is zero, colours are the channels' own" if colour else "red adds to the sum, blue takes away"
+    key = "gray is zero, colours are the channels' own" if colour else "red is positive, blue is negative"
     side = 128 if found.classes else 72
     name = f"{found.layer}: {count} {kind} of {height}x{width}"
     if len(tiles) < count:
@@ -171,7 +171,7 @@ def inversion_sheet(found: Sequence[Inversion], pixels: Floats, deep: bool) -> N
         alike = "" if i.correlation is None else f"correlation {i.correlation:.2f}"
         words = (i.layer, f"error {i.error:.2f}, noise {i.error_before:.2f}", alike)
         tiles.append(Tile(shown(i.pixels, deep, pixels), words))
-    return tile_sheet([Row("rebuilt from each layer alone", tiles)], side=224)
+    return tile_sheet([Row("reconstructed from each layer", tiles)], side=224)
 
 
 def gate_sheet(found: ClassGates, width: int = 1160) -> NDArray[np.float64]:

@@ -93,7 +93,7 @@ def read_faiss(content: bytes, kind: str, width: int, count: int) -> Any:
             raise ValueError(f"{len(content) - walk.at:,} bytes too many")
     except (ValueError, OverflowError) as error:
         raise BundleError(
-            "index.faiss is damaged, or no index that Clearsight writes",
+            "index.faiss is damaged, or was not written by Clearsight",
             found=str(error)[:160],
             fix="build it again: `clearsight index RUN`",
         ) from error
@@ -140,7 +140,7 @@ def _walk_ivfpq(walk: _Walk, width: int, count: int) -> None:
         walk.skip(size * parts)
         numbers_of = walk.plain("<i8", size)
         if size and (int(numbers_of.min()) < 0 or int(numbers_of.max()) >= count):
-            raise ValueError("a vector's number that is out of range")
+            raise ValueError("a vector whose number is out of range")
         seen[numbers_of] = True
     if not seen.all():
         raise ValueError("vectors that are in no list")

@@ -42,7 +42,7 @@ def run_folder(config: TrainConfig, name: str, home: Path) -> Iterator[Path]:
                 raise CheckpointError(
                     f"{folder / 'checkpoints'} is a symbolic link that leaves the run's folder",
                     expected="a folder in the run",
-                    fix="if you trust it, put a copy of the folder in the link's place",
+                    fix="if you trust it, replace the link by a copy of the folder",
                 )  # fmt: skip
         elif out is not None:
             folder = Path(out).expanduser()

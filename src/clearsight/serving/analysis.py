@@ -188,7 +188,7 @@ class Looker:
                 raise too_slow("the answer", seconds, "ask for fewer steps, or raise --explain-timeout") from None
             except OverflowError:
                 self.worker.metrics.refused.labels("looks").inc()
-                raise overloaded("others are looking into the network", 2) from None
+                raise overloaded("other requests of the network are waiting", 2) from None
 
     @cached_property
     def _shared_copy(self) -> Predictor:

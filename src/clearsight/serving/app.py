@@ -54,7 +54,7 @@ Group = Annotated[
 BackOff = Annotated[
     float, Query(gt=0.5, lt=1, description="in a tree of classes, the probability that the class or parent reaches")
 ]
-Count = Annotated[int, Query(ge=1, le=1000, description="how many to find")]
+Count = Annotated[int, Query(ge=1, le=1000, description="number of images to return")]
 
 
 def build_app(
@@ -94,8 +94,8 @@ def build_app(
     app = FastAPI(
         title="Clearsight", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
         dependencies=[Depends(known_options)],
-        description="Classes, labels or numbers of images and sounds, or whether they are anomalies; how sure that is, "
-        "and when the model does not know.",
+        description="Classes, labels or numbers of images and sounds, or whether they are anomalies, with "
+        "probabilities and OOD status.",
     )  # fmt: skip
     app.add_middleware(Guard, config=config, metrics=metrics, token=token, local=local)
     _add_routes(app, worker, looker)
@@ -143,7 +143,7 @@ def _add_predict(app: FastAPI, worker: Worker, images_of: Images) -> None:
         group: Group = None,
         back_off: BackOff = PredictOptions.back_off,
         picture: Annotated[bool, Query(description="each image as the network sees it, as a PNG data URI")] = False,
-        words: Annotated[bool, Query(description="each prediction in words too")] = False,
+        words: Annotated[bool, Query(description="each prediction also in words")] = False,
     ) -> Response:
         """The prediction for each image; its form is that of the model's task.
 
@@ -180,7 +180,8 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
     task, deep = worker.predictor.bundle.task, worker.predictor.bundle.form.bits == 16
 
     @app.post(
-        "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=body(), summary="What did it look at?",
+        "/v1/explain", response_model=schemas.ExplanationBody, openapi_extra=body(),
+        summary="Where is the evidence for a prediction?",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def explain(
@@ -189,7 +190,7 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
             str | None, Query(description=f"one of {', '.join(METHOD_WORDS)}; `GET /v1/model` lists the model's")
         ] = None,
         target: Annotated[
-            str | None, Query(description="class, label or number to explain (default: the answer)")
+            str | None, Query(description="class, label or number to explain (default: the prediction)")
         ] = None,
         samples: Annotated[int | None, Query(ge=2, le=MAX_SAMPLES, description="copies, steps or coalitions")] = None,
         faithfulness: Annotated[bool, Query(description="measure how faithful the map is, which takes longer")] = False,
@@ -209,7 +210,8 @@ def _add_explain(app: FastAPI, worker: Worker, images_of: Images) -> None:
 
 def _add_search(app: FastAPI, worker: Worker, looker: Looker, images_of: Images) -> None:
     @app.post(
-        "/v1/search", response_model=schemas.Neighbours, openapi_extra=body(), summary="Which known images are alike?",
+        "/v1/search", response_model=schemas.Neighbours, openapi_extra=body(),
+        summary="Which known images are similar?",
         responses=problems(401, 403, 404, 408, 413, 415, 422, 429, 503), tags=["model"],
     )  # fmt: skip
     async def search(
@@ -282,12 +284,12 @@ def _add_errors(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         found = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
-        error_found = ConfigError("an option has a value it cannot have", found=found, fix="/docs lists the options")
+        error_found = ConfigError("an option has an invalid value", found=found, fix="/docs lists the options")
         return problem_response(422, error_found, request.state.request_id)
 
     async def by_status(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        happened = {404: "there is nothing at this address", 405: "this address takes other methods"}
+        happened = {404: "there is nothing at this address", 405: "this address does not support the method"}
         error_found = ClearsightError(
             happened.get(error.status_code, "the request cannot be answered"), fix="see /docs"
         )

@@ -115,7 +115,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
             raise RefusedError(
-                403, ConfigError("a web page of another origin asks", expected="this server's own pages")
+                403,
+                ConfigError("the request comes from a web page of another origin", expected="this server's own pages"),
             )
         path = scope["path"]
         if self.token is None or not (path.startswith("/v1/") or path == "/metrics"):
@@ -133,7 +134,7 @@ class Guard:
         """Raise RefusedError 429 for too many requests in progress, 413 for a body whose stated length is too large."""
         if self.in_progress >= self.config.max_requests:
             self.metrics.refused.labels("requests").inc()
-            raise overloaded("too many requests are at work", 1)
+            raise overloaded("too many concurrent requests", 1)
         length = headers.get("content-length", "0")
         if length.isdecimal() and (len(length) > 18 or int(length) > self.config.body_bytes):
             raise too_large(self.config, close=False)

@@ -66,7 +66,9 @@ def serve(
         BundleError: there is no model in the folder.
 
     Example:
-        >>> cs.serve("runs/photos", port=8000)  # doctest: +SKIP
+        This is not run as a test, since it serves until it is interrupted.
+
+        >>> cs.serve("runs/digits", port=8000)  # doctest: +SKIP
     """
     _require_packages()
     if not 0 <= port <= 65535:

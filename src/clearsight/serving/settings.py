@@ -46,7 +46,7 @@ class ServeConfig:
         if self.max_images > self.queue:
             wrong.append(f"--queue {self.queue} is less than one request may hold (--max-images {self.max_images})")
         if wrong:
-            raise ConfigError("the server cannot be set up so", found="; ".join(wrong))
+            raise ConfigError("the settings of the server are invalid", found="; ".join(wrong))
 
     @property
     def body_bytes(self) -> int:

@@ -36,7 +36,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
     attacked = attack_body(prediction_schema(type(task)))
 
     @app.post(
-        "/v1/attack", response_model=attacked, openapi_extra=body(), summary="What change turns the answer?",
+        "/v1/attack", response_model=attacked, openapi_extra=body(), summary="What change alters the prediction?",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def attack(
@@ -53,7 +53,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(await asyncio.to_thread(responses.attacked, task.name, found, deep))
 
     @app.get(
-        "/v1/network", response_model=schemas.NetworkBody, summary="Which layer feeds which?",
+        "/v1/network", response_model=schemas.NetworkBody, summary="How are the layers connected?",
         responses=problems(401, 403, 422, 429), tags=["studio"],
     )  # fmt: skip
     async def network(request: Request) -> Response:
@@ -62,7 +62,8 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(responses.network(graph.nodes, graph.layers))
 
     @app.post(
-        "/v1/maps", response_model=schemas.MapsBody, openapi_extra=body(), summary="What do layers make of an image?",
+        "/v1/maps", response_model=schemas.MapsBody, openapi_extra=body(),
+        summary="What are the feature maps of an image?",
         responses=problems(401, 403, 408, 413, 415, 422, 429, 503), tags=["studio"],
     )  # fmt: skip
     async def maps(
@@ -89,7 +90,7 @@ def add_studio_routes(app: FastAPI, looker: Looker, images_of: Images) -> None:
         return json_response(responses.unit(found))
 
     @app.get(
-        "/v1/patches", response_model=schemas.PatchesBody, summary="What excites a unit most?",
+        "/v1/patches", response_model=schemas.PatchesBody, summary="What activates a unit most?",
         responses=problems(401, 403, 404, 422, 429), tags=["studio"],
     )  # fmt: skip
     async def patches(request: Request, layer: Layer, unit: Unit) -> Response:

@@ -188,7 +188,7 @@ class _Form:
         _, options = parse_options_header(self._disposition)
         if b"filename" not in options:
             raise DataError(
-                "a field of the form is no file",
+                "a field of the form is not a file",
                 expected="files alone; top and coverage belong in the address",
                 fix="with curl: -F image=@photo.jpg",
             )

@@ -97,7 +97,7 @@ class Anomaly(Task):
         score_curve=("Accuracy", "accuracy on the normal classes"),
         recipe="Images, scaled to {size}, are compared with normal ones, by the features of a network ({model}) or by "
         "their pixels. Only normal images were learned from, and no anomaly took part in any choice.",
-        issues="{n} {thing}{s} to learn from may be anomalies",
+        issues="{n} {thing}{s} for training may be anomalies",
         issues_meaning="A normal image is listed if its score lies far above those of the others; it was not learned "
         "from.",
     )
@@ -210,8 +210,14 @@ class Anomaly(Task):
         return replace(self, known=tuple(thinned(known).tolist()))
 
     def with_group_scores(self, scores: Outputs, groups: NDArray[np.integer]) -> Anomaly:
-        """The same with mean scores of groups, from scores (V, 1) of images the model had not seen and their groups
-        (V,), of which none was in what a score's model learned from.
+        """The same with mean scores of groups, such as the recordings of a speaker.
+
+        Args:
+            scores: scores (V, 1) of images the model had not seen, from groups that it was not trained on.
+            groups: group number (V,) of each image.
+
+        Returns:
+            The task with the means of the groups.
         """
         number, count = np.unique(groups, return_inverse=True, return_counts=True)[1:]
         means = np.bincount(number, np.asarray(scores, np.float64)[:, 0]) / count
@@ -226,11 +232,25 @@ class Anomaly(Task):
         return _Rareness(self)
 
     def p_values(self, outputs: Outputs) -> Floats:
-        """p of scores (N, 1): (N,)."""
+        """The p-value of each image.
+
+        Args:
+            outputs: anomaly scores (N, 1).
+
+        Returns:
+            p-values (N,), in (0, 1].
+        """
         return self.decoded(outputs)[1][:, 0]
 
     def given(self, outputs: Outputs) -> NDArray[np.bool_]:
-        """Which images are called anomalies (N,)."""
+        """Which images are flagged as anomalies.
+
+        Args:
+            outputs: anomaly scores (N, 1).
+
+        Returns:
+            Boolean array (N,).
+        """
         return np.asarray(np.asarray(outputs, np.float64)[:, 0] > self.threshold)
 
     def predictions(
@@ -325,7 +345,18 @@ class _Rareness(nn.Module):
 
 
 def normal_classes(dataset: Dataset, options: TaskOptions) -> tuple[str, ...]:
-    """The classes that are normal; DataError for a class that does not exist, or where it is open which are."""
+    """The classes that count as normal.
+
+    Args:
+        dataset: images with their classes.
+        options: names of the normal classes in `normal`, None to infer them; `evaluating` for data of a finished model.
+
+    Returns:
+        Names of the normal classes.
+
+    Raises:
+        DataError: a class does not exist, or the normal class cannot be inferred.
+    """
     names = _asked(options.normal, dataset.classes) if options.normal is not None else _only(dataset)
     if unknown := [] if options.evaluating else [name for name in names if name not in dataset.classes]:
         raise DataError(

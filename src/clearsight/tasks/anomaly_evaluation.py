@@ -113,7 +113,7 @@ class AnomalyEvaluation(Evaluation):
                 f"AUROC {summary['auroc']:.3f} ({low:.3f} to {high:.3f}): probability that an anomaly scores higher "
                 f"than a normal {thing}{'; neither was used in training' if new else ''}"
             )
-            lines.append(f"{percent(summary['found'])} of {summary['anomalies']} anomalies are called so")
+            lines.append(f"{percent(summary['found'])} of {summary['anomalies']} anomalies are flagged")
         if summary["false_alarms"] is not None:
             low, high = summary["false_alarms_interval"]
             lines.append(
@@ -168,7 +168,7 @@ class AnomalyEvaluation(Evaluation):
             ),
             charts=Charts(
                 (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
-                f"Anomaly scores of the test {thing}s. Those to the right of the line are called anomalies.",
+                f"Anomaly scores of the test {thing}s. Those to the right of the line are flagged.",
             ),
             sections=(Section("mistakes", "Missed anomalies and false alarms", (cards,), link="Mistakes"),),
             ood_words=f"There is no detector of out-of-distribution {thing}s: whatever is unlike the normal {thing}s "
@@ -224,8 +224,18 @@ def evaluate_anomalies(
     images: Sequence[str] | None = None,
     groups: Sequence[str] | None = None,
 ) -> AnomalyEvaluation:
-    """Metrics of scores (N, 1). indices, images: positions and names, for the list of mistakes, surest first.
-    groups: the class of each image.
+    """Metrics of anomaly scores.
+
+    Args:
+        task: the task, with the scores of held-out normal images.
+        outputs: anomaly scores (N, 1).
+        targets: 1 for an anomaly, 0 for a normal image (N, 1).
+        indices: positions of the images in the data set (N,); None counts from 0.
+        images: names of the N images, for the list of mistakes, most certain first.
+        groups: class name of each image, for scores by class.
+
+    Returns:
+        The evaluation; without anomalies or without normal images, the ranking metrics are None.
     """
     truth, scores = targets[:, 0] > 0, np.asarray(outputs, np.float64)[:, 0]
     called, probabilities, p = task.given(outputs), task.decode(outputs)[:, 0], task.p_values(outputs)

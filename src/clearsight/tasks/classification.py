@@ -349,15 +349,31 @@ class _Probabilities(CalibratedSoftmax):
 
 
 def soft_labels(rows: NDArray[Any]) -> bool:
-    """Whether every row (N, K) shares out a probability of 1 among several columns, and some among more than one."""
+    """Whether rows of numbers are soft labels.
+
+    Args:
+        rows: numbers (N, K).
+
+    Returns:
+        True if every row is a probability distribution over several columns and the rows are neither one-hot nor
+        directions.
+    """
     if rows.shape[1] < 2 or not np.isfinite(rows).all() or is_direction(rows) or one_hot(rows):
         return False
     return bool((rows >= 0).all() and (np.abs(rows.sum(1) - 1) < 1e-3).all())
 
 
 def classes_in_columns(stated: Stated) -> tuple[NDArray[np.intp], NDArray[Any] | None]:
-    """The column of each image's class (N,), and soft labels (N, K) where columns share out probabilities; DataError
-    where columns are no classes.
+    """The class of each image, where columns of numbers mark it.
+
+    Args:
+        stated: what the source states, with columns of numbers (N, K).
+
+    Returns:
+        Column of the most probable class (N,), and the soft labels (N, K); None in place of these for one-hot columns.
+
+    Raises:
+        DataError: the columns hold no classes, or some class is never the most probable.
     """
     assert stated.numbers is not None
     likeliest = stated.numbers.argmax(1)
@@ -367,7 +383,7 @@ def classes_in_columns(stated: Stated) -> tuple[NDArray[np.intp], NDArray[Any] |
         raise DataError(
             f"{stated.origin} has no column of classes",
             found=", ".join(stated.columns),
-            expected="a column `label`, or columns that mark or share out one class",
+            expected="a column `label`, or columns that mark one class or hold its probabilities",
         )
     if never := [name for k, name in enumerate(stated.columns) if not (likeliest == k).any()]:
         raise DataError(
@@ -383,7 +399,14 @@ COUNTS = 20
 
 
 def like_counts(classes: Sequence[str]) -> bool:
-    """Whether names of classes are whole numbers, and so many that they may be counts."""
+    """Whether class names look like counts of something.
+
+    Args:
+        classes: the class names.
+
+    Returns:
+        True if all names are whole numbers and there are many of them.
+    """
     try:
         return len(classes) > COUNTS and all(float(name).is_integer() for name in classes)
     except ValueError:

@@ -88,7 +88,7 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
     rows: list[tuple[str, Callable[[ClassEvaluation], str], str]] = [
         ("Images", lambda e: f"{e.n:,}", "how many were evaluated"),
         ("Accuracy", lambda e: percent(e.accuracy), "share of predictions that are right"),
-        ("95 % interval", lambda e: _span(e.accuracy_interval), "holds the true accuracy in 19 of 20 such tests"),
+        ("95 % interval", lambda e: _span(e.accuracy_interval), "contains the true accuracy in 19 of 20 such tests"),
         (
             "Balanced accuracy",
             lambda e: percent(e.balanced_accuracy),

@@ -49,7 +49,11 @@ class Evaluation(Result):
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
-        """The numbers that go into metrics.json."""
+        """The numbers that go into metrics.json.
+
+        Returns:
+            Plain values for JSON.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values for JSON."""
@@ -57,7 +61,11 @@ class Evaluation(Result):
         return {**self.summary(), "mistakes": mistakes, **self.counted()}
 
     def counted(self) -> dict[str, Any]:
-        """The counts of images, the trust panel and the scores by metadata for JSON; nothing of what there is not."""
+        """The counts of images, the trust panel and the scores by metadata.
+
+        Returns:
+            Plain values for JSON; parts that were not computed are left out.
+        """
         found: dict[str, Any] = {"images": self.images.to_dict()} if self.images else {}
         if self.panel is not None:
             found["panel"] = self.panel.to_dict()
@@ -66,7 +74,11 @@ class Evaluation(Result):
         return found
 
     def beside(self) -> list[str]:
-        """Lines of the trust panel and of the scores by metadata."""
+        """Lines of the trust panel and of the scores by metadata.
+
+        Returns:
+            Lines of text, empty if there is neither.
+        """
         found = [] if self.panel is None else [self.panel.text(), ""]
         for table in self.subgroups:
             found += [*table.lines(), ""]
@@ -75,15 +87,36 @@ class Evaluation(Result):
     @staticmethod
     @abstractmethod
     def headline(summary: dict[str, Any], thing: str = "image", new: str = "") -> str:
-        """A summary in a line or two. thing: image or sound. new: added to the number of images."""
+        """A summary in a line or two.
+
+        Args:
+            summary: numbers as `summary` returns them.
+            thing: what was evaluated, "image" or "sound".
+            new: text added to the number of images.
+
+        Returns:
+            Text for the terminal and the report.
+        """
 
     def text(self, thing: str = "image", new: str = "") -> str:
-        """What the terminal prints of an evaluation."""
+        """What the terminal prints of an evaluation.
+
+        Args:
+            thing: what was evaluated, "image" or "sound".
+            new: text added to the number of images.
+
+        Returns:
+            Text of several lines.
+        """
         lines = [*self.beside(), self.headline(self.summary(), thing, new), *self.details(thing)]
         return "\n".join([*lines, *(self.mistake_line(m) for m in self.mistakes[:10])])
 
     def promises(self) -> tuple[PanelEntry, ...]:
-        """The entries of the trust panel that follow from these numbers."""
+        """The entries of the trust panel that follow from these numbers.
+
+        Returns:
+            The entries, none by default.
+        """
         return ()
 
     @property
@@ -92,13 +125,35 @@ class Evaluation(Result):
         return None
 
     def details(self, thing: str) -> list[str]:
-        """Lines for each name."""
+        """Lines for each class, label or number.
+
+        Args:
+            thing: what was evaluated, "image" or "sound".
+
+        Returns:
+            Lines of text, none by default.
+        """
         return []
 
     def mistake_line(self, mistake: Any) -> str:
-        """A mistake in a line."""
+        """A mistake in one line.
+
+        Args:
+            mistake: an element of `mistakes`.
+
+        Returns:
+            One line of text.
+        """
         return f"wrong: {mistake.image}"
 
     @abstractmethod
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
-        """What the report says about the test split. validation: the evaluation of validation images, to compare."""
+        """The part of the report about the test split.
+
+        Args:
+            thing: what was evaluated, "image" or "sound".
+            validation: evaluation of the validation images to compare with; None for no comparison.
+
+        Returns:
+            Sections, figures and tables of the report.
+        """

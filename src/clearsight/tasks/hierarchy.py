@@ -208,7 +208,7 @@ def read_parents(path: Path) -> dict[str, str]:
     parents = {name: parent for name, parent in found.items() if parent}
     if cycle := _cycle(parents):
         raise ConfigError(
-            f"{path} goes round in a cycle", found=" below ".join(map(repr, cycle)),
+            f"{path} is a cycle", found=" below ".join(map(repr, cycle)),
             expected="parents that end at a root", fix="leave out one of these rows",
         )  # fmt: skip
     return parents
@@ -242,6 +242,6 @@ def check_parents(parents: Mapping[str, str], classes: Sequence[str], where: str
         )
     if not tree.parents:
         raise ConfigError(
-            f"{where} gives no class a parent", found="no rows" if not parents else ", ".join(list(parents)[:5]),
+            f"{where} has no class with a parent", found="no rows" if not parents else ", ".join(list(parents)[:5]),
             expected="parents of classes such as " + ", ".join(classes[:8]),
         )  # fmt: skip

@@ -205,10 +205,20 @@ def evaluate_labels(
     images: Sequence[str] | None = None,
     rule: str = "",
 ) -> LabelsEvaluation:
-    """Metrics of calibrated probabilities (N, K), and of those before calibration, against targets (N, K).
+    """Metrics of calibrated probabilities, and of those before calibration.
 
-    thresholds (K,): the probability from which each label is given. indices, images: positions and names, for the list
-    of mistakes, most surprising first. rule: what chose the thresholds, if not the highest F1.
+    Args:
+        probabilities: calibrated probabilities (N, K).
+        raw: probabilities before calibration (N, K).
+        targets: true labels (N, K), 0 or 1.
+        names: the K labels.
+        thresholds: probability from which each label is predicted (K,).
+        indices: positions of the images in the data set (N,); None counts from 0.
+        images: names of the N images, for the list of mistakes, least probable truth first.
+        rule: what chose the thresholds, if not the highest F1.
+
+    Returns:
+        The evaluation.
     """
     truth = targets > 0
     given, half = probabilities >= np.array(thresholds), probabilities >= 0.5

@@ -81,7 +81,7 @@ class Check:
         if self.value is None or not math.isfinite(self.value):
             return f"the {self.what} could not be measured"
         if self.interval is None:
-            what, condition = "the range that counts of so few images fall into is too wide to decide", ""
+            what, condition = "with so few images the expected range is too wide to decide", ""
             number = None if self.needed is None else f"{self.needed:,} calibration and {self.needed:,} test images"
         else:
             what, condition = (

@@ -41,8 +41,9 @@ class Predictions(Result, Sequence[Any]):
     them, where the user asked for one of these. notes: what to know of the prediction sets.
 
     Example:
-        >>> found = cs.load("runs/photos").predict("new/")  # doctest: +SKIP
-        >>> found[0].label, found.to_frame()  # doctest: +SKIP
+        >>> found = cs.load("runs/digits").predict("new/")
+        >>> found[0].label, len(found.to_frame())
+        ('0', 2)
     """
 
     rows: tuple[Any, ...]

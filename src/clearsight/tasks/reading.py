@@ -23,9 +23,24 @@ def read(
 ) -> Dataset:
     """The images and targets of any supported source, without decoding a pixel.
 
-    data, data_dir: as for `data.sources.read.find`, or a Dataset, which is returned as it is. task: name of the task;
-    "auto" goes by what labels look like. Raises DataError when nothing usable is found, the labels do not suit the
-    task, or a Dataset is of another.
+    Args:
+        data: a source as `data.sources.read.find` takes it, or a Dataset, which is returned as it is.
+        data_dir: folder that file names in a table are relative to; None for the folder of the table.
+        task: name of the task; "auto" chooses by what the labels look like.
+        options: what the user states about the targets; None for the defaults.
+
+    Returns:
+        The data set, with metadata and the list of files that were left out.
+
+    Raises:
+        DataError: nothing usable is found, the labels do not suit the task, or a Dataset was read for another task.
+        ConfigError: unknown task name.
+
+    Example:
+        >>> from clearsight.tasks.reading import read
+        >>> data = read("builtin:digits")
+        >>> len(data), data.task.name
+        (1797, 'classification')
     """
     options = options or TaskOptions()
     asked = None if task == AUTO else task_named(task)
@@ -43,12 +58,31 @@ def read(
 
 
 def claimed(stated: Stated) -> type[Task]:
-    """The task that data looks like."""
+    """The task that data looks like.
+
+    Args:
+        stated: what the source states about the targets.
+
+    Returns:
+        The first registered task that claims the data; classification if none does.
+    """
     return next((task for task in registered_tasks() if task.claims(stated)), Classification)
 
 
 def read_exclusive(data: Any, what: str, *, data_dir: str | Path | None = None) -> Dataset:
-    """As `read`, for `what` is about one class per image; DataError for data of another task."""
+    """Read a data set that must give one class per image.
+
+    Args:
+        data: a source as for `read`.
+        what: the feature that needs classes, for the error message.
+        data_dir: as for `read`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: the data is of another task.
+    """
     found = read(data, data_dir=data_dir)
     if not found.task.needs_classes:
         raise DataError(

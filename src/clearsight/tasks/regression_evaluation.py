@@ -216,7 +216,19 @@ def evaluate_numbers(
     indices: NDArray[np.integer] | None = None,
     images: Sequence[str] | None = None,
 ) -> NumbersEvaluation:
-    """Metrics of outputs (N, O). indices, images: positions and names, for the list of the furthest off."""
+    """Metrics of predicted numbers and of their intervals.
+
+    Args:
+        task: the task, which decodes outputs.
+        outputs: raw outputs of the network (N, O).
+        targets: true numbers (N, T), in the user's unit.
+        coverage: coverage of the intervals, 0 to 1.
+        indices: positions of the images in the data set (N,); None counts from 0.
+        images: names of the N images, for the list of the largest errors.
+
+    Returns:
+        The evaluation.
+    """
     truth = targets.astype(np.float64)
     predicted = task.decode(outputs)
     errors, widths = task.differences(predicted, truth), task.widths(outputs, coverage)

@@ -5,28 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from clearsight.train.choices import AUGMENTATIONS
 from clearsight.train.option_field import option
 
 if TYPE_CHECKING:
     Auto = Any
 else:
     Auto = None
-
-AUGMENTATIONS = {
-    "none": "no adversarial examples",
-    "light": "shift, turn, zoom a little",
-    "strong": "mirror, then more of light, colour and erasing",
-    "mirror": "left to right, every other image",
-    "flip": "left to right and top to bottom",
-    "crop": "a random part, enlarged to the input size",
-    "affine": "turn, shift, zoom",
-    "perspective": "seen from another side",
-    "colour": "brightness, contrast, saturation",
-    "noise": "Gaussian noise",
-    "blur": "Gaussian blur",
-    "erase": "a square painted over",
-    "rand": "RandAugment: two random changes per image",
-}
 
 
 @dataclass(frozen=True)

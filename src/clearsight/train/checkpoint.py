@@ -59,7 +59,7 @@ class Checkpoint:
         content = read_within(self.path.parent, self.path.name)
         try:
             if content[:DIGEST] != _digest(memoryview(content)[DIGEST:]):
-                raise ValueError("the digest is another")
+                raise ValueError("the digest differs")
             found = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
             fingerprint, state = found["fingerprint"], found["state"]
         except Exception as error:  # torch raises errors of many kinds for a damaged file

@@ -203,12 +203,12 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     """Refuse options that mean nothing for what is to be predicted, all at once."""
     task, loss, changed = dataset.task, config.optimization.loss, config.changed()
     if loss is not None and loss not in task.training.losses:
-        raise ConfigError(f"--loss {loss} is not for {task.name}", expected=", ".join(task.training.losses))
+        raise ConfigError(f"--loss {loss} does not suit the task {task.name}", expected=", ".join(task.training.losses))
     for other in registered_tasks():
         given = [flag(name) for name in other.own_options if name in changed]
         if given and other.name != task.name:
             names = other.words_used.names[1]
-            raise ConfigError(f"{', '.join(given)} is about {names} to predict", found=f"{dataset.name} has none")
+            raise ConfigError(f"{', '.join(given)} applies to {names} to predict", found=f"{dataset.name} has none")
     check_task(dataset, config)
     task.check(dataset, config.with_options(pretrained=False) if recipe.kind == "scratch" else config)
     if recipe.kind not in STRATEGIES[task.training.head]:
@@ -230,7 +230,7 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     }
     if given := [option for name, (option, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
-            f"{', '.join(given)}: for classes alone", found=f"{dataset.name} is {task.name}", fix="omit it"
+            f"{', '.join(given)}: for classification alone", found=f"{dataset.name} is {task.name}", fix="omit it"
         )
 
 

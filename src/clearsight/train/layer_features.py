@@ -12,7 +12,7 @@ from clearsight.bundle import Bundle
 from clearsight.data.pixels import PixelFormat
 from clearsight.errors import ConfigError, nearest
 from clearsight.models.base import ModelNetwork
-from clearsight.models.network import LayerProbe, layer_name
+from clearsight.models.layer_probe import LayerProbe, layer_name
 from clearsight.models.pretrained import imagenet_network
 from clearsight.models.zoo import DEFAULT_BACKBONE, model_names, published, weight_facts
 

@@ -34,7 +34,7 @@ def with_operating_point(
     if not wishes:
         return task, []
     found, rules = task.with_operating_point(outputs, truth, wishes)
-    return found, [Decision("predicted class", rule, "as asked, on validation images") for rule in rules]
+    return found, [Decision("predicted class", rule, "as specified, on validation images") for rule in rules]
 
 
 def read_costs(path: Path) -> Mapping[str, Mapping[str, float]]:

@@ -73,8 +73,10 @@ def _suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
     if least == 0:
         raise TrainingError(
             "the loss did not decrease at any learning rate of the range test",
-            found=f"losses {losses[0]:.3g} to {losses[-1]:.3g}" if losses else "a loss that is not finite at once",
-            fix="give a rate with --lr; if none helps, look at the labels and the pixels",
+            found=f"losses {losses[0]:.3g} to {losses[-1]:.3g}"
+            if losses
+            else "a loss that is not finite in the first step",
+            fix="give a rate with --lr; if none helps, check the labels and the pixels",
         )
     slopes = np.gradient(_smooth(losses))[: least + 1]  # rates are evenly spaced on the logarithmic axis
     return min(rates[int(slopes.argmin())], rates[least] / MARGIN)

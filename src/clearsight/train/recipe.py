@@ -15,13 +15,15 @@ from clearsight.errors import ConfigError
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, check_classical, is_classical
 from clearsight.models.execution import device_of
 from clearsight.models.gateway import PREFIX, check_arguments, default_img_size, timm_name
-from clearsight.models.network import headless, layer_name
+from clearsight.models.layer_probe import layer_name
+from clearsight.models.network import headless
 from clearsight.models.registry import check_model_args
 from clearsight.models.zoo import DEFAULT_BACKBONE, at_hand, entry, fits_published, published, weight_facts
 from clearsight.tasks import Classification
 from clearsight.tasks.reading import AUTO
-from clearsight.train.config import TrainConfig, seconds
+from clearsight.train.config import TrainConfig
 from clearsight.train.layer_features import feature_source
+from clearsight.train.option_field import seconds
 
 SMALL = 48
 """Images whose median short side, or the --img-size that they are made smaller to, is below this many pixels are
@@ -75,7 +77,7 @@ def check_names(config: TrainConfig) -> None:
     if is_classical(name):
         check_classical(name, config.model.model_arg)
         if fault := [flag for flag, given in _only_for_networks(config).items() if given]:
-            raise ConfigError(f"{', '.join(fault)} of a network means nothing for the classical model {name}")
+            raise ConfigError(f"{', '.join(fault)} applies to networks, not to the classical model {name}")
         return
     if name.startswith(PREFIX):
         timm_name(name)
@@ -83,9 +85,7 @@ def check_names(config: TrainConfig) -> None:
     elif name != "auto":
         check_model_args(entry(name), config.model.model_arg)
     elif config.model.model_arg:
-        raise ConfigError(
-            "--model-arg changes a network, and --model auto leaves open which", fix="name one with --model"
-        )
+        raise ConfigError("--model-arg needs the name of a network, and --model is auto", fix="name one with --model")
     if name != "auto" and config.model.pretrained:
         weight_facts(name)
 
@@ -133,7 +133,7 @@ def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) ->
     recipe = _plan(config, scanned, task)
     if config.augmentation.adversarial != "none" and recipe.kind == "probe":
         raise ConfigError(
-            "--adversarial trains a network from random weights, whose every layer meets the attacks",
+            "--adversarial is for networks trained from random weights",
             found=f"{recipe.model}, which starts from published weights",
             fix="add --no-pretrained, or a smaller network such as --model resnet8",
         )
@@ -156,17 +156,17 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         pretrained = model.init is None and not reshaped and at_hand(model.model)
     if pretrained and reshaped:
         raise ConfigError(
-            f"--model-arg changes the shapes of {model.model}'s tensors, and its published weights fit no longer",
+            f"--model-arg changes the shapes of {model.model}'s tensors, so its published weights do not fit",
             fix="drop --pretrained, or those options",
         )
     if (asked := _for_pretrained(config)) and not pretrained:
         raise ConfigError(
-            f"{asked} keeps weights of {model.model} as they are, and they would be random",
+            f"{asked} freezes weights of {model.model}, which would be random",
             fix=f"drop {asked.split()[0]}, or use --model {DEFAULT_BACKBONE}",
         )
     if pretrained:
         facts = weight_facts(model.model)
-        why = "asked for; its published weights are the start"
+        why = "as specified; training starts from its published weights"
         return Recipe(
             "probe", model.model, model_args, size or facts.img_size, (Decision("network", model.model, why),)
         )
@@ -176,12 +176,12 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         else:
             known = entry(model.model)
             size = max(known.min_size, min(known.img_size, scanned.short_side))
-    why = "asked for; it starts from random weights"
+    why = "as specified; training starts from random weights"
     if model.pretrained is None and model.init is None and published(model.model):
         why += (
-            ", since the options change the shapes of its published ones"
+            ", since the options change the shapes of the published weights"
             if reshaped
-            else ", since its published ones are not on this machine (--pretrained downloads them)"
+            else ", since the published weights are not on this machine (--pretrained downloads them)"
         )
     return Recipe("scratch", model.model, model_args, size, (Decision("network", model.model, why),))
 
@@ -243,16 +243,16 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         small = True
     if small and (given := _for_pretrained(config)):
         raise ConfigError(
-            f"{given} needs pretrained weights, and these images are learned from scratch",
+            f"{given} needs pretrained weights, and small images use a network from scratch",
             found=found,
             fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "leave out --img-size",
         )
     if small and not task.training.small_from_scratch:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
-        why = f"the images are small ({found}, below {SMALL}), blur for a pretrained network"
+        why = f"the images are small ({found}, below {SMALL}), too small for a pretrained network"
         if config.model.pretrained is False:
             why = "--no-pretrained"
-        return Recipe("scratch", "pixels", {}, size, (Decision("network", "none: the pixels themselves", why),))
+        return Recipe("scratch", "pixels", {}, size, (Decision("network", "none: pixels are used as features", why),))
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         many = many_small(size, len(scanned.digests))
@@ -261,16 +261,16 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
             model_args = {"width": 64} if device_of(config.run.device) == "cuda" else {"width": 32, "patch": 2}
         why = "--init draws its weights" if config.model.init else "--no-pretrained"
         if config.model.pretrained is None and config.model.init is None:
-            why = f"the images are small ({found}, below {SMALL}), blur for a pretrained network"
+            why = f"the images are small ({found}, below {SMALL}), too small for a pretrained network"
         return Recipe(
             "scratch",
             "resnet8",
             model_args,
             size,
-            (Decision("network", "resnet8 from scratch", f"{why}; a small residual network learns them quickly"),),
+            (Decision("network", "resnet8 from scratch", f"{why}; a small residual network trains quickly on them"),),
         )
     facts = weight_facts(DEFAULT_BACKBONE)
-    why = f"the images are large enough ({found}) for features learned on ImageNet, and these weights are installed"
+    why = f"the images are large enough ({found}) for features learned on ImageNet, and the weights are installed"
     return Recipe(
         "probe",
         DEFAULT_BACKBONE,

@@ -57,13 +57,13 @@ def ridge_head(context: TrainContext) -> TrainResult:
     context.note(
         "head",
         chosen.words(),
-        f"explains the most of what varies in validation images, {percent(chosen.accuracy)}, of {len(found)} "
+        f"highest explained variance on validation images, {percent(chosen.accuracy)}, of {len(found)} "
         f"candidates; the best on the last features alone {percent(ends.accuracy)}",
     )
     learned = targets[np.concatenate([val_rows for _, val_rows in folds])]
     errors = ((outputs[best] - learned) ** 2).mean(1) / float(np.mean((learned - learned.mean(0)) ** 2))
     context.note_folds("folds agree", validation_indices, 1 - errors, "share explained")
-    why = "for labels and numbers a head is fitted in closed form, and the network's weights stay as they are"
+    why = "for labels and numbers a head is fitted in closed form, and the network's weights are frozen"
     say_idle(context, why)
     if context.config.run.budget is not None:
         context.note("without effect", "--budget", why)

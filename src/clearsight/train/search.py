@@ -111,7 +111,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if config.run.resume or config.run.auto_fix:
         raise ConfigError(
-            "a search resumes when its command is repeated, and chooses its own settings",
+            "a search resumes if its command is repeated, and its settings are chosen by the search",
             found="--resume" if config.run.resume else "--auto-fix",
             fix="omit it",
         )
@@ -187,12 +187,12 @@ def space(
     optimisers = ["adamw", "nesterov"] + ["muon"] * (scratch and many_small(recipe.img_size, all_images))
     if recipe.kind == "probe" and config.model.freeze in ("auto", "all"):
         raise ConfigError(
-            "there is nothing to search: a head on frozen features is chosen by cross-validation already",
+            "there is nothing to search: cross-validation already chooses the head on frozen features",
             fix="add --freeze lower or --freeze none to train the pretrained network's layers, or name a --model",
         )
     if recipe.kind == "classical":
         raise ConfigError(
-            "there is nothing to search: a classical model's settings are chosen on the validation images already",
+            "there is nothing to search: the settings of a classical model are already chosen on the validation images",
             fix="name a network with --model",
         )
     batches = [b for b in (16, 32, 64, 128, 256) if b <= images // 4] or [max(1, images // 4)]
@@ -280,7 +280,9 @@ def _summary(study: Any, recipe: Recipe, folds: int, base: dict[str, Any]) -> Se
         found.append(Trial(t.number, options, t.value if finished else None, mean, state, seconds, losses, right))
     complete = [t for t in found if t.log_loss is not None]
     if not complete:
-        raise TrainingError("no trial finished", found=f"{len(found)} cut short or failed", fix="allow more --trials")
+        raise TrainingError(
+            "no trial finished", found=f"{len(found)} stopped early or failed", fix="allow more --trials"
+        )
     importance: dict[str, float] = {}
     if len(complete) >= 4:
         try:

@@ -189,7 +189,7 @@ def _splits_in_classes(root: Path, classes: dict[str, list[Path]]) -> list[tuple
             f"some classes of {root} have split folders, and others have images beside them",
             found=f"{', '.join(divided[:3])} with train and another, and images elsewhere in {', '.join(whole[:3])}",
             expected="CLASS/train/image and CLASS/test/image for all images, or for none",
-            fix="move the images into such folders, or rename folders that mean no split",
+            fix="move the images into such folders, or rename folders that are not splits",
         )
     if not divided:
         return [(p, name, "") for name, images in classes.items() for p in images]

@@ -75,7 +75,7 @@ def _validation_classes(root: Path, base: Path) -> dict[str, str]:
             found = re.findall(r"^(\w+),(n\d{8})\b", table.read_text(), re.MULTILINE)
             if not found:
                 raise DataError(
-                    f"{table} holds no answers", expected="lines such as `ILSVRC2012_val_00000001,n01751748`"
+                    f"{table} holds no labels", expected="lines such as `ILSVRC2012_val_00000001,n01751748`"
                 )
             return dict(found)
         for kit in (place, place / "data", place / "ILSVRC2012_devkit_t12" / "data"):

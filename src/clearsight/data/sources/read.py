@@ -26,12 +26,19 @@ PREFIX = "builtin:"
 
 
 def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses | None = None) -> Listing:
-    """The images of a source and what it states about them.
+    """The images of a source, and what the source states about them.
 
-    data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), alone or after `builtin:`, a folder, a .csv,
-    .tsv, .jsonl or .npz file, a pandas frame with `image_path` and `label`, or a pair (images, labels). data_dir: where
-    the files of a built-in name lie, when they are not where their package puts them. any_classes: how a folder's
-    classes may differ, as for `read_folder`. Raises DataError when nothing usable is found, or a name has two meanings.
+    Args:
+        data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), alone or after `builtin:`; a folder; a
+            .csv, .tsv, .jsonl or .npz file; a pandas frame with `image_path` and `label`; or a pair (images, labels).
+        data_dir: folder of the files of a built-in name; None for the folder where their package puts them.
+        any_classes: how the classes of a folder's splits may differ, as for `read_folder`.
+
+    Returns:
+        The listing; no pixel is decoded.
+
+    Raises:
+        DataError: nothing usable is found, or a name has two meanings.
     """
     if isinstance(data, tuple) and len(data) == 2:
         return read_pair(*data)
@@ -81,10 +88,20 @@ ELSEWHERE = ("dev", "net", "proc", "sys")
 
 
 def recorded_place(origin: object, what: str) -> str:
-    """Where a run or an index says that images lie, if it is a built-in name, or a file or folder of this machine.
+    """Check where a run or an index says that its images are.
 
-    Such a record may come from someone else, and is checked before anything is opened: BundleError for addresses,
-    shares of other machines, devices and pipes, and where nothing is. what: to call the images, for messages.
+    Such a record may come from someone else, so it is checked before anything is opened.
+
+    Args:
+        origin: what the record says.
+        what: what to call the images in messages.
+
+    Returns:
+        A built-in name, or a file or folder of this machine.
+
+    Raises:
+        BundleError: the record is missing, or names an address, a share of another machine, a device, a pipe, or
+            nothing that exists.
     """
     if not isinstance(origin, str) or not origin or "\0" in origin:
         raise BundleError(f"there is no record of where {what} lie", fix="name the data")

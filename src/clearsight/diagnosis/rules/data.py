@@ -55,7 +55,7 @@ def collapsed_at_birth(case: Case) -> Verdict | None:
             "loss_of_chance": case.chance_loss,
             "confidence": stats.confidence,
         },
-        "draw the weights anew, with biases of zero",
+        "draw new initial weights, with biases of zero",
         case.initial_weights(),
     )
 
@@ -76,7 +76,7 @@ def one_class_collapse(case: Case) -> Verdict | None:
             f"It is the most common, with {percent(case.majority, 0)} of the training images: always predicting it is "
             "cheap."
         )
-        fix, options = "let every class count the same", {"class_weights": "balanced"}
+        fix, options = "weight every class equally", {"class_weights": "balanced"}
     else:
         cause = "It is not that common: the network prefers it whatever the image shows."
         fix, options = (
@@ -154,7 +154,7 @@ def leaking_splits(case: Case) -> Verdict | None:
     return Verdict(
         "leaking-splits",
         "warning",
-        "The same images stand on both sides of a split: " + "; ".join(finding.message for finding in leaks) + ".",
+        "The same images are on both sides of a split: " + "; ".join(finding.message for finding in leaks) + ".",
         evidence,
         "; ".join(finding.fix for finding in leaks),
     )
@@ -178,6 +178,6 @@ def starved_loader(case: Case) -> Verdict | None:
         {"wait_share": share, "wait_seconds_per_step": wait, "step_seconds": float(np.median(seconds[2:]))},
         "augment more cheaply, or keep the image cache (CLEARSIGHT_CACHE) on a fast local disk"
         if dear
-        else "keep the image cache (CLEARSIGHT_CACHE) on a fast local disk, or hand over the images as an array",
+        else "keep the image cache (CLEARSIGHT_CACHE) on a fast local disk, or pass the images as an array",
         {"augment": "light"} if dear else {},
     )

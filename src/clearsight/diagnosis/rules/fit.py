@@ -131,7 +131,7 @@ def underfit(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "warning",
-        f"It underfits: right on {percent(train, 0)} of its own training images and no longer getting better. The "
+        f"It underfits: right on {percent(train, 0)} of its own training images and no longer improving. The "
         "network is too small for the task, regularised too much, or its schedule ended too soon.",
         {
             "train_accuracy": train,

@@ -92,10 +92,10 @@ def weight_decay_too_high(case: Case) -> Verdict | None:
     return Verdict(
         "weight-decay-too-high",
         "fault",
-        f"Weight decay ({decay:g}) eats the weights: the median layer has {left:.2g} of its first length left, and "
-        f"{percent(min(share, 1.0), 0)} of an update is decay rather than learning.",
+        f"Weight decay ({decay:g}) shrinks the weights too much: the median layer has {left:.2g} of its initial "
+        f"norm left, and {percent(min(share, 1.0), 0)} of an update is decay rather than learning.",
         {"weight_decay": decay, "sum_of_rate_times_decay": shrinkage, "weight_left": left, "share_of_update": share},
-        f"use the usual weight decay of {case.optimization.opt}, {usual:g}",
+        f"use the default weight decay of {case.optimization.opt}, {usual:g}",
         {"weight_decay": usual},
     )
 
@@ -215,12 +215,12 @@ def oscillating_loss(case: Case) -> Verdict | None:
         (
             f"The loss rose again, from {smooth.min():.2g} to {case.end_loss:.2g} at the end"
             if relapsed
-            else f"The loss rises and falls in waves, turning {waves} times"
+            else f"The loss oscillates, changing direction {waves} times"
             if waves >= WAVES
             else f"The loss oscillates: from one step to the next it changes by {swing:.2g}, "
-            f"{swing / max(expected, 1e-9):.0f} times what the choice of images explains"
+            f"{swing / max(expected, 1e-9):.0f} times what the differences between batches explain"
         )
-        + ". Steps are so long that they jump over the valley they should descend.",
+        + ". Steps are so large that they overshoot the minimum.",
         {
             "turns": float(waves),
             "median_change_per_step": swing,

@@ -168,7 +168,7 @@ def died(case: Case) -> Verdict | None:
     return _dead(
         last,
         "They became inactive during training.",
-        "lower the rate, or use leaky ReLU, which never dies",
+        "lower the rate, or use leaky ReLU, whose gradient is never zero",
         {"lr": case.slower(), **case.model_arg(activation="leaky_relu")},
     )
 
@@ -248,7 +248,7 @@ def vanishing_gradients(case: Case) -> Verdict | None:
     return Verdict(
         "vanishing-gradients",
         "fault",
-        "The gradients vanish on their way back: measured against their weights, those of the first layers are "
+        "The gradients vanish towards the input: relative to their weights, those of the first layers are "
         + (f"{1 / typical:,.0f} times smaller than those of the last ones" if typical else "exactly zero")
         + ", so the first layers hardly move.",
         {

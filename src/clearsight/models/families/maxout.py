@@ -36,7 +36,7 @@ class MaxoutDesign(Design):
     """
 
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "layers of different widths have no shortcut between them",
+        "residual": "there is no shortcut between layers of different widths",
         "norm": "the pieces compete by their scale, which normalisation would take away",
         "norm_position": "it has no normalisation",
         "activation": "maxout is the activation; mlp offers the others",

@@ -16,7 +16,8 @@ from clearsight.calibration.temperature import fit_temperature
 from clearsight.data.loader import batches
 from clearsight.metrics import accuracy, log_loss, softmax
 from clearsight.models.classical import CLASSIFIERS, DESCRIPTORS, Classical
-from clearsight.models.network import Backbone, LayerProbe, Probe
+from clearsight.models.layer_probe import LayerProbe
+from clearsight.models.network import Backbone, Probe
 from clearsight.models.zoo import DEFAULT_BACKBONE
 from clearsight.train.classifiers import ONE_CORE, Made, Setting, fit_classifier, settings_of
 from clearsight.train.config import TrainConfig
@@ -43,9 +44,9 @@ def classical(context: TrainContext) -> TrainResult:
     idle = [name for name, value in context.config.training().items() if value != usual[name]]
     if idle:
         options = ", ".join("--" + name.replace("_", "-") for name in idle)
-        context.note("without effect", options, "a classical model has no training by gradient descent")
+        context.note("without effect", options, "a classical model is not trained by gradient descent")
     if context.budget is not None:
-        why = "a classical model is fitted once with each setting, however long that takes"
+        why = "a classical model is fitted once with each setting, without a time limit"
         context.note("without effect", "--budget", why)
     rows = np.sort(np.concatenate([split.train, split.val]))
     began = time.perf_counter()
@@ -118,7 +119,7 @@ def _described(
             advance(min(len(chosen), 32 * number + 32), len(chosen))
             yield batch
 
-    advance = stage("descriptors to learn from")
+    advance = stage("descriptors of training images")
     network.describe.learn(images, seed, stage(f"learning {DESCRIPTORS[descriptor]}", "rounds"))
     about = f"{descriptor} {__version__} {sorted(options.items())}"
     parts = outputs(network.describe, about, data.pixels, rows, device="cpu", progress=stage(DESCRIPTORS[descriptor]))

@@ -77,7 +77,7 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     plan = _plan(context, upper, config, groups, title, first, min(enough, MOST_EPOCHS), len(folds))
     if plan is None:
         return None
-    why = "the upper blocks are trained on what the lower ones make of images and of their mirror images, once"
+    why = "the upper blocks are trained on cached outputs of the lower ones for images and their mirror images"
     say_idle(context, why, ("augment", "mixup", "cutmix"))
     config = config.with_options(epochs=plan.epochs)
     unseen = context.validation_halves[1]
@@ -92,7 +92,7 @@ def train_upper(context: TrainContext, frozen: Frozen) -> TrainResult | None:
     context.note(
         "frozen",
         f"up to {maps.at}",
-        f"depth {maps.place + 1} of {len(frozen.probe.taps)}: features from this depth on score best alone",
+        f"depth {maps.place + 1} of {len(frozen.probe.taps)}: its features have the best validation score",
     )
     validation_indices, logits = np.concatenate([f.rows for f in found]), np.concatenate([f.logits for f in found])
     fitted = _result(context, frozen, found[0].network, validation_indices, logits, found[0].trained, config)
@@ -108,7 +108,7 @@ def _affordable(context: TrainContext, plan: _Plan, number: int, title: str) -> 
     left = context.left(f"fold {number + 1} of {title}") or 0.0
     each = (plan.left - left) / number
     if left < each:
-        words = f"each takes {each:.0f} s, more than was expected, and {left:.0f} s of the budget are left"
+        words = f"each takes {each:.0f} s, longer than expected, and {left:.0f} s of the budget are left"
         context.note("folds", f"{number} of {plan.folds}", words)
     return left >= each
 
@@ -265,7 +265,7 @@ def _plan(
         return _Plan(asked or 5, 1)
     each = context.decided(f"seconds of {title}", lambda: context.epoch_seconds(network, config, groups, examples))
     left = context.left(title) or 0.0
-    words = f"one takes {each:.1f} s here, and {left:.0f} s may be spent"
+    words = f"one takes {each:.1f} s on this machine, and {left:.0f} s are available"
     count = min(folds, int(left // (each * (asked or min(most, FEWEST_EPOCHS)))))
     if count > 1:
         epochs = asked or min(most, int(left // (each * count)))
@@ -334,8 +334,7 @@ def _jointly(
     context.note(
         FOLDS,
         f"{len(members)}, their probabilities averaged",
-        f"each was trained without one fold, on which it was validated: {percent(right.mean())} of {len(right):,} "
-        "images",
+        f"each was trained without one fold and validated on it: {percent(right.mean())} of {len(right):,} images",
     )
     context.note_folds(f"{FOLDS} agree", fitted.validation_indices, right, "accuracy")
     joint = np.log(np.maximum(np.mean([softmax(z) for z in of_unseen], axis=0), 1e-30))

@@ -46,7 +46,7 @@ def from_scratch(context: TrainContext) -> TrainResult:
     if asked.epochs is None:
         context.note("epochs", str(epochs), why)
     elif context.budget is not None:
-        context.note("without effect", "--budget", "--epochs says how long training takes")
+        context.note("without effect", "--budget", "--epochs sets the length of training")
     config = config.with_options(epochs=epochs)
     stopping, unseen = context.validation_halves
     trained = context.train(network, config, groups, "training", replace(context.examples, val=stopping))
@@ -80,10 +80,11 @@ def _epochs(
         per_epoch = context.decided("epoch seconds", lambda: context.epoch_seconds(network, config, groups))
         epochs = int(np.clip(left // per_epoch, 1, 60))
         if left < per_epoch:
-            return epochs, f"the least there can be: {context.used_up(left, per_epoch)}"
+            return epochs, f"the minimum: {context.used_up(left, per_epoch)}"
         return (
             epochs,
-            f"one takes {per_epoch:.1f} s here, and {left:.0f} s of --budget {context.config.run.budget} are left",
+            f"one takes {per_epoch:.1f} s on this machine, and {left:.0f} s of --budget {context.config.run.budget} "
+            "are left",
         )
     images = len(context.data.split.train)
     cost = (
@@ -102,8 +103,8 @@ def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[
     losses = [log_loss(labels, softmax(z, fit_temperature(z, labels))) for z in (logits, both)]
     words = (
         f"the mean over an image and its mirror image has a validation log loss of {losses[1]:.3f} ("
-        f"{percent(accuracy(labels, both.argmax(1)))} right), the image alone {losses[0]:.3f} ("
-        f"{percent(accuracy(labels, logits.argmax(1)))}); it takes twice the time in prediction"
+        f"{percent(accuracy(labels, both.argmax(1)))} correct), the image alone {losses[0]:.3f} ("
+        f"{percent(accuracy(labels, logits.argmax(1)))}); prediction takes twice the time"
     )
     if losses[1] < losses[0]:
         context.note("views", "as it is, left-right", words)
@@ -124,9 +125,10 @@ def _augmentation(context: TrainContext, epochs: int) -> str:
     context.note(
         "augmentation",
         chosen,
-        f"each of {images:,} images is seen {epochs} times only, too seldom for shifts and turns to pay; mirror images "
-        f"cost a quick classifier {100 * trial.loss:+.1f} points of accuracy (standard error {100 * trial.error:.1f}), "
-        f"and are taken unless that is over {100 * TOO_MUCH:g} and two errors",
+        f"there are only {epochs} epochs over {images:,} images, too few for shifts and rotations to help; with mirror "
+        f"images a quick classifier loses {100 * trial.loss:.1f} points of accuracy (standard error "
+        f"{100 * trial.error:.1f}), and they are used unless it loses over {100 * TOO_MUCH:g} points and two standard "
+        "errors",
     )
     return chosen
 

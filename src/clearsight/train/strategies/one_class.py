@@ -27,7 +27,7 @@ from clearsight.models.anomaly_model import AnomalyModel, places_of, score_of
 from clearsight.models.base import ModelNetwork, capture
 from clearsight.models.network import Backbone, tap_points
 from clearsight.tasks import Anomaly, Classification
-from clearsight.train.config import ANOMALIES
+from clearsight.train.choices import ANOMALIES
 from clearsight.train.context import TrainContext, TrainResult
 from clearsight.train.cutpaste import pasted
 from clearsight.train.features import outputs
@@ -102,7 +102,7 @@ def train_one_class(context: TrainContext) -> TrainResult:
         network=detector, task=fitted, validation_indices=rows[validation_indices[normal]], logits=scores[normal],
         history=result.history if result else (), candidates=(),
         images_per_second=speed, training=result.training if result else None,
-        label_issues=LabelIssues(rows[validation_indices], "detectors fitted without them", found),
+        label_issues=LabelIssues(rows[validation_indices], "fitting detectors without them", found),
     )  # fmt: skip
 
 
@@ -121,14 +121,14 @@ def _label_issues(context: TrainContext, rows: Rows, probability: NDArray[np.flo
 def _trunk(context: TrainContext, task: Anomaly) -> _Trunk:
     """A pretrained network; one trained to classify the normal classes, if the user names it; or the pixels."""
     if context.recipe.kind == "probe":
-        say_idle(context, "the network's weights stay as they are: there is nothing but normal images to train them on")
+        say_idle(context, "the network's weights are frozen, as there are only normal images to train on")
         return _Trunk(new_probe(context.recipe), f"features of {context.recipe.model}, pretrained")
     if context.config.model.model != "auto":
         result = from_scratch(replace(context, data=replace(context.data, dataset=_only_normal(context, task))))
         return _Trunk(
             result.network, f"features of {context.recipe.model}, trained to classify the normal classes", result
         )
-    say_idle(context, "images are compared pixel by pixel, and no network is trained")
+    say_idle(context, "images are compared by their pixels, and no network is trained")
     return _Trunk(None, "pixels")
 
 
@@ -187,7 +187,7 @@ def _body(context: TrainContext, trunk: _Trunk, patches: bool) -> AnomalyModel:
             trunk.network.eval()(example)
         if not seen or any(m.ndim != 4 for m in seen.values()):
             raise ModelError(
-                f"{context.recipe.model} has no inner maps whose places could be compared",
+                f"{context.recipe.model} has no inner feature maps to compare",
                 fix="add --anomaly knn, or use another --model",
             )
         spec["grid"] = places_of(list(seen.values()))
@@ -240,7 +240,7 @@ def _chosen(
     context.note(
         "method",
         f"{best}: {ANOMALIES[best]}",
-        "best separates held-out normal images from copies with a part pasted elsewhere (CutPaste), by AUROC "
+        "separates held-out normal images best from copies with a pasted patch (CutPaste), by AUROC "
         + ", ".join(f"{m} {v:.3f}" for m, v in found.items()),
     )
     return best
@@ -276,11 +276,15 @@ def _held_out(
 def _say(context: TrainContext, method: str, trunk: _Trunk, task: Anomaly, set_aside: int) -> None:
     places = "places of the image" if method in PATCHES else "whole images"
     context.note("detector", f"{method} on {trunk.words}", f"{ANOMALIES[method]}; compares {places}")
-    more = f"; {percent(task.false_alarms)} cannot be promised by so few" if task.alarm_rate > task.false_alarms else ""
+    more = (
+        f"; {percent(task.false_alarms)} cannot be guaranteed with so few images"
+        if task.alarm_rate > task.false_alarms
+        else ""
+    )
     context.note(
         "threshold",
         f"{percent(task.alarm_rate)} false alarms",
-        f"from the scores of {len(task.known):,} normal images by detectors that were not trained on them{more}",
+        f"from the scores of {len(task.known):,} normal images, from models that were not trained on them{more}",
     )
     if set_aside:
         context.note(
@@ -289,4 +293,4 @@ def _say(context: TrainContext, method: str, trunk: _Trunk, task: Anomaly, set_a
             f"their scores lie more than {FAR:g} interquartile ranges above the upper quartile: they may be anomalies",
         )
     if context.config.run.budget is not None and trunk.trained is None:
-        context.note("without effect", "--budget", "a detector is fitted in closed form")
+        context.note("without effect", "--budget", "an anomaly model is fitted in closed form")

@@ -145,7 +145,7 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     alone = [c for c in result.candidates if c.views == AS_IT_IS]
     chosen = max(alone, key=lambda c: (c.accuracy, -c.log_loss))
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
-    tie = f", and of the {equals} that share it the lowest log loss" if equals > 1 else ""
+    tie = f", and the lowest log loss of the {equals} with this accuracy" if equals > 1 else ""
     others = len(result.candidates) - len(alone)
     more = f" on single views ({others} more average over views)" if others else ""
     words = f"highest validation accuracy, {percent(chosen.accuracy)}, of {len(alone)} candidates{more}{tie}"
