@@ -105,7 +105,7 @@ def test_a_malformed_image_among_good_ones_has_an_error_in_its_entry(client, png
         ({"json": {"images": ["/etc/passwd"]}}, 422, "image #0 is not base64"),
         ({"json": {"images": ["aGk="], "path": "/etc/passwd"}}, 422, "path: Extra inputs"),
         ({"content": b"[" * 10_000, "headers": {"Content-Type": "application/json"}}, 422, "the JSON is not as"),
-        ({"data": {"path": "/etc/passwd"}, "files": [("path", (None, b"/etc/passwd"))]}, 422, "is no file"),
+        ({"data": {"path": "/etc/passwd"}, "files": [("path", (None, b"/etc/passwd"))]}, 422, "is not a file"),
         ({"content": b"x", "headers": {"Content-Type": "text/plain"}}, 415, "found Content-Type 'text/plain'"),
         ({"content": b"--x", "headers": {"Content-Type": "multipart/form-data; boundary=y"}}, 422, "cannot be read"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 422, "cannot be read"),

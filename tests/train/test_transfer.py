@@ -126,9 +126,9 @@ def test_options_that_contradict_each_other(options, words):
 def test_networks_without_published_weights_refuse_them(digits_arrays):
     images, labels = digits_arrays
     few_digits = images[:60], labels[:60]
-    with pytest.raises(ConfigError, match="--freeze-to keeps weights of lenet5 as they are, and they would be random"):
+    with pytest.raises(ConfigError, match="--freeze-to freezes weights of lenet5, which would be random"):
         cs.fit(*few_digits, model="lenet5", freeze_to="stage1")
-    with pytest.raises(ConfigError, match="--head-widths of a network means nothing for the classical model"):
+    with pytest.raises(ConfigError, match="--head-widths applies to networks, not to the classical model"):
         cs.fit(*few_digits, model="hog+svm", head_widths=32)
     with pytest.raises(ConfigError, match="--head-widths needs pretrained weights, and these images are learned from"):
         cs.fit(*few_digits, head_widths=32)

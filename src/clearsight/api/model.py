@@ -170,7 +170,9 @@ class Model:
             DataError: there are no images.
 
         Example:
-            >>> model.predict_average("anna/*.wav", "anna").anomaly  # doctest: +SKIP
+            >>> model = cs.load("runs/digits")
+            >>> model.predict_average("new/*.png", "two views").label
+            '0'
         """
         return self.predictor.predict_average(images, name)
 

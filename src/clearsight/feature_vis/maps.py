@@ -49,11 +49,17 @@ class FeatureMaps:
 
 
 def feature_maps(
-    predictor: Predictor, pixels: Floats, layers: Sequence[MapLayer], *, most: int = 16, units: Sequence[int] = ()
+    predictor: Predictor,
+    pixels: Floats,
+    layers: Sequence[MapLayer],
+    *,
+    most: int = 16,
+    dense: int = VECTOR,
+    units: Sequence[int] = (),
 ) -> list[FeatureMaps]:
     """Maps of one image (C, H, W) in [0, 1], in one pass of the network. Of each layer at most so many units, those
-    that vary most over the image, in their order in the network; or the units asked for. Units of a dense layer stand
-    at one place, and up to 4,096 of them are shown, the largest.
+    that vary most over the image, in their order in the network; or the units asked for. Units of a dense layer are
+    at one place; at most `dense` of them are kept, the largest.
 
     Raises ConfigError for a unit a layer does not have.
     """
@@ -67,7 +73,7 @@ def feature_maps(
             own = (
                 chosen[layer.name]
                 if units
-                else np.sort(np.argsort(-spread, kind="stable")[: most if maps[0].size > 1 else VECTOR])
+                else np.sort(np.argsort(-spread, kind="stable")[: most if maps[0].size > 1 else dense])
             )
             silent = int((spread == 0).sum())
             found[layer.name] = FeatureMaps(layer, own, maps[own].copy(), len(maps), silent, bool((maps < 0).any()))

@@ -131,7 +131,7 @@ class Looker:
             nodes = self._graph.nodes
             if layer is None:
                 shown = [node for node in nodes if node.visible]
-                found = feature_maps(self._shared_copy, pixels, [node.layer() for node in shown], most=most)
+                found = feature_maps(self._shared_copy, pixels, [node.layer() for node in shown], most=most, dense=most)
                 by_name = {f.layer.name: f for f in found}
                 return [by_name[n.name] for n in shown if n.name in by_name], [
                     n.number for n in shown if n.name in by_name
