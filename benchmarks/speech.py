@@ -35,7 +35,7 @@ SENTENCES = (
     "The children were singing loudly in the empty school yard",
     "A cold wind blew over the hills and shook the trees",
     "He bought seven apples and a bottle of fresh milk",
-    "We often sit together by the fire and tell stories",
+    "We often sit together by the fire and sing old songs",
     "The doctor asked him to read this sentence out loud",
     "Nobody could remember where the silver key was hidden",
     "My sister plays the violin in a large city orchestra",

@@ -1,4 +1,4 @@
-"""Two colours and a line between them tell a desert from a beach, as long as the light stays what it was.
+"""Two colours and a line between them separate deserts from beaches, as long as the light stays what it was.
 
 Each picture becomes two numbers, the blueness of its two most common colours, and a linear classifier draws a line
 through their plane. It knows nothing else: where the evening sky turns orange, or the sea gray, beaches become deserts.

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import wavfile
-
 from benchmarks import speech
+from scipy.io import wavfile
 
 pytestmark = pytest.mark.skipif(not speech.installed(), reason="needs espeak-ng")
 
