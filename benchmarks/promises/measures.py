@@ -67,7 +67,9 @@ def calibration(record: Record) -> dict[str, float]:
         for name, p in (("before", sigmoid(raw)), ("after", after), ("frequencies", usual)):
             found[f"log loss {name}"] = binary_log_loss(truth, p)
             found[f"brier {name}"] = float(np.mean((p - truth) ** 2))
-            found[f"ece {name}"] = float(np.mean([_binary_ece(t, q) for t, q in zip(truth.T, p.T, strict=True)]))
+            for measure, of in (("ece", _binary_ece), ("debiased ece", lambda t, q: debiased_ece(q, t > 0))):
+                values = [of(t, q) for t, q in zip(truth.T, p.T, strict=True)]
+                found[f"{measure} {name}"] = float(np.mean(values))
         return found
     return {}
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from scipy.special import expit, log_softmax, logit, softmax
+from sklearn.metrics import log_loss
 
 from clearsight.calibration.binary import BinaryCalibration
 from clearsight.calibration.calibrator import Calibrator
@@ -129,6 +130,28 @@ def test_few_images_change_nothing():
     assert calibrate(z, labels).method == "identity"
     assert methods(100, 2) == ("identity", "temperature", "platt", "beta")
     assert "isotonic" in methods(1000, 5)
+
+
+def test_binary_questions_that_are_calibrated_stay_as_they_are():
+    """Of few images, of which fitting each question alone would raise the log loss by 0.008 on average."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(-1, 4, (120, 5))
+        made = BinaryCalibration.of(z, rng.random(z.shape) < expit(z))
+        fresh = rng.normal(-1, 4, (4000, 5))
+        truth = rng.random(fresh.shape) < expit(fresh)
+        p = made.probabilities(fresh)
+        harm = log_loss(truth.ravel(), p.ravel()) - log_loss(truth.ravel(), expit(fresh).ravel())
+        assert harm < 0.004
+
+
+def test_few_images_give_binary_questions_one_temperature():
+    rng = np.random.default_rng(3)
+    z = rng.normal(-1, 3, (150, 6))
+    made = BinaryCalibration.of(4 * z, rng.random(z.shape) < expit(z))
+    assert len(set(made.scale)) == 1
+    assert made.scale[0] == pytest.approx(0.25, abs=0.08)
+    assert set(made.shift) == {0.0}
 
 
 def test_binary_questions_are_calibrated_one_by_one():

@@ -103,7 +103,7 @@ def test_calibration_is_logistic_regression_of_each_boundary():
 
 
 def test_a_boundary_without_two_kinds_of_validation_images_keeps_its_own():
-    logits, grades = simulated(200, 0)
+    logits, grades = simulated(800, 0)
     task = unfitted().calibrated(3 * logits[grades < 3], grades[grades < 3])
     assert (task.calibration.scale[2], task.calibration.shift[2]) == (1, 0)
     assert task.calibration.scale[0] != 1

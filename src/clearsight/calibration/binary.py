@@ -1,26 +1,43 @@
-"""Calibrated probabilities of K independent binary questions: the labels of an image, or whether its grade lies above
-each boundary.
+"""Calibrated probabilities of K binary questions asked of each image: its labels, or whether its grade lies above each
+boundary.
 
-With outputs z (N, K), each question has an own a, b, share f of positives, weight w, and largest probability m:
+With outputs z (N, K), each question has an own a, b, share f of positives, and largest probability m; w is common:
 
     p = (1 - w) sigmoid(a z + b) + w f, kept within 1 - m and m
 
-chosen by nested log loss (`calibration.selection`): as it is, a temperature, or Platt scaling. Outputs of a head that
-was fitted by least squares are no log-odds, so leaving them as they are is not preferred.
+The method is chosen for all questions together, by the rule of `calibration.selection`: as it is, one temperature
+(the same a for every question), or Platt scaling with a common a from which each question departs as far as its images
+show. Fitting each question alone would spend two parameters on a question that few images answer with yes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor, nn
 
-from clearsight.calibration.selection import calibrate
+from clearsight.calibration.calibrator import Floats, Method
+from clearsight.calibration.selection import (
+    COMMON,
+    FEWEST,
+    clearly_best,
+    largest_probability,
+    mixture_weight,
+    parts_of,
+)  # fmt: skip
+
+METHODS: tuple[Method, ...] = ("identity", "temperature", "platt")
+"""The candidates, the simplest first; identity is that with a mixture alone."""
+
+OWN = 0.5
+"""Standard deviation of what a question has of its own of the log scale, before anything is seen."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +56,31 @@ class BinaryCalibration:
         return cls(*((value,) * questions for value in (1.0, 0.0, 0.0, 0.5, 1.0)))
 
     @classmethod
-    def of(cls, outputs: NDArray[np.floating], truth: NDArray[Any]) -> BinaryCalibration:
+    def of(cls, outputs: NDArray[np.floating], truth: NDArray[Any], *, seed: int = 0) -> BinaryCalibration:
         """From outputs (M, K) and answers (M, K), above 0 for yes, of images that the network was not fitted to; a
-        question that all images answer alike stays as it is.
+        question that all images answer alike stays as it is. seed: of the parts that methods are compared on.
         """
-        rows = []
-        for z, positive in zip(np.asarray(outputs, np.float64).T, (truth > 0).T, strict=True):
-            if positive.all() or not positive.any():
-                rows.append((1.0, 0.0, 0.0, 0.5, 1.0))
-                continue
-            two = np.stack([np.zeros_like(z), z], 1)
-            made = calibrate(two, positive.astype(np.int64), ("identity", "temperature", "platt"), clearly=0)
-            rows.append((made.scale[1], made.shift[1] - made.shift[0], made.weight, made.frequencies[1], made.largest))
-        return cls(*(tuple(map(float, column)) for column in zip(*rows, strict=True)))
+        z, yes = np.asarray(outputs, np.float64), np.asarray(truth) > 0
+        asked = np.logical_and(yes.any(0), ~yes.all(0))
+        made = cls.identity(z.shape[1])
+        if len(z) < FEWEST or not asked.any():
+            return made
+        z, yes = z[:, asked], yes[:, asked]
+        nested: dict[Method, Floats] = {method: np.zeros(len(z)) for method in METHODS}
+        for held in parts_of(np.zeros(len(z), np.int64), seed):
+            for method, losses in nested.items():
+                losses[held] = _losses(_fitted(method, z[~held], yes[~held]).probabilities(z[held]), yes[held])
+        best = clearly_best(_losses(expit(z), yes), nested)
+        fitted = replace(
+            cls.identity(z.shape[1]) if best is None else _fitted(best, z, yes),
+            largest=(largest_probability(len(z)),) * z.shape[1],
+        )
+        return cls(*(_placed(getattr(fitted, name), row, asked) for name, row in vars(made).items()))
+
+    def probabilities(self, outputs: Floats) -> Floats:
+        """The answer yes (N, K) for outputs (N, K)."""
+        found: Tensor = self.module()(torch.from_numpy(np.asarray(outputs, np.float64)))[0]
+        return np.asarray(found.numpy())
 
     def module(self) -> Sigmoids:
         """The same in torch, outputs (N, K) to probabilities (N, K)."""
@@ -65,6 +94,59 @@ class BinaryCalibration:
     def load(cls, card: Mapping[str, Any]) -> BinaryCalibration:
         """From what `card` gave; older cards have scale and shift alone."""
         return cls(*(tuple(card.get(name, ())) for name in ("scale", "shift", "weight", "share", "largest")))
+
+
+def _losses(p: Floats, yes: NDArray[np.bool_]) -> Floats:
+    """The log loss of each image (M,), the mean over questions."""
+    return np.asarray(-np.log(np.where(yes, p, 1 - p).clip(1e-30)).mean(1))
+
+
+def _placed(values: Sequence[float], row: Sequence[float], asked: NDArray[np.bool_]) -> tuple[float, ...]:
+    """A row (K,) with the values of the questions asked."""
+    found = np.array(row)
+    found[asked] = values
+    return tuple(found.tolist())
+
+
+def _fitted(method: Method, z: Floats, yes: NDArray[np.bool_]) -> BinaryCalibration:
+    """One method on outputs and answers (M, K), mixed with the share of positives as far as that lowers its log loss.
+
+    The log of the common scale has a normal prior of deviation 1, so have the shifts; what a question has of its own of
+    the log scale has deviation `OWN`.
+    """
+    n, k = z.shape
+    share = (yes.sum(0) + 1) / (n + 2)
+    scale, shift = np.ones(k), np.zeros(k)
+    if method != "identity":
+        scale, shift = _affine(z, (yes * n + 1) / (n + 2), shifted=method == "platt")
+    p = expit(z * scale + shift)
+    weight = mixture_weight(np.where(yes, p, 1 - p).ravel(), np.where(yes, share, 1 - share).ravel())
+    rows = scale, shift, np.full(k, weight), share, np.ones(k)
+    return BinaryCalibration(*(tuple(row.tolist()) for row in rows))
+
+
+def _affine(z: Floats, target: Floats, *, shifted: bool) -> tuple[Floats, Floats]:
+    """Scale and shift (K,) with the lowest penalised log loss on outputs (M, K), for softened answers (M, K): all
+    scales the same and no shift, or each question's own.
+    """
+    n, k = z.shape
+    spread = np.array([COMMON, *([OWN] * k + [COMMON] * k if shifted else [])])
+
+    def unpacked(w: Floats) -> tuple[Floats, Floats]:
+        own = w[1:].reshape(2, k) if shifted else np.zeros((2, k))
+        return np.exp(w[0] + own[0]), own[1]
+
+    def loss(w: Floats) -> tuple[float, Floats]:
+        scale, shift = unpacked(w)
+        a = z * scale + shift
+        off = expit(a) - target
+        by_scale = (off * z).sum(0) * scale
+        slope = [by_scale.sum(keepdims=True), *([by_scale, off.sum(0)] if shifted else [])]
+        value = float((np.logaddexp(0, a) - target * a).sum() + (w / spread) @ (w / spread) / 2)
+        return value / n, (np.concatenate(slope) + w / spread**2) / n
+
+    start, limits = np.zeros(len(spread)), [(-7.0, 7.0)] * len(spread)
+    return unpacked(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 100}).x)
 
 
 class Sigmoids(nn.Module):

@@ -7,6 +7,7 @@ image by image. So an already calibrated network stays as it is, and few images 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -75,19 +76,28 @@ def calibrate(
         return _finished(plain, frequencies, largest, n)
     candidates = candidates or methods(n, k)
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:MOST])
-    best, before = None, -log_softmax(z[rows], axis=1)[np.arange(len(rows)), labels[rows]]
-    for method in candidates:
-        losses = _nested_losses(method, z[rows], labels[rows], seed)
-        gain = before - losses
-        if gain.mean() > clearly * gain.std() / np.sqrt(len(rows)):
-            best, before = method, losses
+    as_it_is = -log_softmax(z[rows], axis=1)[np.arange(len(rows)), labels[rows]]
+    losses = {method: _nested_losses(method, z[rows], labels[rows], seed) for method in candidates}
+    best = clearly_best(as_it_is, losses, clearly)
     return _finished(plain if best is None else fit_method(best, z, labels), frequencies, largest, n)
+
+
+def clearly_best(as_it_is: Floats, losses: Mapping[Method, Floats], clearly: float = CLEARLY) -> Method | None:
+    """The method to use, by the losses (M,) of each image without calibration and by every method, the simplest first;
+    None where none is better than no calibration.
+    """
+    best, before = None, as_it_is
+    for method, found in losses.items():
+        gain = before - found
+        if gain.mean() > clearly * gain.std() / np.sqrt(len(gain)):
+            best, before = method, found
+    return best
 
 
 def _nested_losses(method: Method, z: Floats, labels: NDArray[np.integer], seed: int) -> Floats:
     """The log loss of each image (M,) by the method fitted without its part."""
     losses = np.zeros(len(labels))
-    for held in _parts(labels, seed):
+    for held in parts_of(labels, seed):
         made = fit_method(method, z[~held], labels[~held])
         losses[held] = -np.log(made(z[held])[np.arange(held.sum()), labels[held]].clip(1e-30))
     return losses
@@ -120,7 +130,7 @@ def fit_method(method: Method, logits: Floats, labels: NDArray[np.integer]) -> C
     else:
         scale, shift = _affine(method, log_p, labels)
         made = Calibrator(method, tuple(scale.tolist()), tuple(shift.tolist()), frequencies, images=n)
-    weight = _mixture(made(logits)[np.arange(n), labels], np.array(frequencies)[labels])
+    weight = mixture_weight(made(logits)[np.arange(n), labels], np.array(frequencies)[labels])
     return _finished(made, frequencies, 1.0, n, weight)
 
 
@@ -137,7 +147,7 @@ def _frequencies(labels: NDArray[np.integer], classes: int) -> tuple[float, ...]
     return tuple((counts / counts.sum()).tolist())
 
 
-def _parts(labels: NDArray[np.integer], seed: int) -> list[NDArray[np.bool_]]:
+def parts_of(labels: NDArray[np.integer], seed: int) -> list[NDArray[np.bool_]]:
     """Masks (M,) of the parts, every class spread evenly over them."""
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
@@ -194,7 +204,7 @@ def _softened(labels: NDArray[np.integer], classes: int) -> Floats:
     return target
 
 
-def _mixture(own: Floats, frequency: Floats) -> float:
+def mixture_weight(own: Floats, frequency: Floats) -> float:
     """The weight of the class frequencies with the lowest log loss, for the probabilities (M,) of the true classes."""
 
     def loss(w: float) -> float:
