@@ -34,8 +34,10 @@ from clearsight.data.loader import to_float
 from clearsight.data.sources import builtin
 from clearsight.errors import TrainingError
 from clearsight.models.network import InputLayer
+from clearsight.predictor import Predictor
 from clearsight.tasks import Classification, read
 from clearsight.train.config import TrainConfig
+from clearsight.train.fit import fit
 from clearsight.train.loop import Examples, Trained, train_network
 from clearsight.train.resolve import resolve
 
@@ -179,6 +181,12 @@ def learn(
     )  # fmt: skip
     groups = [{"params": list(network.parameters()), "lr": lr}]
     return network, train_network(network, data, resolve(config), groups)
+
+
+def trained(images: Any, targets: Any, seed: int = 0, **options: Any) -> Predictor:
+    """A model that `clearsight train` makes of images and what they show: classes, or numbers (N, T)."""
+    config = TrainConfig.from_options(seed=seed, device="cpu", **options)
+    return Predictor(fit(read((images, targets), task=config.data.task), config, find_issues=False).bundle)
 
 
 def accuracy_or_chance(body: nn.Module, data: Examples, **how: Any) -> float:
