@@ -17,7 +17,7 @@ from benchmarks.harness import fresh_cache, spread
 
 
 def measure(repeats: int = 3) -> dict[str, Any]:
-    from clearsight.data.cache import cached_pixels
+    from clearsight.data.cached_pixels import cached_pixels
     from clearsight.data.geometry import Geometry
     from clearsight.data.loader import to_float
     from clearsight.data.scan import scan

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import clearsight as cs
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.errors import ConfigError, DataError, ImageError
 
 

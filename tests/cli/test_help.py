@@ -10,8 +10,8 @@ import pytest
 from clearsight.cli.main import COMMANDS, build_parser, command_parser
 
 UNITS = (
-    r"\b(pixels?|seconds|milliseconds|MB|points|degrees|bytes|numbers?|epochs|steps between|images|seed|index|port|"
-    r"share|0 to 1|rate|norm|probability|decay|coefficient|strength|noise|scales|maximum changes|threads)\b"
+    r"\b(pixels?|seconds|milliseconds|days|MB|gigabytes|points|degrees|bytes|numbers?|epochs|steps between|images|seed|"
+    r"index|port|share|0 to 1|rate|norm|probability|decay|coefficient|strength|noise|scales|maximum changes|threads)\b"
 )
 """What says in what a number is counted or measured, or between which bounds it lies."""
 

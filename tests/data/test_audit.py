@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from clearsight.data import audit as module
 from clearsight.data.audit import Audit, duplicate_groups, thumbnails
-from clearsight.data.cache import CachedPixels
+from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.geometry import Geometry
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import scan

@@ -19,7 +19,7 @@ from skimage import data
 
 from clearsight.attacks import attack
 from clearsight.bundle import Bundle
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.data.geometry import Geometry
 from clearsight.data.inputs import ImageInputs, as_images
 from clearsight.data.pixels import PixelFormat

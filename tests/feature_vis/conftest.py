@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clearsight.bundle import Bundle
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat
 from clearsight.models.network import Network

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import clearsight as cs
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.errors import ConfigError
 from clearsight.feature_vis import Start, class_pictures, first_filters, mean_starts, noise_starts
 from clearsight.feature_vis.priors import blurred, middle

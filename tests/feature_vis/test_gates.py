@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
 from clearsight.feature_vis import class_gates

@@ -16,7 +16,7 @@ from PIL import Image
 import clearsight as cs
 from clearsight.bundle import Bundle
 from clearsight.cli.main import main
-from clearsight.data.cache import content_digest
+from clearsight.data.cached_pixels import content_digest
 from clearsight.data.pixels import from_array
 from clearsight.data.split_record import SplitRecord, targets_digest
 from clearsight.errors import BundleError, CheckpointError, DataError

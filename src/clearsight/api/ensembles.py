@@ -10,7 +10,7 @@ import numpy as np
 
 from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.errors import DataError
 from clearsight.evaluation import (
     ModelComparison,

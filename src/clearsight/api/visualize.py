@@ -11,7 +11,7 @@ import numpy as np
 from clearsight.api.results import model_name, saved
 from clearsight.arguments import at_least, known_arguments
 from clearsight.console import Console, usual_console
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.errors import BundleError
 from clearsight.feature_vis import Sample, Visualization
 from clearsight.feature_vis import Settings as VisualizationSettings

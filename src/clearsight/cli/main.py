@@ -37,6 +37,7 @@ COMMANDS = {
     "models": "list the networks, or describe one",
     "filter": "filter an image with a kernel: blur, sharpen, edges",
     "match": "find a small image in a larger one",
+    "cache": "show what the cache holds, and make it smaller",
 }
 
 EPILOG = """\

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.cache import CachedPixels
+from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.scan import Scan
 from clearsight.data.splits import Split

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.audit import NEAR, thumbnails, unit_thumbnails
-from clearsight.data.cache import CachedPixels
+from clearsight.data.cached_pixels import CachedPixels
 
 BLOCK = 2048
 """Images compared with as many others at a time, so that memory does not grow with the data."""

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clearsight.data.axes import Shape, differ, read_array
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.data.dataset import Files, printable
 from clearsight.data.decode import decode, read_header
 from clearsight.data.files import image_files, local_path

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.data.audit import Audit, audit, duplicate_groups
-from clearsight.data.cache import CachedPixels, Progress, cached_pixels
+from clearsight.data.cache import Progress
+from clearsight.data.cached_pixels import CachedPixels, cached_pixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.geometry import Geometry
 from clearsight.data.pixels import PixelFormat

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.evaluation.ood import OODCheck
 from clearsight.evaluation.robustness import retained
 from clearsight.predictor import Predictor

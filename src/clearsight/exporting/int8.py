@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearsight.console import Console
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.errors import ConfigError
 from clearsight.exporting.formats import require, silence
 from clearsight.exporting.runtime import BATCH, Exported, Outputs

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.data.loader import to_float
 from clearsight.errors import ConfigError, ModelError
 from clearsight.feature_vis.priors import blurred, middle, rolled

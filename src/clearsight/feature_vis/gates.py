@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
 from clearsight.models.base import forward_hooks

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.data.loader import to_float
 from clearsight.feature_vis.gates import gated_before
 from clearsight.feature_vis.maps import checked_units

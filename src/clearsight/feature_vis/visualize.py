@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clearsight.arguments import at_least
 from clearsight.console import Console, Silent
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.data.loader import to_float
 from clearsight.errors import ConfigError, DataError, ModelError
 from clearsight.feature_vis.class_images import (

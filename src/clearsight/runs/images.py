@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clearsight.bundle import Bundle
 from clearsight.console import Console, Silent
-from clearsight.data.cache import CachedPixels, PixelView, cached_pixels
+from clearsight.data.cached_pixels import CachedPixels, PixelView, cached_pixels
 from clearsight.data.dataset import Dataset
 from clearsight.data.prepare import prepare
 from clearsight.data.scan import Scan, scan

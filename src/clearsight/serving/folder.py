@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clearsight.data.cache import PixelView
+from clearsight.data.cached_pixels import PixelView
 from clearsight.disk import file_within, read_within
 from clearsight.errors import BundleError, ClearsightError, OutputError
 from clearsight.feature_vis import Sample

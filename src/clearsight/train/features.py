@@ -1,20 +1,20 @@
-"""Outputs of a frozen network, computed once by the fastest engine and kept memory-mapped in the cache."""
+"""Outputs of a frozen network, computed once for each image by the fastest engine and kept in a store."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import nn
 
-from clearsight.data.cache import CachedPixels, Progress, entry
+from clearsight.data.cache import Progress
+from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.loader import to_float
+from clearsight.data.store import Recipe, Shapes, rows_of
 from clearsight.models.execution import BATCH, engine_for, engine_name
 from clearsight.models.network import VIEWS, Backbone, Probe
 
@@ -30,7 +30,7 @@ def extract(
 ) -> list[NDArray[np.float32]]:
     """Pooled features of some images: one array (len(indices), D_i) per part of the probe, memory-mapped.
 
-    They are the same whatever run asks, so a second run on the same images and backbone reads them from the cache.
+    They are the same whatever run asks, so another run on these images and this backbone reads them from the store.
     view: of the images turned round as `models.network.VIEWS` says.
     """
     return outputs(Backbone(probe), str(probe.taps), pixels, indices, device=device, view=view, progress=progress)
@@ -52,30 +52,23 @@ def outputs(
     """
     shape: Any = pixels.array.shape[1:]
     name = engine_name(network, shape, len(indices), device)
-    key = _key(network, about, pixels.key, indices, f"{name} {device} {view}")
 
-    def build(folder: Path) -> None:
-        engine = engine_for(network, shape, len(indices), device, name)
-        out: list[Any] = []
-        done = 0
-        for parts in engine.stream(_batches(pixels, indices, VIEWS[view])):
-            for k, part in enumerate(parts):
-                if len(out) == k:
-                    path = folder / f"part{k}.npy"
-                    out.append(open_memmap(path, "w+", np.dtype(np.float32), (len(indices), *part.shape[1:])))
-                out[k][done : done + len(part)] = part
+    def shapes() -> Shapes:
+        with torch.inference_mode():
+            one = network.eval()(to_float(pixels.array[indices[:1]]))
+        parts = one if isinstance(one, tuple) else (one,)
+        return tuple((f"part{k}", tuple(part.shape[1:]), np.dtype(np.float32)) for k, part in enumerate(parts))
+
+    def compute(missing: NDArray[np.int64]) -> Iterator[tuple[tuple[NDArray[Any], ...], str]]:
+        engine, done = engine_for(network, shape, len(indices), device, name), 0
+        for parts in engine.stream(_batches(pixels, indices[missing], VIEWS[view])):
+            yield from ((row, "") for row in zip(*parts, strict=True))
             done += len(parts[0])
             if progress:
-                progress(done, len(indices))
-        for array in out:
-            array.flush()
+                progress(done, len(missing))
 
-    with torch.inference_mode():
-        one = network.eval()(to_float(pixels.array[indices[:1]]))
-    floats = sum(o[0].numel() for o in (one if isinstance(one, tuple) else (one,)))
-    folder = entry("features", key, build, expected_bytes=len(indices) * floats * 4)
-    files = sorted(folder.glob("part*.npy"), key=lambda p: int(p.stem.removeprefix("part")))
-    return [np.load(path, mmap_mode="r") for path in files]
+    recipe = Recipe("features", _about(network, f"{shape} {about}", f"{name} {device} {view}"), shapes, compute)
+    return list(rows_of(recipe, [pixels.contents[i] for i in indices.tolist()]).arrays.values())
 
 
 def _batches(pixels: CachedPixels, indices: NDArray[np.int64], turned: tuple[int, ...]) -> Any:
@@ -84,9 +77,9 @@ def _batches(pixels: CachedPixels, indices: NDArray[np.int64], turned: tuple[int
         yield np.ascontiguousarray(np.flip(batch, turned)) if turned else batch
 
 
-def _key(network: nn.Module, about: str, pixel_key: str, indices: NDArray[np.int64], how: str) -> str:
-    h = hashlib.blake2b(f"2 {pixel_key} {how} {BATCH} {about}".encode(), digest_size=16)
-    h.update(indices.tobytes())
+def _about(network: nn.Module, about: str, how: str) -> str:
+    """Names everything but the image that an output depends on."""
+    h = hashlib.blake2b(f"3 {how} {BATCH} {about}".encode(), digest_size=16)
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:  # the normalisation among them
         h.update(name.encode())
         h.update(tensor.detach().cpu().contiguous().numpy().tobytes())

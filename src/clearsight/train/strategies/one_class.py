@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clearsight.data.cache import CachedPixels
+from clearsight.data.cached_pixels import CachedPixels
 from clearsight.data.loader import to_float
 from clearsight.errors import ModelError
 from clearsight.metrics.ranking import auroc
@@ -222,11 +222,7 @@ def _chosen(
     seed = context.config.run.seed
     fit, val_rows = fold
     val_rows = val_rows[:MADE_UP]
-    made = CachedPixels(
-        pasted(context.data.pixels.array[rows[val_rows]], seed),
-        {},
-        f"{context.data.pixels.key} pasted {seed} {rows[val_rows][-1]}",
-    )
+    made = CachedPixels(pasted(context.data.pixels.array[rows[val_rows]], seed), {}, "")
     new = {k: _maps(context, body, made, np.arange(len(val_rows)), "made-up anomalies") for k, body in bodies.items()}
     found = {}
     for method in methods:
