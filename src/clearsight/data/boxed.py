@@ -22,9 +22,19 @@ from numpy.typing import NDArray
 
 from clearsight.data.dataset import Files
 from clearsight.data.geometry import Geometry
-from clearsight.data.pixels import Header, PixelFormat, Pixels, digest, from_array, image_header, read_bytes, whole_image
+from clearsight.data.pixels import (
+    Header,
+    PixelFormat,
+    Pixels,
+    digest,
+    from_array,
+    image_header,
+    read_bytes,
+    whole_image,
+)
 from clearsight.errors import BundleError, DataError
 from clearsight.metrics.localisation import box_iou
+from clearsight.wording import count
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -146,18 +156,21 @@ class BoxedImages:
         exact = squares_around(self.boxes[things])
         rows: list[tuple[int, NDArray[np.int64], str]] = []
         for i in range(len(self.files)):
-            rng = np.random.default_rng(zlib.crc32(self.files.name(i).encode()))
+            rng = np.random.default_rng(zlib.crc32(self.files.paths[i].name.encode("utf-8", "backslashreplace")))
             own = np.flatnonzero(self.image[things] == i)
+            own = own[np.lexsort(self.boxes[things[own]].T)]  # whatever their order in the file
             moved = _moved(self.boxes[things[own]], rng)
             for k, one, other in zip(own, exact[own], moved, strict=True):
                 rows += [(i, square, self.labels[things[k]]) for square in (one, other)]
             sides = exact[:, 2] if len(exact) else np.array([min(self.sizes[i])])
-            taken = self.boxes[self.image == i]
-            rows += [(i, square, BACKGROUND) for square in _free(self.sizes[i], sides, taken, exact[own], rng)]
+            crowds = self.boxes[self.crowd & (self.image == i)]
+            free = _free(self.sizes[i], sides, self.boxes[things[own]], crowds, rng)
+            rows += [(i, square, BACKGROUND) for square in free]
         labels = tuple(label for _, _, label in rows)
         if BACKGROUND not in labels:
             raise DataError(
-                "no part of these images is free of objects", found=f"boxes that fill {len(self.files)} images",
+                "no part of these images is free of objects",
+                found=f"boxes or crowds that fill {count(len(self.files), 'image')}",
                 expected="images with some background around the objects", fix="add images without objects",
             )  # fmt: skip
         image = np.array([i for i, _, _ in rows], np.int64)
@@ -311,11 +324,12 @@ def _moved(boxes: Floats, rng: np.random.Generator) -> Indices:
     return squares_around(np.concatenate([middle - size / 2, middle + size / 2], axis=1))
 
 
-def _free(size: Indices, sides: Indices, taken: Floats, own: Indices, rng: np.random.Generator) -> list[Indices]:
-    """Background crops of an image of `size` (width, height): as many as crops of its objects `own` (squares), two at
-    least. taken: boxes of objects and crowds. sides: of the crops of all objects, from which lengths are drawn.
+def _free(size: Indices, sides: Indices, boxes: Floats, crowds: Floats, rng: np.random.Generator) -> list[Indices]:
+    """Background crops of an image of `size` (width, height): as many as crops of its objects, two at least. boxes,
+    crowds: of its objects and crowds. sides: of the crops of all objects, from which lengths are drawn.
     """
-    near, found = _corners(own), []
+    own, found = squares_around(boxes), []
+    near = _corners(own)
     for number in range(max(2, 2 * len(own))):
         beside = bool(number % 2) and len(own) > 0
         for _ in range(TRIES):
@@ -326,11 +340,11 @@ def _free(size: Indices, sides: Indices, taken: Floats, own: Indices, rng: np.ra
             else:
                 length = max(1, round(float(sides[rng.integers(len(sides))]) * ZOOM ** rng.uniform(-1, 1)))
                 middle = rng.uniform(0, size)
-            if not ((middle >= 0) & (middle < size)).all():
-                continue
             square = np.array([*np.rint(middle - length / 2), length], np.int64)
             corners = _corners(square[None])
-            if box_iou(corners, near if beside else taken).max(initial=0) <= (BESIDE if beside else 0):
+            overlap = box_iou(corners, near if beside else boxes).max(initial=0)
+            inside = ((middle >= 0) & (middle < size)).all()
+            if inside and overlap <= (BESIDE if beside else 0) and not box_iou(corners, crowds).any():
                 found.append(square)
                 break
     return found

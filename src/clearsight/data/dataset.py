@@ -253,10 +253,10 @@ class Dataset:
 
     task: the task, a class of `clearsight.tasks`. labels (N,): indices of classes; -1 if the data states none. If
     images do not have one class each, classes are groups of similar images, which are spread evenly over the splits.
-    given, groups, notes, losses, metadata, boxed: as in `Listing`. weights (N,): weight of each label, in (0, 1]; None means 1
-    for all. names: names of the targets; by default the classes. values (N, T): targets in their own unit, or soft
-    labels (N, K) whose rows sum to 1; None if labels suffice. origin: how the user named the data, so that it can be
-    found again.
+    given, groups, notes, losses, metadata, boxed: as in `Listing`. weights (N,): weight of each label, in (0, 1]; None
+    means 1 for all. names: names of the targets; by default the classes. values (N, T): targets in their own unit, or
+    soft labels (N, K) whose rows sum to 1; None if labels suffice. origin: how the user named the data, so that it can
+    be found again.
     """
 
     name: str

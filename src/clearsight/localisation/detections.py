@@ -55,6 +55,12 @@ class Located:
         loudest = np.array(self.numbers)[self.heat.argmax(0)]
         return np.where(self.heat.max(0) >= self.share, loudest + 1, 0)
 
+    @property
+    def instances(self) -> NDArray[np.bool_]:
+        """The mask of each detection (P, H, W), in the order of `found`; False everywhere for one without a mask."""
+        nothing = np.zeros(self.pixels.shape[1:], bool)
+        return np.array([nothing if f.mask is None else f.mask for f in self.found], bool).reshape(-1, *nothing.shape)
+
     def mask(self, label: str) -> NDArray[np.bool_]:
         """The binary mask of one class (H, W);
 

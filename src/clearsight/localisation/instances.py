@@ -1,4 +1,8 @@
-"""The mask of one detection: the region of its class activation map around the peak.
+"""The mask of one detection: the class activation map around its peak, made to follow the edges of the image.
+
+The map is coarse and smooth. So the image around the detection is divided into segments of similar colour
+[Felzenszwalb, Huttenlocher 2004], and the map is averaged over each. The segment with the highest mean is the peak; the
+mask is this and all segments whose mean is near it.
 
 Shapes: image (H, W, C) uint8 or uint16; maps and masks (H, W).
 """
@@ -10,6 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+AROUND = 0.3
+"""How far around a box the image is divided, as a share of its longer side: segments that go on outside the box, where
+the map fades, are background."""
+
+GRAIN = 60
+"""How coarse segments are (`scale` of scikit-image). The image is not smoothed before, or edges become segments."""
 
 
 def laid(window: NDArray[np.float64], heat: NDArray[np.float32] | None, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -33,20 +44,33 @@ def laid(window: NDArray[np.float64], heat: NDArray[np.float32] | None, size: tu
     return shown
 
 
-def instance_mask(image: NDArray[Any], heat: NDArray[np.float32], share: float) -> NDArray[np.bool_]:
+def instance_mask(
+    image: NDArray[Any], heat: NDArray[np.float32], box: NDArray[np.float64], share: float
+) -> NDArray[np.bool_]:
     """The pixels of one object.
 
     Args:
         image: the image (H, W, C).
-        heat: the map of its class (H, W), zero outside its box.
-        share: share of the maximum from which a pixel may belong to the object.
+        heat: the map of its class (H, W), zero outside its window.
+        box: x0, y0, x1, y1 of the object, to which the mask is confined.
+        share: a segment belongs to the object if its mean of the map reaches this share of the highest one, 0 to 1.
 
     Returns:
-        bool (H, W).
+        bool (H, W); empty where the map is zero.
     """
-    from scipy import ndimage
+    from skimage.segmentation import felzenszwalb
 
-    if heat.max() <= 0:
-        return np.zeros(heat.shape, bool)
-    numbered, _ = ndimage.label(heat >= share * heat.max(), np.ones((3, 3)))
-    return np.asarray(numbered == numbered[np.unravel_index(int(heat.argmax()), heat.shape)])
+    mask = np.zeros(heat.shape, bool)
+    left, top, right, bottom = (int(v) for v in np.rint(box))
+    if right <= left or bottom <= top or heat[top:bottom, left:right].max() <= 0:
+        return mask
+    around = round(AROUND * max(right - left, bottom - top))
+    rows, columns = slice(max(0, top - around), bottom + around), slice(max(0, left - around), right + around)
+    part, shown = image[rows, columns], heat[rows, columns]
+    least = max(4, (right - left) * (bottom - top) // 50)
+    segment = felzenszwalb(part, scale=GRAIN, sigma=0, min_size=least, channel_axis=2).ravel()
+    mean = np.bincount(segment, shown.ravel()) / np.bincount(segment)
+    mask[rows, columns] = (mean >= share * mean.max())[segment].reshape(shown.shape)
+    inside = np.zeros_like(mask)
+    inside[top:bottom, left:right] = True
+    return mask & inside

@@ -87,8 +87,10 @@ def for_detection(settings: Settings, record: DetectionRecord, side: int) -> Set
     """
     low, high = record.sides
     steps = 1 + round(2 * math.log2(high / low))
-    scales = tuple(float(side / length) for length in np.geomspace(low, high, steps)) if steps > 1 else (
-        side / math.sqrt(low * high),
+    scales = (
+        tuple(float(side / length) for length in np.geomspace(low, high, steps))
+        if steps > 1
+        else (side / math.sqrt(low * high),)
     )
     return replace(
         settings, background=settings.background or record.background, scales=settings.scales or scales, keep_ood=True

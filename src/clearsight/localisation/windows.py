@@ -123,9 +123,10 @@ def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArr
     found = []
     for i, box in zip(stay, boxes, strict=True):
         kind, score = int(things.kinds[i]), float(things.scores[i])
-        shown = _within_box(laid(things.windows[i], None if things.maps is None else things.maps[i], size), box)
-        mask = None if things.maps is None else instance_mask(search.image, shown, search.settings.share)
-        found.append(Found(tuple(_inside(box, size).tolist()), predictor.classes[kind], score, mask))
+        whole, box = laid(things.windows[i], None if things.maps is None else things.maps[i], size), _inside(box, size)
+        mask = None if things.maps is None else instance_mask(search.image, whole, box, search.settings.share)
+        found.append(Found(tuple(box.tolist()), predictor.classes[kind], score, mask))
+        shown = _within_box(whole, box)
         np.maximum(heat[kind], shown * np.float32(score), out=heat[kind])
     return found, {kind: one / max(float(one.max()), 1e-12) for kind, one in heat.items()}, facts
 
@@ -297,8 +298,8 @@ def _tight(window: Floats, heat: NDArray[np.float32], share: float) -> Floats:
 
 
 def _within_box(shown: NDArray[np.float32], box: Floats) -> NDArray[np.float32]:
-    """A map of an image (H, W), zero outside a box (4,)."""
-    left, top, right, bottom = (int(v) for v in np.rint(_inside(box, shown.shape)))
+    """A map of an image (H, W), zero outside a box (4,) in it."""
+    left, top, right, bottom = (int(v) for v in np.rint(box))
     mask = np.zeros_like(shown)
     mask[top:bottom, left:right] = 1
     return shown * mask

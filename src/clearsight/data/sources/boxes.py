@@ -151,7 +151,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
         f"{count(len(boxed.labels), 'box', 'boxes')} in {count(len(kept), 'image')}: {len(crops)} crops of objects and "
         "background",
         *([f"{count(without, 'image')} without objects, for background only"] if without else []),
-        *([f"{count(int(crowd.sum()), 'crowd region')} not learned from, nor used as background"] if crowd.any() else []),
+        *([f"{count(int(crowd.sum()), 'crowd region')} used neither as object nor as background"] if crowd.any() else []),
         *said, *repeats, *respelled, *notes,
     ]  # fmt: skip
     return Listing(name, crops, given, stated, together, tuple(about), tuple(lost), boxed=boxed)
@@ -182,14 +182,12 @@ def read_coco(path: Path) -> Listing:
     root, inner = path.parent, path.parent / "images"
     first = str(next(iter(images.values()), {}).get("file_name", ""))
     rows = BoxRows(str(path.resolve()), inner if not (root / first).is_file() and inner.is_dir() else root)
-    boxed = {image for image, *_ in objects}
     for number, one in images.items():
         if not isinstance(one.get("file_name"), str):
             raise DataError(f"image {number} of {path} has no file_name", found=str(one)[:120])
         if "width" in one and "height" in one:
             rows.sizes[one["file_name"]] = int(one["width"]), int(one["height"])
-        if number not in boxed:
-            rows.add(f"image {number}", one["file_name"], None)
+        rows.add(f"image {number}", one["file_name"], None)
     for k, (image, category, bbox, one) in enumerate(objects):
         where = f"annotation {one.get('id', k)}"
         if image not in images or category not in names:
@@ -227,7 +225,9 @@ def _sizes(paths: Sequence[Path], rows: BoxRows) -> tuple[list[tuple[int, int] |
         raise DataError(f"none of the {len(found)} images of {rows.origin} can be read", found=failed[0])
     by_path = dict(zip(paths, found, strict=True))
     for text, stated in rows.sizes.items():
-        size = next((by_path[p] for p in by_path if p.name == Path(text).name and not isinstance(by_path[p], str)), None)
+        size = next(
+            (by_path[p] for p in by_path if p.name == Path(text).name and not isinstance(by_path[p], str)), None
+        )
         if size is not None and size != stated:
             raise DataError(
                 f"{rows.origin} states another size of {text} than its file has", found="{}x{}".format(*stated),
@@ -251,9 +251,7 @@ def _of_images(column: list[str], of_image: NDArray[np.int64], rows: BoxRows, wh
     return [found[i][0] for i in range(len(found))]
 
 
-def _checked(
-    rows: BoxRows, chosen: Sequence[int], sizes: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], list[str]]:
+def _checked(rows: BoxRows, chosen: Sequence[int], sizes: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[str]]:
     """The boxes (B, 4) of some rows in pixels, inside their images of `sizes` (B, 2); DataError for others."""
     boxes = np.array([rows.boxes[r] for r in chosen], np.float64).reshape(-1, 4)
 
@@ -268,7 +266,9 @@ def _checked(
             )  # fmt: skip
 
     refuse(~np.isfinite(boxes).all(1), "with a corner that is no finite number", "four numbers")
-    refuse((boxes[:, 2:] <= boxes[:, :2]).any(1), "without area", "xmin < xmax and ymin < ymax", "remove or correct them")
+    refuse(
+        (boxes[:, 2:] <= boxes[:, :2]).any(1), "without area", "xmin < xmax and ymin < ymax", "remove or correct them"
+    )
     shares = ((boxes >= 0) & (boxes <= 1)).all(1) & (boxes % 1 > 0).any(1)
     notes = []
     if shares.any():

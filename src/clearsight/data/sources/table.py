@@ -112,8 +112,15 @@ def _box_rows(
             raise DataError(f"{origin} has a row without an image", found=where)
         box = None
         if any(texts) or labels[i]:
-            names = [str(frame.columns[column]) for column in taken[2:]]
-            box = tuple(number_in(text, name, origin, where) for text, name in zip(texts, names, strict=True))
+            try:
+                box = tuple(map(float, texts))
+            except ValueError:
+                names = ", ".join(str(frame.columns[column]) for column in taken[2:])
+                raise DataError(
+                    f"a box of {origin} has a corner that is no number",
+                    found=f"{', '.join(texts)} in {where}",
+                    expected=f"numbers in {names}; all of them and the label empty for an image without objects",
+                ) from None
         split = about["split"][i].lower()
         if split not in _SPLITS:
             raise DataError(f"{origin} names unknown splits", found=split, expected="train, val, test")
