@@ -21,7 +21,7 @@ class Found:
     box: Box
     label: str
     score: float
-    mask: NDArray[np.bool_] | None = field(default=None, compare=False)
+    mask: NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

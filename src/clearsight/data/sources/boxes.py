@@ -151,7 +151,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
         f"{count(len(boxed.labels), 'box', 'boxes')} in {count(len(kept), 'image')}: {len(crops)} crops of objects and "
         "background",
         *([f"{count(without, 'image')} without objects, for background only"] if without else []),
-        *([f"{count(int(crowd.sum()), 'crowd region')} used neither as object nor as background"] if crowd.any() else []),
+        *([f"{count(int(crowd.sum()), 'crowd region')} neither object nor background"] if crowd.any() else []),
         *said, *repeats, *respelled, *notes,
     ]  # fmt: skip
     return Listing(name, crops, given, stated, together, tuple(about), tuple(lost), boxed=boxed)
