@@ -15,12 +15,61 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.metrics.localisation import box_iou
+
 AROUND = 0.3
 """How far around a box the image is divided, as a share of its longer side: segments that go on outside the box, where
 the map fades, are background."""
 
 GRAIN = 60
 """How coarse segments are (`scale` of scikit-image). The image is not smoothed before, or edges become segments."""
+
+
+AGREES = 0.4
+"""Overlap (IoU) of the box around a mask with the typical box of the class from which it takes its place."""
+
+
+def outline(
+    image: NDArray[Any],
+    heat: NDArray[np.float32],
+    window: NDArray[np.float64],
+    typical: NDArray[np.float64],
+    share: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """The mask of an object and the box around it.
+
+    Args:
+        image: the image (H, W, C).
+        heat: the map of its class (H, W), zero outside its window.
+        window: x0, y0, x1, y1 of the window in which it was recognised.
+        typical: box of the typical shape of its class in that window.
+        share: as for `instance_mask`.
+
+    Returns:
+        The mask (H, W) in the window, and the box around it. If that differs from the typical box, which overlaps it by
+        less than `AGREES`, the mask in the typical box, and the typical box.
+    """
+    size = heat.shape[0], heat.shape[1]
+    mask = instance_mask(image, heat, inside(window, size), share)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows):
+        around = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+        if box_iou(around[None], typical[None])[0, 0] >= AGREES:
+            return mask, around
+    return instance_mask(image, heat, inside(typical, size), share), typical
+
+
+def inside(box: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    """The part of a box inside an image.
+
+    Args:
+        box: x0, y0, x1, y1.
+        size: (H, W) of the image.
+
+    Returns:
+        The box (4,), clipped.
+    """
+    return np.asarray(np.clip(box, 0, [size[1], size[0]] * 2))
 
 
 def laid(window: NDArray[np.float64], heat: NDArray[np.float32] | None, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -52,7 +101,7 @@ def instance_mask(
     Args:
         image: the image (H, W, C).
         heat: the map of its class (H, W), zero outside its window.
-        box: x0, y0, x1, y1 of the object, to which the mask is confined.
+        box: x0, y0, x1, y1 of the part of the image to which the mask is confined.
         share: a segment belongs to the object if its mean of the map reaches this share of the highest one, 0 to 1.
 
     Returns:

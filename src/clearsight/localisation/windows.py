@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -22,7 +22,7 @@ from clearsight.data.geometry import resize
 from clearsight.data.loader import to_float
 from clearsight.errors import DataError, ModelError
 from clearsight.localisation.detections import Found, Settings
-from clearsight.localisation.instances import instance_mask, laid
+from clearsight.localisation.instances import inside, laid, outline
 from clearsight.localisation.maps import class_heat, regions, sources
 from clearsight.localisation.suppression import suppressed, voted
 from clearsight.localisation.window_scores import WindowScorer
@@ -43,7 +43,7 @@ class Sure:
 @dataclass(frozen=True)
 class Things:
     """What windows (P, 4) show: boxes (P, 4) within them, kinds (P,), scores (P,), and maps (P, h, w) of the windows,
-    None where there are none.
+    None where there are none. masks (P, H, W): of the objects that a model trained on boxes detects.
     """
 
     windows: Floats
@@ -51,6 +51,19 @@ class Things:
     kinds: NDArray[np.int64]
     scores: Floats
     maps: NDArray[np.float32] | None
+    masks: NDArray[np.bool_] | None = None
+
+    def laid(self, i: int, size: tuple[int, int]) -> NDArray[np.float32]:
+        """The map of a window on its image.
+
+        Args:
+            i: position of the window.
+            size: (H, W) of the image.
+
+        Returns:
+            The map (H, W), zero outside the window; ones in it if there are no maps.
+        """
+        return laid(self.windows[i], None if self.maps is None else self.maps[i], size)
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ class Search:
     record: DetectionRecord | None = None
 
     def shaped(self, windows: Floats, kinds: NDArray[np.int64]) -> Floats:
-        """Boxes in windows.
+        """The boxes that windows stand for.
 
         Args:
             windows: windows (P, 4).
@@ -123,10 +136,10 @@ def find(search: Search, console: Console) -> tuple[list[Found], dict[int, NDArr
     found = []
     for i, box in zip(stay, boxes, strict=True):
         kind, score = int(things.kinds[i]), float(things.scores[i])
-        whole, box = laid(things.windows[i], None if things.maps is None else things.maps[i], size), _inside(box, size)
-        mask = None if things.maps is None else instance_mask(search.image, whole, box, search.settings.share)
+        box = inside(box, size)
+        shown = _within_box(things.laid(i, size), box)
+        mask = None if things.masks is None else things.masks[i]
         found.append(Found(tuple(box.tolist()), predictor.classes[kind], score, mask))
-        shown = _within_box(whole, box)
         np.maximum(heat[kind], shown * np.float32(score), out=heat[kind])
     return found, {kind: one / max(float(one.max()), 1e-12) for kind, one in heat.items()}, facts
 
@@ -141,7 +154,19 @@ def _one_each(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
     boxes = search.shaped(windows, kinds)
     if search.settings.tight and maps is not None:
         boxes = np.stack([_tight(*pair, search.settings.share) for pair in zip(windows, maps, strict=True)])
-    return Things(windows, boxes, kinds, own, maps)
+    things = Things(windows, boxes, kinds, own, maps)
+    return things if search.record is None or maps is None else _outlined(search, things)
+
+
+def _outlined(search: Search, things: Things) -> Things:
+    """Objects with their masks, and boxes around these where they agree with the typical shape."""
+    size = search.image.shape[0], search.image.shape[1]
+    pairs = [
+        outline(search.image, things.laid(i, size), window, box, search.settings.share)
+        for i, (window, box) in enumerate(zip(things.windows, things.boxes, strict=True))
+    ]
+    masks = np.array([mask for mask, _ in pairs], bool).reshape(-1, *size)
+    return replace(things, boxes=np.array([box for _, box in pairs]).reshape(-1, 4), masks=masks)
 
 
 def _parts_of(search: Search, seen: Sure, facts: dict[str, Any]) -> Things:
@@ -303,8 +328,3 @@ def _within_box(shown: NDArray[np.float32], box: Floats) -> NDArray[np.float32]:
     mask = np.zeros_like(shown)
     mask[top:bottom, left:right] = 1
     return shown * mask
-
-
-def _inside(box: Floats, size: tuple[int, ...]) -> Floats:
-    """The part of a box (4,) inside an image of (H, W)."""
-    return np.asarray(np.clip(box, 0, [size[1], size[0]] * 2))
