@@ -129,7 +129,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
     boxed_rows = [r for r in range(len(rows.files)) if rows.boxes[r] is not None and of_image[r] in place]
     known = np.array([sizes[i] for i in kept], np.int64).reshape(-1, 2)
     image = np.array([place[of_image[r]] for r in boxed_rows], np.int64)
-    boxes, said = _checked(rows, boxed_rows, known[image])
+    boxes, remarks = _checked(rows, boxed_rows, known[image])
     chosen, repeats = _once(rows, boxed_rows, image, boxes)
     crowd = np.array([rows.crowd[boxed_rows[r]] for r in chosen], bool)
     if not len(chosen) or crowd.all():
@@ -144,7 +144,7 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
     )  # fmt: skip
     crops = boxed.crops()
     given = np.array([splits[i] for i in kept], dtype="<U5")[crops.image]
-    together = encode_labels([groups[i] or f"\t{i}" for i in kept])[0][crops.image]
+    grouped = encode_labels([groups[i] or f"\t{i}" for i in kept])[0][crops.image]
     stated = Stated(rows.origin, crops.labels, where=tuple(map(crops.name, range(len(crops)))))
     without = len(kept) - len(np.unique(boxed.image))
     about = [
@@ -152,9 +152,9 @@ def read_boxes(rows: BoxRows, name: str, notes: Sequence[str] = ()) -> Listing:
         "background",
         *([f"{count(without, 'image')} without objects, for background only"] if without else []),
         *([f"{count(int(crowd.sum()), 'crowd region')} neither object nor background"] if crowd.any() else []),
-        *said, *repeats, *respelled, *notes,
+        *remarks, *repeats, *respelled, *notes,
     ]  # fmt: skip
-    return Listing(name, crops, given, stated, together, tuple(about), tuple(lost), boxed=boxed)
+    return Listing(name, crops, given, stated, grouped, tuple(about), tuple(lost), boxed=boxed)
 
 
 def read_coco(path: Path) -> Listing:
@@ -180,7 +180,7 @@ def read_coco(path: Path) -> Listing:
             expected="an object with images, annotations (image_id, category_id, bbox) and categories (id, name)",
         ) from error  # fmt: skip
     root, inner = path.parent, path.parent / "images"
-    first = str(next(iter(images.values()), {}).get("file_name", ""))
+    first = str(next((one.get("file_name", "") for one in images.values()), ""))
     rows = BoxRows(str(path.resolve()), inner if not (root / first).is_file() and inner.is_dir() else root)
     for number, one in images.items():
         if not isinstance(one.get("file_name"), str):
@@ -255,7 +255,7 @@ def _checked(rows: BoxRows, chosen: Sequence[int], sizes: NDArray[np.int64]) -> 
     """The boxes (B, 4) of some rows in pixels, inside their images of `sizes` (B, 2); DataError for others."""
     boxes = np.array([rows.boxes[r] for r in chosen], np.float64).reshape(-1, 4)
 
-    def refuse(bad: NDArray[np.bool_], what: str, expected: str, fix: str | None = None) -> None:
+    def refuse(bad: Any, what: str, expected: str, fix: str | None = None) -> None:
         if bad.any():
             i = int(np.flatnonzero(bad)[0])
             box, (width, height) = ", ".join(f"{v:g}" for v in boxes[i]), sizes[i]
