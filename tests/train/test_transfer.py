@@ -130,7 +130,9 @@ def test_networks_without_published_weights_refuse_them(digits_arrays):
         cs.fit(*few_digits, model="lenet5", freeze_to="stage1")
     with pytest.raises(ConfigError, match="--head-widths applies to networks, not to the classical model"):
         cs.fit(*few_digits, model="hog+svm", head_widths=32)
-    with pytest.raises(ConfigError, match="--head-widths needs pretrained weights, and these images are learned from"):
+    with pytest.raises(
+        ConfigError, match="--head-widths needs pretrained weights, and small images use a network from"
+    ):
         cs.fit(*few_digits, head_widths=32)
 
 

@@ -69,7 +69,7 @@ class GradesEvaluation(Evaluation):
 
     def summary(self) -> dict[str, Any]:
         """The numbers that go into metrics.json."""
-        left_out = ("confusion", "mistakes", "names", "images", "panel", "subgroups", "pictures")
+        left_out = ("confusion", "mistakes", "names", "images", "panel", "subgroups", "detection", "pictures")
         return {key: value for key, value in vars(self).items() if key not in left_out}
 
     def promises(self) -> tuple[PanelEntry, ...]:
