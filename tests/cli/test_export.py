@@ -76,8 +76,8 @@ def test_int8_without_the_training_images(tmp_path, digit_folders, capsys):
     capsys.readouterr()
     assert main(["export", run, "--format", "openvino", "--quantize", "int8"]) == 2
     text = capsys.readouterr().err
-    assert "reads ranges from the training images, which are not available; found" in text
-    assert "does not exist. Put them back where they were, or leave --quantize out" in text
+    assert "needs the training images for the ranges, and they are not available; found" in text
+    assert "does not exist. Restore them to their location, or leave --quantize out" in text
     assert main(["export", run, "--format", "openvino"]) == 0
     out = capsys.readouterr().out
     assert "not compared on real images: name some with `clearsight export RUN DATA`" in out

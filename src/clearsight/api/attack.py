@@ -112,7 +112,7 @@ def _one(
     predicted = predictor.predict_proba(pixels).argmax(1)
     if goal is not None and predicted[0] == goal:
         raise ConfigError(
-            f"the image is taken for {predictor.classes[goal]} already", found=f"--target {predictor.classes[goal]}",
+            f"the image is already predicted as {predictor.classes[goal]}", found=f"--target {predictor.classes[goal]}",
             fix="name another class",
         )  # fmt: skip
     curve = attacked(

@@ -50,7 +50,7 @@ def _in_place(best: Run, home: Path, console: Console) -> Run:
     aside = next(name for name in names if not name.exists())
     home.rename(aside)
     best.folder.rename(home)
-    console.say(f"{home} holds the run that validates best; the first one is {aside} now")
+    console.say(f"{home} contains the run with the best validation score; the first run was moved to {aside}")
     return best.moved(home)
 
 

@@ -65,7 +65,7 @@ def compare_models(
         predictors[name] = predictor_of(other)
         if predictors[name].classes != held.predictor.classes:
             raise DataError(
-                f"{name} has other classes than {_short(model)}",
+                f"{name} has different classes from {_short(model)}",
                 found=", ".join(predictors[name].classes[:8]),
                 expected=", ".join(held.predictor.classes[:8]),
             )
@@ -107,7 +107,7 @@ def _unseen_by_all(
         return held, [view for view, _ in found], [bool(mask.any()) for _, mask in found]
     if known.all():
         raise DataError(
-            "at least one of the models was trained on each image", found=f"{len(known)} images",
+            "every image was used to train at least one of the models", found=f"{len(known)} images",
             fix="name other data, compare runs of the same --seed, or add --include-training",
         )  # fmt: skip
     console.say(f"data: {known.sum()} images that another of these models was trained on, excluded")

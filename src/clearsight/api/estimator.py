@@ -119,7 +119,7 @@ def _require_effect(config: TrainConfig) -> None:
     if config.data.task not in ("auto", "classification"):
         idle.append(f"--task {config.data.task}")
     if idle:
-        raise ConfigError(f"{', '.join(idle)}: no effect in ImageClassifier", fix="omit it, or use `cs.fit(X, y)`")
+        raise ConfigError(f"{', '.join(idle)}: not an option of ImageClassifier", fix="omit it, or use `cs.fit(X, y)`")
 
 
 def _require_distinct(classes: NDArray[Any]) -> None:
@@ -143,5 +143,5 @@ def _require_classes(y: NDArray[Any]) -> None:
             f"Unknown label type: {'continuous' if decimals else 'multilabel-indicator'}",
             found=f"labels of shape {y.shape}, {y.dtype}",
             expected="one class per image",
-            fix="`cs.fit(X, y)` learns several labels, and numbers",
+            fix="use `cs.fit(X, y)` for several labels per image, or for numbers",
         )

@@ -88,6 +88,6 @@ def picture_files(names: Sequence[str], out: str | Path) -> list[Path]:
         return [place / name for name in picture_names(names)]
     if len(names) > 1:
         raise ConfigError(
-            f"--out {out} names one picture", found=f"{len(names)} images", fix="name a folder to write the pictures to"
+            f"--out {out} is a single image file", found=f"{len(names)} images", fix="name a folder for the images"
         )
     return [place]

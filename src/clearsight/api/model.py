@@ -228,7 +228,7 @@ class Model:
 
     def __getattr__(self, name: str) -> Any:
         if name in OTHER_METHODS:
-            raise AttributeError(f"a model has no `{name}` here: {OTHER_METHODS[name]}", name=name, obj=self)
+            raise AttributeError(f"a model has no `{name}`: {OTHER_METHODS[name]}", name=name, obj=self)
         raise AttributeError(f"a Model has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
@@ -257,7 +257,7 @@ class Model:
 def _group(group: Mapping[str, str]) -> tuple[str, str]:
     """The column and the value of a group; ConfigError where it is none."""
     if not (isinstance(group, Mapping) and len(group) == 1):
-        raise ConfigError("group names one column and a value", found=repr(group), expected='{"site": "A"}')
+        raise ConfigError("group must be one column and a value", found=repr(group), expected='{"site": "A"}')
     return next(iter(group.items()))
 
 

@@ -253,7 +253,7 @@ def _before(
         kept = truth != target
         x, truth, called = x[kept], truth[kept], [n for n, k in zip(called, kept.tolist(), strict=True) if k]
     if not len(x):
-        raise ConfigError("there are no images to attack", found="only images of the target's class")
+        raise ConfigError("there are no images to attack", found="only images of the target class")
     probabilities = predictor.predict_proba(x.numpy())
     predicted = probabilities.argmax(1)
     reached = predicted == target  # of no image where there is no target

@@ -47,7 +47,7 @@ FORMAT = 2
 def going_on(folder: Path) -> str | None:
     """What to do with the folder of a training that was interrupted; None for any other."""
     command = f"clearsight train --resume --out {shlex.quote(str(folder))}"
-    return f"its training was interrupted: resume it with `{command}`" if (folder / "checkpoints").is_dir() else None
+    return f"training was interrupted: resume it with `{command}`" if (folder / "checkpoints").is_dir() else None
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Bundle:
         card_name, weights_name = f"{place}card.json", f"{place}weights.safetensors"
         if not (folder / card_name).is_file() or not (folder / weights_name).is_file():
             raise BundleError(
-                f"{folder} holds no model",
+                f"{folder} contains no model",
                 found="no such folder" if not folder.exists() else "no model/card.json and model/weights.safetensors",
                 expected="a folder written by `clearsight train`",
                 fix=going_on(folder) or ("train again" if folder.exists() else None),
@@ -185,15 +185,15 @@ class Bundle:
             except (ConfigError, ModelError) as error:
                 raise BundleError(
                     f"{folder} names a network that cannot be built: {error.happened}",
-                    found=error.found, expected=error.expected, fix="train again, or ask who made the model",
+                    found=error.found, expected=error.expected, fix="train again, or ask the author of the model",
                 ) from error  # fmt: skip
             network.load_state_dict(load_file(str(file_within(folder, weights_name))))
             known = card.get("ood_detector")
             split = SplitRecord.load(folder)
             if split is not None and split.digest != card["data"].get("split"):
                 raise BundleError(
-                    f"{folder / 'split.csv'} is not that of this model", found="entries that were changed",
-                    fix="restore it from a copy, or train again",
+                    f"{folder / 'split.csv'} does not belong to this model", found="entries that were changed",
+                    fix="restore it from a backup, or train again",
                 )  # fmt: skip
             arrays = load_arrays(str(file_within(folder, f"{place}{weights_of_detector}"))) if known else {}
             return cls(
@@ -221,9 +221,9 @@ class Bundle:
             OSError,
         ) as error:
             raise BundleError(
-                f"{folder} holds a broken model",
+                f"{folder} contains a damaged model",
                 found=f"{type(error).__name__}: {str(error)[:160]}",
-                fix="train again, or restore the folder from a copy",
+                fix="train again, or restore the folder from a backup",
             ) from error
 
 

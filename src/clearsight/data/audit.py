@@ -130,7 +130,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
             )
         )
     findings += [
-        Finding("left-out", "warning", loss, "move or rename it, if it belongs to the data") for loss in dataset.losses
+        Finding("left-out", "warning", loss, "if it belongs to the data, move or rename it") for loss in dataset.losses
     ]
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
     findings += dataset.task.findings(dataset)
@@ -284,7 +284,8 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-across-splits",
                 "warning",
-                f"{count(len(crossing), 'image')} with identical copies in several splits: the test score is too high",
+                f"{count(len(crossing), 'image')} with identical copies "
+                f"in several splits, which makes the test score too high",
                 "remove them from one side",
                 {"groups": names(crossing)},
             )
@@ -295,7 +296,7 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-with-two-labels",
                 "warning",
-                f"{count(len(contradicting), 'image')} with identical copies of different labels",
+                f"{count(len(contradicting), 'image')} with identical copies under different labels",
                 "decide which label is right",
                 {"groups": names(contradicting)},
             )
@@ -344,7 +345,7 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
             "near-duplicates-across-splits",
             "warning",
             f"{count(len(pairs), 'test image')} nearly identical to a development image",
-            "look at the pairs in audit.json; frames of one film belong on one side (use a `group` column)",
+            "inspect the pairs in audit.json; keep frames of one film in one split (use a `group` column)",
             {
                 "pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]],
                 "images": [dataset.source.name(i) for _, i, _ in pairs],
@@ -412,8 +413,8 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
                     "shortcut",
                     "warning",
                     f"{what} alone predicts the {things} with an accuracy of {percent(score, 0)} (chance "
-                    f"{percent(chance, 0)}): the network may learn that and nothing else",
-                    f"make sure that {what} will differ between the {things} in use too, or make it alike",
+                    f"{percent(chance, 0)}): the network may learn nothing else",
+                    f"make sure that {what} differs between the {things} in use too, or remove the difference",
                     {"feature": what, "balanced_accuracy": score, "chance": chance},
                 )
             )

@@ -50,7 +50,7 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
     if place.is_dir():
         found = sorted(str(path) for path in files_below(place) if path.suffix.lower() in EXTENSIONS)
         if not found:
-            raise DataError(f"{printable(text)} holds no images", expected="files ending in .jpg, .png or the like")
+            raise DataError(f"{printable(text)} contains no images", expected="files ending in .jpg, .png or the like")
         return found
     if os.path.lexists(place) or not glob.has_magic(text):
         return [text]

@@ -274,9 +274,9 @@ def gradient_correlation(
     """
     unknown = [k for k in kinds if k not in KINDS]
     if unknown:
-        raise ConfigError(f"there are no networks of the kind {unknown[0]!r}", expected=", ".join(KINDS))
+        raise ConfigError(f"unknown kind of network {unknown[0]!r}", expected=", ".join(KINDS))
     if not depths or min(depths) < 1:
-        raise ConfigError("--depths must name hidden layers", found=list(depths), expected="1 or more of each")
+        raise ConfigError("--depths must be numbers of hidden layers", found=list(depths), expected="1 or more of each")
     _checked(networks, points, lags)
     advance = (console or Silent()).stage("gradients along the line", "networks")
     x = torch.linspace(*RANGE, points)[:, None]
@@ -341,9 +341,7 @@ def correlation_between(
             paths.append(gradients_along(network, x))
             advance(place * networks + number + 1, len(models) * networks)
         rows.append(_row(name, layers_deep(network), paths, lags))
-    return GradientCorrelation(
-        tuple(rows), "images on the way from one to another", points, *noise_autocorrelation(points, lags)
-    )
+    return GradientCorrelation(tuple(rows), "images between two images", points, *noise_autocorrelation(points, lags))
 
 
 def layers_deep(network: nn.Module) -> int:

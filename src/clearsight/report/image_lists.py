@@ -88,5 +88,5 @@ class LabelIssuesRenderer(CardsRenderer[LabelIssues]):
         cards = issue_cards(self.result)
         if len(cards.cards) == len(self.result.found):
             return cards
-        words = f"The first {len(cards.cards)} of {len(self.result.found):,}; `found` lists all."
+        words = f"The first {len(cards.cards)} of {len(self.result.found):,}; `found` contains all."
         return Cards(cards.cards, words, cards.none)

@@ -90,7 +90,7 @@ def read_faiss(content: bytes, kind: str, width: int, count: int) -> Any:
         else:
             raise ValueError(f"an index of the kind {kind!r}")
         if walk.at != len(content):
-            raise ValueError(f"{len(content) - walk.at:,} bytes too many")
+            raise ValueError(f"{len(content) - walk.at:,} extra bytes")
     except (ValueError, OverflowError) as error:
         raise BundleError(
             "index.faiss is damaged, or was not written by Clearsight",
@@ -119,7 +119,7 @@ def _walk_ivfpq(walk: _Walk, width: int, count: int) -> None:
     walk.header("IwPQ", reduced, count)
     lists, looked_at = walk.take("QQ")
     if not 1 <= looked_at <= lists <= max(1, count):
-        raise ValueError(f"{looked_at:,} of {lists:,} lists looked at")
+        raise ValueError(f"{looked_at:,} of {lists:,} lists searched")
     walk.flat(reduced, lists)
     walk.equal("b", 0, "the kind of the direct map,")
     walk.numbers("<i8", 0, "entries of the direct map,")
@@ -143,7 +143,7 @@ def _walk_ivfpq(walk: _Walk, width: int, count: int) -> None:
             raise ValueError("a vector whose number is out of range")
         seen[numbers_of] = True
     if not seen.all():
-        raise ValueError("vectors that are in no list")
+        raise ValueError("vectors missing from all lists")
 
 
 def _list_sizes(walk: _Walk, lists: int, count: int) -> list[int]:
@@ -163,5 +163,5 @@ def _list_sizes(walk: _Walk, lists: int, count: int) -> list[int]:
     else:
         raise ValueError(f"lists laid out as {layout.decode('latin-1')!r}")
     if sum(sizes) != count:
-        raise ValueError(f"lists of {sum(sizes):,} vectors where {count:,} should be")
+        raise ValueError(f"lists of {sum(sizes):,} vectors instead of {count:,}")
     return sizes
