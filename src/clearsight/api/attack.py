@@ -101,7 +101,7 @@ def _one(
     seed: int,
     console: Console,
 ) -> tuple[AttackCurve, tuple[Attacked, ...]]:
-    """The curve of one image file, and what the model predicts of it at each epsilon."""
+    """The curve of one image file, and its prediction at each epsilon."""
     from clearsight.attacks import attack as attacked
     from clearsight.attacks.curve import check
 

@@ -97,8 +97,8 @@ def compare_models(
 def _unseen_by_all(
     held: HeldOut, predictors: Sequence[Predictor], include_training: bool, console: Console
 ) -> tuple[HeldOut, list[PixelView], list[bool]]:
-    """The images that no model was trained on, as each model sees them; and for each model whether it was trained on
-    some of them, which only happens where training images are included.
+    """The images that no model was trained on, in the input format of each model; and for each model whether it was
+    trained on some of them, which is only possible if training images are included.
     """
     found = [(held.images, np.zeros(len(held.rows), bool))]
     found += [seen_by(predictor, held, console) for predictor in predictors[1:]]

@@ -37,7 +37,7 @@ def gradient_correlation(
     out: str | Path | None = None,
     console: Console | None = None,
 ) -> GradientCorrelation:
-    """How alike the gradients of nearby inputs are, at initialisation, against depth: `cs.gradient_correlation()`.
+    """Measure how similar the gradients of nearby inputs are at initialisation, by depth: `cs.gradient_correlation()`.
 
     Args:
         models: networks of the registry, measured on the line between two images; none measures the fully connected

@@ -127,7 +127,7 @@ def _surveyed(
 
 
 def recorded_rates(run: Path) -> Rates | None:
-    """The rates in a run's history.csv; None where no network was trained by gradient descent.
+    """The rates in a run's history.csv; None if no network was trained by gradient descent.
 
     Args:
         run: folder of the run.
@@ -156,7 +156,7 @@ def recorded_rates(run: Path) -> Rates | None:
 
 
 def _called(models: Sequence[ModelSource]) -> list[str]:
-    """The folders' own names, and more of their paths where two would be alike; numbers of models without a folder."""
+    """The folders' names, with more of their paths if two are equal; numbers for models without a folder."""
     folders = [folder_of(model) for model in models]
     names = [f"model {k + 1}" if folder is None else folder.resolve().name for k, folder in enumerate(folders)]
     if len(set(names)) == len(names):

@@ -69,7 +69,7 @@ def locate(
 
 
 def picture_files(names: Sequence[str], out: str | Path) -> list[Path]:
-    """The picture of each image: `out` itself where it names a file, or in the folder `out`.
+    """The picture of each image: `out` itself if it is a file name, or a file in the folder `out`.
 
     Args:
         names: names of the images.

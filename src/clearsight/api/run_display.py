@@ -110,14 +110,14 @@ def _(piece: Charts | Confusion | Cards) -> bool:
 
 
 def decisions_section(decisions: Sequence[dict[str, str]]) -> Section:
-    """What training decided, and why."""
+    """The decisions of the training, with reasons."""
     rows = tuple((d["what"], Cell(d["choice"]), Cell(sentence(d["why"]))) for d in decisions)
     columns = ("Decision", Column("Choice", "words"), Column("Reason", "words"))
     return Section("training", "Training", (Table(columns, rows, sortable=False),))
 
 
 class ModelRenderer(SectionsRenderer[Any]):
-    """What a model predicts, from what images, how good it was, and how it was trained."""
+    """The task, the input images, the scores and the training of a model."""
 
     result: Model
 

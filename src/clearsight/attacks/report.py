@@ -14,8 +14,8 @@ from clearsight.wording import count, percent, probability
 
 @dataclass(frozen=True, repr=False)
 class AttackReport(Result):
-    """Robust accuracy against epsilon, and fooling images; None where none were asked for. single: one image was
-    attacked, whose own prediction takes the place of the true class: what the model predicts of it before and after.
+    """Robust accuracy against epsilon, and fooling images; None if not requested. single: a single attacked image, with
+    its predictions before and after; its own prediction is taken as the true class.
     """
 
     curve: AttackCurve

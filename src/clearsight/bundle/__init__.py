@@ -45,7 +45,7 @@ FORMAT = 2
 
 
 def going_on(folder: Path) -> str | None:
-    """What to do with the folder of a training that was interrupted; None for any other."""
+    """The advice for the folder of an interrupted training; None for any other."""
     command = f"clearsight train --resume --out {shlex.quote(str(folder))}"
     return f"training was interrupted: resume it with `{command}`" if (folder / "checkpoints").is_dir() else None
 
@@ -70,17 +70,17 @@ class Bundle:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of what it predicts."""
+        """Names of the classes, labels or numbers that it predicts."""
         return self.task.names
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by."""
+        """The temperature."""
         return self.task.temperature
 
     @property
     def thing(self) -> str:
-        """What it is shown, in a word: an image, or a sound where it learned from sounds alone."""
+        """The kind of input in a word: image, or sound if it was trained only on sounds."""
         return "sound" if self.data.get("media") == "sounds" else "image"
 
     def with_scores(self, scores: dict[str, Any]) -> Bundle:
@@ -88,7 +88,7 @@ class Bundle:
         return replace(self, scores=scores)
 
     def card(self) -> dict[str, Any]:
-        """What `card.json` holds."""
+        """The content of `card.json`."""
         return {
             "format": FORMAT,
             "task": self.task.name,
@@ -106,7 +106,7 @@ class Bundle:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the folder whole or not at all; OutputError when the disk refuses."""
+        """Write the folder atomically; OutputError if writing fails."""
         with disk_errors(folder, "the model", "free some space or choose another --out"):
             folder.parent.mkdir(parents=True, exist_ok=True)
             temporary = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
@@ -147,14 +147,14 @@ class Bundle:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Bundle:
-        """What `to_bytes` wrote; BundleError as for `load`."""
+        """Read the output of `to_bytes`; BundleError as for `load`."""
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(content)) as archive:
             archive.extractall(folder)
             return cls.load(folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Bundle:
-        """Read a run folder or its `model/` folder; BundleError says what is missing or broken.
+        """Read a run folder or its `model/` folder; BundleError states what is missing or damaged.
 
         The folder may come from someone else: nothing outside it is read, and no network is asked.
         """
@@ -228,7 +228,7 @@ class Bundle:
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that shapes the answers."""
+    """Versions of all libraries that affect predictions."""
     names = ("clearsight", "numpy", "openvino", "pillow", "timm", "torchvision")
     return {
         "python": platform.python_version(),

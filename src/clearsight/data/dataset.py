@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """N images that can be looked at one by one; every method may raise ImageError for the image asked."""
+    """N images that can be read separately; every method may raise ImageError for an image."""
 
     def __len__(self) -> int: ...
 

@@ -32,9 +32,9 @@ Floats = NDArray[np.float64]
 
 KINDS = {
     "plain": "dense layers, rectifiers",
-    "bn": "batch normalisation too",
-    "residual": "normalisation and skips",
-    "scaled": "skips, blocks times 0.1",
+    "bn": "with batch normalisation",
+    "residual": "normalisation and skip connections",
+    "scaled": "skip connections, blocks times 0.1",
 }
 SCALE = {"residual": 1.0, "scaled": 0.1}
 """What a block's output is multiplied by before it joins the skip: the paper's beta."""
@@ -341,7 +341,9 @@ def correlation_between(
             paths.append(gradients_along(network, x))
             advance(place * networks + number + 1, len(models) * networks)
         rows.append(_row(name, layers_deep(network), paths, lags))
-    return GradientCorrelation(tuple(rows), "images between two images", points, *noise_autocorrelation(points, lags))
+    return GradientCorrelation(
+        tuple(rows), "images interpolated between two images", points, *noise_autocorrelation(points, lags)
+    )
 
 
 def layers_deep(network: nn.Module) -> int:
@@ -372,4 +374,4 @@ def _checked(networks: int, points: int, lags: int) -> None:
     if networks < 1:
         raise ConfigError(f"--networks {networks}", expected="1 or more")
     if not 1 <= lags < points - 1:
-        raise ConfigError(f"{points} points and {lags} lags", expected="lags from 1 to less than the points")
+        raise ConfigError(f"{points} points and {lags} lags", expected="lags from 1 to below the number of points")

@@ -211,7 +211,7 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
     if is_classical(config.model.model):
         raise ConfigError(
             "the doctor only examines training by gradient descent",
-            found=f"{config.model.model}, which is not trained by it",
+            found=f"{config.model.model}, which is not trained that way",
             fix="name a network with --model",
         )
     device = device_of(run.device)

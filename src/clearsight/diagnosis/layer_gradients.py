@@ -283,6 +283,6 @@ def _outputs(images: int, task: Task, seed: int) -> torch.Tensor:
 
 def _no_gradients(name: str) -> ConfigError:
     return ConfigError(
-        "--check-gradients compares gradients", found=f"{name}, which has none", expected="a network",
+        "--check-gradients compares gradients", found=f"{name}, which has no gradients", expected="a network",
         fix="name a network with --model",
     )  # fmt: skip

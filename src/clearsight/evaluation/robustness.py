@@ -157,7 +157,7 @@ def measure_robustness(
     if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
         raise ConfigError(f"{doubled!r} names a change twice", fix="name each change once")
     if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):
-        raise ConfigError(f"a turn by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
+        raise ConfigError(f"a rotation by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
     inputs = predictor.inputs(images)
     called = list(inputs.names if names is None else names)
     if not called:
@@ -321,7 +321,7 @@ def _sensitivity(
 
     found: list[Sensitivity] = []
     right = np.flatnonzero(before == truth)
-    tried("object removed: another prediction", right, painted_out, None)
+    tried("object removed: prediction changes", right, painted_out, None)
     for start, degrees, end in turns:
         name = f"{predictor.classes[start]} turned by {degrees:g} degrees: {predictor.classes[end]}"
         tried(name, right[truth[right] == start], partial(_all_turned, degrees=degrees), end)

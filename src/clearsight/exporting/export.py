@@ -169,7 +169,7 @@ def export(
 
 def _check_options(format: str, quantize: str | None, images: int) -> None:
     if quantize not in (None, "int8"):
-        raise ConfigError(f"--quantize {quantize} is not known", expected="int8")
+        raise ConfigError(f"--quantize {quantize} is unknown", expected="int8")
     if quantize:
         require_int8(format)
     if images < 1:
@@ -179,7 +179,7 @@ def _check_options(format: str, quantize: str | None, images: int) -> None:
 def _check_quantisable(task: Task) -> None:
     if task.int8_measure is None:
         raise ConfigError(
-            f"--quantize int8 is not for models of the task {task.name}",
+            f"--quantize int8 does not support models of the task {task.name}",
             found="the task has no measure of the loss of accuracy",
             fix="leave --quantize out",
         )
@@ -214,7 +214,7 @@ def _destination(model: ModelSource, suffix: str, out: str | Path | None, quanti
         if file.suffix != suffix:
             writer = writer_of(file.suffix)
             raise ConfigError(
-                f"--out {out} has the wrong ending", found=file.suffix or "none", expected=suffix,
+                f"--out {out} has the wrong suffix", found=file.suffix or "none", expected=suffix,
                 fix=f"--format {writer} writes {file.suffix} files" if writer else f"name it {file.stem}{suffix}",
             )  # fmt: skip
         if not folder.is_dir():

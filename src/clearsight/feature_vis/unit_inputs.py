@@ -170,7 +170,7 @@ def _fed(
 
 def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit: int, place: tuple[int, int]) -> Fed:
     if isinstance(module.padding, str) or module.padding_mode != "zeros":
-        return [], None, "sums its inputs under a filter"
+        return [], None, "sums its inputs weighted by a filter"
     (sy, sx), (py, px), (dy, dx) = (pair(v) for v in (module.stride, module.padding, module.dilation))
     height, width = module.kernel_size
     inputs = module.in_channels // module.groups
@@ -186,7 +186,7 @@ def _convolved(module: nn.Conv2d, source: Node | None, given: torch.Tensor, unit
     number = source.number if source and known else None
     feeders = [Feeder(number, first + i, float(amounts[i]), None, weights[i].numpy().copy()) for i in range(inputs)]
     bias = 0.0 if module.bias is None else float(module.bias[unit])
-    return feeders, bias, f"sums {inputs} of its inputs under a filter of {height}x{width}"
+    return feeders, bias, f"sums {inputs} of its inputs weighted by a filter of {height}x{width}"
 
 
 def _weighed(
@@ -205,7 +205,7 @@ def _weighed(
     number = source.number if source else None
     feeders = [Feeder(number, i, float(a)) for i, a in enumerate(amounts)]
     bias = 0.0 if module.bias is None else float(module.bias[unit])
-    return feeders, bias, f"sums its {len(terms):,} inputs, each times a weight"
+    return feeders, bias, f"sums its {len(terms):,} inputs, each multiplied by a weight"
 
 
 def _met(

@@ -399,12 +399,12 @@ class _Visualizer:
 
     def _image(self) -> Floats:
         if self.pixels is None:
-            raise DataError("this needs an image", fix="name one: clearsight visualize RUN IMAGE")
+            raise DataError("this needs an image", fix="name an image: clearsight visualize RUN IMAGE")
         return self.pixels
 
     def _sample(self) -> Sample:
         if self.sample is None:
-            raise DataError("this needs labelled images to search", fix="name some: --data DATA")
+            raise DataError("this needs labelled images to search", fix="name labelled images: --data DATA")
         return self.sample
 
 

@@ -152,7 +152,7 @@ def _ways(predictor: Predictor, settings: Settings, *, must: bool) -> list[Sourc
             raise ModelError(
                 error.happened,
                 found=error.found,
-                expected="--method window, or a network of convolutions",
+                expected="--method window, or a convolutional network",
                 fix=error.fix if settings.layer else None,
             ) from error
         return []

@@ -29,7 +29,7 @@ SHOWN = 24
 @dataclass(frozen=True)
 class GroupScore:
     """Images of one class. auroc: of an anomalous class against all normal images; None for a normal one. called: the
-    share that is called an anomaly. mean_probability: of an anomaly.
+    share that is flagged as an anomaly. mean_probability: of an anomaly.
     """
 
     name: str
@@ -42,7 +42,7 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class AnomalyMistake(Mistake):
-    """An anomaly that was missed, or a normal image called one."""
+    """A missed anomaly or a false alarm."""
 
     kind: Literal["missed", "false alarm"]
     probability: float

@@ -42,7 +42,8 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class LabelMistake(Mistake):
-    """An image not given exactly its labels. surprise: the sum over labels of -log probability of the truth."""
+    """An image whose predicted labels are not exactly right. surprise: the sum over labels of -log probability of the
+    truth."""
 
     missing: tuple[str, ...]
     wrong: tuple[str, ...]
@@ -127,7 +128,7 @@ class LabelsEvaluation(Evaluation):
         return [*lines, ""]
 
     def mistake_line(self, mistake: LabelMistake) -> str:
-        """Which labels are missing, and which are too much."""
+        """The missing labels and the wrong ones."""
         parts = [("lacks", mistake.missing), ("should not have", mistake.wrong)]
         return f"wrong: {mistake.image} " + ", ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
 

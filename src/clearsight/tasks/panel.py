@@ -171,7 +171,7 @@ class PanelEntry:
 
 @dataclass(frozen=True)
 class TrustPanel:
-    """What a model promises and whether it is kept, for what applies to its task.
+    """The promises of a model that apply to its task, and whether each is kept.
 
     Example:
         >>> panel = TrustPanel((accuracy_entry(0.9, (0.85, 0.94), 0.5, "cat"),))

@@ -1,4 +1,4 @@
-"""What a user may ask of predictions."""
+"""Options of predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COVERAGE = 0.9
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What a user may ask of predictions.
+    """Options of predictions.
 
     Args:
         coverage: probability with which sets and intervals hold the truth, in (0, 1).

@@ -1,4 +1,4 @@
-"""How a task is spoken of."""
+"""The words for a task in messages and reports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """How a task is spoken of.
+    """The words for a task in messages and reports.
 
     data: what data of the task holds. names: what the names are, one and several. group: what images are spread over.
     score_curve: title of the second learning curve, and its meaning. head_scores: titles of the two scores of heads.
