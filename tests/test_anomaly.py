@@ -260,7 +260,7 @@ def test_what_cannot_be_done_says_so(walls, digit_images, tmp_path, capsys):
     for what in (cs.attack, cs.robustness, cs.landscape):
         with pytest.raises(ModelError, match="one class per image; found a model of anomaly"):
             what(run.folder)
-    with pytest.raises(ConfigError, match="--quantize int8 is not for models of the task anomaly"):
+    with pytest.raises(ConfigError, match="--quantize int8 does not support models of the task anomaly"):
         cs.export(run.folder, quantize="int8")
     for options, error, message in (
         ({"normal": "0"}, ConfigError, "--normal applies only to anomaly detection: add --task anomaly"),

@@ -213,7 +213,7 @@ def test_split_folders_in_each_class(tmp_path):
     assert found.splits_given == {"train", "val", "test"}
     assert str(found.given[names(found).index("cat/Test/0.png")]) == "test"
     make(tmp_path, "dog/3.png")
-    with pytest.raises(DataError, match=r"some classes of .* have split folders, and others have images beside them"):
+    with pytest.raises(DataError, match=r"some classes of .* have split folders, and others have images next to them"):
         read(tmp_path)
 
 

@@ -66,7 +66,7 @@ def test_every_rule_that_applies_is_recorded(tmp_path):
     put(tmp_path / "b", "ink.jpg", Image.new("CMYK", (8, 8)))
     assert scan(read(tmp_path)).pixel_facts()["rules"] == [
         "transparent pixels are laid over white",
-        "colour spaces become RGB",
+        "all colour spaces are converted to RGB",
         "gray images are repeated to 3 channels",
         "8-bit images are widened to 16 bits",
         "EXIF orientation is applied",

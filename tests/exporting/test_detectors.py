@@ -83,7 +83,8 @@ def test_the_detector_itself_keeps_its_index(detectors):
 
 def test_int8_is_refused_before_anything_is_written(detectors, tmp_path):
     with pytest.raises(
-        ConfigError, match="not for models of the task anomaly; found the task has no measure of the loss of accuracy"
+        ConfigError,
+        match="does not support models of the task anomaly; found the task has no measure of the loss of accuracy",
     ):
         cs.export(detectors("padim").predictor, format="onnx", out=tmp_path / "m.onnx", quantize="int8")
     assert not list(tmp_path.iterdir())

@@ -205,9 +205,9 @@ def test_frames_of_an_animation_are_not_walked(client):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"max_images": 0, "timeout": -1.0}, "--max-images 0 should lie in [1, 1000]; --timeout -1.0"),
+        ({"max_images": 0, "timeout": -1.0}, "--max-images 0 must be in [1, 1000]; --timeout -1.0"),
         ({"queue": 3}, "--queue 3 is less than the images that one request may contain"),
-        ({"workers": 1.5}, "--workers 1.5 should be a whole number"),
+        ({"workers": 1.5}, "--workers 1.5 must be a whole number"),
     ],
 )
 def test_limits_out_of_range(options, words):

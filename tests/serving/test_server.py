@@ -161,9 +161,9 @@ def test_what_cannot_start_says_so_in_one_line(digits_run, capsys, tmp_path, mon
         text = fails(digits_run, "--port", taken.getsockname()[1])
     assert "cannot be had; found address already in use" in text
     assert "--host 'no.such.host.invalid' is not known" in fails(digits_run, "--host", "no.such.host.invalid")
-    assert "--port 70000 should lie in [0, 65535]" in fails(digits_run, "--port", 70000)
+    assert "--port 70000 must be in [0, 65535]" in fails(digits_run, "--port", 70000)
     assert "does not exist" in fails(tmp_path / "nothing")
-    assert "--batch-size 0 should lie in [1, 256]" in fails(digits_run, "--batch-size", "0")
+    assert "--batch-size 0 must be in [1, 256]" in fails(digits_run, "--batch-size", "0")
     assert "too short" in fails(digits_run, "--token", "1234")
     monkeypatch.setattr("clearsight.serving.launch.find_spec", lambda name: None)
     assert "found no fastapi" in (text := fails(digits_run))

@@ -220,7 +220,7 @@ def test_the_option_names_the_task_and_the_task_the_option():
     assert TrainConfig.from_options(hierarchy="parents.csv").data.task == "hierarchy"
     assert TrainConfig.from_options(task="hierarchy").decision.hierarchy == "folders"
     assert task_options(TrainConfig.from_options(hierarchy="folders")).hierarchy == "folders"
-    with pytest.raises(ConfigError, match="--hierarchy predicts by probability alone"):
+    with pytest.raises(ConfigError, match="--hierarchy predicts by probability only"):
         TrainConfig.from_options(hierarchy="folders", min_recall={"dog": 0.9})
 
 

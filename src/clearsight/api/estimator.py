@@ -130,7 +130,8 @@ def _require_distinct(classes: NDArray[Any]) -> None:
     if alike := next((labels for labels in by_name.values() if len(labels) > 1), None):
         raise DataError(
             "two classes have the same name", found=" and ".join(ascii(label) for label in alike),
-            expected="one spelling for each class", fix="write the labels with `unicodedata.normalize('NFC', label)`",
+            expected="one Unicode form for each class", fix="write the labels with `unicodedata.normalize('NFC', "
+            "label)`",
         )  # fmt: skip
 
 

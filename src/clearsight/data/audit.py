@@ -173,7 +173,7 @@ def _shapes(scan: Scan) -> list[Finding]:
     long = sum(1 for h in known if h.format != "WAV" and max(h.width, h.height) > 3 * min(h.width, h.height))
     found = []
     if tiny:
-        message = f"{count(tiny, 'image')} of less than 8 pixels in width or height"
+        message = f"{count(tiny, 'image')} smaller than 8 pixels in width or height"
         found.append(Finding("tiny-images", "warning", message, "check whether they can be classified at all"))
     if long:
         message = f"{count(long, 'image')} with an aspect ratio above 3:1"
@@ -243,7 +243,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
                 "warning",
                 f"{thing} {names[most]!r} has {counts[most] / counts[least]:.0f} times the images of "
                 f"{names[least]!r} ({counts[most]} and {counts[least]})",
-                f"evaluate by {score}, and collect more of the rare {thing}",
+                f"evaluate with {score}, and collect more of the rare {thing}",
             )
         )
     tiny = {names[c]: int(n) for c, n in enumerate(counts) if 0 < n < 20}
@@ -286,7 +286,7 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
                 "warning",
                 f"{count(len(crossing), 'image')} with identical copies "
                 f"in several splits, which makes the test score too high",
-                "remove them from one side",
+                "remove them from one of the splits",
                 {"groups": names(crossing)},
             )
         )
@@ -307,7 +307,7 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates",
                 "note",
-                f"{count(len(within), 'image')} with identical copies, which are kept on one side of every split",
+                f"{count(len(within), 'image')} with identical copies, which are kept in the same split",
                 "",
                 {"groups": names(within)},
             )

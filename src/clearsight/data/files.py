@@ -57,7 +57,7 @@ def image_files(path: str | os.PathLike[Any]) -> list[str]:
     found = sorted(name for name in glob.glob(str(place), recursive=True) if not Path(name).is_dir())  # noqa: PTH207
     if not found:
         raise DataError(
-            f"no file matches the pattern {printable(text)}", fix="check the folder and the ending of its files"
+            f"no file matches the pattern {printable(text)}", fix="check the folder and the suffix of its files"
         )
     return found
 

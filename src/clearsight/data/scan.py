@@ -61,7 +61,9 @@ class Scan:
         known = [h for h in self.headers if h is not None]
         rules = {
             "transparent pixels are laid over white": any(h.alpha for h in known),
-            "colour spaces become RGB": any(h.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV") for h in known),
+            "all colour spaces are converted to RGB": any(
+                h.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV") for h in known
+            ),
             "gray images are repeated to 3 channels": self.form.channels == 3 and any(h.gray for h in known),
             "8-bit images are widened to 16 bits": self.form.bits == 16 and any(h.bits == 8 for h in known),
             "EXIF orientation is applied": any(h.oriented for h in known),

@@ -135,7 +135,7 @@ def assign(
     where = "train" if stated else "the data"
     if strata:
         alike = _Units(np.zeros_like(labels), groups, duplicates)
-        _require_sizes(alike, rest, ("images that differ",), needed, where)
+        _require_sizes(alike, rest, ("distinct images",), needed, where)
         labels = _joined(units, rest, len(classes), needed)
         units = _Units(labels, groups, duplicates)
     else:

@@ -2,7 +2,7 @@
 
     hog+svm      histograms of oriented gradients, linear support vector machine
     bow+rbf      bag of visual words, kernel machine
-    pixels+knn   the pixels themselves, nearest neighbours
+    pixels+knn   the raw pixels, nearest neighbours
 
 DESCRIPTOR+CLASSIFIER is a model's name wherever a network's is; `DESCRIPTORS` and `CLASSIFIERS` list the words. What a
 descriptor learns (words, mixtures) is learned from training images and kept with the weights.
@@ -45,7 +45,7 @@ CLASSIFIERS: dict[str, str] = {
 }
 
 DESCRIPTORS: dict[str, str] = {
-    "pixels": "the pixels themselves",
+    "pixels": "the raw pixels",
     "colour": "colour histogram",
     "colours": "the two most frequent colours",
     "hog": "histograms of oriented gradients",
@@ -168,7 +168,7 @@ class Local(Descriptor):
         if not self.on_grid and len(found) < least:
             raise DataError(
                 f"the training images have too few key points to learn {least} {what}",
-                found=f"{len(found)} key points in all",
+                found=f"{len(found)} key points in total",
                 fix=f"use --model-arg at=grid, or fewer {what}",
             )
         return found

@@ -190,7 +190,7 @@ def check_fit(
     faults = [f"{key} is missing" for key in own if key not in given and not key.endswith(optional)]
     faults += [f"{key} is unknown to the network" for key in given if key not in own]
     differing = [key for key in given if key in own and given[key].shape != own[key].shape]
-    faults += [f"{key} is {_shape(given[key])} and should be {_shape(own[key])}" for key in differing]
+    faults += [f"{key} is {_shape(given[key])} but must be {_shape(own[key])}" for key in differing]
     if not faults:
         return given
     of_head = [key for key in differing if key.startswith(head)]

@@ -82,7 +82,9 @@ def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
             )
         )
     if _known(facts["update_to_weight"]):
-        found.append(("Update by weight", f"{_number(facts['update_to_weight'])} per step; typically about 0.001"))
+        found.append(
+            ("Update relative to weights", f"{_number(facts['update_to_weight'])} per step; typically about 0.001")
+        )
     if _known(facts["wait_share"]):
         found.append(("Waiting for images", percent(facts["wait_share"])))
     return found

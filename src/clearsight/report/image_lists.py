@@ -68,7 +68,7 @@ class PredictionsRenderer(CardsRenderer[Predictions]):
         if flagged:
             words += f", of which {flagged:,} {'is' if flagged == 1 else 'are'} flagged as unknown"
         if len(cards) < len(self.result):
-            words += f"; the first {len(cards)} are shown, `to_frame()` has all"
+            words += f"; the first {len(cards)} are shown, `to_frame()` contains all"
         words = " ".join(map(sentence, [words, *self.result.about_sets()]))
         return Cards(cards, words, "No images.", wrong=False)
 

@@ -32,7 +32,7 @@ QUESTIONS = {
     "agreement of the networks of the folds": "How much do the scores differ between the networks of the folds?",
     "detector": "How are anomalies detected?",
     "threshold": "Above which score is an image an anomaly?",
-    "fine-tuning": "Are the pretrained layers trained as well?",
+    "fine-tuning": "Are the pretrained layers also trained?",
 }
 
 
@@ -112,8 +112,8 @@ def _summary(fitted: Fitted) -> str:
         cut = next((d.choice for d in fitted.decisions if d.what == "frozen"), None)
         kept = {d.what for d in fitted.decisions if d.choice.startswith("kept")}
         upper, everything = "training the upper blocks" in kept, "training all layers" in kept
-        part = "all its weights were" if everything or not upper else f"its weights, but for those {cut}, were"
-        words += f" Then {part} trained a little further on these images."
+        part = "all its weights were" if everything or not upper else f"its weights, except those {cut}, were"
+        words += f" Then {part} fine-tuned on these images."
     members = fitted.bundle.network.member_networks
     return f"{words} {_members(members, beside=any(d.choice == BOTH for d in fitted.decisions))}" if members else words
 
@@ -121,9 +121,9 @@ def _summary(fitted: Fitted) -> str:
 def _members(members: Sequence[ModelNetwork], *, beside: bool) -> str:
     """What an ensemble consists of. beside: what training gave, beside what there was before."""
     trained = members[-1].member_networks if beside else members
-    who = f"{len(trained)} networks trained further, each without one fold of the images"
+    who = f"{len(trained)} fine-tuned networks, each trained without one fold of the images"
     if not trained:
-        who = "the network trained further"
+        who = "the fine-tuned network"
     before = "the network before fine-tuning and " if beside else ""
     return f"The model is an ensemble of {before}{who}: their probabilities are averaged."
 

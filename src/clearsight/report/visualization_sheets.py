@@ -79,7 +79,7 @@ def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, deep: bool) -> NDArr
         size = f"{layer.layer.height}x{layer.layer.width}"
         silent = f", {layer.silent} are constant" if layer.silent else ""
         key = "red above zero, blue below" if both else "dark is zero"
-        few = f"the {len(tiles)} that vary most" if len(tiles) < layer.total else "all"
+        few = f"the {len(tiles)} with the largest variation" if len(tiles) < layer.total else "all"
         rows.append(
             Row(
                 f"{layer.layer.short}: {layer.total} maps of {size}",
@@ -124,7 +124,10 @@ def patch_sheet(found: ExcitingPatches, deep: bool) -> NDArray[np.float64]:
     rows = []
     for unit in found.units:
         tiles = [_patch_tile(p, deep) for p in unit.patches]
-        words = f"sees {height}x{width} pixels; its largest activation per image is {_number(unit.mean)} on average"
+        words = (
+            f"receptive field {height}x{width} pixels; its largest "
+            f"activation per image is {_number(unit.mean)} on average"
+        )
         rows.append(Row(f"{found.layer.short}, unit {unit.unit}", tiles, words))
     return tile_sheet(rows, side=128)
 

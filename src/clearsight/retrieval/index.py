@@ -91,7 +91,7 @@ class IndexCard:
         words["task"] = found.get("task", "auto")
         width = found["width"]
         if not all(isinstance(word, str) for word in words.values()) or type(width) is not int or width < 1:
-            raise ValueError("values of other types")
+            raise ValueError("values of wrong types")
         card = cls(**words, **lists, width=width)
         count = len(card.names)
         if not len(card.labels) == len(card.rows) == count or {len(card.descriptions), len(card.digests)} - {0, count}:

@@ -170,7 +170,7 @@ class AnomalyEvaluation(Evaluation):
             ),
             charts=Charts(
                 (ScoreChart("Scores", self.scores[~self.truth], self.scores[self.truth], self.threshold),),
-                f"Anomaly scores of the test {thing}s. Those to the right of the line are flagged.",
+                f"Anomaly scores of the test {thing}s. Scores to the right of the line are flagged.",
             ),
             sections=(Section("mistakes", "Missed anomalies and false alarms", (cards,), link="Mistakes"),),
             ood_words=f"There is no separate OOD detector: every {thing} that differs from the normal ones is flagged "
@@ -196,7 +196,7 @@ class AnomalyEvaluation(Evaluation):
         if self.found is not None:
             yield Tile("Anomalies found", percent(self.found), "of the test anomalies, at this share of false alarms")
         if self.anomalies == 0:
-            yield Tile("Anomalies in the test", "none", "so detection cannot be measured")
+            yield Tile("Test anomalies", "none", "so detection cannot be measured")
 
     def _cards(self, thing: str) -> Iterator[Card]:
         """Some missed anomalies and some false alarms."""

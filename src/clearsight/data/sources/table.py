@@ -100,7 +100,7 @@ def _unused_words(columns: list[str]) -> tuple[str, ...]:
     some = ", ".join(repr(column) for column in columns[:SHOWN]) + (", ..." if len(columns) > SHOWN else "")
     return (
         f"{count(len(columns), 'column')} of the table not used in training: {some}; "
-        "`evaluate --group-by COLUMN` scores by one",
+        "`evaluate --group-by COLUMN` reports scores by column value",
     )
 
 

@@ -18,7 +18,7 @@ from clearsight.models.layers import activation
 from clearsight.models.published import PLUS_MINUS_ONE, Weights
 from clearsight.models.registry import register
 
-TIMMS_BLOCK = "its blocks are timm's, kept as its weights were published"
+TIMMS_BLOCK = "its blocks are from timm and match the published weights"
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from clearsight.models.registry import register
 
 PAPER = "Dosovitskiy et al. 2020, arXiv:2010.11929"
 SMALLER = "Steiner et al. 2021, arXiv:2106.10270"
-TIMMS_BLOCK = "its blocks are timm's"
+TIMMS_BLOCK = "its blocks are from timm"
 
 
 @dataclass(frozen=True)
