@@ -260,7 +260,7 @@ class Predictor(ImageReader):
         """
         if not self.bundle.task.probabilistic:
             raise ModelError(
-                "this model gives numbers, not probabilities", fix="ask `values` in place of predict_proba"
+                "this model predicts numbers, not probabilities", fix="use `values` instead of `predict_proba`"
             )
         return self.decoded_outputs(images, progress)
 
@@ -291,7 +291,7 @@ class Predictor(ImageReader):
             ModelError: the model is a classifier.
         """
         if self.bundle.task.exclusive:
-            raise ModelError("this model gives classes, not numbers", fix="use `predict_proba` instead of `values`")
+            raise ModelError("this model predicts classes, not numbers", fix="use `predict_proba` instead of `values`")
         return self.decoded_outputs(images, progress)
 
     def decoded_outputs(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
@@ -317,7 +317,7 @@ class Predictor(ImageReader):
         """
         task = self.bundle.task
         if not task.needs_classes:
-            raise UnsuitedError(f"{what} is for models that give one class per image", found=f"a model of {task.name}")
+            raise UnsuitedError(f"{what} needs a model with one class per image", found=f"a model of {task.name}")
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities of a transformed version of each image.
@@ -372,7 +372,7 @@ class Predictor(ImageReader):
         given = self.inputs(images)
         total = len(given)
         if not total:
-            raise DataError("there are no images to look at", found="an empty list or array")
+            raise DataError("there are no images", found="an empty list or array")
         with quiet_pillow():
             if not layer:
                 embedder = self._embedder
@@ -413,7 +413,7 @@ class Predictor(ImageReader):
         """All images, a batch at a time, with the statistics of their pixels where asked for."""
         total = len(images)
         if not total:
-            raise DataError("there are no images to look at", found="an empty list or array")
+            raise DataError("there are no images", found="an empty list or array")
         pending: deque[NDArray[np.float32]] = deque()
 
         def watched() -> Iterator[NDArray[np.float32]]:

@@ -103,7 +103,7 @@ def refuse_existing(folder: str | Path, names: Iterable[str], allow: str = "pass
     for name in names:
         if (place / name).exists():
             raise OutputError(
-                f"{place / name} exists and is not overwritten",
+                f"{place / name} exists",
                 fix=f"choose another folder, or {allow}",
             )
 

@@ -108,7 +108,7 @@ class RobustnessReport(Result):
         for name, steps in self.rows.items():
             shares = " ".join(f"{percent(s.accuracy):>7}" for s in steps)
             fails, worst = self.fails[name], steps[-1].confusion
-            text = f"; at step 5 mostly {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
+            text = f"; at step 5 most often {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
             amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
             verdict = "never" if fails is None else f"step {fails}{amount}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
@@ -153,11 +153,11 @@ def measure_robustness(
         if word not in CHANGES:
             raise ConfigError(f"unknown change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES))
     if not parts:
-        raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="omit it for all")
+        raise ConfigError("the list of changes is empty", expected=", ".join(CHANGES), fix="omit it for all")
     if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
-        raise ConfigError(f"{doubled!r} names a change twice", fix="name each once")
+        raise ConfigError(f"{doubled!r} names a change twice", fix="name each change once")
     if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):
-        raise ConfigError(f"a turn by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
+        raise ConfigError(f"a rotation by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
     inputs = predictor.inputs(images)
     called = list(inputs.names if names is None else names)
     if not called:
@@ -306,7 +306,7 @@ def _sensitivity(
         edit: str, rows: NDArray[np.int64], made: Callable[[torch.Tensor], torch.Tensor], goal: int | None
     ) -> None:
         if not len(rows):
-            console.say(f"{edit}: left out, as no image to edit is predicted correctly")
+            console.say(f"{edit}: left out, as no image for it is predicted correctly")
             return
         edited = made(x[torch.from_numpy(rows)]).numpy()
         predicted = predictor.predict_proba(edited).argmax(1)
@@ -321,7 +321,7 @@ def _sensitivity(
 
     found: list[Sensitivity] = []
     right = np.flatnonzero(before == truth)
-    tried("object removed: another prediction", right, painted_out, None)
+    tried("object removed: prediction changes", right, painted_out, None)
     for start, degrees, end in turns:
         name = f"{predictor.classes[start]} turned by {degrees:g} degrees: {predictor.classes[end]}"
         tried(name, right[truth[right] == start], partial(_all_turned, degrees=degrees), end)

@@ -88,7 +88,7 @@ class Located:
     def _heat(self, label: str) -> NDArray[np.float32]:
         if label not in self.labels:
             raise ConfigError(
-                f"{label!r} is none of the classes looked for in {self.image}",
+                f"{label!r} is not one of the classes searched for in {self.image}",
                 fix=nearest(label, self.labels) if self.labels else "name it as the target",
             )
         return np.asarray(self.heat[self.labels.index(label)])

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field, create_model
 from clearsight.serving.schemas import AttackBody, Unreadable
 from clearsight.tasks import Task
 
-ABOUT = """task: the task of the model. picture: a PNG data URI of the image as the network sees it, where asked for.
-line: the prediction in words, where asked for.
+ABOUT = """task: the task of the model. picture: a PNG data URI of the image as the network sees it, if requested.
+line: the prediction in words, if requested.
 """
 
 
