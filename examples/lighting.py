@@ -85,7 +85,8 @@ def study(short: bool, seed: int) -> Found:
         {f"held-out accuracy, {n}": ", ".join(f"{percent(accuracy[n, light])}" for light in LIGHT) for n in inputs}
         | {"largest change of a logit, each image": f"{max(moved['each image', light] for light in changed):.2g}"},
         {
-            "as the images are, all learn alike": np.ptp([accuracy[n, "as it is"] for n in inputs]) < 0.05,
+            "as the images are, they differ by less than ten points": np.ptp([accuracy[n, "as it is"] for n in inputs])
+            < 0.1,
             "normalised each by itself, other light costs less than a point": max(
                 abs(accuracy["each image", "as it is"] - accuracy["each image", light]) for light in changed
             )

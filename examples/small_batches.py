@@ -21,8 +21,8 @@ PER_IMAGE = 0.1 / 64
 
 
 def study(short: bool, seed: int) -> Found:
-    data = digits(300 if short else 1000, seed)
-    sizes, epochs = ((2, 16), 1) if short else ((2, 4, 8, 16, 64), 8)
+    data = digits(300 if short else 600, seed)
+    sizes, epochs = ((2, 16), 1) if short else ((2, 4, 16, 64), 6)
     accuracy, away = {}, {}
     for norm in (True, False):
         for size in sizes:
