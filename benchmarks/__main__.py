@@ -31,6 +31,7 @@ ALL = (
     "anomaly",
     "speech",
     "locate",
+    "detect",
     "gpu",
     "promises",
 )

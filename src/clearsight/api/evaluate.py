@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.api.detection import evaluate_detection
 from clearsight.arguments import known_arguments
 from clearsight.console import Console, usual_console
 from clearsight.errors import ClearsightError
@@ -57,8 +58,9 @@ def evaluate(
 
     Returns:
         The scores, with `images`: the counts of images that were scored and left out; `panel`: what the model promises
-        and whether these images show that it is kept; `subgroups`: the scores by metadata. A notebook shows them with
-        pictures of mistakes.
+        and whether these images show that it is kept; `subgroups`: the scores by metadata; `detection`: of a model
+        trained on boxes, average precision by pycocotools in the images whose crops were scored. A notebook shows them
+        with pictures of mistakes.
 
     Raises:
         DataError: no image is left to evaluate, the data has classes that the model does not know, or images to be
@@ -95,7 +97,8 @@ def evaluate(
     )
     cards = cards_of(found.report(predictor.bundle.thing).sections)
     pictures = {card.index: _picture(held, card) for card in cards}
-    return replace(found, images=held.counts, panel=panel, subgroups=tables, pictures=pictures)
+    detection = evaluate_detection(held, console)
+    return replace(found, images=held.counts, panel=panel, subgroups=tables, detection=detection, pictures=pictures)
 
 
 def _of_averages(held: HeldOut, mean: Averages, columns: Mapping[str, NDArray[np.str_]]) -> Evaluation:

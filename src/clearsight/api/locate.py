@@ -40,7 +40,7 @@ def locate(
 
     Returns:
         A sequence of `Located`. `save` writes, for each image, IMAGE.located.png, and beside it an .npz with `labels`
-        (T,), `heat` and `masks` (T, H, W) and `segments` (H, W) of `Located`.
+        (T,), `heat` and `masks` (T, H, W), `segments` (H, W) and `instances` (P, H, W) of `Located`.
 
     Raises:
         ModelError: the method does not suit the model.

@@ -1,4 +1,8 @@
-"""Evaluate a trained model on the test split of its own data, or on other labelled images (DATA)."""
+"""Evaluate a trained model on the test split of its own data, or on other labelled images (DATA).
+
+Of a model trained on boxes, average precision of boxes and masks in the whole images is reported beside the scores of
+crops: mAP@0.5, mAP@[.5:.95] and AP of each class.
+"""
 
 from __future__ import annotations
 

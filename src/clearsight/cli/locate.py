@@ -2,7 +2,8 @@
 
 `cam` draws boxes around what speaks for the answer, in one look at the whole image; `window` lets the model slide over
 the image at several scales. `--json` gives boxes as [x0, y0, x1, y1] in pixels of the image. Beside each picture lies
-an .npz with the mask of each class and a label for each pixel.
+an .npz with the mask of each class and of each detection, and a label for each pixel. A model trained on boxes detects
+by windows of the sizes of its objects.
 """
 
 from __future__ import annotations

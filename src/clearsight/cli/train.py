@@ -3,6 +3,9 @@
 DATA is a folder (photos/CLASS/image, or photos/train/CLASS/image with val or test beside it), a .csv, .jsonl or .npz
 file, or a built-in name: digits, mnist, fashion-mnist, cifar10, elpv.
 
+A table of boxes (image,xmin,ymin,xmax,ymax,label) or a COCO .json trains a detector for `locate`, from crops of the
+boxes and of the background.
+
 A table may give several labels per image ("cat|dog" in the column label), or columns of numbers in place of a label;
 then these are what is predicted. --task anomaly learns from normal images alone what is unlike them.
 """
@@ -81,7 +84,8 @@ def run(arguments: argparse.Namespace) -> None:
         + f"trained in {finished.seconds:.0f} s\n{_label_issues(finished, thing)}"
         f"\n  report   {os.path.relpath(finished.report)}\n"
         f"  model    {folder}\n"
-        f"  next     {_program()} predict {shlex.quote(folder)} {thing.upper()}"
+        f"  next     {_program()} {'locate' if 'detection' in bundle.data else 'predict'} {shlex.quote(folder)} "
+        f"{thing.upper()}"
     )
 
 

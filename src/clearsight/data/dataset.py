@@ -20,6 +20,7 @@ from clearsight.errors import DataError, ImageError
 
 if TYPE_CHECKING:
     from clearsight.data.audit import Finding
+    from clearsight.data.boxed import BoxedImages
 
 
 class Source(Protocol):
@@ -205,6 +206,7 @@ class Listing:
     groups (N,): images of one group never stand on both sides of a split; None where nothing is grouped.
     notes: what the user should know of it. losses: what was left out, which the audit warns of.
     metadata: what else is known of each image, such as its site or camera, by name (N,).
+    boxed: images with boxes, of which these are crops; None for whole images.
     """
 
     name: str
@@ -215,6 +217,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    boxed: BoxedImages | None = None
 
 
 class TaskKind(Protocol):
@@ -250,10 +253,10 @@ class Dataset:
 
     task: the task, a class of `clearsight.tasks`. labels (N,): indices of classes; -1 if the data states none. If
     images do not have one class each, classes are groups of similar images, which are spread evenly over the splits.
-    given, groups, notes, losses, metadata: as in `Listing`. weights (N,): weight of each label, in (0, 1]; None means 1
-    for all. names: names of the targets; by default the classes. values (N, T): targets in their own unit, or soft
-    labels (N, K) whose rows sum to 1; None if labels suffice. origin: how the user named the data, so that it can be
-    found again.
+    given, groups, notes, losses, metadata, boxed: as in `Listing`. weights (N,): weight of each label, in (0, 1]; None
+    means 1 for all. names: names of the targets; by default the classes. values (N, T): targets in their own unit, or
+    soft labels (N, K) whose rows sum to 1; None if labels suffice. origin: how the user named the data, so that it can
+    be found again.
     """
 
     name: str
@@ -270,6 +273,7 @@ class Dataset:
     names: tuple[str, ...] = ()
     values: NDArray[np.float32] | None = None
     metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    boxed: BoxedImages | None = None
 
     def __post_init__(self) -> None:
         if not self.names:

@@ -153,12 +153,29 @@ def whole_image(content: bytes, name: str, form: PixelFormat | None = None) -> P
     Returns:
         Pixels (C, H, W).
     """
+    width, height = oriented_size(content, name)
+    return decode_image(
+        content, name, form or PixelFormat.covering([image_header(content, name)]), Geometry(height, width)
+    )
+
+
+def oriented_size(content: bytes, name: str) -> tuple[int, int]:
+    """Size of an image after its EXIF orientation is applied.
+
+    Args:
+        content: bytes of the file.
+        name: name of the image, for messages.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        ImageError: it is not an image, or is too large to decode.
+    """
     header = image_header(content, name)
-    height, width = header.height, header.width
     with _open(content, name) as image:
-        if _orientation(image, content) >= 5:  # lies on its side
-            height, width = width, height
-    return decode_image(content, name, form or PixelFormat.covering([header]), Geometry(height, width))
+        on_its_side = _orientation(image, content) >= 5
+    return (header.height, header.width) if on_its_side else (header.width, header.height)
 
 
 def opened_content(image: Image.Image) -> bytes | None:

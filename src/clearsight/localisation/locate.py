@@ -9,8 +9,10 @@ for found in locate(predictor, ["scene.png"]):
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from clearsight.console import Console, Silent
+from clearsight.data.boxed import DetectionRecord
 from clearsight.errors import ConfigError, ModelError, did_you_mean
 from clearsight.localisation.detections import Found, Located, Settings
 from clearsight.localisation.maps import Source, class_heat, regions, sources
@@ -59,12 +62,39 @@ def locate(
     """
     settings, console = settings or Settings(), console or Silent()
     check(predictor, method, settings)
+    record = None if method == "cam" else DetectionRecord.load(predictor.bundle.data, predictor.classes)
+    if record is not None:
+        method, settings = "window", for_detection(settings, record, predictor.shape[1])
     named: Sequence[Any] = [target] if isinstance(target, str | bytes | int | np.integer) else target or []
     asked = None if target is None else list(dict.fromkeys(predictor.bundle.task.index_of(name) for name in named))
     ways = [] if method == "window" else _ways(predictor, settings, must=method == "cam")
     if ways:
         _refuse_windows(method, settings)
-    return _each(predictor, images, ways, asked, settings, console)
+    return _each(predictor, images, ways, asked, settings, record, console)
+
+
+def for_detection(settings: Settings, record: DetectionRecord, side: int) -> Settings:
+    """The settings of a model trained on boxes, where the user leaves them open.
+
+    Args:
+        settings: settings of the user.
+        record: what the model knows of its boxes.
+        side: side of the network's input in pixels.
+
+    Returns:
+        Settings with the background class, and scales from the largest to the smallest object, about a factor of the
+        square root of 2 apart. Windows that are out of distribution are kept: the background class rejects them.
+    """
+    low, high = record.sides
+    steps = 1 + round(2 * math.log2(high / low))
+    scales = (
+        tuple(float(side / length) for length in np.geomspace(low, high, steps))
+        if steps > 1
+        else (side / math.sqrt(low * high),)
+    )
+    return replace(
+        settings, background=settings.background or record.background, scales=settings.scales or scales, keep_ood=True
+    )
 
 
 def check(predictor: Predictor, method: str, settings: Settings) -> None:
@@ -124,6 +154,7 @@ def _each(
     ways: list[Source],
     asked: list[int] | None,
     settings: Settings,
+    record: DetectionRecord | None,
     console: Console,
 ) -> Iterator[Located]:
     given = predictor.inputs(images)
@@ -133,7 +164,7 @@ def _each(
         if ways:
             numbers, found, heat, facts = _by_maps(predictor, original, pixels, asked, settings, ways)
         else:
-            numbers, found, heat, facts = _by_windows(predictor, original, asked, settings, console)
+            numbers, found, heat, facts = _by_windows(predictor, original, asked, settings, record, console)
         yield Located(
             image=name, method="cam" if ways else "window", found=tuple(found),
             labels=tuple(predictor.classes[k] for k in numbers), numbers=tuple(numbers), heat=heat,
@@ -229,7 +260,12 @@ def _least(predictor: Predictor, settings: Settings) -> NDArray[np.float64]:
 
 
 def _by_windows(
-    predictor: Predictor, original: NDArray[Any], asked: list[int] | None, settings: Settings, console: Console
+    predictor: Predictor,
+    original: NDArray[Any],
+    asked: list[int] | None,
+    settings: Settings,
+    record: DetectionRecord | None,
+    console: Console,
 ) -> ClassMaps:
     from clearsight.localisation.windows import Search, find
 
@@ -238,7 +274,7 @@ def _by_windows(
         every.remove(predictor.bundle.task.index_of(settings.background))
     search = Search(
         predictor, np.ascontiguousarray(original.transpose(1, 2, 0)), sorted(every) if asked is None else asked,
-        _least(predictor, settings), settings, alone=predictor.bundle.task.exclusive and asked is None,
+        _least(predictor, settings), settings, alone=predictor.bundle.task.exclusive and asked is None, record=record,
     )  # fmt: skip
     found, masks, facts = find(search, console)
     targets = sorted(masks) if asked is None else asked

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from clearsight.metrics.detection import DetectionScores
 from clearsight.result import Result
 from clearsight.tasks.image_counts import ImageCounts
 from clearsight.tasks.panel import PanelEntry, TrustPanel
@@ -34,13 +35,15 @@ class Evaluation(Result):
     `repr=False`.
 
     images: what became of the images given; panel: what the model promises and whether it is kept; subgroups: scores
-    by metadata. None where metrics were computed of outputs alone. pictures: small images (H, W) or (H, W, 3), uint8,
+    by metadata; detection: of a model trained on boxes, average precision in the whole images. None where metrics were
+    computed of outputs alone. pictures: small images (H, W) or (H, W, 3), uint8,
     of the mistakes that `report` shows, by their positions in the data set.
     """
 
     images: ImageCounts | None = None
     panel: TrustPanel | None = None
     subgroups: tuple[SubgroupTable, ...] = ()
+    detection: DetectionScores | None = None
     pictures: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict, compare=False)
 
     task: ClassVar[str]
@@ -61,7 +64,7 @@ class Evaluation(Result):
         return {**self.summary(), "mistakes": mistakes, **self.counted()}
 
     def counted(self) -> dict[str, Any]:
-        """The counts of images, the trust panel and the scores by metadata.
+        """The counts of images, the trust panel, the scores by metadata and those of detection.
 
         Returns:
             Plain values for JSON; parts that were not computed are left out.
@@ -71,10 +74,12 @@ class Evaluation(Result):
             found["panel"] = self.panel.to_dict()
         if self.subgroups:
             found["subgroups"] = [table.to_dict() for table in self.subgroups]
+        if self.detection is not None:
+            found["detection"] = self.detection.to_dict()
         return found
 
     def beside(self) -> list[str]:
-        """Lines of the trust panel and of the scores by metadata.
+        """Lines of the trust panel, of the scores by metadata and of detection.
 
         Returns:
             Lines of text, empty if there is neither.
@@ -82,6 +87,8 @@ class Evaluation(Result):
         found = [] if self.panel is None else [self.panel.text(), ""]
         for table in self.subgroups:
             found += [*table.lines(), ""]
+        if self.detection is not None:
+            found += [*self.detection.lines(), ""]
         return found
 
     @staticmethod

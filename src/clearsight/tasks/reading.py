@@ -54,7 +54,7 @@ def read(
     any_classes = AnyClasses(asked.any_classes) if asked and asked.any_classes else None
     listing = find(data, data_dir, any_classes)
     dataset = (asked or claimed(listing.stated)).read(listing, options)
-    return replace(dataset, metadata=listing.metadata, losses=listing.losses)
+    return replace(dataset, metadata=listing.metadata, losses=listing.losses, boxed=listing.boxed)
 
 
 def claimed(stated: Stated) -> type[Task]:

@@ -194,6 +194,7 @@ def _bundle(result: TrainResult, prepared: Prepared, geometry: Geometry, scanned
             "split": record.digest,
             "media": scanned.media,
             **({"sound": {**FACTS, "columns": scanned.columns}} if scanned.sounds else {}),
+            **({"detection": dataset.boxed.record().to_dict()} if dataset.boxed else {}),
         },
         split=record,
     )

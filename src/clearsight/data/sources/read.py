@@ -1,7 +1,7 @@
 """One call finds the images of any source: a name, a folder, a table, an archive, arrays. No pixel is decoded.
 
 A folder is recognised by what lies in it (`folder`). A file is recognised by its suffix: .csv and .tsv, .jsonl (one
-object a line), .npz (images, labels). `clearsight.tasks.read` reads the labels.
+object a line), .json (COCO's boxes and masks), .npz (images, labels). `clearsight.tasks.read` reads the labels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from clearsight.data.dataset import Listing
 from clearsight.data.sources.arrays import read_pair
+from clearsight.data.sources.boxes import read_coco
 from clearsight.data.sources.builtin import BUILTIN
 from clearsight.data.sources.delimited import read_csv, read_jsonl
 from clearsight.data.sources.folder import AnyClasses, read_folder
@@ -30,7 +31,8 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
 
     Args:
         data: a built-in name (digits, mnist, fashion-mnist, cifar10, elpv), alone or after `builtin:`; a folder; a
-            .csv, .tsv, .jsonl or .npz file; a pandas frame with `image_path` and `label`; or a pair (images, labels).
+            .csv, .tsv, .jsonl, .json or .npz file; a pandas frame with `image_path` and `label`; or a pair (images,
+            labels).
         data_dir: folder of the files of a built-in name; None for the folder where their package puts them.
         any_classes: how the classes of a folder's splits may differ, as for `read_folder`.
 
@@ -72,12 +74,12 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
         )  # fmt: skip
     if path.is_dir():
         return read_folder(path, any_classes)
-    readers = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".npz": read_npz}
+    readers = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".json": read_coco, ".npz": read_npz}
     if path.suffix.lower() not in readers:
         raise DataError(
             f"{path} cannot be read as a data set",
             found=f"a file ending in {path.suffix or 'nothing'}",
-            expected="a folder of images, or a .csv, .tsv, .jsonl or .npz file",
+            expected="a folder of images, or a .csv, .tsv, .jsonl, .json (COCO) or .npz file",
             fix="to predict one image use `clearsight predict RUN IMAGE`",
         )
     return readers[path.suffix.lower()](path)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearsight.data.dataset import Files, Listing, encode_labels
+from clearsight.data.sources.boxes import BoxRows, corner_columns, read_boxes
 from clearsight.data.sources.table_paths import located
 from clearsight.data.targets import Stated, class_name, number_in
 from clearsight.errors import DataError
@@ -54,6 +55,10 @@ def read_frame(
     columns = _by_name(frame, origin)
     path_column = next((columns[c] for c in _PATH if c in columns), None)
     label_column = next((columns[c] for c in _LABEL if c in columns), None)
+    corners = corner_columns(list(columns))
+    if corners is not None and path_column is not None and label_column is not None:
+        taken = [path_column, label_column, *(columns[c] for c in corners)]
+        return read_boxes(_box_rows(frame, taken, columns, root, origin, row), name, notes)
     others = [] if label_column is not None else _number_columns(frame, columns, path_column)
     if path_column is None or (label_column is None and not others):
         raise DataError(
@@ -91,6 +96,36 @@ def read_frame(
     unused = [column for column in metadata if column.lower() not in (*_PATH, *_LABEL, *_ABOUT)]
     about = (*notes, *taken, *_unused_words(unused), *of_labels, *found_otherwise)
     return Listing(name, source, given, stated.rows(rows), groups, about, metadata=metadata)
+
+
+def _box_rows(
+    frame: pd.DataFrame, taken: Sequence[int], columns: dict[str, int], root: Path, origin: str, row: str
+) -> BoxRows:
+    """A table with a box in each row. taken: positions of the image, the label and the four corners."""
+    files, labels, *corners = (_texts(frame, column) for column in taken)
+    about = {name: _texts(frame, columns[name]) if name in columns else [""] * len(frame) for name in _ABOUT}
+    rows = BoxRows(origin, root)
+    for i, index in enumerate(frame.index):
+        where = f"{row} {index}"
+        texts = [column[i] for column in corners]
+        if not files[i]:
+            raise DataError(f"{origin} has a row without an image", found=where)
+        box = None
+        if any(texts) or labels[i]:
+            try:
+                box = tuple(map(float, texts))
+            except ValueError:
+                names = ", ".join(str(frame.columns[column]) for column in taken[2:])
+                raise DataError(
+                    f"a box of {origin} has a corner that is no number",
+                    found=f"{', '.join(texts)} in {where}",
+                    expected=f"numbers in {names}; all of them and the label empty for an image without objects",
+                ) from None
+        split = about["split"][i].lower()
+        if split not in _SPLITS:
+            raise DataError(f"{origin} names unknown splits", found=split, expected="train, val, test")
+        rows.add(where, files[i], box, labels[i], split=_SPLITS[split], group=about["group"][i])
+    return rows
 
 
 def _unused_words(columns: list[str]) -> tuple[str, ...]:
