@@ -136,8 +136,8 @@ class Landscape:
         second = f"the run's rate with {rates.optimiser}: " + "; ".join(words)
         if rates.stable(1.0) is None:
             second += (
-                f"; {rates.optimiser} scales each weight's step by "
-                f"itself, so the bound for gradient descent does not apply"
+                f"; {rates.optimiser} scales the step of each weight "
+                f"separately, so the bound for gradient descent does not apply"
             )
         return [first, second]
 
