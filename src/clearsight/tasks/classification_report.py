@@ -115,7 +115,7 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
             "range of errors consistent with this test",
         ),
         ("Before calibration", lambda e: points(e.uncalibrated.debiased_ece), "debiased ECE of the raw outputs"),
-        ("Log loss", lambda e: f"{e.log_loss:.3f}", "in nats; confident mistakes cost most; 0 is best"),
+        ("Log loss", lambda e: f"{e.log_loss:.3f}", "in nats; penalises confident mistakes most; 0 is best"),
         ("Log loss before calibration", lambda e: f"{e.uncalibrated.log_loss:.3f}", "of the raw outputs"),
         (
             "Log loss of the class frequencies",
