@@ -76,7 +76,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Landscape:
-    """What surrounds the weights of one model.
+    """The loss around the weights of one model.
 
     name: what to call it. weights: "all" or "head", those that vary, and how many. loss: the kind, on the model's
     logits over temperature. along (L,), steps (S,): where line and plane were measured. cosine: of the angle between
