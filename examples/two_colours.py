@@ -1,4 +1,4 @@
-"""Desert or beach: the two most common colours of an image may be enough to recognise where it was taken.
+"""Desert or beach: the two most common colours of an image can be enough to recognise where it was taken.
 
 Each picture is described by eight numbers, its two most common colours and their shares, and gets the class of its
 nearest neighbour. This works if the scenes differ in colour, but uses nothing else: at half the brightness, in gray, or

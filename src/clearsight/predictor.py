@@ -32,8 +32,8 @@ from clearsight.tasks.task import COVERAGE
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a model makes of N images: logits (N, K), features below the head (N, D), and simple statistics of their
-    pixels (N, S).
+    """The outputs of a model for N images: logits (N, K), features below the head (N, D), and simple statistics of
+    their pixels (N, S).
     """
 
     logits: NDArray[np.float32]
@@ -89,14 +89,14 @@ class Predictor(ImageReader):
 
     @property
     def has_gradients(self) -> bool:
-        """Whether the answer follows from the pixels by steps that have gradients: not that of trees, neighbours or
-        classical descriptors.
+        """Whether the outputs have gradients with respect to the pixels: not for trees, nearest neighbours or classical
+        descriptors.
         """
         return all(component.differentiable for _, component in components(self.network))
 
     @property
     def localises(self) -> bool:
-        """Whether the model itself says where in an image its answer comes from, as some detectors of anomalies do."""
+        """Whether the model itself locates its prediction in an image, as some anomaly models do."""
         return self.network.localises
 
     def prepare(self, images: int) -> int:
@@ -152,7 +152,7 @@ class Predictor(ImageReader):
         return predictions
 
     def predict_average(self, images: Images, name: str = "") -> Any:
-        """One prediction for several images of one thing, such as the recordings of a speaker: of their mean output.
+        """Predict several images of one thing, such as the recordings of a speaker, from their mean output.
 
         Args:
             images: as `predict` takes them.
@@ -193,7 +193,7 @@ class Predictor(ImageReader):
         return self.bundle.task.predictions(output.logits, list(names), self.ood(output), options)
 
     def ood(self, output: ModelOutput) -> OODScores | None:
-        """How unlike the training images each image is.
+        """OOD scores of each image.
 
         Args:
             output: the output for the images.

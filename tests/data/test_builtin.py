@@ -122,7 +122,7 @@ def test_fashion_mnist_names_its_classes(tmp_path):
 
 
 def test_a_folder_without_the_data(tmp_path):
-    with pytest.raises(DataError, match=r"holds no mnist; expected train-images-idx3-ubyte"):
+    with pytest.raises(DataError, match=r"does not contain mnist; expected train-images-idx3-ubyte"):
         read("mnist", data_dir=tmp_path)
 
 

@@ -28,7 +28,7 @@ def test_they_leave_every_part_but_the_test_split(digits, tmp_path):
     train, val, test = (part[:3] for part in digits.split.parts().values())
     found, choice, why = without(digits, table(tmp_path / "out.csv", [*train, *val, *test, train[0]]))
     assert choice == "6 images"
-    assert why.endswith("out.csv; 3 more that it names are test images and are kept")
+    assert why.endswith("out.csv; 3 others in it are test images and are kept")
     gone = np.concatenate([train, val])
     np.testing.assert_array_equal(found.split.test, digits.split.test)
     for before, after in zip(

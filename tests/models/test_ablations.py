@@ -253,7 +253,7 @@ def test_unsupported_options_give_the_reason(name: str) -> None:
         (
             "resnet18",
             {"activation": "swish"},
-            "'activation' has a value it cannot have; found 'swish'; expected one of",
+            "'activation' has an invalid value; found 'swish'; expected one of",
         ),
         ("resnet18", {"activation": "maxout"}, "found 'maxout'"),
         ("resnet18", {"norm_position": "between"}, "expected one of before, after"),

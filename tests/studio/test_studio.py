@@ -118,7 +118,7 @@ def test_the_slider_attacks_and_only_the_last_move_counts(visit, studio, five):
     expect(page.locator("#attack .lead")).to_contain_text("Changed")
     assert len([url for url in asked if "epsilon=0&" not in url]) == 1  # moves that follow at once are one request
     assert page.locator("#attack .three img").count() == 3
-    assert "times enlarged" in text(page, "#attack")
+    assert "times amplified" in text(page, "#attack")
     page.get_by_label("Towards").select_option("8")
     expect(page.locator("#attack .lead")).to_contain_text("8")
 

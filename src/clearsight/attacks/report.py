@@ -46,7 +46,7 @@ class AttackReport(Result):
             ]
         for p in () if self.single else found.points:
             low, high = p.interval
-            reached = "" if p.reached is None else f", {percent(p.reached)} taken for {found.target}"
+            reached = "" if p.reached is None else f", {percent(p.reached)} predicted as {found.target}"
             lines.append(
                 f"  epsilon {p.epsilon:<7g} right {percent(p.accuracy)} ({percent(low)} to {percent(high)}){reached}"
             )

@@ -80,10 +80,10 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(summary)
         return
-    print(f"{written[0]}  values from {summary['lowest']:.3g} to {summary['highest']:.3g}, of pixels from 0 to 1")
+    print(f"{written[0]}  values from {summary['lowest']:.3g} to {summary['highest']:.3g}, for pixels from 0 to 1")
     if difference is not None:
         print(
             f"{written[-1]}  difference between the combined kernel "
-            f"and both in turn: {summary['difference_interior']:.1g} "
+            f"and filtering twice: {summary['difference_interior']:.1g} "
             f"inside, {summary['difference_at_border']:.2g} at the border"
         )

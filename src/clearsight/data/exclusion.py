@@ -49,7 +49,7 @@ def without(data: Prepared, table: str) -> tuple[Prepared, str, str]:
             fix="name fewer images",
         )
     tested = len(np.intersect1d(rows, split.test))
-    why = f"named by {table}" + (f"; {tested} more that it names are test images and are kept" if tested else "")
+    why = f"named by {table}" + (f"; {tested} others in it are test images and are kept" if tested else "")
     return replace(data, split=split), f"{len(rows) - tested} images", why
 
 

@@ -296,7 +296,7 @@ def _listed(images: Iterable[Any]) -> ImageInputs:
         items.append(item)
         names.append(name)
     if not items:
-        raise DataError("there are no images", found="nothing in the list", expected=ACCEPTED)
+        raise DataError("there are no images", found="an empty list", expected=ACCEPTED)
     return ImageInputs(items, tuple(names))
 
 

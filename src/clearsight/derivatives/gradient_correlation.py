@@ -70,8 +70,8 @@ SHOWN_LAGS = (1, 2, 5, 10)
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GradientCorrelation(Result):
-    """How alike the gradients of nearby inputs are: rows, and what noise gives on as many points:
-    white, where nothing resembles its neighbour, and Brownian.
+    """Similarity of the gradients of nearby inputs: rows, and the values of white and Brownian noise for the same
+    number of points.
 
     inputs: what the line of inputs is, in words. points: n.
     """

@@ -76,7 +76,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Landscape:
-    """What surrounds the weights of one model.
+    """The loss around the weights of one model.
 
     name: what to call it. weights: "all" or "head", those that vary, and how many. loss: the kind, on the model's
     logits over temperature. along (L,), steps (S,): where line and plane were measured. cosine: of the angle between
@@ -136,8 +136,8 @@ class Landscape:
         second = f"the run's rate with {rates.optimiser}: " + "; ".join(words)
         if rates.stable(1.0) is None:
             second += (
-                f"; {rates.optimiser} scales each weight's step by "
-                f"itself, so the bound for gradient descent does not apply"
+                f"; {rates.optimiser} scales the step of each weight "
+                f"separately, so the bound for gradient descent does not apply"
             )
         return [first, second]
 

@@ -117,7 +117,7 @@ class Standing:
 @dataclass(frozen=True, repr=False, eq=False)
 class Leaderboard(Result):
     """The ranked models, best on validation first, each kept in the folder. advice: the name of the one to use, and
-    why. temporary: keeps a folder in the cache that nobody asked to keep.
+    why. temporary: a folder in the cache that is kept as long as this object.
     """
 
     folder: Path

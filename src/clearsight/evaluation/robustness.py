@@ -38,8 +38,8 @@ MILD = ("smaller", "larger", "rotation", "illumination", "blur", "noise")
 
 @dataclass(frozen=True)
 class ChangeResult:
-    """Accuracy at a step, and consistency, the share of answers that stay what they were; with 95 % intervals.
-    confusion: the commonest mistake that the unchanged images did not have, as (true class, answer, images).
+    """Accuracy at a step, and consistency, the share of unchanged predictions; with 95 % intervals. confusion: the most
+    common new mistake, as (true class, prediction, images).
     """
 
     amount: float
@@ -52,7 +52,7 @@ class ChangeResult:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Images of a class that look alike to the model: their number, accuracy, and some of their names."""
+    """Images of a class with similar features: their number, accuracy, and some of their names."""
 
     label: str
     images: int
@@ -63,7 +63,8 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """An edit that changes the class, and the share of images whose answer changed as it should, with its interval."""
+    """An edit that changes the class, and the share of images whose prediction changed as it should, with its
+    interval."""
 
     edit: str
     images: int

@@ -63,7 +63,7 @@ NEAR = 0.02
 
 @dataclass(frozen=True)
 class Explanation:
-    """The heatmap of an image by one method, and what was measured about it.
+    """The heatmap of an image by one method, and measurements of its quality.
 
     heat (H, W): larger where the image supports the class; Integrated Gradients, occlusion, LIME and SHAP also have
     negative values, where it speaks against the class. For a plain number, positive values support a larger number; for
@@ -102,7 +102,7 @@ class Explanation:
 
     @property
     def verdict(self) -> str:
-        """How faithful the map is to the model, in words; "" if that was not measured."""
+        """The faithfulness of the map in words; "" if not measured."""
         if self.faithfulness is None:
             return ""
         if self.faithfulness.score > NEAR:
@@ -295,7 +295,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
 
 
 class _Question:
-    """Why one image got its answer: what every method starts from."""
+    """The prediction of one image to explain, as used by every method."""
 
     def __init__(
         self,

@@ -109,7 +109,7 @@ class LayerRow:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Visualization(Result):
-    """The parts of a network and what they react to.
+    """Visualisations of the parts of a network.
 
     image, pixels (C, H, W): the image of the maps and the inversion. left_out: parts that were not made, with the
     reason. name: name of the model. deep: its images have 16 bits.

@@ -48,7 +48,7 @@ class Entry:
 
 
 ENTRIES: dict[str, Entry] = {}
-NOTHING_THERE = "it has nothing to change there"
+NOTHING_THERE = "it has no such part"
 
 
 def register(

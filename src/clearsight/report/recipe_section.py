@@ -25,7 +25,7 @@ CANDIDATES = 12
 QUESTIONS = {
     "network": "Which network?",
     "resize mode": "How are images resized to the network's input?",
-    "epochs": "How many passes over the images are made?",
+    "epochs": "How long is training?",
     "stop": "When does training stop?",
     "head": "Which features and which head are used?",
     "folds agree": "How much do the scores differ between heads fitted on different folds?",

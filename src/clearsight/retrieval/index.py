@@ -220,7 +220,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How well neighbours share their query's class: over Q queries, at k neighbours each."""
+    """Agreement of neighbours with their query's class: over Q queries, at k neighbours each."""
 
     queries: int
     k: int

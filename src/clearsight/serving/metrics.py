@@ -37,7 +37,7 @@ class Metrics:
         self.engine = Histogram(
             "clearsight_engine_seconds", "Time per batch of the engine", buckets=SECONDS, registry=self.registry
         )
-        self.ready = Gauge("clearsight_ready", "1 when the engine is warm", registry=self.registry)
+        self.ready = Gauge("clearsight_ready", "1 if the engine is warmed up, otherwise 0", registry=self.registry)
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:

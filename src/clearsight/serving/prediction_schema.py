@@ -50,7 +50,7 @@ def _nullable(hint: Any) -> Any:
 
 
 def predictions_body(prediction: type[BaseModel]) -> type[BaseModel]:
-    """What `/v1/predict` answers."""
+    """The response of `/v1/predict`."""
     return create_model(
         "Predictions",
         __doc__="One entry per image, in the order they were sent.",
@@ -59,7 +59,7 @@ def predictions_body(prediction: type[BaseModel]) -> type[BaseModel]:
 
 
 def attack_body(prediction: type[BaseModel]) -> type[BaseModel]:
-    """What `/v1/attack` answers."""
+    """The response of `/v1/attack`."""
     return create_model(
         "AttackBody", __base__=AttackBody, __doc__=AttackBody.__doc__, before=(prediction, ...), after=(prediction, ...)
     )

@@ -115,7 +115,7 @@ def _scores(test: ClassEvaluation, validation: ClassEvaluation | None) -> Table:
             "range of errors consistent with this test",
         ),
         ("Before calibration", lambda e: points(e.uncalibrated.debiased_ece), "debiased ECE of the raw outputs"),
-        ("Log loss", lambda e: f"{e.log_loss:.3f}", "in nats; confident mistakes cost most; 0 is best"),
+        ("Log loss", lambda e: f"{e.log_loss:.3f}", "in nats; penalises confident mistakes most; 0 is best"),
         ("Log loss before calibration", lambda e: f"{e.uncalibrated.log_loss:.3f}", "of the raw outputs"),
         (
             "Log loss of the class frequencies",
@@ -203,7 +203,7 @@ def _calibration(test: ClassEvaluation, thing: str) -> Section:
         (
             Charts(
                 tuple(ReliabilityChart(f"{name}: error {points(ece)}", bins) for name, ece, bins in both),
-                f"Are predictions made with a confidence of 80 % correct 8 times in 10? Each dot is a group of "
+                f"Are predictions with a confidence of 80 % correct 8 times in 10? Each dot is a group of "
                 f"test {thing}s with similar confidence: on the dashed line confidence equals accuracy, below it "
                 f"the model is overconfident, above it underconfident. Coloured lines are the gaps, thicker for "
                 f"more {thing}s; gray lines are 95 % intervals; the bars count the {thing}s.",

@@ -230,8 +230,8 @@ def hierarchy_section(scores: HierarchyScores, thing: str) -> Section:
         sortable=False,
     )  # fmt: skip
     distance = Text(
-        "From the true class to the first parent that it shares with the most probable class it is "
-        f"{scores.distance:.2f} levels on average, 0 if both are the same{mistakes}. "
+        f"The mean distance from the true class to the first parent shared with the most probable class is "
+        f"{scores.distance:.2f} levels, counting 0 if both are the same{mistakes}. "
         f"The tree has {count(scores.levels, 'level')}."
     )
     return Section("hierarchy", "Hierarchy", (levels, several, distance))

@@ -125,8 +125,8 @@ class GradesEvaluation(Evaluation):
                 ),
                 Tile(
                     "Mean absolute error", f"{self.mean_absolute_error:.2f}",
-                    f"grades, {least:.2f} to {most:.2f} with 95 % confidence; always predicting the median grade would "
-                    f"be off by {self.usual_error:.2f}",
+                    f"grades, {least:.2f} to {most:.2f} with 95 % confidence; always predicting the median grade "
+                    f"gives {self.usual_error:.2f}",
                 ),
                 Tile("Accuracy", percent(self.accuracy), "exactly correct", Bar(self.accuracy, self.accuracy_interval)),
             ),

@@ -130,7 +130,9 @@ def _idx(name: str, torchvision_name: str, folder: Path | None, classes: tuple[s
     place = installed(name, torchvision_name, folder)
     if place is None:
         if folder is not None:
-            raise DataError(f"{folder} holds no {name}", expected="train-images-idx3-ubyte[.gz] and its companions")
+            raise DataError(
+                f"{folder} does not contain {name}", expected="train-images-idx3-ubyte[.gz] and its companions"
+            )
         from torchvision import datasets
 
         made = getattr(datasets, torchvision_name)

@@ -59,7 +59,7 @@ export function layerView(root) {
         fact("kind", kind(node)), fact("gives out", size(node)),
         node.parameters > 0 && fact("parameters", large(node.parameters)),
         node.multiply_adds > 0 && fact("multiply-adds", large(node.multiply_adds)),
-        node.receptive_field && fact("a unit sees", `${node.receptive_field}×${node.receptive_field} pixels`),
+        node.receptive_field && fact("receptive field", `${node.receptive_field}×${node.receptive_field} pixels`),
         fed.length > 0 && fact("fed by", fed), feeds.length > 0 && fact("feeds", feeds)),
       node.arithmetic && h("details", {}, h("summary", {}, "The arithmetic"),
         node.arithmetic.split("; ").map((line) => h("code", { class: "sum" }, line))),
