@@ -120,7 +120,7 @@ class BoxedImages:
     """M images with B known objects.
 
     sizes (M, 2): width and height in pixels. image (B,): the image of each object. boxes (B, 4) and labels (B,): of
-    the objects. crowd (B,): regions of many objects that are not told apart; nothing is learned from them, and what is
+    the objects. crowd (B,): regions of many objects that are not marked one by one; nothing is learned from them, and what is
     found in them counts neither as right nor as wrong. masks (B,): masks as in COCO (polygons or run lengths), None for
     an object without one.
     """
@@ -343,8 +343,8 @@ def _free(size: Indices, sides: Indices, boxes: Floats, crowds: Floats, rng: np.
             square = np.array([*np.rint(middle - length / 2), length], np.int64)
             corners = _corners(square[None])
             overlap = box_iou(corners, near if beside else boxes).max(initial=0)
-            inside = ((middle >= 0) & (middle < size)).all()
-            if inside and overlap <= (BESIDE if beside else 0) and not box_iou(corners, crowds).any():
+            within = ((middle >= 0) & (middle < size)).all()
+            if within and overlap <= (BESIDE if beside else 0) and not box_iou(corners, crowds).any():
                 found.append(square)
                 break
     return found
