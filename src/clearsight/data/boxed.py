@@ -120,7 +120,7 @@ class BoxedImages:
     """M images with B known objects.
 
     sizes (M, 2): width and height in pixels. image (B,): the image of each object. boxes (B, 4) and labels (B,): of
-    the objects. crowd (B,): regions of many objects that are not marked one by one; nothing is learned from them, and what is
+    the objects. crowd (B,): regions of many objects, not marked one by one; nothing is learned from them, and what is
     found in them counts neither as right nor as wrong. masks (B,): masks as in COCO (polygons or run lengths), None for
     an object without one.
     """
