@@ -180,7 +180,7 @@ def read_coco(path: Path) -> Listing:
             expected="an object with images, annotations (image_id, category_id, bbox) and categories (id, name)",
         ) from error  # fmt: skip
     root, inner = path.parent, path.parent / "images"
-    first = str(next(iter(images.values()), {}).get("file_name", ""))
+    first = str(next((one.get("file_name", "") for one in images.values()), ""))
     rows = BoxRows(str(path.resolve()), inner if not (root / first).is_file() and inner.is_dir() else root)
     for number, one in images.items():
         if not isinstance(one.get("file_name"), str):
@@ -255,7 +255,7 @@ def _checked(rows: BoxRows, chosen: Sequence[int], sizes: NDArray[np.int64]) -> 
     """The boxes (B, 4) of some rows in pixels, inside their images of `sizes` (B, 2); DataError for others."""
     boxes = np.array([rows.boxes[r] for r in chosen], np.float64).reshape(-1, 4)
 
-    def refuse(bad: NDArray[np.bool_], what: str, expected: str, fix: str | None = None) -> None:
+    def refuse(bad: Any, what: str, expected: str, fix: str | None = None) -> None:
         if bad.any():
             i = int(np.flatnonzero(bad)[0])
             box, (width, height) = ", ".join(f"{v:g}" for v in boxes[i]), sizes[i]
