@@ -1,13 +1,13 @@
-"""There are functions that a deep network writes with a few units and a shallow one only with exponentially many.
+"""Some functions need only a few units in a deep network, but exponentially many in a shallow one.
 
-The tent map t(x) = 2 relu(x) - 4 relu(x - 1/2) folds [0, 1] once. Put behind itself k times it takes 2k units and has
-2^k straight pieces. A network with one hidden layer of m units has m + 1 pieces at most, so it needs 2^k - 1 units at
-least, and 2^k are enough.
+The tent map t(x) = 2 relu(x) - 4 relu(x - 1/2) folds [0, 1] once. Composed with itself k times, it takes 2k units and
+has 2^k linear pieces. A network with one hidden layer of m units has at most m + 1 pieces, so it needs at least 2^k - 1
+units, and 2^k are enough.
 
-Boosted trees write steps, and need more leaves than there are pieces.
+Boosted trees are step functions, and need more leaves than there are pieces.
 
-Source: Telgarsky 2015, arXiv:1509.08101; Montúfar et al. 2014, arXiv:1402.1869. Mathematics, so no images. It is
-about what can be written, not about what is learned: gradient descent does not find the deep one by itself.
+Source: Telgarsky 2015, arXiv:1509.08101; Montúfar et al. 2014, arXiv:1402.1869. There are no images. This is about what
+networks can represent, not about what they learn: gradient descent does not find the deep network by itself.
 """
 
 import numpy as np
@@ -79,7 +79,7 @@ def study(short: bool, seed: int) -> Found:
     axes[1].plot(list(folds), [c[0] for c in counts.values()], "o-", color=BLUE, label="deep")
     axes[1].plot(list(folds), [2**n for n in folds], "o-", color=ORANGE, label="one hidden layer")
     axes[1].plot(list(boosted), list(boosted.values()), "o-", color=PLUM, label="boosted trees (leaves)")
-    axes[1].set(xlabel="times folded", ylabel="units or leaves that write it", yscale="log")
+    axes[1].set(xlabel="times folded", ylabel="units or leaves needed", yscale="log")
     plain_log(axes[1].yaxis)
     axes[1].legend()
 
@@ -95,8 +95,8 @@ def study(short: bool, seed: int) -> Found:
             "from one fold to five their leaves become 16 times as many, or more": boosted[max(boosted)]
             >= 2 ** (max(boosted) - 1) * boosted[1],
             "k folds of two units have 2^k pieces": all(c[1] == 2**k for k, c in counts.items()),
-            "one layer of 2^k units writes the same function": all(c[2] < 1e-8 for c in counts.values()),
-            "with the deep one's 10 units, bends evenly spaced, it is hardly better than a constant": errors[10]
+            "one layer of 2^k units represents the same function": all(c[2] < 1e-8 for c in counts.values()),
+            "with only 10 units and evenly spaced bends, one layer is hardly better than a constant": errors[10]
             > 0.9 * float(wave.std()),
         },
     )

@@ -32,8 +32,8 @@ from clearsight.tasks.task import COVERAGE
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a model makes of N images: logits (N, K), features below the head (N, D), and simple statistics of their
-    pixels (N, S).
+    """The outputs of a model for N images: logits (N, K), features below the head (N, D), and simple statistics of
+    their pixels (N, S).
     """
 
     logits: NDArray[np.float32]
@@ -89,14 +89,14 @@ class Predictor(ImageReader):
 
     @property
     def has_gradients(self) -> bool:
-        """Whether the answer follows from the pixels by steps that have gradients: not that of trees, neighbours or
-        classical descriptors.
+        """Whether the outputs have gradients with respect to the pixels: not for trees, nearest neighbours or classical
+        descriptors.
         """
         return all(component.differentiable for _, component in components(self.network))
 
     @property
     def localises(self) -> bool:
-        """Whether the model itself says where in an image its answer comes from, as some detectors of anomalies do."""
+        """Whether the model itself locates its prediction in an image, as some anomaly models do."""
         return self.network.localises
 
     def prepare(self, images: int) -> int:
@@ -152,7 +152,7 @@ class Predictor(ImageReader):
         return predictions
 
     def predict_average(self, images: Images, name: str = "") -> Any:
-        """One prediction for several images of one thing, such as the recordings of a speaker: of their mean output.
+        """Predict several images of one thing, such as the recordings of a speaker, from their mean output.
 
         Args:
             images: as `predict` takes them.
@@ -193,7 +193,7 @@ class Predictor(ImageReader):
         return self.bundle.task.predictions(output.logits, list(names), self.ood(output), options)
 
     def ood(self, output: ModelOutput) -> OODScores | None:
-        """How unlike the training images each image is.
+        """OOD scores of each image.
 
         Args:
             output: the output for the images.
@@ -260,7 +260,7 @@ class Predictor(ImageReader):
         """
         if not self.bundle.task.probabilistic:
             raise ModelError(
-                "this model gives numbers, not probabilities", fix="ask `values` in place of predict_proba"
+                "this model predicts numbers, not probabilities", fix="use `values` instead of `predict_proba`"
             )
         return self.decoded_outputs(images, progress)
 
@@ -291,7 +291,7 @@ class Predictor(ImageReader):
             ModelError: the model is a classifier.
         """
         if self.bundle.task.exclusive:
-            raise ModelError("this model gives classes, not numbers", fix="use `predict_proba` instead of `values`")
+            raise ModelError("this model predicts classes, not numbers", fix="use `predict_proba` instead of `values`")
         return self.decoded_outputs(images, progress)
 
     def decoded_outputs(self, images: Images, progress: Progress | None = None) -> NDArray[np.float64]:
@@ -317,7 +317,7 @@ class Predictor(ImageReader):
         """
         task = self.bundle.task
         if not task.needs_classes:
-            raise UnsuitedError(f"{what} is for models that give one class per image", found=f"a model of {task.name}")
+            raise UnsuitedError(f"{what} needs a model with one class per image", found=f"a model of {task.name}")
 
     def viewed(self, images: Images, view: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float64]:
         """Calibrated class probabilities of a transformed version of each image.
@@ -372,7 +372,7 @@ class Predictor(ImageReader):
         given = self.inputs(images)
         total = len(given)
         if not total:
-            raise DataError("there are no images to look at", found="an empty list or array")
+            raise DataError("there are no images", found="an empty list or array")
         with quiet_pillow():
             if not layer:
                 embedder = self._embedder
@@ -413,7 +413,7 @@ class Predictor(ImageReader):
         """All images, a batch at a time, with the statistics of their pixels where asked for."""
         total = len(images)
         if not total:
-            raise DataError("there are no images to look at", found="an empty list or array")
+            raise DataError("there are no images", found="an empty list or array")
         pending: deque[NDArray[np.float32]] = deque()
 
         def watched() -> Iterator[NDArray[np.float32]]:

@@ -122,9 +122,9 @@ def test_command(digits_run, tmp_path, capsys):
     assert len(answer["fooling"]) == 10
     page = (tmp_path / "attack" / "attack.html").read_text()
     assert re.search(r"attacked by \w+( \(\d+ steps\))?( towards \w+)?\. Epsilon", page)
-    assert "epsilon (steps drawn evenly)" in page
-    assert "Images that turned" in page
-    assert "Images that fool it" in page
+    assert "epsilon (not to scale)" in page
+    assert "Images with a changed prediction" in page
+    assert "Fooling images" in page
     assert "The OOD detector flags 10 of the 10 that fool it." in page
     assert all(answer["fooling_is_ood"].values())
     assert np.load(tmp_path / "attack" / "fooling.npz")["pixels"].shape == (10, 1, 8, 8)
@@ -156,6 +156,6 @@ def test_one_picture_from_the_command_line(digits_run, digits_arrays, tmp_path, 
     assert found["single"][1]["probability_after"] == pytest.approx(expected.after.probability, abs=1e-4)
     assert "One image, whose own prediction" in (out / "attack.html").read_text()
     assert main([*command, "--target", own.label]) == 2
-    assert f"is taken for {own.label} already" in capsys.readouterr().err
+    assert f"is already predicted as {own.label}" in capsys.readouterr().err
     assert main(command) == 0
     assert f"epsilon 0.3     {expected.after.label} " in capsys.readouterr().out

@@ -160,7 +160,7 @@ def test_nothing_is_found_where_nothing_is():
     "options", [{"scales": (2, 1)}, {"scales": (0, 1)}, {"turns": 181}, {"score": 1.0}, {"overlap": -0.1}]
 )
 def test_ranges_that_cannot_be(options):
-    with pytest.raises(ConfigError, match="copies cannot be looked for so"):
+    with pytest.raises(ConfigError, match="the search range for copies is invalid"):
         match_all(np.zeros((60, 60)), np.ones((8, 8)), **options)
     with pytest.raises(DataError, match="larger than the image"):
         match_all(np.zeros((6, 6)), np.ones((8, 8)))
@@ -180,7 +180,7 @@ def test_on_the_command_line(tmp_path, capsys):
     assert main([*words, "--all", "--score", "0.95"]) == 0
     assert "  1    110.0     50.0   1.00    0.0  1.000" in capsys.readouterr().out
     for wrong, text in (
-        (["--turns", "5"], "--turns is about every copy. Add --all"),
+        (["--turns", "5"], "--turns only applies to --all. Add --all"),
         (["--all", "--raw"], "Drop --raw or --all"),
         (["--all", "--scales", "half"], "--scales cannot be read; found 'half'; expected LOW,HIGH, such as 0.5,2"),
     ):

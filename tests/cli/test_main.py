@@ -131,7 +131,7 @@ def test_wrong_arguments_give_one_line_with_the_usage(capsys):
     for words, text in (
         (["export"], "the following arguments are required: RUN; expected clearsight export RUN [DATA] [options]."),
         (["predict"], "are required: RUN, IMAGE; expected clearsight predict RUN IMAGE... [options]."),
-        (["export", "a", "b", "c"], "'c' is one too many; expected RUN [DATA]."),
+        (["export", "a", "b", "c"], "unexpected argument 'c'; expected RUN [DATA]."),
         (["export", "a", "--quantise", "int8"], "export has no option --quantise. Did you mean --quantize?"),
         (["export", "no_such_run"], "no_such_run does not exist; expected a trained model's folder."),
     ):

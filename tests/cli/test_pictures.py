@@ -104,7 +104,7 @@ def test_a_piece_is_found_and_drawn(picture, tmp_path, capsys):
         (["filter", "PICTURE", "--kernel", "sobl-x"], "sobel-x"),
         (["filter", "PICTURE", "--kernel", "1,2;3"], "kernel"),
         (["filter", "PICTURE", "--kernel", "gaussian:-1"], "a number above 0"),
-        (["filter", "PICTURE", "--kernel", "sobel", "--then", "box"], "joins with none"),
+        (["filter", "PICTURE", "--kernel", "sobel", "--then", "box"], "cannot be combined with another kernel"),
         (["filter", "PICTURE", "--kernel", "box", "--out", "x.nothing"], ".png"),
         (["filter", "missing.png", "--kernel", "box"], "missing.png"),
         (["filter", "TEXT", "--kernel", "box"], "note.txt"),
@@ -153,4 +153,4 @@ def test_compare_in_words_and_json(digit_folders, tmp_path, capsys, monkeypatch)
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["standings"]) == 2
     assert main([*words[:2], "--candidates", ","]) == 2
-    assert "names no model" in capsys.readouterr().err
+    assert "is empty" in capsys.readouterr().err

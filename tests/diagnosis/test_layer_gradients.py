@@ -153,7 +153,7 @@ def test_a_finished_run_is_checked_and_models_without_gradients_are_refused(digi
     assert main(["doctor", str(digits_run), "--check-gradients"]) == 0
     assert "all gradients are right" in capsys.readouterr().out
     assert main(["doctor", "digits", "--check-gradients", "--model", "hog+svm"]) == 2
-    assert "hog+svm, which has none" in capsys.readouterr().err
+    assert "hog+svm, which has no gradients" in capsys.readouterr().err
 
 
 def test_numbers_have_losses_too(tmp_path, capsys):

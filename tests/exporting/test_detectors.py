@@ -83,7 +83,8 @@ def test_the_detector_itself_keeps_its_index(detectors):
 
 def test_int8_is_refused_before_anything_is_written(detectors, tmp_path):
     with pytest.raises(
-        ConfigError, match="not for models of the task anomaly; found no measure of what it costs on validation images"
+        ConfigError,
+        match="does not support models of the task anomaly; found the task has no measure of the loss of accuracy",
     ):
         cs.export(detectors("padim").predictor, format="onnx", out=tmp_path / "m.onnx", quantize="int8")
     assert not list(tmp_path.iterdir())
@@ -114,4 +115,4 @@ def test_the_runner_hears_what_predict_hears(tmp_path, capsys):
         assert mine.score == pytest.approx(other.score, rel=1e-3)
     (tmp_path / "cut.wav").write_bytes((folder / "0.wav").read_bytes()[:-500])
     assert script["main"]([str(tmp_path / "cut.wav")]) == 2
-    assert "cut.wav is cut off" in capsys.readouterr().err
+    assert "cut.wav is truncated" in capsys.readouterr().err

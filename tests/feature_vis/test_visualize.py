@@ -54,7 +54,7 @@ def test_a_model_without_data_shows_the_rest(made, tmp_path):
     sight = cs.visualize(made("resnet8", width=8), image, settings=FAST, out=tmp_path)
     assert set(sight.left_out) == {"patches", "gates"}
     assert {c.images for c in sight.classes} == {0}
-    assert "begins with noise" in (tmp_path / "visualization.html").read_text()
+    assert "starts from different noise" in (tmp_path / "visualization.html").read_text()
 
 
 def test_an_mlp_is_one_sheet_from_the_image_to_the_named_output(made, tmp_path):
@@ -171,7 +171,7 @@ def test_sixteen_bits(made, tmp_path):
 
 
 def test_settings_that_contradict_each_other(small):
-    with pytest.raises(ConfigError, match="a unit is one of a layer's"):
+    with pytest.raises(ConfigError, match="a unit needs a layer"):
         cs.visualize(small, settings=Settings(units=(1,)))
     with pytest.raises(ConfigError, match="--modes 0"):
         cs.visualize(small, settings=Settings(modes=0))

@@ -182,7 +182,7 @@ def test_lenet_pads_mnist_by_its_border_rule() -> None:
 
 
 def test_reflection_needs_maps_larger_than_the_padding() -> None:
-    with pytest.raises(ModelError, match="resnet18 cannot reflect the border of maps this small; found 8x8"):
+    with pytest.raises(ModelError, match="resnet18 cannot reflect the border of such small maps; found 8x8"):
         build_model("resnet18", classes=2, img_size=8, padding_mode="reflect")
 
 
@@ -244,7 +244,7 @@ def test_unsupported_options_give_the_reason(name: str) -> None:
         with pytest.raises(ModelError) as caught:
             build_model(name, classes=2, **{arg: OTHER_VALUES[arg][0]})
         assert f"{arg!r}" in str(caught.value)
-        assert "makes no sense for it: " + reason in str(caught.value)
+        assert "is not supported: " + reason in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_unsupported_options_give_the_reason(name: str) -> None:
         (
             "resnet18",
             {"activation": "swish"},
-            "'activation' has a value it cannot have; found 'swish'; expected one of",
+            "'activation' has an invalid value; found 'swish'; expected one of",
         ),
         ("resnet18", {"activation": "maxout"}, "found 'maxout'"),
         ("resnet18", {"norm_position": "between"}, "expected one of before, after"),
@@ -264,7 +264,7 @@ def test_unsupported_options_give_the_reason(name: str) -> None:
         ("mlp", {"widths": ()}, r"found \(\); expected one or more whole numbers"),
         ("mlp", {"norm_position": "after"}, "contradicts norm=False"),
         ("densenet121", {"downsample": "pool"}, "expected one of stride, maxpool, avgpool"),
-        ("vit_ti_16", {"heads": 5}, "192 values cannot be shared by 5 heads"),
+        ("vit_ti_16", {"heads": 5}, "192 values cannot be divided among 5 heads"),
         (
             "vit_ti_16",
             {"patch": 15},

@@ -132,7 +132,7 @@ def test_bad_requests_are_explained() -> None:
         initialise(network, "he:0")
     with pytest.raises(ModelError, match="gain of initialisation 'he:big'"):
         initialise(network, "he:big")
-    with pytest.raises(ModelError, match="has no images to compare them on"):
+    with pytest.raises(ModelError, match="compares losses and needs images"):
         build_model("linear", classes=2, init="best-of:xavier,he")
-    with pytest.raises(ModelError, match="names no initialisation"):
+    with pytest.raises(ModelError, match="is not an initialisation"):
         initialise(network, "best-of:", batches=problem())

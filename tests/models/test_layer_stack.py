@@ -68,8 +68,8 @@ def test_sizes_parameters_and_reach_are_pytorchs() -> None:
         ("0x8", "layer 1 cannot be read"),
         ("3x4/0", "layer 1 cannot be read"),
         ("", "layer 1 cannot be read"),
-        ("3x4,9x2", "layer 2, 9x2: (6-9)/1+1 is below 1: 9 pixels of filter do not fit into 6"),
-        ("max2+2", "layer 1, max2+2: a pooling window would lie in the padding alone"),
+        ("3x4,9x2", "layer 2, 9x2: (6-9)/1+1 is below 1: 9 filter pixels do not fit into 6"),
+        ("max2+2", "layer 1, max2+2: a pooling window would contain only padding"),
     ],
 )
 def test_what_cannot_be_calculated_is_explained(text, message) -> None:

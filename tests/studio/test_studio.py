@@ -118,7 +118,7 @@ def test_the_slider_attacks_and_only_the_last_move_counts(visit, studio, five):
     expect(page.locator("#attack .lead")).to_contain_text("Changed")
     assert len([url for url in asked if "epsilon=0&" not in url]) == 1  # moves that follow at once are one request
     assert page.locator("#attack .three img").count() == 3
-    assert "times enlarged" in text(page, "#attack")
+    assert "times amplified" in text(page, "#attack")
     page.get_by_label("Towards").select_option("8")
     expect(page.locator("#attack .lead")).to_contain_text("8")
 
@@ -228,7 +228,7 @@ def test_a_server_that_is_gone_is_reported_and_tried_again(visit, studio, five):
     page.context.set_offline(True)
     page.set_input_files("input[type=file]", str(five))
     page.wait_for_selector("#answer .trouble")
-    assert "does not answer" in text(page, "#answer .trouble")
+    assert "does not respond" in text(page, "#answer .trouble")
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     page.wait_for_selector("#answer .label")
@@ -239,7 +239,7 @@ def test_the_token_is_asked_for_and_kept_in_the_tab(visit, locked, five):
     made = visit(locked)
     page = made.page
     page.wait_for_selector("#lock[open]")
-    assert text(page, "#caption") == "This server answers once you give its token."
+    assert text(page, "#caption") == "This server needs its token."
     page.get_by_role("textbox", name="Token").fill("another token, a wrong one")
     page.keyboard.press("Enter")
     page.wait_for_selector("#lock-wrong:not([hidden])")

@@ -185,7 +185,7 @@ def test_any_layer_of_a_trained_network_feeds_any_classifier(tmp_path, scenes, d
         np.testing.assert_array_equal(own[name], tensor)
     for wrong, words in (
         ({**options, "layer": "layr2"}, "unknown layer 'layr2' in this model. Did you mean layer2"),
-        ({"network": "runs/none"}, "there is no such run, and no such network with published weights"),
+        ({"network": "runs/none"}, "no run and no network with published weights has this name"),
     ):
         with pytest.raises(cs.ClearsightError, match=words):
             cs.fit(images, labels, model="features+svm", model_arg=wrong, out=str(tmp_path / "no"))
@@ -219,7 +219,10 @@ def test_names_and_options_that_do_not_exist(name, options, words):
         ({"model": "hog+svm", "model_arg": {"cell": "x"}}, "found cell 'x'; expected something like 8"),
         ({"model": "hog+svm", "model_arg": {"cell": 0}}, "found cell 0; expected above 0"),
         ({"model": "hog+svm", "model_arg": {"cell": 40}}, "smaller than a block of cells"),
-        ({"model": "fisher+svm", "model_arg": {"local": "hogg"}}, "no local descriptors 'hogg'; .* Did you mean hog"),
+        (
+            {"model": "fisher+svm", "model_arg": {"local": "hogg"}},
+            "unknown local descriptor 'hogg'; .* Did you mean hog",
+        ),
         ({"model": "bow+svm", "model_arg": {"at": "corners"}}, "expected at=grid or at=points"),
     ],
 )

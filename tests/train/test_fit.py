@@ -126,14 +126,14 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
     assert alone.get(kept["choice"], joined) >= joined, "one alone only where it is better than both"
     decided = json.loads((run.folder / "config.json").read_text())["recipe"]
     assert decided["tuned"] == (kept["choice"] != "not kept")
-    assert "count as more" in decisions["transfer"]["why"]
+    assert "or more" in decisions["transfer"]["why"]
     assert "log loss" in decisions["views"]["why"]
     history = (run.folder / "history.csv").read_text().splitlines()
     assert len(history) == 1 + 2  # a line of names, one epoch for each fold
     assert history[0].endswith(",fold")
     assert [line.split(",")[-1] for line in history[1:]] == ["1", "2"]
     assert {"val_loss", "fold-2/val_loss", "fold-2/lr"} <= set(scalars(run.folder))
-    scores = decisions["networks of the folds agree"]
+    scores = decisions["agreement of the networks of the folds"]
     low, high = (float(word) for word in scores["choice"].replace("%", "").split(",")[0].split(" to "))
     assert 0 <= low <= high <= 100
     assert "accuracy of 2 fits" in scores["why"]
@@ -338,7 +338,7 @@ def test_evaluate_on_other_data(tmp_path, digits_run, digits_arrays):
     found = cs.evaluate(digits_run, (images[:100], labels[:100]))
     assert found.n + found.images.training + found.images.validation == 100
     assert cs.evaluate(digits_run, (images[:100], labels[:100]), include_training=True).n == 100
-    with pytest.raises(cs.ClearsightError, match="classes the model does not know; found cat"):
+    with pytest.raises(cs.ClearsightError, match="classes that the model was not trained on; found cat"):
         cs.evaluate(digits_run, (images[:4], ["cat", "0", "1", "2"]))
 
 
@@ -410,4 +410,4 @@ def test_options_without_effect_on_a_frozen_head_are_reported(few_photos):
     fitted = fit(read(few_photos), TrainConfig.from_options(**options))
     text = next(d for d in fitted.decisions if d.what == "without effect")
     assert text.choice == "--epochs"
-    assert text.why == "the network's weights stay as they are, as --freeze all asks"
+    assert text.why == "the network's weights are kept, as requested by --freeze all"

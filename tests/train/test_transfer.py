@@ -110,8 +110,8 @@ def test_a_layer_that_is_not_there_is_refused_before_training(few_photos, capsys
     ("options", "words"),
     [
         ({"freeze_to": "blocks.3", "freeze": "none"}, "--freeze-to and --freeze none both say"),
-        ({"freeze_to": "blocks.3", "pretrained": False}, "--freeze-to needs the published weights"),
-        ({"head_widths": "64,"}, "--head-widths '64,' should be numbers of units"),
+        ({"freeze_to": "blocks.3", "pretrained": False}, "--freeze-to needs published weights"),
+        ({"head_widths": "64,"}, "--head-widths '64,' must be numbers of units"),
         ({"head_widths": "64", "freeze": "recipe"}, "drop --head-widths"),
     ],
 )

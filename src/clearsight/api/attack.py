@@ -101,7 +101,7 @@ def _one(
     seed: int,
     console: Console,
 ) -> tuple[AttackCurve, tuple[Attacked, ...]]:
-    """The curve of one image file, and what the model predicts of it at each epsilon."""
+    """The curve of one image file, and its prediction at each epsilon."""
     from clearsight.attacks import attack as attacked
     from clearsight.attacks.curve import check
 
@@ -112,7 +112,7 @@ def _one(
     predicted = predictor.predict_proba(pixels).argmax(1)
     if goal is not None and predicted[0] == goal:
         raise ConfigError(
-            f"the image is taken for {predictor.classes[goal]} already", found=f"--target {predictor.classes[goal]}",
+            f"the image is already predicted as {predictor.classes[goal]}", found=f"--target {predictor.classes[goal]}",
             fix="name another class",
         )  # fmt: skip
     curve = attacked(

@@ -102,7 +102,7 @@ def evaluate(
 
 
 def _of_averages(held: HeldOut, mean: Averages, columns: Mapping[str, NDArray[np.str_]]) -> Evaluation:
-    """The evaluation of mean outputs, each of which stands for several images; a mistake is named by their value."""
+    """The evaluation of mean outputs, each over several images; a mistake is named by their common value."""
     task, rows = held.predictor.bundle.task.averaged(), held.rows[mean.first]
     truth, classes = held.truth[mean.first], [held.groups[i] for i in mean.first]
     found = task.evaluate(mean.outputs, truth, indices=rows, images=mean.names, groups=classes)
@@ -116,7 +116,7 @@ def _of_averages(held: HeldOut, mean: Averages, columns: Mapping[str, NDArray[np
 
 
 def _picture(held: HeldOut, card: Card) -> Thumbnail:
-    """A small image of a mistake, under the model's own map where it has one."""
+    """A small image of a mistake, under the model's own map if it has one."""
     place, predictor = int(np.searchsorted(held.rows, card.index)), held.predictor
     pixels = held.images[place : place + 1][0]
     mapped = under_map(predictor.network, pixels) if card.mapped else None

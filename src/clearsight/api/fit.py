@@ -121,7 +121,7 @@ def train(
 
 
 def _follow(dataset: Dataset, config: TrainConfig, world: World) -> Run:
-    """What every process but the first does: its share of the training, and nothing on the disk."""
+    """Train in a process other than the first, without writing files."""
     from clearsight.train.fit import fit as learn
 
     folder = Path(world.broadcast(None))
@@ -205,21 +205,21 @@ def _written(
 
 
 def _on_training_images(predictor: Predictor, fitted: Fitted, seed: int) -> Evaluation:
-    """The evaluation of images that were learned from, which shows how much of an error is underfitting."""
+    """The evaluation of training images, which shows how much of the error is underfitting."""
     prepared, task = fitted.prepared, fitted.bundle.task
     rows = np.sort(np.random.default_rng(seed).permutation(prepared.split.train)[:TRAINING_IMAGES])
     return task.evaluate(predictor.logits(prepared.pixels.view(rows)), task.truth(prepared.dataset)[rows])
 
 
 def _pictures(fitted: Fitted, cards: Sequence[Card]) -> dict[int, Thumbnail]:
-    """Small images of those that cards are about, by their positions."""
+    """Small images for the cards, by their positions."""
     return {card.index: run_thumbnail(fitted, card) for card in cards}
 
 
 def _trained(
     folder: Path, dataset: Dataset, config: TrainConfig, console: Console, world: World
 ) -> tuple[Fitted, Diagnosis | None]:
-    """Train, with history and events written as it goes on, and diagnose the last training by gradient descent."""
+    """Train, write history and events during training, and diagnose the last training by gradient descent."""
     from clearsight.train.fit import fit as learn
 
     watched: list[tuple[Vitals, torch.nn.Module, TrainConfig, Examples]] = []
@@ -229,7 +229,7 @@ def _trained(
         return watched[-1][0]
 
     def examined(findings: Sequence[Finding] = ()) -> Diagnosis | None:
-        """What the doctor says of the last training."""
+        """The diagnosis of the last training."""
         if not watched:
             return None
         vitals, network, resolved, examples = watched[-1]
@@ -271,7 +271,7 @@ def _trained(
 
 
 def _recipe(fitted: Fitted) -> dict[str, Any]:
-    """What was decided, for config.json."""
+    """The decisions of the run, for config.json."""
     recipe = fitted.recipe
     return {
         "kind": recipe.kind,
@@ -286,9 +286,7 @@ def _recipe(fitted: Fitted) -> dict[str, Any]:
 
 
 def _evaluate(predictor: Predictor, fitted: Fitted, console: Console) -> tuple[Evaluation, Evaluation, OODCheck | None]:
-    """The evaluation of the test split, which is opened here, with the trust panel, and that of validation; and whether
-    flags and sets hold.
-    """
+    """Evaluate the test split, which is first used here, and the validation images; compute the trust panel."""
     prepared, task = fitted.prepared, fitted.bundle.task
     rows, dataset = prepared.split.test, prepared.dataset
     output = predictor.forward(prepared.pixels.view(rows), console.stage("evaluating on the test split"))

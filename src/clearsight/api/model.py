@@ -98,7 +98,7 @@ class Model:
         group: Mapping[str, str] | None = None,
         console: Console | None = None,
     ) -> Predictions:
-        """Predict what images show.
+        """Predict the classes, labels or numbers of images.
 
         Args:
             images: N images: paths, patterns, folders, bytes, PIL images, arrays, tensors, or lists of these.
@@ -153,7 +153,7 @@ class Model:
 
     @known_arguments
     def predict_average(self, images: Images, name: str = "") -> Any:
-        """One prediction for several images of one thing, such as the recordings of a speaker: of their mean output.
+        """Predict several images of one thing, such as the recordings of a speaker, from their mean output.
 
         A model of anomalies whose training table has a column `group` knows how mean scores of a group vary, and
         compares with those.
@@ -230,11 +230,11 @@ class Model:
 
     def __getattr__(self, name: str) -> Any:
         if name in OTHER_METHODS:
-            raise AttributeError(f"a model has no `{name}` here: {OTHER_METHODS[name]}", name=name, obj=self)
+            raise AttributeError(f"a model has no `{name}`: {OTHER_METHODS[name]}", name=name, obj=self)
         raise AttributeError(f"a Model has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
-        """What it predicts, from what images, and how good it was on its test split.
+        """The task, the input images, and the test scores of the model.
 
         Returns:
             Text of several lines.
@@ -257,9 +257,9 @@ class Model:
 
 
 def _group(group: Mapping[str, str]) -> tuple[str, str]:
-    """The column and the value of a group; ConfigError where it is none."""
+    """The column and the value of a group; ConfigError if it is invalid."""
     if not (isinstance(group, Mapping) and len(group) == 1):
-        raise ConfigError("group names one column and a value", found=repr(group), expected='{"site": "A"}')
+        raise ConfigError("group must be one column and a value", found=repr(group), expected='{"site": "A"}')
     return next(iter(group.items()))
 
 

@@ -31,8 +31,8 @@ EXAMPLES = 6
 
 @dataclass(frozen=True)
 class Point:
-    """Robust accuracy at an epsilon: the share of images whose answer is right in spite of the attack, with its 95 %
-    interval. reached: of a targeted attack, the share that got the target's answer.
+    """Robust accuracy at an epsilon: the share of images predicted correctly under the attack, with its 95 % interval.
+    reached: for a targeted attack, the share predicted as the target.
     """
 
     epsilon: float
@@ -43,7 +43,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Example:
-    """An image, what it was taken for, and the attacked one at the smallest epsilon that turned the answer."""
+    """An image, its prediction, and the attacked image at the smallest epsilon that changed the prediction."""
 
     image: str
     epsilon: float
@@ -57,7 +57,7 @@ class Example:
 
 @dataclass(frozen=True)
 class AttackCurve:
-    """Points at growing epsilon, the first of them 0: without an attack. Examples are images answered rightly.
+    """Points at increasing epsilon, starting at 0 (no attack). Examples are images that are predicted correctly.
 
     engine_difference: the largest between the logits of the network that gradients are taken of and of the engine that
     answers, on up to a batch of the images.
@@ -181,7 +181,7 @@ def attack(
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """What has become of the images so far.
+    """The state of the attacked images.
 
     pixels (N, C, H, W), truth (N,) and probabilities (N, K) of images as they are; right (N,): the answer is right in
     spite of every attack; reached (N,): some attack got the target's answer.
@@ -206,7 +206,7 @@ class _State:
         return np.flatnonzero(self.right if self.target is None else ~self.reached)
 
     def point(self, epsilon: float) -> Point:
-        """What the attacks so far leave.
+        """The accuracy after the attacks so far.
 
         Args:
             epsilon: the epsilon of the last attack.
@@ -219,7 +219,7 @@ class _State:
         return Point(epsilon, float(self.right.mean()), interval, share)
 
     def note(self, rows: NDArray[np.intp], moved: torch.Tensor, epsilon: float) -> None:
-        """Ask the predictor what attacked images are, and keep the first examples.
+        """Predict attacked images, and keep the first examples.
 
         Args:
             rows: their rows.
@@ -244,7 +244,7 @@ def _before(
     names: Sequence[str] | None,
     target: int | None,
 ) -> _State:
-    """Before any attack; ConfigError where there is no image to attack."""
+    """The state before any attack; ConfigError if there is no image to attack."""
     inputs = predictor.inputs(images)
     x = torch.from_numpy(np.concatenate(list(predictor.pixels(inputs))))
     truth = torch.from_numpy(np.asarray(labels, np.int64))
@@ -253,7 +253,7 @@ def _before(
         kept = truth != target
         x, truth, called = x[kept], truth[kept], [n for n, k in zip(called, kept.tolist(), strict=True) if k]
     if not len(x):
-        raise ConfigError("there are no images to attack", found="only images of the target's class")
+        raise ConfigError("there are no images to attack", found="only images of the target class")
     probabilities = predictor.predict_proba(x.numpy())
     predicted = probabilities.argmax(1)
     reached = predicted == target  # of no image where there is no target

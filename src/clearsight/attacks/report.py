@@ -14,8 +14,8 @@ from clearsight.wording import count, percent, probability
 
 @dataclass(frozen=True, repr=False)
 class AttackReport(Result):
-    """Robust accuracy against epsilon, and fooling images; None where none were asked for. single: one image was
-    attacked, whose own prediction takes the place of the true class: what the model predicts of it before and after.
+    """Robust accuracy against epsilon, and fooling images; None if not requested. single: a single attacked image, with
+    its predictions before and after; its own prediction is taken as the true class.
     """
 
     curve: AttackCurve
@@ -38,7 +38,7 @@ class AttackReport(Result):
         lines = [f"{count(found.images, 'image')}, {found.method} in {found.norm}{towards}"]
         if self.single:
             before = self.single[0].before
-            lines.append(f"  as it is        {before.label} {probability(before.probability)}")
+            lines.append(f"  unchanged        {before.label} {probability(before.probability)}")
             lines += [
                 f"  epsilon {one.epsilon:<7g} {one.after.label} {probability(one.after.probability)}"
                 + ("" if one.after.label == before.label else "  turned")
@@ -46,13 +46,13 @@ class AttackReport(Result):
             ]
         for p in () if self.single else found.points:
             low, high = p.interval
-            reached = "" if p.reached is None else f", {percent(p.reached)} taken for {found.target}"
+            reached = "" if p.reached is None else f", {percent(p.reached)} predicted as {found.target}"
             lines.append(
                 f"  epsilon {p.epsilon:<7g} right {percent(p.accuracy)} ({percent(low)} to {percent(high)}){reached}"
             )
         lines.append(
-            "  gradients from the PyTorch network, whose logits lie within "
-            f"{found.engine_difference:.1g} of the engine's"
+            "  gradients from the PyTorch network, whose logits differ by at most "
+            f"{found.engine_difference:.1g} from the engine's"
         )
         if fooling:
             fooled = fooling.fooled

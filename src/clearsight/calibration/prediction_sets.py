@@ -75,7 +75,7 @@ class ConformalScores:
         """
         if not len(labels) or probabilities.shape[1] < 2:
             raise DataError(
-                "prediction sets need images of two classes or more",
+                "prediction sets need at least two classes",
                 found=f"{len(labels)} images, {probabilities.shape[1]} classes",
             )
         rows = kept_rows(len(labels), seed)
@@ -151,9 +151,8 @@ class ConformalScores:
         """Which calibration images belong to a group (M,)."""
         if column not in self.groups:
             raise ConfigError(
-                f"the model knows no groups by {column!r}",
-                found=", ".join(self.groups)
-                or "no column of metadata with 2 to 50 values in the data it was trained on",
+                f"the model has no groups for the column {column!r}",
+                found=", ".join(self.groups) or "its training data had no metadata column with 2 to 50 values",
                 expected="a column of the table that the model was trained on",
                 fix=did_you_mean(column, self.groups),
             )

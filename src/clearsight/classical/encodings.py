@@ -105,7 +105,7 @@ def _enough(sample: Floats, needed: int, what: str) -> None:
     distinct = len(np.unique(sample[:20_000], axis=0))
     if distinct < needed:
         raise DataError(
-            f"the training images have too few different descriptors for {needed} {what}",
+            f"the training images have too few distinct descriptors for {needed} {what}",
             found=f"{distinct}",
             fix=f"use fewer {what}, larger images or a smaller --model-arg step",
         )

@@ -174,13 +174,13 @@ def _slide(image: ArrayLike, k: Floats, before: tuple[int, int], padding: str) -
     widths = [(a, side - 1 - a) for a, side in zip(before, k.shape, strict=True)]
     if padding == "reflect" and any(max(w) >= side for w, side in zip(widths, f.shape, strict=False)):
         raise DataError(
-            "the image is smaller than the kernel reaches, so its border cannot be reflected",
+            "the image is smaller than the kernel, so its border cannot be reflected",
             found=f"{f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
             fix="use padding replicate or zero",
         )
     if padding == "valid" and any(side > size for side, size in zip(k.shape, f.shape, strict=False)):
         raise DataError(
-            "the kernel is larger than the image, on which it has no place without padding",
+            "the kernel is larger than the image and does not fit without padding",
             found=f"{f.shape[0]}x{f.shape[1]} pixels and a kernel of {k.shape[0]}x{k.shape[1]}",
             fix="use padding zero, reflect or replicate, or a smaller kernel",
         )

@@ -85,7 +85,7 @@ def _checked(image: ArrayLike, template: ArrayLike, smallest: float) -> tuple[ND
         raise DataError(
             "the template is larger than the image",
             found=f"{t.shape[0]}x{t.shape[1]} and {f.shape[0]}x{f.shape[1]} pixels",
-            fix="swap them, or cut the template smaller",
+            fix="swap them, or crop the template",
         )
     if 0 in t.shape:
         raise DataError("the template is empty", found=f"shape {t.shape}")

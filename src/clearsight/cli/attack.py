@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epsilon",
         metavar="X,...",
-        help="maximum changes to test, for pixels from 0 to 1 (default: 0.005,0.01,0.02,0.05,0.1,0.2; of l2 "
-        "0.1,0.2,0.5,1,2,4)",
+        help="maximum changes to test, for pixels from 0 to 1 (default: "
+        "0.005,0.01,0.02,0.05,0.1,0.2; for l2 0.1,0.2,0.5,1,2,4)",
     )
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="number of steps of pgd (default: 20)")
     parser.add_argument("--target", metavar="CLASS", help="target class (default: any wrong one)")
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     text, epsilons = arguments.epsilon, None
     if text is not None:
-        expected = "numbers with commas between, such as 0.01,0.03"
+        expected = "comma-separated numbers, such as 0.01,0.03"
         epsilons = numbers(text, float, ConfigError(f"--epsilon {text} is not a list of numbers", expected=expected))
     with terminal() as console:
         from clearsight.api.attack import attack

@@ -49,7 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
     finished = (folder / "config.json").is_file() or (folder / SAVED).is_file()
     if finished and options:
         raise ConfigError(
-            "a run's diagnosis is already made; options have no effect", fix="name the data to examine it anew"
+            "the diagnosis of a run is already stored, so options have no effect",
+            fix="name the data for a new diagnosis",
         )
     if arguments.check_gradients:
         gradients = _gradients(arguments.target, options, finished)
@@ -86,11 +87,12 @@ def _saved(folder: Path) -> Diagnosis:
         from clearsight.bundle import going_on
 
         raise BundleError(
-            f"{folder} holds no diagnosis",
+            f"{folder} contains no diagnosis",
             expected=SAVED,
             fix=going_on(folder)
-            or "whole networks trained on one class per image have one; what was fitted or trained on frozen features, "
-            "as with --freeze lower, has none, nor have models of labels or numbers; name the data to examine that",
+            or "only networks that were trained as a whole on one class per image have one; models on frozen "
+            "features (as with --freeze lower) and models of labels or "
+            "numbers have none. Name the data to diagnose it instead",
         )
     from clearsight.diagnosis import Diagnosis
 

@@ -19,13 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", nargs="?", help="labelled images (default: the test split of the run)")
     parser.add_argument(
         "--group-by", action="append", default=[], metavar="COLUMN",
-        help="column of the table, such as site, for whose values scores are also reported; may be given several "
-        "times (default: none)",
+        help="column of the table, such as site; scores are also reported for each of its values; may be given "
+        "several times (default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--average-by", metavar="COLUMN",
-        help="column of the table, such as speaker, for each of whose values one prediction is scored: that from the "
-        "mean output of its images (default: each image)",
+        help="column of the table, such as speaker; the outputs of all images with the same value are averaged and "
+        "scored as one prediction (default: each image)",
     )  # fmt: skip
     parser.add_argument(
         "--include-training",
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
 
         if arguments.average_by and (arguments.tta or arguments.others):
             raise ConfigError(
-                "--average-by averages over images", found="--tta or --with, which average over other things",
+                "--average-by averages over images", found="--tta or --with",
                 fix="drop either",
             )  # fmt: skip
         if arguments.tta:

@@ -29,13 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use the plain sum of products instead of the normalised correlation (default: no)",
     )
-    parser.add_argument("--all", action="store_true", help="find every copy, not only the best match (default: no)")
+    parser.add_argument("--all", action="store_true", help="find all copies, not only the best match (default: no)")
     parser.add_argument(
         "--scales",
         metavar="LOW,HIGH",
         nargs="?",
         const="0.5,2",
-        help="with --all: sizes of copies, as shares of TEMPLATE's (default: 1,1; 0.5,2 if none follow)",
+        help="with --all: smallest and largest size of copies relative "
+        "to TEMPLATE (default: 1,1; 0.5,2 if no value follows)",
     )
     parser.add_argument(
         "--turns",
@@ -43,14 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="?",
         const=180.0,
-        help="with --all: degrees by which copies may be turned to either side (default: 0; 180 if none follows)",
+        help="with --all: maximum rotation of copies in degrees, in "
+        "either direction (default: 0; 180 if no value follows)",
     )
     parser.add_argument(
-        "--score", metavar="X", type=float, help="with --all: score that a copy must reach, 0 to 1 (default: 0.85)"
+        "--score", metavar="X", type=float, help="with --all: minimum score of a copy, 0 to 1 (default: 0.85)"
     )
     parser.add_argument(
         "--overlap", metavar="X", type=float,
-        help="with --all: intersection over union from which two copies are one, 0 to 1 (default: 0.3)",
+        help="with --all: intersection over union above which two copies count as one, 0 to 1 (default: 0.3)",
     )  # fmt: skip
     parser.add_argument("--out", metavar="FILE", help="image file to write (default: next to IMAGE)")
 
@@ -64,9 +66,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     given = [f"--{name}" for name in OF_ALL if getattr(arguments, name) is not None]
     if given and not arguments.all:
-        raise ConfigError(f"{', '.join(given)} is about every copy", fix="add --all")
+        raise ConfigError(f"{', '.join(given)} only applies to --all", fix="add --all")
     if arguments.all and arguments.raw:
-        raise ConfigError("--raw has no score that says which places are copies", fix="drop --raw or --all")
+        raise ConfigError("--raw has no score to decide which places are copies", fix="drop --raw or --all")
     source = Path(arguments.image).expanduser()
     pictures = [read_image(path) for path in (source, Path(arguments.template).expanduser())]
     image, template = ((p.transpose(1, 2, 0) / np.iinfo(p.dtype).max).astype(np.float32) for p in pictures)
@@ -84,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({"x": found.column, "y": found.row, "score": found.score, "picture": str(out)})
     elif not found.scores.any():
-        print(f"the template is of one colour, and no place fits it better than another; drawn in {out}")
+        print(f"the template has only one colour, so all places match equally; drawn in {out}")
     else:
         print(f"best at x = {found.column}, y = {found.row} with a score of {found.score:.3f}; drawn in {out}")
 
@@ -107,7 +109,7 @@ def _all(image: Any, template: Any, arguments: argparse.Namespace, out: Path) ->
         print_json({"copies": [copy.to_dict() for copy in found], "picture": str(out)})
         return
     if not found:
-        print(f"no copy reaches the score; {out} is the picture as it is. A lower --score finds less similar places")
+        print(f"no copy reaches the score; {out} is the unchanged image. A lower --score finds less similar places")
         return
     print("  #        x        y  scale   turn  score")
     for number, copy in enumerate(found, 1):

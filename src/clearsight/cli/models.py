@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layers",
         metavar="LAYERS",
         action="append",
-        help="calculate layers such as 5x8,5x16,max2, for --img-size and --channels (default: 3); repeatable",
+        help="compute sizes and costs of a stack of layers such as 5x8,5x16,max2, "
+        "for --img-size and --channels (default: 3); may be given several times",
     )
     parser.add_argument(
         "--plot",
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     model_args = arguments.model_arg or {}
     if arguments.layers:
         if arguments.name or arguments.plot or model_args or shape["classes"] is not None:
-            raise ConfigError("--layers takes --img-size and --channels alone", fix="leave the others out")
+            raise ConfigError("--layers only takes --img-size and --channels", fix="leave out the other options")
         _calculate(arguments.layers, shape["img_size"], shape["channels"], arguments.json)
     elif arguments.name:
         if arguments.plot:
@@ -90,7 +91,8 @@ def _list(as_json: bool) -> None:
         )
     print(
         "\ninput: side in pixels; sees: receptive field in pixels; top 1, top 5: published ImageNet accuracy in %,\n"
-        "as each source took it: the plain networks' average ten crops; seresnet50 and the ViTs have newer recipes.\n"
+        "as measured by each source: for the plain networks with ten "
+        "crops; seresnet50 and the ViTs use newer training recipes.\n"
         "`clearsight models NAME` shows the layers; timm/NAME is any network of the timm library."
     )
 
@@ -115,7 +117,9 @@ def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_
     from clearsight.models.layer_stack import LayerStack, layer_stack
 
     if img_size is None:
-        raise ConfigError("the sizes of layers follow from the image", fix="add its side in pixels, --img-size 32")
+        raise ConfigError(
+            "the sizes of layers depend on the image", fix="add its side in pixels, such as --img-size 32"
+        )
     stacks = [layer_stack(text, img_size=img_size, channels=3 if channels is None else channels) for text in texts]
     if as_json:
         print_json({"stacks": [stack.to_dict() for stack in stacks]})
@@ -145,7 +149,7 @@ def _calculate(texts: list[str], img_size: int | None, channels: int | None, as_
     if len(stacks) > 1:
         width = max(len(stack.text) for stack in stacks)
         print("\n".join(f"{stack.text:<{width}}  {totals(stack)}" for stack in stacks))
-    print("operations: two for each multiply-add; per unit: of all filters, for one place of each map.")
+    print("operations: two for each multiply-add; per unit: of all filters, for one position of each map.")
 
 
 def _describe(name: str, shape: dict[str, int | None], model_args: dict[str, Any], as_json: bool) -> None:

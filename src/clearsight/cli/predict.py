@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--average", action="store_true",
-        help="print one prediction for each IMAGE argument, such as a folder with the recordings of a speaker: that "
-        "from the mean output of its files (default: one for each file)",
+        help="average the outputs of all files of each IMAGE argument, such as a folder with the recordings of a "
+        "speaker, and print one prediction for it (default: one for each file)",
     )  # fmt: skip
     parser.add_argument(
         "--engine",
@@ -52,22 +52,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--sets", choices=("lac", "aps", "raps"),
-        help="method of the prediction sets: LAC, smallest on average; APS, larger for harder images; RAPS, APS with "
-        "smaller sets (default: lac)",
+        help="method of the prediction sets: LAC has the smallest on average; APS larger ones for harder images; RAPS "
+        "is APS with smaller sets (default: lac)",
     )  # fmt: skip
     parser.add_argument(
         "--by-class", action="store_const", const=True,
-        help="print prediction sets whose coverage holds within each class, not only on average (default: no)",
+        help="guarantee the coverage of prediction sets within each class, not only on average (default: no)",
     )  # fmt: skip
     parser.add_argument(
         "--group", metavar="COLUMN=VALUE",
-        help="print prediction sets whose coverage holds within the group that all images belong to: a column of the "
+        help="guarantee the coverage of prediction sets within the group that all images belong to: a column of the "
         "training table and its value, such as site=A (default: none)",
     )  # fmt: skip
     parser.add_argument(
         "--back-off", type=float, metavar="X",
-        help="minimum probability, 0.5 to 1, of the class or parent predicted by a model with a tree of classes: the "
-        "deepest that reaches it (default: 0.9)",
+        help="minimum probability, 0.5 to 1; a model with a tree of classes predicts the deepest class or parent that "
+        "reaches it (default: 0.9)",
     )  # fmt: skip
 
 

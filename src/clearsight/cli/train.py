@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", metavar="DATA", nargs="?", help="labelled images: a folder, a table, an archive or a built-in name"
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="labelled images: a folder, a table, an archive or the name of a built-in data set",
     )
     add_config(parser)
 
@@ -50,7 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
         begun = Path(config.run.out)
         data, about = run_origin(begun), TrainConfig.from_options(**run_options(begun))
     if data is None:
-        raise ConfigError("train what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
+        raise ConfigError(
+            "train what?", expected="DATA: a folder, a file or the name of a built-in data set", fix="try `digits`"
+        )
     from clearsight.tasks import read
     from clearsight.tasks.evaluation import NEW
     from clearsight.train.task_options import task_options
@@ -88,12 +93,12 @@ def _label_issues(run: Run, thing: str) -> str:
     """Label issues, in a line."""
     text = ""
     if run.label_issues and not run.label_issues.found:
-        text += "no label flagged as wrong, which is no proof that all are right\n"
+        text += "no label flagged as wrong, which does not prove that all are correct\n"
     elif run.label_issues:
         n, file = len(run.label_issues.found), os.path.relpath(run.folder / "label_issues.csv")
         words = run.predictor.bundle.task.words_used.issues.format(n=n, thing=thing, s="s" * (n > 1))
         share = run.label_issues.expected_false_share
-        text += f"{words}" + (f" ({percent(share)} of them expected to be right)" if share else "") + f": {file}\n"
+        text += f"{words}" + (f" ({percent(share)} of them expected to be correct)" if share else "") + f": {file}\n"
     return text
 
 

@@ -20,14 +20,17 @@ from clearsight.wording import percent
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", metavar="DATA", nargs="?", help="labelled images: a folder, a table, an archive or a built-in name"
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="labelled images: a folder, a table, an archive or the name of a built-in data set",
     )
     parser.add_argument(
         "--trials",
         type=int,
         default=30,
         metavar="N",
-        help="number of trials, those of earlier searches with the same options included (default: 30)",
+        help="number of trials, including those of earlier searches with the same options (default: 30)",
     )
     add_config(parser)
 
@@ -39,7 +42,11 @@ def run(arguments: argparse.Namespace) -> None:
     options = chosen(arguments)
     config = TrainConfig.from_options(**options)
     if arguments.data is None:
-        raise ConfigError("search on what?", expected="DATA: a folder, a file or a built-in name", fix="try `digits`")
+        raise ConfigError(
+            "no data to search on",
+            expected="DATA: a folder, a file or the name of a built-in data set",
+            fix="try `digits`",
+        )
     if arguments.trials < 1:
         raise ConfigError(f"--trials {arguments.trials} must be 1 or more")
     from clearsight.tasks import read

@@ -130,7 +130,7 @@ def audit(dataset: Dataset, scan: Scan, pixels: CachedPixels, split: Split, set_
             )
         )
     findings += [
-        Finding("left-out", "warning", loss, "move or rename it, if it belongs to the data") for loss in dataset.losses
+        Finding("left-out", "warning", loss, "if it belongs to the data, move or rename it") for loss in dataset.losses
     ]
     known = np.sort(np.concatenate([split.train, split.val]))  # whose labels the audit may see
     findings += dataset.task.findings(dataset)
@@ -173,7 +173,7 @@ def _shapes(scan: Scan) -> list[Finding]:
     long = sum(1 for h in known if h.format != "WAV" and max(h.width, h.height) > 3 * min(h.width, h.height))
     found = []
     if tiny:
-        message = f"{count(tiny, 'image')} of less than 8 pixels in width or height"
+        message = f"{count(tiny, 'image')} smaller than 8 pixels in width or height"
         found.append(Finding("tiny-images", "warning", message, "check whether they can be classified at all"))
     if long:
         message = f"{count(long, 'image')} with an aspect ratio above 3:1"
@@ -243,7 +243,7 @@ def _balance(dataset: Dataset, known: NDArray[np.int64]) -> list[Finding]:
                 "warning",
                 f"{thing} {names[most]!r} has {counts[most] / counts[least]:.0f} times the images of "
                 f"{names[least]!r} ({counts[most]} and {counts[least]})",
-                f"evaluate by {score}, and collect more of the rare {thing}",
+                f"evaluate with {score}, and collect more of the rare {thing}",
             )
         )
     tiny = {names[c]: int(n) for c, n in enumerate(counts) if 0 < n < 20}
@@ -284,8 +284,9 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-across-splits",
                 "warning",
-                f"{count(len(crossing), 'image')} with identical copies in several splits: the test score is too high",
-                "remove them from one side",
+                f"{count(len(crossing), 'image')} with identical copies "
+                f"in several splits, which makes the test score too high",
+                "remove them from one of the splits",
                 {"groups": names(crossing)},
             )
         )
@@ -295,7 +296,7 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates-with-two-labels",
                 "warning",
-                f"{count(len(contradicting), 'image')} with identical copies of different labels",
+                f"{count(len(contradicting), 'image')} with identical copies under different labels",
                 "decide which label is right",
                 {"groups": names(contradicting)},
             )
@@ -306,7 +307,7 @@ def _exact_duplicates(dataset: Dataset, scan: Scan, split: Split) -> list[Findin
             Finding(
                 "duplicates",
                 "note",
-                f"{count(len(within), 'image')} with identical copies, which are kept on one side of every split",
+                f"{count(len(within), 'image')} with identical copies, which are kept in the same split",
                 "",
                 {"groups": names(within)},
             )
@@ -344,7 +345,7 @@ def _near_duplicates(dataset: Dataset, scan: Scan, small: NDArray[np.uint16], sp
             "near-duplicates-across-splits",
             "warning",
             f"{count(len(pairs), 'test image')} nearly identical to a development image",
-            "look at the pairs in audit.json; frames of one film belong on one side (use a `group` column)",
+            "inspect the pairs in audit.json; keep frames of one film in one split (use a `group` column)",
             {
                 "pairs": [[dataset.source.name(i), dataset.source.name(j), round(s, 4)] for s, i, j in pairs[:50]],
                 "images": [dataset.source.name(i) for _, i, _ in pairs],
@@ -412,8 +413,8 @@ def _shortcuts(dataset: Dataset, scan: Scan, pixels: CachedPixels, known: NDArra
                     "shortcut",
                     "warning",
                     f"{what} alone predicts the {things} with an accuracy of {percent(score, 0)} (chance "
-                    f"{percent(chance, 0)}): the network may learn that and nothing else",
-                    f"make sure that {what} will differ between the {things} in use too, or make it alike",
+                    f"{percent(chance, 0)}): the network may learn nothing else",
+                    f"make sure that {what} differs between the {things} in use too, or remove the difference",
                     {"feature": what, "balanced_accuracy": score, "chance": chance},
                 )
             )

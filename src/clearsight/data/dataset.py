@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """N images that can be looked at one by one; every method may raise ImageError for the image asked."""
+    """N images that can be read separately; every method may raise ImageError for an image."""
 
     def __len__(self) -> int: ...
 
@@ -123,7 +123,7 @@ class Files:
                 raise _changed(self.name(i), error.found) from error
             raise
         if expected and digest(content) != expected:
-            raise _changed(self.name(i), "other bytes than before")
+            raise _changed(self.name(i), "different bytes than before")
         return decode(content, self.name(i), form, geometry)
 
 
@@ -285,7 +285,7 @@ class Dataset:
     @property
     def targets(self) -> NDArray[np.float32]:
         """The targets (N, T) of a task whose labels alone do not say them."""
-        assert self.values is not None, f"{self.task.name} states no values"
+        assert self.values is not None, f"{self.task.name} has no numeric values"
         return self.values
 
     @property
@@ -381,5 +381,5 @@ def _changed(name: str, found: object) -> DataError:
     return DataError(
         f"{name} changed while the data set was being read",
         found=found,
-        fix="run again when nothing writes to these files",
+        fix="make sure that nothing writes to these files, then run again",
     )

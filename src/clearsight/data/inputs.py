@@ -257,7 +257,7 @@ def _read(images: Any, count: int | None, shape: Shape | None) -> ImageInputs:
         return ImageInputs(read_array(array, count, shape, tensor=_is_tensor(images)))
     if array is not None and array.ndim != 1:
         raise DataError(
-            "an array of objects holds no list of images", found=f"shape {array.shape}, {array.dtype}",
+            "an array of objects is not a list of images", found=f"shape {array.shape}, {array.dtype}",
             expected="one axis, or numbers", fix="write `list(images)`, or `images.astype(np.uint8)` for pixels",
         )  # fmt: skip
     if array is not None:
@@ -275,7 +275,7 @@ def _unread(path: Any, error: ImageError) -> ImageError:
     """The error of a path in a list, with advice where it is a folder or a pattern."""
     text = os.fsdecode(path)
     several = glob.has_magic(text) or local_path(text).is_dir()
-    fix = "pass a folder or a pattern alone, not in a list" if several else error.fix
+    fix = "pass a folder or a pattern by itself, not in a list" if several else error.fix
     return ImageError(error.happened, found=error.found, expected=error.expected, fix=fix)
 
 
@@ -296,7 +296,7 @@ def _listed(images: Iterable[Any]) -> ImageInputs:
         items.append(item)
         names.append(name)
     if not items:
-        raise DataError("there are no images", found="nothing in the list", expected=ACCEPTED)
+        raise DataError("there are no images", found="an empty list", expected=ACCEPTED)
     return ImageInputs(items, tuple(names))
 
 
@@ -313,7 +313,7 @@ def _item(one: Any, name: str) -> tuple[Any, str]:
         content, file = one.read(), getattr(one, "name", "")
         name = printable(file) if file and isinstance(file, str) else name
         if not isinstance(content, bytes):
-            raise ImageError(f"{name} is open as text", expected="bytes", fix='open it with mode "rb"')
+            raise ImageError(f"{name} is open in text mode", expected="bytes", fix='open it with mode "rb"')
         return _not_empty(content, name, "an open file"), name
     array = _as_array(one)
     if array is None or array.dtype.kind in "OUST":
@@ -329,12 +329,12 @@ def _kept(image: Image.Image, name: str) -> Any:
     try:
         return opened_content(image) or image.copy()
     except Exception as error:  # Pillow's plug-ins raise many kinds for broken files
-        raise ImageError(f"{name} does not decode", found=" ".join(str(error).split())[:120]) from error
+        raise ImageError(f"{name} cannot be decoded", found=" ".join(str(error).split())[:120]) from error
 
 
 def _not_empty(content: bytes, name: str, kind: str) -> bytes:
     if not content:
-        fix = "rewind it with `.seek(0)` if it was read before" if kind == "an open file" else None
+        fix = "if it was read before, rewind it with `.seek(0)`" if kind == "an open file" else None
         raise ImageError(f"{name} is empty", found=f"{kind} without content", expected="an image", fix=fix)
     return content
 

@@ -121,7 +121,7 @@ def decode_image(
             array = _TURN[_orientation(image, content)](array)
         except Exception as error:  # Pillow's plug-ins raise many kinds for broken files
             raise ImageError(
-                f"{name} does not decode", found=_reason(error), expected=f"a whole {kind} file"
+                f"{name} cannot be decoded", found=_reason(error), expected=f"a whole {kind} file"
             ) from error
     return _finish(array, form, geometry)
 
@@ -250,7 +250,7 @@ def decode_pillow(image: Image.Image, name: str, form: PixelFormat, geometry: Ge
         array = _TURN[_orientation(image)](_to_array(image, form))
     except Exception as error:  # as for files
         raise ImageError(
-            f"{name} does not decode", found=_reason(error), expected="a PIL image with all its pixels"
+            f"{name} cannot be decoded", found=_reason(error), expected="a PIL image with all its pixels"
         ) from error
     return _finish(array, form, geometry or Geometry(*array.shape[:2]))
 
@@ -332,15 +332,15 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
         raise ImageError(
             f"{name} is too large to decode",
             found=f"{width}x{height} = {width * height / 1e6:.0f} million pixels",
-            expected=f"at most {max_pixels / 1e6:.4g} million, and {MAX_SIDE} a side",
+            expected=f"at most {max_pixels / 1e6:.4g} million, and {MAX_SIDE} per side",
             fix="scale it down first",
         )
     if image.mode == "F":
         raise ImageError(
-            f"{name} holds floating-point pixels, whose range is not known",
+            f"{name} contains floating-point pixels, whose range is unknown",
             found="mode F",
             expected="8 or 16 bits per channel",
-            fix="convert it to 16-bit PNG with a range of your choice",
+            fix="convert it to a 16-bit PNG with a suitable range",
         )
 
 
@@ -423,7 +423,7 @@ def _decode_deep_colour(image: Image.Image, content: bytes) -> NDArray[np.uint16
 
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16 or array.shape[:2] != image.size[::-1] or image.mode == "CMYK":
-        raise ValueError(f"16 bits per channel in a kind of {image.format} that is not read at full depth")
+        raise ValueError(f"16 bits per channel in a variant of {image.format} that cannot be read at full depth")
     if array.ndim == 2:
         return np.asarray(array[:, :, None])
     colour = array[:, :, :3][:, :, ::-1]
@@ -444,7 +444,7 @@ def _decode_deep_ppm(content: bytes) -> NDArray[np.uint16]:
     """A binary portable pixmap (P6) of more than 8 bits, its maximum scaled to 65535."""
     found = re.match(rb"P6(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s", content)
     if found is None:
-        raise ValueError("16 bits per channel in a kind of PPM that is not read at full depth")
+        raise ValueError("16 bits per channel in a variant of PPM that cannot be read at full depth")
     width, height, maximum = (int(word) for word in found.groups())
     values = np.frombuffer(content, ">u2", width * height * 3, found.end()).reshape(height, width, 3)
     return np.asarray(np.rint(np.minimum(values, maximum) * (65535 / maximum)).astype(np.uint16))

@@ -139,10 +139,10 @@ def check_length(content: bytes, name: str, known: tuple[int, int]) -> None:
     if columns > LONGER * longest or columns * LONGER < shortest:
         ends = [f"{_seconds(n):.3g}" for n in sorted({shortest, longest})]
         raise ImageError(
-            f"{name} is much {'longer' if columns > longest else 'shorter'} than the sounds learned from",
+            f"{name} is much {'longer' if columns > longest else 'shorter'} than the training sounds",
             found=f"{_seconds(columns):.3g} seconds",
             expected=f"about {' to '.join(ends)}",
-            fix="cut it into parts as long as those" if columns > longest else "record a longer one",
+            fix="cut it into parts of that length" if columns > longest else "record a longer one",
         )
 
 
@@ -177,13 +177,13 @@ def read_wave(content: bytes, name: str) -> Wave:
     streamed = content[4:8] == b"\xff\xff\xff\xff"  # written to a pipe, whose end was not known; or RF64
     if content[:4] == b"RIFF" and length > len(content) and not streamed:  # of which SciPy only warns
         raise ImageError(
-            f"{name} is cut off", found=f"{len(content):,} bytes", expected=f"{length:,}, as its header says"
+            f"{name} is truncated", found=f"{len(content):,} bytes", expected=f"{length:,}, as its header says"
         )
     try:
         wave = Wave(*wavfile.read(io.BytesIO(content)))
     except Exception as error:  # of a damaged header SciPy raises whatever its arithmetic leads to
         raise ImageError(
-            f"{name} is not a WAV file that can be read",
+            f"{name} is a WAV file of an unsupported format",
             found=str(error) if isinstance(error, ValueError) else "a damaged header",
             expected="PCM of at most 64 bits, or floats of 32 or 64",
             fix="convert it, for instance with `ffmpeg -i FILE -c:a pcm_s16le OUT.wav`",
@@ -195,7 +195,7 @@ def read_wave(content: bytes, name: str) -> Wave:
             expected=f"{RATES[0]:,} to {RATES[1]:,}",
         )
     if not wave.values.size:
-        raise ImageError(f"{name} holds no sound", found="0 samples")
+        raise ImageError(f"{name} contains no sound", found="0 samples")
     if wave.columns > MAX_SIDE:
         raise ImageError(
             f"{name} is too long",
@@ -222,7 +222,7 @@ def spectrogram(content: bytes, name: str) -> NDArray[np.uint8]:
     wave = read_wave(content, name)
     sound = wave.samples()
     if not np.isfinite(sound).all():
-        raise ImageError(f"{name} holds samples that are not finite", found="NaN or infinity")
+        raise ImageError(f"{name} contains samples that are not finite", found="NaN or infinity")
     up, down = wave.ratio
     if up != down:
         from scipy.signal import resample_poly

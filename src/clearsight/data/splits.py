@@ -127,7 +127,7 @@ def assign(
     val = everything[given[everything] == "val"]
     if not len(test) and len(val):
         test, val = val, val[:0]
-        rules.append("the stated val is the test split")
+        rules.append("val of the data is the test split")
     rest = np.setdiff1d(everything, np.concatenate([test, val]))
     carve_test = not len(test) and test_fraction is not None
     needed = 1 + carve_test + (not len(val))
@@ -135,7 +135,7 @@ def assign(
     where = "train" if stated else "the data"
     if strata:
         alike = _Units(np.zeros_like(labels), groups, duplicates)
-        _require_sizes(alike, rest, ("images that differ",), needed, where)
+        _require_sizes(alike, rest, ("distinct images",), needed, where)
         labels = _joined(units, rest, len(classes), needed)
         units = _Units(labels, groups, duplicates)
     else:
@@ -154,7 +154,7 @@ def assign(
         )
     if len(val):
         pairs: tuple[tuple[Indices, Indices], ...] = ((rest, val),)
-        return Split(rest, val, test, pairs, False, "; ".join(rules) or "as the data states")
+        return Split(rest, val, test, pairs, False, "; ".join(rules) or "as given in the data")
     if folds and not units.grouped:
         _require_folds(int(units.count(rest, len(classes)).max()), folds)
     folds = folds or (10 if len(rest) >= 10 * MANY else 5)
@@ -173,7 +173,7 @@ def _why_not_exactly(among: Indices, groups: Indices | None, duplicates: Indices
     there = [name for name, of in whole.items() if of is not None and len(np.unique(of[among])) < len(among)]
     if there:
         return f"{' and '.join(there)} stay whole"
-    return "of each class it is a whole number of images, at least one"
+    return "each class contributes a whole number of images, at least one"
 
 
 class _Units:
@@ -229,7 +229,7 @@ class _Units:
                     "there are too few groups to split",
                     found=f"{n_groups} groups",
                     expected=f"at least {count}",
-                    fix="use smaller --folds, or a group column with more values",
+                    fix="use fewer --folds, or a group column with more values",
                 )
             _, label = np.unique(self.labels[among], return_inverse=True)
             _require_folds(int(np.bincount(label).max()), count)
@@ -255,7 +255,7 @@ def _require_folds(largest: int, folds: int) -> None:
             "every class has fewer images than there are folds",
             found=f"{largest} images at most",
             expected=f"at least {folds} in some class",
-            fix="use smaller --folds, or add images",
+            fix="use fewer --folds, or add images",
         )
 
 
@@ -271,7 +271,7 @@ def _require_classes(labels: Indices, classes: Sequence[str]) -> None:
     present = np.unique(labels[labels >= 0])
     if len(present) < 2:
         raise DataError(
-            "a classifier needs two classes or more",
+            "a classifier needs at least two classes",
             found=f"1 class ({classes[present[0]]})" if len(present) else "no classes",
             expected="at least 2",
             fix="add images of another class",
@@ -289,7 +289,7 @@ def _require_sizes(units: _Units, among: Indices, classes: Sequence[str], needed
     ]
     if small:
         raise DataError(
-            f"{count(len(small), 'class', 'classes')} in {where} with too few readable images to be split",
+            f"{count(len(small), 'class', 'classes')} in {where} with too few readable images to split",
             found=", ".join(small[:5]) + (", ..." if len(small) > 5 else ""),
             expected=f"at least {needed} {what if units.grouped else 'images'} per class",
             fix="add images, or remove or merge these classes",
@@ -301,8 +301,8 @@ def _require_classes_in_train(labels: Indices, train: Indices, among: Indices, c
     lost = np.setdiff1d(labels[among], labels[train])
     if len(lost):
         raise DataError(
-            "the groups cannot be split so that every class is left to train on",
+            "the groups cannot be split with every class in the training part",
             found=f"no training image of {', '.join(repr(classes[i]) for i in lost[:5])}",
-            expected="groups that hold a smaller part of each class",
-            fix="use another --seed, or state the splits in a `split` column",
+            expected="groups with a smaller part of each class",
+            fix="use another --seed, or define the splits in a `split` column",
         )

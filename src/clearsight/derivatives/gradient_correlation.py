@@ -32,9 +32,9 @@ Floats = NDArray[np.float64]
 
 KINDS = {
     "plain": "dense layers, rectifiers",
-    "bn": "batch normalisation too",
-    "residual": "normalisation and skips",
-    "scaled": "skips, blocks times 0.1",
+    "bn": "with batch normalisation",
+    "residual": "normalisation and skip connections",
+    "scaled": "skip connections, blocks times 0.1",
 }
 SCALE = {"residual": 1.0, "scaled": 0.1}
 """What a block's output is multiplied by before it joins the skip: the paper's beta."""
@@ -70,8 +70,8 @@ SHOWN_LAGS = (1, 2, 5, 10)
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GradientCorrelation(Result):
-    """How alike the gradients of nearby inputs are: rows, and what noise gives on as many points:
-    white, where nothing resembles its neighbour, and Brownian.
+    """Similarity of the gradients of nearby inputs: rows, and the values of white and Brownian noise for the same
+    number of points.
 
     inputs: what the line of inputs is, in words. points: n.
     """
@@ -274,9 +274,9 @@ def gradient_correlation(
     """
     unknown = [k for k in kinds if k not in KINDS]
     if unknown:
-        raise ConfigError(f"there are no networks of the kind {unknown[0]!r}", expected=", ".join(KINDS))
+        raise ConfigError(f"unknown kind of network {unknown[0]!r}", expected=", ".join(KINDS))
     if not depths or min(depths) < 1:
-        raise ConfigError("--depths must name hidden layers", found=list(depths), expected="1 or more of each")
+        raise ConfigError("--depths must be numbers of hidden layers", found=list(depths), expected="1 or more of each")
     _checked(networks, points, lags)
     advance = (console or Silent()).stage("gradients along the line", "networks")
     x = torch.linspace(*RANGE, points)[:, None]
@@ -342,7 +342,7 @@ def correlation_between(
             advance(place * networks + number + 1, len(models) * networks)
         rows.append(_row(name, layers_deep(network), paths, lags))
     return GradientCorrelation(
-        tuple(rows), "images on the way from one to another", points, *noise_autocorrelation(points, lags)
+        tuple(rows), "images interpolated between two images", points, *noise_autocorrelation(points, lags)
     )
 
 
@@ -374,4 +374,4 @@ def _checked(networks: int, points: int, lags: int) -> None:
     if networks < 1:
         raise ConfigError(f"--networks {networks}", expected="1 or more")
     if not 1 <= lags < points - 1:
-        raise ConfigError(f"{points} points and {lags} lags", expected="lags from 1 to less than the points")
+        raise ConfigError(f"{points} points and {lags} lags", expected="lags from 1 to below the number of points")

@@ -39,7 +39,7 @@ PROBE_IMAGES = 1000
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor says of a run: faults first, each kind in the order of causes; empty if nothing is wrong.
+    """What the doctor says of a run: faults first, each kind in the order of causes; empty if no problems found.
 
     facts: numbers that describe the run whether healthy or not. layers: names of the layers with weights, in the order
     of the forward pass; gradients (2, layers): norm of their gradients in the first and the last step looked at.
@@ -60,7 +60,7 @@ class Diagnosis:
     def summary(self) -> str:
         """What there is to say where there is no verdict."""
         return (
-            "nothing is wrong"
+            "no problems found"
             if self.facts["steps"] >= ENOUGH
             else "too few steps for a diagnosis; train for more epochs"
         )
@@ -205,13 +205,13 @@ def examine(dataset: Dataset, config: TrainConfig, *, console: Console | None = 
     idle = {"--out": run.out, "--resume": run.resume, "--auto-fix": run.auto_fix, "--budget": run.budget}
     if given := [name for name, value in idle.items() if value]:
         raise ConfigError(
-            f"a probe writes no run and takes a minute at most: {', '.join(given)} would be without effect",
+            f"a probe writes no run and takes at most a minute, so these options have no effect: {', '.join(given)}",
             fix="omit it, or use `clearsight train`",
         )
     if is_classical(config.model.model):
         raise ConfigError(
-            "the doctor examines training by gradient descent",
-            found=f"{config.model.model}, which has none",
+            "the doctor only examines training by gradient descent",
+            found=f"{config.model.model}, which is not trained that way",
             fix="name a network with --model",
         )
     device = device_of(run.device)

@@ -104,18 +104,18 @@ class GradientReport:
         lines = [f"{'layer or loss':<{name}}  {'kind':<{kind}}  relative error"]
         lines += [f"{r.name:<{name}}  {r.kind:<{kind}}  {r.error:.1e}{'' if r.ok else '  wrong'}" for r in rows]
         if self.skipped:
-            lines.append(f"not compared by itself: {', '.join(self.skipped)}")
+            lines.append(f"not compared separately: {', '.join(self.skipped)}")
         what = f"{count(len(self.layers), 'layer')} and {count(len(self.losses), 'loss', 'losses')} of {self.network}"
         lines.append("")
         if self.ok:
-            lines.append(f"all gradients are right: {what}, relative error at most {self.worst:.1e}")
+            lines.append(f"all gradients are correct: {what}, relative error at most {self.worst:.1e}")
         for row in self.wrong:
             lines += [
-                f"wrong backward pass: {row.name} ({row.kind})",
+                f"incorrect backward pass: {row.name} ({row.kind})",
                 f"  found     a relative error of {row.error:.1e} between its gradient and central differences",
                 f"  expected  at most {TOLERANCE:.0e}",
                 "  fix       correct the backward pass of this "
-                + ("loss" if row.kind == "loss" else "layer's class; the layers inside it are right" if row.inner
+                + ("loss" if row.kind == "loss" else "layer's class; the layers inside it are correct" if row.inner
                    else "layer's class"),
             ]  # fmt: skip
         return "\n".join(lines)
@@ -283,6 +283,6 @@ def _outputs(images: int, task: Task, seed: int) -> torch.Tensor:
 
 def _no_gradients(name: str) -> ConfigError:
     return ConfigError(
-        "--check-gradients compares gradients", found=f"{name}, which has none", expected="a network",
+        "--check-gradients compares gradients", found=f"{name}, which has no gradients", expected="a network",
         fix="name a network with --model",
     )  # fmt: skip

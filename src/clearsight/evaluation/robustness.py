@@ -38,8 +38,8 @@ MILD = ("smaller", "larger", "rotation", "illumination", "blur", "noise")
 
 @dataclass(frozen=True)
 class ChangeResult:
-    """Accuracy at a step, and consistency, the share of answers that stay what they were; with 95 % intervals.
-    confusion: the commonest mistake that the unchanged images did not have, as (true class, answer, images).
+    """Accuracy at a step, and consistency, the share of unchanged predictions; with 95 % intervals. confusion: the most
+    common new mistake, as (true class, prediction, images).
     """
 
     amount: float
@@ -52,7 +52,7 @@ class ChangeResult:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Images of a class that look alike to the model: their number, accuracy, and some of their names."""
+    """Images of a class with similar features: their number, accuracy, and some of their names."""
 
     label: str
     images: int
@@ -63,7 +63,8 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """An edit that changes the class, and the share of images whose answer changed as it should, with its interval."""
+    """An edit that changes the class, and the share of images whose prediction changed as it should, with its
+    interval."""
 
     edit: str
     images: int
@@ -108,7 +109,7 @@ class RobustnessReport(Result):
         for name, steps in self.rows.items():
             shares = " ".join(f"{percent(s.accuracy):>7}" for s in steps)
             fails, worst = self.fails[name], steps[-1].confusion
-            text = f"; at step 5 mostly {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
+            text = f"; at step 5 most often {worst[0]} predicted as {worst[1]}" if worst and worst[2] > 2 else ""
             amount = "" if fails is None or "+" in name else f" ({steps[fails - 1].amount:g})"
             verdict = "never" if fails is None else f"step {fails}{amount}{text}"
             lines.append(f"  {name:<{width}} {shares}  {verdict}")
@@ -153,11 +154,11 @@ def measure_robustness(
         if word not in CHANGES:
             raise ConfigError(f"unknown change {word!r}", expected=", ".join(CHANGES), fix=did_you_mean(word, CHANGES))
     if not parts:
-        raise ConfigError("there are no changes to make", expected=", ".join(CHANGES), fix="omit it for all")
+        raise ConfigError("the list of changes is empty", expected=", ".join(CHANGES), fix="omit it for all")
     if doubled := next((name for name, words in parts.items() if len(set(words)) < len(words)), None):
-        raise ConfigError(f"{doubled!r} names a change twice", fix="name each once")
+        raise ConfigError(f"{doubled!r} names a change twice", fix="name each change once")
     if wrong := next((degrees for _, degrees, _ in turns if not math.isfinite(degrees)), None):
-        raise ConfigError(f"a turn by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
+        raise ConfigError(f"a rotation by {wrong} degrees", expected="a number of degrees, such as 180 or -90")
     inputs = predictor.inputs(images)
     called = list(inputs.names if names is None else names)
     if not called:
@@ -306,7 +307,7 @@ def _sensitivity(
         edit: str, rows: NDArray[np.int64], made: Callable[[torch.Tensor], torch.Tensor], goal: int | None
     ) -> None:
         if not len(rows):
-            console.say(f"{edit}: left out, as no image to edit is predicted correctly")
+            console.say(f"{edit}: left out, as no image for it is predicted correctly")
             return
         edited = made(x[torch.from_numpy(rows)]).numpy()
         predicted = predictor.predict_proba(edited).argmax(1)
@@ -321,7 +322,7 @@ def _sensitivity(
 
     found: list[Sensitivity] = []
     right = np.flatnonzero(before == truth)
-    tried("object removed: another prediction", right, painted_out, None)
+    tried("object removed: prediction changes", right, painted_out, None)
     for start, degrees, end in turns:
         name = f"{predictor.classes[start]} turned by {degrees:g} degrees: {predictor.classes[end]}"
         tried(name, right[truth[right] == start], partial(_all_turned, degrees=degrees), end)

@@ -63,7 +63,7 @@ def _after(view: View) -> View:
 def _turned(quarters: int) -> View:
     def turn(x: Floats) -> Floats:
         if x.shape[2] != x.shape[3] and quarters % 2:
-            raise ConfigError(f"images of {x.shape[2]}x{x.shape[3]} cannot be turned by 90 degrees", fix="use flips")
+            raise ConfigError(f"images of {x.shape[2]}x{x.shape[3]} cannot be rotated by 90 degrees", fix="use flips")
         return np.rot90(x, quarters, axes=(2, 3))
 
     return turn

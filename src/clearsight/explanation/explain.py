@@ -35,10 +35,10 @@ METHODS: dict[str, str] = {
     "saliency": "absolute gradient of the class's logit, largest channel",
     "smoothgrad": "absolute gradient, averaged over noisy copies of the image",
     "integrated-gradients": "mean gradient between a blurred image and the image, times their difference",
-    "guided": "gradient that passes rectifiers only where it is positive",
-    "grad-cam": "maps of a layer, or of all depths a head sees, weighted by their gradients",
+    "guided": "gradient that passes rectifiers only if it is positive",
+    "grad-cam": "maps of a layer, or of all layers that the head uses, weighted by their gradients",
     "occlusion": "how much the probability falls when a square is covered",
-    "lime": "superpixels' weights in a linear model around the image",
+    "lime": "weights of superpixels in a local linear model",
     "shap": "Shapley values of superpixels",
 }
 """The methods, and what each shows."""
@@ -46,7 +46,7 @@ METHODS: dict[str, str] = {
 OWN = "anomaly-map"
 """What detectors of anomalies that look at places say themselves."""
 
-METHOD_WORDS = {**METHODS, OWN: "how much less normal than usual each place is, by the detector itself"}
+METHOD_WORDS = {**METHODS, OWN: "how anomalous each position is, as computed by the anomaly model itself"}
 """What every map shows."""
 
 GRADIENT_METHODS = ("saliency", "smoothgrad", "integrated-gradients", "guided", "grad-cam")
@@ -63,7 +63,7 @@ NEAR = 0.02
 
 @dataclass(frozen=True)
 class Explanation:
-    """The heatmap of an image by one method, and what was measured about it.
+    """The heatmap of an image by one method, and measurements of its quality.
 
     heat (H, W): larger where the image supports the class; Integrated Gradients, occlusion, LIME and SHAP also have
     negative values, where it speaks against the class. For a plain number, positive values support a larger number; for
@@ -102,26 +102,29 @@ class Explanation:
 
     @property
     def verdict(self) -> str:
-        """How faithful the map is to the model, in words; "" if that was not measured."""
+        """The faithfulness of the map in words; "" if not measured."""
         if self.faithfulness is None:
             return ""
         if self.faithfulness.score > NEAR:
             return "better than chance"
         if self.faithfulness.score >= -NEAR:
             return "no better than chance"
-        return f"worse than chance: {f'these places speak for {self.opposite}' if self.opposite else 'misleading'}"
+        return (
+            f"worse than chance: {f'these places are evidence for {self.opposite}' if self.opposite else 'misleading'}"
+        )
 
     @property
     def remarks(self) -> str:
         """Limitations of the map, in a line."""
         heading = []
         if np.ptp(self.heat) == 0:
-            heading.append("the map is the same everywhere and says nothing")
+            heading.append("the map is constant and carries no information")
         if self.facts.get("rectifiers") == 0:
-            heading.append("the network has no rectifiers to guide: this is the plain gradient")
+            heading.append("the network has no rectifiers, so this is the plain gradient")
         if self.facts.get("error", 0) > 0.01:
             heading.append(
-                f"its sum misses the logit's difference by {percent(self.facts['completeness'], 0)}: use more samples"
+                f"its sum differs from the difference of the logits by "
+                f"{percent(self.facts['completeness'], 0)}: use more samples"
             )
         if self.faithfulness:
             f = self.faithfulness
@@ -129,10 +132,10 @@ class Explanation:
                 f"faithfulness {f.score:+.2f}, {self.verdict} (deletion {f.deletion:.2f}, insertion {f.insertion:.2f})"
             )
         elif not self.faithfulness_measurable:
-            heading.append("faithfulness cannot be measured: blurring a place changes the prediction by itself")
+            heading.append("faithfulness cannot be measured: blurring a place itself changes the prediction")
         if self.randomised is not None:
             heading.append(
-                f"with shuffled weights it correlates {self.randomised:.2f}"
+                f"correlation with the map for shuffled weights: {self.randomised:.2f}"
                 + (": it shows the image, not the model" if self.randomised > 0.7 else "")
             )
         return "; ".join(heading)
@@ -265,7 +268,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
         raise ConfigError(f"unknown method {method!r}", expected=", ".join(METHODS), fix=did_you_mean(method, METHODS))
     if method == OWN and not predictor.localises:
         raise ModelError(
-            f"{OWN} is of detectors of anomalies that compare places of an image",
+            f"{OWN} needs an anomaly model that compares positions in an image",
             found=f"a model of {predictor.bundle.task.name}",
             expected=", ".join(methods_of(predictor)),
         )
@@ -288,11 +291,11 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if method == "occlusion" and (settings.window or 1) >= shortest:
         raise ConfigError(f"window is {settings.window}", expected=f"less than the image's shorter side, {shortest}")
     if not 0 <= settings.noise <= 1:
-        raise ConfigError(f"noise is {settings.noise}", expected="a share of the image's range, from 0 to 1")
+        raise ConfigError(f"noise is {settings.noise}", expected="a share of the pixel range, from 0 to 1")
 
 
 class _Question:
-    """Why one image got its answer: what every method starts from."""
+    """The prediction of one image to explain, as used by every method."""
 
     def __init__(
         self,

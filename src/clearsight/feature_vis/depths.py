@@ -25,7 +25,8 @@ def layers_of(predictor: Predictor) -> list[MapLayer]:
     found = map_layers(predictor.network, torch.zeros(1, *predictor.shape))
     if not found:
         raise ModelError(
-            "this model has no layer that can be shown", fix="--what filters and --what classes look at others"
+            "this model has no layer that can be shown",
+            fix="use --what filters or --what classes, which need other layers",
         )
     return found
 

@@ -102,7 +102,7 @@ def need_gates(predictor: Predictor) -> None:
     if not seen:
         raise ModelError(
             "this network has no squeeze-and-excitation gates",
-            fix="train one that has: --model seresnet18, or --model-arg se=true with another",
+            fix="train one with gates: --model seresnet18, or --model-arg se=true with another network",
         )
 
 

@@ -92,7 +92,9 @@ def invert(
                 goal = output_at(network, name, original)
             size = goal.square().sum()
             if not size:
-                raise ModelError(f"the layer {short_name(name)!r} has only zeros for this image", fix="name another")
+                raise ModelError(
+                    f"the layer {short_name(name)!r} outputs only zeros for this image", fix="name another"
+                )
 
             def error(x: torch.Tensor, name: str = name, goal: torch.Tensor = goal, size: torch.Tensor = size) -> Any:
                 return (output_at(network, name, x) - goal).square().sum() / size

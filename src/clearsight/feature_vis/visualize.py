@@ -44,9 +44,9 @@ Floats = NDArray[np.float32]
 PARTS: dict[str, str] = {
     "filters": "the weights of the first layer; for a linear classifier a template per class",
     "maps": "feature maps of an image",
-    "patches": "the image patches that excite a unit most",
+    "patches": "the image patches that activate a unit most",
     "classes": "images that maximise a class, or a unit of --layer",
-    "inversion": "an image rebuilt from what a layer kept of it",
+    "inversion": "an image reconstructed from the features of a layer",
     "gates": "squeeze-and-excitation gates of each class",
 }
 """What can be looked at."""
@@ -109,7 +109,7 @@ class LayerRow:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Visualization(Result):
-    """The parts of a network and what they react to.
+    """Visualisations of the parts of a network.
 
     image, pixels (C, H, W): the image of the maps and the inversion. left_out: parts that were not made, with the
     reason. name: name of the model. deep: its images have 16 bits.
@@ -171,7 +171,9 @@ class Visualization(Result):
             lines["maps"] = f"{', '.join(m.layer.short for m in self.maps)} of {self.image}"
         if p := self.patches:
             units = ", ".join(str(u.unit) for u in p.units)
-            lines["patches"] = f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are silent"
+            lines["patches"] = (
+                f"units {units} of {p.layer.short}, in {p.images:,} images; {p.silent} units are inactive"
+            )
         if self.classes:
             best: dict[str, list[ClassPicture]] = {}
             for c in self.classes:
@@ -221,7 +223,7 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
         ModelError: the model has no layers, or no layer of this name.
     """
     if what != "all" and what not in PARTS:
-        raise ConfigError(f"there is nothing called {what!r} to see", expected=", ".join([*PARTS, "all"]))
+        raise ConfigError(f"unknown visualisation {what!r}", expected=", ".join([*PARTS, "all"]))
     predictor.network.require_layers()
     for name, value in (
         ("modes", settings.modes),
@@ -236,7 +238,7 @@ def check(predictor: Predictor, what: str, settings: Settings) -> None:
     for target in settings.classes:
         predictor.bundle.task.index_of(target)
     if settings.units and not settings.layer:
-        raise ConfigError("a unit is one of a layer's", fix="name the layer: --layer NAME --unit N")
+        raise ConfigError("a unit needs a layer", fix="name the layer: --layer NAME --unit N")
 
 
 def visualize(
@@ -281,7 +283,7 @@ def visualize(
                 raise
             left_out[part] = str(error)
     if not made:
-        raise ModelError("there is nothing to see in this model", found="; ".join(left_out.values()))
+        raise ModelError("this model has nothing to visualise", found="; ".join(left_out.values()))
     try:
         rows = layer_rows(predictor)
     except ModelError:  # a network of dense layers
@@ -332,8 +334,9 @@ class _Visualizer:
         task = self.predictor.bundle.task
         if task.outputs != len(task.names) or not task.probabilistic:
             raise ModelError(
-                "class images raise the output of a class or a label", found=f"a model of {task.words_used.names[1]}",
-                fix="name an output: --what classes --layer NAME --unit 0, NAME the last of `--layer list`",
+                "class images maximise the output of a class or a "
+                "label", found=f"a model of {task.words_used.names[1]}",
+                fix="name an output, such as --what classes --layer NAME --unit 0 with the last NAME of `--layer list`",
             )  # fmt: skip
         if not task.needs_classes:  # images are of several labels: none are alike in the way that starts need
             sample = None
@@ -384,7 +387,7 @@ class _Visualizer:
         if not task.needs_classes:
             raise ModelError(
                 "gates are averaged over the images of each class", found=f"a model of {task.words_used.names[1]}",
-                expected="a model that gives one class per image",
+                expected="a model with one class per image",
             )  # fmt: skip
         sample, advance = self._sample(), self.console.stage("reading gates")
         return class_gates(self.predictor, sample.images, sample.labels, batch=self.settings.batch, progress=advance)
@@ -396,12 +399,12 @@ class _Visualizer:
 
     def _image(self) -> Floats:
         if self.pixels is None:
-            raise DataError("this needs an image", fix="name one: clearsight visualize RUN IMAGE")
+            raise DataError("this needs an image", fix="name an image: clearsight visualize RUN IMAGE")
         return self.pixels
 
     def _sample(self) -> Sample:
         if self.sample is None:
-            raise DataError("this needs labelled images to search", fix="name some: --data DATA")
+            raise DataError("this needs labelled images to search", fix="name labelled images: --data DATA")
         return self.sample
 
 

@@ -26,7 +26,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Located:
-    """What one image shows where.
+    """The located objects of one image.
 
     method: cam or window. found: best score first. labels (T,): the classes that were looked for. numbers (T,): their
     places among the model's classes. heat (T, H, W) in [0, 1]: the soft mask of each, 1 where most speaks for it.
@@ -95,7 +95,7 @@ class Located:
     def _heat(self, label: str) -> NDArray[np.float32]:
         if label not in self.labels:
             raise ConfigError(
-                f"{label!r} is none of the classes looked for in {self.image}",
+                f"{label!r} is not one of the classes searched for in {self.image}",
                 fix=nearest(label, self.labels) if self.labels else "name it as the target",
             )
         return np.asarray(self.heat[self.labels.index(label)])
@@ -116,7 +116,7 @@ class Located:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to locate.
+    """Options of localisation.
 
     threshold: least probability of a class; by default none for cam and for a class that is requested,
     1/2 for windows, and labels have their own. share: of a map's maximum from which a place belongs to the class.

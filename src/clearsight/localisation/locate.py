@@ -27,7 +27,7 @@ from clearsight.localisation.maps import Source, class_heat, regions, sources
 from clearsight.predictor import Images, Predictor
 
 METHODS: dict[str, str] = {
-    "cam": "boxes around what speaks for the answer, in one look at the whole image",
+    "cam": "boxes from class-activation maps, in one pass over the whole image",
     "window": "windows of the model's size slide over the image",
 }
 """The methods, and what each does."""
@@ -116,7 +116,7 @@ def check(predictor: Predictor, method: str, settings: Settings) -> None:
     if not task.localises:
         raise ModelError(
             f"a model of {task.name} has no classes to locate", expected="a model of classes or of labels",
-            fix="`clearsight explain` shows which places its prediction rests on",
+            fix="`clearsight explain` shows which places its prediction depends on",
         )  # fmt: skip
     if method == "cam" and not predictor.has_gradients:
         raise ModelError("this model has no class-activation maps", expected="--method window, or a network")
@@ -142,8 +142,8 @@ def _refuse_windows(method: str, settings: Settings) -> None:
     given = ["--" + name.replace("_", "-") for name in names if getattr(settings, name) != getattr(usual, name)]
     if given:
         raise ConfigError(
-            f"{', '.join(given)}: of windows alone",
-            found="--method cam" if method == "cam" else "cam, which --method auto takes for a model with maps",
+            f"{', '.join(given)}: only for --method window",
+            found="--method cam" if method == "cam" else "cam, which --method auto chooses for a model with maps",
             fix="add --method window",
         )
 
@@ -183,7 +183,7 @@ def _ways(predictor: Predictor, settings: Settings, *, must: bool) -> list[Sourc
             raise ModelError(
                 error.happened,
                 found=error.found,
-                expected="--method window, or a network of convolutions",
+                expected="--method window, or a convolutional network",
                 fix=error.fix if settings.layer else None,
             ) from error
         return []

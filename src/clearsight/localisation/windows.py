@@ -248,7 +248,7 @@ def _scan(search: Search, console: Console) -> tuple[Sure, dict[str, Any]]:
     scales = tuple(s for s, _ in fits)
     if not scales:
         raise DataError(
-            "the image is smaller than the windows this model looks through",
+            "the image is smaller than the windows of this model",
             found=f"{width}x{height} pixels",
             expected=f"{window[1]}x{window[0]} or more",
             fix="use --method cam, or enlarge it with --scales 2,4",

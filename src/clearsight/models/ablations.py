@@ -19,7 +19,7 @@ ABLATIONS = {
     "norm_position": "batch normalisation before or after the activation",
     "activation": "the nonlinearity between layers, by name",
     "se": "a squeeze-and-excitation gate (ratio 16) in every block",
-    "padding_mode": "what a convolution sees beyond the border: zeros, reflect or replicate",
+    "padding_mode": "padding of convolutions at the border: zeros, reflect or replicate",
     "kernel": "side of the filters in pixels",
     "downsample": "whether maps shrink by the stride of a convolution or by pooling",
     "dropout": "share of units dropped in training",
@@ -103,13 +103,13 @@ class Design:
             good, expected = {**RULES, **self.rules}[field.name]
             if not (good(value) or (value is None and field.default is None)):
                 raise ModelError(
-                    f"the network's option {field.name!r} has a value it cannot have",
+                    f"the network's option {field.name!r} has an invalid value",
                     found=repr(value),
                     expected=expected,
                 )
         if getattr(self, "slope", SLOPE) != SLOPE and getattr(self, "activation", "") != "leaky_relu":
             raise ModelError(
-                "slope is that of leaky_relu below zero, and the activation is another",
+                "slope is an option of activation=leaky_relu, and the activation is another",
                 found=f"activation={getattr(self, 'activation', None)!r}",
                 fix="add activation=leaky_relu, or leave slope out",
             )

@@ -30,7 +30,7 @@ class Layer:
     """One layer of a network.
 
     name: its path in the network. kind: its class. output: shape without the batch, such as (64, 56, 56);
-    empty for a layer that runs in training only. parameters: its own. multiply_adds: for one image.
+    empty for a layer that only active in training. parameters: its own. multiply_adds: for one image.
     receptive_field: side in pixels of the window of the image that one of its units sees; it may be larger
     than the image, whose border it then crosses. Gates of squeeze-and-excitation, which see everything, are
     left out of it. arithmetic: the sums behind the numbers.
@@ -102,10 +102,10 @@ def anatomy(
     """
     if isinstance(network, nn.Module):
         if img_size is None:
-            raise ModelError("the anatomy of a module needs the size of its images", fix="pass img_size=")
+            raise ModelError("the anatomy of a module needs the image size", fix="pass img_size=")
         if model_args or classes is not None:
             raise ModelError(
-                "a module is already built",
+                "options have no effect on a module that is already built",
                 found=", ".join(sorted(model_args) + ["classes"] * (classes is not None)),
                 fix="pass these options with a name",
             )
@@ -202,7 +202,7 @@ def _layers(network: nn.Module, steps: list[Step]) -> Iterator[Layer]:
         return
     for path, module in network.named_modules():
         if parameters := _own_parameters(module, counted):
-            yield Layer(path, type(module).__name__, (), parameters, 0, None, "runs in training only")
+            yield Layer(path, type(module).__name__, (), parameters, 0, None, "only active in training")
 
 
 def _own_parameters(module: nn.Module, counted: set[int]) -> int:

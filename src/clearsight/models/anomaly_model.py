@@ -83,8 +83,8 @@ class AnomalyModel(ModelNetwork):
     def require_layers(self) -> None:
         if self.trunk is None:
             raise ModelError(
-                "a detector that compares pixels has no layers to look into",
-                expected="one that compares features of a network, as of images of 48 pixels and more",
+                "an anomaly model that compares pixels has no layers to visualise",
+                expected="a model that compares features of a network, as for images of 48 pixels and more",
             )
 
     def backbone_outputs(self, x: torch.Tensor) -> list[torch.Tensor]:

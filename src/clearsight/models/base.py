@@ -183,7 +183,7 @@ class ModelNetwork(Component):
         Raises:
             ModelError: the model does not compare places of an image (`localises` is False).
         """
-        raise ModelError("this model does not compare places of an image")
+        raise ModelError("this model does not compare positions within an image")
 
 
 Kind = TypeVar("Kind", bound=type[ModelNetwork])
@@ -226,7 +226,7 @@ def from_spec(spec: dict[str, Any]) -> ModelNetwork:
         ModelError: unknown kind.
     """
     if spec["kind"] not in _KINDS:
-        raise ModelError(f"there is no kind of network {spec['kind']!r}", fix=nearest(str(spec["kind"]), _KINDS))
+        raise ModelError(f"unknown kind of network {spec['kind']!r}", fix=nearest(str(spec["kind"]), _KINDS))
     return _KINDS[spec["kind"]](spec)
 
 

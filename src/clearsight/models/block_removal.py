@@ -31,13 +31,13 @@ def residual_blocks(network: nn.Module) -> tuple[str, ...]:
 def without_blocks(network: nn.Module, names: Sequence[str]) -> Iterator[None]:
     """Inside the block the named residual blocks hand on their shortcuts alone; weights stay as they are.
 
-    Raises ModelError for a name that is no block with a shortcut.
+    Raises ModelError for a name that is not a block with a shortcut.
     """
     known = residual_blocks(network)
     if unknown := [name for name in names if name not in known]:
-        expected = None if known else "one of clearsight's residual networks, such as resnet18 or resnet20"
+        expected = None if known else "a residual network of Clearsight's registry, such as resnet18 or resnet20"
         raise ModelError(
-            f"{unknown[0]!r} is no block with a shortcut",
+            f"{unknown[0]!r} is not a block with a shortcut",
             expected=expected,
             fix=nearest(unknown[0], known) if known else None,
         )

@@ -2,7 +2,7 @@
 
     hog+svm      histograms of oriented gradients, linear support vector machine
     bow+rbf      bag of visual words, kernel machine
-    pixels+knn   the pixels themselves, nearest neighbours
+    pixels+knn   the raw pixels, nearest neighbours
 
 DESCRIPTOR+CLASSIFIER is a model's name wherever a network's is; `DESCRIPTORS` and `CLASSIFIERS` list the words. What a
 descriptor learns (words, mixtures) is learned from training images and kept with the weights.
@@ -45,7 +45,7 @@ CLASSIFIERS: dict[str, str] = {
 }
 
 DESCRIPTORS: dict[str, str] = {
-    "pixels": "the pixels themselves",
+    "pixels": "the raw pixels",
     "colour": "colour histogram",
     "colours": "the two most frequent colours",
     "hog": "histograms of oriented gradients",
@@ -139,10 +139,10 @@ class Local(Descriptor):
         super().__init__()
         if local not in LOCAL:
             raise ModelError(
-                f"there are no local descriptors {local!r}", expected=", ".join(LOCAL), fix=nearest(local, LOCAL)
+                f"unknown local descriptor {local!r}", expected=", ".join(LOCAL), fix=nearest(local, LOCAL)
             )
         if at not in ("grid", "points"):
-            raise ModelError(f"local descriptors are not taken at {at!r}", expected="at=grid or at=points")
+            raise ModelError(f"unknown location of local descriptors {at!r}", expected="at=grid or at=points")
         self.local, self.at, self.step, self.cell, self.levels = local, at, step, cell, levels
 
     @property
@@ -167,8 +167,8 @@ class Local(Descriptor):
         found = _sampled(parts(), seed)
         if not self.on_grid and len(found) < least:
             raise DataError(
-                f"the training images have too few key points to learn {least} {what} from",
-                found=f"{len(found)} key points in all",
+                f"the training images have too few key points to learn {least} {what}",
+                found=f"{len(found)} key points in total",
                 fix=f"use --model-arg at=grid, or fewer {what}",
             )
         return found
@@ -392,8 +392,8 @@ class Classical(ModelNetwork):
 
     def require_layers(self) -> None:
         raise ModelError(
-            "a classical model has no layers to look into",
+            "a classical model has no layers to visualise",
             found=str(self.spec["name"]),
             expected="a network",
-            fix="`clearsight explain --method occlusion` (or lime, shap) shows what it looks at",
+            fix="`clearsight explain --method occlusion` (or lime, shap) explains its predictions",
         )

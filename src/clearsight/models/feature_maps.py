@@ -145,7 +145,7 @@ def output_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     with suppress(_ReachedError), forward_hooks([(name, network.get_submodule(name))], stop):
         without_tta(network)(x)
     if not seen:
-        raise ModelError(f"the layer {short_name(name)!r} gives out nothing that can be looked at", fix="name another")
+        raise ModelError(f"the layer {short_name(name)!r} has no output that can be visualised", fix="name another")
     return seen[0]
 
 
@@ -155,8 +155,8 @@ def maps_at(network: nn.Module, layer: str, x: torch.Tensor) -> torch.Tensor:
     if output.ndim not in (3, 4):
         raise ModelError(
             f"the layer {short_name(layer)!r} has no feature maps",
-            found=f"{'x'.join(map(str, output.shape[1:]))} numbers for an image",
-            fix="name one before it",
+            found=f"{'x'.join(map(str, output.shape[1:]))} values per image",
+            fix="name an earlier layer",
         )
     return as_maps(output)
 

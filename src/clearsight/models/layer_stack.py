@@ -26,7 +26,9 @@ from clearsight.models.arithmetic import output_size
 _LAYER = re.compile(
     r"(?:(?P<side>\d+)x(?P<filters>\d+)|(?P<pool>max|avg)(?P<window>\d+))(?:/(?P<stride>\d+))?(?:\+(?P<padding>\d+))?"
 )
-WRITTEN = "5x8 (8 filters of 5x5), max2 or avg2 (pooling), with /STRIDE and +PADDING behind it, such as 7x64/2+3"
+WRITTEN = (
+    "5x8 (8 filters of 5x5), max2 or avg2 (pooling), optionally followed by /STRIDE and +PADDING, such as 7x64/2+3"
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,11 @@ def layer_stack(text: str, *, img_size: int, channels: int = 3) -> LayerStack:
     """
     for what, number in (("img_size", img_size), ("channels", channels)):
         if number < 1:
-            raise ModelError("layers need an image", found=f"{what} {number}", expected="a whole number of 1 or more")
+            raise ModelError(
+                "a stack of layers needs an image size",
+                found=f"{what} {number}",
+                expected="a whole number of 1 or more",
+            )
     written = [word.strip() for word in text.split(",")]
     modules: list[nn.Module] = []
     unfit, side, maps = [], img_size, channels
@@ -149,7 +155,7 @@ def _numbers(word: str, number: int) -> tuple[int, int, int, int]:
 def _pooling(kind: Any, window: int, stride: int, padding: int, which: str) -> nn.Module:
     if 2 * padding > window:
         raise ModelError(
-            f"{which}: a pooling window would lie in the padding alone",
+            f"{which}: a pooling window would contain only padding",
             found=f"padding {padding}",
             expected=f"at most half the window, {window // 2}",
         )

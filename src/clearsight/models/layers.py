@@ -343,5 +343,5 @@ def last_dense(body: nn.Module) -> tuple[str, nn.Linear]:
     """
     dense = [(name, m) for name, m in body.named_modules() if isinstance(m, nn.Linear)]
     if not dense:
-        raise ModelError("the network has no dense layer to take features from")
+        raise ModelError("the network has no dense layer from which to take features")
     return dense[-1]

@@ -48,7 +48,7 @@ class Entry:
 
 
 ENTRIES: dict[str, Entry] = {}
-NOTHING_THERE = "it has nothing to change there"
+NOTHING_THERE = "it has no such part"
 
 
 def register(
@@ -143,7 +143,7 @@ def check_model_args(known: Entry, model_args: dict[str, Any]) -> None:
     unknown = sorted(set(model_args) - set(known.model_args))
     faults = [f"it has no option {k!r}" for k in unknown if k not in ABLATIONS]
     faults += [
-        f"{k!r} ({ABLATIONS[k]}) makes no sense for it: {known.unsupported.get(k, NOTHING_THERE)}"
+        f"{k!r} ({ABLATIONS[k]}) is not supported: {known.unsupported.get(k, NOTHING_THERE)}"
         for k in unknown
         if k in ABLATIONS
     ]

@@ -110,7 +110,10 @@ def _draw_challenge(axes: Any) -> None:
         textcoords="offset points", fontsize=8,
     )  # fmt: skip
     axes.set_ylabel("top-5 error of the ensemble entered, %")
-    axes.set_title("The ImageNet challenge: fewer errors with more layers (AlexNet's 9 count its softmax)", fontsize=10)
+    axes.set_title(
+        "The ImageNet challenge: the error falls with the number of layers (AlexNet's 9 include the softmax)",
+        fontsize=10,
+    )
     axes.margins(y=0.18)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.2, axis="y")

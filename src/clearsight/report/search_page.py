@@ -32,7 +32,7 @@ def write_search_page(path: Path, search: Search, *, name: str, origin: str) -> 
     """Write the page; it opens from disk and loads nothing."""
     best, (loss, right) = search.best, scores_words(search.best)
     cut = sum(t.state == "cut short" for t in search.trials)
-    scored_on = "the validation images" if search.folds == 1 else f"{search.folds} folds in turn"
+    scored_on = "the validation images" if search.folds == 1 else f"{search.folds} folds"
     columns = sorted({option for t in search.trials for option in t.options})
     ranked = sorted(search.trials, key=lambda t: (t.log_loss is None, t.log_loss or 0))
     rows = [

@@ -50,8 +50,8 @@ def filter_sheet(found: Filters) -> NDArray[np.float64]:
         tiles.append(Tile(drawn, (name, f"±{top:.2g}")))
     count, _, height, width = found.weights.shape
     kind = "class templates" if found.classes else "filters"
-    what = "each to its own strongest weight, written below it"
-    key = "gray is zero, colours are the channels' own" if colour else "red is positive, blue is negative"
+    what = "each scaled by its largest weight, shown below it"
+    key = "gray is zero, colours are those of the channels" if colour else "red is positive, blue is negative"
     side = 128 if found.classes else 72
     name = f"{found.layer}: {count} {kind} of {height}x{width}"
     if len(tiles) < count:
@@ -77,14 +77,14 @@ def map_sheet(found: Sequence[FeatureMaps], pixels: Floats, deep: bool) -> NDArr
             for unit, values in zip(layer.units, layer.values, strict=True)
         ]
         size = f"{layer.layer.height}x{layer.layer.width}"
-        silent = f", {layer.silent} the same everywhere" if layer.silent else ""
+        silent = f", {layer.silent} are constant" if layer.silent else ""
         key = "red above zero, blue below" if both else "dark is zero"
-        few = f"the {len(tiles)} that vary most" if len(tiles) < layer.total else "all"
+        few = f"the {len(tiles)} with the largest variation" if len(tiles) < layer.total else "all"
         rows.append(
             Row(
                 f"{layer.layer.short}: {layer.total} maps of {size}",
                 tiles,
-                f"{few}{silent}; {key}, each to its own top",
+                f"{few}{silent}; {key}, each scaled by its maximum",
             )
         )
     return tile_sheet(rows, side=128 if len(found) == 1 else 104)
@@ -124,7 +124,10 @@ def patch_sheet(found: ExcitingPatches, deep: bool) -> NDArray[np.float64]:
     rows = []
     for unit in found.units:
         tiles = [_patch_tile(p, deep) for p in unit.patches]
-        words = f"sees {height}x{width} pixels; its largest activation in an image is {_number(unit.mean)} on average"
+        words = (
+            f"receptive field {height}x{width} pixels; its largest "
+            f"activation per image is {_number(unit.mean)} on average"
+        )
         rows.append(Row(f"{found.layer.short}, unit {unit.unit}", tiles, words))
     return tile_sheet(rows, side=128)
 
@@ -150,7 +153,7 @@ def class_sheet(found: Sequence[ClassPicture], deep: bool) -> NDArray[np.float64
         tiles = []
         for p in found:
             if p.label == label:
-                of = f"mean of {p.images} alike" if p.images > 1 else "an image" if p.images else "noise"
+                of = f"mean of {p.images} patches" if p.images > 1 else "an image" if p.images else "noise"
                 before, after = f"activation {_number(p.logit_before)}", [f"activation {_number(p.logit)}"]  # of a unit
                 if p.probability is not None and p.probability_before is not None:
                     before = f"probability {probability(p.probability_before)}"

@@ -91,7 +91,7 @@ class IndexCard:
         words["task"] = found.get("task", "auto")
         width = found["width"]
         if not all(isinstance(word, str) for word in words.values()) or type(width) is not int or width < 1:
-            raise ValueError("values of other types")
+            raise ValueError("values of wrong types")
         card = cls(**words, **lists, width=width)
         count = len(card.names)
         if not len(card.labels) == len(card.rows) == count or {len(card.descriptions), len(card.digests)} - {0, count}:
@@ -121,7 +121,7 @@ REQUIRED = frozenset(("model", "layer", "kind", "origin", "names", "labels", "ro
 def _listed(name: str, values: Any, kind: type) -> tuple[Any, ...]:
     """A list of a card; ValueError unless all its values are of the kind."""
     if not isinstance(values, list) or not all(type(value) is kind for value in values):
-        raise ValueError(f"{name} that are no list of {kind.__name__}")
+        raise ValueError(f"{name} that are not a list of {kind.__name__}")
     return tuple(values)
 
 
@@ -154,10 +154,12 @@ class Index:
             DataError: the embeddings have another width.
         """
         if not 1 <= k <= len(self):
-            raise ConfigError(f"k is {k} and the index holds {len(self):,} images", expected=f"from 1 to {len(self):,}")
+            raise ConfigError(
+                f"k is {k}, but the index contains {len(self):,} images", expected=f"from 1 to {len(self):,}"
+            )
         if embeddings.ndim != 2 or embeddings.shape[1] != self.card.width:
             raise DataError(
-                "these embeddings are not of this index",
+                "these embeddings do not belong to this index",
                 found=f"shape {embeddings.shape}",
                 expected=f"(Q, {self.card.width})",
             )
@@ -196,7 +198,9 @@ class Index:
         """
         if not (folder / "card.json").is_file() or not (folder / "index.faiss").is_file():
             raise BundleError(
-                f"{folder} holds no index", expected="card.json and index.faiss", fix="run `clearsight index RUN` first"
+                f"{folder} contains no index",
+                expected="card.json and index.faiss",
+                fix="run `clearsight index RUN` first",
             )
         root = within or folder
         if not folder.resolve().is_relative_to(root.resolve()):
@@ -210,13 +214,13 @@ class Index:
             return cls(card, read_faiss(vectors, card.kind, card.width, len(card.names)))
         except (ValueError, RuntimeError) as error:
             raise BundleError(
-                f"{folder} holds a broken index", found=str(error)[:160], fix="run `clearsight index RUN` again"
+                f"{folder} contains a damaged index", found=str(error)[:160], fix="run `clearsight index RUN` again"
             ) from error
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How well neighbours share their query's class: over Q queries, at k neighbours each."""
+    """Agreement of neighbours with their query's class: over Q queries, at k neighbours each."""
 
     queries: int
     k: int
@@ -269,12 +273,12 @@ def build_index(
         ConfigError: unknown kind, too few images for ivfpq, or a code size out of range.
     """
     if kind not in ("exact", "ivfpq"):
-        raise ConfigError(f"there is no index {kind!r}", expected="exact or ivfpq")
+        raise ConfigError(f"unknown kind of index {kind!r}", expected="exact or ivfpq")
     if kind == "ivfpq" and len(rows) < CODED:
         raise ConfigError(
-            f"product quantisation learns 256 codes, from {CODED:,} images or more",
+            f"product quantisation learns 256 codes and needs at least {CODED:,} images",
             found=f"{len(rows):,} images",
-            fix="use --kind exact, which is quick for so few",
+            fix="use --kind exact, which is fast for so few images",
         )
     if not 1 <= code_bytes <= 64:
         raise ConfigError(f"a code of {code_bytes} bytes", expected="from 1 to 64")

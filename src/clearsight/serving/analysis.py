@@ -185,10 +185,10 @@ class Looker:
             try:
                 return await turns.take(work, seconds, left)
             except TimeoutError:
-                raise too_slow("the answer", seconds, "ask for fewer steps, or raise --explain-timeout") from None
+                raise too_slow("the answer", seconds, "use fewer steps, or raise --explain-timeout") from None
             except OverflowError:
                 self.worker.metrics.refused.labels("looks").inc()
-                raise overloaded("other requests of the network are waiting", 2) from None
+                raise overloaded("other network requests are waiting", 2) from None
 
     @cached_property
     def _shared_copy(self) -> Predictor:

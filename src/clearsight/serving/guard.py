@@ -110,7 +110,7 @@ class Guard:
             raise RefusedError(
                 403,
                 ConfigError("this server accepts requests from its own machine only", expected="localhost as Host",
-                            fix="start it with --host to serve others"),
+                            fix="to serve other machines, start it with --host"),
             )  # fmt: skip
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
@@ -125,7 +125,7 @@ class Guard:
         if kind.lower() != "bearer" or not hmac.compare_digest(word.strip().encode(), self.token.encode()):
             raise RefusedError(
                 401,
-                ConfigError("a token is needed", found="none, or another one",
+                ConfigError("a token is needed", found="no token, or a wrong one",
                             expected="the header Authorization: Bearer TOKEN"),
                 headers={"WWW-Authenticate": "Bearer"},
             )  # fmt: skip

@@ -72,7 +72,7 @@ def serve(
     """
     _require_packages()
     if not 0 <= port <= 65535:
-        raise ConfigError(f"--port {port} should lie in [0, 65535]")
+        raise ConfigError(f"--port {port} must be in [0, 65535]")
     config = config or ServeConfig()
     token = token or os.environ.get("CLEARSIGHT_TOKEN") or None
     _check_token(token)
@@ -120,7 +120,7 @@ def _check_token(token: str | None) -> None:
         len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
     ):
         raise ConfigError(
-            "the token is too weak or not plain",
+            "the token is too short or contains invalid characters",
             expected=f"{LEAST_TOKEN} or more ASCII characters without spaces",
             fix="omit it to use a new token",
         )

@@ -18,8 +18,8 @@ Images = Callable[[Request, int], Awaitable[list[Upload]]]
 
 WORDS = {
     401: "the token is missing or wrong",
-    403: "asked by a web page of another origin, or, on a loopback server, by another name",
-    404: "there is no index, no such page, or no such images",
+    403: "the request comes from a web page of another origin or, on a loopback server, has another Host",
+    404: "the index, page or images do not exist",
     408: "the request arrived too slowly",
     413: "the request is too large",
     415: "the content type is not supported",

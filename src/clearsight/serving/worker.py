@@ -264,5 +264,7 @@ class Worker:
 def one_image(images: Sequence[Upload]) -> Upload:
     """The only image of a request; DataError where there are more."""
     if len(images) != 1:
-        raise DataError("this request takes one image", found=f"{len(images)} images", fix="send one request for each")
+        raise DataError(
+            "this request takes only one image", found=f"{len(images)} images", fix="send one request per image"
+        )
     return images[0]

@@ -91,15 +91,15 @@ class Anomaly(Task):
 
     name: ClassVar[str] = "anomaly"
     words_used: ClassVar[Words] = Words(
-        data="normal images, in a class of their own where there are others",
+        data="normal images, in a separate class if there are others",
         names=("answer", "answers"),
         group="class",
-        score_curve=("Accuracy", "accuracy on the normal classes"),
-        recipe="Images, scaled to {size}, are compared with normal ones, by the features of a network ({model}) or by "
-        "their pixels. Only normal images were learned from, and no anomaly took part in any choice.",
+        score_curve=("Accuracy", "accuracy is measured on the normal classes"),
+        recipe="Images, scaled to {size}, are compared with normal ones by the features of a network ({model}) or "
+        "by their pixels. Only normal images were used for training, and no anomaly for any choice.",
         issues="{n} {thing}{s} for training may be anomalies",
-        issues_meaning="A normal image is listed if its score lies far above those of the others; it was not learned "
-        "from.",
+        issues_meaning="A normal image is listed if its score is far above "
+        "those of the others; it was excluded from training.",
     )
     training: ClassVar[Training] = Training(
         head="one-class",
@@ -131,7 +131,7 @@ class Anomaly(Task):
         if dataset.values is not None or listing.stated.listed:
             given = "lists of labels" if listing.stated.listed else "probabilities"
             raise DataError(
-                f"{dataset.name} gives {given}, and what is normal is a class",
+                f"{dataset.name} has {given}, but --task anomaly needs classes",
                 expected="one class per image",
                 fix="leave out --task anomaly",
             )
@@ -141,7 +141,7 @@ class Anomaly(Task):
         notes = dataset.notes
         stated = anomalous & np.isin(dataset.given, _learned_from(dataset))
         if stated.any() and not options.evaluating:
-            left = f"{int(stated.sum())} images of other classes stand in the splits to learn from, and are left out"
+            left = f"{int(stated.sum())} images of other classes are in the training splits, and are left out"
             notes = tuple(dict.fromkeys((*notes, left)))
         return replace(dataset, task=cls, names=NAMES, values=anomalous[:, None].astype(np.float32), notes=notes)
 
@@ -174,7 +174,7 @@ class Anomaly(Task):
         normal = normal_classes(dataset, TaskOptions(normal=config.data.normal))
         if config.model.model != "auto" and config.model.pretrained is False and len(normal) == 1:
             raise ConfigError(
-                f"{config.model.model} would start from random weights and learn to classify the normal classes",
+                f"{config.model.model} would be trained from random weights to classify the normal classes",
                 found=f"one normal class, {normal[0]}",
                 fix="leave out --model, or name a network with published weights",
             )
@@ -392,7 +392,7 @@ def _only(dataset: Dataset) -> tuple[str, ...]:
     if len(present) != 1:
         some = ", ".join(dataset.classes[i] for i in present[:8]) + (", ..." if len(present) > 8 else "")
         raise DataError(
-            "the normal classes are not stated",
+            "the normal classes are not specified",
             found=f"{len(present)} classes: {some}",
             fix=f"name them, such as --normal {_likely(dataset, labels)}",
         )

@@ -227,9 +227,9 @@ class ClassEvaluation(Evaluation):
 
     def mistake_line(self, mistake: ClassMistake) -> str:
         """A mistake in a line."""
-        kind = "sure and wrong" if mistake.probability > 0.8 else "wrong"
+        kind = "confident mistake" if mistake.probability > 0.8 else "wrong"
         sure = probability(mistake.probability)
-        return f"{kind}: {mistake.image} is {mistake.label}, called {mistake.predicted} with {sure}"
+        return f"{kind}: {mistake.image} is {mistake.label}, predicted as {mistake.predicted} with {sure}"
 
     def report(self, thing: str = "image", validation: Self | None = None) -> ReportParts:
         """Accuracy and calibration, every score beside that of validation, confusions, classes, mistakes."""

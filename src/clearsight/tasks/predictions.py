@@ -62,14 +62,14 @@ class Prediction:
         """
         words = "  ".join(f"{name} {probability(p)}" for name, p in list(self.probabilities.items())[:top])
         if self.probability < max(self.probabilities.values(), default=0.0):  # by costs, or a precision or recall
-            words = f"{self.label} by its operating point; {words}"
+            words = f"{self.label} at its operating point; {words}"
         if self.is_ood:
             words = f"unknown: {unlike_words(self.ood_percentile or 0.0, thing)}; nearest class {words}"
         line = f"{words}  (uncertainty {self.uncertainty:.2f})"
         if coverage is None:
             return line
         if self.set is None:
-            return f"{line}  no prediction set: this model was not calibrated"
+            return f"{line}  no prediction set: this model is not calibrated"
         return f"{line}  at {percent(coverage, 0)}: {', '.join(self.set)}"
 
 

@@ -86,8 +86,8 @@ def read_exclusive(data: Any, what: str, *, data_dir: str | Path | None = None) 
     found = read(data, data_dir=data_dir)
     if not found.task.needs_classes:
         raise DataError(
-            f"{what} is for data that gives one class per image",
+            f"{what} needs data with one class per image",
             found=f"{found.task.words_used.data} in {found.name}",
-            fix="use `clearsight train`, which takes these too",
+            fix="use `clearsight train`, which supports this task",
         )
     return found

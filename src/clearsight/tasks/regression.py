@@ -94,7 +94,7 @@ class Regression(Task):
         data="columns of numbers",
         names=("number", "numbers"),
         group="range",
-        score_curve=("Variance explained", "the other curve the share of variance explained by the predictions"),
+        score_curve=("Variance explained", "the other curve is the share of variance explained by the predictions"),
     )
     training: ClassVar[Training] = Training(
         head="regression",
@@ -143,8 +143,8 @@ class Regression(Task):
                 f"all but {int(stray.sum())} are 0 or 1; the first is {dataset.targets[i, k]:g} in column "
                 f"{dataset.names[k]!r}"
             )
-            fix = "if they are labels, correct these cells; with --task regression they are numbers"
-            found.append(Finding("hardly-numbers", "warning", f"the columns are taken for numbers, and {words}", fix))
+            fix = "if they are labels, correct these cells; if they are numbers, use --task regression"
+            found.append(Finding("hardly-numbers", "warning", f"the columns are treated as numbers, and {words}", fix))
         return found + constant_finding(cls._constant(dataset))
 
     @classmethod
@@ -154,7 +154,7 @@ class Regression(Task):
         plain += ["--loss gaussian-nll"] if config.optimization.loss == "gaussian-nll" else []
         if plain and is_direction(dataset.targets):
             raise ConfigError(
-                f"{', '.join(plain)}: not for a direction in the plane",
+                f"{', '.join(plain)}: not supported for a direction in the plane",
                 found=f"unit vectors in {' and '.join(dataset.names)}",
                 fix="omit it",
             )
@@ -167,7 +167,7 @@ class Regression(Task):
         if config.data.angle is not None or (found := like_angles(dataset)) is None:
             return []
         name, unit = found
-        return [("numbers", "plain", f"{name!r} fills a full turn: if it is an angle, say --angle {unit}")]
+        return [("numbers", "plain", f"{name!r} covers a full turn: if it is an angle, use --angle {unit}")]
 
     @classmethod
     def _constant(cls, dataset: Dataset) -> DataError | None:
@@ -196,9 +196,9 @@ class Regression(Task):
         low, high = options.within or (-math.inf, math.inf)
         if values.min() < low or values.max() > high:
             raise DataError(
-                "targets lie outside the stated range",
+                "targets lie outside the range of --within",
                 found=f"{values.min():g} to {values.max():g}",
-                expected=f"{low:g} to {high:g}, as --within says",
+                expected=f"{low:g} to {high:g}, as given by --within",
             )
         mean, std = values[train].mean(0), values[train].std(0)
         std = np.where(std > 0, std, 1.0)

@@ -217,7 +217,7 @@ class Task(TargetReader, ExportParity):
             ConfigError: the task has no classes or labels to decide between.
         """
         raise ConfigError(
-            "--costs, --min-precision and --min-recall decide between classes or labels",
+            "--costs, --min-precision and --min-recall need classes or labels",
             found=f"a model of {self.words_used.names[1]}", fix="leave them out",
         )  # fmt: skip
 

@@ -20,7 +20,7 @@ class AugmentationConfig:
 
     augment: str | Auto = option(
         None,
-        "augmentation of training images, or several joined by + (default: light; for many images none, or mirror "
+        "augmentation of training images, or several joined by + (default: light; with many images none, or mirror "
         "if it does not lower the validation accuracy)",
         choices=AUGMENTATIONS,
         joined=True,
@@ -33,6 +33,6 @@ class AugmentationConfig:
         choices={"none": "no adversarial examples", "pgd": "projected gradient descent within --adversarial-epsilon"},
     )
     adversarial_epsilon: float = option(
-        0.03, "maximum change of a pixel in adversarial training, of pixels from 0 to 1", within="(0, 1]"
+        0.03, "maximum change of a pixel (0 to 1) in adversarial training", within="(0, 1]"
     )
     adversarial_steps: int = option(7, "number of steps of each attack in adversarial training", within="[1, inf)")

@@ -12,21 +12,21 @@ TASKS = {
     "regression": "numbers, angles, or a direction in the plane",
     "ordinal": "one of several ordered grades",
     "hierarchy": "one class per image, or a parent of it in a tree of classes if the class is uncertain",
-    "anomaly": "whether an image is an anomaly, trained on normal images alone",
+    "anomaly": "whether an image is an anomaly, trained only on normal images",
 }
 
 ANOMALIES = {
-    "auto": "chosen from the normal images alone",
+    "auto": "chosen on the normal images",
     "knn": "distance to the nearest normal images, by features of the whole image",
-    "mahalanobis": "distance under one Gaussian of these features",
-    "padim": "a Gaussian for each place of the image [Defard 2020]",
+    "mahalanobis": "Mahalanobis distance under one Gaussian of these features",
+    "padim": "a Gaussian for each position in the image [Defard 2020]",
     "patchcore": "distance of each patch to the nearest stored normal patch [Roth 2022]",
 }
 
 LOSSES = {
     "cross-entropy": "negative log probability of the true class",
     "bce": "binary cross-entropy of each class, summed",
-    "focal": "cross-entropy weighted by (1 - p)^2, so confident predictions count little",
+    "focal": "cross-entropy weighted by (1 - p)^2, which gives confident predictions little weight",
     "hinge": "multi-class hinge: the true class needs a margin of 1",
     "kl": "Kullback-Leibler divergence of the output from the target",
     "mse": "squared distance of the outputs from the one-hot target, mean over classes",
@@ -83,7 +83,7 @@ OPTIMISERS = {
     "adabelief": "Adam with learning rates from the deviation of gradients from their average",
     "muon": "momentum with orthogonalised steps of the weight matrices",
     "lars": "momentum with a learning rate per layer, for large batches",
-    "lbfgs": "quasi-Newton with line search; takes large batches",
+    "lbfgs": "quasi-Newton with line search; needs large batches",
     "armijo": "SGD with an Armijo line search in each step",
 }
 
@@ -94,11 +94,11 @@ WITHOUT_MOMENTUM = ("gd", "sgd", "adagrad", "adadelta", "rmsprop", "lbfgs", "arm
 
 SCHEDULES = {
     "constant": "constant learning rate",
-    "step": "a tenth after half of the run, a hundredth after three quarters",
+    "step": "a tenth of the rate after half of the run, a hundredth after three quarters",
     "exponential": "exponential decrease to a thousandth",
     "cosine": "half a cosine, decreasing to zero",
-    "one-cycle": "increase for a quarter of the run, then decrease to nearly zero",
-    "plateau": "a tenth whenever validation has not improved for a third of --patience",
+    "one-cycle": "increase for a quarter of the run, then decrease almost to zero",
+    "plateau": "a tenth of the rate whenever validation has not improved for a third of --patience",
 }
 
 

@@ -48,7 +48,7 @@ class DataConfig:
             "squash": "the whole image, stretched",
             "pad": "the whole image, padded",
             "crop": "the centre",
-            "auto": "whichever validates best",
+            "auto": "the one with the best validation score",
         },
     )
     img_size: int | None = option(
@@ -60,7 +60,7 @@ class DataConfig:
     task: str = option("auto", "what to predict", choices=known_tasks)
     angle: str | None = option(
         None,
-        "unit of targets that are angles, of which 359 and 1 degrees are close (default: no angles)",
+        "unit of targets that are angles, so that 359 and 1 degrees are close (default: targets are not angles)",
         choices=("degrees", "radians"),
     )
     within: str | None = option(None, "range of the predicted numbers, such as -30,30 (default: none)")
@@ -94,8 +94,8 @@ class ModelConfig:
     )
     init: str | None = option(
         None,
-        "initialisation of random weights, with a gain as in he:0.1 if it should not be 1, or best-of:xavier,he,... to "
-        "try several (default: that of the network)",
+        "initialisation of random weights, with an optional gain as in he:0.1, "
+        "or best-of:xavier,he,... to try several (default: that of the network)",
         choices=INITIALISATIONS,
         best_of=True,
         gain=True,
@@ -106,10 +106,10 @@ class ModelConfig:
         "pretrained weights to keep fixed",
         choices={
             "auto": "chosen by validation score and budget",
-            "all": "all of them; a head is trained on their features",
+            "all": "all layers; a head is trained on their features",
             "lower": "the lower blocks; their number is chosen by validation",
-            "none": "none; the first layers have lower learning rates than the last ones",
-            "recipe": "the blocks that the usual advice for this amount of data and similarity to ImageNet freezes",
+            "none": "none; the first layers get lower learning rates than the last ones",
+            "recipe": "the blocks that are usually frozen for this amount of data and similarity to ImageNet",
         },
     )
     anomaly: str = option("auto", "method of anomaly detection, for --task anomaly", choices=ANOMALIES)
@@ -148,13 +148,15 @@ class OptimizationConfig:
     clip: float | Auto = option(
         None, "maximum norm of the gradient, 0 for no limit (default: 1, no limit for line searches)", within="[0, inf)"
     )
-    patience: int = option(10, "epochs without a better validation loss before training stops", within="[1, inf)")
-    val_every: int | None = option(None, "steps between validations (default: once per epoch)", within="[1, inf)")
+    patience: int = option(
+        10, "number of epochs without a better validation loss after which training stops", within="[1, inf)"
+    )
+    val_every: int | None = option(None, "number of steps between validations (default: one epoch)", within="[1, inf)")
     amp: str = option(
         "auto",
         "number format for mixed precision",
         choices={
-            "auto": "bf16 where the processor has it",
+            "auto": "bf16 if the processor supports it",
             "bf16": "bfloat16, weights float32",
             "fp16": "float16 with loss scaling (GPU)",
             "off": "float32",
@@ -220,11 +222,15 @@ class RunConfig:
     """Where a run is written and what it may cost."""
 
     out: str | None = option(None, "folder to write (default: runs/NAME, numbered if it exists)")
-    resume: bool = option(False, "resume an unfinished run, that of --out or the last of this data (default: off)")
+    resume: bool = option(
+        False, "resume an unfinished run: the one in --out, or the last one of this data (default: off)"
+    )
     checkpoint_every: float = option(
         5.0, "seconds between checkpoints, from which --resume continues", within="[0, inf)"
     )
-    auto_fix: bool = option(False, "apply the fix of the diagnosis and train again, up to three times (default: off)")
+    auto_fix: bool = option(
+        False, "apply the fix suggested by the diagnosis and train again, up to three times (default: off)"
+    )
     budget: str | None = option(
         None,
         "time limit of training, such as 90s, 5m or 1h, within which pretrained layers are fine-tuned (default: none)",
@@ -301,7 +307,7 @@ class TrainConfig:
         for name, section in vars(self).items():
             own = {key: values.pop(key) for key in vars(section) if key in values}
             sections[name] = replace(section, **own)
-        assert not values, f"no such fields: {', '.join(values)}"
+        assert not values, f"unknown fields: {', '.join(values)}"
         return TrainConfig(**sections)
 
     def _conflicts(self) -> list[str]:
@@ -314,31 +320,31 @@ class TrainConfig:
             except ConfigError as error:
                 faults.append(str(error).rstrip("."))
         if m.init is not None and m.pretrained:
-            faults.append("--init draws weights that --pretrained would load: drop one")
+            faults.append("--init and --pretrained both set the initial weights: drop one")
         if m.freeze in ("all", "lower", "recipe") and m.pretrained is False:
-            faults.append(f"--freeze {m.freeze} needs the published weights that --no-pretrained refuses")
+            faults.append(f"--freeze {m.freeze} needs published weights, and --no-pretrained excludes them: drop one")
         if self.data.within is not None:
             try:
                 low_high(self.data.within)
             except ConfigError as error:
                 faults.append(str(error).rstrip("."))
             if self.data.angle:
-                faults.append("--within is the range of plain numbers, and --angle says that they are angles: drop one")
+                faults.append("--within is for plain numbers, and --angle declares angles: drop one")
         if self.data.task != "anomaly":
             changed = {"--normal": self.data.normal is not None, "--anomaly": m.anomaly != "auto"}
             changed["--false-alarms"] = m.false_alarms != 0.05
             if given := [name for name, asked in changed.items() if asked]:
-                faults.append(f"{', '.join(given)} applies to anomalies alone: add --task anomaly")
+                faults.append(f"{', '.join(given)} applies only to anomaly detection: add --task anomaly")
         if o.loss == "gaussian-nll" and self.data.angle:
-            faults.append("--loss gaussian-nll is for plain numbers, and --angle says that they are angles: drop one")
+            faults.append("--loss gaussian-nll is for plain numbers, and --angle declares angles: drop one")
         if o.lr is not None and o.lr_find:
-            faults.append("--lr sets the rate that --lr-find would look for: drop one")
+            faults.append("--lr and --lr-find both set the learning rate: drop one")
         if o.lr_find and o.opt in ("lbfgs", "armijo"):
-            faults.append(f"--lr-find looks for a rate that --opt {o.opt} finds anew in each step: drop one")
+            faults.append(f"--lr-find has no effect with --opt {o.opt}, which finds a rate in each step: drop one")
         if a.mixup and a.cutmix:
             faults.append("--mixup and --cutmix cannot be combined: drop one")
         if o.loss in ("hinge", "focal") and (a.mixup or a.cutmix):
-            faults.append(f"--loss {o.loss} has no meaning for the mixed targets of --mixup and --cutmix")
+            faults.append(f"--loss {o.loss} is not defined for the mixed targets of --mixup and --cutmix")
         if a.adversarial == "none" and (a.adversarial_epsilon != 0.03 or a.adversarial_steps != 7):
             faults.append("--adversarial-epsilon and --adversarial-steps need --adversarial pgd: add it")
         if o.opt in ("lbfgs", "armijo") and o.amp == "fp16":

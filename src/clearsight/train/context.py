@@ -152,7 +152,7 @@ class TrainContext:
             self.note(
                 what,
                 f"{percent(min(means))} to {percent(max(means))}, deviation {points(float(np.std(means, ddof=1)))}",
-                f"{of} of {len(means)} fits, each evaluated on the fold left out; "
+                f"{of} of {len(means)} fits, each evaluated on the held-out fold; "
                 f"{percent(float(np.mean(means)))} on average",
             )
 
@@ -299,8 +299,8 @@ class TrainContext:
         spent = time.perf_counter() - self.began
         epoch = "" if each is None else f"one epoch takes {each:.1f} s on this machine and "
         return (
-            f"{epoch}{left:.0f} s of --budget {self.config.run.budget} are left: reading the images and choosing the "
-            f"recipe took {spent:.0f} s; give --budget {math.ceil(spent + (each or 1.0))}s or more"
+            f"{epoch}{left:.0f} s of --budget {self.config.run.budget} are left: reading the images and choosing "
+            f"the recipe took {spent:.0f} s; give --budget {math.ceil(spent + (each or 1.0))}s or more"
         )
 
     def epoch_seconds(

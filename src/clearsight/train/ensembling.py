@@ -55,9 +55,10 @@ def better(
     context.note(
         f"training {what}",
         word,
-        f"validation accuracy {new}, {old} before, and {joined} for the ensemble, which takes the time of both and is "
-        f"kept unless one alone is better by over one standard error, on {len(both.validation_indices):,} images"
-        + (", as --freeze asks" if word != comparison.choice else ""),
+        f"validation accuracy {new}, {old} before, and {joined} for the ensemble, which takes the time of both "
+        f"and is kept unless one alone is better by more than one "
+        f"standard error, on {len(both.validation_indices):,} images"
+        + (", as requested by --freeze" if word != comparison.choice else ""),
     )
     chosen = {BEFORE: before, AFTER: after, BOTH: both}[word]
     return replace(chosen, history=chosen.history or after.history, training=after.training)

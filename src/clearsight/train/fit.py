@@ -174,7 +174,7 @@ def _check_test(prepared: Prepared) -> None:
             "every test image is also a training or validation image",
             found=prepared.split.rule.rpartition("; ")[2],
             expected="test images that were not used in training",
-            fix="correct the `split` column or the split folders, or leave the splits out to have them drawn",
+            fix="correct the `split` column or the split folders, or leave them out to split at random",
         )
 
 
@@ -204,17 +204,21 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     """Refuse options that mean nothing for what is to be predicted, all at once."""
     task, loss, changed = dataset.task, config.optimization.loss, config.changed()
     if loss is not None and loss not in task.training.losses:
-        raise ConfigError(f"--loss {loss} does not suit the task {task.name}", expected=", ".join(task.training.losses))
+        raise ConfigError(
+            f"--loss {loss} is not available for the task {task.name}", expected=", ".join(task.training.losses)
+        )
     for other in registered_tasks():
         given = [flag(name) for name in other.own_options if name in changed]
         if given and other.name != task.name:
             names = other.words_used.names[1]
-            raise ConfigError(f"{', '.join(given)} applies to {names} to predict", found=f"{dataset.name} has none")
+            raise ConfigError(
+                f"{', '.join(given)} applies only to predicting {names}", found=f"{dataset.name} has none"
+            )
     check_task(dataset, config)
     task.check(dataset, config.with_options(pretrained=False) if recipe.kind == "scratch" else config)
     if recipe.kind not in STRATEGIES[task.training.head]:
         raise ConfigError(
-            f"the classical model {recipe.model} is for classification",
+            f"the classical model {recipe.model} only supports classification",
             found=task.name,
             fix="leave out --model, or name a network",
         )
@@ -231,7 +235,7 @@ def _check_task(dataset: Dataset, config: TrainConfig, recipe: Recipe) -> None:
     }
     if given := [option for name, (option, asked) in wrong.items() if asked and name in task.training.unsupported]:
         raise ConfigError(
-            f"{', '.join(given)}: for classification alone", found=f"{dataset.name} is {task.name}", fix="omit it"
+            f"{', '.join(given)}: only for classification", found=f"{dataset.name} is {task.name}", fix="omit it"
         )
 
 
@@ -259,7 +263,7 @@ class Trials:
         elif self.scanned.all_square:
             geometry = Geometry(side, side)
             decisions.append(
-                Decision("resize mode", "squash", "every image is square, so squash, pad and crop are one")
+                Decision("resize mode", "squash", "every image is square, so squash, pad and crop are the same")
             )
         else:
             modes = {name: Geometry(side, side, name) for name in get_args(ResizeMode)}
@@ -297,7 +301,7 @@ class Trials:
             scores[name] = _score(context, _train(context))
         best = max(scores, key=lambda name: scores[name])
         words = ", ".join(f"{name} {percent(score[0])}" for name, score in scores.items())
-        of = "validation accuracy" if self.dataset.task.needs_classes else "how right it is in validation"
+        of = "validation accuracy" if self.dataset.task.needs_classes else "validation score"
         return tried[best], Decision(what, best, f"{of}: {words}")
 
 

@@ -91,7 +91,7 @@ class LabelIssues(Result):
         """How many images were examined, how many labels may be wrong, and how many of these are expected to be."""
         words = f"{count(len(self.rows), 'image')} were examined by {self.by}: "
         if not self.found:
-            return words + "no label flagged; this does not prove that all are right."
+            return words + "no label flagged; this does not prove that all are correct."
         words += f"{count(len(self.found), 'label')} may be wrong."
         if self.expected_false_share is None:
             return words

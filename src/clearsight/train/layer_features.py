@@ -30,8 +30,8 @@ class FeatureSource:
         """The network up to its layer, without a head, for images of a format; ConfigError where it takes others."""
         if form.channels > self.channels:
             raise ConfigError(
-                "the network of --model-arg network=... takes gray images", found="images in colour",
-                expected="images of the kind it was trained on",
+                "the network given by --model-arg network=... takes gray images", found="images in colour",
+                expected="images like those it was trained on",
             )  # fmt: skip
         return LayerProbe.of(self.network, self.layer)
 
@@ -58,7 +58,7 @@ def feature_source(options: dict[str, Any]) -> FeatureSource:
         found = FeatureSource(imagenet_network(name)[0], layer, weight_facts(name).img_size, 3)
     else:
         raise ConfigError(
-            f"--model-arg network={name}: there is no such run, and no such network with published weights",
+            f"--model-arg network={name}: no run and no network with published weights has this name",
             expected="the folder of a run, or a network of `clearsight models` with weights",
             fix=nearest(name, [known for known in model_names() if published(known)]),
         )

@@ -419,5 +419,5 @@ def _diverged(value: float, step: int, epoch: int, rate: float, peak: float, wha
         f"the {what} became {value} in step {step} (epoch {epoch})",
         found=f"learning rate {rate:.2g}",
         expected="a finite loss",
-        fix=f"try --lr {peak / 10:.2g}; history.csv holds the epochs so far",
+        fix=f"try --lr {peak / 10:.2g}; history.csv contains the epochs so far",
     )

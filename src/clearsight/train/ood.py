@@ -318,7 +318,7 @@ def _joined(first: NDArray[np.generic], second: NDArray[np.generic]) -> NDArray:
 def _left_out(context: TrainContext, material: _Material) -> LeftOut:
     """Leave groups of classes out of what is fitted on frozen features, and see how high their images score."""
     if material.shaped:
-        return LeftOut({}, (), "this would need the network to be trained again without them")
+        return LeftOut({}, (), "the network would have to be trained again without them")
     names = context.data.dataset.classes
     rounds: list[dict[str, float]] = []
     left: list[tuple[str, ...]] = []

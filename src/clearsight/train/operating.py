@@ -41,7 +41,9 @@ def read_costs(path: Path) -> Mapping[str, Mapping[str, float]]:
     """Costs by true and predicted class: JSON {"true": {"predicted": cost}}, or CSV whose first row names the predicted
     classes and whose first column the true ones. Cells that are left out cost 0 on the diagonal, else 1.
     """
-    expected = "a CSV table with predicted classes in its first row and true ones in its first column, or JSON of these"
+    expected = (
+        "a CSV table with predicted classes in its first row and true ones in its first column, or the same as JSON"
+    )
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":

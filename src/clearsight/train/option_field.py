@@ -108,7 +108,7 @@ def fault(f: dataclasses.Field[Any], value: Any, annotation: Any) -> str | None:
         return None
     good = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if not good and not (kind is float and isinstance(value, int) and not isinstance(value, bool)):
-        return f"{flag(f.name)} {value!r} should be a {kind.__name__}"
+        return f"{flag(f.name)} {value!r} must be of type {kind.__name__}"
     choices, within = choices_of(f), f.metadata["within"]
     if choices:
         words = [value]

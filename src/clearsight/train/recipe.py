@@ -133,7 +133,7 @@ def plan(config: TrainConfig, scanned: Scan, task: TaskKind = Classification) ->
     recipe = _plan(config, scanned, task)
     if config.augmentation.adversarial != "none" and recipe.kind == "probe":
         raise ConfigError(
-            "--adversarial is for networks trained from random weights",
+            "--adversarial needs a network trained from random weights",
             found=f"{recipe.model}, which starts from published weights",
             fix="add --no-pretrained, or a smaller network such as --model resnet8",
         )
@@ -161,7 +161,7 @@ def _plan(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         )
     if (asked := _for_pretrained(config)) and not pretrained:
         raise ConfigError(
-            f"{asked} freezes weights of {model.model}, which would be random",
+            f"{asked} freezes weights of {model.model}, which are random",
             fix=f"drop {asked.split()[0]}, or use --model {DEFAULT_BACKBONE}",
         )
     if pretrained:
@@ -243,7 +243,7 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         small = True
     if small and (given := _for_pretrained(config)):
         raise ConfigError(
-            f"{given} needs pretrained weights, and small images use a network from scratch",
+            f"{given} needs pretrained weights, but small images use a network from scratch",
             found=found,
             fix=f"add --model {DEFAULT_BACKBONE}" if side == scanned.short_side else "leave out --img-size",
         )
@@ -252,7 +252,7 @@ def _automatic(config: TrainConfig, scanned: Scan, task: TaskKind) -> Recipe:
         why = f"the images are small ({found}, below {SMALL}), too small for a pretrained network"
         if config.model.pretrained is False:
             why = "--no-pretrained"
-        return Recipe("scratch", "pixels", {}, size, (Decision("network", "none: pixels are used as features", why),))
+        return Recipe("scratch", "pixels", {}, size, (Decision("network", "none; pixels are used as features", why),))
     if small:
         size = config.data.img_size or max(8, min(64, -(-side // 4) * 4))
         many = many_small(size, len(scanned.digests))
@@ -285,7 +285,7 @@ def check_task(dataset: Dataset, config: TrainConfig) -> None:
     asked = config.data.task
     if asked not in (AUTO, dataset.task.name):
         raise ConfigError(
-            "this is for models that give one class per image",
+            "this needs a model with one class per image",
             found=f"--task {asked}",
             fix=f"use `clearsight train` with --task {asked}",
         )

@@ -58,7 +58,7 @@ def ridge_head(context: TrainContext) -> TrainResult:
         "head",
         chosen.words(),
         f"highest explained variance on validation images, {percent(chosen.accuracy)}, of {len(found)} "
-        f"candidates; the best on the last features alone {percent(ends.accuracy)}",
+        f"candidates; the best with only the last features {percent(ends.accuracy)}",
     )
     learned = targets[np.concatenate([val_rows for _, val_rows in folds])]
     errors = ((outputs[best] - learned) ** 2).mean(1) / float(np.mean((learned - learned.mean(0)) ** 2))

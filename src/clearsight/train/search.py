@@ -111,16 +111,17 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if config.run.resume or config.run.auto_fix:
         raise ConfigError(
-            "a search resumes if its command is repeated, and its settings are chosen by the search",
+            "repeat the command to resume a search; the search itself chooses these settings",
             found="--resume" if config.run.resume else "--auto-fix",
             fix="omit it",
         )
     training = dataset.task.training
     if training.head == "one-class":
         raise ConfigError(
-            "there is nothing to search: what is learned from normal images alone has no validation score",
+            "there is nothing to search: an anomaly model has no validation score, as it is trained on normal images "
+            "only",
             found=f"data of the task {dataset.task.name}",
-            fix="use `clearsight train`, which compares detectors itself",
+            fix="use `clearsight train`, which compares the methods itself",
         )  # fmt: skip
     data, recipe = planned(dataset, config, console)
     folds = min(folds, len(data.split.folds))
@@ -132,7 +133,7 @@ def search(
     file, name = f"sqlite:///{storage}", f"{data.pixels.key[:12]} {network} {sorted(fixed.items())} {folds}"
     if storage.is_file() and (others := optuna.get_all_study_names(file)) and name not in others:
         raise CheckpointError(
-            f"{storage.parent} holds a search of other images or with other options",
+            f"{storage.parent} contains a search with other images or options",
             fix="choose another --out, or repeat its options to continue it",
         )
     study = optuna.create_study(

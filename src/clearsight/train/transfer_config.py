@@ -14,8 +14,8 @@ class TransferConfig:
 
     freeze_to: str | None = option(
         None,
-        "layer of the pretrained network up to which weights are kept fixed and above which they are trained (default: "
-        "decided by --freeze)",
+        "last layer of the pretrained network to keep fixed; the "
+        "layers above it are trained (default: decided by --freeze)",
     )
     head_widths: str | None = option(
         None, "units of hidden dense layers in the head on a pretrained network, such as 256 or 256,128 (default: none)"
@@ -35,11 +35,13 @@ class TransferConfig:
         """What is wrong with these options beside --freeze and --pretrained."""
         found = []
         if self.freeze_to is not None and freeze != "auto":
-            found.append(f"--freeze-to and --freeze {freeze} both say which weights are kept fixed: drop one")
+            found.append(f"--freeze-to and --freeze {freeze} both set which weights are fixed: drop one")
         if self.head_widths is not None and not re.fullmatch(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*", self.head_widths):
-            found.append(f"--head-widths {self.head_widths!r} should be numbers of units, such as 256 or 256,128")
+            found.append(f"--head-widths {self.head_widths!r} must be numbers of units, such as 256 or 256,128")
         if self.head_widths is not None and freeze == "recipe":
             found.append("--freeze recipe chooses the head itself: drop --head-widths")
         if pretrained is False and self.given():
-            found.append(f"{', '.join(self.given())} needs the published weights that --no-pretrained refuses")
+            found.append(
+                f"{', '.join(self.given())} needs published weights, and --no-pretrained excludes them: drop one"
+            )
         return found

@@ -70,7 +70,7 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
     if data in BUILTIN:
         raise DataError(
             f"{data} has two meanings", found=f"a built-in data set, and `{path.absolute()}`",
-            fix=f"write `./{data}` for what lies here, or `{PREFIX}{data}` for the built-in data set",
+            fix=f"write `./{data}` for the local path, or `{PREFIX}{data}` for the built-in data set",
         )  # fmt: skip
     if path.is_dir():
         return read_folder(path, any_classes)
@@ -80,7 +80,7 @@ def find(data: Any, data_dir: str | Path | None = None, any_classes: AnyClasses 
             f"{path} cannot be read as a data set",
             found=f"a file ending in {path.suffix or 'nothing'}",
             expected="a folder of images, or a .csv, .tsv, .jsonl, .json (COCO) or .npz file",
-            fix="to ask about one image use `clearsight predict RUN IMAGE`",
+            fix="to predict one image use `clearsight predict RUN IMAGE`",
         )
     return readers[path.suffix.lower()](path)
 
@@ -99,20 +99,20 @@ def recorded_place(origin: object, what: str) -> str:
         what: what to call the images in messages.
 
     Returns:
-        A built-in name, or a file or folder of this machine.
+        A built-in name, or a file or folder on this machine.
 
     Raises:
         BundleError: the record is missing, or names an address, a share of another machine, a device, a pipe, or
             nothing that exists.
     """
     if not isinstance(origin, str) or not origin or "\0" in origin:
-        raise BundleError(f"there is no record of where {what} lie", fix="name the data")
+        raise BundleError(f"the location of {what} is not recorded", fix="name the data")
     if origin in BUILTIN:
         return origin
     gone = BundleError(
         f"{what} are gone",
-        found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays that were in memory",
-        fix="name others: RUN DATA",
+        found=f"{origin} does not exist" if origin != IN_MEMORY else "arrays in memory",
+        fix="name other data: RUN DATA",
     )
     path = Path(origin)
     shared = origin[:2] in ("//", "\\\\", "/\\", "\\/") or "://" in origin or origin.partition(":")[0] in SCHEMES
@@ -123,8 +123,8 @@ def recorded_place(origin: object, what: str) -> str:
         named = named or _elsewhere(path := path.resolve(strict=True))
         if named or not (path.is_dir() or path.is_file()):  # not a pipe, a socket or a device
             raise BundleError(
-                f"the place recorded for {what} is none where images lie", found=repr(origin)[:200],
-                expected="a file or folder of this machine", fix="name the data: RUN DATA",
+                f"the location recorded for {what} is not one of images", found=repr(origin)[:200],
+                expected="a file or folder on this machine", fix="name the data: RUN DATA",
             )  # fmt: skip
     except (OSError, RuntimeError):
         raise gone from None

@@ -72,7 +72,7 @@ def read_frame(
     files = _texts(frame, path_column)
     stated, of_labels = _stated(frame, label_column, others, origin, where)
     if blank := [i for i, text in enumerate(files) if not text]:
-        raise DataError(f"{len(blank)} rows of {origin} have no image", found=f"the first in {where[blank[0]]}")
+        raise DataError(f"{len(blank)} rows of {origin} have no image path", found=f"the first in {where[blank[0]]}")
     paths, found_otherwise = located(files, root, origin)
     splits = [""] * len(paths)
     if "split" in columns:
@@ -135,7 +135,7 @@ def _unused_words(columns: list[str]) -> tuple[str, ...]:
     some = ", ".join(repr(column) for column in columns[:SHOWN]) + (", ..." if len(columns) > SHOWN else "")
     return (
         f"{count(len(columns), 'column')} of the table not used in training: {some}; "
-        "`evaluate --group-by COLUMN` scores by one",
+        "`evaluate --group-by COLUMN` reports scores by column value",
     )
 
 
@@ -182,7 +182,7 @@ def _stated(
             return Stated(origin, tuple(_texts(frame, label)), column=column, where=tuple(where)), []
         if all(len(one) == 1 for one in lists):
             words = tuple(class_name(str(one[0])) for one in lists)
-            note = f"the column {column!r} has lists of one name each, which are read as classes"
+            note = f"the column {column!r} contains lists of one name each, which are read as classes"
             return Stated(origin, words, column=column, where=tuple(where)), [note]
         kinds = {type(x) for one in lists for x in one}
         if float in kinds <= {float, int} and len({len(one) for one in lists}) == 1:

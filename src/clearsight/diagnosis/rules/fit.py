@@ -54,9 +54,9 @@ def overfit(case: Case) -> Verdict | None:
     return Verdict(
         "overfit",
         "warning",
-        f"It overfits: right on {percent(last.train_accuracy, 0)} of its training images and "
-        f"{percent(last.val_accuracy, 0)} of the validation images; the validation loss is {risen:.1f} times its "
-        f"least. It memorises {int(case.counts.sum()):,} images.",
+        f"It overfits: accuracy {percent(last.train_accuracy, 0)} on training images and "
+        f"{percent(last.val_accuracy, 0)} on validation images; the validation loss is {risen:.1f} times its "
+        f"minimum. It memorises {int(case.counts.sum()):,} images.",
         {
             "train_accuracy": last.train_accuracy,
             "val_accuracy": last.val_accuracy,
@@ -65,8 +65,8 @@ def overfit(case: Case) -> Verdict | None:
             "train_loss": last.train_loss,
             "val_loss": last.val_loss,
         },
-        "collect more images, start from pretrained weights, change the images more, regularise more, or use a smaller "
-        "network",
+        "collect more images, start from pretrained weights, use stronger "
+        "augmentation or regularisation, or use a smaller network",
         _regularised(case),
     )
 
@@ -84,7 +84,7 @@ def held_down(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "fault",
-        f"It underfits because of {what}: the median layer has {left:.2g} of its first length left.",
+        f"It underfits because of {what}: the median layer has {left:.2g} of its initial norm left.",
         {
             "weight_left": left,
             "l1": l1,
@@ -106,9 +106,9 @@ def no_better_than_chance(case: Case) -> Verdict | None:
     return Verdict(
         "no-better-than-chance",
         "fault",
-        f"After {case.steps:,} steps it is right on {percent(reached, 0)} of the validation images, like always "
-        f"predicting the most common class ({percent(chance, 0)}): nothing was learned that generalises. It had too "
-        "few steps, or the labels do not follow from the images.",
+        f"After {case.steps:,} steps its validation accuracy is {percent(reached, 0)}, like that of always predicting "
+        f"the most common class ({percent(chance, 0)}): it learned nothing that generalises. There were too few "
+        f"steps, or the labels are unrelated to the images.",
         {
             "train_accuracy": case.train_accuracy,
             "val_accuracy": reached,
@@ -116,7 +116,7 @@ def no_better_than_chance(case: Case) -> Verdict | None:
             "standard_error": case.noise(chance),
             "steps": float(case.steps),
         },
-        "look at some images of each class beside their labels, and train for more epochs with a larger --patience",
+        "inspect some images of each class with their labels, and train for more epochs with a larger --patience",
     )
 
 
@@ -131,8 +131,8 @@ def underfit(case: Case) -> Verdict | None:
     return Verdict(
         "underfit",
         "warning",
-        f"It underfits: right on {percent(train, 0)} of its own training images and no longer improving. The "
-        "network is too small for the task, regularised too much, or its schedule ended too soon.",
+        f"It underfits: its training accuracy is {percent(train, 0)} and no longer improves. The network is too "
+        f"small for the task, is regularised too much, or its schedule ended too early.",
         {
             "train_accuracy": train,
             "val_accuracy": val,

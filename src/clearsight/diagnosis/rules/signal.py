@@ -71,11 +71,11 @@ def unnormalised_input(case: Case) -> Verdict | None:
     return Verdict(
         "unnormalised-input",
         case.severity,
-        f"The pixels that reach the first layer have {what}, where networks are made for mean 0 and deviation 1: one "
-        "rate cannot suit both the first layer and the others.",
+        f"The inputs of the first layer have {what}; networks expect mean 0 and standard deviation 1. No learning "
+        f"rate suits both the first layer and the others.",
         {"mean": mean, "std": std, "low": low, "high": high},
-        "give images as 8-bit or 16-bit integers or as floats in [0, 1], and let the input layer normalise them with "
-        "the training images' own mean and deviation, as `clearsight train` does",
+        "pass images as 8-bit or 16-bit integers or as floats in [0, 1], and let the input layer normalise them "
+        "with the mean and standard deviation of the training images, as `clearsight train` does",
     )
 
 
@@ -92,7 +92,7 @@ def softmax_twice(case: Case) -> Verdict | None:
     return Verdict(
         "softmax-twice",
         "fault",
-        f"The network's outputs are probabilities already: every row lies in [0, 1] and sums to 1. The loss "
+        f"The network's outputs are already probabilities: every row is in [0, 1] and sums to 1. The loss "
         f"({case.optimization.loss}) turns them into probabilities a second time, so cross-entropy cannot fall below "
         f"{floor:.2f} and its gradient stays small.",
         {"largest_distance_of_a_row_sum_from_1": sums, "lowest_output": low, "highest_output": high, "floor": floor},
@@ -127,7 +127,7 @@ def exploding_gradients(case: Case) -> Verdict | None:
         "exploding-gradients",
         case.severity,
         f"The gradients explode. Before the first update their norm is {total:.3g} and the loss {stats.loss:.3g}, "
-        f"where an untrained network has a loss of {case.chance_loss:.3g}: the initial weights are too large, so "
+        f"while that of chance is {case.chance_loss:.3g}: the initial weights are too large, so "
         "that signals grow from layer to layer.",
         evidence,
         "draw smaller initial weights, normalise batches, and limit the gradient's norm",
@@ -152,7 +152,7 @@ def born_dead(case: Case) -> Verdict | None:
     leaky = case.model_arg(activation="leaky_relu")
     return _dead(
         stayed,
-        "They were so before the first update.",
+        "They were already inactive before the first update.",
         "draw the initial weights by He's rule, with biases of zero, or use leaky ReLU",
         {**case.initial_weights(), **leaky},
     )
@@ -193,8 +193,8 @@ def _dead(shares: dict[str, float], when: str, fix: str, options: dict[str, Any]
         "dead-units",
         "fault",
         f"Of the ReLU units of {worst}, {percent(shares[worst], 0)} are zero for every image; in {layers} of "
-        f"{len(shares)} layers {percent(DEAD, 0)} or more are. Nothing passes them, forwards or backwards, so they "
-        f"cannot recover. {when}",
+        f"{len(shares)} layers {percent(DEAD, 0)} or more are. They pass "
+        f"neither signals nor gradients, so they cannot recover. {when}",
         {"dead_share_worst_layer": shares[worst], "dead_layers": float(layers), "layers": float(len(shares))},
         fix,
         options,
@@ -221,8 +221,9 @@ def saturated_units(case: Case) -> Verdict | None:
     return Verdict(
         "saturated-units",
         "fault",
-        f"{percent(typical[worst], 0)} of the outputs of {names[worst]} lie on the flat ends of its curve, where the "
-        "slope is below a twentieth of its largest: hardly any gradient passes. The weights before it are too large.",
+        f"{percent(typical[worst], 0)} of the outputs of {names[worst]} are in the saturated range, where the "
+        f"slope is below a twentieth of its maximum, so almost no "
+        f"gradient passes. The weights before it are too large.",
         {
             "saturated_share_worst_layer": float(typical[worst]),
             "saturated_share_at_start": float(shares[0, known][worst]),
@@ -250,14 +251,14 @@ def vanishing_gradients(case: Case) -> Verdict | None:
         "fault",
         "The gradients vanish towards the input: relative to their weights, those of the first layers are "
         + (f"{1 / typical:,.0f} times smaller than those of the last ones" if typical else "exactly zero")
-        + ", so the first layers hardly move.",
+        + ", so the first layers hardly change.",
         {
             "first_layers_over_last_layers": typical,
             "gradient_norm_first_layer": float(stats.gradient[0]),
             "gradient_norm_last_layer": float(stats.gradient[-1]),
             "layers": float(len(stats.gradient)),
         },
-        "use ReLU for sigmoid or tanh, batch normalisation, shortcuts around blocks, or fewer layers"
+        "use ReLU instead of sigmoid or tanh, batch normalisation, shortcuts around blocks, or fewer layers"
         + (", and larger initial weights" if drawn else ""),
         {**drawn, **remedy} or {"model": "resnet8"},
     )

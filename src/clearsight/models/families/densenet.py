@@ -59,7 +59,7 @@ class DenseNetDesign(ConvDesign):
     """
 
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "its layers are joined by concatenation, and without it they would have nothing to read"
+        "residual": "its layers are connected by concatenation, which cannot be left out"
     }
 
     growth: int = 32

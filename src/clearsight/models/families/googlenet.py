@@ -66,7 +66,7 @@ class GoogLeNetDesign(ConvDesign):
     rules = with_maxout() | POOLED
     unsupported: ClassVar[dict[str, str]] = {
         "residual": "its modules change the number of maps",
-        "kernel": "filters of several sizes side by side are its idea",
+        "kernel": "parallel filters of several sizes define it",
     }
 
     dropout: float = 0.2

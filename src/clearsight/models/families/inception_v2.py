@@ -41,7 +41,7 @@ class InceptionV2Design(ConvDesign):
     rules = with_maxout() | POOLED
     unsupported: ClassVar[dict[str, str]] = {
         "residual": "its modules change the number of maps",
-        "kernel": "filters of several sizes side by side are its idea",
+        "kernel": "parallel filters of several sizes define it",
     }
 
     downsample: str = "maxpool"

@@ -45,7 +45,7 @@ class InceptionV3Design(ConvDesign):
     rules = with_maxout() | POOLED
     unsupported: ClassVar[dict[str, str]] = {
         "residual": "its modules change the number of maps",
-        "kernel": "filters of several sizes and shapes side by side are its idea",
+        "kernel": "parallel filters of several sizes and shapes define it",
     }
 
     width: int = 32

@@ -22,7 +22,7 @@ from clearsight.models.ablations import SLOPE, Design, with_maxout
 from clearsight.models.layers import activation, dense, pieces
 from clearsight.models.registry import register
 
-NO_CONVOLUTION = "its layers are dense, there is no map to filter"
+NO_CONVOLUTION = "its layers are dense and have no maps"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MLPDesign(Design):
 
     rules = with_maxout()
     unsupported: ClassVar[dict[str, str]] = {
-        "residual": "layers of different widths have no shortcut between them",
+        "residual": "shortcuts between layers of different widths are impossible",
         "se": NO_CONVOLUTION,
         "padding_mode": NO_CONVOLUTION,
         "kernel": NO_CONVOLUTION,

@@ -46,7 +46,7 @@ def classical(context: TrainContext) -> TrainResult:
         options = ", ".join("--" + name.replace("_", "-") for name in idle)
         context.note("without effect", options, "a classical model is not trained by gradient descent")
     if context.budget is not None:
-        why = "a classical model is fitted once with each setting, without a time limit"
+        why = "a classical model is fitted once per setting, without a time limit"
         context.note("without effect", "--budget", why)
     rows = np.sort(np.concatenate([split.train, split.val]))
     began = time.perf_counter()

@@ -92,7 +92,7 @@ def _epochs(
     )  # backward costs twice as much as forward
     return int(
         np.clip(WORK // cost, 8, 40)
-    ), f"a pass over {images:,} images costs {cost / 1e9:,.0f} billion operations"
+    ), f"one pass over {images:,} images costs {cost / 1e9:,.0f} billion operations"
 
 
 def _with_mirror_image(context: TrainContext, network: Network, logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -125,9 +125,9 @@ def _augmentation(context: TrainContext, epochs: int) -> str:
     context.note(
         "augmentation",
         chosen,
-        f"there are only {epochs} epochs over {images:,} images, too few for shifts and rotations to help; with mirror "
-        f"images a quick classifier loses {100 * trial.loss:.1f} points of accuracy (standard error "
-        f"{100 * trial.error:.1f}), and they are used unless it loses over {100 * TOO_MUCH:g} points and two standard "
+        f"there are only {epochs} epochs over {images:,} images, too few for shifts and rotations to help; mirror "
+        f"images cost a quick classifier {100 * trial.loss:.1f} points of accuracy (standard error "
+        f"{100 * trial.error:.1f}), and are used unless they cost more than {100 * TOO_MUCH:g} points and two standard "
         "errors",
     )
     return chosen

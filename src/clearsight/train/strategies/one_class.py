@@ -1,7 +1,7 @@
 """A detector of anomalies, learned from normal images alone.
 
-    features of images or of their patches -> a method, chosen on made-up anomalies -> scores of held-out normal images
-    -> the far outliers set aside as probable anomalies -> the model fitted to all others, and its calibration
+    features of images or of their patches -> a method, chosen on artificial anomalies -> scores of held-out normal
+    images -> the far outliers set aside as probable anomalies -> the model fitted to all others, and its calibration
 
 Every normal image is scored by a detector that had not seen it, in cross-validation; these scores are what p-values
 and the threshold rest on (`tasks.anomaly`). A few anomalies among the training images are the far outliers of these
@@ -166,7 +166,9 @@ def _methods(context: TrainContext, task: Anomaly, trunk: _Trunk) -> tuple[str, 
         return (asked,)
     if len(task.normal) > 1:
         context.note(
-            "compared", "whole images", f"{len(task.normal)} classes are normal, so places differ among normal images"
+            "compared",
+            "whole images",
+            f"{len(task.normal)} classes are normal, so positions are not comparable between normal images",
         )
         return ("knn",)
     return PATCHES if trunk.network is not None else ("knn", "padim")
@@ -223,7 +225,9 @@ def _chosen(
     fit, val_rows = fold
     val_rows = val_rows[:MADE_UP]
     made = CachedPixels(pasted(context.data.pixels.array[rows[val_rows]], seed), {}, "")
-    new = {k: _maps(context, body, made, np.arange(len(val_rows)), "made-up anomalies") for k, body in bodies.items()}
+    new = {
+        k: _maps(context, body, made, np.arange(len(val_rows)), "artificial anomalies") for k, body in bodies.items()
+    }
     found = {}
     for method in methods:
         k = method in PATCHES
@@ -236,7 +240,7 @@ def _chosen(
     context.note(
         "method",
         f"{best}: {ANOMALIES[best]}",
-        "separates held-out normal images best from copies with a pasted patch (CutPaste), by AUROC "
+        "best AUROC for separating held-out normal images from copies with a pasted patch (CutPaste) "
         + ", ".join(f"{m} {v:.3f}" for m, v in found.items()),
     )
     return best
@@ -270,7 +274,7 @@ def _held_out(
 
 
 def _say(context: TrainContext, method: str, trunk: _Trunk, task: Anomaly, set_aside: int) -> None:
-    places = "places of the image" if method in PATCHES else "whole images"
+    places = "positions in the image" if method in PATCHES else "whole images"
     context.note("detector", f"{method} on {trunk.words}", f"{ANOMALIES[method]}; compares {places}")
     more = (
         f"; {percent(task.false_alarms)} cannot be guaranteed with so few images"

@@ -147,18 +147,18 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     equals = sum(c.accuracy == chosen.accuracy for c in alone)
     tie = f", and the lowest log loss of the {equals} with this accuracy" if equals > 1 else ""
     others = len(result.candidates) - len(alone)
-    more = f" on single views ({others} more average over views)" if others else ""
+    more = f" on single views ({others} others average over views)" if others else ""
     words = f"highest validation accuracy, {percent(chosen.accuracy)}, of {len(alone)} candidates{more}{tie}"
     if any(c.features == LAST_FEATURES for c in alone):
         last = best_of(result, LAST_FEATURES).accuracy
-        words += f"; the best on the last features alone reached {percent(last)}"
+        words += f"; the best with only the last features reached {percent(last)}"
     context.note("head", chosen.words(), words)
     if at_edge(chosen, alone):
         strengths = sorted({c.setting["L2"] for c in alone if c.head == "softmax" and c.features == chosen.features})
         context.note(
             "warning",
-            f"the L2 strength of the head, {chosen.setting['L2']:g}, is at the edge of those tried",
-            f"from {strengths[0]:g} to {strengths[-1]:g}; a better one may lie beyond",
+            f"the L2 strength of the head, {chosen.setting['L2']:g}, is at the edge of the range tried",
+            f"from {strengths[0]:g} to {strengths[-1]:g}; a better value may be outside",
         )
     if len(alone) == len(result.candidates):
         return
@@ -167,8 +167,8 @@ def _say_head(context: TrainContext, result: ProbeResult) -> None:
     context.note(
         "views",
         ", ".join(result.chosen.views),
-        f"features are the mean over mirror images, each of which costs its time in prediction, where that lowers the "
-        f"validation log loss; loss and accuracy by the number of views: {scores}",
+        f"features are averaged over mirror images if that lowers the validation log loss, at the cost of prediction "
+        f"time; loss and accuracy by the number of views: {scores}",
     )
 
 

@@ -35,8 +35,8 @@ def transfer(context: TrainContext) -> TrainResult:
     if how == "recipe":
         return _by_recipe(context, frozen)
     if how == "all" or (how == "auto" and budget is None):
-        more = "as --freeze all asks" if how == "all" else "and --budget or --freeze none trains them"
-        say_idle(context, f"the network's weights stay as they are, {more}")
+        more = "as requested by --freeze all" if how == "all" else "use --budget or --freeze none to train them"
+        say_idle(context, f"the network's weights are kept,  {more}")
         return frozen.trained
     _say_recipe(context, frozen)
     best = frozen.trained
@@ -51,7 +51,7 @@ def _by_recipe(context: TrainContext, frozen: Frozen) -> TrainResult:
     """What the table of transfer recipes advises, whatever validates better."""
     many, similar = _say_recipe(context, frozen)
     if not many:
-        say_idle(context, "the network's weights stay as they are, as the recipe for little data advises")
+        say_idle(context, "the network's weights are kept, as recommended for little data")
         return frozen_head(context, LAST_FEATURES).trained if similar else frozen.trained
     if similar and frozen.probe.taps:
         return better(context, frozen.trained, train_upper(context, frozen), "the upper blocks", forced=True)
@@ -78,9 +78,9 @@ def _say_recipe(context: TrainContext, frozen: Frozen) -> tuple[bool, bool]:
     }[many, similar]
     context.note(
         "transfer",
-        f"{'more' if many else 'little'} data, {'similar to' if similar else 'different from'} the source, for which "
-        f"the usual advice is {advice}",
-        f"{len(context.data.split.train):,} training images ({MANY:,} count as more); the last features reach "
+        f"{'much' if many else 'little'} data, {'similar to' if similar else 'different from'} "
+        f"ImageNet, for which the usual recommendation is {advice}",
+        f"{len(context.data.split.train):,} training images (many: {MANY:,} or more); the last features reach "
         f"{percent(last.accuracy)}, the best depths {percent(best.accuracy)}, one standard error is {points(error)}",
     )
     return many, similar
