@@ -58,11 +58,7 @@ def _summary(diagnosis: Diagnosis) -> str:
 def _card(verdict: Verdict) -> Card:
     known = {name: value for name, value in verdict.evidence.items() if _known(value)}
     return {
-        "title": sentence(
-            verdict.name.replace(
-                "-",
-            )
-        ).rstrip("."),
+        "title": sentence(verdict.name.replace("-", " ")).rstrip("."),
         "severity": verdict.severity,
         "words": verdict.words,
         "evidence": [(name.replace("_", " "), _number(value)) for name, value in known.items()],
