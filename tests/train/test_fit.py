@@ -133,7 +133,7 @@ def test_fine_tuning_is_kept_only_if_validation_agrees(tmp_path, few_photos):
     assert history[0].endswith(",fold")
     assert [line.split(",")[-1] for line in history[1:]] == ["1", "2"]
     assert {"val_loss", "fold-2/val_loss", "fold-2/lr"} <= set(scalars(run.folder))
-    scores = decisions["agreement of the networks of the folds"]
+    scores = decisions["networks of the folds agree"]
     low, high = (float(word) for word in scores["choice"].replace("%", "").split(",")[0].split(" to "))
     assert 0 <= low <= high <= 100
     assert "accuracy of 2 fits" in scores["why"]

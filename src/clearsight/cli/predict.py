@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--sets", choices=("lac", "aps", "raps"),
-        help="method of the prediction sets: LAC has the smallest on average; APS larger ones for harder images; RAPS "
-        "is APS with smaller sets (default: lac)",
+        help="method of the prediction sets: lac, smallest sets on average; aps, larger sets for harder images; raps, "
+        "aps with smaller sets (default: lac)",
     )  # fmt: skip
     parser.add_argument(
         "--by-class", action="store_const", const=True,

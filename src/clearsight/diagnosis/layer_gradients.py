@@ -283,6 +283,7 @@ def _outputs(images: int, task: Task, seed: int) -> torch.Tensor:
 
 def _no_gradients(name: str) -> ConfigError:
     return ConfigError(
-        "--check-gradients compares gradients", found=f"{name}, which has no gradients", expected="a network",
+        "--check-gradients needs a network with "
+        "gradients", found=f"{name}, which has no gradients", expected="a network",
         fix="name a network with --model",
     )  # fmt: skip

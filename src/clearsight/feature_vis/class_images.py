@@ -210,7 +210,7 @@ def _climb(
 ) -> list[Floats]:
     """The images (C, H, W) that each start becomes."""
     if not predictor.has_gradients:
-        raise ModelError("class pictures need gradients, which this model's head does not have")
+        raise ModelError("class images need gradients, which the head of this model does not have")
     if steps < 1:
         raise ConfigError(f"{steps} steps", expected="1 or more")
     done: list[Floats] = []

@@ -29,7 +29,7 @@ QUESTIONS = {
     "stop": "When does training stop?",
     "head": "Which features and which head are used?",
     "folds agree": "How much do the scores differ between heads fitted on different folds?",
-    "agreement of the networks of the folds": "How much do the scores differ between the networks of the folds?",
+    "networks of the folds agree": "How much do the scores differ between the networks of the folds?",
     "detector": "How are anomalies detected?",
     "threshold": "Above which score is an image an anomaly?",
     "fine-tuning": "Are the pretrained layers also trained?",

@@ -89,13 +89,13 @@ class HierarchyScores:
     def lines(self, thing: str) -> list[str]:
         """A table for the terminal."""
         usual, width = self.usual, 24
-        found = [f"{f'answers at {percent(usual.stated, 0)}':<{width}}  {thing}s   share  right"]
+        found = [f"{f'predicted at {percent(usual.stated, 0)}':<{width}}  {thing}s   share  correct"]
         n = usual.answered.n + usual.unanswered
         found += [
             f"{score.level:<{width}}  {score.n:6d}  {percent(score.n / n):>7}  {_right(score)}"
             for score in (*usual.levels, usual.answered)
         ]
-        found.append(f"{'nothing':<{width}}  {usual.unanswered:6d}  {percent(usual.unanswered / n):>7}")
+        found.append(f"{'none':<{width}}  {usual.unanswered:6d}  {percent(usual.unanswered / n):>7}")
         found.append(f"correct at least as often as stated: {usual.verdict()}")
         mean = "" if self.mistake_distance is None else f", {self.mistake_distance:.2f} for mistakes"
         found.append(f"distance in the tree {self.distance:.2f} levels of {self.levels} on average{mean}")
